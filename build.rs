@@ -1,0 +1,19 @@
+//! Compiles the protocol with protox (no `protoc` needed) and keeps its
+//! descriptors, which reflection and the JSON mapping read.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+use prost::Message as _;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    println!("cargo:rerun-if-changed=migrations");
+    let files = protox::compile(["runtraced/v1/trace_ingest.proto"], ["proto"])?;
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
+    fs::write(out.join("descriptors.bin"), files.encode_to_vec())?;
+    tonic_prost_build::configure()
+        // Ids are read where they lie in the receive buffer.
+        .bytes(".")
+        .compile_fds(files)?;
+    Ok(())
+}
