@@ -11,6 +11,7 @@ mod migrate;
 mod outcome;
 mod pg_time;
 mod plan;
+pub mod postgres;
 mod rows;
 mod writer;
 
