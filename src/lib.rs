@@ -9,3 +9,6 @@ pub mod proto {
     /// The encoded `FileDescriptorSet` of the protocol and all it imports.
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 }
+
+pub mod client;
+pub mod json_mapping;
