@@ -10,5 +10,6 @@ pub mod proto {
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 }
 
+pub mod cli;
 pub mod client;
 pub mod json_mapping;
