@@ -13,3 +13,4 @@ pub mod proto {
 pub mod cli;
 pub mod client;
 pub mod json_mapping;
+pub mod store;

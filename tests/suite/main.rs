@@ -1,0 +1,4 @@
+//! The tests that need a real Postgres, in one program so that they share it.
+
+mod private_postgres;
+mod support;

@@ -1,0 +1,1 @@
+//! The private Postgres, from the outside.
