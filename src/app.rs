@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use prost::Message as _;
 use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -222,11 +223,25 @@ impl App {
                 instance: Uuid::now_v7(),
                 run_timeout_ms: run_timeout_ms(config),
                 commit_timeout: config.commit_timeout,
-                render: |event: &Event| event_to_json(&encode_event(event)),
+                render: render_event,
                 give_up: phases.give_up.clone(),
             },
         }
     }
+}
+
+/// The JSON form of an event, for dead letters; of one that has none (its times
+/// lie beyond the years that JSON's timestamps know), the wire form in hex.
+fn render_event(event: &Event) -> String {
+    let event = encode_event(event);
+    event_to_json(&event).unwrap_or_else(|_| {
+        let hex: String = event
+            .encode_to_vec()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        format!("{{\"protobufHex\":\"{hex}\"}}")
+    })
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {

@@ -14,9 +14,10 @@ pub struct ServeArgs {
     /// Must give sessions (a pooler in transaction mode will not do).
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<String>,
-    /// Where the private Postgres lives.
-    #[arg(long, env = "RUNTRACED_DATA_DIR", default_value = default_data_dir().into_os_string(), value_name = "DIR")]
-    pub data_dir: PathBuf,
+    /// Where the private Postgres lives. Without it, $XDG_DATA_HOME/runtraced or
+    /// ~/.local/share/runtraced.
+    #[arg(long, env = "RUNTRACED_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
     /// Folder with initdb and postgres, for the private Postgres. Without it
     /// they are looked for in PATH and the usual places.
     #[arg(long, env = "RUNTRACED_PG_BIN", value_name = "DIR")]
@@ -213,7 +214,7 @@ impl ServeArgs {
             drain_timeout: seconds("--drain-timeout", self.drain_timeout, 0.0),
             linger: seconds("--linger-ms", self.linger_ms as f64 / 1e3, 0.0),
             database: database.unwrap_or(Database::Private {
-                data_dir: self.data_dir,
+                data_dir: self.data_dir.unwrap_or_else(default_data_dir),
                 bin_dir: self.pg_bin,
             }),
             grpc_listen: grpc_listen.unwrap_or_else(|| ([127, 0, 0, 1], 0).into()),

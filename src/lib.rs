@@ -29,3 +29,6 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod database;
+
+pub mod client;
+pub mod json_mapping;

@@ -1,6 +1,8 @@
 //! The command line: one file a command.
 
 pub mod migrate;
+pub mod output;
+pub mod send;
 pub mod serve;
 
 use std::process::ExitCode;
@@ -24,6 +26,8 @@ enum Command {
     Serve(crate::config::ServeArgs),
     /// Bring a database's schema up to date.
     Migrate(migrate::MigrateArgs),
+    /// Send events from a file or stdin, one JSON object a line.
+    Send(send::SendArgs),
 }
 
 impl Cli {
@@ -55,6 +59,7 @@ impl Cli {
             match self.command {
                 Command::Serve(args) => serve::run(args).await,
                 Command::Migrate(args) => migrate::run(args).await,
+                Command::Send(args) => send::run(args).await,
             }
         });
         result.unwrap_or_else(|error| fail(&error))

@@ -12,5 +12,5 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 /// # Errors
 /// When a migration fails or an applied one is not the embedded one.
 pub async fn migrate(conn: &mut PgConnection) -> Result<(), MigrateError> {
-    MIGRATIONS.run(conn).await
+    MIGRATIONS.run_direct(None, conn, false).await
 }

@@ -1,0 +1,109 @@
+//! What became of the lines.
+
+use std::{fmt::Write as _, sync::Arc};
+
+use super::super::output::thousands;
+use crate::client::{Refused, Totals};
+
+/// The line numbers of a batch's events.
+pub(super) type BatchLines = Arc<[u64]>;
+
+/// A line that was refused, and why.
+pub(super) type RefusedLine = (u64, String);
+
+/// Lines that never left this side.
+#[derive(Debug, Default)]
+pub(super) struct Malformed {
+    /// The first of them.
+    pub(super) shown: Vec<RefusedLine>,
+    /// All of them.
+    pub(super) count: u64,
+}
+
+impl Malformed {
+    pub(super) fn add(&mut self, keep: usize, number: u64, reason: String) {
+        self.count += 1;
+        if self.shown.len() < keep {
+            self.shown.push((number, reason));
+        }
+    }
+}
+
+/// The summary for stdout.
+pub(super) fn summary(totals: &Totals<BatchLines>, malformed: &Malformed, show: usize) -> String {
+    let refused = totals.refused_count + malformed.count;
+    let mut text = format!(
+        "{} accepted, {} duplicate, {} refused\n",
+        count(totals.committed),
+        count(totals.duplicate),
+        count(refused)
+    );
+    if totals.any_spooled {
+        text.push_str("Some are in the daemon's spool and reach the database later.\n");
+    }
+    let mut lines: Vec<RefusedLine> = totals.refused.iter().map(refused_line).collect();
+    lines.extend_from_slice(&malformed.shown);
+    lines.sort();
+    lines.truncate(show);
+    for (number, reason) in &lines {
+        let _ = writeln!(text, "  line {number}: {reason}");
+    }
+    let more = refused - lines.len() as u64;
+    if more > 0 {
+        let _ = writeln!(text, "  and {} more", count(more));
+    }
+    text
+}
+
+fn refused_line(refused: &Refused<BatchLines>) -> RefusedLine {
+    let line = refused.tag.get(refused.index as usize).copied();
+    let code = refused.code.as_str_name();
+    let code = code.strip_prefix("REFUSAL_CODE_").unwrap_or(code);
+    (
+        line.unwrap_or_default(),
+        format!("{code}: {}", refused.reason),
+    )
+}
+
+fn count(number: u64) -> String {
+    thousands(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::RefusalCode;
+
+    #[test]
+    fn refused_lines_are_shown_in_order_and_counted_beyond() {
+        let refused = |index, reason: &str| Refused {
+            tag: BatchLines::from([4, 7, 9]),
+            index,
+            code: RefusalCode::MissingField,
+            reason: reason.into(),
+        };
+        let totals = Totals {
+            committed: 1234,
+            refused_count: 5,
+            refused: vec![
+                refused(2, "time is required"),
+                refused(0, "run_id is required"),
+            ],
+            any_spooled: true,
+            ..Totals::default()
+        };
+        let mut malformed = Malformed::default();
+        for number in [5, 6] {
+            malformed.add(1, number, "column 3: expected value".into());
+        }
+        assert_eq!(
+            summary(&totals, &malformed, 3),
+            "1,234 accepted, 0 duplicate, 7 refused\n\
+             Some are in the daemon's spool and reach the database later.\n\
+             \x20 line 4: MISSING_FIELD: run_id is required\n\
+             \x20 line 5: column 3: expected value\n\
+             \x20 line 9: MISSING_FIELD: time is required\n\
+             \x20 and 4 more\n"
+        );
+    }
+}

@@ -1,0 +1,82 @@
+//! A client of `TraceIngest`, for the command line, the benchmarks and anyone
+//! who writes an agent runtime in Rust.
+//!
+//! Both ways of sending deliver at least once: what was not acknowledged is
+//! sent again, which the daemon makes harmless. A batch is encoded once,
+//! however often it is sent.
+//!
+//! Nothing of the daemon belongs here but the protocol.
+
+mod codec;
+mod error;
+mod retry;
+mod stream;
+mod submit;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use tonic::transport::{Channel, Endpoint};
+
+pub use error::ClientError;
+pub use retry::RetryPolicy;
+pub use stream::{Refused, Settled, StreamOptions, StreamSender, Totals, Undelivered};
+
+/// How long one attempt to connect may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A peer that vanished without a word is noticed after the sum of these.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Flow-control windows; acks are small, so this only spares round trips.
+const WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// A connection to a daemon, shared by all that are cloned from it. It
+/// reconnects by itself.
+#[derive(Debug, Clone)]
+pub struct Client {
+    channel: Channel,
+    retry: RetryPolicy,
+}
+
+impl Client {
+    /// Connects to `endpoint`, for example `http://127.0.0.1:4317`; tries
+    /// again as `retry` says while nobody listens there.
+    ///
+    /// # Errors
+    /// [`ClientError::Endpoint`] where `endpoint` is no `http://` address, and
+    /// [`ClientError::Unreachable`] when `retry` gives up.
+    pub async fn connect(endpoint: &str, retry: RetryPolicy) -> Result<Self, ClientError> {
+        let address = parse_endpoint(endpoint)?;
+        let mut attempts = retry.start();
+        loop {
+            match address.connect().await {
+                Ok(channel) => return Ok(Self { channel, retry }),
+                Err(error) => match attempts.next_delay(None) {
+                    Some(delay) => tokio::time::sleep(delay).await,
+                    None => {
+                        return Err(ClientError::Unreachable {
+                            endpoint: endpoint.to_owned(),
+                            source: error,
+                        });
+                    }
+                },
+            }
+        }
+    }
+}
+
+fn parse_endpoint(endpoint: &str) -> Result<Endpoint, ClientError> {
+    let invalid = || ClientError::Endpoint(endpoint.to_owned());
+    if !endpoint.starts_with("http://") {
+        return Err(invalid());
+    }
+    let address = Endpoint::from_shared(endpoint.to_owned()).map_err(|_| invalid())?;
+    Ok(address
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT))
+}

@@ -1,0 +1,68 @@
+//! When to try again, and when to give up.
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+use tokio::time::Instant;
+
+/// Exponential back-off with jitter and a deadline.
+#[derive(Debug, Clone, Copy)]
+pub struct RetryPolicy {
+    /// The first delay; each later one is twice as long.
+    pub first_delay: Duration,
+    /// The longest delay, unless the daemon asks for a longer one.
+    pub max_delay: Duration,
+    /// After so long without success it is given up. Success starts it anew.
+    pub give_up_after: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            first_delay: Duration::from_millis(50),
+            max_delay: Duration::from_secs(5),
+            give_up_after: Duration::from_secs(60),
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// Starts counting.
+    pub(super) fn start(self) -> Attempts {
+        Attempts {
+            policy: self,
+            delay: self.first_delay,
+            deadline: Instant::now() + self.give_up_after,
+        }
+    }
+}
+
+/// The attempts since the last success.
+#[derive(Debug)]
+pub(super) struct Attempts {
+    policy: RetryPolicy,
+    delay: Duration,
+    deadline: Instant,
+}
+
+impl Attempts {
+    /// When it will be given up.
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Something went well.
+    pub(super) fn succeeded(&mut self) {
+        *self = self.policy.start();
+    }
+
+    /// How long to wait before the next attempt, at least `asked`; `None` if
+    /// that is after the deadline.
+    pub(super) fn next_delay(&mut self, asked: Option<Duration>) -> Option<Duration> {
+        // Between half and all of it, so that many clients spread out.
+        let delay = self.delay.mul_f64(rand::rng().random_range(0.5..=1.0));
+        self.delay = (self.delay * 2).min(self.policy.max_delay);
+        let delay = delay + asked.unwrap_or_default();
+        (Instant::now() + delay < self.deadline).then_some(delay)
+    }
+}

@@ -1,0 +1,262 @@
+//! The task behind a sender: keeps what is not acknowledged, and a stream.
+
+use std::{collections::VecDeque, fmt, future::pending, time::Instant};
+
+use bytes::Bytes;
+use tokio::{
+    sync::mpsc,
+    time::{sleep, sleep_until, timeout, timeout_at},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{
+    Request, Status, Streaming, client::Grpc, codegen::http::uri::PathAndQuery, transport::Channel,
+};
+
+use super::{Client, ClientError, Refused, Settled, StreamOptions, Totals, Undelivered};
+use crate::{
+    client::{
+        codec::{EncodedCodec, STREAM_PATH},
+        error::{Verdict, judge},
+        retry::Attempts,
+    },
+    proto::{Refusal, StreamResponse},
+};
+
+/// How long the daemon may take to end a stream on which all is settled.
+const FAREWELL: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// A batch on its way.
+#[derive(Debug)]
+pub(super) struct Batch<T> {
+    pub(super) sequence: u64,
+    /// The whole `StreamRequest`.
+    pub(super) encoded: Bytes,
+    pub(super) tag: T,
+    pub(super) events: usize,
+    pub(super) handed_over: Instant,
+    pub(super) _room: super::window::Room,
+}
+
+type OnSettled<T> = Box<dyn FnMut(Settled<'_, T>) + Send>;
+
+/// See the module.
+pub(super) struct Driver<T> {
+    client: Client,
+    options: StreamOptions,
+    incoming: mpsc::Receiver<Batch<T>>,
+    /// In order of their sequence, without gaps.
+    unacked: VecDeque<Batch<T>>,
+    totals: Totals<T>,
+    attempts: Attempts,
+    on_settled: OnSettled<T>,
+}
+
+/// How one stream ended.
+enum End {
+    /// Everything is settled and no more will come.
+    Complete,
+    /// There is more to do. Without a status the daemon ended it in peace.
+    Lost(Option<Status>),
+}
+
+impl<T: Clone + fmt::Debug> Driver<T> {
+    pub(super) fn new(
+        client: Client,
+        options: StreamOptions,
+        incoming: mpsc::Receiver<Batch<T>>,
+        on_settled: OnSettled<T>,
+    ) -> Self {
+        Self {
+            attempts: client.retry.start(),
+            client,
+            options,
+            incoming,
+            unacked: VecDeque::new(),
+            totals: Totals::default(),
+            on_settled,
+        }
+    }
+
+    /// Runs until all is settled or delivery is given up.
+    pub(super) async fn run(mut self) -> Result<Totals<T>, Box<Undelivered<T>>> {
+        let Err(source) = self.deliver().await else {
+            return Ok(self.totals);
+        };
+        self.incoming.close();
+        while let Some(batch) = self.incoming.recv().await {
+            self.unacked.push_back(batch);
+        }
+        Err(Box::new(Undelivered {
+            settled: self.totals,
+            unsettled_events: self.unacked.iter().map(|batch| batch.events as u64).sum(),
+            source,
+        }))
+    }
+
+    async fn deliver(&mut self) -> Result<(), ClientError> {
+        while self.has_work().await {
+            let status = match self.one_stream().await? {
+                End::Complete => return Ok(()),
+                End::Lost(status) => status,
+            };
+            let verdict = status.as_ref().map_or(Verdict::Retry(None), judge);
+            let delay = match verdict {
+                Verdict::Retry(asked) => self.attempts.next_delay(asked),
+                Verdict::GiveUp => None,
+            };
+            match (delay, status) {
+                (Some(delay), _) => sleep(delay).await,
+                (None, Some(status)) => return Err(status.into()),
+                (None, None) => return Err(self.stalled()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for a batch if none is there; false if none will come.
+    async fn has_work(&mut self) -> bool {
+        if self.unacked.is_empty() {
+            match self.incoming.recv().await {
+                Some(batch) => self.accept(batch),
+                None => return false,
+            }
+        }
+        true
+    }
+
+    fn accept(&mut self, batch: Batch<T>) {
+        if self.unacked.is_empty() {
+            // Being idle is no failure.
+            self.attempts.succeeded();
+        }
+        self.unacked.push_back(batch);
+    }
+
+    /// Opens a stream, sends what is not acknowledged and what comes, and
+    /// takes acks.
+    async fn one_stream(&mut self) -> Result<End, ClientError> {
+        // Each batch in it is among the unacknowledged, so it is never full.
+        let (outgoing, requests) =
+            mpsc::channel(self.options.max_batches_in_flight.max(1) as usize);
+        for batch in &self.unacked {
+            let _ = outgoing.try_send(batch.encoded.clone());
+        }
+        let opened = open(self.client.channel.clone(), requests);
+        let mut acks = match timeout_at(self.attempts.deadline(), opened).await {
+            Ok(Ok(acks)) => acks,
+            Ok(Err(status)) => return Ok(End::Lost(Some(status))),
+            Err(_) => return Err(self.stalled()),
+        };
+        let mut outgoing = Some(outgoing);
+        loop {
+            if outgoing.is_none() && self.unacked.is_empty() {
+                let _ = timeout(FAREWELL, acks.message()).await;
+                return Ok(End::Complete);
+            }
+            tokio::select! {
+                ack = acks.message() => match ack {
+                    Ok(Some(ack)) => self.settle(ack)?,
+                    Ok(None) => return Ok(End::Lost(None)),
+                    Err(status) => return Ok(End::Lost(Some(status))),
+                },
+                batch = next_batch(&mut self.incoming, outgoing.is_some()) => match batch {
+                    Some(batch) => {
+                        if let Some(outgoing) = &outgoing {
+                            // If the stream is gone, `acks` is about to say so.
+                            let _ = outgoing.try_send(batch.encoded.clone());
+                        }
+                        self.accept(batch);
+                    }
+                    None => outgoing = None,
+                },
+                () = sleep_until(self.attempts.deadline()), if !self.unacked.is_empty() => {
+                    return Err(self.stalled());
+                }
+            }
+        }
+    }
+
+    /// Takes an ack.
+    fn settle(&mut self, ack: StreamResponse) -> Result<(), ClientError> {
+        let covered = self.covered(ack.settled_sequence)?;
+        let durability = ack.durability();
+        let outcome = ack.outcome.unwrap_or_default();
+        self.totals.add(durability, &outcome);
+        for refusal in outcome.refused {
+            self.refuse(refusal, covered)?;
+        }
+        for batch in self.unacked.drain(..covered) {
+            (self.on_settled)(Settled {
+                tag: &batch.tag,
+                events: batch.events,
+                waited: batch.handed_over.elapsed(),
+                durability,
+            });
+        }
+        self.attempts.succeeded();
+        Ok(())
+    }
+
+    /// How many of the unacknowledged batches an ack up to `settled` covers.
+    fn covered(&self, settled: u64) -> Result<usize, ClientError> {
+        let covered = match self.unacked.front() {
+            Some(first) => settled.saturating_add(1).saturating_sub(first.sequence),
+            None => 0,
+        };
+        usize::try_from(covered)
+            .ok()
+            .filter(|covered| *covered <= self.unacked.len())
+            .ok_or_else(|| {
+                ClientError::Protocol(format!("it acknowledged {settled}, which was not sent"))
+            })
+    }
+
+    fn refuse(&mut self, refusal: Refusal, covered: usize) -> Result<(), ClientError> {
+        let first = self.unacked.front().map_or(0, |batch| batch.sequence);
+        let batch = refusal
+            .sequence
+            .checked_sub(first)
+            .and_then(|place| usize::try_from(place).ok())
+            .filter(|place| *place < covered)
+            .and_then(|place| self.unacked.get(place))
+            .filter(|batch| (refusal.index as usize) < batch.events)
+            .ok_or_else(|| {
+                ClientError::Protocol(format!("it refused an unknown event: {refusal:?}"))
+            })?;
+        let code = refusal.code();
+        self.totals
+            .add_refused(self.options.max_refused_kept, || Refused {
+                tag: batch.tag.clone(),
+                index: refusal.index,
+                code,
+                reason: refusal.reason,
+            });
+        Ok(())
+    }
+
+    fn stalled(&self) -> ClientError {
+        ClientError::Stalled(self.client.retry.give_up_after)
+    }
+}
+
+async fn open(
+    channel: Channel,
+    requests: mpsc::Receiver<Bytes>,
+) -> Result<Streaming<StreamResponse>, Status> {
+    let mut grpc = Grpc::new(channel).max_decoding_message_size(usize::MAX);
+    let ready = grpc.ready().await;
+    ready.map_err(|error| Status::unavailable(error.to_string()))?;
+    let request = Request::new(ReceiverStream::new(requests));
+    let path = PathAndQuery::from_static(STREAM_PATH);
+    let response = grpc.streaming(request, path, EncodedCodec::new()).await?;
+    Ok(response.into_inner())
+}
+
+/// The next batch, as long as there can be one.
+async fn next_batch<T>(incoming: &mut mpsc::Receiver<T>, open: bool) -> Option<T> {
+    if open {
+        incoming.recv().await
+    } else {
+        pending().await
+    }
+}

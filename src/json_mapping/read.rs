@@ -1,0 +1,169 @@
+//! JSON text to an event. The JSON is walked along the message descriptors, so
+//! the depth of the walk is the depth of the protocol; values of `…_json`
+//! fields are skipped over without recursion.
+
+use std::fmt;
+
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
+
+use super::{
+    JsonError, event_descriptor,
+    scalar::{BoolVisitor, EnumVisitor, IdVisitor, IntegerVisitor, TextVisitor, json_text},
+};
+use crate::proto::Event;
+
+/// Reads one event.
+///
+/// # Errors
+/// Where the text is no JSON object, or does not fit `Event`.
+pub fn event_from_json(text: &str) -> Result<Event, JsonError> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    let message = json.deserialize_map(MessageVisitor(event_descriptor()?))?;
+    json.end()?;
+    message
+        .transcode_to()
+        .map_err(|error| JsonError::whole(error.to_string()))
+}
+
+/// Reads an object as a message.
+pub(super) struct MessageVisitor(pub(super) MessageDescriptor);
+
+impl<'de> Visitor<'de> for MessageVisitor {
+    type Value = DynamicMessage;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an object for {}", self.0.name())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<DynamicMessage, A::Error> {
+        let mut message = DynamicMessage::new(self.0.clone());
+        let mut seen = Vec::new();
+        while let Some(key) = map.next_key::<String>()? {
+            let field = find_field(&self.0, &key)?;
+            if seen.contains(&field.number()) {
+                return Err(A::Error::custom(format_args!("`{key}` appears twice")));
+            }
+            seen.push(field.number());
+            let value = map.next_value_seed(FieldSeed(&field))?;
+            if let Some(value) = value {
+                check_oneof(&message, &field)?;
+                message.set_field(&field, value);
+            }
+        }
+        Ok(message)
+    }
+}
+
+/// Both spellings are accepted: `stepEnded` and `step_ended`.
+fn find_field<E: Error>(message: &MessageDescriptor, key: &str) -> Result<FieldDescriptor, E> {
+    message
+        .get_field_by_json_name(key)
+        .or_else(|| message.get_field_by_name(key))
+        .ok_or_else(|| E::custom(format_args!("unknown field `{key}` in {}", message.name())))
+}
+
+fn check_oneof<E: Error>(message: &DynamicMessage, field: &FieldDescriptor) -> Result<(), E> {
+    let Some(oneof) = field.containing_oneof() else {
+        return Ok(());
+    };
+    match oneof.fields().find(|other| message.has_field(other)) {
+        Some(other) => Err(E::custom(format_args!(
+            "both `{}` and `{}` are set; only one may be",
+            other.name(),
+            field.name()
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Reads the value of a field; `None` for null, which means absent.
+struct FieldSeed<'a>(&'a FieldDescriptor);
+
+impl<'de> DeserializeSeed<'de> for FieldSeed<'_> {
+    type Value = Option<Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Option<Value>, D::Error> {
+        json.deserialize_option(self)
+    }
+}
+
+impl<'de> Visitor<'de> for FieldSeed<'_> {
+    type Value = Option<Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a value for `{}`", self.0.name())
+    }
+
+    fn visit_none<E: Error>(self) -> Result<Option<Value>, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, json: D) -> Result<Option<Value>, D::Error> {
+        let field = self.0;
+        let value = match field.kind() {
+            Kind::String if field.name().ends_with("_json") => Value::String(json_text(json)?),
+            Kind::String => json.deserialize_bytes(TextVisitor(field))?,
+            Kind::Bytes => json.deserialize_str(IdVisitor(field))?,
+            Kind::Bool => json.deserialize_bool(BoolVisitor(field))?,
+            Kind::Enum(kind) => json.deserialize_any(EnumVisitor(field, kind))?,
+            Kind::Int64 | Kind::Int32 => json.deserialize_any(IntegerVisitor(field))?,
+            Kind::Message(message) if is_time(&message) => {
+                json.deserialize_any(TimeVisitor(message))?
+            }
+            Kind::Message(message) => {
+                Value::Message(json.deserialize_map(MessageVisitor(message))?)
+            }
+            kind => {
+                let text = format_args!("`{}`: {kind:?} has no JSON form here", field.name());
+                return Err(D::Error::custom(text));
+            }
+        };
+        Ok(Some(value))
+    }
+}
+
+/// Messages that JSON writes as a string.
+pub(super) fn is_time(message: &MessageDescriptor) -> bool {
+    [TIMESTAMP, DURATION].contains(&message.full_name())
+}
+
+const TIMESTAMP: &str = "google.protobuf.Timestamp";
+const DURATION: &str = "google.protobuf.Duration";
+
+/// Reads a time as proto3 JSON writes it, or, for those out of its range, as
+/// the object with `seconds` and `nanos` that it is on the wire.
+struct TimeVisitor(MessageDescriptor);
+
+impl<'de> Visitor<'de> for TimeVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0.full_name() {
+            TIMESTAMP => "a time like \"2026-01-31T12:00:00.000001Z\"",
+            _ => "a duration like \"3.5s\"",
+        })
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
+        let mut message = DynamicMessage::new(self.0.clone());
+        let transcoded = match self.0.full_name() {
+            TIMESTAMP => text
+                .parse::<prost_types::Timestamp>()
+                .ok()
+                .map(|time| message.transcode_from(&time)),
+            _ => text
+                .parse::<prost_types::Duration>()
+                .ok()
+                .map(|duration| message.transcode_from(&duration)),
+        };
+        match transcoded {
+            Some(Ok(())) => Ok(Value::Message(message)),
+            _ => Err(E::invalid_value(serde::de::Unexpected::Str(text), &self)),
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {
+        MessageVisitor(self.0).visit_map(map).map(Value::Message)
+    }
+}

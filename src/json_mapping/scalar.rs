@@ -1,0 +1,195 @@
+//! Readers of single JSON values.
+
+use std::fmt;
+
+use bytes::Bytes;
+use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, Value};
+use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
+use serde_json::value::RawValue;
+
+use super::id::id_from_text;
+
+/// The JSON text of a `…_json` field: the content of a string, or any other
+/// value as it stands.
+pub(super) fn json_text<'de, D: Deserializer<'de>>(json: D) -> Result<String, D::Error> {
+    let raw = <&RawValue>::deserialize(json)?.get();
+    if !raw.starts_with('"') {
+        return Ok(raw.to_owned());
+    }
+    let mut string = serde_json::Deserializer::from_str(raw);
+    string
+        .deserialize_bytes(StringVisitor)
+        .map_err(D::Error::custom)
+}
+
+/// Reads a string, of which serde_json hands out the bytes so that lone
+/// surrogates get through.
+struct StringVisitor;
+
+impl Visitor<'_> for StringVisitor {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<String, E> {
+        Ok(replace_surrogates(bytes))
+    }
+}
+
+/// UTF-8 in which lone surrogates are encoded like other code points, with
+/// each of them replaced.
+fn replace_surrogates(bytes: &[u8]) -> String {
+    // Encoded, a surrogate is three bytes, of which lossy conversion takes the
+    // first as one fault and each of the others as another.
+    const LEAD: u8 = 0xED;
+    let mut text = String::with_capacity(bytes.len());
+    let mut rest = bytes;
+    loop {
+        match std::str::from_utf8(rest) {
+            Ok(valid) => {
+                text.push_str(valid);
+                return text;
+            }
+            Err(error) => {
+                let (valid, fault) = rest.split_at(error.valid_up_to());
+                text.push_str(&String::from_utf8_lossy(valid));
+                text.push(char::REPLACEMENT_CHARACTER);
+                let width = if fault.first() == Some(&LEAD) { 3 } else { 1 };
+                rest = fault.get(width..).unwrap_or_default();
+            }
+        }
+    }
+}
+
+/// Reads a text field.
+pub(super) struct TextVisitor<'a>(pub(super) &'a FieldDescriptor);
+
+impl Visitor<'_> for TextVisitor<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a string for `{}`", self.0.name())
+    }
+
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Value, E> {
+        StringVisitor.visit_bytes(bytes).map(Value::String)
+    }
+}
+
+/// Reads an id.
+pub(super) struct IdVisitor<'a>(pub(super) &'a FieldDescriptor);
+
+impl Visitor<'_> for IdVisitor<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a UUID for `{}`", self.0.name())
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
+        if text.is_empty() {
+            return Ok(Value::Bytes(Bytes::new()));
+        }
+        match id_from_text(text) {
+            Some(id) => Ok(Value::Bytes(Bytes::copy_from_slice(id.as_bytes()))),
+            None => Err(E::invalid_value(Unexpected::Str(text), &self)),
+        }
+    }
+}
+
+/// Reads a truth value.
+pub(super) struct BoolVisitor<'a>(pub(super) &'a FieldDescriptor);
+
+impl Visitor<'_> for BoolVisitor<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "true or false for `{}`", self.0.name())
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+}
+
+/// Reads an enum value by name or, as proto3 JSON allows, by number; of those
+/// a later version may know more.
+pub(super) struct EnumVisitor<'a>(pub(super) &'a FieldDescriptor, pub(super) EnumDescriptor);
+
+impl Visitor<'_> for EnumVisitor<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "one of")?;
+        for value in self.1.values().filter(|value| value.number() != 0) {
+            write!(f, " {}", value.name())?;
+        }
+        write!(f, " for `{}`", self.0.name())
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<Value, E> {
+        match self.1.get_value_by_name(name) {
+            Some(value) => Ok(Value::EnumNumber(value.number())),
+            None => Err(E::invalid_value(Unexpected::Str(name), &self)),
+        }
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Value, E> {
+        i32::try_from(number)
+            .map(Value::EnumNumber)
+            .map_err(|_| E::invalid_value(Unexpected::Signed(number), &self))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Value, E> {
+        i32::try_from(number)
+            .map(Value::EnumNumber)
+            .map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))
+    }
+}
+
+/// Reads an integer, quoted or not.
+pub(super) struct IntegerVisitor<'a>(pub(super) &'a FieldDescriptor);
+
+impl Visitor<'_> for IntegerVisitor<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an integer for `{}`", self.0.name())
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Value, E> {
+        if self.0.kind() == Kind::Int64 {
+            return Ok(Value::I64(number));
+        }
+        i32::try_from(number)
+            .map(Value::I32)
+            .map_err(|_| E::invalid_value(Unexpected::Signed(number), &self))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Value, E> {
+        match i64::try_from(number) {
+            Ok(number) => self.visit_i64(number),
+            Err(_) => Err(E::invalid_value(Unexpected::Unsigned(number), &self)),
+        }
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Value, E> {
+        // 1.0 and 1e3 are integers to proto3 JSON. Beyond 2^53 a float may
+        // have been rounded on the way.
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        if number.fract() == 0.0 && number.abs() <= EXACT {
+            self.visit_i64(number as i64)
+        } else {
+            Err(E::invalid_value(Unexpected::Float(number), &self))
+        }
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
+        match text.parse() {
+            Ok(number) => self.visit_i64(number),
+            Err(_) => Err(E::invalid_value(Unexpected::Str(text), &self)),
+        }
+    }
+}
