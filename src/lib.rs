@@ -9,3 +9,5 @@ pub mod proto {
     /// The encoded `FileDescriptorSet` of the protocol and all it imports.
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 }
+
+pub mod store;
