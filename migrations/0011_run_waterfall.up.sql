@@ -105,7 +105,9 @@ COMMENT ON FUNCTION public.waterfall_bar(bigint, bigint, bigint, integer, text, 
 CREATE FUNCTION public.run_waterfall(run_id uuid, width integer DEFAULT 60) RETURNS SETOF text
 LANGUAGE sql STABLE ROWS 200
 SET enable_nestloop = off
+SET enable_mergejoin = off
 SET jit = off
+SET work_mem = '32MB'
 AS $function$
   WITH RECURSIVE run AS MATERIALIZED (
     SELECT
@@ -201,16 +203,36 @@ AS $function$
       WHERE c.parent_run_id = $1 AND c.run_id <> $1
     ) AS n
   ),
+  -- Without the text, so that its hash table, built once, fits in memory. A
+  -- message may share its id with a step; only steps have children.
+  slim AS MATERIALIZED (
+    SELECT
+      node.item,
+      node.id,
+      CASE WHEN node.item = 'step' THEN node.id END AS own_id,
+      node.parent_id,
+      node.place,
+      node.is_last
+    FROM node
+  ),
+  -- A join where IS NULL would do: the planner takes its guess for many rows
+  -- and hashes `slim` below, once, rather than reading it once per level.
+  root AS MATERIALIZED (
+    SELECT slim.*
+    FROM slim
+    LEFT JOIN slim AS parent ON parent.own_id = slim.parent_id
+    WHERE parent.own_id IS NULL
+  ),
   -- Depth first. Beyond what a screen can show the tree goes flat, or a chain
   -- of n steps would carry n × n path elements.
   tree AS (
-    SELECT node.item, node.id, node.place, 1 AS level, ARRAY[node.place] AS path, '' AS branch, '' AS stem
-    FROM node
-    WHERE node.parent_id IS NULL
+    SELECT root.item, root.id, root.own_id, root.place, 1 AS level, ARRAY[root.place] AS path, '' AS branch, '' AS stem
+    FROM root
     UNION ALL
     SELECT
       child.item,
       child.id,
+      child.own_id,
       child.place,
       parent.level + 1,
       CASE WHEN parent.level < 64 THEN parent.path || child.place ELSE parent.path END,
@@ -223,8 +245,7 @@ AS $function$
         ELSE parent.stem || CASE WHEN child.is_last THEN '   ' ELSE '│  ' END
       END
     FROM tree AS parent
-    JOIN node AS child ON child.parent_id = parent.id
-    WHERE parent.item = 'step'
+    JOIN slim AS child ON child.parent_id = parent.own_id
   ),
   line AS (
     SELECT 1 AS part, NULL::integer[] AS path, 0 AS place, concat_ws(' · ',
