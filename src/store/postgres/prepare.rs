@@ -1,14 +1,16 @@
 //! What comes before a server can run: folder, user, lock, programs, cluster.
 //! All of it blocks on files and processes.
 
-use std::{
-    fs::{self, File},
-    os::unix::fs::MetadataExt as _,
-};
+use std::{fs, os::unix::fs::MetadataExt as _};
 
 use super::{
-    binaries::Binaries, config::PrivateConfig, error::PrivateError, files, identity::Identity,
-    initdb, layout::Layout,
+    binaries::Binaries,
+    config::PrivateConfig,
+    error::PrivateError,
+    files::{self, FolderLock},
+    identity::Identity,
+    initdb,
+    layout::Layout,
 };
 
 /// A folder that is ours and holds a cluster.
@@ -18,7 +20,7 @@ pub(super) struct Prepared {
     pub binaries: Binaries,
     pub password: String,
     /// Held for as long as we use the folder.
-    pub _lock: File,
+    pub _lock: FolderLock,
 }
 
 pub(super) fn prepare(config: &PrivateConfig) -> Result<Prepared, PrivateError> {

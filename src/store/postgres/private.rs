@@ -1,6 +1,6 @@
 //! The private Postgres from start to stop.
 
-use std::{fmt, path::Path};
+use std::{fmt, path::Path, time::Duration};
 
 use super::{
     config::{PrivateConfig, StopMode},
@@ -14,9 +14,9 @@ use super::{
     sockets,
 };
 
-/// How often a start is tried with another port, when somebody takes the one
-/// that was just free.
-const PORT_TRIES: u32 = 3;
+/// How often a start is tried while what hinders it passes by itself.
+const START_TRIES: u32 = 20;
+const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A running Postgres that belongs to this process.
 ///
@@ -109,7 +109,9 @@ impl PrivatePostgres {
     /// [`PrivateError::NotStopped`] when nothing helps.
     pub async fn stop(&mut self, mode: StopMode) -> Result<(), PrivateError> {
         let limit = self.config.stop_timeout;
-        self.postmaster.stop(mode.signal(), limit).await
+        self.postmaster.stop(mode.signal(), limit).await?;
+        sockets::remove_folder(&self.prepared.layout, &self.info.socket_dir);
+        Ok(())
     }
 
     /// Finds the running server of a folder from another process.
@@ -170,18 +172,24 @@ async fn launch(
     config: &PrivateConfig,
     prepared: &Prepared,
 ) -> Result<(Postmaster, ConnectionInfo), PrivateError> {
-    let layout = &prepared.layout;
-    let mut wanted = ConnectionInfo::read(layout)?.map(|info| info.port);
+    let wanted = ConnectionInfo::read(&prepared.layout)?.map(|info| info.port);
     let mut tries = 0;
     loop {
         tries += 1;
-        let port = sockets::free_port(wanted.take())?;
+        let port = sockets::free_port(wanted)?;
         match launch_on(config, prepared, port).await {
-            Err(PrivateError::Exited { tail, .. })
-                if tries < PORT_TRIES && tail.contains("could not bind") => {}
+            Err(PrivateError::Exited { tail, .. }) if tries < START_TRIES && passes(&tail) => {
+                tokio::time::sleep(RETRY_INTERVAL).await;
+            }
             done => return done,
         }
     }
+}
+
+/// Whether what ended the server passes by itself: somebody took the port that
+/// was just free, or backends whose postmaster was killed have yet to notice.
+fn passes(log: &str) -> bool {
+    log.contains("could not bind") || log.contains("pre-existing shared memory block")
 }
 
 async fn launch_on(
