@@ -44,6 +44,7 @@ DROP INDEX IF EXISTS idx_agent_runs_abandon;
 ALTER TABLE agent_runs RESET (fillfactor);
 ALTER TABLE agent_runs
   DROP COLUMN IF EXISTS abandon_at,
+  DROP COLUMN IF EXISTS alive_at,
   DROP COLUMN IF EXISTS start_event_at,
   DROP COLUMN IF EXISTS timeout_ms,
   DROP COLUMN IF EXISTS reported_tokens_output,

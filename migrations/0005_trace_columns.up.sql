@@ -46,6 +46,7 @@ ALTER TABLE agent_runs
   ADD COLUMN IF NOT EXISTS reported_tokens_output INTEGER,
   ADD COLUMN IF NOT EXISTS timeout_ms BIGINT,
   ADD COLUMN IF NOT EXISTS start_event_at TIMESTAMPTZ,
+  ADD COLUMN IF NOT EXISTS alive_at TIMESTAMPTZ,
   ADD COLUMN IF NOT EXISTS abandon_at TIMESTAMPTZ;
 
 -- A run's row is updated a few times in its life: leave room on its page.
@@ -73,6 +74,8 @@ COMMENT ON COLUMN agent_runs.timeout_ms IS
   'Silence in milliseconds after which this run counts as abandoned; NULL: the daemon''s --run-timeout. Set by RunStarted';
 COMMENT ON COLUMN agent_runs.start_event_at IS
   'Merge state: event time of the RunStarted that stands; NULL: none has come, the row is a placeholder';
+COMMENT ON COLUMN agent_runs.alive_at IS
+  'Hidden merge state: greatest time of a start, heartbeat or end that came for the run.';
 COMMENT ON COLUMN agent_runs.abandon_at IS
   'Merge state: when the sweeper may close the run, by the database''s clock; NULL once it is final';
 
