@@ -254,7 +254,11 @@ impl Batch<'_> {
         statement: &'static str,
         pass: i16,
     ) -> Result<HashMap<Uuid, RowFate>, BatchError> {
-        Ok(merge::merge_staged(self.conn, statement, pass).await?)
+        let fates = merge::merge_staged(self.conn, statement, pass).await?;
+        if fates.values().any(|fate| *fate == RowFate::Raced) {
+            return Err(BatchError::Raced);
+        }
+        Ok(fates)
     }
 
     fn judge(&mut self, index: usize, changed: bool) {
