@@ -8,6 +8,11 @@
     clippy::print_stdout
 )]
 
+mod bad_input;
+mod copy_rows;
+mod ledger;
 mod order;
+mod pressure;
 mod private_postgres;
+mod streams;
 mod support;
