@@ -12,7 +12,6 @@ const OUTPUT_BYTES: usize = 450;
 
 /// One run: its start and its steps.
 pub struct Run {
-    pub id: Uuid,
     pub events: Vec<Event>,
 }
 
@@ -39,7 +38,7 @@ fn run(number: usize, steps: usize) -> Run {
         event: Some(Body::RunStarted(started)),
     }];
     events.extend((0..steps).map(|step| self::step(id, start, step)));
-    Run { id, events }
+    Run { events }
 }
 
 fn step(run: Uuid, start: Timestamp, number: usize) -> Event {
