@@ -161,6 +161,22 @@ async fn holder() {
     std::future::pending::<()>().await;
 }
 
+/// Scenario: as above, and the socket is removed meanwhile, as cleaners of
+/// temporary folders do. Guarantees: the server nobody can reach is replaced.
+#[tokio::test]
+async fn a_running_postmaster_without_its_socket_is_replaced() {
+    let dir = folder("unreachable");
+    let server = start(&dir).await;
+    let pid = server.pid();
+    put(server.url(), "kept").await;
+    drop(server);
+    fs::remove_dir_all(dir.join("run")).unwrap();
+    let mut server = start(&dir).await;
+    assert_ne!(server.pid(), pid);
+    assert_eq!(kept(server.url()).await, "kept");
+    server.stop(StopMode::Fast).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_killed_postmaster_is_noticed_and_restarted_without_loss() {
     let dir = folder("killed");

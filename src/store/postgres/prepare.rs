@@ -1,7 +1,10 @@
 //! What comes before a server can run: folder, user, lock, programs, cluster.
 //! All of it blocks on files and processes.
 
-use std::{fs, os::unix::fs::MetadataExt as _};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+};
 
 use super::{
     binaries::Binaries,
@@ -66,11 +69,12 @@ fn open_way(layout: &Layout, identity: &Identity) -> Result<(), PrivateError> {
     let root = &layout.root;
     let look_at = || PrivateError::io("look at", root);
     if identity.drops() {
-        let owner = fs::metadata(root).map_err(look_at())?.uid();
+        let found = fs::metadata(root).map_err(look_at())?;
         let entries = fs::read_dir(root).map_err(look_at())?;
         let only_ours = entries.count() == 1 || layout.connection().exists();
-        if owner == 0 && only_ours {
-            files::set_mode(root, 0o711).map_err(PrivateError::io("open", root))?;
+        if found.uid() == 0 && only_ours {
+            let mode = found.permissions().mode() & 0o7777 | 0o011;
+            files::set_mode(root, mode).map_err(PrivateError::io("open", root))?;
         }
     }
     identity.check_reach(root)

@@ -32,7 +32,8 @@ pub struct PrivatePostgres {
 impl PrivatePostgres {
     /// Starts the Postgres of a folder, making its cluster the first time,
     /// and waits until it accepts connections. One that still runs there,
-    /// because a daemon was killed, is adopted as it is.
+    /// because a daemon was killed, is adopted as it is, with the settings it
+    /// was started with.
     ///
     /// # Errors
     /// [`PrivateError`]; each says what to do.
@@ -145,13 +146,17 @@ async fn adopt(
         return Ok(None);
     };
     let mut postmaster = Postmaster::adopted(running.pid, cluster.data());
-    let Some((port, sockets)) = running.listen else {
-        // Caught in its first moments, with nothing in it to lose.
+    let reachable = |info: &ConnectionInfo| !running.ready || info.socket().exists();
+    let info = running
+        .listen
+        .map(|(port, sockets)| ConnectionInfo::new(port, &sockets, &prepared.password))
+        .filter(reachable);
+    let Some(info) = info else {
+        // Caught in its first moments, or somebody removed its socket.
         let limit = config.stop_timeout;
         postmaster.stop(StopMode::Fast.signal(), limit).await?;
         return Ok(None);
     };
-    let info = ConnectionInfo::new(port, &sockets, &prepared.password);
     match ready::wait(&mut postmaster, layout, &info, config.start_timeout).await {
         Ok(connection) => ready::ensure_database(connection).await?,
         // It was about to stop.
@@ -161,7 +166,7 @@ async fn adopt(
     info.write(layout)?;
     tracing::info!(
         pid = running.pid,
-        port,
+        port = info.port,
         "adopted the private Postgres that runs already"
     );
     Ok(Some((postmaster, info)))
