@@ -9,4 +9,7 @@
 )]
 
 mod private_postgres;
+mod rls;
+mod schema;
 mod support;
+mod views;
