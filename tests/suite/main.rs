@@ -10,4 +10,7 @@
 
 mod order;
 mod private_postgres;
+mod rls;
+mod schema;
 mod support;
+mod views;
