@@ -12,5 +12,6 @@ pub mod proto {
 
 pub mod cli;
 pub mod client;
+pub mod inspect;
 pub mod json_mapping;
 pub mod store;

@@ -38,6 +38,12 @@ pub fn stdout_is_terminal() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
+/// The terminal's width in columns; of anything else, that of a wide one.
+pub fn width() -> u16 {
+    const OTHERWISE: u16 = 120;
+    comfy_table::Table::new().width().unwrap_or(OTHERWISE)
+}
+
 /// A count with thousands separated: `12,345`.
 pub fn thousands(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
