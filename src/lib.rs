@@ -1,5 +1,8 @@
 //! runtraced takes live traces of LLM-agent runs over gRPC, writes them to
 //! Postgres with COPY, and finalizes each run.
+//!
+//! The modules stand in the order in which an event passes through them, then
+//! what surrounds that path.
 
 /// The generated protocol, `runtraced.v1`.
 #[allow(missing_docs, clippy::all)]
@@ -10,8 +13,23 @@ pub mod proto {
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 }
 
+pub mod ingest;
+
+pub mod event;
+
+pub mod pipeline;
+
+pub mod store;
+
+pub mod finalize;
+
+pub mod telemetry;
+
+pub mod app;
 pub mod cli;
+pub mod config;
+pub mod database;
+
 pub mod client;
 pub mod inspect;
 pub mod json_mapping;
-pub mod store;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use sqlx::PgConnection;
 
-use crate::{inspect, store::postgres::PrivatePostgres};
+use crate::{config, inspect, store::postgres::PrivatePostgres};
 
 /// Which database to read.
 #[derive(Debug, Clone, clap::Args)]
@@ -12,14 +12,10 @@ pub struct DatabaseArgs {
     /// The database's URL. Without it, the private Postgres of --data-dir.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<String>,
-    /// The folder that `runtraced serve` was started with.
-    #[arg(
-        long,
-        env = "RUNTRACED_DATA_DIR",
-        default_value = "runtraced-data",
-        value_name = "DIR"
-    )]
-    pub data_dir: PathBuf,
+    /// The folder that `runtraced serve` was started with. Without it,
+    /// $XDG_DATA_HOME/runtraced or ~/.local/share/runtraced.
+    #[arg(long, env = "RUNTRACED_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
 }
 
 impl DatabaseArgs {
@@ -30,7 +26,11 @@ impl DatabaseArgs {
     pub fn url(&self) -> anyhow::Result<String> {
         match &self.database_url {
             Some(url) if !url.is_empty() => Ok(url.clone()),
-            _ => Ok(PrivatePostgres::locate(&self.data_dir)?.url),
+            _ => {
+                let default = config::default_data_dir;
+                let data_dir = self.data_dir.clone().unwrap_or_else(default);
+                Ok(PrivatePostgres::locate(&data_dir)?.url)
+            }
         }
     }
 

@@ -1,8 +1,86 @@
-//! The commands. Each has a module; this one only gathers them.
+//! The command line: one file a command.
 
 pub mod database;
+pub mod demo;
+pub mod migrate;
 pub mod output;
 pub mod psql;
 pub mod runs;
 pub mod send;
+pub mod serve;
 pub mod timeline;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// sysexits.h EX_USAGE: the command line or configuration is at fault.
+pub const EXIT_USAGE: u8 = 64;
+
+/// Tracing for LLM agents, in plain Postgres.
+#[derive(Debug, Parser)]
+#[command(name = "runtraced", version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon.
+    Serve(crate::config::ServeArgs),
+    /// Bring a database's schema up to date.
+    Migrate(migrate::MigrateArgs),
+    Send(send::SendArgs),
+    Runs(runs::RunsArgs),
+    Timeline(timeline::TimelineArgs),
+    Psql(psql::PsqlArgs),
+    Demo(demo::DemoArgs),
+}
+
+impl Cli {
+    /// Reads the command line; says what is wrong with it and exits 64.
+    #[must_use]
+    pub fn read() -> Self {
+        Self::try_parse().unwrap_or_else(|error| {
+            let code = if error.use_stderr() {
+                i32::from(EXIT_USAGE)
+            } else {
+                0
+            };
+            let _ = error.print();
+            std::process::exit(code)
+        })
+    }
+
+    /// Runs the command.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        let runtime = match tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+        {
+            Ok(runtime) => runtime,
+            Err(error) => return fail(&error.into()),
+        };
+        let result = runtime.block_on(async {
+            match self.command {
+                Command::Serve(args) => serve::run(args).await,
+                Command::Migrate(args) => migrate::run(args).await,
+                Command::Send(args) => send::run(args).await,
+                Command::Runs(args) => runs::run(args).await,
+                Command::Timeline(args) => timeline::run(args).await,
+                Command::Psql(args) => psql::run(args).await,
+                Command::Demo(args) => demo::run(args).await,
+            }
+        });
+        result.unwrap_or_else(|error| fail(&error))
+    }
+}
+
+/// Says what went wrong, with its causes, on stderr.
+pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "runtraced: {error:#}");
+    ExitCode::FAILURE
+}

@@ -7,9 +7,12 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
     database::DatabaseArgs,
-    output::{self, EXIT_UNAVAILABLE, duration, thousands},
+    output::{self, EXIT_UNAVAILABLE, duration, shortened, thousands},
 };
 use crate::inspect::{self, InspectError, RunFilter, RunSummary};
+
+/// Longer names are cut in the table.
+const NAME_CHARS: usize = 36;
 
 /// List the latest runs, newest first.
 ///
@@ -88,26 +91,29 @@ pub fn table(rows: &[RunSummary]) -> Table {
         "tokens in",
         "tokens out",
     ]);
-    for column in 5..10 {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
     if !output::stdout_is_terminal() {
         table.force_no_tty();
     }
     for row in rows {
         table.add_row(cells(row));
     }
+    for (place, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 1));
+        if place >= 5 {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
     table
 }
 
 fn cells(row: &RunSummary) -> Vec<Cell> {
-    let name = row.name.clone().unwrap_or_default();
     vec![
         Cell::new(row.run_id),
         Cell::new(&row.agent_id),
-        Cell::new(name),
+        Cell::new(shortened(
+            row.name.as_deref().unwrap_or_default(),
+            NAME_CHARS,
+        )),
         status(row),
         Cell::new(
             row.started_at
@@ -165,7 +171,7 @@ fn local_time(text: &str) -> String {
     match text.parse::<Timestamp>() {
         Ok(time) => time
             .to_zoned(TimeZone::system())
-            .strftime("%Y-%m-%d %H:%M:%S")
+            .strftime("%b %d %H:%M:%S")
             .to_string(),
         // Beyond the years that jiff knows: as the database has it.
         Err(_) => text.to_owned(),

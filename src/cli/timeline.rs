@@ -22,8 +22,9 @@ pub struct TimelineArgs {
     /// The database.
     #[command(flatten)]
     pub database: DatabaseArgs,
-    /// Columns of the drawing. Default: the terminal's width, or 120.
-    #[arg(long, value_parser = clap::value_parser!(u16).range(40..=1000))]
+    /// Columns of the time axis, the second argument of run_waterfall.
+    /// Without it: what the terminal has room for.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(8..=400))]
     pub width: Option<u16>,
     /// The rows of run_summary and run_timeline as JSON instead.
     #[arg(long)]
@@ -57,8 +58,8 @@ async fn read(args: &TimelineArgs) -> anyhow::Result<Result<String, String>> {
         let json = inspect::timeline_json(&mut connection, run).await?;
         return Ok(Ok(format!("{json}\n")));
     }
-    let width = args.width.unwrap_or_else(output::width);
-    Ok(Ok(drawing(&mut connection, run, width).await?))
+    let cells = args.width.unwrap_or_else(|| cells_for(output::width()));
+    Ok(Ok(drawing(&mut connection, run, cells).await?))
 }
 
 fn ambiguous(runs: &[Uuid]) -> String {
@@ -69,15 +70,28 @@ fn ambiguous(runs: &[Uuid]) -> String {
     text
 }
 
-/// The drawing of a run, in colours where stdout is a terminal.
+/// How many columns the time axis may take on a terminal with `columns`: what
+/// labels, durations and tokens leave, and some for notes.
+pub fn cells_for(columns: u16) -> u16 {
+    const BESIDE: u16 = 64;
+    const NOTES: u16 = 16;
+    columns.saturating_sub(BESIDE + NOTES).clamp(16, 100)
+}
+
+/// The drawing of a run, its time axis `cells` wide.
 ///
 /// # Errors
 /// [`InspectError`] as the database gives it.
 pub async fn drawing(
     connection: &mut PgConnection,
     run: Uuid,
-    width: u16,
+    cells: u16,
 ) -> Result<String, InspectError> {
-    let lines = inspect::waterfall(connection, run, i32::from(width)).await?;
-    Ok(lines.join("\n") + "\n")
+    let lines = inspect::waterfall(connection, run, i32::from(cells)).await?;
+    let mut text = String::new();
+    for line in lines {
+        text.push_str(&output::paint_mark(&line));
+        text.push('\n');
+    }
+    Ok(text)
 }

@@ -5,19 +5,19 @@ use uuid::Uuid;
 
 use super::InspectError;
 
-/// The run as the database draws it, `width` columns wide: the text of the
-/// function `run_waterfall`, so that there is one drawing only.
+/// The run as the database draws it, its time axis `cells` wide: the lines of
+/// the function `run_waterfall`, so that there is one drawing only.
 ///
 /// # Errors
 /// [`InspectError`] as the database gives it.
 pub async fn waterfall(
     connection: &mut PgConnection,
     run: Uuid,
-    width: i32,
+    cells: i32,
 ) -> Result<Vec<String>, InspectError> {
-    let lines = sqlx::query_scalar("SELECT line FROM run_waterfall($1, $2) AS line")
+    let lines = sqlx::query_scalar("SELECT run_waterfall($1, $2)")
         .bind(run)
-        .bind(width)
+        .bind(cells)
         .fetch_all(connection)
         .await?;
     Ok(lines)

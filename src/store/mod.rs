@@ -1,3 +1,24 @@
-//! Everything that speaks SQL to write, and the Postgres it speaks to.
+//! The only place with SQL for writing: the binary COPY encoder, the write
+//! ladder, the merging statements, migrations, and the private Postgres.
 
+mod batch;
+mod connection;
+pub mod copy;
+mod error;
+mod ledger;
+mod merge;
+mod migrate;
+mod outcome;
+mod pg_time;
+mod plan;
 pub mod postgres;
+mod rows;
+mod writer;
+
+pub use connection::connect;
+pub use error::reason;
+pub use ledger::{Reading, ShardCounts};
+pub use merge::settle_runs;
+pub use migrate::{MIGRATIONS, migrate};
+pub use outcome::{Fate, Tally};
+pub use writer::{GaveUp, Writer, WriterConfig};

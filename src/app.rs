@@ -1,0 +1,386 @@
+//! Builds the daemon from one [`Config`], runs it, and takes it down in order.
+//! The only place that spawns long-lived tasks.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use prost::Message as _;
+use sqlx::postgres::PgConnectOptions;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::transport::server::TcpIncoming;
+use uuid::Uuid;
+
+use crate::config::{Config, Database};
+use crate::database::{self, DatabaseError, PrivateDatabase};
+use crate::event::Event;
+use crate::finalize::{SweepCounts, sweep_forever};
+use crate::ingest::RepairCounts;
+use crate::ingest::native::{NativeIngest, StreamLimits, encode_event};
+use crate::json_mapping::event_to_json;
+use crate::pipeline::{BatchLimits, Pipeline, PipelineConfig};
+use crate::proto;
+use crate::proto::trace_ingest_server::TraceIngestServer;
+use crate::store::WriterConfig;
+use crate::telemetry::{Metrics, Readiness, router, watch_database};
+
+/// HTTP/2 windows: how much a client may send before the daemon reads.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+/// A connection whose peer is gone is noticed after these.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Why the daemon did not start or run.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// An address is taken, or not ours.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The database cannot be used.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// A task of the daemon failed.
+    #[error("{0}")]
+    Task(String),
+    /// The system refused a thread or a socket.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The drain deadline passed.
+    #[error("shut down with {0} events not settled; their clients are told to send them again")]
+    Unsettled(u64),
+}
+
+/// Where the daemon listens.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct Addresses {
+    pub grpc: SocketAddr,
+    pub http: SocketAddr,
+}
+
+/// The daemon, bound and not yet serving.
+pub struct App {
+    config: Config,
+    /// Where it listens.
+    pub addresses: Addresses,
+    grpc: TcpListener,
+    http: TcpListener,
+    private: Option<PrivateDatabase>,
+    options: PgConnectOptions,
+}
+
+/// Tokens that end the phases of a shutdown, in this order.
+#[derive(Clone, Default)]
+struct Phases {
+    /// Take nothing more in.
+    draining: CancellationToken,
+    /// Stop waiting for a database that is away.
+    give_up: CancellationToken,
+    /// Stop the helpers: sweeper, health.
+    stop: CancellationToken,
+}
+
+impl App {
+    /// Binds the addresses, then starts or names the database.
+    ///
+    /// # Errors
+    /// When either fails. A foreign database that is away is no error.
+    pub async fn build(config: Config) -> Result<Self, AppError> {
+        let grpc = bind(config.grpc_listen).await?;
+        let http = bind(config.http_listen).await?;
+        let addresses = Addresses {
+            grpc: grpc.local_addr()?,
+            http: http.local_addr()?,
+        };
+        let (private, options) = match &config.database {
+            Database::Url(options) => (None, (**options).clone()),
+            Database::Private { data_dir, bin_dir } => {
+                let private = PrivateDatabase::start(data_dir, bin_dir.as_deref()).await?;
+                let options = private.options()?;
+                (Some(private), options)
+            }
+        };
+        let url = private.as_ref().map(PrivateDatabase::url);
+        tracing::info!(grpc = %addresses.grpc, http = %addresses.http, database_url = url, "listening");
+        Ok(Self {
+            config,
+            addresses,
+            grpc,
+            http,
+            private,
+            options,
+        })
+    }
+
+    /// Serves until `shutdown`, then settles what was taken in.
+    ///
+    /// # Errors
+    /// When a part of the daemon failed, or not all was settled in time.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), AppError> {
+        let phases = Phases::default();
+        let readiness = Readiness::default();
+        let sweeps = Arc::new(SweepCounts::default());
+        let repairs = Arc::new(RepairCounts::default());
+        let tasks = TaskTracker::new();
+
+        let (pipeline, writers) = Pipeline::start(self.pipeline_config(&phases))?;
+        let counts = pipeline.counts();
+        let budget = (pipeline.budget(), self.config.memory_budget_bytes);
+        let metrics = Arc::new(Metrics {
+            shards: counts.clone(),
+            repairs: repairs.clone(),
+            sweeps: sweeps.clone(),
+            budget,
+            readiness: readiness.clone(),
+        });
+        let ingest = NativeIngest {
+            pipeline: Arc::new(pipeline),
+            repairs,
+            submit_timeout: self.config.submit_timeout,
+            limits: StreamLimits {
+                batches_in_flight: self.config.stream_batches,
+            },
+            draining: phases.draining.clone(),
+            tasks: tasks.clone(),
+        };
+
+        // Servers hold the pipeline, helpers do not: it ends with the former.
+        let mut servers = JoinSet::new();
+        let grpc = serve_grpc(self.grpc, ingest, &self.config, readiness.clone(), &phases).await?;
+        servers.spawn(grpc);
+        let mut helpers = JoinSet::new();
+        let stopped = phases.stop.clone().cancelled_owned();
+        helpers.spawn(async move {
+            let server = axum::serve(self.http, router(metrics)).with_graceful_shutdown(stopped);
+            server
+                .await
+                .map_err(|error| AppError::Task(format!("HTTP: {error}")))
+        });
+        helpers.spawn(helper(
+            self.options.clone(),
+            self.config.clone(),
+            readiness.clone(),
+            sweeps,
+            phases.stop.clone(),
+        ));
+        let private = self.private.map(|private| {
+            let stop = phases.stop.clone();
+            tokio::spawn(private.supervise(stop))
+        });
+
+        let failed = tokio::select! {
+            () = shutdown => None,
+            Some(ended) = servers.join_next() => Some(failure(ended)),
+            Some(ended) = helpers.join_next() => Some(failure(ended)),
+        };
+        tracing::info!("shutting down");
+        readiness.set(Err("shutting down"));
+        let deadline = Instant::now() + self.config.drain_timeout;
+        drain(&phases, servers, &tasks, writers, deadline).await;
+        phases.stop.cancel();
+        let in_flight: u64 = counts
+            .iter()
+            .map(|shard| shard.read())
+            .map(|r| r.received - r.committed - r.duplicate - r.refused - r.dead_lettered)
+            .sum();
+        helpers.abort_all();
+        while helpers.join_next().await.is_some() {}
+        if let Some(private) = private {
+            private
+                .await
+                .map_err(|error| AppError::Task(error.to_string()))??;
+        }
+        match (failed, in_flight) {
+            (Some(error), _) => Err(error),
+            (None, 0) => Ok(()),
+            (None, events) => Err(AppError::Unsettled(events)),
+        }
+    }
+
+    fn pipeline_config(&self, phases: &Phases) -> PipelineConfig {
+        let config = &self.config;
+        PipelineConfig {
+            writers: config.writers,
+            memory_budget_bytes: config.memory_budget_bytes,
+            limits: BatchLimits {
+                max_events: config.batch_events,
+                max_bytes: config.batch_bytes,
+                linger: config.linger,
+            },
+            writer: WriterConfig {
+                database: self.options.clone(),
+                instance: Uuid::now_v7(),
+                run_timeout_ms: run_timeout_ms(config),
+                commit_timeout: config.commit_timeout,
+                render: render_event,
+                give_up: phases.give_up.clone(),
+            },
+        }
+    }
+}
+
+/// The JSON form of an event, for dead letters; of one that has none (its times
+/// lie beyond the years that JSON's timestamps know), the wire form in hex.
+fn render_event(event: &Event) -> String {
+    let event = encode_event(event);
+    event_to_json(&event).unwrap_or_else(|_| {
+        let hex: String = event
+            .encode_to_vec()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        format!("{{\"protobufHex\":\"{hex}\"}}")
+    })
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| AppError::Bind { address, source })
+}
+
+fn run_timeout_ms(config: &Config) -> i64 {
+    i64::try_from(config.run_timeout.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Brings the schema up to date, then watches the database and sweeps.
+async fn helper(
+    options: PgConnectOptions,
+    config: Config,
+    readiness: Readiness,
+    sweeps: Arc<SweepCounts>,
+    stop: CancellationToken,
+) -> Result<(), AppError> {
+    if config.migrate {
+        let migrated = database::migrate_when_there(&options, &readiness);
+        tokio::select! {
+            migrated = migrated => migrated?,
+            () = stop.cancelled() => return Ok(()),
+        }
+    }
+    tracing::info!("ready");
+    let health = watch_database(options.clone(), readiness, stop.clone());
+    let patience = config.commit_timeout;
+    tokio::join!(
+        health,
+        sweep_forever(options, config.sweep_interval, patience, &sweeps, stop)
+    );
+    Ok(())
+}
+
+/// The gRPC server: ingest, health and reflection on one port.
+async fn serve_grpc(
+    listener: TcpListener,
+    ingest: NativeIngest,
+    config: &Config,
+    readiness: Readiness,
+    phases: &Phases,
+) -> Result<impl Future<Output = Result<(), AppError>> + use<>, AppError> {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let report = move |state: Result<(), &'static str>| {
+        let reporter = reporter.clone();
+        async move {
+            let status = match state {
+                Ok(()) => tonic_health::ServingStatus::Serving,
+                Err(_) => tonic_health::ServingStatus::NotServing,
+            };
+            for service in ["", "runtraced.v1.TraceIngest"] {
+                reporter.set_service_status(service, status).await;
+            }
+        }
+    };
+    // tonic-health begins as SERVING.
+    report(Err("starting")).await;
+    let mut states = readiness.subscribe();
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(|error| AppError::Task(format!("reflection: {error}")))?;
+    let ingest = TraceIngestServer::new(ingest)
+        .max_decoding_message_size(config.max_message_bytes)
+        .accept_compressed(tonic::codec::CompressionEncoding::Gzip)
+        .accept_compressed(tonic::codec::CompressionEncoding::Zstd);
+    let draining = phases.draining.clone();
+    let server = tonic::transport::Server::builder()
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .add_service(ingest)
+        .add_service(health)
+        .add_service(reflection)
+        .serve_with_incoming_shutdown(
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            draining.cancelled_owned(),
+        );
+    Ok(async move {
+        let follow = async {
+            loop {
+                let state = *states.borrow_and_update();
+                report(state).await;
+                if states.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        tokio::select! {
+            served = server => served.map_err(|error| AppError::Task(format!("gRPC: {error}"))),
+            () = follow => Ok(()),
+        }
+    })
+}
+
+/// Settles what was taken in: handlers, then queues, all before one deadline.
+async fn drain(
+    phases: &Phases,
+    mut servers: JoinSet<Result<(), AppError>>,
+    tasks: &TaskTracker,
+    writers: Vec<JoinHandle<()>>,
+    deadline: Instant,
+) {
+    phases.draining.cancel();
+    tasks.close();
+    let handlers = async {
+        tasks.wait().await;
+        while servers.join_next().await.is_some() {}
+    };
+    if timeout_at(deadline, handlers).await.is_err() {
+        tracing::warn!("clients did not let go before the drain deadline");
+        servers.abort_all();
+        while servers.join_next().await.is_some() {}
+    }
+    // The handlers' senders are gone; the writers end when their queues are empty.
+    let mut joined = tokio::task::spawn_blocking(move || {
+        writers.into_iter().all(|writer| writer.join().is_ok())
+    });
+    let all_well = match timeout_at(deadline, &mut joined).await {
+        Ok(joined) => joined,
+        Err(_) => {
+            phases.give_up.cancel();
+            joined.await
+        }
+    };
+    if !matches!(all_well, Ok(true)) {
+        tracing::error!("a writer thread panicked");
+    }
+}
+
+fn failure(ended: Result<Result<(), AppError>, tokio::task::JoinError>) -> AppError {
+    match ended {
+        Ok(Ok(())) => AppError::Task("a part of the daemon ended by itself".into()),
+        Ok(Err(error)) => error,
+        Err(error) => AppError::Task(error.to_string()),
+    }
+}

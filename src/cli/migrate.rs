@@ -1,0 +1,30 @@
+//! `runtraced migrate`.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, anyhow};
+use clap::Args;
+
+use crate::config::parse_database_url;
+use crate::database::migrate_now;
+
+/// `runtraced migrate`.
+#[derive(Args, Debug)]
+pub struct MigrateArgs {
+    /// The database to bring up to date.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: String,
+}
+
+/// Migrates and says so.
+///
+/// # Errors
+/// When the database is away or a migration fails.
+pub async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
+    let options = parse_database_url(&args.database_url)
+        .map_err(|fault| anyhow!("--database-url {fault}"))?;
+    migrate_now(&options).await.context("cannot migrate")?;
+    writeln!(std::io::stdout(), "the schema is up to date")?;
+    Ok(ExitCode::SUCCESS)
+}

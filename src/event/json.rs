@@ -1,0 +1,481 @@
+//! JSON text, checked in one pass without building a tree.
+//!
+//! The grammar is RFC 8259, with a limit on depth and without recursion, so
+//! hostile nesting costs nothing. What is valid JSON but not storable as
+//! `jsonb` (`\u0000`, lone surrogates) is repaired; numbers are left to
+//! Postgres, whose `numeric` is wider than any fixed type.
+
+use super::Repairs;
+
+/// Deeper JSON is refused. Postgres' own parser recurses, and gives up
+/// somewhere above 5,000 levels with its default `max_stack_depth`.
+pub const MAX_JSON_DEPTH: usize = 512;
+
+/// JSON text that Postgres takes as `jsonb`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Json(String);
+
+/// Why a text is not acceptable JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JsonError {
+    /// Not JSON.
+    #[error("is not JSON (at byte {offset})")]
+    Invalid {
+        /// Where it stops being JSON.
+        offset: usize,
+    },
+    /// Nested deeper than [`MAX_JSON_DEPTH`].
+    #[error("is nested deeper than {MAX_JSON_DEPTH} levels")]
+    TooDeep,
+    /// JSON, but no object where one is asked for.
+    #[error("is not a JSON object")]
+    NotAnObject,
+}
+
+impl Json {
+    /// Checks and, where Postgres needs it, repairs a JSON text.
+    ///
+    /// # Errors
+    /// When it is not JSON or nested too deep.
+    pub fn new(text: String, repairs: &mut Repairs) -> Result<Self, JsonError> {
+        let mut scan = Scan {
+            bytes: text.as_bytes(),
+            at: 0,
+            repairs: Repairs::default(),
+        };
+        scan.document()?;
+        let found = scan.repairs;
+        if found == Repairs::default() {
+            return Ok(Self(text));
+        }
+        repairs.nuls += found.nuls;
+        repairs.surrogates += found.surrogates;
+        Ok(Self(repair(&text)))
+    }
+
+    /// The same for a JSON object.
+    ///
+    /// # Errors
+    /// As [`Json::new`], and when it is another kind of value.
+    pub fn object(text: String, repairs: &mut Repairs) -> Result<Self, JsonError> {
+        let json = Self::new(text, repairs)?;
+        if json.0.trim_start().starts_with('{') {
+            Ok(json)
+        } else {
+            Err(JsonError::NotAnObject)
+        }
+    }
+
+    /// The JSON text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// One bit a level: set in an object, clear in an array.
+#[derive(Default)]
+struct Nesting {
+    bits: [u64; MAX_JSON_DEPTH / 64],
+    depth: usize,
+}
+
+impl Nesting {
+    fn push(&mut self, object: bool) -> Result<(), JsonError> {
+        let word = self
+            .bits
+            .get_mut(self.depth / 64)
+            .ok_or(JsonError::TooDeep)?;
+        let bit = 1 << (self.depth % 64);
+        if object {
+            *word |= bit
+        } else {
+            *word &= !bit
+        }
+        self.depth += 1;
+        Ok(())
+    }
+
+    fn in_object(&self) -> bool {
+        self.depth > 0 && self.bits[(self.depth - 1) / 64] & (1 << ((self.depth - 1) % 64)) != 0
+    }
+}
+
+struct Scan<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    repairs: Repairs,
+}
+
+impl Scan<'_> {
+    fn document(&mut self) -> Result<(), JsonError> {
+        let mut nesting = Nesting::default();
+        loop {
+            // Here a value is due.
+            self.space();
+            match self.peek() {
+                Some(b'{') => {
+                    self.at += 1;
+                    nesting.push(true)?;
+                    self.space();
+                    if self.peek() != Some(b'}') {
+                        self.key()?;
+                        continue;
+                    }
+                }
+                Some(b'[') => {
+                    self.at += 1;
+                    nesting.push(false)?;
+                    self.space();
+                    if self.peek() != Some(b']') {
+                        continue;
+                    }
+                }
+                Some(b'"') => self.string()?,
+                Some(b't') => self.word(b"true")?,
+                Some(b'f') => self.word(b"false")?,
+                Some(b'n') => self.word(b"null")?,
+                _ => self.number()?,
+            }
+            // Here a value has ended, or an empty container is about to.
+            if !self.after_value(&mut nesting)? {
+                return if self.at == self.bytes.len() {
+                    Ok(())
+                } else {
+                    self.invalid()
+                };
+            }
+        }
+    }
+
+    /// Closes containers up to the next comma. False at the end of the document.
+    fn after_value(&mut self, nesting: &mut Nesting) -> Result<bool, JsonError> {
+        loop {
+            self.space();
+            if nesting.depth == 0 {
+                return Ok(false);
+            }
+            let object = nesting.in_object();
+            match self.peek() {
+                Some(b',') => {
+                    self.at += 1;
+                    if object {
+                        self.space();
+                        self.key()?;
+                    }
+                    return Ok(true);
+                }
+                Some(b'}') if object => {}
+                Some(b']') if !object => {}
+                _ => return self.invalid(),
+            }
+            self.at += 1;
+            nesting.depth -= 1;
+        }
+    }
+
+    fn key(&mut self) -> Result<(), JsonError> {
+        if self.peek() != Some(b'"') {
+            return self.invalid();
+        }
+        self.string()?;
+        self.space();
+        if self.peek() != Some(b':') {
+            return self.invalid();
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn string(&mut self) -> Result<(), JsonError> {
+        self.at += 1;
+        loop {
+            self.at += plain_len(&self.bytes[self.at..]);
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => self.escape()?,
+                _ => return self.invalid(),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), JsonError> {
+        match self.bytes.get(self.at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
+            Some(b'u') => match unicode_escape(&self.bytes[self.at..]) {
+                Some((found, len)) => {
+                    self.at += len;
+                    match found {
+                        Escaped::Nul => self.repairs.nuls += 1,
+                        Escaped::LoneSurrogate => self.repairs.surrogates += 1,
+                        Escaped::Char => {}
+                    }
+                }
+                None => return self.invalid(),
+            },
+            _ => return self.invalid(),
+        }
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<(), JsonError> {
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        if self.peek() == Some(b'0') {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.peek(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    /// One digit or more.
+    fn digits(&mut self) -> Result<(), JsonError> {
+        let from = self.at;
+        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+            self.at += 1;
+        }
+        if self.at == from {
+            self.invalid()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn word(&mut self, word: &[u8]) -> Result<(), JsonError> {
+        if !self.bytes[self.at..].starts_with(word) {
+            return self.invalid();
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    fn space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+            self.at += 1;
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn invalid<T>(&self) -> Result<T, JsonError> {
+        Err(JsonError::Invalid { offset: self.at })
+    }
+}
+
+/// How many bytes of a string pass before a quote, a backslash or a control
+/// character; eight at a time, since strings are most of what is scanned.
+fn plain_len(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
+    let has_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
+    let mut len = 0;
+    for chunk in bytes.chunks_exact(8) {
+        let word = chunk
+            .iter()
+            .rev()
+            .fold(0_u64, |word, &byte| word << 8 | u64::from(byte));
+        let below_space = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+        let quote = has_zero(word ^ (ONES * u64::from(b'"')));
+        let backslash = has_zero(word ^ (ONES * u64::from(b'\\')));
+        let stops = below_space | quote | backslash;
+        if stops != 0 {
+            // The lowest flag is exact; borrows only disturb those above it.
+            return len + stops.trailing_zeros() as usize / 8;
+        }
+        len += 8;
+    }
+    let stops = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\');
+    len + bytes[len..]
+        .iter()
+        .position(stops)
+        .unwrap_or(bytes.len() - len)
+}
+
+enum Escaped {
+    Char,
+    Nul,
+    LoneSurrogate,
+}
+
+/// Reads `\uXXXX`, or a pair of them that is one character: what and how long.
+fn unicode_escape(bytes: &[u8]) -> Option<(Escaped, usize)> {
+    let unit = |from: usize| -> Option<u32> {
+        let hex = bytes.get(from..from + 6)?.strip_prefix(b"\\u")?;
+        hex.iter().try_fold(0, |sum, &digit| {
+            Some(sum * 16 + char::from(digit).to_digit(16)?)
+        })
+    };
+    match unit(0)? {
+        0 => Some((Escaped::Nul, 6)),
+        0xd800..=0xdbff if matches!(unit(6), Some(0xdc00..=0xdfff)) => Some((Escaped::Char, 12)),
+        0xd800..=0xdfff => Some((Escaped::LoneSurrogate, 6)),
+        _ => Some((Escaped::Char, 6)),
+    }
+}
+
+/// Replaces each `\u0000` and lone surrogate of valid JSON by `\ufffd`.
+fn repair(text: &str) -> String {
+    let mut repaired = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        repaired.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let (found, len) = unicode_escape(rest.as_bytes()).unwrap_or((Escaped::Char, 2));
+        match found {
+            Escaped::Char => repaired.push_str(&rest[..len]),
+            Escaped::Nul | Escaped::LoneSurrogate => repaired.push_str("\\ufffd"),
+        }
+        rest = &rest[len..];
+    }
+    repaired.push_str(rest);
+    repaired
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(text: &str) -> Result<String, JsonError> {
+        Json::new(text.into(), &mut Repairs::default()).map(|json| json.0)
+    }
+
+    #[test]
+    fn takes_what_serde_json_takes_and_nothing_else() {
+        let good = [
+            "0",
+            "-0",
+            "1.5e+10",
+            "1e999999",
+            "\"\"",
+            "\"a\\\"\\\\b\\u00e9\"",
+            "true",
+            " null ",
+            "[]",
+            "[ ]",
+            "{}",
+            "{ }",
+            "[1,[2,{\"a\":[]}],{}]",
+            "{\"a\":{\"b\":1},\"c\":[]}",
+            "\"\u{e9}\u{1f600}\"",
+            "\"12345678\\n\"",
+            "[\"1234567\",\"12345678\",\"123456789\"]",
+        ];
+        let bad = [
+            "",
+            " ",
+            "01",
+            "1.",
+            ".5",
+            "+1",
+            "1e",
+            "-",
+            "\"",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "tru",
+            "nul",
+            "[",
+            "[1",
+            "[1,]",
+            "[,1]",
+            "{",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "{1:2}",
+            "[1}",
+            "{]",
+            "1 2",
+            "[] []",
+            "\"a\nb\"",
+            "\"1234567\n\"",
+            "'a'",
+            "NaN",
+            "\"\0\"",
+            "}",
+            "{\"a\" 1}",
+        ];
+        for text in good {
+            assert_eq!(check(text).as_deref(), Ok(text), "{text}");
+        }
+        for text in bad {
+            assert!(
+                matches!(check(text), Err(JsonError::Invalid { .. })),
+                "{text}"
+            );
+            assert!(
+                serde_json::from_str::<serde::de::IgnoredAny>(text).is_err(),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn depth_is_limited_without_recursion() {
+        let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(check(&nested(100)).is_ok());
+        assert!(check(&nested(MAX_JSON_DEPTH)).is_ok());
+        assert_eq!(check(&nested(MAX_JSON_DEPTH + 1)), Err(JsonError::TooDeep));
+        assert_eq!(check(&"{\"a\":".repeat(10_000)), Err(JsonError::TooDeep));
+        assert_eq!(check(&"[".repeat(5_000_000)), Err(JsonError::TooDeep));
+    }
+
+    #[test]
+    fn nul_and_lone_surrogates_are_repaired_and_counted() {
+        let mut repairs = Repairs::default();
+        let text = r#"{"a\u0000":"\ud83d\ude00 \ud83d \ude00 \\u0000 \uD83D\u0041"}"#;
+        let json = Json::new(text.into(), &mut repairs).expect("valid");
+        let want = r#"{"a\ufffd":"\ud83d\ude00 \ufffd \ufffd \\u0000 \ufffd\u0041"}"#;
+        assert_eq!(json.as_str(), want);
+        assert_eq!(
+            repairs,
+            Repairs {
+                nuls: 1,
+                surrogates: 3
+            }
+        );
+    }
+
+    #[test]
+    fn an_object_is_asked_for_where_one_is_needed() {
+        let object = |text: &str| Json::object(text.into(), &mut Repairs::default());
+        assert!(object(" {\"a\":1}").is_ok());
+        assert_eq!(object("[1]"), Err(JsonError::NotAnObject));
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_serde_json_on_anything_json_like(
+            text in "([\\[\\]{}:, ]|\"[a-z\\\\\"]{0,9}\"|true|null|-?[0-9]{1,3}|1e5|\"k\":){0,12}"
+        ) {
+            let serde = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
+            prop_assert_eq!(check(&text).is_ok(), serde, "{}", text);
+        }
+
+        #[test]
+        fn strings_of_any_content_pass_unchanged(content in "\\PC{0,40}") {
+            let text = serde_json::to_string(&content).expect("encodes");
+            prop_assert_eq!(check(&text), Ok(text));
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The domain: plain, validated events. No IO, no protobuf, no SQL.
+//!
+//! Whatever the front door, everything behind it sees these types: ids are
+//! UUIDs, times fit Postgres, JSON is JSON and text holds no NUL.
+
+mod json;
+mod refusal;
+mod text;
+mod time;
+mod types;
+
+pub use json::{Json, JsonError, MAX_JSON_DEPTH};
+pub use refusal::{Refusal, RefusalCode};
+pub use text::{Repairs, clean_text};
+pub use time::{TimeOutOfRange, Timestamp};
+pub use types::{
+    ApprovalDecided, ApprovalRequested, ApprovalStatus, EndStatus, Event, EventBody, Heartbeat,
+    Message, MessageRole, RunEnded, RunEndedBy, RunStarted, SessionUpsert, StepDetails, StepEnded,
+    StepStarted, StepType, TokenCount,
+};

@@ -1,0 +1,324 @@
+//! The events themselves. Field meanings are those of `event.proto`, whose
+//! comments are the reference; only what differs is said here.
+
+use uuid::Uuid;
+
+use super::{Json, Timestamp};
+
+/// One event, with the client's clock.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// When it happened, by the client's clock.
+    pub time: Timestamp,
+    /// What happened.
+    pub body: EventBody,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)] // each variant is its type
+pub enum EventBody {
+    SessionUpsert(SessionUpsert),
+    RunStarted(RunStarted),
+    RunEnded(RunEnded),
+    Heartbeat(Heartbeat),
+    StepStarted(StepStarted),
+    StepEnded(StepEnded),
+    Message(Message),
+    TokenCount(TokenCount),
+    ApprovalRequested(ApprovalRequested),
+    ApprovalDecided(ApprovalDecided),
+}
+
+/// What is known of a session.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct SessionUpsert {
+    pub session_id: Uuid,
+    pub customer_id: Option<Uuid>,
+    pub user_id: Option<Uuid>,
+    pub title: Option<String>,
+    pub external_id: Option<String>,
+    pub metadata: Option<Json>,
+}
+
+/// A run began.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct RunStarted {
+    pub run_id: Uuid,
+    pub session_id: Option<Uuid>,
+    pub parent_run_id: Option<Uuid>,
+    pub customer_id: Option<Uuid>,
+    pub agent_id: String,
+    pub agent_type: String,
+    pub name: Option<String>,
+    pub input: Option<String>,
+    pub metadata: Option<Json>,
+    /// In milliseconds.
+    pub timeout_ms: Option<i64>,
+}
+
+/// How a run or step ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum EndStatus {
+    Completed,
+    Failed,
+}
+
+/// Who says that a run ended; the client's own word outranks a root span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum RunEndedBy {
+    Client,
+    RootSpan,
+}
+
+/// A run ended, at the event's time.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct RunEnded {
+    pub run_id: Uuid,
+    pub by: RunEndedBy,
+    pub status: EndStatus,
+    pub output: Option<String>,
+    pub error: Option<String>,
+    pub reported_tokens_input: Option<i32>,
+    pub reported_tokens_output: Option<i32>,
+    pub metadata: Option<Json>,
+}
+
+/// A run is alive.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct Heartbeat {
+    pub run_id: Uuid,
+}
+
+/// What kind of step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum StepType {
+    Thinking,
+    ToolCall,
+    ToolResult,
+    LlmCall,
+    Handoff,
+    Other,
+}
+
+/// What a step is.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct StepDetails {
+    pub step_type: StepType,
+    pub kind: Option<String>,
+    pub name: Option<String>,
+    pub parent_step_id: Option<Uuid>,
+    pub model: Option<String>,
+    pub input: Option<Json>,
+    pub metadata: Option<Json>,
+}
+
+/// A step began, at the event's time.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct StepStarted {
+    pub step_id: Uuid,
+    pub run_id: Uuid,
+    pub details: StepDetails,
+}
+
+/// A step ended, at the event's time.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct StepEnded {
+    pub step_id: Uuid,
+    pub run_id: Uuid,
+    pub details: Option<StepDetails>,
+    pub status: EndStatus,
+    pub output: Option<Json>,
+    pub error: Option<String>,
+    pub started_at: Option<Timestamp>,
+    pub duration_ms: Option<i32>,
+    pub announced: bool,
+}
+
+/// Who speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum MessageRole {
+    User,
+    Assistant,
+    System,
+    Tool,
+}
+
+/// A message was added; it has a run, a session, or both.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct Message {
+    pub message_id: Uuid,
+    pub run_id: Option<Uuid>,
+    pub session_id: Option<Uuid>,
+    pub step_id: Option<Uuid>,
+    pub role: MessageRole,
+    pub content: Option<String>,
+    pub thinking: Option<String>,
+    pub tool_calls: Option<Json>,
+    pub metadata: Option<Json>,
+    pub seq: Option<i64>,
+}
+
+/// Tokens were used.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct TokenCount {
+    pub token_count_id: Uuid,
+    pub run_id: Uuid,
+    pub step_id: Option<Uuid>,
+    pub model: Option<String>,
+    pub input: Option<i32>,
+    pub output: Option<i32>,
+    pub cache_read: Option<i32>,
+    pub cache_write: Option<i32>,
+    pub reasoning: Option<i32>,
+    pub rollup: bool,
+}
+
+/// A person was asked; it has a run, a session, or both.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct ApprovalRequested {
+    pub approval_id: Uuid,
+    pub run_id: Option<Uuid>,
+    pub session_id: Option<Uuid>,
+    pub step_id: Option<Uuid>,
+    pub action_type: String,
+    pub action_description: Option<String>,
+    pub action_data: Option<Json>,
+    pub expires_at: Option<Timestamp>,
+}
+
+/// What was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum ApprovalStatus {
+    Approved,
+    Rejected,
+    Expired,
+}
+
+/// A person decided, at the event's time.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct ApprovalDecided {
+    pub approval_id: Uuid,
+    pub run_id: Option<Uuid>,
+    pub session_id: Option<Uuid>,
+    pub status: ApprovalStatus,
+    pub decided_by: Option<Uuid>,
+    pub notes: Option<String>,
+}
+
+macro_rules! names {
+    ($type:ty { $($variant:ident => $name:literal),+ $(,)? }) => {
+        impl $type {
+            /// The name in the database.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+        }
+    };
+}
+
+names!(EndStatus { Completed => "completed", Failed => "failed" });
+names!(RunEndedBy { Client => "client", RootSpan => "root_span" });
+names!(StepType {
+    Thinking => "thinking",
+    ToolCall => "tool_call",
+    ToolResult => "tool_result",
+    LlmCall => "llm_call",
+    Handoff => "handoff",
+    Other => "other",
+});
+names!(MessageRole {
+    User => "user",
+    Assistant => "assistant",
+    System => "system",
+    Tool => "tool",
+});
+names!(ApprovalStatus { Approved => "approved", Rejected => "rejected", Expired => "expired" });
+
+/// What an event costs in memory beside its text: the struct and its queue slots.
+const EVENT_OVERHEAD_BYTES: usize = size_of::<Event>() + 64;
+
+impl Event {
+    /// The run it belongs to, if any.
+    #[must_use]
+    pub fn run_id(&self) -> Option<Uuid> {
+        match &self.body {
+            EventBody::SessionUpsert(_) => None,
+            EventBody::RunStarted(e) => Some(e.run_id),
+            EventBody::RunEnded(e) => Some(e.run_id),
+            EventBody::Heartbeat(e) => Some(e.run_id),
+            EventBody::StepStarted(e) => Some(e.run_id),
+            EventBody::StepEnded(e) => Some(e.run_id),
+            EventBody::Message(e) => e.run_id,
+            EventBody::TokenCount(e) => Some(e.run_id),
+            EventBody::ApprovalRequested(e) => e.run_id,
+            EventBody::ApprovalDecided(e) => e.run_id,
+        }
+    }
+
+    /// The session it names, if any.
+    #[must_use]
+    pub fn session_id(&self) -> Option<Uuid> {
+        match &self.body {
+            EventBody::SessionUpsert(e) => Some(e.session_id),
+            EventBody::RunStarted(e) => e.session_id,
+            EventBody::Message(e) => e.session_id,
+            EventBody::ApprovalRequested(e) => e.session_id,
+            EventBody::ApprovalDecided(e) => e.session_id,
+            _ => None,
+        }
+    }
+
+    /// About how many bytes of memory it holds.
+    #[must_use]
+    pub fn weight_bytes(&self) -> usize {
+        let text = |field: &Option<String>| field.as_ref().map_or(0, String::len);
+        let json = |field: &Option<Json>| field.as_ref().map_or(0, |json| json.as_str().len());
+        let details = |d: &StepDetails| {
+            text(&d.kind) + text(&d.name) + text(&d.model) + json(&d.input) + json(&d.metadata)
+        };
+        EVENT_OVERHEAD_BYTES
+            + match &self.body {
+                EventBody::SessionUpsert(e) => {
+                    text(&e.title) + text(&e.external_id) + json(&e.metadata)
+                }
+                EventBody::RunStarted(e) => {
+                    let ids = e.agent_id.len() + e.agent_type.len();
+                    ids + text(&e.name) + text(&e.input) + json(&e.metadata)
+                }
+                EventBody::RunEnded(e) => text(&e.output) + text(&e.error) + json(&e.metadata),
+                EventBody::Heartbeat(_) => 0,
+                EventBody::StepStarted(e) => details(&e.details),
+                EventBody::StepEnded(e) => {
+                    e.details.as_ref().map_or(0, details) + json(&e.output) + text(&e.error)
+                }
+                EventBody::Message(e) => {
+                    let texts = text(&e.content) + text(&e.thinking);
+                    texts + json(&e.tool_calls) + json(&e.metadata)
+                }
+                EventBody::TokenCount(e) => text(&e.model),
+                EventBody::ApprovalRequested(e) => {
+                    let texts = e.action_type.len() + text(&e.action_description);
+                    texts + json(&e.action_data)
+                }
+                EventBody::ApprovalDecided(e) => text(&e.notes),
+            }
+    }
+}

@@ -1,0 +1,84 @@
+//! The sweeper. Any number of daemons may sweep one database: each takes what
+//! no other has locked.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, PgConnection};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::store;
+
+/// Rows of one sweep's transaction: short enough not to hold writers up.
+const SWEEP_ROWS: i64 = 500;
+
+/// What the sweeper did since the daemon started.
+#[derive(Debug, Default)]
+#[allow(missing_docs)]
+pub struct SweepCounts {
+    pub runs_abandoned: AtomicU64,
+    pub approvals_expired: AtomicU64,
+}
+
+/// Sweeps again and again, until stopped. A database that is away is no news
+/// here: the writers tell.
+pub async fn sweep_forever(
+    database: PgConnectOptions,
+    interval: Duration,
+    patience: Duration,
+    counts: &SweepCounts,
+    stop: CancellationToken,
+) {
+    let mut conn: Option<PgConnection> = None;
+    loop {
+        tokio::select! {
+            () = sleep(interval) => {}
+            () = stop.cancelled() => return,
+        }
+        let sweep = async {
+            let mut open = match conn.take() {
+                Some(open) => open,
+                None => store::connect(&database).await?,
+            };
+            while sweep_once(&mut open, counts).await? {}
+            conn = Some(open);
+            Ok::<_, sqlx::Error>(())
+        };
+        match timeout(patience, sweep).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(error = %store::reason(&error), "sweep put off"),
+            Err(_) => tracing::debug!("sweep took too long; put off"),
+        }
+    }
+}
+
+/// One sweep; true if there may be more to do at once.
+///
+/// # Errors
+/// When the database refuses; nothing of the sweep is left then.
+pub async fn sweep_once(
+    conn: &mut PgConnection,
+    counts: &SweepCounts,
+) -> Result<bool, sqlx::Error> {
+    let mut tx = conn.begin().await?;
+    let runs: Vec<Uuid> = sqlx::query_scalar(include_str!("abandon_runs.sql"))
+        .bind(SWEEP_ROWS)
+        .fetch_all(&mut *tx)
+        .await?;
+    if !runs.is_empty() {
+        store::settle_runs(&mut tx, &runs).await?;
+    }
+    tx.commit().await?;
+    let expired = sqlx::query(include_str!("expire_approvals.sql"))
+        .bind(SWEEP_ROWS)
+        .execute(&mut *conn)
+        .await?
+        .rows_affected();
+    counts.runs_abandoned.fetch_add(runs.len() as u64, Relaxed);
+    counts.approvals_expired.fetch_add(expired, Relaxed);
+    let full = |rows: u64| rows >= SWEEP_ROWS.unsigned_abs();
+    Ok(full(runs.len() as u64) || full(expired))
+}

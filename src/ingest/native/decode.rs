@@ -1,0 +1,322 @@
+//! From the wire to the domain: every rule about single events is here.
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::event::{
+    ApprovalDecided, ApprovalRequested, ApprovalStatus, EndStatus, Event, EventBody, Heartbeat,
+    Json, JsonError, Message, MessageRole, Refusal, RefusalCode, Repairs, RunEnded, RunEndedBy,
+    RunStarted, SessionUpsert, StepDetails, StepEnded, StepStarted, StepType, Timestamp,
+    TokenCount, clean_text,
+};
+use crate::proto;
+
+/// Validates one event; what Postgres cannot store but can be repaired is
+/// repaired and counted in `repairs`.
+///
+/// # Errors
+/// The code and reason with which the client is told.
+pub fn decode_event(event: proto::Event, repairs: &mut Repairs) -> Result<Event, Refusal> {
+    use proto::event::Event as Wire;
+    let body = event.event.ok_or_else(|| missing("event"))?;
+    let time = timestamp("time", event.time)?.ok_or_else(|| missing("time"))?;
+    let mut decoder = Decoder { repairs };
+    let body = match body {
+        Wire::SessionUpsert(e) => EventBody::SessionUpsert(decoder.session_upsert(e)?),
+        Wire::RunStarted(e) => EventBody::RunStarted(decoder.run_started(e)?),
+        Wire::RunEnded(e) => EventBody::RunEnded(decoder.run_ended(e)?),
+        Wire::Heartbeat(e) => EventBody::Heartbeat(Heartbeat {
+            run_id: required_id("run_id", &e.run_id)?,
+        }),
+        Wire::StepStarted(e) => EventBody::StepStarted(decoder.step_started(e)?),
+        Wire::StepEnded(e) => EventBody::StepEnded(decoder.step_ended(e)?),
+        Wire::MessageAppended(e) => EventBody::Message(decoder.message(e)?),
+        Wire::TokenCount(e) => EventBody::TokenCount(decoder.token_count(e)?),
+        Wire::ApprovalRequested(e) => EventBody::ApprovalRequested(decoder.requested(e)?),
+        Wire::ApprovalDecided(e) => EventBody::ApprovalDecided(decoder.decided(e)?),
+    };
+    Ok(Event { time, body })
+}
+
+struct Decoder<'a> {
+    repairs: &'a mut Repairs,
+}
+
+impl Decoder<'_> {
+    fn session_upsert(&mut self, e: proto::SessionUpsert) -> Result<SessionUpsert, Refusal> {
+        Ok(SessionUpsert {
+            session_id: required_id("session_id", &e.session_id)?,
+            customer_id: id("customer_id", &e.customer_id)?,
+            user_id: id("user_id", &e.user_id)?,
+            title: self.text(e.title),
+            external_id: self.text(e.external_id),
+            metadata: self.object("metadata_json", e.metadata_json)?,
+        })
+    }
+
+    fn run_started(&mut self, e: proto::RunStarted) -> Result<RunStarted, Refusal> {
+        Ok(RunStarted {
+            run_id: required_id("run_id", &e.run_id)?,
+            session_id: id("session_id", &e.session_id)?,
+            parent_run_id: id("parent_run_id", &e.parent_run_id)?,
+            customer_id: id("customer_id", &e.customer_id)?,
+            agent_id: self.text_or_unknown(e.agent_id),
+            agent_type: self.text_or_unknown(e.agent_type),
+            name: self.text(e.name),
+            input: self.text(e.input),
+            metadata: self.object("metadata_json", e.metadata_json)?,
+            timeout_ms: e.timeout.map(timeout_ms).transpose()?,
+        })
+    }
+
+    fn run_ended(&mut self, e: proto::RunEnded) -> Result<RunEnded, Refusal> {
+        Ok(RunEnded {
+            run_id: required_id("run_id", &e.run_id)?,
+            by: if e.from_root_span {
+                RunEndedBy::RootSpan
+            } else {
+                RunEndedBy::Client
+            },
+            status: end_status(e.status)?,
+            output: self.text(e.output),
+            error: self.text(e.error),
+            reported_tokens_input: count("reported_tokens_input", e.reported_tokens_input)?,
+            reported_tokens_output: count("reported_tokens_output", e.reported_tokens_output)?,
+            metadata: self.object("metadata_json", e.metadata_json)?,
+        })
+    }
+
+    fn step_started(&mut self, e: proto::StepStarted) -> Result<StepStarted, Refusal> {
+        Ok(StepStarted {
+            step_id: required_id("step_id", &e.step_id)?,
+            run_id: required_id("run_id", &e.run_id)?,
+            details: self.details(e.details.ok_or_else(|| missing("details"))?)?,
+        })
+    }
+
+    fn step_ended(&mut self, e: proto::StepEnded) -> Result<StepEnded, Refusal> {
+        Ok(StepEnded {
+            step_id: required_id("step_id", &e.step_id)?,
+            run_id: required_id("run_id", &e.run_id)?,
+            details: e.details.map(|details| self.details(details)).transpose()?,
+            status: end_status(e.status)?,
+            output: self.json("output_json", e.output_json)?,
+            error: self.text(e.error),
+            started_at: timestamp("started_at", e.started_at)?,
+            duration_ms: count("duration_ms", e.duration_ms)?,
+            announced: e.announced,
+        })
+    }
+
+    fn details(&mut self, e: proto::StepDetails) -> Result<StepDetails, Refusal> {
+        Ok(StepDetails {
+            step_type: step_type(e.step_type)?,
+            kind: self.text(e.kind),
+            name: self.text(e.name),
+            parent_step_id: id("parent_step_id", &e.parent_step_id)?,
+            model: self.text(e.model),
+            input: self.json("input_json", e.input_json)?,
+            metadata: self.object("metadata_json", e.metadata_json)?,
+        })
+    }
+
+    fn message(&mut self, e: proto::MessageAppended) -> Result<Message, Refusal> {
+        let (run_id, session_id) = owner(&e.run_id, &e.session_id)?;
+        Ok(Message {
+            message_id: required_id("message_id", &e.message_id)?,
+            run_id,
+            session_id,
+            step_id: id("step_id", &e.step_id)?,
+            role: message_role(e.role)?,
+            content: self.text(e.content),
+            thinking: self.text(e.thinking),
+            tool_calls: self.json("tool_calls_json", e.tool_calls_json)?,
+            metadata: self.object("metadata_json", e.metadata_json)?,
+            seq: e.seq,
+        })
+    }
+
+    fn token_count(&mut self, e: proto::TokenCount) -> Result<TokenCount, Refusal> {
+        Ok(TokenCount {
+            token_count_id: required_id("token_count_id", &e.token_count_id)?,
+            run_id: required_id("run_id", &e.run_id)?,
+            step_id: id("step_id", &e.step_id)?,
+            model: self.text(e.model),
+            input: count("input", e.input)?,
+            output: count("output", e.output)?,
+            cache_read: count("cache_read", e.cache_read)?,
+            cache_write: count("cache_write", e.cache_write)?,
+            reasoning: count("reasoning", e.reasoning)?,
+            rollup: e.rollup,
+        })
+    }
+
+    fn requested(&mut self, e: proto::ApprovalRequested) -> Result<ApprovalRequested, Refusal> {
+        let (run_id, session_id) = owner(&e.run_id, &e.session_id)?;
+        Ok(ApprovalRequested {
+            approval_id: required_id("approval_id", &e.approval_id)?,
+            run_id,
+            session_id,
+            step_id: id("step_id", &e.step_id)?,
+            action_type: self.text_or_unknown(e.action_type),
+            action_description: self.text(e.action_description),
+            action_data: self.json("action_data_json", e.action_data_json)?,
+            expires_at: timestamp("expires_at", e.expires_at)?,
+        })
+    }
+
+    fn decided(&mut self, e: proto::ApprovalDecided) -> Result<ApprovalDecided, Refusal> {
+        let (run_id, session_id) = owner(&e.run_id, &e.session_id)?;
+        Ok(ApprovalDecided {
+            approval_id: required_id("approval_id", &e.approval_id)?,
+            run_id,
+            session_id,
+            status: approval_status(e.status)?,
+            decided_by: id("decided_by", &e.decided_by)?,
+            notes: self.text(e.notes),
+        })
+    }
+
+    fn text(&mut self, text: Option<String>) -> Option<String> {
+        text.map(|text| clean_text(text, self.repairs))
+    }
+
+    /// The two columns that the seed declares NOT NULL.
+    fn text_or_unknown(&mut self, text: String) -> String {
+        if text.is_empty() {
+            "unknown".into()
+        } else {
+            clean_text(text, self.repairs)
+        }
+    }
+
+    fn json(&mut self, field: &str, text: Option<String>) -> Result<Option<Json>, Refusal> {
+        text.map(|text| Json::new(text, self.repairs))
+            .transpose()
+            .map_err(|e| bad_json(field, e))
+    }
+
+    fn object(&mut self, field: &str, text: Option<String>) -> Result<Option<Json>, Refusal> {
+        text.map(|text| Json::object(text, self.repairs))
+            .transpose()
+            .map_err(|e| bad_json(field, e))
+    }
+}
+
+fn missing(field: &str) -> Refusal {
+    Refusal::new(RefusalCode::MissingField, format!("{field} is missing"))
+}
+
+fn bad_json(field: &str, error: JsonError) -> Refusal {
+    let code = match error {
+        JsonError::TooDeep => RefusalCode::JsonTooDeep,
+        JsonError::Invalid { .. } | JsonError::NotAnObject => RefusalCode::InvalidJson,
+    };
+    Refusal::new(code, format!("{field} {error}"))
+}
+
+/// Sixteen bytes, or a UUID's text; empty is absent.
+fn id(field: &str, bytes: &Bytes) -> Result<Option<Uuid>, Refusal> {
+    match bytes.len() {
+        0 => Ok(None),
+        16 => Ok(Uuid::from_slice(bytes).ok()),
+        _ => Uuid::try_parse_ascii(bytes).map(Some).map_err(|_| {
+            let reason = format!("{field} is neither 16 bytes nor the text of a UUID");
+            Refusal::new(RefusalCode::InvalidId, reason)
+        }),
+    }
+}
+
+fn required_id(field: &str, bytes: &Bytes) -> Result<Uuid, Refusal> {
+    id(field, bytes)?.ok_or_else(|| missing(field))
+}
+
+/// Run and session, one of which must be there.
+fn owner(run_id: &Bytes, session_id: &Bytes) -> Result<(Option<Uuid>, Option<Uuid>), Refusal> {
+    match (id("run_id", run_id)?, id("session_id", session_id)?) {
+        (None, None) => Err(missing("run_id or session_id")),
+        owner => Ok(owner),
+    }
+}
+
+fn timestamp(
+    field: &str,
+    time: Option<prost_types::Timestamp>,
+) -> Result<Option<Timestamp>, Refusal> {
+    time.map(|time| Timestamp::from_unix(time.seconds, time.nanos))
+        .transpose()
+        .map_err(|error| Refusal::new(RefusalCode::TimeOutOfRange, format!("{field} {error}")))
+}
+
+/// A count that fits Postgres' INTEGER.
+fn count(field: &str, value: Option<i64>) -> Result<Option<i32>, Refusal> {
+    let Some(value) = value else { return Ok(None) };
+    match i32::try_from(value) {
+        Ok(count) if count >= 0 => Ok(Some(count)),
+        _ => Err(out_of_range(field, "is negative or above 2147483647")),
+    }
+}
+
+fn timeout_ms(timeout: prost_types::Duration) -> Result<i64, Refusal> {
+    let millis = timeout
+        .seconds
+        .checked_mul(1_000)
+        .and_then(|ms| ms.checked_add(i64::from(timeout.nanos / 1_000_000)));
+    // A century: added to any clock it stays within Postgres' range.
+    const MAX_TIMEOUT_MS: i64 = 100 * 366 * 86_400 * 1_000;
+    match millis {
+        Some(ms) if (1..=MAX_TIMEOUT_MS).contains(&ms) => Ok(ms),
+        _ => Err(out_of_range("timeout", "is not between 1 ms and 100 years")),
+    }
+}
+
+fn out_of_range(field: &str, what: &str) -> Refusal {
+    Refusal::new(RefusalCode::NumberOutOfRange, format!("{field} {what}"))
+}
+
+fn unknown_enum(field: &str, value: i32) -> Refusal {
+    if value == 0 {
+        return missing(field);
+    }
+    let reason = format!("{field} {value} is not known to this version");
+    Refusal::new(RefusalCode::UnknownEnumValue, reason)
+}
+
+fn end_status(value: i32) -> Result<EndStatus, Refusal> {
+    match proto::EndStatus::try_from(value) {
+        Ok(proto::EndStatus::Completed) => Ok(EndStatus::Completed),
+        Ok(proto::EndStatus::Failed) => Ok(EndStatus::Failed),
+        Ok(proto::EndStatus::Unspecified) | Err(_) => Err(unknown_enum("status", value)),
+    }
+}
+
+fn step_type(value: i32) -> Result<StepType, Refusal> {
+    match proto::StepType::try_from(value) {
+        Ok(proto::StepType::Thinking) => Ok(StepType::Thinking),
+        Ok(proto::StepType::ToolCall) => Ok(StepType::ToolCall),
+        Ok(proto::StepType::ToolResult) => Ok(StepType::ToolResult),
+        Ok(proto::StepType::LlmCall) => Ok(StepType::LlmCall),
+        Ok(proto::StepType::Handoff) => Ok(StepType::Handoff),
+        Ok(proto::StepType::Other) => Ok(StepType::Other),
+        Ok(proto::StepType::Unspecified) | Err(_) => Err(unknown_enum("step_type", value)),
+    }
+}
+
+fn message_role(value: i32) -> Result<MessageRole, Refusal> {
+    match proto::MessageRole::try_from(value) {
+        Ok(proto::MessageRole::User) => Ok(MessageRole::User),
+        Ok(proto::MessageRole::Assistant) => Ok(MessageRole::Assistant),
+        Ok(proto::MessageRole::System) => Ok(MessageRole::System),
+        Ok(proto::MessageRole::Tool) => Ok(MessageRole::Tool),
+        Ok(proto::MessageRole::Unspecified) | Err(_) => Err(unknown_enum("role", value)),
+    }
+}
+
+fn approval_status(value: i32) -> Result<ApprovalStatus, Refusal> {
+    match proto::ApprovalStatus::try_from(value) {
+        Ok(proto::ApprovalStatus::Approved) => Ok(ApprovalStatus::Approved),
+        Ok(proto::ApprovalStatus::Rejected) => Ok(ApprovalStatus::Rejected),
+        Ok(proto::ApprovalStatus::Expired) => Ok(ApprovalStatus::Expired),
+        Ok(proto::ApprovalStatus::Unspecified) | Err(_) => Err(unknown_enum("status", value)),
+    }
+}

@@ -1,0 +1,11 @@
+//! The native protocol, `runtraced.v1`.
+
+mod decode;
+mod encode;
+mod service;
+mod stream;
+
+pub use decode::decode_event;
+pub use encode::encode_event;
+pub use service::NativeIngest;
+pub use stream::StreamLimits;

@@ -1,0 +1,309 @@
+//! One batch, inside one transaction: sessions, runs, rows, approvals, and
+//! what follows from them for runs that have ended.
+//!
+//! Locks are taken in one order everywhere: sessions by id, then runs by id,
+//! then approvals by id. Everything below a run is guarded by the run's lock.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::copy::CopyBuffer;
+use super::merge::{self, LockedRun, PatchedRun, RowFate};
+use super::outcome::Fate;
+use super::plan::{Plan, RunPatch, Rung};
+use super::rows::{MESSAGES, STEPS, TOKEN_COUNTS, encode_message, encode_token_count};
+use crate::event::{Event, Refusal, RefusalCode};
+
+/// Why a batch was not written; its transaction is to be rolled back.
+#[derive(Debug, thiserror::Error)]
+pub enum BatchError {
+    /// The database refused or vanished.
+    #[error(transparent)]
+    Sql(#[from] sqlx::Error),
+    /// Another daemon inserted a row between two statements; a new attempt sees it.
+    #[error("a concurrent writer inserted the same row")]
+    Raced,
+}
+
+/// Writes a batch into an open transaction; returns the fate of each event.
+///
+/// # Errors
+/// The transaction must be rolled back then.
+pub async fn write_batch(
+    conn: &mut PgConnection,
+    events: &[&Event],
+    rung: Rung,
+    run_timeout_ms: i64,
+) -> Result<Vec<Fate>, BatchError> {
+    let mut plan = Plan::new(events, rung);
+    let mut batch = Batch {
+        conn,
+        run_timeout_ms,
+        fates: vec![Fate::Committed; events.len()],
+        changed_runs: HashSet::new(),
+    };
+    batch.write_sessions(&plan).await?;
+    let runs = batch.write_runs(&mut plan).await?;
+    batch.append(&plan).await?;
+    batch.merge(&plan).await?;
+    batch.write_approvals(&plan).await?;
+    batch.settle(&plan, &runs).await?;
+    Ok(batch.fates)
+}
+
+struct Batch<'c> {
+    conn: &'c mut PgConnection,
+    run_timeout_ms: i64,
+    fates: Vec<Fate>,
+    /// Runs of which something is new.
+    changed_runs: HashSet<Uuid>,
+}
+
+/// The runs of the batch, as they were and as they are to be.
+struct Runs {
+    locked: HashMap<Uuid, LockedRun>,
+    ended: HashSet<Uuid>,
+}
+
+impl Batch<'_> {
+    async fn write_sessions(&mut self, plan: &Plan<'_>) -> Result<(), BatchError> {
+        if !plan.sessions.is_empty() {
+            merge::ensure_sessions(self.conn, &plan.sessions).await?;
+        }
+        for pass in &plan.session_passes {
+            let changed = merge::patch_sessions(self.conn, pass).await?;
+            for upsert in pass {
+                self.judge(upsert.index, changed.contains(&upsert.event.session_id));
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_runs(&mut self, plan: &mut Plan<'_>) -> Result<Runs, BatchError> {
+        let mut runs = Runs {
+            locked: HashMap::new(),
+            ended: HashSet::new(),
+        };
+        if plan.runs.is_empty() {
+            return Ok(runs);
+        }
+        runs.locked = merge::lock_runs(self.conn, &plan.runs, self.run_timeout_ms).await?;
+        let mut passes = std::mem::take(&mut plan.run_passes);
+        add_placeholders(&mut passes, &plan.runs, &runs.locked);
+        for (number, pass) in passes.iter().enumerate() {
+            if pass.is_empty() {
+                continue;
+            }
+            let patched = merge::patch_runs(self.conn, pass, self.run_timeout_ms).await?;
+            for patch in pass {
+                let result = patched.get(&patch.id).copied();
+                if number == 0 && result.is_none() && !runs.locked.contains_key(&patch.id) {
+                    return Err(BatchError::Raced);
+                }
+                self.judge_run(patch, result);
+                if patch.end.is_some() {
+                    runs.ended.insert(patch.id);
+                }
+            }
+        }
+        Ok(runs)
+    }
+
+    fn judge_run(&mut self, patch: &RunPatch<'_>, result: Option<PatchedRun>) {
+        let changed = result.unwrap_or_default();
+        if let Some(start) = patch.start {
+            self.judge(start.index, changed.start_changed);
+        }
+        if let Some(end) = patch.end {
+            self.judge(end.index, changed.end_changed);
+        }
+        for &heartbeat in &patch.heartbeats {
+            self.judge(heartbeat, changed.life_changed);
+        }
+        if result.is_some() {
+            self.changed_runs.insert(patch.id);
+        }
+    }
+
+    async fn append(&mut self, plan: &Plan<'_>) -> Result<(), BatchError> {
+        let rows = &plan.appends;
+        let [mut steps, mut messages, mut counts] = Default::default();
+        for row in &rows.steps {
+            row.part.encode(&mut steps, None);
+            self.changed_runs.insert(row.run_id);
+        }
+        for row in &rows.messages {
+            encode_message(&mut messages, None, row.time, row.event);
+            self.changed_runs.extend(row.event.run_id);
+        }
+        for row in &rows.token_counts {
+            encode_token_count(&mut counts, None, row.time, row.event);
+            self.changed_runs.insert(row.event.run_id);
+        }
+        self.copy(STEPS.copy, steps).await?;
+        self.copy(MESSAGES.copy, messages).await?;
+        self.copy(TOKEN_COUNTS.copy, counts).await
+    }
+
+    async fn merge(&mut self, plan: &Plan<'_>) -> Result<(), BatchError> {
+        let [mut steps, mut messages, mut counts] = Default::default();
+        for (number, pass) in passes(&plan.merges) {
+            for row in &pass.steps {
+                row.part.encode(&mut steps, Some(number));
+            }
+            for row in &pass.messages {
+                encode_message(&mut messages, Some(number), row.time, row.event);
+            }
+            for row in &pass.token_counts {
+                encode_token_count(&mut counts, Some(number), row.time, row.event);
+            }
+        }
+        self.copy(STEPS.stage, steps).await?;
+        self.copy(MESSAGES.stage, messages).await?;
+        self.copy(TOKEN_COUNTS.stage, counts).await?;
+        for (number, pass) in passes(&plan.merges) {
+            if !pass.steps.is_empty() {
+                let fates = self
+                    .staged(include_str!("sql/merge_steps.sql"), number)
+                    .await?;
+                for row in &pass.steps {
+                    for &index in row.events.iter().flatten() {
+                        self.judge_row(index, Some(row.run_id), "step_id", fates.get(&row.id));
+                    }
+                }
+            }
+            if !pass.messages.is_empty() {
+                let fates = self
+                    .staged(include_str!("sql/merge_messages.sql"), number)
+                    .await?;
+                for row in &pass.messages {
+                    let fate = fates.get(&row.event.message_id);
+                    self.judge_row(row.index, row.event.run_id, "message_id", fate);
+                }
+            }
+            if !pass.token_counts.is_empty() {
+                let fates = self
+                    .staged(include_str!("sql/merge_token_counts.sql"), number)
+                    .await?;
+                for row in &pass.token_counts {
+                    let fate = fates.get(&row.event.token_count_id);
+                    self.judge_row(row.index, Some(row.event.run_id), "token_count_id", fate);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_approvals(&mut self, plan: &Plan<'_>) -> Result<(), BatchError> {
+        if plan.approval_passes.is_empty() {
+            return Ok(());
+        }
+        let locked = merge::lock_approvals(self.conn, plan).await?;
+        for (number, pass) in plan.approval_passes.iter().enumerate() {
+            let fates = merge::patch_approvals(self.conn, pass).await?;
+            for patch in pass {
+                let fate = fates.get(&patch.id());
+                if number == 0 && fate.is_none() && !locked.contains(&patch.id()) {
+                    return Err(BatchError::Raced);
+                }
+                self.judge_row(patch.index(), patch.run_id(), "approval_id", fate);
+            }
+        }
+        Ok(())
+    }
+
+    /// What the batch means for runs that have ended, or seemed to have.
+    async fn settle(&mut self, plan: &Plan<'_>, runs: &Runs) -> Result<(), BatchError> {
+        let (mut reopened, mut settled, mut fading) = (Vec::new(), Vec::new(), Vec::new());
+        for &id in &plan.runs {
+            let before = runs.locked.get(&id);
+            let ended = runs.ended.contains(&id);
+            if before.is_some_and(|run| run.abandoned) && !ended {
+                reopened.push(id);
+            } else if ended || before.is_some_and(|run| run.is_final) {
+                if self.changed_runs.contains(&id) {
+                    settled.push(id);
+                }
+            } else if before.is_some_and(|run| run.fading) {
+                fading.push(id);
+            }
+        }
+        if !reopened.is_empty() {
+            merge::reopen_runs(self.conn, &reopened, self.run_timeout_ms).await?;
+        }
+        if !settled.is_empty() {
+            merge::settle_runs(self.conn, &settled).await?;
+        }
+        if !fading.is_empty() {
+            merge::touch_runs(self.conn, &fading, self.run_timeout_ms).await?;
+        }
+        Ok(())
+    }
+
+    async fn copy(&mut self, statement: &str, rows: CopyBuffer) -> Result<(), BatchError> {
+        if !rows.is_empty() {
+            merge::copy(self.conn, statement, rows).await?;
+        }
+        Ok(())
+    }
+
+    async fn staged(
+        &mut self,
+        statement: &'static str,
+        pass: i16,
+    ) -> Result<HashMap<Uuid, RowFate>, BatchError> {
+        Ok(merge::merge_staged(self.conn, statement, pass).await?)
+    }
+
+    fn judge(&mut self, index: usize, changed: bool) {
+        self.fates[index] = if changed {
+            Fate::Committed
+        } else {
+            Fate::Duplicate
+        };
+    }
+
+    fn judge_row(&mut self, index: usize, run: Option<Uuid>, id: &str, fate: Option<&RowFate>) {
+        if fate == Some(&RowFate::Elsewhere) {
+            let reason = format!("{id} belongs to another run or session");
+            self.fates[index] = Fate::Refused(Refusal::new(RefusalCode::IdConflict, reason));
+            return;
+        }
+        self.judge(index, fate.is_some());
+        if fate.is_some() {
+            self.changed_runs.extend(run);
+        }
+    }
+}
+
+/// Runs that do not exist and of which the batch holds no start or end.
+fn add_placeholders(
+    passes: &mut Vec<Vec<RunPatch<'_>>>,
+    runs: &[Uuid],
+    locked: &HashMap<Uuid, LockedRun>,
+) {
+    let patched: HashSet<Uuid> = passes.first().into_iter().flatten().map(|p| p.id).collect();
+    let missing = runs
+        .iter()
+        .filter(|id| !locked.contains_key(id) && !patched.contains(id));
+    let placeholders: Vec<_> = missing
+        .map(|&id| RunPatch {
+            id,
+            ..RunPatch::default()
+        })
+        .collect();
+    if placeholders.is_empty() {
+        return;
+    }
+    if passes.is_empty() {
+        passes.push(Vec::new());
+    }
+    passes[0].extend(placeholders);
+}
+
+/// Passes with their numbers as the staging tables hold them.
+fn passes<T>(passes: &[T]) -> impl Iterator<Item = (i16, &T)> {
+    (0_i16..).zip(passes)
+}

@@ -1,0 +1,35 @@
+//! A writer's own connection to Postgres.
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
+
+/// Connects and prepares the session: durable commits whatever the server's
+/// default, UTC, and the staging tables. Needs a session of its own: a pooler
+/// in transaction mode will not do.
+///
+/// # Errors
+/// When the server is away or refuses.
+pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    let options = options
+        .clone()
+        .application_name("runtraced")
+        .log_statements(log::LevelFilter::Off)
+        .options([
+            ("timezone", "UTC"),
+            ("statement_timeout", "0"),
+            ("lock_timeout", "0"),
+        ]);
+    let mut conn = PgConnection::connect_with(&options).await?;
+    // An ack promises durability, so a server that commits asynchronously by
+    // default must not be believed; stricter settings than `on` are kept.
+    sqlx::raw_sql(
+        "SELECT set_config('synchronous_commit', 'on', false) \
+         WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')",
+    )
+    .execute(&mut conn)
+    .await?;
+    sqlx::raw_sql(include_str!("sql/stage_tables.sql"))
+        .execute(&mut conn)
+        .await?;
+    Ok(conn)
+}

@@ -1,0 +1,57 @@
+//! What an error of the database means for the batch that met it.
+
+use sqlx::Error;
+
+/// What to do about a failed write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// An appended row was there already: merge instead.
+    Exists,
+    /// Some event of the batch cannot be stored: find it.
+    BadData,
+    /// The rest of the batch is fine; a concurrent writer was in the way.
+    Conflict,
+    /// The database is away or unfit; the batch waits.
+    Unavailable,
+}
+
+/// Judges by SQLSTATE (PostgreSQL manual, appendix A).
+#[must_use]
+pub fn judge(error: &Error) -> Verdict {
+    let Error::Database(error) = error else {
+        return match error {
+            Error::Encode(_) | Error::InvalidArgument(_) => Verdict::BadData,
+            _ => Verdict::Unavailable,
+        };
+    };
+    let code = error.code().unwrap_or_default();
+    match code.as_ref() {
+        "23505" => Verdict::Exists,
+        "40001" | "40P01" | "55P03" => Verdict::Conflict,
+        // Cardinality, data, constraint, check option, limits, raised by a
+        // trigger, internal (an allocation too large, for example).
+        code if ["21", "22", "23", "44", "54", "P0", "XX"]
+            .iter()
+            .any(|c| code.starts_with(c)) =>
+        {
+            Verdict::BadData
+        }
+        _ => Verdict::Unavailable,
+    }
+}
+
+/// The message for a dead letter or a refusal: without detail lines, which may
+/// repeat the content of rows.
+#[must_use]
+pub fn reason(error: &Error) -> String {
+    match error {
+        Error::Database(error) => {
+            format!(
+                "{} (SQLSTATE {})",
+                error.message(),
+                error.code().unwrap_or_default()
+            )
+        }
+        other => other.to_string(),
+    }
+}

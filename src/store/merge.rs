@@ -1,0 +1,289 @@
+//! The statements of a batch's transaction, each set-wise: one for all rows of
+//! a pass. The rules of merging are in the SQL files.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::{PgConnection, Row as _};
+use uuid::Uuid;
+
+use super::copy::CopyBuffer;
+use super::pg_time::PgTime;
+use super::plan::{ApprovalPatch, At, Plan, RunPatch, SessionRef};
+use crate::event::{EndStatus, Json, RunEndedBy, SessionUpsert, Timestamp};
+
+/// What the database holds of a run that a batch touches.
+#[derive(Clone, Copy, Debug)]
+pub struct LockedRun {
+    /// It has ended, be it only by a guess.
+    pub is_final: bool,
+    /// The end is a guess of the sweeper.
+    pub abandoned: bool,
+    /// It is time to put off its being abandoned.
+    pub fading: bool,
+}
+
+/// What patching did to a run.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs)]
+pub struct PatchedRun {
+    pub start_changed: bool,
+    pub end_changed: bool,
+    pub life_changed: bool,
+}
+
+/// What merging did to a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowFate {
+    /// Inserted or updated.
+    Changed,
+    /// Its id belongs to another run or session.
+    Elsewhere,
+}
+
+/// Sends a COPY whole. Few large messages: each is flushed by itself.
+pub async fn copy(
+    conn: &mut PgConnection,
+    statement: &str,
+    rows: CopyBuffer,
+) -> Result<(), sqlx::Error> {
+    let bytes = rows.finish();
+    let mut copy = conn.copy_in_raw(statement).await?;
+    copy.send(bytes).await?;
+    copy.finish().await?;
+    Ok(())
+}
+
+/// Sees to it that all named sessions exist.
+pub async fn ensure_sessions(
+    conn: &mut PgConnection,
+    sessions: &HashMap<Uuid, SessionRef>,
+) -> Result<(), sqlx::Error> {
+    let (ids, refs): (Vec<Uuid>, Vec<&SessionRef>) = sessions.iter().unzip();
+    sqlx::query(include_str!("sql/ensure_sessions.sql"))
+        .bind(ids)
+        .bind(refs.iter().map(|r| PgTime(r.at)).collect::<Vec<_>>())
+        .bind(refs.iter().map(|r| r.upsert).collect::<Vec<_>>())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Merges session upserts; returns the sessions that changed.
+pub async fn patch_sessions(
+    conn: &mut PgConnection,
+    pass: &[At<'_, SessionUpsert>],
+) -> Result<HashSet<Uuid>, sqlx::Error> {
+    let column = Column(pass);
+    let rows = sqlx::query(include_str!("sql/patch_sessions.sql"))
+        .bind(column.of(|s| s.event.session_id))
+        .bind(column.of(|s| PgTime(s.time)))
+        .bind(column.of(|s| s.event.customer_id))
+        .bind(column.of(|s| s.event.user_id))
+        .bind(column.of(|s| s.event.title.as_deref()))
+        .bind(column.of(|s| s.event.external_id.as_deref()))
+        .bind(column.of(|s| json(s.event.metadata.as_ref())))
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
+}
+
+/// Locks the runs of a batch that exist, in order.
+pub async fn lock_runs(
+    conn: &mut PgConnection,
+    runs: &[Uuid],
+    timeout_ms: i64,
+) -> Result<HashMap<Uuid, LockedRun>, sqlx::Error> {
+    let rows = sqlx::query(include_str!("sql/lock_runs.sql"))
+        .bind(runs)
+        .bind(timeout_ms)
+        .fetch_all(conn)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let run = LockedRun {
+                is_final: row.try_get("final")?,
+                abandoned: row.try_get("abandoned")?,
+                fading: row.try_get("fading")?,
+            };
+            Ok((row.try_get("id")?, run))
+        })
+        .collect()
+}
+
+/// Inserts and merges runs; returns those that changed.
+pub async fn patch_runs<'a>(
+    conn: &mut PgConnection,
+    pass: &[RunPatch<'a>],
+    timeout_ms: i64,
+) -> Result<HashMap<Uuid, PatchedRun>, sqlx::Error> {
+    let column = Column(pass);
+    let start = |patch: &RunPatch<'a>| patch.start;
+    let end = |patch: &RunPatch<'a>| patch.end;
+    let rows = sqlx::query(include_str!("sql/patch_runs.sql"))
+        .bind(column.of(|p| p.id))
+        .bind(column.of(|p| start(p).map(|s| PgTime(s.time))))
+        .bind(column.of(|p| start(p).and_then(|s| s.event.session_id)))
+        .bind(column.of(|p| start(p).and_then(|s| s.event.parent_run_id)))
+        .bind(column.of(|p| start(p).and_then(|s| s.event.customer_id)))
+        .bind(column.of(|p| start(p).map(|s| s.event.agent_id.as_str())))
+        .bind(column.of(|p| start(p).map(|s| s.event.agent_type.as_str())))
+        .bind(column.of(|p| start(p).and_then(|s| s.event.name.as_deref())))
+        .bind(column.of(|p| start(p).and_then(|s| s.event.input.as_deref())))
+        .bind(column.of(|p| start(p).and_then(|s| json(s.event.metadata.as_ref()))))
+        .bind(column.of(|p| start(p).and_then(|s| s.event.timeout_ms)))
+        .bind(column.of(|p| end(p).map(|e| RunEndedBy::as_str(e.event.by))))
+        .bind(column.of(|p| end(p).map(|e| EndStatus::as_str(e.event.status))))
+        .bind(column.of(|p| end(p).and_then(|e| e.event.output.as_deref())))
+        .bind(column.of(|p| end(p).and_then(|e| e.event.error.as_deref())))
+        .bind(column.of(|p| end(p).map(|e| PgTime(e.time))))
+        .bind(column.of(|p| end(p).and_then(|e| e.event.reported_tokens_input)))
+        .bind(column.of(|p| end(p).and_then(|e| e.event.reported_tokens_output)))
+        .bind(column.of(|p| end(p).and_then(|e| json(e.event.metadata.as_ref()))))
+        .bind(column.of(|p| time(p.alive_at)))
+        .bind(timeout_ms)
+        .fetch_all(conn)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let run = PatchedRun {
+                start_changed: row.try_get("start_changed")?,
+                end_changed: row.try_get("end_changed")?,
+                life_changed: row.try_get("life_changed")?,
+            };
+            Ok((row.try_get("id")?, run))
+        })
+        .collect()
+}
+
+/// Merges one staged pass with `statement`; returns the rows that changed or belong elsewhere.
+pub async fn merge_staged(
+    conn: &mut PgConnection,
+    statement: &'static str,
+    pass: i16,
+) -> Result<HashMap<Uuid, RowFate>, sqlx::Error> {
+    fates(sqlx::query(statement).bind(pass).fetch_all(conn).await?)
+}
+
+/// Locks the approvals of a batch that exist, in order.
+pub async fn lock_approvals(
+    conn: &mut PgConnection,
+    plan: &Plan<'_>,
+) -> Result<HashSet<Uuid>, sqlx::Error> {
+    let ids: Vec<Uuid> = plan
+        .approval_passes
+        .iter()
+        .flatten()
+        .map(ApprovalPatch::id)
+        .collect();
+    let rows = sqlx::query(include_str!("sql/lock_approvals.sql"))
+        .bind(ids)
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
+}
+
+/// Merges requests and decisions; returns the rows that changed or belong elsewhere.
+pub async fn patch_approvals<'a>(
+    conn: &mut PgConnection,
+    pass: &[ApprovalPatch<'a>],
+) -> Result<HashMap<Uuid, RowFate>, sqlx::Error> {
+    let column = Column(pass);
+    let requested = |patch: &ApprovalPatch<'a>| match *patch {
+        ApprovalPatch::Requested(at) => Some(at),
+        ApprovalPatch::Decided(_) => None,
+    };
+    let decided = |patch: &ApprovalPatch<'a>| match *patch {
+        ApprovalPatch::Requested(_) => None,
+        ApprovalPatch::Decided(at) => Some(at),
+    };
+    let rows = sqlx::query(include_str!("sql/patch_approvals.sql"))
+        .bind(column.of(ApprovalPatch::id))
+        .bind(column.of(ApprovalPatch::run_id))
+        .bind(column.of(ApprovalPatch::session_id))
+        .bind(column.of(|p| requested(p).map(|r| PgTime(r.time))))
+        .bind(column.of(|p| requested(p).and_then(|r| r.event.step_id)))
+        .bind(column.of(|p| requested(p).map(|r| r.event.action_type.as_str())))
+        .bind(column.of(|p| requested(p).and_then(|r| r.event.action_description.as_deref())))
+        .bind(column.of(|p| requested(p).and_then(|r| json(r.event.action_data.as_ref()))))
+        .bind(column.of(|p| requested(p).and_then(|r| time(r.event.expires_at))))
+        .bind(column.of(|p| decided(p).map(|d| d.event.status.as_str())))
+        .bind(column.of(|p| decided(p).map(|d| PgTime(d.time))))
+        .bind(column.of(|p| decided(p).and_then(|d| d.event.decided_by)))
+        .bind(column.of(|p| decided(p).and_then(|d| d.event.notes.as_deref())))
+        .fetch_all(conn)
+        .await?;
+    fates(rows)
+}
+
+/// Puts off the abandonment of runs that are alive.
+pub async fn touch_runs(
+    conn: &mut PgConnection,
+    runs: &[Uuid],
+    timeout_ms: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(include_str!("sql/touch_runs.sql"))
+        .bind(runs)
+        .bind(timeout_ms)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Takes back the guess that runs were abandoned.
+pub async fn reopen_runs(
+    conn: &mut PgConnection,
+    runs: &[Uuid],
+    timeout_ms: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(include_str!("sql/reopen_runs.sql"))
+        .bind(runs)
+        .bind(timeout_ms)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Makes the rows of final runs exact and closes their open steps.
+pub async fn settle_runs(conn: &mut PgConnection, runs: &[Uuid]) -> Result<(), sqlx::Error> {
+    for statement in [
+        include_str!("sql/close_steps.sql"),
+        include_str!("sql/settle_runs.sql"),
+    ] {
+        sqlx::query(statement)
+            .bind(runs)
+            .execute(&mut *conn)
+            .await?;
+    }
+    Ok(())
+}
+
+/// One column of a set of rows, as an array parameter.
+struct Column<'a, R>(&'a [R]);
+
+impl<'a, R> Column<'a, R> {
+    fn of<T>(&self, value: impl Fn(&'a R) -> T) -> Vec<T> {
+        self.0.iter().map(value).collect()
+    }
+}
+
+fn json(json: Option<&Json>) -> Option<&str> {
+    json.map(Json::as_str)
+}
+
+fn time(time: Option<Timestamp>) -> Option<PgTime> {
+    time.map(PgTime)
+}
+
+fn fates(rows: Vec<sqlx::postgres::PgRow>) -> Result<HashMap<Uuid, RowFate>, sqlx::Error> {
+    rows.iter()
+        .map(|row| {
+            let elsewhere = row.try_get::<&str, _>("fate")? == "elsewhere";
+            let fate = if elsewhere {
+                RowFate::Elsewhere
+            } else {
+                RowFate::Changed
+            };
+            Ok((row.try_get("id")?, fate))
+        })
+        .collect()
+}

@@ -1,0 +1,184 @@
+//! The rows of the tables that only grow by COPY: which columns, in which
+//! order, with which values. The staging tables have the same columns.
+
+use uuid::Uuid;
+
+use super::copy::CopyBuffer;
+use crate::event::{Message, StepDetails, StepEnded, StepStarted, Timestamp, TokenCount};
+
+/// A table that takes COPY.
+#[derive(Clone, Copy, Debug)]
+pub struct Table {
+    /// `COPY` into the table itself.
+    pub copy: &'static str,
+    /// `COPY` into its staging table.
+    pub stage: &'static str,
+    /// Columns of `copy`; `stage` has `pass` before them.
+    columns: i16,
+}
+
+impl Table {
+    /// Begins a row, of the staging table when there is a pass.
+    fn row<'a>(&self, copy: &'a mut CopyBuffer, pass: Option<i16>) -> &'a mut CopyBuffer {
+        match pass {
+            None => copy.row(self.columns),
+            Some(pass) => copy.row(self.columns + 1).int2(Some(pass)),
+        }
+    }
+}
+
+macro_rules! table {
+    ($name:literal, $stage:literal, $count:literal, $columns:literal) => {
+        Table {
+            copy: concat!(
+                "COPY ",
+                $name,
+                " (",
+                $columns,
+                ") FROM STDIN (FORMAT binary)"
+            ),
+            stage: concat!(
+                "COPY ",
+                $stage,
+                " (pass, ",
+                $columns,
+                ") FROM STDIN (FORMAT binary)"
+            ),
+            columns: $count,
+        }
+    };
+}
+
+/// `agent_steps`.
+pub const STEPS: Table = table!(
+    "agent_steps",
+    "stage_steps",
+    19,
+    "id, run_id, step_type, name, input, output, duration_ms, created_at, parent_step_id, kind, status, error, \
+     model, started_at, ended_at, metadata, duration_reported, details_rank, details_at"
+);
+/// `agent_messages`.
+pub const MESSAGES: Table = table!(
+    "agent_messages",
+    "stage_messages",
+    11,
+    "id, session_id, role, content, thinking, tool_calls, metadata, created_at, run_id, step_id, seq"
+);
+/// `agent_token_counts`.
+pub const TOKEN_COUNTS: Table = table!(
+    "agent_token_counts",
+    "stage_token_counts",
+    11,
+    "id, run_id, step_id, model, input, output, cache_read, cache_write, reasoning, rollup, created_at"
+);
+
+/// What one batch knows of one step: its start, its end, or both.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StepPart<'a> {
+    /// The start and its event time.
+    pub start: Option<(Timestamp, &'a StepStarted)>,
+    /// The end and its event time.
+    pub end: Option<(Timestamp, &'a StepEnded)>,
+}
+
+/// Ranks of step details; see `merge_steps.sql`.
+const DETAILS_NONE: i16 = 0;
+const DETAILS_OF_START: i16 = 1;
+
+impl<'a> StepPart<'a> {
+    fn ids(&self) -> (Option<Uuid>, Option<Uuid>) {
+        let start = self.start.map(|(_, e)| (e.step_id, e.run_id));
+        let ids = start.or(self.end.map(|(_, e)| (e.step_id, e.run_id)));
+        (ids.map(|ids| ids.0), ids.map(|ids| ids.1))
+    }
+
+    /// The details that stand, with the hidden rank and time that say whose
+    /// they are; both NULL for those of the row's own end.
+    fn details(&self) -> (Option<&'a StepDetails>, Option<i16>, Option<Timestamp>) {
+        if let Some(details) = self.end.and_then(|(_, end)| end.details.as_ref()) {
+            return (Some(details), None, None);
+        }
+        match self.start {
+            Some((at, start)) => (Some(&start.details), Some(DETAILS_OF_START), Some(at)),
+            None => (None, Some(DETAILS_NONE), None),
+        }
+    }
+
+    /// Appends the row of `agent_steps`.
+    pub fn encode(&self, copy: &mut CopyBuffer, pass: Option<i16>) {
+        let (id, run_id) = self.ids();
+        let (details, rank, details_at) = self.details();
+        let end = self.end.map(|(_, end)| end);
+        let ended_at = self.end.map(|(at, _)| at);
+        let start_times = [
+            self.start.map(|(at, _)| at),
+            end.and_then(|end| end.started_at),
+        ];
+        let started_at = start_times.into_iter().flatten().min();
+        let reported = end.and_then(|end| end.duration_ms);
+        let duration_ms = reported.or_else(|| {
+            let millis = ended_at?.millis_since(started_at?);
+            Some(i32::try_from(millis).unwrap_or(i32::MAX))
+        });
+        STEPS
+            .row(copy, pass)
+            .uuid(id)
+            .uuid(run_id)
+            .text(details.map(|d| d.step_type.as_str()))
+            .text(details.and_then(|d| d.name.as_deref()))
+            .jsonb(details.and_then(|d| d.input.as_ref()))
+            .jsonb(end.and_then(|end| end.output.as_ref()))
+            .int4(duration_ms)
+            .timestamp(started_at.or(ended_at))
+            .uuid(details.and_then(|d| d.parent_step_id))
+            .text(details.and_then(|d| d.kind.as_deref()))
+            .text(Some(end.map_or("running", |end| end.status.as_str())))
+            .text(end.and_then(|end| end.error.as_deref()))
+            .text(details.and_then(|d| d.model.as_deref()))
+            .timestamp(started_at)
+            .timestamp(ended_at)
+            .jsonb(details.and_then(|d| d.metadata.as_ref()))
+            .bool(reported.map(|_| true))
+            .int2(rank)
+            .timestamp(details_at);
+    }
+}
+
+/// Appends the row of `agent_messages`.
+pub fn encode_message(copy: &mut CopyBuffer, pass: Option<i16>, time: Timestamp, e: &Message) {
+    MESSAGES
+        .row(copy, pass)
+        .uuid(Some(e.message_id))
+        .uuid(e.session_id)
+        .text(Some(e.role.as_str()))
+        .text(e.content.as_deref())
+        .text(e.thinking.as_deref())
+        .jsonb(e.tool_calls.as_ref())
+        .jsonb(e.metadata.as_ref())
+        .timestamp(Some(time))
+        .uuid(e.run_id)
+        .uuid(e.step_id)
+        .int8(e.seq);
+}
+
+/// Appends the row of `agent_token_counts`.
+pub fn encode_token_count(
+    copy: &mut CopyBuffer,
+    pass: Option<i16>,
+    time: Timestamp,
+    e: &TokenCount,
+) {
+    TOKEN_COUNTS
+        .row(copy, pass)
+        .uuid(Some(e.token_count_id))
+        .uuid(Some(e.run_id))
+        .uuid(e.step_id)
+        .text(e.model.as_deref())
+        .int4(e.input)
+        .int4(e.output)
+        .int4(e.cache_read)
+        .int4(e.cache_write)
+        .int4(e.reasoning)
+        .bool(Some(e.rollup))
+        .timestamp(Some(time));
+}

@@ -1,0 +1,13 @@
+-- Steps that are open when their run ends are closed with it, and marked so;
+-- they follow when a better end of the run becomes known. $1 ids of final runs.
+UPDATE agent_steps s
+SET status = m.status, ended_at = m.ended_at, closed_with_run = true,
+    duration_ms = least(floor(extract(epoch FROM m.ended_at - s.created_at) * 1000), 2147483647)::integer
+FROM (
+    SELECT o.run_id, o.id, r.status, greatest(r.ended_at, o.created_at) AS ended_at
+    FROM agent_runs r
+    JOIN agent_steps o ON o.run_id = r.id AND (o.status = 'running' OR o.closed_with_run)
+    WHERE r.id = ANY ($1::uuid[])
+) m
+WHERE s.run_id = m.run_id AND s.id = m.id
+  AND (s.closed_with_run, s.status, s.ended_at) IS DISTINCT FROM (true, m.status, m.ended_at)

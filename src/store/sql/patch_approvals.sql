@@ -1,0 +1,77 @@
+-- Merges requests and decisions, one event a row and at most one row an approval.
+-- $1 ids, $2 runs, $3 sessions; of a request: $4 event time (NULL: a decision), $5 step,
+-- $6 action type, $7 description, $8 data, $9 expires_at; of a decision: $10 status,
+-- $11 decided_at (NULL: a request), $12 by whom, $13 notes.
+-- Request: the latest stands as a whole. Decision: the latest stands, then
+-- rejected over approved over expired; any decision over the guess that a
+-- request expired. Ties are broken by content. Returns the approvals that
+-- changed, and those whose id belongs to another run or session.
+WITH n AS MATERIALIZED (
+    SELECT u.id, u.run_id, u.session_id, u.requested_event_at, u.step_id, u.action_type, u.action_description,
+           u.action_data::jsonb AS action_data, u.expires_at, u.status, u.decided_at, p.id AS decided_by, u.notes,
+           CASE WHEN u.decided_by IS NOT NULL AND p.id IS NULL
+                THEN jsonb_build_object('unresolved_decided_by', u.decided_by) END AS metadata
+    FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::uuid[], $6::text[], $7::text[],
+                $8::text[], $9::timestamptz[], $10::text[], $11::timestamptz[], $12::uuid[], $13::text[])
+         AS u (id, run_id, session_id, requested_event_at, step_id, action_type, action_description,
+               action_data, expires_at, status, decided_at, decided_by, notes)
+    LEFT JOIN users p ON p.id = u.decided_by
+), inserted AS (
+    INSERT INTO approvals (
+        id, session_id, action_type, action_description, action_data, status, decided_by, decided_at, notes,
+        created_at, expires_at, run_id, step_id, metadata, requested_event_at)
+    SELECT id, session_id, coalesce(action_type, 'unknown'), action_description, action_data,
+           coalesce(status, 'pending'), decided_by, decided_at, notes,
+           requested_event_at, expires_at, run_id, step_id, metadata, requested_event_at
+    FROM n
+    ORDER BY id
+    ON CONFLICT ON CONSTRAINT approvals_pkey DO NOTHING
+    RETURNING id
+), judged AS (
+    SELECT n.*,
+           n.requested_event_at IS NOT NULL AND (o.requested_event_at IS NULL OR record_gt(
+               ROW(n.requested_event_at, n.session_id, n.step_id, n.action_type, n.action_description,
+                   n.action_data, n.expires_at),
+               ROW(o.requested_event_at, o.session_id, o.step_id, o.action_type, o.action_description,
+                   o.action_data, o.expires_at))) AS request_wins,
+           n.decided_at IS NOT NULL AND (o.decided_at IS NULL OR record_gt(
+               ROW(n.decided_at, array_position('{expired,approved,rejected}', n.status), n.decided_by,
+                   n.notes, n.metadata),
+               ROW(o.decided_at, array_position('{expired,approved,rejected}', o.status), o.decided_by,
+                   o.notes, o.metadata))) AS decision_wins,
+           -- Until a request is known, the session is what a decision says, the greatest of them.
+           n.requested_event_at IS NULL AND o.requested_event_at IS NULL
+               AND n.session_id IS NOT NULL
+               AND (o.session_id IS NULL OR n.session_id > o.session_id) AS session_wins
+    FROM n
+    JOIN approvals o ON o.id = n.id
+    WHERE o.run_id IS NOT DISTINCT FROM n.run_id
+      AND (n.run_id IS NOT NULL OR o.session_id = n.session_id)
+), updated AS (
+    UPDATE approvals AS a
+    SET session_id = CASE WHEN j.request_wins OR j.session_wins THEN j.session_id ELSE a.session_id END,
+        step_id = CASE WHEN j.request_wins THEN j.step_id ELSE a.step_id END,
+        action_type = CASE WHEN j.request_wins THEN j.action_type ELSE a.action_type END,
+        action_description = CASE WHEN j.request_wins THEN j.action_description ELSE a.action_description END,
+        action_data = CASE WHEN j.request_wins THEN j.action_data ELSE a.action_data END,
+        expires_at = CASE WHEN j.request_wins THEN j.expires_at ELSE a.expires_at END,
+        created_at = CASE WHEN j.request_wins THEN j.requested_event_at ELSE a.created_at END,
+        requested_event_at = CASE WHEN j.request_wins THEN j.requested_event_at ELSE a.requested_event_at END,
+        status = CASE WHEN j.decision_wins THEN j.status
+                      WHEN a.decided_at IS NULL THEN 'pending'
+                      ELSE a.status END,
+        decided_at = CASE WHEN j.decision_wins THEN j.decided_at ELSE a.decided_at END,
+        decided_by = CASE WHEN j.decision_wins THEN j.decided_by ELSE a.decided_by END,
+        notes = CASE WHEN j.decision_wins THEN j.notes ELSE a.notes END,
+        metadata = CASE WHEN j.decision_wins THEN j.metadata ELSE a.metadata END
+    FROM judged j
+    WHERE a.id = j.id AND (j.request_wins OR j.decision_wins OR j.session_wins)
+    RETURNING a.id
+)
+SELECT id, 'inserted' AS fate FROM inserted
+UNION ALL
+SELECT id, 'updated' FROM updated
+UNION ALL
+SELECT n.id, 'elsewhere'
+FROM n JOIN approvals o ON o.id = n.id
+WHERE o.run_id IS DISTINCT FROM n.run_id OR (o.run_id IS NULL AND o.session_id IS DISTINCT FROM n.session_id)

@@ -1,0 +1,101 @@
+-- Inserts runs (placeholders too) and merges starts, ends and signs of life, at
+-- most one of each a run. Rows that exist are locked by lock_runs.sql.
+-- $1 ids; of the start: $2 event time (NULL: none), $3 session, $4 parent, $5 customer,
+-- $6 agent id, $7 agent type, $8 name, $9 input, $10 metadata, $11 timeout in ms;
+-- of the end: $12 by whom (NULL: none), $13 status, $14 output, $15 error, $16 ended_at,
+-- $17, $18 reported tokens, $19 metadata; $20 last run-level event time (NULL: a mere placeholder);
+-- $21 the default timeout in ms.
+-- Start: the greatest event time stands, as a whole; started_at is the least.
+-- End: client over root span over abandoned, then the later, then failed over completed.
+-- Ties are broken by content. Returns what became of each run that changed.
+WITH n AS MATERIALIZED (
+    SELECT u.id, u.start_event_at, u.session_id, u.parent_run_id, c.id AS customer_id,
+           u.agent_id, u.agent_type, u.name, u.input, u.timeout_ms,
+           CASE WHEN u.customer_id IS NOT NULL AND c.id IS NULL
+                THEN coalesce(u.metadata::jsonb, '{}')
+                     || jsonb_build_object('unresolved_customer_id', u.customer_id)
+                ELSE u.metadata::jsonb END AS metadata,
+           u.finalized_by, u.status, u.output, u.error, u.ended_at,
+           u.reported_tokens_input, u.reported_tokens_output, u.end_metadata::jsonb AS end_metadata,
+           u.alive_at
+    FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
+                $8::text[], $9::text[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::text[],
+                $15::text[], $16::timestamptz[], $17::integer[], $18::integer[], $19::text[],
+                $20::timestamptz[])
+         AS u (id, start_event_at, session_id, parent_run_id, customer_id, agent_id, agent_type,
+               name, input, metadata, timeout_ms, finalized_by, status, output,
+               error, ended_at, reported_tokens_input, reported_tokens_output, end_metadata, alive_at)
+    LEFT JOIN customers c ON c.id = u.customer_id
+), inserted AS (
+    INSERT INTO agent_runs (
+        id, session_id, agent_id, agent_type, customer_id, status, input, output, started_at, ended_at,
+        metadata, parent_run_id, name, error, end_metadata, last_event_at, finalized_by,
+        reported_tokens_input, reported_tokens_output, timeout_ms, start_event_at, abandon_at)
+    SELECT id, session_id, coalesce(agent_id, 'unknown'), coalesce(agent_type, 'unknown'), customer_id,
+           coalesce(status, 'running'), input, output, start_event_at, ended_at,
+           metadata, parent_run_id, name, error, end_metadata, alive_at, finalized_by,
+           reported_tokens_input, reported_tokens_output, timeout_ms, start_event_at,
+           CASE WHEN finalized_by IS NULL
+                THEN now() + coalesce(timeout_ms, $21) * interval '1.125 ms' END
+    FROM n
+    ORDER BY id
+    ON CONFLICT ON CONSTRAINT agent_runs_pkey DO NOTHING
+    RETURNING id
+), judged AS (
+    SELECT n.*, w.start_wins, w.end_wins,
+           n.start_event_at IS NOT NULL
+               AND (o.start_event_at IS NULL OR n.start_event_at < o.started_at) AS starts_earlier,
+           n.alive_at IS NOT NULL
+               AND (o.last_event_at IS NULL OR n.alive_at > o.last_event_at) AS lives_longer
+    FROM n
+    JOIN agent_runs o ON o.id = n.id
+    CROSS JOIN LATERAL (
+        SELECT n.start_event_at IS NOT NULL AND (o.start_event_at IS NULL OR record_gt(
+                   ROW(n.start_event_at, n.session_id, n.parent_run_id, n.customer_id, n.agent_id,
+                       n.agent_type, n.name, n.input, n.metadata, n.timeout_ms),
+                   ROW(o.start_event_at, o.session_id, o.parent_run_id, o.customer_id, o.agent_id,
+                       o.agent_type, o.name, o.input, o.metadata, o.timeout_ms))) AS start_wins,
+               n.finalized_by IS NOT NULL AND (o.finalized_by IS NULL OR record_gt(
+                   ROW(array_position('{abandoned,root_span,client}', n.finalized_by), n.ended_at,
+                       n.status, n.output, n.error, n.reported_tokens_input,
+                       n.reported_tokens_output, n.end_metadata),
+                   ROW(array_position('{abandoned,root_span,client}', o.finalized_by), o.ended_at,
+                       o.status, o.output, o.error, o.reported_tokens_input,
+                       o.reported_tokens_output, o.end_metadata))) AS end_wins
+    ) w
+), updated AS (
+    UPDATE agent_runs AS r
+    SET session_id = CASE WHEN j.start_wins THEN j.session_id ELSE r.session_id END,
+        parent_run_id = CASE WHEN j.start_wins THEN j.parent_run_id ELSE r.parent_run_id END,
+        customer_id = CASE WHEN j.start_wins THEN j.customer_id ELSE r.customer_id END,
+        agent_id = CASE WHEN j.start_wins THEN j.agent_id ELSE r.agent_id END,
+        agent_type = CASE WHEN j.start_wins THEN j.agent_type ELSE r.agent_type END,
+        name = CASE WHEN j.start_wins THEN j.name ELSE r.name END,
+        input = CASE WHEN j.start_wins THEN j.input ELSE r.input END,
+        metadata = CASE WHEN j.start_wins THEN j.metadata ELSE r.metadata END,
+        timeout_ms = CASE WHEN j.start_wins THEN j.timeout_ms ELSE r.timeout_ms END,
+        start_event_at = CASE WHEN j.start_wins THEN j.start_event_at ELSE r.start_event_at END,
+        started_at = CASE WHEN j.starts_earlier THEN j.start_event_at ELSE r.started_at END,
+        finalized_by = CASE WHEN j.end_wins THEN j.finalized_by ELSE r.finalized_by END,
+        status = CASE WHEN j.end_wins THEN j.status ELSE r.status END,
+        output = CASE WHEN j.end_wins THEN j.output ELSE r.output END,
+        error = CASE WHEN j.end_wins THEN j.error ELSE r.error END,
+        ended_at = CASE WHEN j.end_wins THEN j.ended_at ELSE r.ended_at END,
+        end_metadata = CASE WHEN j.end_wins THEN j.end_metadata ELSE r.end_metadata END,
+        reported_tokens_input =
+            CASE WHEN j.end_wins THEN j.reported_tokens_input ELSE r.reported_tokens_input END,
+        reported_tokens_output =
+            CASE WHEN j.end_wins THEN j.reported_tokens_output ELSE r.reported_tokens_output END,
+        last_event_at = CASE WHEN j.lives_longer THEN j.alive_at ELSE r.last_event_at END,
+        abandon_at = CASE
+            WHEN j.end_wins OR r.status <> 'running' THEN NULL
+            ELSE now() + coalesce(CASE WHEN j.start_wins THEN j.timeout_ms ELSE r.timeout_ms END, $21)
+                         * interval '1.125 ms' END
+    FROM judged j
+    WHERE r.id = j.id AND (j.start_wins OR j.end_wins OR j.starts_earlier OR j.lives_longer)
+    RETURNING r.id, j.start_wins OR j.starts_earlier AS start_changed,
+              j.end_wins AS end_changed, j.lives_longer AS life_changed
+)
+SELECT id, true AS start_changed, true AS end_changed, true AS life_changed FROM inserted
+UNION ALL
+SELECT id, start_changed, end_changed, life_changed FROM updated

@@ -1,0 +1,45 @@
+-- Makes the rows of final runs exact: totals, last event, and a start where none was sent.
+-- $1 ids; the rows are locked. Totals are the sums of the counts that are not
+-- roll-ups; where there are none, what the run reported. INTEGER columns (the
+-- seed's) saturate; run_summary has the sums in full.
+UPDATE agent_runs r
+SET total_tokens_input = m.tokens_input,
+    total_tokens_output = m.tokens_output,
+    started_at = m.started_at,
+    last_event_at = m.last_event_at
+FROM (
+    SELECT o.id,
+           CASE WHEN t.counts > 0 THEN least(t.input, 2147483647)::integer
+                ELSE o.reported_tokens_input END AS tokens_input,
+           CASE WHEN t.counts > 0 THEN least(t.output, 2147483647)::integer
+                ELSE o.reported_tokens_output END AS tokens_output,
+           CASE WHEN o.start_event_at IS NOT NULL THEN o.started_at
+                ELSE least(s.first_at, c.first_at, t.first_at, a.first_at) END AS started_at,
+           greatest(o.last_event_at, s.last_at, c.last_at, t.last_at, a.last_at) AS last_event_at
+    FROM agent_runs o
+    CROSS JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE NOT rollup) AS counts,
+               coalesce(sum(input) FILTER (WHERE NOT rollup), 0) AS input,
+               coalesce(sum(output) FILTER (WHERE NOT rollup), 0) AS output,
+               min(created_at) AS first_at, max(created_at) AS last_at
+        FROM agent_token_counts WHERE run_id = o.id
+    ) t
+    CROSS JOIN LATERAL (
+        SELECT min(created_at) AS first_at,
+               max(greatest(created_at, CASE WHEN closed_with_run IS NULL THEN ended_at END)) AS last_at
+        FROM agent_steps WHERE run_id = o.id
+    ) s
+    CROSS JOIN LATERAL (
+        SELECT min(created_at) AS first_at, max(created_at) AS last_at
+        FROM agent_messages WHERE run_id = o.id
+    ) c
+    CROSS JOIN LATERAL (
+        SELECT min(coalesce(created_at, decided_at)) AS first_at,
+               max(greatest(created_at, decided_at)) AS last_at
+        FROM approvals WHERE run_id = o.id
+    ) a
+    WHERE o.id = ANY ($1::uuid[])
+) m
+WHERE r.id = m.id
+  AND (r.total_tokens_input, r.total_tokens_output, r.started_at, r.last_event_at)
+      IS DISTINCT FROM (m.tokens_input, m.tokens_output, m.started_at, m.last_event_at)

@@ -1,0 +1,98 @@
+//! Whether the daemon can make events durable now.
+
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, PgConnection};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// How often the database is asked, and how long it may take to answer.
+const INTERVAL: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Ready or not, and why not.
+#[derive(Clone, Debug)]
+pub struct Readiness(watch::Sender<Result<(), &'static str>>);
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self(watch::Sender::new(Err("starting")))
+    }
+}
+
+impl Readiness {
+    /// Changes the state.
+    pub fn set(&self, state: Result<(), &'static str>) {
+        self.0
+            .send_if_modified(|now| std::mem::replace(now, state) != state);
+    }
+
+    /// The state now.
+    ///
+    /// # Errors
+    /// Why it is not ready.
+    pub fn get(&self) -> Result<(), &'static str> {
+        *self.0.borrow()
+    }
+
+    /// Follows the state.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Result<(), &'static str>> {
+        self.0.subscribe()
+    }
+}
+
+/// Asks the database again and again, until stopped.
+pub async fn watch_database(
+    options: PgConnectOptions,
+    readiness: Readiness,
+    stop: CancellationToken,
+) {
+    let mut conn = None;
+    loop {
+        let answer = tokio::time::timeout(PATIENCE, ping(&options, &mut conn)).await;
+        let state = match answer {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err("the database is away"),
+            Err(_) => Err("the database does not answer"),
+        };
+        if state.is_err() {
+            conn = None;
+        }
+        if stop.is_cancelled() {
+            return;
+        }
+        readiness.set(state);
+        tokio::select! {
+            () = tokio::time::sleep(INTERVAL) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+async fn ping(
+    options: &PgConnectOptions,
+    conn: &mut Option<PgConnection>,
+) -> Result<(), sqlx::Error> {
+    let mut open = match conn.take() {
+        Some(open) => open,
+        None => {
+            options
+                .clone()
+                .application_name("runtraced health")
+                .connect()
+                .await?
+        }
+    };
+    // A standby answers, too, but cannot make anything durable.
+    let standby: bool = sqlx::query_scalar("SELECT pg_is_in_recovery()")
+        .fetch_one(&mut open)
+        .await?;
+    *conn = Some(open);
+    if standby {
+        Err(sqlx::Error::PoolClosed)
+    } else {
+        Ok(())
+    }
+}

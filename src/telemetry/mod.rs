@@ -1,0 +1,11 @@
+//! What the daemon says of itself: logs, metrics, and whether it is ready.
+
+mod health;
+mod http;
+mod logs;
+mod metrics;
+
+pub use health::{Readiness, watch_database};
+pub use http::router;
+pub use logs::init_logs;
+pub use metrics::Metrics;
