@@ -77,6 +77,8 @@ pub struct App {
     grpc: TcpListener,
     http: TcpListener,
     private: Option<PrivateDatabase>,
+    /// This run of the daemon, as the ledger knows it.
+    instance: Uuid,
     options: PgConnectOptions,
 }
 
@@ -112,13 +114,15 @@ impl App {
             }
         };
         let url = private.as_ref().map(PrivateDatabase::url);
-        tracing::info!(grpc = %addresses.grpc, http = %addresses.http, database_url = url, "listening");
+        let instance = Uuid::now_v7();
+        tracing::info!(grpc = %addresses.grpc, http = %addresses.http, database_url = url, %instance, "listening");
         Ok(Self {
             config,
             addresses,
             grpc,
             http,
             private,
+            instance,
             options,
         })
     }
@@ -220,7 +224,7 @@ impl App {
             },
             writer: WriterConfig {
                 database: self.options.clone(),
-                instance: Uuid::now_v7(),
+                instance: self.instance,
                 run_timeout_ms: run_timeout_ms(config),
                 commit_timeout: config.commit_timeout,
                 render: render_event,

@@ -12,7 +12,7 @@ mod outcome;
 mod pg_time;
 mod plan;
 pub mod postgres;
-mod rows;
+pub mod rows;
 mod writer;
 
 pub use connection::connect;

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::batch::{BatchError, write_batch};
 use super::connection::connect;
-use super::error::{Verdict, judge, reason};
+use super::error::{Verdict, judge, reason, sqlstate};
 use super::ledger::{Reading, ShardCounts, write_ledger};
 use super::outcome::{Fate, Tally};
 use super::plan::Rung;
@@ -91,22 +91,21 @@ impl Writer {
         }
         let mut fates = vec![None; events.len()];
         // Parts of the batch that are still to be written, the first one last.
-        let mut parts = vec![0..events.len()];
-        while let Some(part) = parts.pop() {
-            match self.write_part(&events[part.clone()], &mut rung).await? {
+        let mut parts = vec![(0, events.len())];
+        while let Some((start, end)) = parts.pop() {
+            match self.write_part(&events[start..end], &mut rung).await? {
                 Ok(written) => {
-                    for (slot, fate) in fates[part].iter_mut().zip(written) {
+                    for (slot, fate) in fates[start..end].iter_mut().zip(written) {
                         *slot = Some(fate);
                     }
                 }
-                Err(error) if part.len() == 1 => {
-                    let fate = self.bury(events[part.start], &error).await?;
-                    fates[part.start] = Some(fate);
+                Err(error) if end - start == 1 => {
+                    fates[start] = Some(self.bury(events[start], &error).await?);
                 }
                 Err(_) => {
-                    let middle = part.start + part.len() / 2;
-                    parts.push(middle..part.end);
-                    parts.push(part.start..middle);
+                    let middle = start.midpoint(end);
+                    parts.push((middle, end));
+                    parts.push((start, middle));
                 }
             }
         }
@@ -205,6 +204,7 @@ impl Writer {
     /// Keeps an event that Postgres refuses.
     async fn bury(&mut self, event: &Event, error: &sqlx::Error) -> Result<Fate, GaveUp> {
         let refusal = Refusal::new(RefusalCode::DeadLettered, reason(error));
+        let code = sqlstate(error);
         let payload = (self.config.render)(event);
         let tally = Tally {
             dead_lettered: 1,
@@ -212,7 +212,7 @@ impl Writer {
         };
         let mut outage = Outage::default();
         loop {
-            match self.keep(&payload, &refusal, tally).await {
+            match self.keep(&payload, &code, &refusal.reason, tally).await {
                 Ok(()) => {
                     self.counts.add(tally);
                     tracing::info!(reason = refusal.reason, "event kept as a dead letter");
@@ -235,7 +235,8 @@ impl Writer {
     async fn keep(
         &mut self,
         payload: &str,
-        refusal: &Refusal,
+        code: &str,
+        reason: &str,
         tally: Tally,
     ) -> Result<(), sqlx::Error> {
         let (instance, shard, counts) = (self.config.instance, self.shard, self.counts.clone());
@@ -244,8 +245,8 @@ impl Writer {
         sqlx::query(include_str!("sql/insert_dead_letter.sql"))
             .bind(Uuid::new_v5(&DEAD_LETTERS, payload.as_bytes()))
             .bind("native")
-            .bind(refusal.code.as_str())
-            .bind(&refusal.reason)
+            .bind(code)
+            .bind(reason)
             .bind(payload)
             .execute(&mut *tx)
             .await?;

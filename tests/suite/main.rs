@@ -1,4 +1,13 @@
 //! The tests that need a real Postgres, in one program so that they share it.
 
+// clippy.toml lets tests do these, but not the functions that tests share.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
+
+mod order;
 mod private_postgres;
 mod support;

@@ -68,8 +68,20 @@ pub(super) fn read_optional(path: &Path) -> io::Result<Option<String>> {
     }
 }
 
-/// Takes the folder's lock, which ends with the returned file or the process.
-pub(super) fn lock(layout: &Layout) -> Result<File, PrivateError> {
+/// The folder's lock; it ends with this value or with the process.
+#[derive(Debug)]
+pub(super) struct FolderLock(File);
+
+impl Drop for FolderLock {
+    /// Closing the file is not enough: a child that is just being started
+    /// still has a copy of it.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+/// Takes the folder's lock, or says who has it.
+pub(super) fn lock(layout: &Layout) -> Result<FolderLock, PrivateError> {
     let path = layout.lock();
     let mut file = OpenOptions::new()
         .read(true)
@@ -88,7 +100,7 @@ pub(super) fn lock(layout: &Layout) -> Result<File, PrivateError> {
     file.set_len(0)
         .and_then(|()| write!(file, "{}", std::process::id()))
         .map_err(PrivateError::io("write", path))?;
-    Ok(file)
+    Ok(FolderLock(file))
 }
 
 fn in_use(layout: &Layout, file: &mut File) -> PrivateError {
@@ -103,32 +115,36 @@ fn in_use(layout: &Layout, file: &mut File) -> PrivateError {
     }
 }
 
-/// Opens the log for a new Postgres, after moving a long one aside.
-pub(super) fn open_log(layout: &Layout) -> io::Result<File> {
+/// Opens the log for a new Postgres, after moving a long one aside. Also
+/// tells its length so far, in bytes.
+pub(super) fn open_log(layout: &Layout) -> io::Result<(File, u64)> {
     let path = layout.log();
     if fs::metadata(&path).is_ok_and(|log| log.len() > LOG_LIMIT) {
         fs::rename(&path, layout.old_log())?;
     }
-    OpenOptions::new()
+    let file = OpenOptions::new()
         .create(true)
         .append(true)
         .mode(0o600)
-        .open(path)
+        .open(path)?;
+    let length = file.metadata()?.len();
+    Ok((file, length))
 }
 
-/// The last lines of the log, as well as they can be had.
-pub(super) fn log_tail(layout: &Layout) -> (PathBuf, String) {
+/// The last lines of the log, none of them before byte `from`, as well as
+/// they can be had.
+pub(super) fn log_tail(layout: &Layout, from: u64) -> (PathBuf, String) {
     let path = layout.log();
-    let text = read_end(&path).unwrap_or_default();
+    let text = read_end(&path, from).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
-    let from = lines.len().saturating_sub(TAIL_LINES);
-    (path, lines[from..].join("\n"))
+    let first = lines.len().saturating_sub(TAIL_LINES);
+    (path, lines[first..].join("\n"))
 }
 
-fn read_end(path: &Path) -> io::Result<String> {
+fn read_end(path: &Path, from: u64) -> io::Result<String> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
+    file.seek(SeekFrom::Start(from.max(length.saturating_sub(TAIL_BYTES))))?;
     let mut bytes = Vec::new();
     file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())

@@ -21,6 +21,8 @@ pub(super) struct Running {
     pub pid: u32,
     /// Where it listens; missing in the first moments of its life.
     pub listen: Option<(u16, PathBuf)>,
+    /// Whether it says that it accepts connections.
+    pub ready: bool,
 }
 
 /// The postmaster that runs on this cluster, if any.
@@ -38,6 +40,7 @@ fn parse(text: &str) -> Option<Running> {
     Some(Running {
         pid: lines.first()?.trim().parse().ok()?,
         listen: port.zip(sockets.map(PathBuf::from)),
+        ready: lines.get(7).is_some_and(|line| line.trim() == "ready"),
     })
 }
 
@@ -105,9 +108,11 @@ mod tests {
     fn a_whole_file_and_a_young_one_are_read() {
         let whole = "123\n/data\n1700000000\n5433\n/run/pg\n127.0.0.1\n  1 2\nready   \n";
         let listen = Some((5433, PathBuf::from("/run/pg")));
-        assert_eq!(parse(whole), Some(Running { pid: 123, listen }));
+        let ready = true;
+        let pid = 123;
+        assert_eq!(parse(whole), Some(Running { pid, listen, ready }));
         let young = parse("123\n/data\n1700000000\n5433\n").unwrap();
-        assert_eq!(young.listen, None);
+        assert_eq!((young.listen, young.ready), (None, false));
         assert_eq!(parse(""), None);
     }
 

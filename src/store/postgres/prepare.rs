@@ -2,13 +2,18 @@
 //! All of it blocks on files and processes.
 
 use std::{
-    fs::{self, File},
-    os::unix::fs::MetadataExt as _,
+    fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
 };
 
 use super::{
-    binaries::Binaries, config::PrivateConfig, error::PrivateError, files, identity::Identity,
-    initdb, layout::Layout,
+    binaries::Binaries,
+    config::PrivateConfig,
+    error::PrivateError,
+    files::{self, FolderLock},
+    identity::Identity,
+    initdb,
+    layout::Layout,
 };
 
 /// A folder that is ours and holds a cluster.
@@ -18,7 +23,7 @@ pub(super) struct Prepared {
     pub binaries: Binaries,
     pub password: String,
     /// Held for as long as we use the folder.
-    pub _lock: File,
+    pub _lock: FolderLock,
 }
 
 pub(super) fn prepare(config: &PrivateConfig) -> Result<Prepared, PrivateError> {
@@ -64,11 +69,12 @@ fn open_way(layout: &Layout, identity: &Identity) -> Result<(), PrivateError> {
     let root = &layout.root;
     let look_at = || PrivateError::io("look at", root);
     if identity.drops() {
-        let owner = fs::metadata(root).map_err(look_at())?.uid();
+        let found = fs::metadata(root).map_err(look_at())?;
         let entries = fs::read_dir(root).map_err(look_at())?;
         let only_ours = entries.count() == 1 || layout.connection().exists();
-        if owner == 0 && only_ours {
-            files::set_mode(root, 0o711).map_err(PrivateError::io("open", root))?;
+        if found.uid() == 0 && only_ours {
+            let mode = found.permissions().mode() & 0o7777 | 0o011;
+            files::set_mode(root, mode).map_err(PrivateError::io("open", root))?;
         }
     }
     identity.check_reach(root)

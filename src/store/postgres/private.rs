@@ -1,6 +1,6 @@
 //! The private Postgres from start to stop.
 
-use std::{fmt, path::Path};
+use std::{fmt, path::Path, time::Duration};
 
 use super::{
     config::{PrivateConfig, StopMode},
@@ -14,9 +14,9 @@ use super::{
     sockets,
 };
 
-/// How often a start is tried with another port, when somebody takes the one
-/// that was just free.
-const PORT_TRIES: u32 = 3;
+/// How often a start is tried while what hinders it passes by itself.
+const START_TRIES: u32 = 20;
+const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A running Postgres that belongs to this process.
 ///
@@ -32,7 +32,8 @@ pub struct PrivatePostgres {
 impl PrivatePostgres {
     /// Starts the Postgres of a folder, making its cluster the first time,
     /// and waits until it accepts connections. One that still runs there,
-    /// because a daemon was killed, is adopted as it is.
+    /// because a daemon was killed, is adopted as it is, with the settings it
+    /// was started with.
     ///
     /// # Errors
     /// [`PrivateError`]; each says what to do.
@@ -109,7 +110,9 @@ impl PrivatePostgres {
     /// [`PrivateError::NotStopped`] when nothing helps.
     pub async fn stop(&mut self, mode: StopMode) -> Result<(), PrivateError> {
         let limit = self.config.stop_timeout;
-        self.postmaster.stop(mode.signal(), limit).await
+        self.postmaster.stop(mode.signal(), limit).await?;
+        sockets::remove_folder(&self.prepared.layout, &self.info.socket_dir);
+        Ok(())
     }
 
     /// Finds the running server of a folder from another process.
@@ -143,13 +146,17 @@ async fn adopt(
         return Ok(None);
     };
     let mut postmaster = Postmaster::adopted(running.pid, cluster.data());
-    let Some((port, sockets)) = running.listen else {
-        // Caught in its first moments, with nothing in it to lose.
+    let reachable = |info: &ConnectionInfo| !running.ready || info.socket().exists();
+    let info = running
+        .listen
+        .map(|(port, sockets)| ConnectionInfo::new(port, &sockets, &prepared.password))
+        .filter(reachable);
+    let Some(info) = info else {
+        // Caught in its first moments, or somebody removed its socket.
         let limit = config.stop_timeout;
         postmaster.stop(StopMode::Fast.signal(), limit).await?;
         return Ok(None);
     };
-    let info = ConnectionInfo::new(port, &sockets, &prepared.password);
     match ready::wait(&mut postmaster, layout, &info, config.start_timeout).await {
         Ok(connection) => ready::ensure_database(connection).await?,
         // It was about to stop.
@@ -159,7 +166,7 @@ async fn adopt(
     info.write(layout)?;
     tracing::info!(
         pid = running.pid,
-        port,
+        port = info.port,
         "adopted the private Postgres that runs already"
     );
     Ok(Some((postmaster, info)))
@@ -170,18 +177,24 @@ async fn launch(
     config: &PrivateConfig,
     prepared: &Prepared,
 ) -> Result<(Postmaster, ConnectionInfo), PrivateError> {
-    let layout = &prepared.layout;
-    let mut wanted = ConnectionInfo::read(layout)?.map(|info| info.port);
+    let wanted = ConnectionInfo::read(&prepared.layout)?.map(|info| info.port);
     let mut tries = 0;
     loop {
         tries += 1;
-        let port = sockets::free_port(wanted.take())?;
+        let port = sockets::free_port(wanted)?;
         match launch_on(config, prepared, port).await {
-            Err(PrivateError::Exited { tail, .. })
-                if tries < PORT_TRIES && tail.contains("could not bind") => {}
+            Err(PrivateError::Exited { tail, .. }) if tries < START_TRIES && passes(&tail) => {
+                tokio::time::sleep(RETRY_INTERVAL).await;
+            }
             done => return done,
         }
     }
+}
+
+/// Whether what ended the server passes by itself: somebody took the port that
+/// was just free, or backends whose postmaster was killed have yet to notice.
+fn passes(log: &str) -> bool {
+    log.contains("could not bind") || log.contains("pre-existing shared memory block")
 }
 
 async fn launch_on(

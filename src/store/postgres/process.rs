@@ -34,6 +34,8 @@ const ROUGH_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Postmaster {
     pub pid: u32,
+    /// Where its part of the log begins, in bytes.
+    pub log_from: u64,
     data: PathBuf,
     /// `None` when another daemon started it.
     child: Option<Child>,
@@ -44,6 +46,7 @@ impl Postmaster {
     pub fn adopted(pid: u32, data: PathBuf) -> Self {
         Self {
             pid,
+            log_from: 0,
             data,
             child: None,
         }
@@ -59,7 +62,8 @@ impl Postmaster {
     ) -> Result<Self, PrivateError> {
         let data = layout.cluster().data();
         let program = binaries.program("postgres");
-        let log = files::open_log(layout).map_err(PrivateError::io("open", layout.log()))?;
+        let (log, log_from) =
+            files::open_log(layout).map_err(PrivateError::io("open", layout.log()))?;
         let copy = log
             .try_clone()
             .map_err(PrivateError::io("open", layout.log()))?;
@@ -79,6 +83,7 @@ impl Postmaster {
             .map_err(PrivateError::io("run", program))?;
         Ok(Self {
             pid: child.id().unwrap_or_default(),
+            log_from,
             data,
             child: Some(child),
         })

@@ -32,11 +32,11 @@ pub(super) async fn wait(
             return Ok(connection);
         }
         if !postmaster.is_alive() {
-            let (log, tail) = files::log_tail(layout);
+            let (log, tail) = files::log_tail(layout, postmaster.log_from);
             return Err(PrivateError::Exited { log, tail });
         }
         if begin.elapsed() >= limit {
-            let (log, tail) = files::log_tail(layout);
+            let (log, tail) = files::log_tail(layout, postmaster.log_from);
             return Err(PrivateError::NotReady {
                 seconds: limit.as_secs(),
                 log,
@@ -66,17 +66,26 @@ pub(super) async fn ensure_database(mut connection: PgConnection) -> Result<(), 
             .await
             .map_err(refused("list its databases"))?;
     if !exists {
-        let statement = sqlx::AssertSqlSafe(format!("CREATE DATABASE {DATABASE}"));
-        match sqlx::query(statement).execute(&mut connection).await {
-            Err(sqlx::Error::Database(error))
-                if error.code().as_deref() == Some(DUPLICATE_DATABASE) => {}
-            done => drop(done.map_err(refused("create the database"))?),
-        }
+        create_database(&mut connection).await?;
     }
     connection
         .close()
         .await
         .map_err(refused("close a connection"))
+}
+
+async fn create_database(connection: &mut PgConnection) -> Result<(), PrivateError> {
+    let statement = sqlx::AssertSqlSafe(format!("CREATE DATABASE {DATABASE}"));
+    match sqlx::query(statement).execute(connection).await {
+        Ok(_) => Ok(()),
+        // Whoever was quicker did the same.
+        Err(sqlx::Error::Database(error))
+            if error.code().as_deref() == Some(DUPLICATE_DATABASE) =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(refused("create the database")(error)),
+    }
 }
 
 fn refused(what: &'static str) -> impl FnOnce(sqlx::Error) -> PrivateError {

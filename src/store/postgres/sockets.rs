@@ -40,6 +40,14 @@ pub(super) fn folder(layout: &Layout, identity: &Identity) -> Result<PathBuf, Pr
     Ok(dir)
 }
 
+/// Removes the folder of a server that ended, when it is in the temporary
+/// directory. Somebody else's file in it keeps it.
+pub(super) fn remove_folder(layout: &Layout, dir: &Path) {
+    if dir != layout.sockets() {
+        let _ = fs::remove_dir(dir);
+    }
+}
+
 fn fits(dir: &Path) -> bool {
     let path = dir.join(LONGEST_NAME);
     path.to_str()

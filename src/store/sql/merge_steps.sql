@@ -25,8 +25,10 @@ WITH n AS MATERIALIZED (
     FROM n
     JOIN agent_steps o ON o.run_id = n.run_id AND o.id = n.id
     CROSS JOIN LATERAL (
-        SELECT coalesce(n.details_rank, 2) AS new_rank, coalesce(n.details_at, n.ended_at) AS new_details_at,
-               coalesce(o.details_rank, 2) AS old_rank, coalesce(o.details_at, o.ended_at) AS old_details_at
+        SELECT coalesce(n.details_rank, 2) AS new_rank,
+               CASE WHEN n.details_rank IS NULL THEN n.ended_at ELSE n.details_at END AS new_details_at,
+               coalesce(o.details_rank, 2) AS old_rank,
+               CASE WHEN o.details_rank IS NULL THEN o.ended_at ELSE o.details_at END AS old_details_at
     ) v
     CROSS JOIN LATERAL (
         SELECT v.*,

@@ -30,11 +30,11 @@ WITH n AS MATERIALIZED (
     INSERT INTO agent_runs (
         id, session_id, agent_id, agent_type, customer_id, status, input, output, started_at, ended_at,
         metadata, parent_run_id, name, error, end_metadata, last_event_at, finalized_by,
-        reported_tokens_input, reported_tokens_output, timeout_ms, start_event_at, abandon_at)
+        reported_tokens_input, reported_tokens_output, timeout_ms, start_event_at, alive_at, abandon_at)
     SELECT id, session_id, coalesce(agent_id, 'unknown'), coalesce(agent_type, 'unknown'), customer_id,
            coalesce(status, 'running'), input, output, start_event_at, ended_at,
            metadata, parent_run_id, name, error, end_metadata, alive_at, finalized_by,
-           reported_tokens_input, reported_tokens_output, timeout_ms, start_event_at,
+           reported_tokens_input, reported_tokens_output, timeout_ms, start_event_at, alive_at,
            CASE WHEN finalized_by IS NULL
                 THEN now() + coalesce(timeout_ms, $21) * interval '1.125 ms' END
     FROM n
@@ -46,7 +46,7 @@ WITH n AS MATERIALIZED (
            n.start_event_at IS NOT NULL
                AND (o.start_event_at IS NULL OR n.start_event_at < o.started_at) AS starts_earlier,
            n.alive_at IS NOT NULL
-               AND (o.last_event_at IS NULL OR n.alive_at > o.last_event_at) AS lives_longer
+               AND (o.alive_at IS NULL OR n.alive_at > o.alive_at) AS lives_longer
     FROM n
     JOIN agent_runs o ON o.id = n.id
     CROSS JOIN LATERAL (
@@ -86,7 +86,8 @@ WITH n AS MATERIALIZED (
             CASE WHEN j.end_wins THEN j.reported_tokens_input ELSE r.reported_tokens_input END,
         reported_tokens_output =
             CASE WHEN j.end_wins THEN j.reported_tokens_output ELSE r.reported_tokens_output END,
-        last_event_at = CASE WHEN j.lives_longer THEN j.alive_at ELSE r.last_event_at END,
+        alive_at = CASE WHEN j.lives_longer THEN j.alive_at ELSE r.alive_at END,
+        last_event_at = greatest(r.last_event_at, j.alive_at),
         abandon_at = CASE
             WHEN j.end_wins OR r.status <> 'running' THEN NULL
             ELSE now() + coalesce(CASE WHEN j.start_wins THEN j.timeout_ms ELSE r.timeout_ms END, $21)

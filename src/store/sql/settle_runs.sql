@@ -15,7 +15,7 @@ FROM (
                 ELSE o.reported_tokens_output END AS tokens_output,
            CASE WHEN o.start_event_at IS NOT NULL THEN o.started_at
                 ELSE least(s.first_at, c.first_at, t.first_at, a.first_at) END AS started_at,
-           greatest(o.last_event_at, s.last_at, c.last_at, t.last_at, a.last_at) AS last_event_at
+           greatest(o.alive_at, s.last_at, c.last_at, t.last_at, a.last_at) AS last_event_at
     FROM agent_runs o
     CROSS JOIN LATERAL (
         SELECT count(*) FILTER (WHERE NOT rollup) AS counts,

@@ -1,4 +1,8 @@
 //! What the tests stand on.
 
+pub mod daemon;
+pub mod events;
 pub mod pg;
+pub mod random;
+pub mod tables;
 pub mod watchdog;

@@ -239,7 +239,7 @@ pub fn config(data_dir: &Path) -> PrivateConfig {
 }
 
 /// Copies a cluster that was made once, for `initdb` takes seconds.
-fn prefill(data_dir: &Path) {
+pub fn prefill(data_dir: &Path) {
     static MADE: OnceLock<PathBuf> = OnceLock::new();
     let made = MADE.get_or_init(|| in_runtime(make_cluster));
     let status = Command::new("cp")

@@ -7,7 +7,7 @@ use std::{
     io::Write as _,
     os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
-    process::{ChildStdin, Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::{
         Mutex, OnceLock,
         atomic::{AtomicU32, Ordering},
@@ -44,7 +44,7 @@ done
 
 struct Watchdog {
     base: PathBuf,
-    pipe: Mutex<ChildStdin>,
+    process: Mutex<Child>,
 }
 
 static WATCHDOG: OnceLock<Watchdog> = OnceLock::new();
@@ -57,7 +57,7 @@ impl Watchdog {
             .tempdir()
             .unwrap()
             .keep();
-        let mut child = Command::new("/bin/sh")
+        let process = Command::new("/bin/sh")
             .args(["-c", SCRIPT, "watchdog"])
             .arg(&base)
             .current_dir("/")
@@ -68,13 +68,13 @@ impl Watchdog {
             .process_group(0)
             .spawn()
             .unwrap();
-        let pipe = Mutex::new(child.stdin.take().unwrap());
-        Self { base, pipe }
+        let process = Mutex::new(process);
+        Self { base, process }
     }
 
     fn tell(&self, line: &str) {
-        let mut pipe = self.pipe.lock().unwrap();
-        writeln!(pipe, "{line}").unwrap();
+        let mut process = self.process.lock().unwrap();
+        writeln!(process.stdin.as_mut().unwrap(), "{line}").unwrap();
     }
 }
 
@@ -119,7 +119,7 @@ impl Drop for ProcessGuard {
 mod tests {
     use std::{
         io::{BufRead as _, BufReader, Lines},
-        process::{Child, ChildStdout},
+        process::ChildStdout,
         time::{Duration, Instant},
     };
 
@@ -184,10 +184,10 @@ mod tests {
         let guard = guard_process(freed.id());
         freed.wait().unwrap();
         drop(guard);
-        let sleeper = Command::new("sleep").arg("600").spawn().unwrap();
+        let mut sleeper = Command::new("sleep").arg("600").spawn().unwrap();
         let _guard = guard_process(sleeper.id());
         println!("\nbase={}", watchdog().base.display());
         println!("sleeper={}", sleeper.id());
-        std::future::pending::<()>().await;
+        sleeper.wait().unwrap();
     }
 }

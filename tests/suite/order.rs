@@ -1,0 +1,121 @@
+//! Order and repetition do not matter (promise 2).
+
+use std::env;
+
+use runtraced::client::Client;
+use runtraced::proto::Event;
+use sqlx::{Connection as _, PgConnection};
+use uuid::Uuid;
+
+use crate::support::daemon::Daemon;
+use crate::support::pg;
+use crate::support::random::{Random, World};
+use crate::support::tables::content;
+
+fn from_env(name: &str, default: u64) -> u64 {
+    env::var(name)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
+}
+
+/// Two customers and users that exist, and one of each that does not.
+async fn populate(urls: [&str; 2]) -> World {
+    let ids: Vec<Uuid> = (1..=6).map(Uuid::from_u128).collect();
+    for url in urls {
+        let mut conn = PgConnection::connect(url).await.unwrap();
+        for id in &ids[0..2] {
+            let insert = "INSERT INTO customers (id, name, arr) VALUES ($1, 'c', 1)";
+            sqlx::query(insert)
+                .bind(id)
+                .execute(&mut conn)
+                .await
+                .unwrap();
+        }
+        for id in &ids[3..5] {
+            let insert = "INSERT INTO users (id) VALUES ($1)";
+            sqlx::query(insert)
+                .bind(id)
+                .execute(&mut conn)
+                .await
+                .unwrap();
+        }
+    }
+    World {
+        customers: ids[0..3].to_vec(),
+        users: ids[3..6].to_vec(),
+    }
+}
+
+/// Sends batches over several calls at once, spread over the clients.
+async fn deliver(clients: &[Client], batches: Vec<Vec<Event>>) {
+    let mut lanes: Vec<Vec<Vec<Event>>> = vec![Vec::new(); clients.len() * 2];
+    let count = lanes.len();
+    for (number, batch) in batches.into_iter().enumerate() {
+        lanes[number % count].push(batch);
+    }
+    let sends = lanes.into_iter().enumerate().map(|(number, lane)| {
+        let client = clients[number % clients.len()].clone();
+        tokio::spawn(async move {
+            for batch in lane {
+                let outcome = client.submit(batch).await.unwrap().outcome.unwrap();
+                assert!(outcome.refused.is_empty(), "{:?}", outcome.refused);
+            }
+        })
+    });
+    for send in sends.collect::<Vec<_>>() {
+        send.await.unwrap();
+    }
+}
+
+/// Scenario: events of every kind, contradicting each other, are delivered
+/// once in one order, and again shuffled, repeated, split into batches over
+/// concurrent calls to two daemons.
+/// Guarantees: every column of every row is the same.
+/// `RUNTRACED_TEST_SEED` replays, `RUNTRACED_TEST_CASES` asks for more.
+#[tokio::test(flavor = "multi_thread")]
+async fn any_order_repetition_and_split_ends_in_the_same_rows() {
+    let (canonical, shuffled) = (pg::database().await, pg::database().await);
+    let world = populate([canonical.url(), shuffled.url()]).await;
+    let reference = Daemon::start(canonical.url()).await;
+    let daemons = [
+        Daemon::start(shuffled.url()).await,
+        Daemon::start(shuffled.url()).await,
+    ];
+    let one = [reference.client().await];
+    let two = [daemons[0].client().await, daemons[1].client().await];
+    let mut conns = [canonical.connect().await, shuffled.connect().await];
+
+    let first = from_env("RUNTRACED_TEST_SEED", rand::random::<u32>().into());
+    let cases = from_env("RUNTRACED_TEST_CASES", 200);
+    for seed in first..first + cases {
+        let mut random = Random::new(seed, &world);
+        let scenario = random.scenario();
+        let split = random.upto(1, 40);
+        deliver(
+            &one,
+            scenario
+                .events
+                .chunks(split)
+                .map(<[Event]>::to_vec)
+                .collect(),
+        )
+        .await;
+        let batches = random.delivery(&scenario.events);
+        deliver(&two, batches).await;
+        let [a, b] = &mut conns;
+        let want = content(a, &scenario.runs, &scenario.sessions).await;
+        let got = content(b, &scenario.runs, &scenario.sessions).await;
+        for (want, got) in want.iter().zip(&got) {
+            assert_eq!(
+                got, want,
+                "replay with RUNTRACED_TEST_SEED={seed} RUNTRACED_TEST_CASES=1"
+            );
+        }
+        assert_eq!(got.len(), want.len(), "RUNTRACED_TEST_SEED={seed}");
+    }
+    for daemon in daemons {
+        daemon.finish().await;
+    }
+    reference.finish().await;
+}

@@ -1,0 +1,65 @@
+//! The content of tables, to compare and to count.
+
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, PgConnection};
+use uuid::Uuid;
+
+/// Every row of the agent tables that belongs to these runs or sessions, whole
+/// but for `abandon_at`: it is by the database's clock, and NULL in the end.
+pub async fn content(conn: &mut PgConnection, runs: &[Uuid], sessions: &[Uuid]) -> Vec<String> {
+    let mut rows = Vec::new();
+    for (table, filter) in [
+        ("agent_sessions", "t.id = ANY ($2)"),
+        ("agent_runs", "t.id = ANY ($1)"),
+        ("agent_steps", "t.run_id = ANY ($1)"),
+        (
+            "agent_messages",
+            "t.run_id = ANY ($1) OR t.session_id = ANY ($2)",
+        ),
+        ("agent_token_counts", "t.run_id = ANY ($1)"),
+        (
+            "approvals",
+            "t.run_id = ANY ($1) OR t.session_id = ANY ($2)",
+        ),
+    ] {
+        let query = format!(
+            "SELECT '{table} ' || (to_jsonb(t) - 'abandon_at')::text FROM {table} t \
+             WHERE ({filter}) AND ($1::uuid[], $2::uuid[]) IS NOT NULL ORDER BY t.id"
+        );
+        let found: Vec<String> = sqlx::query_scalar(AssertSqlSafe(query))
+            .bind(runs)
+            .bind(sessions)
+            .fetch_all(&mut *conn)
+            .await
+            .unwrap();
+        rows.extend(found);
+    }
+    rows
+}
+
+/// One value of one row.
+pub async fn value(conn: &mut PgConnection, query: &str) -> Value {
+    let query = format!("SELECT to_jsonb(v) FROM ({query}) t (v)");
+    sqlx::query_scalar(AssertSqlSafe(query))
+        .fetch_one(conn)
+        .await
+        .unwrap()
+}
+
+/// One row as a JSON object.
+pub async fn row(conn: &mut PgConnection, query: &str) -> Value {
+    let query = format!("SELECT to_jsonb(t) FROM ({query}) t");
+    sqlx::query_scalar(AssertSqlSafe(query))
+        .fetch_one(conn)
+        .await
+        .unwrap()
+}
+
+/// The rows of a table.
+pub async fn count(conn: &mut PgConnection, table: &str) -> i64 {
+    let query = format!("SELECT count(*) FROM {table}");
+    sqlx::query_scalar(AssertSqlSafe(query))
+        .fetch_one(conn)
+        .await
+        .unwrap()
+}
