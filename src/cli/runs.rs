@@ -71,11 +71,11 @@ async fn list(args: &RunsArgs) -> anyhow::Result<String> {
     }
     let rows: Result<Vec<_>, InspectError> =
         rows.iter().map(|row| RunSummary::from_row(row)).collect();
-    Ok(format!("{}\n", table(&rows?)))
+    Ok(table(&rows?))
 }
 
-/// The table of some runs.
-pub fn table(rows: &[RunSummary]) -> Table {
+/// The table of some runs, as text.
+pub fn table(rows: &[RunSummary]) -> String {
     let mut table = Table::new();
     let line = LineStyle::new('─', '─', '─', '─');
     table.load_style(TableStyle::new().header_separator(line));
@@ -103,7 +103,7 @@ pub fn table(rows: &[RunSummary]) -> Table {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    table
+    table.trim_fmt() + "\n"
 }
 
 fn cells(row: &RunSummary) -> Vec<Cell> {

@@ -8,6 +8,9 @@
     clippy::print_stdout
 )]
 
+mod demo;
 mod order;
 mod private_postgres;
+mod python;
+mod send;
 mod support;

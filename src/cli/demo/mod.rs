@@ -187,7 +187,7 @@ async fn table(database: &mut PgConnection) -> anyhow::Result<String> {
     let rows = inspect::runs(database, &filter).await?;
     let rows: Result<Vec<_>, InspectError> =
         rows.iter().map(|row| RunSummary::from_row(row)).collect();
-    Ok(format!("{}\n", runs::table(&rows?)))
+    Ok(runs::table(&rows?))
 }
 
 fn farewell(folder: &Folder, keep: bool) -> anyhow::Result<()> {
