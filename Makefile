@@ -4,8 +4,8 @@
 
 # Shows the main job: a private Postgres, the daemon, three agent runs over gRPC.
 demo: postgres
-	cargo build --release --locked
-	./target/release/runtraced demo
+	cargo build --locked
+	./target/debug/runtraced demo
 
 # All tests, against a real Postgres that they start themselves.
 test: postgres

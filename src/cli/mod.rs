@@ -1,9 +1,14 @@
 //! The command line: one file a command.
 
+pub mod database;
+pub mod demo;
 pub mod migrate;
 pub mod output;
+pub mod psql;
+pub mod runs;
 pub mod send;
 pub mod serve;
+pub mod timeline;
 
 use std::process::ExitCode;
 
@@ -26,8 +31,11 @@ enum Command {
     Serve(crate::config::ServeArgs),
     /// Bring a database's schema up to date.
     Migrate(migrate::MigrateArgs),
-    /// Send events from a file or stdin, one JSON object a line.
     Send(send::SendArgs),
+    Runs(runs::RunsArgs),
+    Timeline(timeline::TimelineArgs),
+    Psql(psql::PsqlArgs),
+    Demo(demo::DemoArgs),
 }
 
 impl Cli {
@@ -60,6 +68,10 @@ impl Cli {
                 Command::Serve(args) => serve::run(args).await,
                 Command::Migrate(args) => migrate::run(args).await,
                 Command::Send(args) => send::run(args).await,
+                Command::Runs(args) => runs::run(args).await,
+                Command::Timeline(args) => timeline::run(args).await,
+                Command::Psql(args) => psql::run(args).await,
+                Command::Demo(args) => demo::run(args).await,
             }
         });
         result.unwrap_or_else(|error| fail(&error))

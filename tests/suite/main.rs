@@ -8,9 +8,12 @@
     clippy::print_stdout
 )]
 
+mod demo;
 mod order;
 mod private_postgres;
+mod python;
 mod rls;
 mod schema;
+mod send;
 mod support;
 mod views;
