@@ -14,8 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// sysexits.h EX_USAGE: the command line or configuration is at fault.
-pub const EXIT_USAGE: u8 = 64;
+use output::EXIT_USAGE;
 
 /// Tracing for LLM agents, in plain Postgres.
 #[derive(Debug, Parser)]
@@ -61,7 +60,7 @@ impl Cli {
             .build()
         {
             Ok(runtime) => runtime,
-            Err(error) => return fail(&error.into()),
+            Err(error) => return output::fail(1, error),
         };
         let result = runtime.block_on(async {
             match self.command {
@@ -74,13 +73,6 @@ impl Cli {
                 Command::Demo(args) => demo::run(args).await,
             }
         });
-        result.unwrap_or_else(|error| fail(&error))
+        result.unwrap_or_else(|error| output::fail(1, format!("{error:#}")))
     }
-}
-
-/// Says what went wrong, with its causes, on stderr.
-pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "runtraced: {error:#}");
-    ExitCode::FAILURE
 }

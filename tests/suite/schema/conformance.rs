@@ -40,6 +40,7 @@ const ADDED: &[(&str, &[&str])] = &[
             "reported_tokens_output integer",
             "timeout_ms bigint",
             "start_event_at timestamp with time zone",
+            "alive_at timestamp with time zone",
             "abandon_at timestamp with time zone",
         ],
     ),
