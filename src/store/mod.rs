@@ -8,6 +8,7 @@ mod error;
 mod ledger;
 mod merge;
 mod migrate;
+mod nagle;
 mod outcome;
 mod pg_time;
 mod plan;
