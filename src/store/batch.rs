@@ -25,7 +25,15 @@ pub enum BatchError {
     /// Another daemon inserted a row between two statements; a new attempt sees it.
     #[error("a concurrent writer inserted the same row")]
     Raced,
+    /// The batch names one id too often to be merged at once; its halves do so less.
+    #[error("one id is named too often")]
+    Repetitive,
 }
+
+/// How often one transaction merges the same id. Each time is a statement that
+/// reads all that is staged, so the cost grows with the square.
+const MAX_PASSES: usize = 256;
+const _: () = assert!(MAX_PASSES <= i16::MAX as usize);
 
 /// Writes a batch into an open transaction; returns the fate of each event.
 ///
@@ -38,6 +46,9 @@ pub async fn write_batch(
     run_timeout_ms: i64,
 ) -> Result<Vec<Fate>, BatchError> {
     let mut plan = Plan::new(events, rung);
+    if plan.passes() > MAX_PASSES {
+        return Err(BatchError::Repetitive);
+    }
     let mut batch = Batch {
         conn,
         run_timeout_ms,
@@ -254,7 +265,11 @@ impl Batch<'_> {
         statement: &'static str,
         pass: i16,
     ) -> Result<HashMap<Uuid, RowFate>, BatchError> {
-        Ok(merge::merge_staged(self.conn, statement, pass).await?)
+        let fates = merge::merge_staged(self.conn, statement, pass).await?;
+        if fates.values().any(|fate| *fate == RowFate::Raced) {
+            return Err(BatchError::Raced);
+        }
+        Ok(fates)
     }
 
     fn judge(&mut self, index: usize, changed: bool) {

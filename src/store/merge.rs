@@ -38,6 +38,8 @@ pub enum RowFate {
     Changed,
     /// Its id belongs to another run or session.
     Elsewhere,
+    /// Another transaction inserted it just now; the next attempt sees whose it is.
+    Raced,
 }
 
 /// Sends a COPY whole. Few large messages: each is flushed by itself.
@@ -277,11 +279,10 @@ fn time(time: Option<Timestamp>) -> Option<PgTime> {
 fn fates(rows: Vec<sqlx::postgres::PgRow>) -> Result<HashMap<Uuid, RowFate>, sqlx::Error> {
     rows.iter()
         .map(|row| {
-            let elsewhere = row.try_get::<&str, _>("fate")? == "elsewhere";
-            let fate = if elsewhere {
-                RowFate::Elsewhere
-            } else {
-                RowFate::Changed
+            let fate = match row.try_get("fate")? {
+                "elsewhere" => RowFate::Elsewhere,
+                "raced" => RowFate::Raced,
+                _ => RowFate::Changed,
             };
             Ok((row.try_get("id")?, fate))
         })

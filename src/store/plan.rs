@@ -163,6 +163,20 @@ impl<'a> Plan<'a> {
         }
         builder.finish(rung)
     }
+
+    /// How many passes the most often named id takes.
+    #[must_use]
+    pub fn passes(&self) -> usize {
+        [
+            self.session_passes.len(),
+            self.run_passes.len(),
+            self.merges.len(),
+            self.approval_passes.len(),
+        ]
+        .into_iter()
+        .max()
+        .unwrap_or(0)
+    }
 }
 
 #[derive(Default)]

@@ -52,6 +52,14 @@ pub struct WriterConfig {
 #[error("gave up waiting for the database")]
 pub struct GaveUp;
 
+/// Why a part of a batch is halved.
+enum Unwritten {
+    /// Postgres refuses some event of it.
+    Refused(sqlx::Error),
+    /// It names one id too often; never so of a single event.
+    Repetitive,
+}
+
 /// Writes the batches of one shard over one connection.
 #[derive(Debug)]
 pub struct Writer {
@@ -99,7 +107,7 @@ impl Writer {
                         *slot = Some(fate);
                     }
                 }
-                Err(error) if end - start == 1 => {
+                Err(Unwritten::Refused(error)) if end - start == 1 => {
                     fates[start] = Some(self.bury(events[start], &error).await?);
                 }
                 Err(_) => {
@@ -142,7 +150,7 @@ impl Writer {
         &mut self,
         events: &[&Event],
         rung: &mut Rung,
-    ) -> Result<Result<Vec<Fate>, sqlx::Error>, GaveUp> {
+    ) -> Result<Result<Vec<Fate>, Unwritten>, GaveUp> {
         let mut outage = Outage::default();
         loop {
             let error = match self.attempt(events, *rung).await {
@@ -151,6 +159,7 @@ impl Writer {
                     return Ok(Ok(fates));
                 }
                 Err(BatchError::Raced) => continue,
+                Err(BatchError::Repetitive) => return Ok(Err(Unwritten::Repetitive)),
                 Err(BatchError::Sql(error)) => error,
             };
             match judge(&error) {
@@ -158,7 +167,7 @@ impl Writer {
                     *rung = Rung::Merge;
                     self.merge_next = MERGED_BATCHES_AFTER_VIOLATION;
                 }
-                Verdict::Exists | Verdict::BadData => return Ok(Err(error)),
+                Verdict::Exists | Verdict::BadData => return Ok(Err(Unwritten::Refused(error))),
                 Verdict::Conflict => {}
                 Verdict::Unavailable => outage.wait(self, &error).await?,
             }

@@ -258,10 +258,13 @@ fn count(field: &str, value: Option<i64>) -> Result<Option<i32>, Refusal> {
 }
 
 fn timeout_ms(timeout: prost_types::Duration) -> Result<i64, Refusal> {
-    let millis = timeout
-        .seconds
-        .checked_mul(1_000)
-        .and_then(|ms| ms.checked_add(i64::from(timeout.nanos / 1_000_000)));
+    // Where the seconds are positive the nanoseconds may not be negative, and
+    // they never make a second.
+    let nanos = u32::try_from(timeout.nanos).ok();
+    let millis = nanos
+        .filter(|nanos| *nanos < 1_000_000_000)
+        .and_then(|nanos| Some((timeout.seconds.checked_mul(1_000)?, nanos / 1_000_000)))
+        .and_then(|(ms, rest)| ms.checked_add(i64::from(rest)));
     // A century: added to any clock it stays within Postgres' range.
     const MAX_TIMEOUT_MS: i64 = 100 * 366 * 86_400 * 1_000;
     match millis {

@@ -1,6 +1,8 @@
 -- Merges one pass of staged messages. $1 the pass.
 -- Of two contents for one message the later stands, then the greater. Returns
--- the messages that changed, and those whose id belongs to another run or session.
+-- the messages that changed, those whose id belongs to another run or session,
+-- and those that another transaction inserted just now, so that this statement
+-- cannot see whose they are (raced).
 WITH n AS MATERIALIZED (
     SELECT * FROM stage_messages WHERE pass = $1
 ), merged AS (
@@ -24,6 +26,10 @@ WITH n AS MATERIALIZED (
 )
 SELECT id, 'updated' AS fate FROM merged
 UNION ALL
-SELECT n.id, 'elsewhere'
-FROM n JOIN agent_messages o ON o.id = n.id
-WHERE o.run_id IS DISTINCT FROM n.run_id OR (o.run_id IS NULL AND o.session_id IS DISTINCT FROM n.session_id)
+SELECT n.id, CASE WHEN o.id IS NULL THEN 'raced' ELSE 'elsewhere' END
+FROM n
+LEFT JOIN merged m ON m.id = n.id
+LEFT JOIN agent_messages o ON o.id = n.id
+WHERE m.id IS NULL
+  AND (o.id IS NULL OR o.run_id IS DISTINCT FROM n.run_id
+       OR (o.run_id IS NULL AND o.session_id IS DISTINCT FROM n.session_id))

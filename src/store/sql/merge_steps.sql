@@ -3,7 +3,9 @@
 -- (rank 1), then the later. A row that one end event made alone leaves rank and
 -- time NULL: they are 2 and ended_at. End: the later, then failed over
 -- completed; any end over being closed with the run. started_at is the least.
--- Ties are broken by content. Returns the steps that changed or belong elsewhere.
+-- Ties are broken by content. Returns the steps that changed, those whose id
+-- belongs to another run, and those that another transaction inserted just now,
+-- so that this statement cannot see whose they are (raced).
 WITH n AS MATERIALIZED (
     SELECT * FROM stage_steps WHERE pass = $1
 ), inserted AS (
@@ -88,4 +90,8 @@ SELECT id, 'inserted' AS fate FROM inserted
 UNION ALL
 SELECT id, 'updated' FROM updated
 UNION ALL
-SELECT n.id, 'elsewhere' FROM n JOIN agent_steps o ON o.id = n.id WHERE o.run_id IS DISTINCT FROM n.run_id
+SELECT n.id, CASE WHEN o.id IS NULL THEN 'raced' ELSE 'elsewhere' END
+FROM n
+LEFT JOIN inserted i ON i.id = n.id
+LEFT JOIN agent_steps o ON o.id = n.id
+WHERE i.id IS NULL AND o.run_id IS DISTINCT FROM n.run_id

@@ -1,6 +1,8 @@
 -- Merges one pass of staged token counts. $1 the pass.
 -- Of two contents for one count the later stands, then the greater. Returns
--- the counts that changed, and those whose id belongs to another run.
+-- the counts that changed, those whose id belongs to another run, and those
+-- that another transaction inserted just now, so that this statement cannot see
+-- whose they are (raced).
 WITH n AS MATERIALIZED (
     SELECT * FROM stage_token_counts WHERE pass = $1
 ), merged AS (
@@ -23,6 +25,8 @@ WITH n AS MATERIALIZED (
 )
 SELECT id, 'updated' AS fate FROM merged
 UNION ALL
-SELECT n.id, 'elsewhere'
-FROM n JOIN agent_token_counts o ON o.id = n.id
-WHERE o.run_id IS DISTINCT FROM n.run_id
+SELECT n.id, CASE WHEN o.id IS NULL THEN 'raced' ELSE 'elsewhere' END
+FROM n
+LEFT JOIN merged m ON m.id = n.id
+LEFT JOIN agent_token_counts o ON o.id = n.id
+WHERE m.id IS NULL AND o.run_id IS DISTINCT FROM n.run_id

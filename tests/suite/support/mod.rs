@@ -5,4 +5,6 @@ pub mod events;
 pub mod pg;
 pub mod random;
 pub mod tables;
+pub mod valid;
 pub mod watchdog;
+pub mod wire;

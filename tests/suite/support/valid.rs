@@ -1,0 +1,179 @@
+//! One valid event of each kind with every field set, to be spoilt or emptied.
+//! Ids are new ones each time.
+
+use bytes::Bytes;
+use runtraced::proto::event::Event as Body;
+use runtraced::proto::{self, ApprovalStatus, EndStatus, Event, MessageRole, StepType};
+
+use super::events::{at, event, id, new_id};
+
+fn new() -> Bytes {
+    id(new_id())
+}
+
+fn text(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+macro_rules! kind {
+    ($(#[$doc:meta])* $name:ident, $kind:ident, $value:expr) => {
+        $(#[$doc])*
+        pub fn $name(edit: impl FnOnce(&mut proto::$kind)) -> Event {
+            let mut value = $value;
+            edit(&mut value);
+            event(5_000, Body::$kind(value))
+        }
+    };
+}
+
+kind!(
+    session_upsert,
+    SessionUpsert,
+    proto::SessionUpsert {
+        session_id: new(),
+        customer_id: new(),
+        user_id: new(),
+        title: text("title"),
+        external_id: text("external"),
+        metadata_json: text("{\"of\":\"session\"}"),
+    }
+);
+
+kind!(
+    run_started,
+    RunStarted,
+    proto::RunStarted {
+        run_id: new(),
+        session_id: new(),
+        parent_run_id: new(),
+        customer_id: new(),
+        agent_id: "agent".into(),
+        agent_type: "type".into(),
+        name: text("name"),
+        input: text("input"),
+        metadata_json: text("{\"of\":\"run\"}"),
+        timeout: Some(prost_types::Duration {
+            seconds: 3_600,
+            nanos: 5_000_000,
+        }),
+    }
+);
+
+kind!(
+    run_ended,
+    RunEnded,
+    proto::RunEnded {
+        run_id: new(),
+        status: EndStatus::Failed.into(),
+        output: text("output"),
+        error: text("error"),
+        reported_tokens_input: Some(11),
+        reported_tokens_output: Some(22),
+        metadata_json: text("{\"of\":\"end\"}"),
+        from_root_span: true,
+    }
+);
+
+kind!(heartbeat, Heartbeat, proto::Heartbeat { run_id: new() });
+
+/// What a step is, with every field set.
+pub fn details() -> proto::StepDetails {
+    proto::StepDetails {
+        step_type: StepType::LlmCall.into(),
+        kind: text("kind"),
+        name: text("name"),
+        parent_step_id: new(),
+        model: text("model"),
+        input_json: text("[1, \"in\"]"),
+        metadata_json: text("{\"of\":\"step\"}"),
+    }
+}
+
+kind!(
+    step_started,
+    StepStarted,
+    proto::StepStarted {
+        step_id: new(),
+        run_id: new(),
+        details: Some(details()),
+    }
+);
+
+kind!(
+    step_ended,
+    StepEnded,
+    proto::StepEnded {
+        step_id: new(),
+        run_id: new(),
+        details: Some(details()),
+        status: EndStatus::Failed.into(),
+        output_json: text("{\"out\": [true, null]}"),
+        error: text("error"),
+        started_at: Some(at(4_000)),
+        duration_ms: Some(998),
+        announced: false,
+    }
+);
+
+kind!(
+    message,
+    MessageAppended,
+    proto::MessageAppended {
+        message_id: new(),
+        run_id: new(),
+        session_id: new(),
+        step_id: new(),
+        role: MessageRole::Assistant.into(),
+        content: text("content"),
+        thinking: text("thinking"),
+        tool_calls_json: text("[{\"tool\": \"t\"}]"),
+        metadata_json: text("{\"of\":\"message\"}"),
+        seq: Some(7),
+    }
+);
+
+kind!(
+    token_count,
+    TokenCount,
+    proto::TokenCount {
+        token_count_id: new(),
+        run_id: new(),
+        step_id: new(),
+        model: text("model"),
+        input: Some(100),
+        output: Some(50),
+        cache_read: Some(40),
+        cache_write: Some(30),
+        reasoning: Some(20),
+        rollup: true,
+    }
+);
+
+kind!(
+    approval_requested,
+    ApprovalRequested,
+    proto::ApprovalRequested {
+        approval_id: new(),
+        run_id: new(),
+        session_id: new(),
+        step_id: new(),
+        action_type: "send_email".into(),
+        action_description: text("description"),
+        action_data_json: text("{\"to\": \"x\"}"),
+        // In a century: the sweeper leaves it alone.
+        expires_at: Some(at(3_155_760_000_000)),
+    }
+);
+
+kind!(
+    approval_decided,
+    ApprovalDecided,
+    proto::ApprovalDecided {
+        approval_id: new(),
+        run_id: new(),
+        session_id: new(),
+        status: ApprovalStatus::Approved.into(),
+        decided_by: new(),
+        notes: text("notes"),
+    }
+);
