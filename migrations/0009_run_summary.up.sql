@@ -30,8 +30,16 @@ SELECT
   r.ended_at,
   first.at AS first_event_at,
   last.at AS last_event_at,
-  coalesce(r.duration_ms, greatest(0, public.ms_between(first.at, r.ended_at))) AS duration_ms,
-  CASE WHEN r.status = 'running' THEN greatest(0, public.ms_between(first.at, now())) END AS running_ms,
+  CASE
+    WHEN r.duration_ms IS NOT NULL THEN r.duration_ms
+    WHEN r.ended_at < first.at THEN 0
+    ELSE public.ms_between(first.at, r.ended_at)
+  END AS duration_ms,
+  CASE
+    WHEN r.status <> 'running' THEN NULL
+    WHEN first.at > now() THEN 0
+    ELSE public.ms_between(first.at, now())
+  END AS running_ms,
   waits.waiting_ms,
   CASE WHEN tokens.counted > 0 THEN coalesce(tokens.input, 0) ELSE r.reported_tokens_input END AS tokens_input,
   CASE WHEN tokens.counted > 0 THEN coalesce(tokens.output, 0) ELSE r.reported_tokens_output END AS tokens_output,

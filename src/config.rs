@@ -1,7 +1,8 @@
 //! The one configuration of the daemon, from flags and environment.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -15,7 +16,7 @@ pub struct ServeArgs {
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<String>,
     /// Where the private Postgres lives. Without it, $XDG_DATA_HOME/runtraced or
-    /// ~/.local/share/runtraced.
+    /// ~/.local/share/runtraced; for root /var/lib/runtraced.
     #[arg(long, env = "RUNTRACED_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Folder with initdb and postgres, for the private Postgres. Without it
@@ -275,7 +276,8 @@ pub fn parse_database_url(url: &str) -> Result<PgConnectOptions, String> {
         .map_err(|_| "is not a valid Postgres URL".into())
 }
 
-/// `$XDG_DATA_HOME/runtraced`, `~/.local/share/runtraced`, or `./runtraced-data`.
+/// `$XDG_DATA_HOME/runtraced` or `~/.local/share/runtraced`; for root, whose home
+/// an unprivileged Postgres cannot enter, `/var/lib/runtraced`.
 #[must_use]
 pub fn default_data_dir() -> PathBuf {
     let set = |name| {
@@ -283,12 +285,23 @@ pub fn default_data_dir() -> PathBuf {
             .filter(|value| !value.is_empty())
             .map(PathBuf::from)
     };
+    let home = set("HOME");
+    let private = home.as_deref().map_or(Ok(false), is_roots);
+    if matches!(private, Ok(true)) {
+        return PathBuf::from("/var/lib/runtraced");
+    }
     set("XDG_DATA_HOME")
-        .or_else(|| set("HOME").map(|home| home.join(".local/share")))
+        .or_else(|| home.map(|home| home.join(".local/share")))
         .map_or_else(
             || PathBuf::from("runtraced-data"),
             |base| base.join("runtraced"),
         )
+}
+
+/// Whether a folder belongs to root and admits nobody else.
+fn is_roots(folder: &Path) -> std::io::Result<bool> {
+    let metadata = std::fs::metadata(folder)?;
+    Ok(metadata.uid() == 0 && metadata.mode() & 0o001 == 0)
 }
 
 #[cfg(test)]

@@ -31,4 +31,5 @@ pub mod config;
 pub mod database;
 
 pub mod client;
+pub mod inspect;
 pub mod json_mapping;

@@ -1,16 +1,20 @@
 //! The command line: one file a command.
 
+pub mod database;
+pub mod demo;
 pub mod migrate;
 pub mod output;
+pub mod psql;
+pub mod runs;
 pub mod send;
 pub mod serve;
+pub mod timeline;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// sysexits.h EX_USAGE: the command line or configuration is at fault.
-pub const EXIT_USAGE: u8 = 64;
+use output::EXIT_USAGE;
 
 /// Tracing for LLM agents, in plain Postgres.
 #[derive(Debug, Parser)]
@@ -26,8 +30,11 @@ enum Command {
     Serve(crate::config::ServeArgs),
     /// Bring a database's schema up to date.
     Migrate(migrate::MigrateArgs),
-    /// Send events from a file or stdin, one JSON object a line.
     Send(send::SendArgs),
+    Runs(runs::RunsArgs),
+    Timeline(timeline::TimelineArgs),
+    Psql(psql::PsqlArgs),
+    Demo(demo::DemoArgs),
 }
 
 impl Cli {
@@ -53,22 +60,19 @@ impl Cli {
             .build()
         {
             Ok(runtime) => runtime,
-            Err(error) => return fail(&error.into()),
+            Err(error) => return output::fail(1, error),
         };
         let result = runtime.block_on(async {
             match self.command {
                 Command::Serve(args) => serve::run(args).await,
                 Command::Migrate(args) => migrate::run(args).await,
                 Command::Send(args) => send::run(args).await,
+                Command::Runs(args) => runs::run(args).await,
+                Command::Timeline(args) => timeline::run(args).await,
+                Command::Psql(args) => psql::run(args).await,
+                Command::Demo(args) => demo::run(args).await,
             }
         });
-        result.unwrap_or_else(|error| fail(&error))
+        result.unwrap_or_else(|error| output::fail(1, format!("{error:#}")))
     }
-}
-
-/// Says what went wrong, with its causes, on stderr.
-pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "runtraced: {error:#}");
-    ExitCode::FAILURE
 }

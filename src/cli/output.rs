@@ -33,9 +33,15 @@ pub fn fail(code: u8, message: impl std::fmt::Display) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Whether colours and bars are welcome on stdout.
+/// Whether colours are welcome on stdout.
 pub fn stdout_is_terminal() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// The terminal's width in columns; of anything else, that of a wide one.
+pub fn width() -> u16 {
+    const OTHERWISE: u16 = 120;
+    comfy_table::Table::new().width().unwrap_or(OTHERWISE)
 }
 
 /// A count with thousands separated: `12,345`.
@@ -51,14 +57,65 @@ pub fn thousands(number: i64) -> String {
     if number < 0 { format!("-{text}") } else { text }
 }
 
-/// A duration for people: `340ms`, `2.4s`, `3m 05s`, `2h 07m`.
+/// A duration for people, as the database's `waterfall_ms` writes it: `340 ms`,
+/// `2.4 s`, `3m 05s`, `2h 07m`, `2d 03h`.
 pub fn duration(ms: i64) -> String {
     match ms {
-        ..1_000 => format!("{ms}ms"),
-        1_000..60_000 => format!("{}.{}s", ms / 1_000, ms % 1_000 / 100),
-        60_000..3_600_000 => format!("{}m {:02}s", ms / 60_000, ms % 60_000 / 1_000),
-        _ => format!("{}h {:02}m", ms / 3_600_000, ms % 3_600_000 / 60_000),
+        ..1_000 => format!("{ms} ms"),
+        1_000..59_950 => format!("{:.1} s", ms as f64 / 1_000.0),
+        59_950..3_600_000 => format!("{}m {:02}s", ms / 60_000, ms / 1_000 % 60),
+        3_600_000..86_400_000 => format!("{}h {:02}m", ms / 3_600_000, ms / 60_000 % 60),
+        _ => format!("{}d {:02}h", ms / 86_400_000, ms / 3_600_000 % 24),
     }
+}
+
+/// At most `most` characters of `text`, with an ellipsis where it was cut.
+pub fn shortened(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars()
+        .take(most.saturating_sub(1))
+        .chain(['…'])
+        .collect()
+}
+
+/// Paints `text` with a terminal colour, where that is welcome.
+pub fn paint(colour: Colour, text: &str) -> String {
+    if stdout_is_terminal() {
+        format!("\u{1b}[{}m{text}\u{1b}[0m", colour as u8)
+    } else {
+        text.to_owned()
+    }
+}
+
+/// Paints the mark that a line begins with, as drawings and the demo use it.
+pub fn paint_mark(line: &str) -> String {
+    let mark = line.chars().next().unwrap_or(' ');
+    let colour = match mark {
+        '✓' => Colour::Green,
+        '✗' => Colour::Red,
+        '…' | '?' => Colour::Yellow,
+        '●' | '◆' | '▸' => Colour::Dim,
+        _ => return line.to_owned(),
+    };
+    let rest = line.get(mark.len_utf8()..).unwrap_or_default();
+    paint(colour, &mark.to_string()) + rest
+}
+
+/// Terminal colours by their number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Colour {
+    Bold = 1,
+    Dim = 2,
+    Red = 31,
+    Green = 32,
+    Yellow = 33,
+    Blue = 34,
+    Magenta = 35,
+    Cyan = 36,
+    LightBlue = 94,
 }
 
 #[cfg(test)]
@@ -73,7 +130,10 @@ mod tests {
 
     #[test]
     fn durations_have_two_units_at_most() {
-        let texts = [0, 999, 2_449, 185_000, 7_620_000].map(duration);
-        assert_eq!(texts, ["0ms", "999ms", "2.4s", "3m 05s", "2h 07m"]);
+        let texts = [0, 999, 2_449, 185_000, 7_620_000, 183_600_000].map(duration);
+        assert_eq!(
+            texts,
+            ["0 ms", "999 ms", "2.4 s", "3m 05s", "2h 07m", "2d 03h"]
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::EXIT_USAGE;
+use super::output::EXIT_USAGE;
 use crate::app::App;
 use crate::config::ServeArgs;
 use crate::telemetry::init_logs;

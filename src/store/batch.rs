@@ -30,6 +30,16 @@ pub enum BatchError {
     Repetitive,
 }
 
+impl BatchError {
+    /// As an error of the database, for work that knows no other.
+    pub fn into_sql(self) -> sqlx::Error {
+        match self {
+            Self::Sql(error) => error,
+            other => sqlx::Error::Protocol(other.to_string()),
+        }
+    }
+}
+
 /// How often one transaction merges the same id. Each time is a statement that
 /// reads all that is staged, so the cost grows with the square.
 const MAX_PASSES: usize = 256;

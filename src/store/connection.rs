@@ -20,6 +20,9 @@ pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::E
             ("lock_timeout", "0"),
         ]);
     let mut conn = PgConnection::connect_with(&options).await?;
+    if options.get_socket().is_none() {
+        super::nagle::turn_off(options.get_port());
+    }
     // An ack promises durability, so a server that commits asynchronously by
     // default must not be believed; stricter settings than `on` are kept.
     sqlx::raw_sql(

@@ -40,6 +40,13 @@ pub fn judge(error: &Error) -> Verdict {
     }
 }
 
+/// The SQLSTATE, or `client` where the statement did not get that far.
+#[must_use]
+pub fn sqlstate(error: &Error) -> String {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.map_or_else(|| "client".to_owned(), std::borrow::Cow::into_owned)
+}
+
 /// The message for a dead letter or a refusal: without detail lines, which may
 /// repeat the content of rows.
 #[must_use]

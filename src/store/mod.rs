@@ -4,15 +4,18 @@
 mod batch;
 mod connection;
 pub mod copy;
+mod dead_letters;
 mod error;
 mod ledger;
 mod merge;
 mod migrate;
+mod nagle;
+mod outage;
 mod outcome;
 mod pg_time;
 mod plan;
 pub mod postgres;
-mod rows;
+pub mod rows;
 mod writer;
 
 pub use connection::connect;
@@ -20,5 +23,6 @@ pub use error::reason;
 pub use ledger::{Reading, ShardCounts};
 pub use merge::settle_runs;
 pub use migrate::{MIGRATIONS, migrate};
+pub use outage::GaveUp;
 pub use outcome::{Fate, Tally};
-pub use writer::{GaveUp, Writer, WriterConfig};
+pub use writer::{Writer, WriterConfig};

@@ -4,20 +4,22 @@
 //! event that Postgres refuses → dead letter. When the database is away the
 //! writer waits for it; nothing is answered until then.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::RngExt as _;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::batch::{BatchError, write_batch};
 use super::connection::connect;
+use super::dead_letters::{self, DeadLetter};
 use super::error::{Verdict, judge, reason};
 use super::ledger::{Reading, ShardCounts, write_ledger};
+use super::outage::{GaveUp, Outage};
 use super::outcome::{Fate, Tally};
 use super::plan::Rung;
 use crate::event::{Event, Refusal, RefusalCode};
@@ -25,10 +27,6 @@ use crate::event::{Event, Refusal, RefusalCode};
 /// After a unique violation this many batches are merged at once: a client that
 /// resends one batch resends its neighbours too.
 const MERGED_BATCHES_AFTER_VIOLATION: u32 = 16;
-const FIRST_BACKOFF: Duration = Duration::from_millis(20);
-const MAX_BACKOFF: Duration = Duration::from_secs(2);
-/// Namespace of the ids of dead letters, which are derived from their payload.
-const DEAD_LETTERS: Uuid = Uuid::from_u128(0x0192_f0c1_7d6c_7e7c_a5a5_6465_6164_6c74);
 
 /// What a writer needs to know.
 #[derive(Clone, Debug)]
@@ -46,11 +44,6 @@ pub struct WriterConfig {
     /// Ends the waiting for a database that is away.
     pub give_up: CancellationToken,
 }
-
-/// The daemon is going down and the database did not come back in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("gave up waiting for the database")]
-pub struct GaveUp;
 
 /// Why a part of a batch is halved.
 enum Unwritten {
@@ -98,27 +91,29 @@ impl Writer {
             rung = Rung::Merge;
         }
         let mut fates = vec![None; events.len()];
+        let mut refused = Vec::new();
         // Parts of the batch that are still to be written, the first one last.
-        let mut parts = vec![0..events.len()];
-        while let Some(part) = parts.pop() {
-            match self.write_part(&events[part.clone()], &mut rung).await? {
+        let mut parts = vec![(0, events.len())];
+        while let Some((start, end)) = parts.pop() {
+            match self.write_part(&events[start..end], &mut rung).await? {
                 Ok(written) => {
-                    for (slot, fate) in fates[part].iter_mut().zip(written) {
+                    for (slot, fate) in fates[start..end].iter_mut().zip(written) {
                         *slot = Some(fate);
                     }
                 }
-                Err(Unwritten::Refused(error)) if part.len() == 1 => {
-                    let fate = self.bury(events[part.start], &error).await?;
-                    fates[part.start] = Some(fate);
+                Err(Unwritten::Refused(error)) if end - start == 1 => {
+                    let payload = (self.config.render)(events[start]);
+                    refused.push(DeadLetter::new(start, &error, payload));
                 }
                 Err(_) => {
-                    let middle = part.start + part.len() / 2;
-                    parts.push(middle..part.end);
-                    parts.push(part.start..middle);
+                    let middle = start.midpoint(end);
+                    parts.push((middle, end));
+                    parts.push((start, middle));
                 }
             }
         }
-        // Each event was in exactly one part that ended.
+        self.bury(&refused, &mut fates).await?;
+        // Each event was in exactly one part that ended, or is buried.
         Ok(fates.into_iter().flatten().collect())
     }
 
@@ -132,18 +127,11 @@ impl Writer {
             return Ok(());
         }
         let (instance, shard) = (self.config.instance, self.shard);
-        let limit = self.config.commit_timeout;
-        let conn = self.connection().await?;
-        let write = write_ledger(conn, instance, shard, reading);
-        let result = timeout(limit, write)
+        self.transaction(async |tx| Ok(write_ledger(tx, instance, shard, reading).await?))
             .await
-            .unwrap_or(Err(sqlx::Error::WorkerCrashed));
-        if result.is_err() {
-            self.conn = None;
-        } else {
-            self.written = reading;
-        }
-        result
+            .map_err(BatchError::into_sql)?;
+        self.written = reading;
+        Ok(())
     }
 
     /// One transaction, tried until the database takes or refuses it.
@@ -170,137 +158,135 @@ impl Writer {
                 }
                 Verdict::Exists | Verdict::BadData => return Ok(Err(Unwritten::Refused(error))),
                 Verdict::Conflict => {}
-                Verdict::Unavailable => outage.wait(self, &error).await?,
+                Verdict::Unavailable => outage.wait(&error, &self.config.give_up).await?,
             }
         }
     }
 
-    /// One transaction under the deadline. On any error the connection is
-    /// either rolled back or dropped.
+    /// One batch, its counts with it.
     async fn attempt(&mut self, events: &[&Event], rung: Rung) -> Result<Vec<Fate>, BatchError> {
         let run_timeout_ms = self.config.run_timeout_ms;
         let (instance, shard, counts) = (self.config.instance, self.shard, self.counts.clone());
-        let limit = self.config.commit_timeout;
-        let conn = self.connection().await?;
-        let transaction = async {
-            let mut tx = conn.begin().await?;
-            let fates = write_batch(&mut tx, events, rung, run_timeout_ms).await?;
-            let tally = Tally::of(&fates);
-            let reading = counts.read().with(tally);
-            write_ledger(&mut tx, instance, shard, reading).await?;
-            tx.commit().await?;
-            counts.add(tally);
-            Ok((fates, reading))
-        };
-        match timeout(limit, transaction).await {
-            Ok(Ok((fates, reading))) => {
-                self.written = reading;
-                Ok(fates)
-            }
-            Ok(Err(error)) => {
-                if matches!(&error, BatchError::Sql(e) if judge(e) == Verdict::Unavailable) {
-                    self.conn = None;
-                }
-                Err(error)
-            }
-            Err(_) => {
-                self.conn = None;
-                let late = std::io::Error::new(std::io::ErrorKind::TimedOut, "commit timed out");
-                Err(BatchError::Sql(sqlx::Error::Io(late)))
-            }
-        }
+        let (fates, tally, reading) = self
+            .transaction(async |tx| {
+                let fates = write_batch(tx, events, rung, run_timeout_ms).await?;
+                let tally = Tally::of(&fates);
+                let reading = counts.read().with(tally);
+                write_ledger(tx, instance, shard, reading).await?;
+                Ok((fates, tally, reading))
+            })
+            .await?;
+        self.counts.add(tally);
+        self.written = reading;
+        Ok(fates)
     }
 
-    /// Keeps an event that Postgres refuses.
-    async fn bury(&mut self, event: &Event, error: &sqlx::Error) -> Result<Fate, GaveUp> {
-        let refusal = Refusal::new(RefusalCode::DeadLettered, reason(error));
-        let payload = (self.config.render)(event);
+    /// Keeps the events that Postgres refuses, in one transaction if it takes
+    /// them so.
+    async fn bury(
+        &mut self,
+        refused: &[DeadLetter],
+        fates: &mut [Option<Fate>],
+    ) -> Result<(), GaveUp> {
+        let mut parts = vec![refused];
+        let mut outage = Outage::default();
+        while let Some(letters) = parts.pop().filter(|letters| !letters.is_empty()) {
+            let fate: fn(Refusal) -> Fate = match self.keep(letters).await {
+                Ok(()) => {
+                    outage.over();
+                    tracing::info!(events = letters.len(), "events kept as dead letters");
+                    Fate::DeadLettered
+                }
+                Err(error) => match judge(&error) {
+                    Verdict::Unavailable => {
+                        outage.wait(&error, &self.config.give_up).await?;
+                        parts.push(letters);
+                        continue;
+                    }
+                    Verdict::Conflict => {
+                        parts.push(letters);
+                        continue;
+                    }
+                    Verdict::Exists | Verdict::BadData if letters.len() > 1 => {
+                        let (first, second) = letters.split_at(letters.len() / 2);
+                        parts.extend([second, first]);
+                        continue;
+                    }
+                    Verdict::Exists | Verdict::BadData => {
+                        tracing::error!(error = %reason(&error), "an event that Postgres refuses cannot be kept either");
+                        let refusal = Refusal::new(RefusalCode::DeadLettered, "");
+                        self.counts.add(Tally::of([&Fate::Refused(refusal)]));
+                        Fate::Refused
+                    }
+                },
+            };
+            for letter in letters {
+                let refusal = Refusal::new(RefusalCode::DeadLettered, letter.reason.as_str());
+                fates[letter.index] = Some(fate(refusal));
+            }
+        }
+        Ok(())
+    }
+
+    async fn keep(&mut self, letters: &[DeadLetter]) -> Result<(), sqlx::Error> {
+        let (instance, shard) = (self.config.instance, self.shard);
         let tally = Tally {
-            dead_lettered: 1,
+            dead_lettered: letters.len() as u64,
             ..Tally::default()
         };
-        let mut outage = Outage::default();
-        loop {
-            match self.keep(&payload, &refusal, tally).await {
-                Ok(()) => {
-                    self.counts.add(tally);
-                    tracing::info!(reason = refusal.reason, "event kept as a dead letter");
-                    return Ok(Fate::DeadLettered(refusal));
-                }
-                Err(error) if judge(&error) == Verdict::Unavailable => {
-                    outage.wait(self, &error).await?;
-                }
-                Err(error) if judge(&error) == Verdict::Conflict => {}
-                Err(unkept) => {
-                    tracing::error!(error = %unkept, "an event that Postgres refuses cannot be kept either");
-                    let refused = Fate::Refused(refusal);
-                    self.counts.add(Tally::of([&refused]));
-                    return Ok(refused);
-                }
-            }
-        }
+        let reading = self.counts.read().with(tally);
+        self.transaction(async |tx| {
+            dead_letters::keep(tx, letters).await?;
+            Ok(write_ledger(tx, instance, shard, reading).await?)
+        })
+        .await
+        .map_err(BatchError::into_sql)?;
+        self.counts.add(tally);
+        self.written = reading;
+        Ok(())
     }
 
-    async fn keep(
+    /// One transaction under the deadline, and no longer than the daemon has
+    /// patience. Unless it is merely refused, its connection is not used again.
+    async fn transaction<T>(
         &mut self,
-        payload: &str,
-        refusal: &Refusal,
-        tally: Tally,
-    ) -> Result<(), sqlx::Error> {
-        let (instance, shard, counts) = (self.config.instance, self.shard, self.counts.clone());
-        let conn = self.connection().await?;
-        let mut tx = conn.begin().await?;
-        sqlx::query(include_str!("sql/insert_dead_letter.sql"))
-            .bind(Uuid::new_v5(&DEAD_LETTERS, payload.as_bytes()))
-            .bind("native")
-            .bind(refusal.code.as_str())
-            .bind(&refusal.reason)
-            .bind(payload)
-            .execute(&mut *tx)
-            .await?;
-        write_ledger(&mut tx, instance, shard, counts.read().with(tally)).await?;
-        tx.commit().await
-    }
-
-    async fn connection(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
-        let conn = match self.conn.take() {
-            Some(conn) => conn,
-            None => timeout(self.config.commit_timeout, connect(&self.config.database))
-                .await
-                .map_err(|_| sqlx::Error::PoolTimedOut)??,
-        };
-        Ok(self.conn.insert(conn))
-    }
-}
-
-/// A time in which the database is away.
-#[derive(Default)]
-struct Outage {
-    backoff: Option<Duration>,
-}
-
-impl Outage {
-    async fn wait(&mut self, writer: &mut Writer, error: &sqlx::Error) -> Result<(), GaveUp> {
-        writer.conn = None;
-        let backoff = match self.backoff {
-            None => {
-                // WARN: nothing is lost, the batch waits.
-                tracing::warn!(shard = writer.shard, error = %reason(error), "the database is away; batches wait");
-                FIRST_BACKOFF
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, BatchError>,
+    ) -> Result<T, BatchError> {
+        let limit = self.config.commit_timeout;
+        let give_up = self.config.give_up.clone();
+        let database = self.config.database.clone();
+        let mut conn = self.conn.take();
+        let transaction = async {
+            let mut open = match conn.take() {
+                Some(open) => open,
+                None => connect(&database).await?,
+            };
+            let result = async {
+                let mut tx = open.begin().await?;
+                let value = work(&mut tx).await?;
+                tx.commit().await?;
+                Ok(value)
             }
-            Some(last) => (last * 2).min(MAX_BACKOFF),
+            .await;
+            Ok::<_, BatchError>((open, result))
         };
-        self.backoff = Some(backoff);
-        let jitter = rand::rng().random_range(0.5..1.0);
-        tokio::select! {
-            () = sleep(backoff.mul_f64(jitter)) => Ok(()),
-            () = writer.config.give_up.cancelled() => Err(GaveUp),
+        let late = |why| {
+            BatchError::Sql(sqlx::Error::Io(std::io::Error::new(
+                ErrorKind::TimedOut,
+                why,
+            )))
+        };
+        let (open, result) = tokio::select! {
+            biased;
+            done = timeout(limit, transaction) => {
+                done.map_err(|_| late("the database did not answer in time"))??
+            }
+            () = give_up.cancelled() => return Err(late("the daemon is going down")),
+        };
+        match &result {
+            Err(BatchError::Sql(error)) if judge(error) == Verdict::Unavailable => {}
+            _ => self.conn = Some(open),
         }
-    }
-
-    fn over(&self) {
-        if self.backoff.is_some() {
-            tracing::info!("the database is back");
-        }
+        result
     }
 }

@@ -10,9 +10,15 @@
 
 mod bad_input;
 mod copy_rows;
+mod demo;
 mod ledger;
 mod order;
 mod pressure;
 mod private_postgres;
+mod python;
+mod rls;
+mod schema;
+mod send;
 mod streams;
 mod support;
+mod views;

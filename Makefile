@@ -1,0 +1,28 @@
+# Two commands do everything on a fresh machine with Rust: `make demo`, `make test`.
+
+.PHONY: demo test lint bench order-long
+
+# Shows the main job: a private Postgres, the daemon, three agent runs over gRPC.
+demo: postgres
+	cargo build --locked
+	./target/debug/runtraced demo
+
+# All tests, against a real Postgres that they start themselves.
+test: postgres
+	cargo test --locked
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+# Rows made durable a second, beside what plain COPY reaches in the same run.
+bench: postgres
+	cargo bench --locked --bench ingest
+
+# Order and repetition, far more often than `make test` does it.
+order-long: postgres
+	RUNTRACED_TEST_CASES=5000 cargo test --locked --test suite order::
+
+.PHONY: postgres
+postgres:
+	@scripts/install-postgres.sh

@@ -1,0 +1,87 @@
+//! Runs by the beginning of their id.
+
+use std::str::FromStr;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::InspectError;
+
+/// Digits of an id.
+const DIGITS: usize = 32;
+
+/// The ids that begin with some digits, as the first and the last of them, so
+/// that an index finds them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdPrefix {
+    first: Uuid,
+    last: Uuid,
+}
+
+/// What an [`IdPrefix`] leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lookup {
+    /// No run.
+    None,
+    /// This run.
+    One(Uuid),
+    /// Several; these are some.
+    Several(Vec<Uuid>),
+}
+
+impl FromStr for IdPrefix {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits: String = text.chars().filter(|c| *c != '-').collect();
+        let is_prefix = (1..=DIGITS).contains(&digits.len())
+            && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let padded = |with: &str| {
+            let padding = with.repeat(DIGITS.saturating_sub(digits.len()));
+            Uuid::try_parse(&format!("{digits}{padding}"))
+        };
+        match (is_prefix, padded("0"), padded("f")) {
+            (true, Ok(first), Ok(last)) => Ok(Self { first, last }),
+            _ => Err("neither a UUID nor the beginning of one".to_owned()),
+        }
+    }
+}
+
+/// The run whose id begins so.
+///
+/// # Errors
+/// [`InspectError`] as the database gives it.
+pub async fn find_run(
+    connection: &mut PgConnection,
+    prefix: IdPrefix,
+) -> Result<Lookup, InspectError> {
+    let query = "SELECT id FROM agent_runs WHERE id BETWEEN $1 AND $2 ORDER BY id LIMIT 5";
+    let ids: Vec<Uuid> = sqlx::query_scalar(query)
+        .bind(prefix.first)
+        .bind(prefix.last)
+        .fetch_all(connection)
+        .await?;
+    Ok(match ids.as_slice() {
+        [] => Lookup::None,
+        [id] => Lookup::One(*id),
+        _ => Lookup::Several(ids),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_a_range_of_ids() {
+        let prefix: IdPrefix = "018f4e2A-7".parse().unwrap();
+        let id = |text| Uuid::try_parse(text).unwrap();
+        assert_eq!(prefix.first, id("018f4e2a-7000-0000-0000-000000000000"));
+        assert_eq!(prefix.last, id("018f4e2a-7fff-ffff-ffff-ffffffffffff"));
+        let whole: IdPrefix = prefix.first.to_string().parse().unwrap();
+        assert_eq!(whole.first, whole.last);
+        for text in ["", "-", "xyz", "018f4e2a-7000-0000-0000-0000000000000", "ü"] {
+            assert!(text.parse::<IdPrefix>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Events that Postgres refuses, kept so that nothing is thrown away.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::error::{reason, sqlstate};
+
+/// Namespace of the ids of dead letters, which are derived from their payload.
+const DEAD_LETTERS: Uuid = Uuid::from_u128(0x0192_f0c1_7d6c_7e7c_a5a5_6465_6164_6c74);
+
+/// A row of `ingest_dead_letters`.
+#[derive(Clone, Debug)]
+pub(super) struct DeadLetter {
+    /// The event's position in its batch.
+    pub index: usize,
+    /// SQLSTATE.
+    code: String,
+    /// The message of Postgres.
+    pub reason: String,
+    /// The event as JSON.
+    payload: String,
+}
+
+impl DeadLetter {
+    pub fn new(index: usize, error: &sqlx::Error, payload: String) -> Self {
+        let (code, reason) = (sqlstate(error), reason(error));
+        Self {
+            index,
+            code,
+            reason,
+            payload,
+        }
+    }
+}
+
+/// Keeps dead letters; part of the transaction that counts them.
+pub(super) async fn keep(
+    conn: &mut PgConnection,
+    letters: &[DeadLetter],
+) -> Result<(), sqlx::Error> {
+    let id = |letter: &DeadLetter| Uuid::new_v5(&DEAD_LETTERS, letter.payload.as_bytes());
+    sqlx::query(include_str!("sql/insert_dead_letters.sql"))
+        .bind(letters.iter().map(id).collect::<Vec<_>>())
+        .bind("native")
+        .bind(letters.iter().map(|l| l.code.as_str()).collect::<Vec<_>>())
+        .bind(
+            letters
+                .iter()
+                .map(|l| l.reason.as_str())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            letters
+                .iter()
+                .map(|l| l.payload.as_str())
+                .collect::<Vec<_>>(),
+        )
+        .execute(conn)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! Waiting for a database that is away.
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::error::reason;
+
+const FIRST_BACKOFF: Duration = Duration::from_millis(20);
+const MAX_BACKOFF: Duration = Duration::from_secs(2);
+
+/// The daemon is going down and the database did not come back in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("gave up waiting for the database")]
+pub struct GaveUp;
+
+/// A time in which the database is away; told of once at its begin and end.
+#[derive(Default)]
+pub(super) struct Outage {
+    backoff: Option<Duration>,
+}
+
+impl Outage {
+    /// Waits before the next attempt, each time longer up to two seconds.
+    pub async fn wait(
+        &mut self,
+        error: &sqlx::Error,
+        give_up: &CancellationToken,
+    ) -> Result<(), GaveUp> {
+        let backoff = match self.backoff {
+            None => {
+                // WARN: nothing is lost, the batch waits.
+                tracing::warn!(error = %reason(error), "the database is away; batches wait");
+                FIRST_BACKOFF
+            }
+            Some(last) => (last * 2).min(MAX_BACKOFF),
+        };
+        self.backoff = Some(backoff);
+        let jitter = rand::rng().random_range(0.5..1.0);
+        tokio::select! {
+            () = sleep(backoff.mul_f64(jitter)) => Ok(()),
+            () = give_up.cancelled() => Err(GaveUp),
+        }
+    }
+
+    /// The database has answered.
+    pub fn over(&self) {
+        if self.backoff.is_some() {
+            tracing::info!("the database is back");
+        }
+    }
+}

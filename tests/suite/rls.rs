@@ -1,0 +1,6 @@
+//! Row level security: what each kind of person sees and may write, by
+//! switching role and claims.
+
+mod people;
+mod reading;
+mod writing;

@@ -1,0 +1,8 @@
+//! The schema that the migrations make: against the seed, up and down, and
+//! beside tables and functions that were there before.
+
+mod beside_a_product;
+mod catalog;
+mod conformance;
+mod seed;
+mod up_and_down;

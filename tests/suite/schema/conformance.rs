@@ -1,0 +1,320 @@
+//! Every column, check, reference, default, index and policy of the seed is
+//! there as it says; what is added is written out here, so nothing else is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::PgConnection;
+
+use super::{
+    catalog::lines,
+    seed::{CHECKS, COLUMNS, INDEXES, POLICIES, REFERENCES},
+};
+use crate::support::pg;
+
+/// Columns that the seed does not have.
+const ADDED: &[(&str, &[&str])] = &[
+    ("customers", &["deleted_at timestamp with time zone"]),
+    (
+        "agent_sessions",
+        &[
+            "external_id text",
+            "metadata jsonb",
+            "merge_times timestamp with time zone[]",
+        ],
+    ),
+    (
+        "agent_messages",
+        &["run_id uuid", "step_id uuid", "seq bigint"],
+    ),
+    (
+        "agent_runs",
+        &[
+            "parent_run_id uuid",
+            "name text",
+            "error text",
+            "end_metadata jsonb",
+            "duration_ms bigint generated",
+            "last_event_at timestamp with time zone",
+            "finalized_by text",
+            "reported_tokens_input integer",
+            "reported_tokens_output integer",
+            "timeout_ms bigint",
+            "start_event_at timestamp with time zone",
+            "alive_at timestamp with time zone",
+            "abandon_at timestamp with time zone",
+        ],
+    ),
+    (
+        "agent_steps",
+        &[
+            "parent_step_id uuid",
+            "kind text",
+            "status text",
+            "error text",
+            "model text",
+            "started_at timestamp with time zone",
+            "ended_at timestamp with time zone",
+            "metadata jsonb",
+            "closed_with_run boolean",
+            "duration_reported boolean",
+            "details_rank smallint",
+            "details_at timestamp with time zone",
+        ],
+    ),
+    (
+        "approvals",
+        &[
+            "run_id uuid",
+            "step_id uuid",
+            "metadata jsonb",
+            "requested_event_at timestamp with time zone",
+        ],
+    ),
+    (
+        "users",
+        &[
+            "id uuid not null default gen_random_uuid()",
+            "email text",
+            "full_name text",
+            "is_admin boolean not null default false",
+            "created_at timestamp with time zone default now()",
+        ],
+    ),
+    (
+        "agent_token_counts",
+        &[
+            "id uuid not null default gen_random_uuid()",
+            "run_id uuid not null",
+            "step_id uuid",
+            "model text",
+            "input integer",
+            "output integer",
+            "cache_read integer",
+            "cache_write integer",
+            "reasoning integer",
+            "rollup boolean not null default false",
+            "created_at timestamp with time zone default now()",
+        ],
+    ),
+    (
+        "ingest_dead_letters",
+        &[
+            "id uuid not null default gen_random_uuid()",
+            "received_at timestamp with time zone not null default now()",
+            "source text not null",
+            "code text not null",
+            "reason text not null",
+            "payload jsonb not null",
+            "replayed_at timestamp with time zone",
+        ],
+    ),
+    (
+        "ingest_keys",
+        &[
+            "id uuid not null default gen_random_uuid()",
+            "name text not null",
+            "key_sha256 bytea not null",
+            "customer_id uuid",
+            "created_at timestamp with time zone not null default now()",
+            "revoked_at timestamp with time zone",
+        ],
+    ),
+    (
+        "ingest_ledger",
+        &[
+            "instance uuid not null",
+            "shard integer not null",
+            "started_at timestamp with time zone not null default now()",
+            "updated_at timestamp with time zone not null default now()",
+            "received bigint not null default 0",
+            "committed bigint not null default 0",
+            "duplicate bigint not null default 0",
+            "refused bigint not null default 0",
+            "spooled bigint not null default 0",
+            "dead_lettered bigint not null default 0",
+            "ignored bigint not null default 0",
+        ],
+    ),
+];
+
+/// Constraints that the seed does not have.
+const ADDED_CONSTRAINTS: &[&str] = &[
+    "agent_messages: agent_messages_run_id_fkey FOREIGN KEY (run_id) REFERENCES agent_runs(id)",
+    "agent_runs: agent_runs_finalized_by_check CHECK ((finalized_by = ANY (ARRAY['client'::text, 'root_span'::text, 'abandoned'::text])))",
+    "agent_steps: agent_steps_status_check CHECK ((status = ANY (ARRAY['running'::text, 'completed'::text, 'failed'::text])))",
+    "agent_token_counts: agent_token_counts_cache_read_check CHECK ((cache_read >= 0))",
+    "agent_token_counts: agent_token_counts_cache_write_check CHECK ((cache_write >= 0))",
+    "agent_token_counts: agent_token_counts_input_check CHECK ((input >= 0))",
+    "agent_token_counts: agent_token_counts_output_check CHECK ((output >= 0))",
+    "agent_token_counts: agent_token_counts_pkey PRIMARY KEY (id)",
+    "agent_token_counts: agent_token_counts_reasoning_check CHECK ((reasoning >= 0))",
+    "agent_token_counts: agent_token_counts_run_id_fkey FOREIGN KEY (run_id) REFERENCES agent_runs(id)",
+    "approvals: approvals_run_id_fkey FOREIGN KEY (run_id) REFERENCES agent_runs(id)",
+    "ingest_dead_letters: ingest_dead_letters_pkey PRIMARY KEY (id)",
+    "ingest_keys: ingest_keys_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id)",
+    "ingest_keys: ingest_keys_key_sha256_check CHECK ((octet_length(key_sha256) = 32))",
+    "ingest_keys: ingest_keys_key_sha256_key UNIQUE (key_sha256)",
+    "ingest_keys: ingest_keys_pkey PRIMARY KEY (id)",
+    "ingest_ledger: ingest_ledger_pkey PRIMARY KEY (instance, shard)",
+    "users: users_pkey PRIMARY KEY (id)",
+];
+
+async fn tables(connection: &mut PgConnection) -> BTreeMap<String, Vec<String>> {
+    let all = lines(
+        connection,
+        "SELECT c.relname || ' ' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
+           || CASE WHEN a.attnotnull THEN ' not null' ELSE '' END
+           || CASE WHEN a.attgenerated <> '' THEN ' generated' ELSE coalesce(' default ' || pg_get_expr(d.adbin, d.adrelid), '') END
+         FROM pg_class AS c
+         JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+         LEFT JOIN pg_attrdef AS d ON d.adrelid = c.oid AND d.adnum = a.attnum
+         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND c.relname <> '_sqlx_migrations'
+         ORDER BY c.relname, a.attnum",
+    )
+    .await;
+    let mut found = BTreeMap::<String, Vec<String>>::new();
+    for line in all {
+        let (table, column) = line.split_once(' ').unwrap();
+        let columns = found.entry(table.to_owned()).or_default();
+        columns.push(column.to_owned());
+    }
+    found
+}
+
+#[tokio::test]
+async fn columns_are_the_seeds_and_then_the_added_ones() {
+    let database = pg::database().await;
+    let mut connection = database.connect().await;
+    let mut expected = BTreeMap::<String, Vec<String>>::new();
+    for (table, columns) in COLUMNS.iter().chain(ADDED) {
+        let entry = expected.entry((*table).to_owned()).or_default();
+        entry.extend(columns.iter().map(|column| (*column).to_owned()));
+    }
+    assert_eq!(COLUMNS.len(), 14);
+    let found = tables(&mut connection).await;
+    for (table, columns) in &expected {
+        assert_eq!(found.get(table), Some(columns), "{table}");
+    }
+    assert!(found.keys().eq(expected.keys()), "{:?}", found.keys());
+}
+
+#[tokio::test]
+async fn constraints_are_the_seeds_and_the_added_ones_under_their_default_names() {
+    let database = pg::database().await;
+    let mut connection = database.connect().await;
+    let mut expected: BTreeSet<String> = ADDED_CONSTRAINTS
+        .iter()
+        .map(|line| (*line).to_owned())
+        .collect();
+    for (table, _) in COLUMNS {
+        expected.insert(format!("{table}: {table}_pkey PRIMARY KEY (id)"));
+    }
+    for (table, column, target) in REFERENCES {
+        expected.insert(format!(
+            "{table}: {table}_{column}_fkey FOREIGN KEY ({column}) REFERENCES {target}(id)"
+        ));
+    }
+    for (table, column, values) in CHECKS {
+        let values: Vec<_> = values.iter().map(|v| format!("'{v}'::text")).collect();
+        let values = values.join(", ");
+        expected.insert(format!(
+            "{table}: {table}_{column}_check CHECK (({column} = ANY (ARRAY[{values}])))"
+        ));
+    }
+    let found = lines(
+        &mut connection,
+        "SELECT conrelid::regclass || ': ' || conname || ' ' || pg_get_constraintdef(oid)
+         FROM pg_constraint
+         WHERE connamespace = 'public'::regnamespace AND contype IN ('p', 'u', 'f', 'c')
+           AND conrelid <> '_sqlx_migrations'::regclass",
+    )
+    .await;
+    assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected);
+}
+
+#[tokio::test]
+async fn indexes_of_the_seed_and_of_the_write_path_are_there() {
+    let database = pg::database().await;
+    let mut connection = database.connect().await;
+    let found = lines(
+        &mut connection,
+        "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND indexname NOT LIKE '%\\_pkey'",
+    )
+    .await;
+    for index in INDEXES {
+        assert!(found.iter().any(|found| found == index), "{index}");
+    }
+    // Every index on these costs each event: a new one has to be meant.
+    let on_the_way = [
+        "CREATE INDEX idx_agent_messages_run ON public.agent_messages USING btree (run_id, created_at) WHERE (run_id IS NOT NULL)",
+        "CREATE INDEX idx_agent_messages_session ON public.agent_messages USING btree (session_id, created_at)",
+        "CREATE INDEX idx_agent_steps_open ON public.agent_steps USING btree (run_id) WHERE ((status = 'running'::text) OR closed_with_run)",
+        "CREATE INDEX idx_agent_steps_run ON public.agent_steps USING btree (run_id, created_at)",
+        "CREATE INDEX idx_agent_token_counts_run ON public.agent_token_counts USING btree (run_id)",
+    ];
+    let busy = ["agent_steps ", "agent_messages ", "agent_token_counts "];
+    let mut there: Vec<_> = found
+        .iter()
+        .filter(|index| busy.iter().any(|table| index.contains(table)))
+        .collect();
+    there.sort();
+    assert_eq!(there, on_the_way.iter().collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn policies_of_the_seed_are_there_and_no_table_is_without() {
+    let database = pg::database().await;
+    let mut connection = database.connect().await;
+    let found = lines(
+        &mut connection,
+        "SELECT tablename || ': ' || policyname || ' (' || cmd || ')' FROM pg_policies",
+    )
+    .await;
+    for policy in POLICIES {
+        assert!(found.iter().any(|found| found == policy), "{policy}");
+    }
+    let open = lines(
+        &mut connection,
+        "SELECT relname::text FROM pg_class
+         WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND NOT relrowsecurity
+           AND relname <> '_sqlx_migrations'",
+    )
+    .await;
+    assert_eq!(open, Vec::<String>::new());
+    let as_owner = lines(
+        &mut connection,
+        "SELECT relname::text FROM pg_class
+         WHERE relnamespace = 'public'::regnamespace AND relkind = 'v'
+           AND NOT coalesce('security_invoker=true' = ANY (reloptions), false)",
+    )
+    .await;
+    assert_eq!(as_owner, Vec::<String>::new(), "views with owner's rights");
+}
+
+#[tokio::test]
+async fn every_added_table_column_and_view_says_what_it_is() {
+    let database = pg::database().await;
+    let mut connection = database.connect().await;
+    for (table, columns) in ADDED.iter().filter(|(table, _)| *table != "users") {
+        for column in *columns {
+            let name = column.split(' ').next().unwrap();
+            let comment: Option<String> = sqlx::query_scalar(
+                "SELECT col_description($1::regclass, attnum) FROM pg_attribute WHERE attrelid = $1::regclass AND attname = $2",
+            )
+            .bind(table)
+            .bind(name)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+            assert!(comment.is_some(), "{table}.{name}");
+        }
+    }
+    let silent = lines(
+        &mut connection,
+        "SELECT relname::text FROM pg_class
+         WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v')
+           AND relname <> '_sqlx_migrations' AND obj_description(oid, 'pg_class') IS NULL",
+    )
+    .await;
+    assert_eq!(silent, Vec::<String>::new());
+}

@@ -1,0 +1,305 @@
+//! The seed's database.md, written out.
+
+/// Table by table, each column with its type, default and nullability.
+pub const COLUMNS: &[(&str, &[&str])] = &[
+    (
+        "customers",
+        &[
+            "id uuid not null default gen_random_uuid()",
+            "name text not null",
+            "arr numeric not null",
+            "tier text",
+            "health_score integer default 50",
+            "renewal_date date",
+            "csm_id uuid",
+            "status text default 'active'::text",
+            "created_at timestamp with time zone default now()",
+            "updated_at timestamp with time zone default now()",
+        ],
+    ),
+    (
+        "stakeholders",
+        &[
+            "id uuid not null default gen_random_uuid()",
+            "customer_id uuid",
+            "name text not null",
+            "email text not null",
+            "title text",
+            "role text",
+            "is_primary boolean default false",
+            "sentiment text",
+            "created_at timestamp with time zone default now()",
+        ],
+    ),
+    (
+        "contracts",
+        &[
+            "id uuid not null default gen_random_uuid()",
+            "customer_id uuid",
+            "file_url text",
+            "parsed_data jsonb",
+            "start_date date",
+            "end_date date",
+            "created_at timestamp with time zone default now()",
+        ],
+    ),
+    (
+        "entitlements",
+        &[
+            "id uuid not null default gen_random_uuid()",
+            "customer_id uuid",
+            "contract_id uuid",
+            "product text not null",
+            "quantity integer",
+            "status text default 'active'::text",
+            "created_at timestamp with time zone default now()",
+        ],
+    ),
+    (
+        "agent_sessions",
+        &[
+            "id uuid not null default gen_random_uuid()",
+            "customer_id uuid",
+            "user_id uuid",
+            "title text",
+            "created_at timestamp with time zone default now()",
+            "updated_at timestamp with time zone default now()",
+        ],
+    ),
+    (
+        "agent_messages",
+        &[
+            "id uuid not null default gen_random_uuid()",
+            "session_id uuid",
+            "role text",
+            "content text",
+            "thinking text",
+            "tool_calls jsonb",
+            "metadata jsonb",
+            "created_at timestamp with time zone default now()",
+        ],
+    ),
+    (
+        "agent_runs",
+        &[
+            "id uuid not null default gen_random_uuid()",
+            "session_id uuid",
+            "agent_id text not null",
+            "agent_type text not null",
+            "customer_id uuid",
+            "status text",
+            "input text",
+            "output text",
+            "total_tokens_input integer",
+            "total_tokens_output integer",
+            "started_at timestamp with time zone default now()",
+            "ended_at timestamp with time zone",
+            "metadata jsonb",
+        ],
+    ),
+    (
+        "agent_steps",
+        &[
+            "id uuid not null default gen_random_uuid()",
+            "run_id uuid",
+            "step_type text",
+            "name text",
+            "input jsonb",
+            "output jsonb",
+            "duration_ms integer",
+            "created_at timestamp with time zone default now()",
+        ],
+    ),
+    (
+        "approvals",
+        &[
+            "id uuid not null default gen_random_uuid()",
+            "session_id uuid",
+            "action_type text not null",
+            "action_description text",
+            "action_data jsonb",
+            "status text",
+            "decided_by uuid",
+            "decided_at timestamp with time zone",
+            "notes text",
+            "created_at timestamp with time zone default now()",
+            "expires_at timestamp with time zone",
+        ],
+    ),
+    (
+        "health_scores",
+        &[
+            "id uuid not null default gen_random_uuid()",
+            "customer_id uuid",
+            "overall integer not null",
+            "product integer",
+            "risk integer",
+            "outcomes integer",
+            "voice integer",
+            "engagement integer",
+            "calculated_at timestamp with time zone default now()",
+        ],
+    ),
+    (
+        "usage_metrics",
+        &[
+            "id uuid not null default gen_random_uuid()",
+            "customer_id uuid",
+            "date date not null",
+            "dau integer",
+            "wau integer",
+            "mau integer",
+            "session_duration_avg integer",
+            "feature_adoption jsonb",
+            "adoption_score integer",
+        ],
+    ),
+    (
+        "risk_signals",
+        &[
+            "id uuid not null default gen_random_uuid()",
+            "customer_id uuid",
+            "signal_type text",
+            "severity text",
+            "description text",
+            "detected_at timestamp with time zone default now()",
+            "resolved_at timestamp with time zone",
+        ],
+    ),
+    (
+        "renewal_pipeline",
+        &[
+            "id uuid not null default gen_random_uuid()",
+            "customer_id uuid",
+            "renewal_date date not null",
+            "current_arr numeric",
+            "forecasted_arr numeric",
+            "stage text",
+            "probability integer",
+            "notes text",
+        ],
+    ),
+    (
+        "qbrs",
+        &[
+            "id uuid not null default gen_random_uuid()",
+            "customer_id uuid",
+            "scheduled_date date",
+            "status text",
+            "attendees jsonb",
+            "presentation_url text",
+            "action_items jsonb",
+            "notes text",
+        ],
+    ),
+];
+
+/// What `column` of `table` may hold.
+pub const CHECKS: &[(&str, &str, &[&str])] = &[
+    ("customers", "tier", &["enterprise", "mid-market", "smb"]),
+    (
+        "stakeholders",
+        "role",
+        &["champion", "sponsor", "user", "detractor"],
+    ),
+    (
+        "stakeholders",
+        "sentiment",
+        &["positive", "neutral", "negative"],
+    ),
+    (
+        "agent_messages",
+        "role",
+        &["user", "assistant", "system", "tool"],
+    ),
+    ("agent_runs", "status", &["running", "completed", "failed"]),
+    (
+        "agent_steps",
+        "step_type",
+        // `other` is ours.
+        &[
+            "thinking",
+            "tool_call",
+            "tool_result",
+            "llm_call",
+            "handoff",
+            "other",
+        ],
+    ),
+    (
+        "approvals",
+        "status",
+        &["pending", "approved", "rejected", "expired"],
+    ),
+    (
+        "risk_signals",
+        "signal_type",
+        &[
+            "usage_drop",
+            "champion_left",
+            "support_escalation",
+            "nps_detractor",
+            "competitor_threat",
+            "payment_issue",
+        ],
+    ),
+    (
+        "risk_signals",
+        "severity",
+        &["low", "medium", "high", "critical"],
+    ),
+    (
+        "renewal_pipeline",
+        "stage",
+        &["healthy", "at_risk", "churned", "expanded"],
+    ),
+    ("qbrs", "status", &["scheduled", "completed", "cancelled"]),
+];
+
+/// `table.column` and the table whose id it holds.
+pub const REFERENCES: &[(&str, &str, &str)] = &[
+    ("customers", "csm_id", "users"),
+    ("stakeholders", "customer_id", "customers"),
+    ("contracts", "customer_id", "customers"),
+    ("entitlements", "customer_id", "customers"),
+    ("entitlements", "contract_id", "contracts"),
+    ("agent_sessions", "customer_id", "customers"),
+    ("agent_sessions", "user_id", "users"),
+    ("agent_messages", "session_id", "agent_sessions"),
+    ("agent_runs", "session_id", "agent_sessions"),
+    ("agent_runs", "customer_id", "customers"),
+    ("agent_steps", "run_id", "agent_runs"),
+    ("approvals", "session_id", "agent_sessions"),
+    ("approvals", "decided_by", "users"),
+    ("health_scores", "customer_id", "customers"),
+    ("usage_metrics", "customer_id", "customers"),
+    ("risk_signals", "customer_id", "customers"),
+    ("renewal_pipeline", "customer_id", "customers"),
+    ("qbrs", "customer_id", "customers"),
+];
+
+/// The indexes it names.
+pub const INDEXES: &[&str] = &[
+    "CREATE INDEX idx_customers_health ON public.customers USING btree (health_score)",
+    "CREATE INDEX idx_customers_renewal ON public.customers USING btree (renewal_date)",
+    "CREATE INDEX idx_agent_runs_customer ON public.agent_runs USING btree (customer_id)",
+    "CREATE INDEX idx_agent_runs_session ON public.agent_runs USING btree (session_id)",
+    "CREATE INDEX idx_risk_signals_unresolved ON public.risk_signals USING btree (customer_id) WHERE (resolved_at IS NULL)",
+    "CREATE INDEX idx_approvals_pending ON public.approvals USING btree (session_id) WHERE (status = 'pending'::text)",
+    "CREATE INDEX idx_usage_metrics_date ON public.usage_metrics USING btree (customer_id, date)",
+];
+
+/// The policies it names, and the commands they are for.
+pub const POLICIES: &[&str] = &[
+    "customers: CSMs see assigned customers (SELECT)",
+    "agent_sessions: Users see own sessions (ALL)",
+    "approvals: Users see session approvals (ALL)",
+    "stakeholders: Users can access their customers' data (ALL)",
+    "contracts: Users can access their customers' data (ALL)",
+    "entitlements: Users can access their customers' data (ALL)",
+    "health_scores: Users can access their customers' data (ALL)",
+    "usage_metrics: Users can access their customers' data (ALL)",
+    "risk_signals: Users can access their customers' data (ALL)",
+    "renewal_pipeline: Users can access their customers' data (ALL)",
+    "qbrs: Users can access their customers' data (ALL)",
+];

@@ -1,0 +1,8 @@
+//! The views that engineers build on, and the waterfall.
+
+mod customers;
+mod runs;
+mod scale;
+mod summary;
+mod timeline;
+mod waterfall;
