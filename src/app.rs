@@ -10,7 +10,7 @@ use prost::Message as _;
 use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::transport::server::TcpIncoming;
@@ -35,6 +35,8 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 /// A connection whose peer is gone is noticed after these.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// After the drain deadline clients are told what was not settled; no longer than this.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Why the daemon did not start or run.
 #[derive(Debug, thiserror::Error)]
@@ -356,11 +358,14 @@ async fn drain(
 ) {
     phases.draining.cancel();
     tasks.close();
-    let handlers = async {
-        tasks.wait().await;
-        while servers.join_next().await.is_some() {}
-    };
-    if timeout_at(deadline, handlers).await.is_err() {
+    let mut settled = timeout_at(deadline, let_go(tasks, &mut servers)).await;
+    if settled.is_err() {
+        // The writers drop what they hold, so the handlers can still tell
+        // their clients to send it again.
+        phases.give_up.cancel();
+        settled = timeout(LAST_WORD, let_go(tasks, &mut servers)).await;
+    }
+    if settled.is_err() {
         tracing::warn!("clients did not let go before the drain deadline");
         servers.abort_all();
         while servers.join_next().await.is_some() {}
@@ -379,6 +384,12 @@ async fn drain(
     if !matches!(all_well, Ok(true)) {
         tracing::error!("a writer thread panicked");
     }
+}
+
+/// Waits until streams and calls have ended.
+async fn let_go(tasks: &TaskTracker, servers: &mut JoinSet<Result<(), AppError>>) {
+    tasks.wait().await;
+    while servers.join_next().await.is_some() {}
 }
 
 fn failure(ended: Result<Result<(), AppError>, tokio::task::JoinError>) -> AppError {
