@@ -81,6 +81,8 @@ async fn ping(
             options
                 .clone()
                 .application_name("runtraced health")
+                // A database that is slow or away shows in the readiness.
+                .disable_statement_logging()
                 .connect()
                 .await?
         }

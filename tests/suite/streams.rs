@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::support::daemon::Daemon;
 use crate::support::events::{heartbeat, message, new_id, step};
+use crate::support::memory::rss_kib;
 use crate::support::pg;
 use crate::support::tables::count;
 use crate::support::wire::{Exchange, Proxy, channel};
@@ -198,12 +199,21 @@ async fn many_batches_may_be_in_flight() {
 
 /// Scenario: a client never reads its acks, which are large, and goes on
 /// sending as fast as it is let.
-/// Guarantees: it is held back for good, while what it sent is settled and
+/// Guarantees: it is held back for good, by its batches in flight or by the
+/// events in them (each may be a refusal that waits to be read), while what it sent is settled and
 /// leaves the memory budget, and other clients, on this connection too, are served.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_never_reads_its_acks_is_held_back_alone() {
     let database = pg::database().await;
-    let daemon = Daemon::with_args(database.url(), &["--stream-batches", "16"]).await;
+    for (batches, most) in [("16", 80), ("1024", 200)] {
+        let daemon = Daemon::with_args(database.url(), &["--stream-batches", batches]).await;
+        held_back(&database, &daemon, most).await;
+        daemon.finish().await;
+    }
+}
+
+/// `most` batches of 2,001 events are taken from a client that reads no ack.
+async fn held_back(database: &pg::TestDatabase, daemon: &Daemon, most: u64) {
     let mut conn = database.connect().await;
     let shared = channel(daemon.grpc_url()).await;
     let stream = Exchange::open(shared.clone()).await;
@@ -223,7 +233,7 @@ async fn a_client_that_never_reads_its_acks_is_held_back_alone() {
         while let Ok(taken) = timeout(Duration::from_millis(500), send(sent + 1)).await {
             taken.unwrap();
             sent += 1;
-            assert!(sent < 5_000, "it is never held back");
+            assert!(sent < 1_000, "it is never held back");
         }
     }
     wait_for("the budget is not free again", async || {
@@ -231,7 +241,10 @@ async fn a_client_that_never_reads_its_acks_is_held_back_alone() {
     })
     .await;
     let received = daemon.metrics().await["runtraced_events_received_total"];
-    assert!(received <= sent * 2_001, "{received} of {sent}");
+    // Beside those in flight some are acked in the client's window of 2 MiB;
+    // what is not received waits in the daemon's.
+    assert!(received <= most * 2_001, "{received} of {sent} batches");
+    println!("{sent} sent, {} received", received / 2_001);
 
     assert_eq!(daemon.submit(steps(new_id(), 10)).await.committed, 10);
     let other = Exchange::open(shared).await;
@@ -245,7 +258,6 @@ async fn a_client_that_never_reads_its_acks_is_held_back_alone() {
     assert_eq!(sum.refused.len() as u64, sent * 2_000);
     let messages = format!("agent_messages WHERE run_id = '{run}'");
     assert_eq!(count(&mut conn, &messages).await.unsigned_abs(), sent);
-    daemon.finish().await;
 }
 
 /// Scenario: a client's connection is cut while it sends, again and again.
@@ -368,18 +380,8 @@ async fn the_limit_holds_for_what_is_unpacked() {
             matches!(status.code(), Code::OutOfRange | Code::ResourceExhausted),
             "{status}"
         );
-        let peak = peak_rss_kib(daemon.pid());
+        let (_, peak) = rss_kib(daemon.pid());
         assert!(peak < 64 << 10, "{peak} KiB");
     }
     daemon.finish().await;
-}
-
-/// The most memory that a process ever held.
-fn peak_rss_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmHWM:"))
-        .unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
