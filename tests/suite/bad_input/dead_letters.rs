@@ -73,10 +73,7 @@ async fn what_only_postgres_refuses_is_isolated_and_kept() {
         neighbours.check(&mut conn).await;
         let mut kept = Vec::new();
         for (source, code, why, payload) in dead_letters(&mut conn).await {
-            assert_eq!(
-                (&*source, &*code, &*why),
-                ("native", "22003", reason)
-            );
+            assert_eq!((&*source, &*code, &*why), ("native", "22003", reason));
             kept.push(event_from_json(&payload).unwrap().encode_to_vec());
         }
         let mut sent: Vec<_> = places.iter().map(|&p| events[p].encode_to_vec()).collect();
