@@ -2,13 +2,17 @@
 //! settle handlers, empty the queues, stop the helpers.
 
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::AppError;
+
+/// After the drain deadline clients are told what was not settled; no longer than this.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Tokens that end the phases of a shutdown, in this order.
 #[derive(Clone, Debug, Default)]
@@ -31,11 +35,14 @@ pub async fn drain(
 ) {
     phases.draining.cancel();
     tasks.close();
-    let handlers = async {
-        tasks.wait().await;
-        while servers.join_next().await.is_some() {}
-    };
-    if timeout_at(deadline, handlers).await.is_err() {
+    let mut settled = timeout_at(deadline, let_go(tasks, &mut servers)).await;
+    if settled.is_err() {
+        // The writers drop what they hold, so the handlers can still tell
+        // their clients to send it again.
+        phases.give_up.cancel();
+        settled = timeout(LAST_WORD, let_go(tasks, &mut servers)).await;
+    }
+    if settled.is_err() {
         tracing::warn!("clients did not let go before the drain deadline");
         servers.abort_all();
         while servers.join_next().await.is_some() {}
@@ -54,4 +61,10 @@ pub async fn drain(
     if !matches!(all_well, Ok(true)) {
         tracing::error!("a writer thread panicked");
     }
+}
+
+/// Waits until streams and calls have ended.
+async fn let_go(tasks: &TaskTracker, servers: &mut JoinSet<Result<(), AppError>>) {
+    tasks.wait().await;
+    while servers.join_next().await.is_some() {}
 }

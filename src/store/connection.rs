@@ -13,7 +13,7 @@ pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::E
     let options = options
         .clone()
         .application_name("runtraced")
-        .log_statements(log::LevelFilter::Off)
+        .disable_statement_logging()
         .options([
             ("timezone", "UTC"),
             ("statement_timeout", "0"),

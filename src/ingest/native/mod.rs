@@ -1,10 +1,12 @@
 //! The native protocol, `runtraced.v1`.
 
+mod codec;
 mod decode;
 mod encode;
 mod service;
 mod stream;
 
+pub use codec::{LimitedCodec, MAX_EVENTS_PER_MESSAGE};
 pub use decode::decode_event;
 pub use encode::encode_event;
 pub use service::NativeIngest;

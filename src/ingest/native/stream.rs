@@ -5,12 +5,14 @@
 //! it, the reader stops, and HTTP/2 flow control holds the client back.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
+use super::codec::MAX_EVENTS_PER_MESSAGE;
 use super::service::{NativeIngest, durability, encode_outcome, shutting_down};
 use crate::pipeline::{BatchOutcome, Dropped, Ticket};
 use crate::proto::{StreamRequest, StreamResponse};
@@ -20,6 +22,10 @@ const ACKS_WAITING: usize = 4;
 /// An ack that covers so many refusals is sent before it grows further, to stay
 /// far below the 4 MiB that gRPC clients take by default.
 const REFUSALS_PER_ACK: usize = 1_000;
+/// Events of one stream that are not yet acked: each may become a refusal,
+/// which is kept until the client takes its ack.
+const EVENTS_IN_FLIGHT: usize = 1 << 18;
+const _: () = assert!(EVENTS_IN_FLIGHT >= MAX_EVENTS_PER_MESSAGE);
 
 /// Limits of one stream.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +36,7 @@ pub struct StreamLimits {
 
 /// What the reader hands to the acker.
 enum Admitted {
-    Batch(u64, Ticket),
+    Batch(u64, Ticket, OwnedSemaphorePermit),
     /// The last word, after which the stream ends.
     End(Status),
 }
@@ -54,6 +60,7 @@ async fn read(
     admitted: mpsc::Sender<Admitted>,
 ) {
     let mut expected = None;
+    let room = Arc::new(Semaphore::new(EVENTS_IN_FLIGHT));
     let end = loop {
         let message = tokio::select! {
             biased;
@@ -76,17 +83,22 @@ async fn read(
             break Some(Status::invalid_argument(reason));
         }
         expected = Some(sequence.wrapping_add(1));
-        let batch = ingest.decode(request.events);
-        let ticket = tokio::select! {
-            biased;
-            () = ingest.draining.cancelled() => break Some(shutting_down()),
-            ticket = ingest.pipeline.admit(batch) => ticket,
+        let events = u32::try_from(request.events.len()).unwrap_or(u32::MAX);
+        let admission = async {
+            let room = room.clone().acquire_many_owned(events).await;
+            let batch = ingest.decode(request.events);
+            Some((ingest.pipeline.admit(batch).await.ok()?, room.ok()?))
         };
-        let Ok(ticket) = ticket else {
+        let admission = tokio::select! {
+            biased;
+            () = ingest.draining.cancelled() => None,
+            admission = admission => admission,
+        };
+        let Some((ticket, room)) = admission else {
             break Some(shutting_down());
         };
         if admitted
-            .send(Admitted::Batch(sequence, ticket))
+            .send(Admitted::Batch(sequence, ticket, room))
             .await
             .is_err()
         {
@@ -113,8 +125,8 @@ async fn ack(
                 None => return,
             },
         };
-        let (sequence, mut ticket) = match next {
-            Admitted::Batch(sequence, ticket) => (sequence, ticket),
+        let (sequence, mut ticket, room) = match next {
+            Admitted::Batch(sequence, ticket, room) => (sequence, ticket, room),
             Admitted::End(status) => {
                 let _ = acks.send(Err(status)).await;
                 return;
@@ -124,6 +136,7 @@ async fn ack(
             let _ = acks.send(Err(shutting_down())).await;
             return;
         };
+        drop(room);
         let mut response = response(sequence, outcome);
         carried = gather_settled(&mut waiting, &mut response);
         if acks.send(Ok(response)).await.is_err() {
@@ -147,10 +160,10 @@ fn gather_settled(
             return None;
         }
         match waiting.try_recv().ok()? {
-            Admitted::Batch(sequence, mut ticket) => match ticket.try_settled() {
+            Admitted::Batch(sequence, mut ticket, room) => match ticket.try_settled() {
                 Some(Ok(outcome)) => merge(response, self::response(sequence, outcome)),
                 Some(Err(Dropped)) => return Some(Admitted::End(shutting_down())),
-                None => return Some(Admitted::Batch(sequence, ticket)),
+                None => return Some(Admitted::Batch(sequence, ticket, room)),
             },
             end @ Admitted::End(_) => return Some(end),
         }

@@ -2,6 +2,7 @@
 
 pub mod daemon;
 pub mod events;
+pub mod memory;
 pub mod pg;
 pub mod random;
 pub mod tables;
