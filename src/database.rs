@@ -124,7 +124,7 @@ pub async fn migrate_now(options: &PgConnectOptions) -> Result<(), MigrateError>
     let options = options
         .clone()
         .application_name("runtraced migrate")
-        .log_statements(log::LevelFilter::Off);
+        .disable_statement_logging();
     let mut conn = match options.connect().await {
         Ok(conn) => conn,
         // Starting up or shutting down: it will be there.

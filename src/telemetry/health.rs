@@ -81,6 +81,7 @@ async fn ping(
             options
                 .clone()
                 .application_name("runtraced health")
+                .disable_statement_logging()
                 .connect()
                 .await?
         }
