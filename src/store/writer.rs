@@ -82,8 +82,26 @@ impl Writer {
     /// durable. Waits as long as the database is away.
     ///
     /// # Errors
-    /// When told to give up.
+    /// When told to give up, at once, whatever it waits for.
     pub async fn write(&mut self, events: &[&Event]) -> Result<Vec<Fate>, GaveUp> {
+        let give_up = self.config.give_up.clone();
+        tokio::select! {
+            fates = self.write_all(events) => Ok(fates),
+            () = give_up.cancelled() => {
+                // It stands amid a transaction.
+                self.conn = None;
+                Err(GaveUp)
+            }
+        }
+    }
+
+    /// Whether it was told to give up.
+    #[must_use]
+    pub fn gave_up(&self) -> bool {
+        self.config.give_up.is_cancelled()
+    }
+
+    async fn write_all(&mut self, events: &[&Event]) -> Vec<Fate> {
         let mut rung = Rung::Append;
         if self.merge_next > 0 {
             self.merge_next -= 1;
@@ -93,14 +111,14 @@ impl Writer {
         // Parts of the batch that are still to be written, the first one last.
         let mut parts = vec![(0, events.len())];
         while let Some((start, end)) = parts.pop() {
-            match self.write_part(&events[start..end], &mut rung).await? {
+            match self.write_part(&events[start..end], &mut rung).await {
                 Ok(written) => {
                     for (slot, fate) in fates[start..end].iter_mut().zip(written) {
                         *slot = Some(fate);
                     }
                 }
                 Err(error) if end - start == 1 => {
-                    fates[start] = Some(self.bury(events[start], &error).await?);
+                    fates[start] = Some(self.bury(events[start], &error).await);
                 }
                 Err(_) => {
                     let middle = start.midpoint(end);
@@ -110,7 +128,7 @@ impl Writer {
             }
         }
         // Each event was in exactly one part that ended.
-        Ok(fates.into_iter().flatten().collect())
+        fates.into_iter().flatten().collect()
     }
 
     /// Writes the counts if they have changed since the last transaction.
@@ -142,13 +160,13 @@ impl Writer {
         &mut self,
         events: &[&Event],
         rung: &mut Rung,
-    ) -> Result<Result<Vec<Fate>, sqlx::Error>, GaveUp> {
+    ) -> Result<Vec<Fate>, sqlx::Error> {
         let mut outage = Outage::default();
         loop {
             let error = match self.attempt(events, *rung).await {
                 Ok(fates) => {
                     outage.over();
-                    return Ok(Ok(fates));
+                    return Ok(fates);
                 }
                 Err(BatchError::Raced) => continue,
                 Err(BatchError::Sql(error)) => error,
@@ -158,9 +176,9 @@ impl Writer {
                     *rung = Rung::Merge;
                     self.merge_next = MERGED_BATCHES_AFTER_VIOLATION;
                 }
-                Verdict::Exists | Verdict::BadData => return Ok(Err(error)),
+                Verdict::Exists | Verdict::BadData => return Err(error),
                 Verdict::Conflict => {}
-                Verdict::Unavailable => outage.wait(self, &error).await?,
+                Verdict::Unavailable => outage.wait(self, &error).await,
             }
         }
     }
@@ -202,7 +220,7 @@ impl Writer {
     }
 
     /// Keeps an event that Postgres refuses.
-    async fn bury(&mut self, event: &Event, error: &sqlx::Error) -> Result<Fate, GaveUp> {
+    async fn bury(&mut self, event: &Event, error: &sqlx::Error) -> Fate {
         let refusal = Refusal::new(RefusalCode::DeadLettered, reason(error));
         let code = sqlstate(error);
         let payload = (self.config.render)(event);
@@ -216,17 +234,17 @@ impl Writer {
                 Ok(()) => {
                     self.counts.add(tally);
                     tracing::info!(reason = refusal.reason, "event kept as a dead letter");
-                    return Ok(Fate::DeadLettered(refusal));
+                    return Fate::DeadLettered(refusal);
                 }
                 Err(error) if judge(&error) == Verdict::Unavailable => {
-                    outage.wait(self, &error).await?;
+                    outage.wait(self, &error).await;
                 }
                 Err(error) if judge(&error) == Verdict::Conflict => {}
                 Err(unkept) => {
                     tracing::error!(error = %unkept, "an event that Postgres refuses cannot be kept either");
                     let refused = Fate::Refused(refusal);
                     self.counts.add(Tally::of([&refused]));
-                    return Ok(refused);
+                    return refused;
                 }
             }
         }
@@ -272,7 +290,7 @@ struct Outage {
 }
 
 impl Outage {
-    async fn wait(&mut self, writer: &mut Writer, error: &sqlx::Error) -> Result<(), GaveUp> {
+    async fn wait(&mut self, writer: &mut Writer, error: &sqlx::Error) {
         writer.conn = None;
         let backoff = match self.backoff {
             None => {
@@ -284,10 +302,7 @@ impl Outage {
         };
         self.backoff = Some(backoff);
         let jitter = rand::rng().random_range(0.5..1.0);
-        tokio::select! {
-            () = sleep(backoff.mul_f64(jitter)) => Ok(()),
-            () = writer.config.give_up.cancelled() => Err(GaveUp),
-        }
+        sleep(backoff.mul_f64(jitter)).await;
     }
 
     fn over(&self) {
