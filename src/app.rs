@@ -189,7 +189,7 @@ impl App {
             Some(ended) = helpers.join_next() => Some(failure(ended)),
         };
         tracing::info!("shutting down");
-        readiness.set(Err("shutting down"));
+        readiness.shut_down();
         let deadline = Instant::now() + self.config.drain_timeout;
         drain(&phases, servers, &tasks, writers, deadline).await;
         phases.stop.cancel();
