@@ -3,40 +3,28 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::Duration;
 
 use prost::Message as _;
 use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::transport::server::TcpIncoming;
 use uuid::Uuid;
 
 use crate::config::{Config, Database};
 use crate::database::{self, DatabaseError, PrivateDatabase};
 use crate::event::Event;
 use crate::finalize::{SweepCounts, sweep_forever};
+use crate::grpc::serve_grpc;
 use crate::ingest::RepairCounts;
 use crate::ingest::native::{NativeIngest, StreamLimits, encode_event};
 use crate::json_mapping::event_to_json;
 use crate::pipeline::{BatchLimits, Pipeline, PipelineConfig};
-use crate::proto;
-use crate::proto::trace_ingest_server::TraceIngestServer;
+use crate::shutdown::{Phases, drain};
 use crate::store::WriterConfig;
 use crate::telemetry::{Metrics, Readiness, router, watch_database};
-
-/// HTTP/2 windows: how much a client may send before the daemon reads.
-const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
-/// A connection whose peer is gone is noticed after these.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// After the drain deadline clients are told what was not settled; no longer than this.
-const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Why the daemon did not start or run.
 #[derive(Debug, thiserror::Error)]
@@ -82,17 +70,6 @@ pub struct App {
     /// This run of the daemon, as the ledger knows it.
     instance: Uuid,
     options: PgConnectOptions,
-}
-
-/// Tokens that end the phases of a shutdown, in this order.
-#[derive(Clone, Default)]
-struct Phases {
-    /// Take nothing more in.
-    draining: CancellationToken,
-    /// Stop waiting for a database that is away.
-    give_up: CancellationToken,
-    /// Stop the helpers: sweeper, health.
-    stop: CancellationToken,
 }
 
 impl App {
@@ -163,7 +140,14 @@ impl App {
 
         // Servers hold the pipeline, helpers do not: it ends with the former.
         let mut servers = JoinSet::new();
-        let grpc = serve_grpc(self.grpc, ingest, &self.config, readiness.clone(), &phases).await?;
+        let grpc = serve_grpc(
+            self.grpc,
+            ingest,
+            self.config.max_message_bytes,
+            readiness.clone(),
+            phases.draining.clone(),
+        )
+        .await?;
         servers.spawn(grpc);
         let mut helpers = JoinSet::new();
         let stopped = phases.stop.clone().cancelled_owned();
@@ -191,7 +175,7 @@ impl App {
             Some(ended) = helpers.join_next() => Some(failure(ended)),
         };
         tracing::info!("shutting down");
-        readiness.set(Err("shutting down"));
+        readiness.shut_down();
         let deadline = Instant::now() + self.config.drain_timeout;
         drain(&phases, servers, &tasks, writers, deadline).await;
         phases.stop.cancel();
@@ -283,113 +267,6 @@ async fn helper(
         sweep_forever(options, config.sweep_interval, patience, &sweeps, stop)
     );
     Ok(())
-}
-
-/// The gRPC server: ingest, health and reflection on one port.
-async fn serve_grpc(
-    listener: TcpListener,
-    ingest: NativeIngest,
-    config: &Config,
-    readiness: Readiness,
-    phases: &Phases,
-) -> Result<impl Future<Output = Result<(), AppError>> + use<>, AppError> {
-    let (reporter, health) = tonic_health::server::health_reporter();
-    let report = move |state: Result<(), &'static str>| {
-        let reporter = reporter.clone();
-        async move {
-            let status = match state {
-                Ok(()) => tonic_health::ServingStatus::Serving,
-                Err(_) => tonic_health::ServingStatus::NotServing,
-            };
-            for service in ["", "runtraced.v1.TraceIngest"] {
-                reporter.set_service_status(service, status).await;
-            }
-        }
-    };
-    // tonic-health begins as SERVING.
-    report(Err("starting")).await;
-    let mut states = readiness.subscribe();
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .map_err(|error| AppError::Task(format!("reflection: {error}")))?;
-    let ingest = TraceIngestServer::new(ingest)
-        .max_decoding_message_size(config.max_message_bytes)
-        .accept_compressed(tonic::codec::CompressionEncoding::Gzip)
-        .accept_compressed(tonic::codec::CompressionEncoding::Zstd);
-    let draining = phases.draining.clone();
-    let server = tonic::transport::Server::builder()
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .add_service(ingest)
-        .add_service(health)
-        .add_service(reflection)
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            draining.cancelled_owned(),
-        );
-    Ok(async move {
-        let follow = async {
-            loop {
-                let state = *states.borrow_and_update();
-                report(state).await;
-                if states.changed().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            }
-        };
-        tokio::select! {
-            served = server => served.map_err(|error| AppError::Task(format!("gRPC: {error}"))),
-            () = follow => Ok(()),
-        }
-    })
-}
-
-/// Settles what was taken in: handlers, then queues, all before one deadline.
-async fn drain(
-    phases: &Phases,
-    mut servers: JoinSet<Result<(), AppError>>,
-    tasks: &TaskTracker,
-    writers: Vec<JoinHandle<()>>,
-    deadline: Instant,
-) {
-    phases.draining.cancel();
-    tasks.close();
-    let mut settled = timeout_at(deadline, let_go(tasks, &mut servers)).await;
-    if settled.is_err() {
-        // The writers drop what they hold, so the handlers can still tell
-        // their clients to send it again.
-        phases.give_up.cancel();
-        settled = timeout(LAST_WORD, let_go(tasks, &mut servers)).await;
-    }
-    if settled.is_err() {
-        tracing::warn!("clients did not let go before the drain deadline");
-        servers.abort_all();
-        while servers.join_next().await.is_some() {}
-    }
-    // The handlers' senders are gone; the writers end when their queues are empty.
-    let mut joined = tokio::task::spawn_blocking(move || {
-        writers.into_iter().all(|writer| writer.join().is_ok())
-    });
-    let all_well = match timeout_at(deadline, &mut joined).await {
-        Ok(joined) => joined,
-        Err(_) => {
-            phases.give_up.cancel();
-            joined.await
-        }
-    };
-    if !matches!(all_well, Ok(true)) {
-        tracing::error!("a writer thread panicked");
-    }
-}
-
-/// Waits until streams and calls have ended.
-async fn let_go(tasks: &TaskTracker, servers: &mut JoinSet<Result<(), AppError>>) {
-    tasks.wait().await;
-    while servers.join_next().await.is_some() {}
 }
 
 fn failure(ended: Result<Result<(), AppError>, tokio::task::JoinError>) -> AppError {

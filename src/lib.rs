@@ -29,6 +29,8 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod database;
+mod grpc;
+mod shutdown;
 
 pub mod client;
 pub mod inspect;

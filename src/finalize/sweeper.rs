@@ -72,12 +72,12 @@ pub async fn sweep_once(
         store::settle_runs(&mut tx, &runs).await?;
     }
     tx.commit().await?;
+    counts.runs_abandoned.fetch_add(runs.len() as u64, Relaxed);
     let expired = sqlx::query(include_str!("expire_approvals.sql"))
         .bind(SWEEP_ROWS)
         .execute(&mut *conn)
         .await?
         .rows_affected();
-    counts.runs_abandoned.fetch_add(runs.len() as u64, Relaxed);
     counts.approvals_expired.fetch_add(expired, Relaxed);
     let full = |rows: u64| rows >= SWEEP_ROWS.unsigned_abs();
     Ok(full(runs.len() as u64) || full(expired))

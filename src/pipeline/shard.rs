@@ -63,6 +63,8 @@ pub(super) fn run_shard(
     loop {
         let first = match queue.recv_timeout(IDLE_INTERVAL) {
             Ok(unit) => unit,
+            // A client that does not let go keeps the queue open.
+            Err(RecvTimeoutError::Timeout) if writer.gave_up() => return,
             Err(RecvTimeoutError::Timeout) => {
                 write_counts(runtime, &mut writer);
                 continue;
@@ -80,7 +82,7 @@ pub(super) fn run_shard(
                 events = events.len(),
                 "not settled at shutdown; clients are told to resend"
             );
-            break;
+            return;
         };
         settle(units, fates);
     }

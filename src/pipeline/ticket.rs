@@ -97,7 +97,9 @@ impl State {
         self.outcome
             .refused
             .sort_unstable_by_key(|(index, _)| *index);
-        if let Some((answer, _permit)) = self.answer.take() {
+        if let Some((answer, permit)) = self.answer.take() {
+            // First, so that who is answered finds the room free.
+            drop(permit);
             let refused = std::mem::take(&mut self.outcome.refused);
             // Nobody listens any more: the client has gone, its events have not.
             let _ = answer.send(BatchOutcome {

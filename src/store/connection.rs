@@ -4,7 +4,8 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 
 /// Connects and prepares the session: durable commits whatever the server's
-/// default, UTC, and the staging tables. Needs a session of its own: a pooler
+/// default, UTC, and the staging tables. What is slow or fails is told by those
+/// who use it, not by sqlx for each statement. Needs a session of its own: a pooler
 /// in transaction mode will not do.
 ///
 /// # Errors

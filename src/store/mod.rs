@@ -23,6 +23,5 @@ pub use error::reason;
 pub use ledger::{Reading, ShardCounts};
 pub use merge::settle_runs;
 pub use migrate::{MIGRATIONS, migrate};
-pub use outage::GaveUp;
 pub use outcome::{Fate, Tally};
-pub use writer::{Writer, WriterConfig};
+pub use writer::{GaveUp, Writer, WriterConfig};

@@ -4,17 +4,11 @@ use std::time::Duration;
 
 use rand::RngExt as _;
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 
 use super::error::reason;
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(20);
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
-
-/// The daemon is going down and the database did not come back in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("gave up waiting for the database")]
-pub struct GaveUp;
 
 /// A time in which the database is away; told of once at its begin and end.
 #[derive(Default)]
@@ -24,11 +18,7 @@ pub(super) struct Outage {
 
 impl Outage {
     /// Waits before the next attempt, each time longer up to two seconds.
-    pub async fn wait(
-        &mut self,
-        error: &sqlx::Error,
-        give_up: &CancellationToken,
-    ) -> Result<(), GaveUp> {
+    pub async fn wait(&mut self, error: &sqlx::Error) {
         let backoff = match self.backoff {
             None => {
                 // WARN: nothing is lost, the batch waits.
@@ -39,10 +29,7 @@ impl Outage {
         };
         self.backoff = Some(backoff);
         let jitter = rand::rng().random_range(0.5..1.0);
-        tokio::select! {
-            () = sleep(backoff.mul_f64(jitter)) => Ok(()),
-            () = give_up.cancelled() => Err(GaveUp),
-        }
+        sleep(backoff.mul_f64(jitter)).await;
     }
 
     /// The database has answered.

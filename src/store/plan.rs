@@ -345,6 +345,12 @@ impl<'a> Builder<'a> {
             };
             rows.messages.push(row);
         }
+        // Rows of a run have its lock. Of messages without a run two writers may
+        // insert the same at once, and must come upon them in one order.
+        let messages = &mut plan.appends.messages;
+        if messages.iter().any(|row| row.event.run_id.is_none()) {
+            messages.sort_unstable_by_key(|row| row.event.message_id);
+        }
         for (pass, row) in self.token_counts.drain(..) {
             let rows = if appends(pass) {
                 &mut plan.appends

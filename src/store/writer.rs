@@ -4,7 +4,7 @@
 //! event that Postgres refuses → dead letter. When the database is away the
 //! writer waits for it; nothing is answered until then.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use super::connection::connect;
 use super::dead_letters::{self, DeadLetter};
 use super::error::{Verdict, judge, reason};
 use super::ledger::{Reading, ShardCounts, write_ledger};
-use super::outage::{GaveUp, Outage};
+use super::outage::Outage;
 use super::outcome::{Fate, Tally};
 use super::plan::Rung;
 use crate::event::{Event, Refusal, RefusalCode};
@@ -44,6 +44,11 @@ pub struct WriterConfig {
     /// Ends the waiting for a database that is away.
     pub give_up: CancellationToken,
 }
+
+/// The daemon is going down and the database did not come back in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("gave up waiting for the database")]
+pub struct GaveUp;
 
 /// Why a part of a batch is halved.
 enum Unwritten {
@@ -83,8 +88,23 @@ impl Writer {
     /// durable. Waits as long as the database is away.
     ///
     /// # Errors
-    /// When told to give up.
+    /// When told to give up, at once, whatever it waits for.
     pub async fn write(&mut self, events: &[&Event]) -> Result<Vec<Fate>, GaveUp> {
+        let give_up = self.config.give_up.clone();
+        tokio::select! {
+            fates = self.write_all(events) => Ok(fates),
+            // What it stands amid has taken the connection with it.
+            () = give_up.cancelled() => Err(GaveUp),
+        }
+    }
+
+    /// Whether it was told to give up.
+    #[must_use]
+    pub fn gave_up(&self) -> bool {
+        self.config.give_up.is_cancelled()
+    }
+
+    async fn write_all(&mut self, events: &[&Event]) -> Vec<Fate> {
         let mut rung = Rung::Append;
         if self.merge_next > 0 {
             self.merge_next -= 1;
@@ -95,7 +115,7 @@ impl Writer {
         // Parts of the batch that are still to be written, the first one last.
         let mut parts = vec![(0, events.len())];
         while let Some((start, end)) = parts.pop() {
-            match self.write_part(&events[start..end], &mut rung).await? {
+            match self.write_part(&events[start..end], &mut rung).await {
                 Ok(written) => {
                     for (slot, fate) in fates[start..end].iter_mut().zip(written) {
                         *slot = Some(fate);
@@ -112,9 +132,9 @@ impl Writer {
                 }
             }
         }
-        self.bury(&refused, &mut fates).await?;
+        self.bury(&refused, &mut fates).await;
         // Each event was in exactly one part that ended, or is buried.
-        Ok(fates.into_iter().flatten().collect())
+        fates.into_iter().flatten().collect()
     }
 
     /// Writes the counts if they have changed since the last transaction.
@@ -139,16 +159,16 @@ impl Writer {
         &mut self,
         events: &[&Event],
         rung: &mut Rung,
-    ) -> Result<Result<Vec<Fate>, Unwritten>, GaveUp> {
+    ) -> Result<Vec<Fate>, Unwritten> {
         let mut outage = Outage::default();
         loop {
             let error = match self.attempt(events, *rung).await {
                 Ok(fates) => {
                     outage.over();
-                    return Ok(Ok(fates));
+                    return Ok(fates);
                 }
                 Err(BatchError::Raced) => continue,
-                Err(BatchError::Repetitive) => return Ok(Err(Unwritten::Repetitive)),
+                Err(BatchError::Repetitive) => return Err(Unwritten::Repetitive),
                 Err(BatchError::Sql(error)) => error,
             };
             match judge(&error) {
@@ -156,9 +176,9 @@ impl Writer {
                     *rung = Rung::Merge;
                     self.merge_next = MERGED_BATCHES_AFTER_VIOLATION;
                 }
-                Verdict::Exists | Verdict::BadData => return Ok(Err(Unwritten::Refused(error))),
+                Verdict::Exists | Verdict::BadData => return Err(Unwritten::Refused(error)),
                 Verdict::Conflict => {}
-                Verdict::Unavailable => outage.wait(&error, &self.config.give_up).await?,
+                Verdict::Unavailable => outage.wait(&error).await,
             }
         }
     }
@@ -183,11 +203,7 @@ impl Writer {
 
     /// Keeps the events that Postgres refuses, in one transaction if it takes
     /// them so.
-    async fn bury(
-        &mut self,
-        refused: &[DeadLetter],
-        fates: &mut [Option<Fate>],
-    ) -> Result<(), GaveUp> {
+    async fn bury(&mut self, refused: &[DeadLetter], fates: &mut [Option<Fate>]) {
         let mut parts = vec![refused];
         let mut outage = Outage::default();
         while let Some(letters) = parts.pop().filter(|letters| !letters.is_empty()) {
@@ -199,7 +215,7 @@ impl Writer {
                 }
                 Err(error) => match judge(&error) {
                     Verdict::Unavailable => {
-                        outage.wait(&error, &self.config.give_up).await?;
+                        outage.wait(&error).await;
                         parts.push(letters);
                         continue;
                     }
@@ -225,7 +241,6 @@ impl Writer {
                 fates[letter.index] = Some(fate(refusal));
             }
         }
-        Ok(())
     }
 
     async fn keep(&mut self, letters: &[DeadLetter]) -> Result<(), sqlx::Error> {
@@ -246,14 +261,13 @@ impl Writer {
         Ok(())
     }
 
-    /// One transaction under the deadline, and no longer than the daemon has
-    /// patience. Unless it is merely refused, its connection is not used again.
+    /// One transaction under the deadline. Unless it is merely refused, its
+    /// connection is not used again.
     async fn transaction<T>(
         &mut self,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, BatchError>,
     ) -> Result<T, BatchError> {
         let limit = self.config.commit_timeout;
-        let give_up = self.config.give_up.clone();
         let database = self.config.database.clone();
         let mut conn = self.conn.take();
         let transaction = async {
@@ -270,19 +284,10 @@ impl Writer {
             .await;
             Ok::<_, BatchError>((open, result))
         };
-        let late = |why| {
-            BatchError::Sql(sqlx::Error::Io(std::io::Error::new(
-                ErrorKind::TimedOut,
-                why,
-            )))
-        };
-        let (open, result) = tokio::select! {
-            biased;
-            done = timeout(limit, transaction) => {
-                done.map_err(|_| late("the database did not answer in time"))??
-            }
-            () = give_up.cancelled() => return Err(late("the daemon is going down")),
-        };
+        let (open, result) = timeout(limit, transaction).await.map_err(|_| {
+            let late = io::Error::new(ErrorKind::TimedOut, "the database did not answer in time");
+            BatchError::Sql(sqlx::Error::Io(late))
+        })??;
         match &result {
             Err(BatchError::Sql(error)) if judge(error) == Verdict::Unavailable => {}
             _ => self.conn = Some(open),

@@ -21,11 +21,20 @@ impl Default for Readiness {
     }
 }
 
+/// The last state of all.
+const SHUTTING_DOWN: Result<(), &str> = Err("shutting down");
+
 impl Readiness {
-    /// Changes the state.
+    /// Changes the state, unless it shuts down.
     pub fn set(&self, state: Result<(), &'static str>) {
-        self.0
-            .send_if_modified(|now| std::mem::replace(now, state) != state);
+        self.0.send_if_modified(|now| {
+            *now != SHUTTING_DOWN && std::mem::replace(now, state) != state
+        });
+    }
+
+    /// Not ready, whatever the database says from now on.
+    pub fn shut_down(&self) {
+        self.set(SHUTTING_DOWN);
     }
 
     /// The state now.

@@ -1,0 +1,86 @@
+//! The gRPC server: ingest, health and reflection on one port.
+
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::codec::CompressionEncoding;
+use tonic::transport::server::TcpIncoming;
+
+use crate::app::AppError;
+use crate::ingest::native::NativeIngest;
+use crate::proto;
+use crate::proto::trace_ingest_server::TraceIngestServer;
+use crate::telemetry::Readiness;
+
+/// HTTP/2 windows: how much a client may send before the daemon reads.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+/// A connection whose peer is gone is noticed after these.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Serves until draining; health follows the readiness.
+///
+/// # Errors
+/// When reflection cannot be built, or later the transport fails.
+pub async fn serve_grpc(
+    listener: TcpListener,
+    ingest: NativeIngest,
+    max_message_bytes: usize,
+    readiness: Readiness,
+    draining: CancellationToken,
+) -> Result<impl Future<Output = Result<(), AppError>> + use<>, AppError> {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let report = move |state: Result<(), &'static str>| {
+        let reporter = reporter.clone();
+        async move {
+            let status = match state {
+                Ok(()) => tonic_health::ServingStatus::Serving,
+                Err(_) => tonic_health::ServingStatus::NotServing,
+            };
+            for service in ["", "runtraced.v1.TraceIngest"] {
+                reporter.set_service_status(service, status).await;
+            }
+        }
+    };
+    // tonic-health begins as SERVING.
+    report(Err("starting")).await;
+    let mut states = readiness.subscribe();
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(|error| AppError::Task(format!("reflection: {error}")))?;
+    let ingest = TraceIngestServer::new(ingest)
+        .max_decoding_message_size(max_message_bytes)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(CompressionEncoding::Zstd);
+    let server = tonic::transport::Server::builder()
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .add_service(ingest)
+        .add_service(health)
+        .add_service(reflection)
+        .serve_with_incoming_shutdown(
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            draining.cancelled_owned(),
+        );
+    Ok(async move {
+        let follow = async {
+            loop {
+                let state = *states.borrow_and_update();
+                report(state).await;
+                if states.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        tokio::select! {
+            served = server => served.map_err(|error| AppError::Task(format!("gRPC: {error}"))),
+            () = follow => Ok(()),
+        }
+    })
+}
