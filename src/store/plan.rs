@@ -371,3 +371,6 @@ fn at_pass<T: Default>(passes: &mut Vec<T>, pass: usize) -> &mut T {
     }
     &mut passes[pass]
 }
+
+#[cfg(test)]
+mod tests;

@@ -182,3 +182,140 @@ pub fn encode_token_count(
         .bool(Some(e.rollup))
         .timestamp(Some(time));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{EndStatus, StepType};
+
+    fn columns(statement: &str) -> Vec<&str> {
+        let list = statement.split_once('(').expect("a list").1;
+        let list = list.split_once(')').expect("its end").0;
+        list.split(',').map(str::trim).collect()
+    }
+
+    #[test]
+    fn staging_has_the_columns_of_its_table_after_the_pass() {
+        let stages = include_str!("sql/stage_tables.sql");
+        for (table, stage) in [
+            (STEPS, "stage_steps"),
+            (MESSAGES, "stage_messages"),
+            (TOKEN_COUNTS, "stage_token_counts"),
+        ] {
+            let into = columns(table.copy);
+            assert_eq!(into.len(), table.columns as usize);
+            assert_eq!(columns(table.stage)[0], "pass");
+            assert_eq!(columns(table.stage)[1..], into);
+            let created = stages
+                .split_once(&format!("TABLE {stage} "))
+                .expect(stage)
+                .1;
+            let created: Vec<_> = columns(created)
+                .into_iter()
+                .map(|column| column.split(' ').next().expect("a name"))
+                .collect();
+            assert_eq!(created[1..], into);
+        }
+    }
+
+    fn time(micros: i64) -> Timestamp {
+        Timestamp::from_postgres_micros(micros).expect("in range")
+    }
+
+    fn details(name: &str) -> StepDetails {
+        StepDetails {
+            step_type: StepType::Other,
+            kind: None,
+            name: Some(name.into()),
+            parent_step_id: None,
+            model: None,
+            input: None,
+            metadata: None,
+        }
+    }
+
+    #[test]
+    fn details_of_the_end_stand_over_those_of_the_start() {
+        let id = Uuid::nil();
+        let start = StepStarted {
+            step_id: id,
+            run_id: id,
+            details: details("start"),
+        };
+        let end = StepEnded {
+            step_id: id,
+            run_id: id,
+            details: Some(details("end")),
+            status: EndStatus::Failed,
+            output: None,
+            error: None,
+            started_at: None,
+            duration_ms: None,
+            announced: false,
+        };
+        let said = |start, end| {
+            let (details, rank, at) = StepPart { start, end }.details();
+            (details.and_then(|d| d.name.clone()), rank, at)
+        };
+        let (first, second) = (time(3), time(7));
+        let both = said(Some((first, &start)), Some((second, &end)));
+        assert_eq!(both, (Some("end".into()), None, None));
+        let bare = StepEnded {
+            details: None,
+            ..end.clone()
+        };
+        let both = said(Some((first, &start)), Some((second, &bare)));
+        assert_eq!(both, (Some("start".into()), Some(1), Some(first)));
+        let alone = said(None, Some((second, &bare)));
+        assert_eq!(alone, (None, Some(0), None));
+    }
+
+    #[test]
+    fn every_row_has_as_many_fields_as_its_table() {
+        let id = Uuid::nil();
+        let start = StepStarted {
+            step_id: id,
+            run_id: id,
+            details: details("x"),
+        };
+        let count = TokenCount {
+            token_count_id: id,
+            run_id: id,
+            step_id: None,
+            model: None,
+            input: Some(1),
+            output: None,
+            cache_read: None,
+            cache_write: None,
+            reasoning: None,
+            rollup: false,
+        };
+        let part = StepPart {
+            start: Some((time(0), &start)),
+            end: None,
+        };
+        for pass in [None, Some(4)] {
+            let [mut steps, mut counts] = [CopyBuffer::default(), CopyBuffer::default()];
+            part.encode(&mut steps, pass);
+            encode_token_count(&mut counts, pass, time(0), &count);
+            for (buffer, table) in [(steps, STEPS), (counts, TOKEN_COUNTS)] {
+                let want = table.columns + i16::from(pass.is_some());
+                assert_eq!(fields(&buffer.finish()), want);
+            }
+        }
+    }
+
+    /// The fields of the only row, counted by their lengths.
+    fn fields(copy: &[u8]) -> i16 {
+        let said = i16::from_be_bytes([copy[19], copy[20]]);
+        let mut rest = &copy[21..copy.len() - 2];
+        let mut fields = 0;
+        while let Some((length, value)) = rest.split_first_chunk::<4>() {
+            let length = i32::from_be_bytes(*length);
+            rest = &value[usize::try_from(length).unwrap_or(0)..];
+            fields += 1;
+        }
+        assert_eq!(said, fields);
+        fields
+    }
+}

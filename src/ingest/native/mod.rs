@@ -5,6 +5,8 @@ mod decode;
 mod encode;
 mod service;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use codec::{LimitedCodec, MAX_EVENTS_PER_MESSAGE};
 pub use decode::decode_event;

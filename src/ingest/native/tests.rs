@@ -1,0 +1,302 @@
+//! Whatever event there is goes to the wire and comes back the same.
+
+use proptest::option::of;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::{decode_event, encode_event};
+use crate::event::*;
+
+fn id() -> impl Strategy<Value = Uuid> {
+    any::<u128>().prop_map(Uuid::from_u128)
+}
+
+fn text() -> impl Strategy<Value = String> {
+    // NUL is replaced before an event is made of it.
+    any::<String>().prop_map(|text| text.replace('\0', ""))
+}
+
+fn name() -> impl Strategy<Value = String> {
+    text().prop_map(|text| {
+        if text.is_empty() {
+            "unknown".into()
+        } else {
+            text
+        }
+    })
+}
+
+fn object() -> impl Strategy<Value = Json> {
+    (text(), any::<i64>()).prop_map(|(key, number)| {
+        let text = serde_json::json!({ key: [number, null, {}] }).to_string();
+        Json::object(text, &mut Repairs::default()).expect("an object")
+    })
+}
+
+fn json() -> impl Strategy<Value = Json> {
+    let value = text().prop_map(|text| {
+        let text = serde_json::json!(text).to_string();
+        Json::new(text, &mut Repairs::default()).expect("a string")
+    });
+    prop_oneof![value, object()]
+}
+
+fn time() -> impl Strategy<Value = Timestamp> {
+    // The range of Postgres, its ends more often than by chance.
+    let (first, last) = (-211_813_488_000_000_000, 9_223_371_331_199_999_999);
+    prop_oneof![Just(first), Just(last), first..=last, -10..10_i64]
+        .prop_map(|micros| Timestamp::from_postgres_micros(micros).expect("in range"))
+}
+
+fn count() -> impl Strategy<Value = i32> {
+    prop_oneof![Just(0), Just(i32::MAX), 0..=i32::MAX]
+}
+
+fn status() -> impl Strategy<Value = EndStatus> {
+    prop_oneof![Just(EndStatus::Completed), Just(EndStatus::Failed)]
+}
+
+fn owner() -> impl Strategy<Value = (Option<Uuid>, Option<Uuid>)> {
+    (of(id()), of(id())).prop_filter("an owner", |owner| *owner != (None, None))
+}
+
+fn details() -> BoxedStrategy<StepDetails> {
+    let step_type = prop_oneof![
+        Just(StepType::Thinking),
+        Just(StepType::ToolCall),
+        Just(StepType::ToolResult),
+        Just(StepType::LlmCall),
+        Just(StepType::Handoff),
+        Just(StepType::Other),
+    ];
+    let texts = (of(text()), of(text()), of(text()));
+    (step_type, texts, of(id()), of(json()), of(object()))
+        .prop_map(
+            |(step_type, (kind, name, model), parent_step_id, input, metadata)| StepDetails {
+                step_type,
+                kind,
+                name,
+                parent_step_id,
+                model,
+                input,
+                metadata,
+            },
+        )
+        .boxed()
+}
+
+fn session_upsert() -> impl Strategy<Value = EventBody> {
+    let ids = (id(), of(id()), of(id()));
+    (ids, of(text()), of(text()), of(object())).prop_map(
+        |((session_id, customer_id, user_id), title, external_id, metadata)| {
+            EventBody::SessionUpsert(SessionUpsert {
+                session_id,
+                customer_id,
+                user_id,
+                title,
+                external_id,
+                metadata,
+            })
+        },
+    )
+}
+
+fn run_started() -> impl Strategy<Value = EventBody> {
+    let ids = (id(), of(id()), of(id()), of(id()));
+    let texts = (name(), name(), of(text()), of(text()));
+    (ids, texts, of(object()), of(1..=3_162_240_000_000_i64)).prop_map(
+        |(ids, texts, metadata, timeout_ms)| {
+            let (run_id, session_id, parent_run_id, customer_id) = ids;
+            let (agent_id, agent_type, name, input) = texts;
+            EventBody::RunStarted(RunStarted {
+                run_id,
+                session_id,
+                parent_run_id,
+                customer_id,
+                agent_id,
+                agent_type,
+                name,
+                input,
+                metadata,
+                timeout_ms,
+            })
+        },
+    )
+}
+
+fn run_ended() -> impl Strategy<Value = EventBody> {
+    let by = prop_oneof![Just(RunEndedBy::Client), Just(RunEndedBy::RootSpan)];
+    let texts = (of(text()), of(text()));
+    let tokens = (of(count()), of(count()));
+    (id(), by, status(), texts, tokens, of(object())).prop_map(
+        |(run_id, by, status, (output, error), (input, out), metadata)| {
+            EventBody::RunEnded(RunEnded {
+                run_id,
+                by,
+                status,
+                output,
+                error,
+                reported_tokens_input: input,
+                reported_tokens_output: out,
+                metadata,
+            })
+        },
+    )
+}
+
+fn step() -> impl Strategy<Value = EventBody> {
+    let started = (id(), id(), details()).prop_map(|(step_id, run_id, details)| {
+        EventBody::StepStarted(StepStarted {
+            step_id,
+            run_id,
+            details,
+        })
+    });
+    let end = (
+        status(),
+        of(json()),
+        of(text()),
+        of(time()),
+        of(count()),
+        any::<bool>(),
+    );
+    let ended = (id(), id(), of(details()), end).prop_map(|(step_id, run_id, details, end)| {
+        let (status, output, error, started_at, duration_ms, announced) = end;
+        EventBody::StepEnded(StepEnded {
+            step_id,
+            run_id,
+            details,
+            status,
+            output,
+            error,
+            started_at,
+            duration_ms,
+            announced,
+        })
+    });
+    prop_oneof![started, ended]
+}
+
+fn message() -> impl Strategy<Value = EventBody> {
+    let role = prop_oneof![
+        Just(MessageRole::User),
+        Just(MessageRole::Assistant),
+        Just(MessageRole::System),
+        Just(MessageRole::Tool),
+    ];
+    let texts = (of(text()), of(text()));
+    let rest = (of(json()), of(object()), of(any::<i64>()));
+    (id(), owner(), of(id()), role, texts, rest).prop_map(
+        |(message_id, (run_id, session_id), step_id, role, (content, thinking), rest)| {
+            EventBody::Message(Message {
+                message_id,
+                run_id,
+                session_id,
+                step_id,
+                role,
+                content,
+                thinking,
+                tool_calls: rest.0,
+                metadata: rest.1,
+                seq: rest.2,
+            })
+        },
+    )
+}
+
+fn token_count() -> impl Strategy<Value = EventBody> {
+    let counts = (
+        of(count()),
+        of(count()),
+        of(count()),
+        of(count()),
+        of(count()),
+    );
+    (id(), id(), of(id()), of(text()), counts, any::<bool>()).prop_map(
+        |(token_count_id, run_id, step_id, model, counts, rollup)| {
+            let (input, output, cache_read, cache_write, reasoning) = counts;
+            EventBody::TokenCount(TokenCount {
+                token_count_id,
+                run_id,
+                step_id,
+                model,
+                input,
+                output,
+                cache_read,
+                cache_write,
+                reasoning,
+                rollup,
+            })
+        },
+    )
+}
+
+fn approval() -> impl Strategy<Value = EventBody> {
+    let asked = (name(), of(text()), of(json()), of(time()));
+    let requested = (id(), owner(), of(id()), asked).prop_map(
+        |(approval_id, (run_id, session_id), step_id, asked)| {
+            EventBody::ApprovalRequested(ApprovalRequested {
+                approval_id,
+                run_id,
+                session_id,
+                step_id,
+                action_type: asked.0,
+                action_description: asked.1,
+                action_data: asked.2,
+                expires_at: asked.3,
+            })
+        },
+    );
+    let status = prop_oneof![
+        Just(ApprovalStatus::Approved),
+        Just(ApprovalStatus::Rejected),
+        Just(ApprovalStatus::Expired),
+    ];
+    let decided = (id(), owner(), status, of(id()), of(text())).prop_map(
+        |(approval_id, (run_id, session_id), status, decided_by, notes)| {
+            EventBody::ApprovalDecided(ApprovalDecided {
+                approval_id,
+                run_id,
+                session_id,
+                status,
+                decided_by,
+                notes,
+            })
+        },
+    );
+    prop_oneof![requested, decided]
+}
+
+/// Boxed, for the types grow too large for the stack of a test.
+fn event() -> impl Strategy<Value = Event> {
+    let body = prop_oneof![
+        session_upsert().boxed(),
+        run_started().boxed(),
+        run_ended().boxed(),
+        id().prop_map(|run_id| EventBody::Heartbeat(Heartbeat { run_id }))
+            .boxed(),
+        step().boxed(),
+        message().boxed(),
+        token_count().boxed(),
+        approval().boxed(),
+    ];
+    (time(), body).prop_map(|(time, body)| Event { time, body })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn decoding_what_was_encoded_gives_the_same_event(event in event()) {
+        let mut repairs = Repairs::default();
+        let wire = encode_event(&event);
+        prop_assert_eq!(decode_event(wire.clone(), &mut repairs), Ok(event));
+        prop_assert_eq!(repairs, Repairs::default());
+
+        // And so through the bytes, and through the JSON of dead letters.
+        let bytes = prost::Message::encode_to_vec(&wire);
+        prop_assert_eq!(&<crate::proto::Event as prost::Message>::decode(&*bytes).expect("a message"), &wire);
+        let json = crate::json_mapping::event_to_json(&wire).expect("a JSON form");
+        prop_assert_eq!(&crate::json_mapping::event_from_json(&json).expect("an event"), &wire);
+    }
+}
