@@ -8,7 +8,13 @@
     clippy::print_stdout
 )]
 
+mod clocks;
+mod concurrency;
 mod demo;
+mod drain;
+mod finalize;
+mod health;
+mod kill;
 mod order;
 mod private_postgres;
 mod python;
@@ -16,4 +22,5 @@ mod rls;
 mod schema;
 mod send;
 mod support;
+mod totals;
 mod views;
