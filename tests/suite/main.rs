@@ -9,8 +9,14 @@
 )]
 
 mod bad_input;
+mod clocks;
+mod concurrency;
 mod copy_rows;
 mod demo;
+mod drain;
+mod finalize;
+mod health;
+mod kill;
 mod ledger;
 mod order;
 mod pressure;
@@ -21,4 +27,5 @@ mod schema;
 mod send;
 mod streams;
 mod support;
+mod totals;
 mod views;

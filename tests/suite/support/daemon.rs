@@ -216,7 +216,7 @@ impl Daemon {
             // Events of clients that have gone may still be on their way.
             assert!(
                 Instant::now() < deadline,
-                "counts do not add up, or the budget is not free: {metrics:#?}"
+                "counts do not add up, or the budget is not free again: {metrics:#?}"
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
         };
@@ -262,7 +262,8 @@ impl Daemon {
         line["fields"]["instance"].as_str().unwrap().to_owned()
     }
 
-    fn check_logs(&self) {
+    /// Nothing alarming was logged that the test does not expect.
+    pub fn check_logs(&self) {
         for line in self.logs().lines() {
             let alarming = !line.starts_with('{')
                 || line.contains("\"level\":\"WARN\"")
