@@ -36,7 +36,10 @@ ALTER TABLE agent_runs
   ADD COLUMN IF NOT EXISTS end_metadata JSONB,
   ADD COLUMN IF NOT EXISTS duration_ms BIGINT GENERATED ALWAYS AS (
     CASE
-      WHEN ended_at > started_at THEN trunc(extract(epoch FROM ended_at - started_at) * 1000)::bigint
+      -- Not the epoch of the difference: an interval cannot hold all of time.
+      WHEN ended_at > started_at THEN trunc((
+        extract(epoch FROM ended_at AT TIME ZONE 'UTC') - extract(epoch FROM started_at AT TIME ZONE 'UTC')
+      ) * 1000)::bigint
       WHEN ended_at <= started_at THEN 0
     END
   ) STORED,

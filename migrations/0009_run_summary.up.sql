@@ -9,9 +9,14 @@
 -- Rollback: 0009_run_summary.down.sql
 
 -- Whole milliseconds from one time to another; negative when they are swapped.
+-- Not by way of an interval, which cannot hold all of time.
 CREATE FUNCTION public.ms_between(since timestamptz, until timestamptz) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $function$ SELECT trunc(extract(epoch FROM until - since) * 1000)::bigint $function$;
+AS $function$
+  SELECT trunc((
+    extract(epoch FROM until AT TIME ZONE 'UTC') - extract(epoch FROM since AT TIME ZONE 'UTC')
+  ) * 1000)::bigint
+$function$;
 COMMENT ON FUNCTION public.ms_between(timestamptz, timestamptz) IS
   'Whole milliseconds from the first time to the second; negative when the second is earlier';
 

@@ -166,7 +166,13 @@ CROSS JOIN LATERAL (
         ] AS flags
       FROM agent_steps AS s
       CROSS JOIN LATERAL (
-        SELECT coalesce(s.started_at, s.ended_at - s.duration_ms * INTERVAL '1 millisecond', s.created_at) AS at
+        SELECT coalesce(
+          s.started_at,
+          -- Unless that were before the first time there is.
+          CASE WHEN s.ended_at >= '4714-11-24 00:00+00 BC'::timestamptz + took THEN s.ended_at - took END,
+          s.created_at
+        ) AS at
+        FROM (SELECT s.duration_ms * INTERVAL '1 millisecond' AS took) AS known
       ) AS began
       WHERE s.run_id = r.id
       UNION ALL

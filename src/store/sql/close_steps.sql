@@ -2,7 +2,9 @@
 -- they follow when a better end of the run becomes known. $1 ids of final runs.
 UPDATE agent_steps s
 SET status = m.status, ended_at = m.ended_at, closed_with_run = true,
-    duration_ms = least(floor(extract(epoch FROM m.ended_at - s.created_at) * 1000), 2147483647)::integer
+    -- Not by way of an interval, which cannot hold all of time.
+    duration_ms = least(floor((extract(epoch FROM m.ended_at) - extract(epoch FROM s.created_at)) * 1000),
+                        2147483647)::integer
 FROM (
     SELECT o.run_id, o.id, r.status, greatest(r.ended_at, o.created_at) AS ended_at
     FROM agent_runs r

@@ -66,8 +66,10 @@ WITH n AS MATERIALIZED (
             WHEN f.duration_reported AND j.end_wins THEN j.duration_ms
             WHEN f.duration_reported THEN s.duration_ms
             WHEN j.final_ended_at IS NULL OR j.final_started_at IS NULL THEN NULL
-            ELSE floor(1000 * least(greatest(extract(epoch FROM j.final_ended_at - j.final_started_at), 0),
-                                    2147483.647))::integer END,
+            -- Not by way of an interval, which cannot hold all of time.
+            ELSE floor(1000 * least(greatest(
+                extract(epoch FROM j.final_ended_at) - extract(epoch FROM j.final_started_at),
+                0), 2147483.647))::integer END,
         started_at = j.final_started_at,
         created_at = coalesce(j.final_started_at, j.final_ended_at)
     FROM (
