@@ -9,6 +9,7 @@
 )]
 
 mod demo;
+mod docs;
 mod order;
 mod private_postgres;
 mod python;
