@@ -13,6 +13,7 @@ mod clocks;
 mod concurrency;
 mod copy_rows;
 mod demo;
+mod docs;
 mod drain;
 mod finalize;
 mod health;
