@@ -86,7 +86,7 @@ async fn sigterm_while_postgres_is_away_ends_in_time_and_acks_nothing() {
     for frozen in [false, true] {
         let mut cluster = pg::own_cluster().await;
         let mut daemon = Daemon::with_args(cluster.url(), &["--drain-timeout", "2"]).await;
-        for expected in [AWAY, "did not let go", "not settled", "shut down with"] {
+        for expected in [AWAY, "still open at the drain deadline", "not settled", "shut down with"] {
             daemon.expect_warnings(expected);
         }
         let mut stream = RawStream::open(daemon.grpc_url()).await;
@@ -140,7 +140,7 @@ async fn a_client_that_never_reads_its_acks_cannot_stop_the_drain() {
     let database = pg::database().await;
     let args = ["--drain-timeout", "2", "--stream-batches", "4"];
     let mut daemon = Daemon::with_args(database.url(), &args).await;
-    daemon.expect_warnings("clients did not let go");
+    daemon.expect_warnings("still open at the drain deadline");
     let mut deaf = RawStream::with_window(daemon.grpc_url(), 16).await;
     let (run, limit) = (new_id(), Duration::from_millis(500));
     let batch = || -> Vec<Event> {
