@@ -32,7 +32,7 @@ CREATE TABLE ingest_keys (
   revoked_at TIMESTAMPTZ
 );
 
-COMMENT ON TABLE ingest_keys IS 'Who may send events, and for whom. Written by the operator through `runtraced keys`';
+COMMENT ON TABLE ingest_keys IS 'Who may send events, and for whom. Written by the operator';
 COMMENT ON COLUMN ingest_keys.id IS 'Names the key without giving it away';
 COMMENT ON COLUMN ingest_keys.name IS 'Whose key it is, for people';
 COMMENT ON COLUMN ingest_keys.key_sha256 IS 'SHA-256 of the key; the key itself is stored nowhere';

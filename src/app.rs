@@ -30,7 +30,7 @@ use crate::telemetry::{Metrics, Readiness, router, watch_database};
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// An address is taken, or not ours.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}")]
     Bind {
         /// Where.
         address: SocketAddr,

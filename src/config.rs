@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use sqlx::postgres::PgConnectOptions;
 
 /// `runtraced serve`: every flag has a `RUNTRACED_*` variable.
@@ -40,7 +41,7 @@ pub struct ServeArgs {
     )]
     pub http_listen: String,
     /// Allow addresses beyond loopback though anybody who reaches them may write.
-    #[arg(long, env = "RUNTRACED_INSECURE")]
+    #[arg(long, env = "RUNTRACED_INSECURE", value_parser = BoolishValueParser::new())]
     pub insecure: bool,
     /// Writer threads, each with its own connection.
     #[arg(long, env = "RUNTRACED_WRITERS", default_value_t = 2, value_name = "N")]
@@ -119,7 +120,7 @@ pub struct ServeArgs {
     )]
     pub drain_timeout: f64,
     /// Do not touch the schema at start; it must be up to date.
-    #[arg(long, env = "RUNTRACED_NO_MIGRATE")]
+    #[arg(long, env = "RUNTRACED_NO_MIGRATE", value_parser = BoolishValueParser::new())]
     pub no_migrate: bool,
 }
 
@@ -236,7 +237,8 @@ impl ServeArgs {
     }
 
     fn database(&self, faults: &mut Vec<String>) -> Option<Database> {
-        let url = self.database_url.as_deref()?;
+        // Set but empty is how scripts say that a variable is not set.
+        let url = self.database_url.as_deref().filter(|url| !url.is_empty())?;
         match parse_database_url(url) {
             Ok(options) => Some(Database::Url(Box::new(options))),
             Err(fault) => {

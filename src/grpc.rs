@@ -47,11 +47,15 @@ pub async fn serve_grpc(
     // tonic-health begins as SERVING.
     report(Err("starting")).await;
     let mut states = readiness.subscribe();
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .map_err(|error| AppError::Task(format!("reflection: {error}")))?;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let failed = |error| AppError::Task(format!("reflection: {error}"));
+    // Many tools still ask in the older version.
+    let reflection_v1 = reflection().build_v1().map_err(failed)?;
+    let reflection_v1alpha = reflection().build_v1alpha().map_err(failed)?;
     let ingest = TraceIngestServer::new(ingest)
         .max_decoding_message_size(max_message_bytes)
         .accept_compressed(CompressionEncoding::Gzip)
@@ -63,7 +67,8 @@ pub async fn serve_grpc(
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .add_service(ingest)
         .add_service(health)
-        .add_service(reflection)
+        .add_service(reflection_v1)
+        .add_service(reflection_v1alpha)
         .serve_with_incoming_shutdown(
             TcpIncoming::from(listener).with_nodelay(Some(true)),
             draining.cancelled_owned(),

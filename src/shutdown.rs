@@ -43,7 +43,7 @@ pub async fn drain(
         settled = timeout(LAST_WORD, let_go(tasks, &mut servers)).await;
     }
     if settled.is_err() {
-        tracing::warn!("clients did not let go before the drain deadline");
+        tracing::warn!("calls were still open at the drain deadline; they are cut");
         servers.abort_all();
         while servers.join_next().await.is_some() {}
     }

@@ -9,8 +9,15 @@
 )]
 
 mod bad_input;
+mod clocks;
+mod concurrency;
 mod copy_rows;
 mod demo;
+mod docs;
+mod drain;
+mod finalize;
+mod health;
+mod kill;
 mod ledger;
 mod order;
 mod pressure;
@@ -21,4 +28,5 @@ mod schema;
 mod send;
 mod streams;
 mod support;
+mod totals;
 mod views;

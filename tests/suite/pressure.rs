@@ -249,7 +249,7 @@ async fn memory_stays_bounded_while_postgres_is_frozen() {
     daemon.wait_ready_state(false).await;
     let (now, _) = rss_kib(daemon.pid());
     // The budget, and for each stream a window and a message; twice over.
-    let most = 2 * (4 + 16 * 2) << 10;
+    let most = (2 * (4 + 16 * 2)) << 10;
     assert!(now < before + most, "{before} KiB, then {now} KiB");
     assert!(used(&daemon).await <= 4 << 20);
     cluster.sigcont();

@@ -123,6 +123,24 @@ pub fn tokens(millis: i64, run: Uuid, count: Uuid, input: i64, output: i64) -> E
     event(millis, Body::TokenCount(count))
 }
 
+/// A count that repeats others.
+pub fn rollup(millis: i64, run: Uuid, count: Uuid, input: i64, output: i64) -> Event {
+    let mut event = tokens(millis, run, count, input, output);
+    if let Some(Body::TokenCount(count)) = &mut event.event {
+        count.rollup = true;
+    }
+    event
+}
+
+pub fn session_titled(millis: i64, session: Uuid, title: &str) -> Event {
+    let upsert = proto::SessionUpsert {
+        session_id: id(session),
+        title: Some(title.into()),
+        ..Default::default()
+    };
+    event(millis, Body::SessionUpsert(upsert))
+}
+
 pub fn approval_requested(millis: i64, run: Uuid, approval: Uuid) -> Event {
     let requested = proto::ApprovalRequested {
         approval_id: id(approval),
@@ -131,4 +149,20 @@ pub fn approval_requested(millis: i64, run: Uuid, approval: Uuid) -> Event {
         ..Default::default()
     };
     event(millis, Body::ApprovalRequested(requested))
+}
+
+/// Changes an event's inner message, if it is a start of a run.
+pub fn started_with(mut event: Event, change: impl FnOnce(&mut proto::RunStarted)) -> Event {
+    if let Some(Body::RunStarted(started)) = &mut event.event {
+        change(started);
+    }
+    event
+}
+
+/// The same for the end of a run.
+pub fn ended_with(mut event: Event, change: impl FnOnce(&mut proto::RunEnded)) -> Event {
+    if let Some(Body::RunEnded(ended)) = &mut event.event {
+        change(ended);
+    }
+    event
 }

@@ -2,9 +2,11 @@
 
 pub mod daemon;
 pub mod events;
+pub mod load;
 pub mod memory;
 pub mod pg;
 pub mod random;
+pub mod stream;
 pub mod tables;
 pub mod valid;
 pub mod watchdog;

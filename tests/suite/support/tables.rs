@@ -63,3 +63,17 @@ pub async fn count(conn: &mut PgConnection, table: &str) -> i64 {
         .await
         .unwrap()
 }
+
+/// Waits until a row, as a JSON object, is as wanted.
+pub async fn eventually(conn: &mut PgConnection, query: &str, want: Value) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        let got = row(conn, query).await;
+        if got == want {
+            return;
+        }
+        let late = std::time::Instant::now() > deadline;
+        assert!(!late, "{query}\n got {got}\nwant {want}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,150 @@
+//! Flags and commands are as clap has them.
+
+use std::{env, fs};
+
+use clap::{Arg, CommandFactory as _};
+use runtraced::cli::Cli;
+
+use super::markdown;
+
+const BEGIN: &str = "<!-- serve flags: begin (RUNTRACED_UPDATE_DOCS=1 cargo test --test suite docs:: rewrites this table) -->\n";
+const END: &str = "<!-- serve flags: end -->";
+
+#[test]
+fn the_configuration_table_is_what_clap_says() {
+    let page = markdown::page("README.md");
+    let (before, rest) = page.text.split_once(BEGIN).unwrap();
+    let (now, after) = rest.split_once(END).unwrap();
+    let table = serve_flags();
+    if env::var_os("RUNTRACED_UPDATE_DOCS").is_some() {
+        let text = format!("{before}{BEGIN}{table}{END}{after}");
+        fs::write(markdown::path(&page.name), text).unwrap();
+        return;
+    }
+    assert_eq!(now, table, "README.md: the table of flags is out of date");
+}
+
+fn serve_flags() -> String {
+    let mut command = Cli::command();
+    command.build();
+    let serve = command.find_subcommand("serve").unwrap();
+    let mut table =
+        "| flag | variable | default | meaning |\n| --- | --- | --- | --- |\n".to_owned();
+    for arg in serve.get_arguments().filter(|arg| arg.get_id() != "help") {
+        table.push_str(&row(arg));
+    }
+    table
+}
+
+fn row(arg: &Arg) -> String {
+    let flag = arg.get_long().unwrap();
+    let value = match arg.get_action().takes_values() {
+        true => format!(" {}", arg.get_value_names().unwrap()[0]),
+        false => String::new(),
+    };
+    let variable = arg.get_env().unwrap().to_str().unwrap();
+    let default = match arg.get_default_values() {
+        [] => String::new(),
+        [default, ..] => format!("`{}`", default.to_str().unwrap()),
+    };
+    let meaning = arg.get_help().unwrap().to_string().replace('|', "\\|");
+    assert!(!meaning.contains('\n'), "--{flag}: {meaning}");
+    format!("| `--{flag}{value}` | `{variable}` | {default} | {meaning} |\n")
+}
+
+#[test]
+fn every_command_line_is_one_that_clap_accepts() {
+    let mut count = 0;
+    for page in markdown::pages() {
+        for block in page.blocks("sh") {
+            for line in block.replace("\\\n", " ").lines() {
+                // An id that stands for any.
+                let line = line.replace("RUN_ID", "0194bb0a");
+                for words in runtraced_calls(&line) {
+                    count += 1;
+                    if let Err(error) = Cli::command().try_get_matches_from(&words) {
+                        panic!("{}: {line}\n{error}", page.name);
+                    }
+                }
+            }
+        }
+    }
+    assert!(count > 10, "only {count} command lines: are they found?");
+}
+
+#[test]
+fn every_command_and_flag_in_the_text_exists() {
+    let mut command = Cli::command();
+    command.build();
+    let flags: Vec<String> = command
+        .get_subcommands()
+        .flat_map(|sub| sub.get_arguments())
+        .filter_map(|arg| Some(format!("--{}", arg.get_long()?)))
+        .collect();
+    for page in markdown::pages() {
+        for span in page.spans() {
+            let mut words = span.split_whitespace();
+            let first = words.next().unwrap_or_default();
+            let flag = first.split('=').next().unwrap_or_default();
+            if flag.starts_with("--") {
+                assert!(flags.iter().any(|f| f == flag), "{}: {span}", page.name);
+            }
+            if let ("runtraced", Some(name)) = (first, words.next()) {
+                assert!(
+                    command.find_subcommand(name).is_some(),
+                    "{}: {span}",
+                    page.name
+                );
+            }
+        }
+    }
+}
+
+/// The words of each call of runtraced in a line of shell.
+fn runtraced_calls(line: &str) -> Vec<Vec<String>> {
+    let calls = split(line).into_iter().map(|words| {
+        let is_setting = |word: &String| word.contains('=') && !word.starts_with('-');
+        words.into_iter().skip_while(is_setting).collect()
+    });
+    calls
+        .filter(|words: &Vec<String>| words.first().is_some_and(|word| word == "runtraced"))
+        .collect()
+}
+
+/// A line of shell as commands of words: quotes, pipes, `&`, `;`, redirections
+/// and comments, as far as the pages use them.
+fn split(line: &str) -> Vec<Vec<String>> {
+    let (mut commands, mut word) = (vec![Vec::new()], None::<String>);
+    let mut quote = None;
+    for c in line.chars().chain([' ']) {
+        match (quote, c) {
+            (Some(q), _) if q == c => quote = None,
+            (Some(_), _) => word.get_or_insert_default().push(c),
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, '#') if word.is_none() => break,
+            (None, ' ' | '|' | '&' | ';' | '>' | '<') => {
+                commands.last_mut().unwrap().extend(word.take());
+                if c != ' ' {
+                    commands.push(Vec::new());
+                }
+            }
+            (None, _) => word.get_or_insert_default().push(c),
+        }
+    }
+    commands
+}
+
+#[test]
+fn a_line_of_shell_is_taken_apart() {
+    let calls = runtraced_calls("A=b runtraced psql -c 'SELECT 1; x' | runtraced send - & # c");
+    assert_eq!(
+        calls,
+        [
+            vec!["runtraced", "psql", "-c", "SELECT 1; x"],
+            vec!["runtraced", "send", "-"]
+        ]
+    );
+}

@@ -1,0 +1,126 @@
+//! The examples do what the pages show: JSON lines are events that a daemon
+//! takes, SQL runs, drawings and metrics are as they are printed.
+
+use std::{collections::BTreeSet, fs};
+
+use runtraced::{json_mapping::event_from_json, proto};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+use super::markdown::{self, Page};
+use crate::support::{
+    daemon::Daemon,
+    pg::{self, TestDatabase},
+};
+
+/// Every JSON line of the pages, as an event.
+fn events() -> Vec<proto::Event> {
+    let read = |page: &Page| {
+        let blocks = page.blocks("jsonl").concat();
+        let event = |line: &str| {
+            event_from_json(line).unwrap_or_else(|error| panic!("{}: {error}\n{line}", page.name))
+        };
+        blocks.lines().map(event).collect::<Vec<_>>()
+    };
+    markdown::pages().iter().flat_map(read).collect()
+}
+
+/// A database with what the JSON lines tell.
+async fn told() -> TestDatabase {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let events = events();
+    let count = events.len();
+    let outcome = daemon.submit(events).await;
+    assert_eq!(outcome.refused, []);
+    assert_eq!(outcome.committed, u64::try_from(count).unwrap());
+    daemon.finish().await;
+    database
+}
+
+#[tokio::test]
+async fn json_lines_are_taken_and_look_as_printed() {
+    let database = told().await;
+    let mut connection = database.connect().await;
+    let lines: Vec<String> =
+        sqlx::query_scalar("SELECT run_waterfall('0194bb0a-0000-7000-8000-000000000001', 40)")
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+    let drawn = lines.join("\n") + "\n";
+    assert_eq!(markdown::page("README.md").marked("example"), drawn);
+}
+
+#[test]
+fn json_lines_show_every_kind_of_event() {
+    let kinds: BTreeSet<_> = events()
+        .iter()
+        .map(|event| std::mem::discriminant(event.event.as_ref().unwrap()))
+        .map(|kind| format!("{kind:?}"))
+        .collect();
+    assert_eq!(kinds.len(), 10);
+}
+
+#[tokio::test]
+async fn every_sql_block_runs() {
+    let database = told().await;
+    let mut count = 0;
+    for page in markdown::pages() {
+        for block in page.blocks("sql") {
+            count += 1;
+            let mut connection = database.connect().await;
+            if let Err(error) = run_and_roll_back(&mut connection, &block).await {
+                panic!("{}: {error}\n{block}", page.name);
+            }
+        }
+    }
+    assert!(count > 5, "only {count} blocks: are they found?");
+}
+
+/// Roles are of the whole cluster, which other tests use: nothing stays.
+async fn run_and_roll_back(connection: &mut PgConnection, block: &str) -> Result<(), sqlx::Error> {
+    const READER: &str = "CREATE ROLE trace_reader NOLOGIN; \
+        GRANT USAGE ON SCHEMA public, auth TO trace_reader; \
+        GRANT SELECT ON ALL TABLES IN SCHEMA public TO trace_reader;";
+    let mut transaction = connection.begin().await?;
+    // The role that an earlier block of the page makes.
+    if block.contains("trace_reader") && !block.contains("CREATE ROLE trace_reader") {
+        sqlx::raw_sql(READER).execute(&mut *transaction).await?;
+    }
+    let sql = AssertSqlSafe(block.to_owned());
+    sqlx::raw_sql(sql).execute(&mut *transaction).await?;
+    transaction.rollback().await
+}
+
+#[test]
+fn the_demos_drawing_is_the_one_that_was_reviewed() {
+    let file = markdown::path("tests/suite/snapshots/suite__demo__waterfalls.snap");
+    let reviewed = fs::read_to_string(file).unwrap();
+    // Ids are new with each run of the demo.
+    let without_ids = |line: &str| {
+        let words = line.split(' ').filter(|word| word.len() != 36);
+        words.collect::<Vec<_>>().join(" ")
+    };
+    let reviewed: Vec<String> = reviewed.lines().map(without_ids).collect();
+    for line in markdown::page("README.md").marked("demo").lines() {
+        let line = without_ids(line);
+        let is_heading = line.starts_with("  run ");
+        assert!(
+            is_heading || reviewed.contains(&line),
+            "README.md: the demo draws no longer\n{line}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_metrics_are_those_of_the_readme() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let metrics = daemon.metrics().await;
+    let family = |name: &String| name.split('{').next().unwrap().to_owned();
+    let served: BTreeSet<String> = metrics.keys().map(family).collect();
+    let page = markdown::page("README.md");
+    let (_, table) = page.text.split_once("| metric | meaning |").unwrap();
+    let told: BTreeSet<String> = markdown::first_cells(table).into_iter().collect();
+    assert_eq!(told, served);
+    daemon.finish().await;
+}

@@ -1,0 +1,277 @@
+//! What the daemon says of itself.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use runtraced::proto::EndStatus;
+use serde_json::json;
+use sqlx::{Connection as _, PgConnection};
+use tonic::transport::Endpoint;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+
+use crate::support::daemon::Daemon;
+use crate::support::events::{message, new_id, run_ended, run_started, step_started, tokens};
+use crate::support::pg;
+use crate::support::stream::RawStream;
+use crate::support::tables::{row, value};
+
+/// Waits until gRPC health says so of a service.
+async fn wait_serving(daemon: &Daemon, service: &str, want: ServingStatus) {
+    let endpoint = Endpoint::from_shared(daemon.grpc_url().to_owned()).unwrap();
+    let mut client = HealthClient::new(endpoint.connect().await.unwrap());
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let request = HealthCheckRequest {
+            service: service.to_owned(),
+        };
+        let response = client.check(request).await.unwrap().into_inner();
+        if response.status() == want {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{service:?}: {response:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn wait_all(daemon: &Daemon, ready: bool) {
+    daemon.wait_ready_state(ready).await;
+    let want = if ready {
+        ServingStatus::Serving
+    } else {
+        ServingStatus::NotServing
+    };
+    for service in ["", "runtraced.v1.TraceIngest"] {
+        wait_serving(daemon, service, want).await;
+    }
+    assert_eq!(daemon.get("/livez").await.0, 200);
+    let gauge = daemon.metrics().await["runtraced_ready"];
+    assert_eq!(gauge, u64::from(ready));
+}
+
+/// Scenario: Postgres crashes and comes back, then freezes and thaws, while nothing is sent.
+/// Guarantees: /readyz and gRPC health follow within seconds and say why; /livez does not waver.
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_follows_postgres_and_liveness_does_not() {
+    let mut cluster = pg::own_cluster().await;
+    let daemon = Daemon::start(cluster.url()).await;
+    wait_all(&daemon, true).await;
+    cluster.stop_immediate().await;
+    wait_all(&daemon, false).await;
+    let answer = daemon.get("/readyz").await;
+    assert_eq!(
+        answer,
+        (503, "not ready: the database is away\n".to_owned())
+    );
+    cluster.start().await;
+    wait_all(&daemon, true).await;
+    cluster.sigstop();
+    wait_all(&daemon, false).await;
+    let (_, why) = daemon.get("/readyz").await;
+    assert_eq!(why, "not ready: the database does not answer\n");
+    cluster.sigcont();
+    wait_all(&daemon, true).await;
+    daemon.finish().await;
+}
+
+/// Scenario: the daemon starts while Postgres is down, on a database that has no schema yet; a
+/// client sends at once; then Postgres comes up.
+/// Guarantees: the daemon lives and says that it waits; then it migrates, gets ready, and commits
+/// what was sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn started_before_its_postgres_it_waits_migrates_and_serves() {
+    let mut cluster = pg::own_cluster().await;
+    let mut conn = PgConnection::connect(cluster.url()).await.unwrap();
+    let create = "CREATE DATABASE fresh TEMPLATE template0";
+    sqlx::query(create).execute(&mut conn).await.unwrap();
+    conn.close().await.unwrap();
+    let url = cluster.url().replace("/runtraced?", "/fresh?");
+    cluster.stop_immediate().await;
+
+    let mut daemon = Daemon::spawn(&url, &[]).await;
+    daemon.expect_warnings("the database is away");
+    wait_all(&daemon, false).await;
+    let (client, run) = (daemon.client().await, new_id());
+    let sent = tokio::spawn(async move { client.submit(vec![run_started(0, run)]).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!sent.is_finished());
+    cluster.start().await;
+    wait_all(&daemon, true).await;
+    let outcome = sent.await.unwrap().unwrap().outcome.unwrap();
+    assert_eq!(outcome.committed, 1);
+    let mut conn = PgConnection::connect(&url).await.unwrap();
+    let found = format!("SELECT status FROM run_summary WHERE run_id = '{run}'");
+    assert_eq!(row(&mut conn, &found).await, json!({"status": "running"}));
+    assert!(
+        daemon
+            .logs()
+            .contains("the database is away; waiting for it")
+    );
+    conn.close().await.unwrap();
+    daemon.finish().await;
+}
+
+/// Scenario: a client that has no .proto asks by reflection.
+/// Guarantees: ingest, health and reflection are listed, and the file of each event can be had.
+#[tokio::test(flavor = "multi_thread")]
+async fn reflection_describes_every_service() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let endpoint = Endpoint::from_shared(daemon.grpc_url().to_owned()).unwrap();
+    let mut client = ServerReflectionClient::new(endpoint.connect().await.unwrap());
+    let ask = [
+        MessageRequest::ListServices(String::new()),
+        MessageRequest::FileContainingSymbol("runtraced.v1.TokenCount".to_owned()),
+    ]
+    .map(|request| ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(request),
+    });
+    let answers = client.server_reflection_info(tokio_stream::iter(ask)).await;
+    let mut answers = answers.unwrap().into_inner();
+    let Some(MessageResponse::ListServicesResponse(services)) =
+        answers.message().await.unwrap().unwrap().message_response
+    else {
+        panic!("no list");
+    };
+    let names: BTreeSet<_> = services.service.into_iter().map(|s| s.name).collect();
+    let want = [
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
+        "runtraced.v1.TraceIngest",
+    ];
+    assert_eq!(names, want.map(str::to_owned).into());
+    let Some(MessageResponse::FileDescriptorResponse(files)) =
+        answers.message().await.unwrap().unwrap().message_response
+    else {
+        panic!("no file");
+    };
+    let file: prost_types::FileDescriptorProto =
+        prost::Message::decode(files.file_descriptor_proto[0].as_slice()).unwrap();
+    assert_eq!(file.name(), "runtraced/v1/event.proto");
+    drop((client, answers));
+    daemon.finish().await;
+}
+
+/// Scenario: a scrape before and after a batch with a duplicate, a refused event and a NUL.
+/// Guarantees: every metric is there by its documented name and counts what happened.
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_have_their_names_and_count() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let names = |metrics: &std::collections::HashMap<String, u64>| -> BTreeSet<String> {
+        metrics.keys().cloned().collect()
+    };
+    let settled =
+        |outcome: &str| format!("runtraced_events_settled_total{{outcome=\"{outcome}\"}}");
+    let mut want: BTreeSet<String> = [
+        "committed",
+        "duplicate",
+        "refused",
+        "spooled",
+        "dead_lettered",
+        "ignored",
+    ]
+    .map(settled)
+    .into();
+    want.extend(
+        [
+            "runtraced_events_received_total",
+            "runtraced_memory_budget_bytes",
+            "runtraced_memory_used_bytes",
+            "runtraced_ready",
+            "runtraced_repaired_nuls_total",
+            "runtraced_repaired_surrogates_total",
+            "runtraced_runs_abandoned_total",
+            "runtraced_approvals_expired_total",
+        ]
+        .map(str::to_owned),
+    );
+    assert_eq!(names(&daemon.metrics().await), want);
+
+    let (run, count) = (new_id(), new_id());
+    let mut broken = message(1, Some(run), None, new_id());
+    if let Some(runtraced::proto::event::Event::MessageAppended(message)) = &mut broken.event {
+        message.content = Some("a\0b".to_owned());
+    }
+    let events = vec![
+        tokens(1, run, count, 1, 1),
+        tokens(1, run, count, 1, 1),
+        tokens(1, run, new_id(), -1, 1),
+        broken,
+    ];
+    let outcome = daemon.submit(events).await;
+    assert_eq!(
+        (outcome.committed, outcome.duplicate, outcome.refused.len()),
+        (2, 1, 1)
+    );
+    let metrics = daemon.metrics().await;
+    assert_eq!(names(&metrics), want);
+    for (outcome, count) in [("committed", 2), ("duplicate", 1), ("refused", 1)] {
+        assert_eq!(metrics[&settled(outcome)], count, "{outcome}");
+    }
+    assert_eq!(metrics["runtraced_events_received_total"], 4);
+    assert_eq!(metrics["runtraced_repaired_nuls_total"], 1);
+    daemon.finish().await;
+}
+
+/// Scenario: an agent streams its run event by event and waits for each ack.
+/// Guarantees: whatever is acked can be read in the timeline and the summary at once, long before the run ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_streamed_run_is_visible_while_it_runs() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let mut stream = RawStream::open(daemon.grpc_url()).await;
+    let mut conn = database.connect().await;
+    let (run, step) = (new_id(), new_id());
+    let items = format!(
+        "SELECT coalesce(jsonb_agg(item || ':' || coalesce(status, '') ORDER BY position), '[]')
+         FROM run_timeline WHERE run_id = '{run}'"
+    );
+    let summary = format!(
+        "SELECT status, open_steps AS open, tokens_input AS input, running_ms IS NOT NULL AS live
+         FROM run_summary WHERE run_id = '{run}'"
+    );
+    for (event, want, open, input) in [
+        (run_started(0, run), json!([]), 0, None),
+        (
+            step_started(10, run, step),
+            json!(["step:running"]),
+            1,
+            None,
+        ),
+        (
+            message(20, Some(run), None, new_id()),
+            json!(["step:running", "message:"]),
+            1,
+            None,
+        ),
+        (
+            tokens(30, run, new_id(), 7, 1),
+            json!(["step:running", "message:", "tokens:"]),
+            1,
+            Some(7),
+        ),
+    ] {
+        assert!(stream.send(vec![event]).await);
+        stream.acked().await;
+        assert_eq!(value(&mut conn, &items).await, want);
+        let want = json!({"status": "running", "open": open, "input": input, "live": true});
+        assert_eq!(row(&mut conn, &summary).await, want);
+    }
+    assert!(
+        stream
+            .send(vec![run_ended(40, run, EndStatus::Completed)])
+            .await
+    );
+    stream.acked().await;
+    let want = json!({"status": "completed", "open": 0, "input": 7, "live": false});
+    assert_eq!(row(&mut conn, &summary).await, want);
+    drop(stream);
+    daemon.finish().await;
+}
