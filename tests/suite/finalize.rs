@@ -16,7 +16,7 @@ use crate::support::tables::{eventually, row};
 /// Sweeps often; silence of a second is too long.
 const IMPATIENT: [&str; 4] = ["--run-timeout", "1", "--sweep-interval", "0.1"];
 
-/// So many milliseconds after 2026 began, as `jsonb` writes it.
+/// So many milliseconds after 2026 began, in microseconds since 1970.
 fn time(millis: i64) -> Value {
     let micros = at(millis).seconds * 1_000_000 + i64::from(at(millis).nanos) / 1_000;
     json!(micros)

@@ -109,7 +109,7 @@ async fn a_frozen_postgres_loses_nothing_acked() {
     load.wait_for_acks(20).await;
     cluster.sigstop();
     // What was committed just before may still be acked.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
     let (frozen, acked) = (Instant::now(), load.oracle.acked());
     daemon.wait_ready_state(false).await;
     tokio::time::sleep(Duration::from_millis(3_000).saturating_sub(frozen.elapsed())).await;

@@ -93,7 +93,7 @@ async fn a_run_may_bring_its_own_timeout_and_heartbeats_keep_it_alive() {
     daemon
         .submit(vec![
             with_timeout(run_started(0, silent), 300),
-            with_timeout(run_started(0, beating), 1_500),
+            with_timeout(run_started(0, beating), 2_000),
             run_started(0, patient),
         ])
         .await;
