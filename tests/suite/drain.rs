@@ -86,7 +86,12 @@ async fn sigterm_while_postgres_is_away_ends_in_time_and_acks_nothing() {
     for frozen in [false, true] {
         let mut cluster = pg::own_cluster().await;
         let mut daemon = Daemon::with_args(cluster.url(), &["--drain-timeout", "2"]).await;
-        for expected in [AWAY, "still open at the drain deadline", "not settled", "shut down with"] {
+        for expected in [
+            AWAY,
+            "still open at the drain deadline",
+            "not settled",
+            "shut down with",
+        ] {
             daemon.expect_warnings(expected);
         }
         let mut stream = RawStream::open(daemon.grpc_url()).await;
