@@ -110,8 +110,11 @@ fn plan(events: &[Event], rung: Rung) -> Plan<'_> {
     Plan::new(&events.iter().collect::<Vec<_>>(), rung)
 }
 
-/// Positions of the events of each step row: those to append, those of each pass.
-fn steps(plan: &Plan<'_>) -> (Vec<[Option<usize>; 2]>, Vec<Vec<[Option<usize>; 2]>>) {
+/// Positions of the events of a step's row: its start and its end.
+type Positions = [Option<usize>; 2];
+
+/// The step rows to append, and those of each pass.
+fn steps(plan: &Plan<'_>) -> (Vec<Positions>, Vec<Vec<Positions>>) {
     let rows = |rows: &super::Rows<'_>| rows.steps.iter().map(|row| row.events).collect();
     (rows(&plan.appends), plan.merges.iter().map(rows).collect())
 }
