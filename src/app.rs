@@ -117,7 +117,8 @@ impl App {
         let repairs = Arc::new(RepairCounts::default());
         let tasks = TaskTracker::new();
 
-        let (pipeline, writers) = Pipeline::start(self.pipeline_config(&phases))?;
+        let (pipeline, writers) =
+            Pipeline::start(self.pipeline_config(&phases), &phases.writer_ended)?;
         let counts = pipeline.counts();
         let budget = (pipeline.budget(), self.config.memory_budget_bytes);
         let metrics = Arc::new(Metrics {
@@ -173,6 +174,9 @@ impl App {
             () = shutdown => None,
             Some(ended) = servers.join_next() => Some(failure(ended)),
             Some(ended) = helpers.join_next() => Some(failure(ended)),
+            () = phases.writer_ended.cancelled() => {
+                Some(AppError::Task("a writer thread ended by itself".into()))
+            }
         };
         tracing::info!("shutting down");
         readiness.shut_down();

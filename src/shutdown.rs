@@ -19,6 +19,8 @@ const LAST_WORD: Duration = Duration::from_secs(1);
 pub struct Phases {
     /// Take nothing more in.
     pub draining: CancellationToken,
+    /// Cancelled by a writer thread that ends, which before draining is a fault.
+    pub writer_ended: CancellationToken,
     /// Stop waiting for a database that is away.
     pub give_up: CancellationToken,
     /// Stop the helpers: sweeper, health.

@@ -49,6 +49,10 @@ pub async fn sweep_forever(
         };
         match timeout(patience, sweep).await {
             Ok(Ok(())) => {}
+            Ok(Err(error)) if !store::is_outage(&error) => {
+                // A person is needed: until then silent runs stay open.
+                tracing::error!(error = %store::reason(&error), "the sweep fails");
+            }
             Ok(Err(error)) => tracing::debug!(error = %store::reason(&error), "sweep put off"),
             Err(_) => tracing::debug!("sweep took too long; put off"),
         }

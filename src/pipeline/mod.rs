@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::Sender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use batch::{Batch, BatchOutcome, Durability};
@@ -56,11 +57,15 @@ pub struct Full;
 
 impl Pipeline {
     /// Starts the writer threads. They end when the pipeline is dropped and
-    /// what was admitted is settled, or when told to give up.
+    /// what was admitted is settled, or when told to give up; whenever one
+    /// does, `writer_ended` is cancelled.
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn start(config: PipelineConfig) -> std::io::Result<(Self, Vec<JoinHandle<()>>)> {
+    pub fn start(
+        config: PipelineConfig,
+        writer_ended: &CancellationToken,
+    ) -> std::io::Result<(Self, Vec<JoinHandle<()>>)> {
         let writers = config.writers.max(1);
         let capacity = config.memory_budget_bytes / MIN_UNIT_BYTES + 1;
         let counts: Arc<[Arc<ShardCounts>]> = (0..writers).map(|_| Arc::default()).collect();
@@ -69,13 +74,18 @@ impl Pipeline {
             let (sender, receiver) = crossbeam_channel::bounded(capacity);
             let writer = Writer::new(config.writer.clone(), number, counts.clone());
             let limits = config.limits;
+            // Cancels when dropped, by a panic too.
+            let ended = writer_ended.clone().drop_guard();
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?;
             threads.push(
                 std::thread::Builder::new()
                     .name(format!("writer-{number}"))
-                    .spawn(move || run_shard(&runtime, &receiver, writer, limits))?,
+                    .spawn(move || {
+                        let _ended = ended;
+                        run_shard(&runtime, &receiver, writer, limits);
+                    })?,
             );
             shards.push(sender);
         }

@@ -40,6 +40,12 @@ pub fn judge(error: &Error) -> Verdict {
     }
 }
 
+/// Whether the database is away or busy, rather than at odds with the statement.
+#[must_use]
+pub fn is_outage(error: &Error) -> bool {
+    matches!(judge(error), Verdict::Unavailable | Verdict::Conflict)
+}
+
 /// The SQLSTATE, or `client` where the statement did not get that far.
 #[must_use]
 pub fn sqlstate(error: &Error) -> String {

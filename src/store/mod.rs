@@ -19,7 +19,7 @@ pub mod rows;
 mod writer;
 
 pub use connection::connect;
-pub use error::reason;
+pub use error::{is_outage, reason};
 pub use ledger::{Reading, ShardCounts};
 pub use merge::settle_runs;
 pub use migrate::{MIGRATIONS, migrate};
