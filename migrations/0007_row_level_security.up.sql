@@ -57,7 +57,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ''
 AS $function$
   SELECT EXISTS (SELECT FROM public.agent_sessions AS s WHERE s.id = $1 AND s.user_id = auth.uid())
 $function$;
-COMMENT ON FUNCTION public.owns_session(uuid) IS 'Whether this session is the current request''s user''s own';
+COMMENT ON FUNCTION public.owns_session(uuid) IS 'Whether a session is that of the request''s user';
 
 CREATE FUNCTION public.owns_run(run_id uuid) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ''

@@ -1,0 +1,127 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn check(text: &str) -> Result<String, JsonError> {
+    Json::new(text.into(), &mut Repairs::default()).map(|json| json.0)
+}
+
+#[test]
+fn takes_what_serde_json_takes_and_nothing_else() {
+    let good = [
+        "0",
+        "-0",
+        "1.5e+10",
+        "1e999999",
+        "\"\"",
+        "\"a\\\"\\\\b\\u00e9\"",
+        "true",
+        " null ",
+        "[]",
+        "[ ]",
+        "{}",
+        "{ }",
+        "[1,[2,{\"a\":[]}],{}]",
+        "{\"a\":{\"b\":1},\"c\":[]}",
+        "\"\u{e9}\u{1f600}\"",
+        "\"12345678\\n\"",
+        "[\"1234567\",\"12345678\",\"123456789\"]",
+    ];
+    let bad = [
+        "",
+        " ",
+        "01",
+        "1.",
+        ".5",
+        "+1",
+        "1e",
+        "-",
+        "\"",
+        "\"\\x\"",
+        "\"\\u12\"",
+        "tru",
+        "nul",
+        "[",
+        "[1",
+        "[1,]",
+        "[,1]",
+        "{",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{\"a\":1,}",
+        "{1:2}",
+        "[1}",
+        "{]",
+        "1 2",
+        "[] []",
+        "\"a\nb\"",
+        "\"1234567\n\"",
+        "'a'",
+        "NaN",
+        "\"\0\"",
+        "}",
+        "{\"a\" 1}",
+    ];
+    for text in good {
+        assert_eq!(check(text).as_deref(), Ok(text), "{text}");
+    }
+    for text in bad {
+        assert!(
+            matches!(check(text), Err(JsonError::Invalid { .. })),
+            "{text}"
+        );
+        assert!(
+            serde_json::from_str::<serde::de::IgnoredAny>(text).is_err(),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn depth_is_limited_without_recursion() {
+    let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    assert!(check(&nested(100)).is_ok());
+    assert!(check(&nested(MAX_JSON_DEPTH)).is_ok());
+    assert_eq!(check(&nested(MAX_JSON_DEPTH + 1)), Err(JsonError::TooDeep));
+    assert_eq!(check(&"{\"a\":".repeat(10_000)), Err(JsonError::TooDeep));
+    assert_eq!(check(&"[".repeat(5_000_000)), Err(JsonError::TooDeep));
+}
+
+#[test]
+fn nul_and_lone_surrogates_are_repaired_and_counted() {
+    let mut repairs = Repairs::default();
+    let text = r#"{"a\u0000":"\ud83d\ude00 \ud83d \ude00 \\u0000 \uD83D\u0041"}"#;
+    let json = Json::new(text.into(), &mut repairs).expect("valid");
+    let want = r#"{"a\ufffd":"\ud83d\ude00 \ufffd \ufffd \\u0000 \ufffd\u0041"}"#;
+    assert_eq!(json.as_str(), want);
+    assert_eq!(
+        repairs,
+        Repairs {
+            nuls: 1,
+            surrogates: 3
+        }
+    );
+}
+
+#[test]
+fn an_object_is_asked_for_where_one_is_needed() {
+    let object = |text: &str| Json::object(text.into(), &mut Repairs::default());
+    assert!(object(" {\"a\":1}").is_ok());
+    assert_eq!(object("[1]"), Err(JsonError::NotAnObject));
+}
+
+proptest! {
+    #[test]
+    fn agrees_with_serde_json_on_anything_json_like(
+        text in "([\\[\\]{}:, ]|\"[a-z\\\\\"]{0,9}\"|true|null|-?[0-9]{1,3}|1e5|\"k\":){0,12}"
+    ) {
+        let serde = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
+        prop_assert_eq!(check(&text).is_ok(), serde, "{}", text);
+    }
+
+    #[test]
+    fn strings_of_any_content_pass_unchanged(content in "\\PC{0,40}") {
+        let text = serde_json::to_string(&content).expect("encodes");
+        prop_assert_eq!(check(&text), Ok(text));
+    }
+}
