@@ -3,11 +3,13 @@
 use std::env;
 
 use runtraced::client::Client;
-use runtraced::proto::Event;
+use runtraced::proto::event::Event as Body;
+use runtraced::proto::{self, EndStatus, Event, MessageRole};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use crate::support::daemon::Daemon;
+use crate::support::events::{details, event, id};
 use crate::support::pg;
 use crate::support::random::{Random, World};
 use crate::support::tables::content;
@@ -118,4 +120,79 @@ async fn any_order_repetition_and_split_ends_in_the_same_rows() {
         daemon.finish().await;
     }
     reference.finish().await;
+}
+
+/// Everything that carries JSON, of one run and one session, at one instant.
+fn with_json(run: Uuid, session: Uuid, ids: [Uuid; 3], json: &str) -> Vec<Event> {
+    let object = Some(format!("{{\"n\":{json}}}"));
+    let value = Some(json.to_owned());
+    let details = proto::StepDetails {
+        input_json: value.clone(),
+        metadata_json: object.clone(),
+        ..details("tool")
+    };
+    [
+        Body::SessionUpsert(proto::SessionUpsert {
+            session_id: id(session),
+            metadata_json: object.clone(),
+            ..Default::default()
+        }),
+        Body::RunStarted(proto::RunStarted {
+            run_id: id(run),
+            metadata_json: object.clone(),
+            ..Default::default()
+        }),
+        Body::RunEnded(proto::RunEnded {
+            run_id: id(run),
+            status: EndStatus::Completed.into(),
+            metadata_json: object.clone(),
+            ..Default::default()
+        }),
+        Body::StepEnded(proto::StepEnded {
+            step_id: id(ids[0]),
+            run_id: id(run),
+            details: Some(details),
+            status: EndStatus::Completed.into(),
+            output_json: value.clone(),
+            ..Default::default()
+        }),
+        Body::MessageAppended(proto::MessageAppended {
+            message_id: id(ids[1]),
+            run_id: id(run),
+            role: MessageRole::User.into(),
+            tool_calls_json: value.clone(),
+            metadata_json: object,
+            ..Default::default()
+        }),
+        Body::ApprovalRequested(proto::ApprovalRequested {
+            approval_id: id(ids[2]),
+            run_id: id(run),
+            action_data_json: value,
+            ..Default::default()
+        }),
+    ]
+    .map(|body| event(0, body))
+    .into()
+}
+
+/// Scenario: two versions of everything differ only in how a number is
+/// written, which `jsonb` calls equal; they come in both orders.
+/// Guarantees: the same version stands in the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_that_are_equal_but_written_differently_do_not_tie() {
+    let mut ends = Vec::new();
+    let (run, session) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let ids = [3, 4, 5].map(Uuid::from_u128);
+    for order in [["1", "1.0"], ["1.0", "1"]] {
+        let database = pg::database().await;
+        let daemon = Daemon::start(database.url()).await;
+        for json in order {
+            daemon.submit(with_json(run, session, ids, json)).await;
+        }
+        let mut conn = database.connect().await;
+        ends.push(content(&mut conn, &[run], &[session]).await);
+        daemon.finish().await;
+    }
+    assert_eq!(ends[0].len(), 5, "{ends:#?}");
+    assert_eq!(ends[0], ends[1]);
 }

@@ -19,9 +19,9 @@ WITH n AS MATERIALIZED (
       AND (m.run_id IS NOT NULL OR m.session_id = excluded.session_id)
       AND record_gt(
           ROW(excluded.created_at, excluded.session_id, excluded.role, excluded.content, excluded.thinking,
-              excluded.tool_calls, excluded.metadata, excluded.step_id, excluded.seq),
+              excluded.tool_calls::text, excluded.metadata::text, excluded.step_id, excluded.seq),
           ROW(m.created_at, m.session_id, m.role, m.content, m.thinking,
-              m.tool_calls, m.metadata, m.step_id, m.seq))
+              m.tool_calls::text, m.metadata::text, m.step_id, m.seq))
     RETURNING m.id
 )
 SELECT id, 'updated' AS fate FROM merged

@@ -36,13 +36,13 @@ WITH n AS MATERIALIZED (
         SELECT v.*,
                v.new_rank > 0 AND record_gt(
                    ROW(v.new_rank, v.new_details_at, n.step_type, n.kind, n.name, n.parent_step_id,
-                       n.model, n.input, n.metadata),
+                       n.model, n.input::text, n.metadata::text),
                    ROW(v.old_rank, v.old_details_at, o.step_type, o.kind, o.name, o.parent_step_id,
-                       o.model, o.input, o.metadata)) AS details_win,
+                       o.model, o.input::text, o.metadata::text)) AS details_win,
                n.ended_at IS NOT NULL AND (o.ended_at IS NULL OR o.closed_with_run OR record_gt(
-                   ROW(n.ended_at, n.status, n.output, n.error,
+                   ROW(n.ended_at, n.status, n.output::text, n.error,
                        CASE WHEN n.duration_reported THEN n.duration_ms END),
-                   ROW(o.ended_at, o.status, o.output, o.error,
+                   ROW(o.ended_at, o.status, o.output::text, o.error,
                        CASE WHEN o.duration_reported THEN o.duration_ms END))) AS end_wins
     ) w
 ), updated AS (

@@ -31,9 +31,9 @@ WITH n AS MATERIALIZED (
     SELECT n.*,
            n.requested_event_at IS NOT NULL AND (o.requested_event_at IS NULL OR record_gt(
                ROW(n.requested_event_at, n.session_id, n.step_id, n.action_type, n.action_description,
-                   n.action_data, n.expires_at),
+                   n.action_data::text, n.expires_at),
                ROW(o.requested_event_at, o.session_id, o.step_id, o.action_type, o.action_description,
-                   o.action_data, o.expires_at))) AS request_wins,
+                   o.action_data::text, o.expires_at))) AS request_wins,
            n.decided_at IS NOT NULL AND (o.decided_at IS NULL OR record_gt(
                ROW(n.decided_at, array_position('{expired,approved,rejected}', n.status), n.decided_by,
                    n.notes, n.metadata),

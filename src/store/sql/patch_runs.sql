@@ -52,16 +52,16 @@ WITH n AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT n.start_event_at IS NOT NULL AND (o.start_event_at IS NULL OR record_gt(
                    ROW(n.start_event_at, n.session_id, n.parent_run_id, n.customer_id, n.agent_id,
-                       n.agent_type, n.name, n.input, n.metadata, n.timeout_ms),
+                       n.agent_type, n.name, n.input, n.metadata::text, n.timeout_ms),
                    ROW(o.start_event_at, o.session_id, o.parent_run_id, o.customer_id, o.agent_id,
-                       o.agent_type, o.name, o.input, o.metadata, o.timeout_ms))) AS start_wins,
+                       o.agent_type, o.name, o.input, o.metadata::text, o.timeout_ms))) AS start_wins,
                n.finalized_by IS NOT NULL AND (o.finalized_by IS NULL OR record_gt(
                    ROW(array_position('{abandoned,root_span,client}', n.finalized_by), n.ended_at,
                        n.status, n.output, n.error, n.reported_tokens_input,
-                       n.reported_tokens_output, n.end_metadata),
+                       n.reported_tokens_output, n.end_metadata::text),
                    ROW(array_position('{abandoned,root_span,client}', o.finalized_by), o.ended_at,
                        o.status, o.output, o.error, o.reported_tokens_input,
-                       o.reported_tokens_output, o.end_metadata))) AS end_wins
+                       o.reported_tokens_output, o.end_metadata::text))) AS end_wins
     ) w
 ), updated AS (
     UPDATE agent_runs AS r

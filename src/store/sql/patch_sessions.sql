@@ -61,8 +61,8 @@ FROM (
                    OR record_gt(ROW(n.at, n.external_id), ROW(o.merge_times[4], o.external_id)))
                    AS external_id_wins,
                n.metadata IS NOT NULL AND (o.merge_times[5] IS NULL
-                   OR record_gt(ROW(n.at, nullif(n.metadata, '{}')),
-                                ROW(o.merge_times[5], nullif(v.old_metadata, '{}'))))
+                   OR record_gt(ROW(n.at, nullif(n.metadata, '{}')::text),
+                                ROW(o.merge_times[5], nullif(v.old_metadata, '{}')::text)))
                    AS metadata_wins
     ) w
 ) m
