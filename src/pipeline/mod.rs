@@ -186,3 +186,39 @@ impl Pipeline {
 fn add(counter: &std::sync::atomic::AtomicU64, count: u64) {
     counter.fetch_add(count, std::sync::atomic::Ordering::Relaxed);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_writer_that_ends_is_noticed() {
+        let config = PipelineConfig {
+            writers: 2,
+            memory_budget_bytes: 1 << 20,
+            limits: BatchLimits {
+                max_events: 1,
+                max_bytes: 1,
+                linger: Duration::ZERO,
+            },
+            writer: WriterConfig {
+                database: sqlx::postgres::PgConnectOptions::new_without_pgpass(),
+                instance: Uuid::nil(),
+                run_timeout_ms: 1,
+                commit_timeout: Duration::from_secs(1),
+                render: |_| String::new(),
+                give_up: CancellationToken::new(),
+            },
+        };
+        let ended = CancellationToken::new();
+        let (pipeline, threads) = Pipeline::start(config, &ended).unwrap();
+        assert!(!ended.is_cancelled());
+        drop(pipeline);
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert!(ended.is_cancelled());
+    }
+}

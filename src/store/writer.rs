@@ -207,40 +207,39 @@ impl Writer {
         let mut parts = vec![refused];
         let mut outage = Outage::default();
         while let Some(letters) = parts.pop().filter(|letters| !letters.is_empty()) {
-            let fate: fn(Refusal) -> Fate = match self.keep(letters).await {
-                Ok(()) => {
-                    outage.over();
-                    tracing::info!(events = letters.len(), "events kept as dead letters");
-                    Fate::DeadLettered
+            let Err(error) = self.keep(letters).await else {
+                outage.over();
+                tracing::info!(events = letters.len(), "events kept as dead letters");
+                for letter in letters {
+                    let refusal = Refusal::new(RefusalCode::DeadLettered, letter.reason.as_str());
+                    fates[letter.index] = Some(Fate::DeadLettered(refusal));
                 }
-                Err(error) => match judge(&error) {
-                    Verdict::Unavailable => {
-                        outage.wait(&error).await;
-                        parts.push(letters);
-                        continue;
-                    }
-                    Verdict::Conflict => {
-                        parts.push(letters);
-                        continue;
-                    }
-                    Verdict::Exists | Verdict::BadData if letters.len() > 1 => {
+                continue;
+            };
+            match judge(&error) {
+                Verdict::Unavailable => {
+                    outage.wait(&error).await;
+                    parts.push(letters);
+                }
+                Verdict::Conflict => parts.push(letters),
+                Verdict::Exists | Verdict::BadData => match letters {
+                    [letter] => fates[letter.index] = Some(self.lose(letter, &error)),
+                    letters => {
                         let (first, second) = letters.split_at(letters.len() / 2);
                         parts.extend([second, first]);
-                        continue;
-                    }
-                    Verdict::Exists | Verdict::BadData => {
-                        tracing::error!(error = %reason(&error), "an event that Postgres refuses cannot be kept either");
-                        let refusal = Refusal::new(RefusalCode::DeadLettered, "");
-                        self.counts.add(Tally::of([&Fate::Refused(refusal)]));
-                        Fate::Refused
                     }
                 },
-            };
-            for letter in letters {
-                let refusal = Refusal::new(RefusalCode::DeadLettered, letter.reason.as_str());
-                fates[letter.index] = Some(fate(refusal));
             }
         }
+    }
+
+    /// An event that can neither be stored nor kept; its client is told so.
+    fn lose(&self, letter: &DeadLetter, error: &sqlx::Error) -> Fate {
+        tracing::error!(error = %reason(error), "an event that Postgres refuses cannot be kept either");
+        let told = format!("{}; it could not be kept as a dead letter", letter.reason);
+        let fate = Fate::Refused(Refusal::new(RefusalCode::DeadLettered, told));
+        self.counts.add(Tally::of([&fate]));
+        fate
     }
 
     async fn keep(&mut self, letters: &[DeadLetter]) -> Result<(), sqlx::Error> {
