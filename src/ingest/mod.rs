@@ -2,6 +2,7 @@
 //! protocol; no SQL and no rule about how events merge belongs here.
 
 pub mod native;
+pub mod otlp;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
