@@ -21,6 +21,8 @@ pub mod pipeline;
 
 pub mod store;
 
+pub mod spool;
+
 pub mod finalize;
 
 pub mod telemetry;

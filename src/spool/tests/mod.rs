@@ -1,0 +1,48 @@
+//! The log over a file system that crashes, tears, flips bits and fails.
+
+mod damage;
+mod fake;
+mod model;
+mod shared;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use uuid::Uuid;
+
+use super::{SegmentLog, SpoolError, SpoolLimits};
+use fake::FakeDisk;
+
+const SPOOL: Uuid = Uuid::from_u128(1);
+const LIMITS: SpoolLimits = SpoolLimits {
+    total_bytes: 4_096,
+    segment_bytes: 512,
+};
+
+fn open(disk: &FakeDisk) -> SegmentLog<FakeDisk> {
+    try_open(disk).unwrap()
+}
+
+fn try_open(disk: &FakeDisk) -> Result<SegmentLog<FakeDisk>, SpoolError> {
+    SegmentLog::open(disk.clone(), LIMITS, SPOOL, Uuid::from_u128(2))
+}
+
+fn append(log: &mut SegmentLog<FakeDisk>, payload: &[u8]) -> Result<super::Pending, SpoolError> {
+    log.append(payload, 1, &Arc::new(AtomicU64::new(0)))
+}
+
+fn sync(log: &mut SegmentLog<FakeDisk>) -> Result<(), SpoolError> {
+    let plan = log.begin_sync();
+    let synced = plan.run();
+    log.end_sync(&plan, synced)
+}
+
+/// Reads and acknowledges everything.
+fn drain(log: &mut SegmentLog<FakeDisk>) -> Vec<Vec<u8>> {
+    let mut payloads = Vec::new();
+    while let Some(frame) = log.read().unwrap() {
+        payloads.push(frame.payload);
+        log.ack();
+    }
+    payloads
+}
