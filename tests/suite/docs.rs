@@ -4,5 +4,5 @@
 mod commands;
 mod examples;
 mod links;
-mod markdown;
+pub mod markdown;
 mod schema;

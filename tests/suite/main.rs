@@ -20,6 +20,7 @@ mod health;
 mod kill;
 mod ledger;
 mod order;
+mod otlp;
 mod pressure;
 mod private_postgres;
 mod python;

@@ -88,6 +88,11 @@ impl Daemon {
         &self.grpc
     }
 
+    /// `ADDRESS:PORT` of HTTP.
+    pub fn http_address(&self) -> &str {
+        &self.http
+    }
+
     /// A client that retries.
     pub async fn client(&self) -> Client {
         Client::connect(self.grpc_url(), RetryPolicy::default())

@@ -1,0 +1,134 @@
+//! Runs, agents and how they nest.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{Case, Verdicts, sorted};
+use crate::otlp::{
+    fact::{Fact, Verdict},
+    rows::{Run, Step},
+};
+
+/// An agent and the one that it ran in.
+type Placed = (String, Option<String>);
+
+pub(super) fn judge(case: &Case, verdicts: &mut Verdicts) {
+    let (wanted, found) = (case.truth.runs(case.payload), case.rows.runs.len());
+    verdicts.insert(
+        Fact::Runs,
+        Verdict::held_or(wanted == found, || format!("{found} runs, not {wanted}")),
+    );
+    judge_agents(case, verdicts);
+    let tangles = tangles(case);
+    verdicts.insert(
+        Fact::Tree,
+        Verdict::held_or(tangles.is_empty(), || tangles.join("; "))
+            .if_sent(case.payload.has_root()),
+    );
+}
+
+fn judge_agents(case: &Case, verdicts: &mut Verdicts) {
+    let wanted = wanted(case);
+    let found = found(case);
+    let names = |placed: &[Placed]| sorted(placed.iter().map(|(name, _)| name.clone()));
+    let (wanted_names, found_names) = (names(&wanted), names(&found));
+    let sent = wanted_names.iter().all(|name| case.was_sent(name));
+    verdicts.insert(
+        Fact::Agents,
+        Verdict::held_or(wanted_names == found_names, || {
+            format!("{found_names:?}, not {wanted_names:?}")
+        })
+        .if_sent(sent),
+    );
+    if wanted.len() > 1 {
+        // Of peers it may be told who handed over to whom, or nothing.
+        let peers = case.truth.nesting.starts_with("peer");
+        let flat = sorted(wanted.iter().map(|(name, _)| (name.clone(), None)));
+        let found = sorted(found);
+        let held = found == sorted(wanted.clone()) || (peers && found == flat);
+        verdicts.insert(
+            Fact::Nesting,
+            Verdict::held_or(held, || format!("{found:?}, not {wanted:?}")).if_sent(sent),
+        );
+    }
+}
+
+/// The agents of the truth, and those that it only names as parents.
+fn wanted(case: &Case) -> Vec<Placed> {
+    let invocations = &case.truth.agent_invocations;
+    let mut wanted: Vec<Placed> = invocations
+        .iter()
+        .map(|invocation| (invocation.agent.clone(), invocation.parent_agent.clone()))
+        .collect();
+    let parents: HashSet<&String> = invocations
+        .iter()
+        .filter_map(|invocation| invocation.parent_agent.as_ref())
+        .collect();
+    for parent in parents {
+        if !invocations.iter().any(|other| &other.agent == parent) {
+            wanted.push((parent.clone(), None));
+        }
+    }
+    wanted
+}
+
+/// An agent is a step of type `handoff`, or the run itself where no step at
+/// the top is that agent.
+fn found(case: &Case) -> Vec<Placed> {
+    let mut found = Vec::new();
+    for run in &case.rows.runs {
+        let of_run = |step: &&Step| step.run_id == run.run_id && step.step_type == "handoff";
+        let handoffs: Vec<&Step> = case.rows.steps.iter().filter(of_run).collect();
+        let itself = itself(case, run, &handoffs);
+        found.extend(itself.map(|name| (name.to_owned(), None)));
+        for step in handoffs {
+            let parent = parent_agent(case, step).or(itself);
+            found.push((name(step).to_owned(), parent.map(str::to_owned)));
+        }
+    }
+    found
+}
+
+fn itself<'a>(case: &Case, run: &'a Run, handoffs: &[&Step]) -> Option<&'a str> {
+    let no_agents = case.truth.agent_invocations.is_empty();
+    let is_a_step = handoffs
+        .iter()
+        .any(|step| parent_agent(case, step).is_none() && name(step) == run.agent_id);
+    (!no_agents && !is_a_step).then_some(run.agent_id.as_str())
+}
+
+fn parent_agent<'a>(case: &'a Case, step: &'a Step) -> Option<&'a str> {
+    let mut above = case.rows.ancestors(step);
+    above.find(|step| step.step_type == "handoff").map(name)
+}
+
+fn name(step: &Step) -> &str {
+    step.name.as_deref().unwrap_or("(no name)")
+}
+
+/// What keeps the steps from being one tree per run. Children of a root that
+/// is only the run name it, though it has no row; nothing else may be missing.
+fn tangles(case: &Case) -> Vec<String> {
+    let mut missing: HashMap<_, HashSet<_>> = HashMap::new();
+    for step in &case.rows.steps {
+        if let (Some(parent), None) = (step.parent_step_id, case.rows.parent(step)) {
+            missing.entry(step.run_id).or_default().insert(parent);
+        }
+    }
+    let mut tangles: Vec<String> = missing
+        .into_iter()
+        .filter(|(_, parents)| parents.len() > 1)
+        .map(|(run, parents)| format!("{} parents have no row in run {run}", parents.len()))
+        .collect();
+    for row in &case.rows.timeline {
+        if row.flags.iter().any(|flag| flag == "parent_cycle") {
+            tangles.push(format!("{} {} is in a cycle", row.item, row.id));
+        }
+    }
+    let shown = case.rows.timeline.iter().filter(|row| row.item == "step");
+    let shown = shown.count();
+    if shown != case.rows.steps.len() {
+        let there = case.rows.steps.len();
+        tangles.push(format!("{shown} of {there} steps are in the timeline"));
+    }
+    tangles
+}

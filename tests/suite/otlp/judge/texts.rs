@@ -1,0 +1,139 @@
+//! What was said: messages, and the input and output of runs.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Case, Verdicts, same, says};
+use crate::otlp::{
+    fact::{Fact, Verdict},
+    rows::Message,
+};
+
+impl Message {
+    /// Where a text may be only once: the session, or the run that has none.
+    pub(super) fn conversation(&self) -> Uuid {
+        self.session_id.or(self.run_id).unwrap_or_default()
+    }
+}
+
+pub(super) fn judge(case: &Case, verdicts: &mut Verdicts) {
+    let truth = &case.truth;
+    each_once(case, verdicts, Fact::Prompts, "user", &truth.user_prompts);
+    each_once(
+        case,
+        verdicts,
+        Fact::Answers,
+        "assistant",
+        &truth.assistant_final_answers,
+    );
+    if let Some(thinking) = &truth.thinking_text {
+        judge_thinking(case, verdicts, thinking);
+    }
+    let inputs = case.rows.runs.iter().map(|run| run.input.as_deref());
+    let outputs = case.rows.runs.iter().map(|run| run.output.as_deref());
+    judge_runs(
+        case,
+        verdicts,
+        Fact::RunInput,
+        inputs.collect(),
+        &truth.user_prompts,
+    );
+    let answers = &truth.assistant_final_answers;
+    judge_runs(case, verdicts, Fact::RunOutput, outputs.collect(), answers);
+}
+
+fn each_once(case: &Case, verdicts: &mut Verdicts, fact: Fact, role: &str, texts: &[String]) {
+    if texts.is_empty() {
+        return;
+    }
+    let wrong: Vec<String> = texts
+        .iter()
+        .filter_map(|text| not_once(case, role, text))
+        .collect();
+    let sent = texts.iter().all(|text| case.was_sent(text));
+    let verdict = Verdict::held_or(wrong.is_empty(), || wrong.join("; "));
+    verdicts.insert(fact, verdict.if_sent(sent));
+}
+
+/// Why a text is not exactly one message of each conversation that has it.
+fn not_once(case: &Case, role: &str, text: &str) -> Option<String> {
+    let mut counts: HashMap<Uuid, usize> = HashMap::new();
+    for message in &case.rows.messages {
+        let content = message.content.as_deref().unwrap_or_default();
+        if message.role != role || !content.contains(text.trim()) {
+            continue;
+        }
+        if !same(content, text) {
+            return Some(format!("within another text: {content:?}"));
+        }
+        *counts.entry(message.conversation()).or_default() += 1;
+    }
+    match counts.values().max() {
+        None => Some(format!("no message of role {role} is {text:?}")),
+        Some(1) => None,
+        Some(count) => Some(format!("{count} times: {text:?}")),
+    }
+}
+
+/// In a message's own column; a step of its own is fine beside it.
+fn judge_thinking(case: &Case, verdicts: &mut Verdicts, thinking: &str) {
+    let mut counts: HashMap<Uuid, usize> = HashMap::new();
+    for message in &case.rows.messages {
+        if message
+            .thinking
+            .as_deref()
+            .is_some_and(|text| same(text, thinking))
+        {
+            *counts.entry(message.conversation()).or_default() += 1;
+        }
+    }
+    let steps = case
+        .rows
+        .steps
+        .iter()
+        .filter(|step| step.step_type == "thinking");
+    let in_step = steps
+        .flat_map(|step| [&step.input, &step.output])
+        .flatten()
+        .any(|value| says(value, thinking));
+    let once = counts.values().all(|count| *count == 1);
+    let verdict = Verdict::held_or(once && (!counts.is_empty() || in_step), || {
+        format!("{} messages have it", counts.values().sum::<usize>())
+    });
+    verdicts.insert(Fact::Thinking, verdict.if_sent(case.was_sent(thinking)));
+}
+
+/// Every text is that of a run, and no run has another text. A run that is one
+/// of several parts of an exchange may have none, or one of its own as output.
+fn judge_runs(
+    case: &Case,
+    verdicts: &mut Verdicts,
+    fact: Fact,
+    found: Vec<Option<&str>>,
+    wanted: &[String],
+) {
+    if wanted.is_empty() {
+        return;
+    }
+    let is = |found: &Option<&str>, text: &String| found.is_some_and(|found| same(found, text));
+    let told = |text: &&String| found.iter().any(|found| is(found, text));
+    let known = |found: &&Option<&str>| wanted.iter().any(|text| is(found, text));
+    let held = if found.len() >= wanted.len() {
+        let strangers = found
+            .iter()
+            .filter(|found| found.is_some() && !known(found));
+        let spare = match fact {
+            Fact::RunOutput => found.len() - wanted.len(),
+            _ => 0,
+        };
+        wanted.iter().all(|text| told(&text)) && strangers.count() <= spare
+    } else {
+        found.iter().all(|found| known(&found))
+    };
+    let sent = wanted.iter().all(|text| case.was_sent(text)) && case.payload.has_root();
+    let wanted: Vec<Value> = wanted.iter().cloned().map(Value::from).collect();
+    let verdict = Verdict::held_or(held, || format!("{found:?}, not {wanted:?}"));
+    verdicts.insert(fact, verdict.if_sent(sent));
+}

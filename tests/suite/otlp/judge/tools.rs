@@ -1,0 +1,207 @@
+//! Calls of tools. One is a step, or, where its SDK has no span for it, what a
+//! message asks for and another answers.
+
+use serde_json::Value;
+
+use super::{Case, Verdicts, says};
+use crate::otlp::{
+    corpus::ToolCall,
+    fact::{Fact, Verdict},
+    rows::{Message, Step},
+};
+
+/// A call of the truth and where it is told.
+struct Told<'a> {
+    call: &'a ToolCall,
+    step: Option<&'a Step>,
+    /// Arguments, as messages that ask for this tool have them.
+    asked: Vec<Value>,
+}
+
+pub(super) fn judge(case: &Case, verdicts: &mut Verdicts) {
+    let (told, left) = tell(case);
+    let mut wrong: Vec<String> = told
+        .iter()
+        .filter(|told| !told.is_told(case))
+        .map(|told| format!("{} is not told", told.call.name))
+        .collect();
+    let surplus = left
+        .iter()
+        .map(|step| format!("nobody called {}", name(step)));
+    wrong.extend(surplus);
+    insert(verdicts, Fact::ToolCalls, wrong, true);
+    if told.is_empty() {
+        return;
+    }
+    let arguments = told
+        .iter()
+        .filter(|told| !told.has_arguments())
+        .map(|told| {
+            let found = told.step.map(|step| &step.input);
+            format!(
+                "{}: {found:?} {:?}, not {}",
+                told.call.name, told.asked, told.call.arguments
+            )
+        });
+    insert(verdicts, Fact::ToolArguments, arguments.collect(), true);
+    judge_results(case, &told, verdicts);
+    judge_errors(case, &told, verdicts);
+}
+
+fn judge_results(case: &Case, told: &[Told], verdicts: &mut Verdicts) {
+    let (mut steps, mut messages, mut sent) = (Vec::new(), Vec::new(), true);
+    let mut any = false;
+    for told in told {
+        let Some(result) = &told.call.result else {
+            continue;
+        };
+        any = true;
+        sent &= case.was_sent(result);
+        let from_step = told
+            .step
+            .and_then(|step| step.output.as_ref())
+            .is_some_and(|output| says(output, result));
+        let answers = answers(case, result);
+        if !from_step && (told.step.is_some() || answers.is_empty()) {
+            let output = told.step.map(|step| &step.output);
+            steps.push(format!("{}: {output:?}, not {result}", told.call.name));
+        }
+        let calls = case.truth.tool_calls.iter();
+        let allowed = calls
+            .filter(|call| call.result.as_ref() == Some(result))
+            .count();
+        let most = answers.iter().map(|(_, count)| *count).max().unwrap_or(0);
+        if most == 0 || most > allowed {
+            messages.push(format!("{result}: {most} messages, not {allowed}"));
+        }
+    }
+    if any {
+        insert(verdicts, Fact::ToolResults, steps, sent);
+        insert(verdicts, Fact::ToolMessages, messages, sent);
+    }
+}
+
+fn judge_errors(case: &Case, told: &[Told], verdicts: &mut Verdicts) {
+    let (mut wrong, mut sent, mut any) = (Vec::new(), true, false);
+    for told in told {
+        let Some(error) = &told.call.error else {
+            continue;
+        };
+        any = true;
+        sent &= case.was_sent(error);
+        let held = match told.step {
+            Some(step) => {
+                let output = step.output.as_ref().map(Value::to_string);
+                let texts = [step.error.clone(), output];
+                texts.iter().flatten().any(|text| text.contains(error))
+            }
+            None => {
+                let runs = case.rows.runs.iter().filter_map(|run| run.error.as_ref());
+                let answers = tool_messages(case).filter_map(|message| message.content.as_ref());
+                runs.chain(answers).any(|text| text.contains(error))
+            }
+        };
+        if !held {
+            let found = told.step.map(|step| (&step.error, &step.output));
+            wrong.push(format!("{}: {found:?}, not {error}", told.call.name));
+        }
+    }
+    if any {
+        insert(verdicts, Fact::ToolErrors, wrong, sent);
+    }
+}
+
+/// Each call of the truth with a step of its own, and the steps that are left.
+fn tell<'a>(case: &'a Case) -> (Vec<Told<'a>>, Vec<&'a Step>) {
+    let is_tool = |step: &&Step| step.step_type == "tool_call";
+    let mut left: Vec<&Step> = case.rows.steps.iter().filter(is_tool).collect();
+    let asked = asked(&case.rows.messages);
+    let mut told: Vec<Told> = Vec::new();
+    for call in &case.truth.tool_calls {
+        let fits = |step: &&&Step| name(step) == call.name;
+        let exact = left
+            .iter()
+            .position(|step| fits(&step) && step.input.as_ref() == Some(&call.arguments));
+        let step = exact
+            .or_else(|| left.iter().position(|step| fits(&step)))
+            .or_else(|| {
+                let handoff = |step: &&Step| call.is_handoff() && name(step).starts_with("handoff");
+                left.iter().position(handoff)
+            });
+        let of_call = asked.iter().filter(|(name, _)| *name == call.name);
+        told.push(Told {
+            call,
+            step: step.map(|at| left.remove(at)),
+            asked: of_call.map(|(_, arguments)| arguments.clone()).collect(),
+        });
+    }
+    (told, left)
+}
+
+impl ToolCall {
+    fn is_handoff(&self) -> bool {
+        self.kind.as_deref() == Some("handoff")
+    }
+}
+
+impl Told<'_> {
+    /// What is no plain tool may have been sent as an agent.
+    fn is_told(&self, case: &Case) -> bool {
+        let message_is_enough = self.call.kind.is_some() || !case.payload.has_tool_spans();
+        self.step.is_some() || (message_is_enough && !self.asked.is_empty())
+    }
+
+    /// A hand-off's own span has its agents in place of arguments.
+    fn has_arguments(&self) -> bool {
+        match self.step {
+            Some(step) if name(step) == self.call.name => {
+                step.input.as_ref() == Some(&self.call.arguments)
+            }
+            _ => self.asked.contains(&self.call.arguments),
+        }
+    }
+}
+
+/// What messages ask for: names and arguments.
+fn asked(messages: &[Message]) -> Vec<(String, Value)> {
+    let calls = messages
+        .iter()
+        .filter_map(|message| message.tool_calls.as_ref());
+    let calls = calls.filter_map(Value::as_array).flatten();
+    calls
+        .filter_map(|call| {
+            let call = call.get("function").unwrap_or(call);
+            let arguments = match call.get("arguments")? {
+                Value::String(text) => serde_json::from_str(text).ok()?,
+                value => value.clone(),
+            };
+            Some((call.get("name")?.as_str()?.to_owned(), arguments))
+        })
+        .collect()
+}
+
+fn tool_messages<'a>(case: &'a Case) -> impl Iterator<Item = &'a Message> {
+    let messages = case.rows.messages.iter();
+    messages.filter(|message| message.role == "tool")
+}
+
+/// How many messages of each conversation give this result.
+fn answers(case: &Case, result: &str) -> Vec<(uuid::Uuid, usize)> {
+    let mut counts = std::collections::HashMap::new();
+    for message in tool_messages(case) {
+        let content = message.content.clone().map(Value::String);
+        if content.is_some_and(|content| says(&content, result)) {
+            *counts.entry(message.conversation()).or_default() += 1;
+        }
+    }
+    counts.into_iter().collect()
+}
+
+fn name(step: &Step) -> &str {
+    step.name.as_deref().unwrap_or("(no name)")
+}
+
+fn insert(verdicts: &mut Verdicts, fact: Fact, wrong: Vec<String>, sent: bool) {
+    let verdict = Verdict::held_or(wrong.is_empty(), || wrong.join("; "));
+    verdicts.insert(fact, verdict.if_sent(sent));
+}

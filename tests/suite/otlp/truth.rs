@@ -1,0 +1,55 @@
+//! The truth of a scenario, as far as its SDK let anybody see it.
+
+use super::corpus::{Capture, Payload, Truth};
+
+impl Capture {
+    /// Where fewer calls of a model were sent than were made, the rest of the
+    /// scenario ran unseen: what is true of the part that was sent. (A run of
+    /// openai-agents that goes on after an approval emits no spans.)
+    pub fn visible_truth(&self) -> Truth {
+        let mut truth = self.truth.clone();
+        let seen = self.payload.llm_like_spans;
+        if seen < truth.llm_calls {
+            truth.llm_calls = seen;
+            truth.per_call_tokens.truncate(seen);
+            truth.input_tokens = Some(truth.per_call_tokens.iter().map(|call| call.0).sum());
+            truth.output_tokens = Some(truth.per_call_tokens.iter().map(|call| call.1).sum());
+            truth.top_level_invocations = self.payload.traces;
+            truth.agent_invocations.truncate(self.payload.traces);
+        }
+        truth
+    }
+}
+
+impl Truth {
+    /// Several invocations in one trace are one run; one invocation in several
+    /// traces (of one call, told twice) is one run as well.
+    pub fn runs(&self, payload: &Payload) -> usize {
+        self.top_level_invocations.min(payload.traces)
+    }
+
+    /// Whether the scenario as a whole failed.
+    pub fn failed(&self) -> bool {
+        self.status == "failed"
+    }
+
+    /// The ids that the conversation may go by: "ID (where) / ID (where)".
+    pub fn session_ids(&self) -> Vec<&str> {
+        let told = self.session_id.as_deref().unwrap_or_default();
+        let ids = told.split(" / ").filter_map(|id| id.split(' ').next());
+        ids.filter(|id| !id.is_empty()).collect()
+    }
+}
+
+impl Payload {
+    /// Whether any trace has its root: without it nothing tells how a run ended.
+    pub fn has_root(&self) -> bool {
+        !self.root_spans.is_empty()
+    }
+
+    /// Whether tools have spans, and are not only told in messages.
+    pub fn has_tool_spans(&self) -> bool {
+        let is_tool = |kind: &String| kind.to_lowercase().contains("tool");
+        self.op_counts.keys().any(is_tool)
+    }
+}
