@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::serve::ListenerExt as _;
 use prost::Message as _;
 use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
@@ -20,6 +21,7 @@ use crate::finalize::{SweepCounts, sweep_forever};
 use crate::grpc::serve_grpc;
 use crate::ingest::RepairCounts;
 use crate::ingest::native::{NativeIngest, StreamLimits, encode_event};
+use crate::ingest::otlp::{MapOptions, OtlpConfig, OtlpCounts, OtlpIngest, answer_http};
 use crate::json_mapping::event_to_json;
 use crate::pipeline::{BatchLimits, Pipeline, PipelineConfig};
 use crate::shutdown::{Phases, drain};
@@ -115,6 +117,7 @@ impl App {
         let readiness = Readiness::default();
         let sweeps = Arc::new(SweepCounts::default());
         let repairs = Arc::new(RepairCounts::default());
+        let spans = Arc::new(OtlpCounts::default());
         let tasks = TaskTracker::new();
 
         let (pipeline, writers) =
@@ -124,12 +127,29 @@ impl App {
         let metrics = Arc::new(Metrics {
             shards: counts.clone(),
             repairs: repairs.clone(),
+            otlp: spans.clone(),
             sweeps: sweeps.clone(),
             budget,
             readiness: readiness.clone(),
         });
+        let pipeline = Arc::new(pipeline);
+        let otlp = OtlpIngest::new(OtlpConfig {
+            pipeline: Arc::downgrade(&pipeline),
+            counts: spans,
+            repairs: repairs.clone(),
+            options: MapOptions {
+                max_field_bytes: self.config.max_field_bytes,
+                keep_foreign_spans: self.config.keep_foreign_spans,
+            },
+            max_message_bytes: self.config.max_message_bytes,
+            body_budget_bytes: self.config.memory_budget_bytes,
+            patience: self.config.submit_timeout,
+            draining: phases.draining.clone(),
+            tasks: tasks.clone(),
+        })
+        .map_err(|error| AppError::Task(error.to_string()))?;
         let ingest = NativeIngest {
-            pipeline: Arc::new(pipeline),
+            pipeline,
             repairs,
             submit_timeout: self.config.submit_timeout,
             limits: StreamLimits {
@@ -144,6 +164,7 @@ impl App {
         let grpc = serve_grpc(
             self.grpc,
             ingest,
+            &otlp,
             self.config.max_message_bytes,
             readiness.clone(),
             phases.draining.clone(),
@@ -152,8 +173,15 @@ impl App {
         servers.spawn(grpc);
         let mut helpers = JoinSet::new();
         let stopped = phases.stop.clone().cancelled_owned();
+        let grpc = self.addresses.grpc;
+        let pages =
+            router(metrics).fallback(move |request| answer_http(otlp.clone(), grpc, request));
         helpers.spawn(async move {
-            let server = axum::serve(self.http, router(metrics)).with_graceful_shutdown(stopped);
+            let listener = self.http.tap_io(|stream| {
+                // Without it an answer in two parts waits for the client's ack.
+                let _ = stream.set_nodelay(true);
+            });
+            let server = axum::serve(listener, pages).with_graceful_shutdown(stopped);
             server
                 .await
                 .map_err(|error| AppError::Task(format!("HTTP: {error}")))

@@ -24,7 +24,7 @@ pub struct ServeArgs {
     /// they are looked for in PATH and the usual places.
     #[arg(long, env = "RUNTRACED_PG_BIN", value_name = "DIR")]
     pub pg_bin: Option<PathBuf>,
-    /// Address for gRPC: TraceIngest, health, reflection. Port 0 takes a free one.
+    /// Address for gRPC: TraceIngest, OTLP, health, reflection. Port 0 takes a free one.
     #[arg(
         long,
         env = "RUNTRACED_GRPC_LISTEN",
@@ -32,7 +32,7 @@ pub struct ServeArgs {
         value_name = "ADDR"
     )]
     pub grpc_listen: String,
-    /// Address for HTTP: /livez, /readyz, /metrics.
+    /// Address for HTTP: OTLP at /v1/traces, /livez, /readyz, /metrics.
     #[arg(
         long,
         env = "RUNTRACED_HTTP_LISTEN",
@@ -76,9 +76,15 @@ pub struct ServeArgs {
         value_name = "N"
     )]
     pub stream_batches: usize,
-    /// Largest gRPC message taken, in bytes.
+    /// Largest message taken, gRPC or HTTP, in bytes, also when decompressed.
     #[arg(long, env = "RUNTRACED_MAX_MESSAGE_BYTES", default_value_t = 64 << 20, value_name = "BYTES")]
     pub max_message_bytes: usize,
+    /// Bytes of one text in OTLP beyond which it is cut, marked and counted.
+    #[arg(long, env = "RUNTRACED_MAX_FIELD_BYTES", default_value_t = 32 << 20, value_name = "BYTES")]
+    pub max_field_bytes: usize,
+    /// Keep spans that have nothing to do with an agent (HTTP, SQL) as steps.
+    #[arg(long, env = "RUNTRACED_KEEP_FOREIGN_SPANS", value_parser = BoolishValueParser::new())]
+    pub keep_foreign_spans: bool,
     /// Seconds without an event after which a run counts as abandoned.
     #[arg(
         long,
@@ -138,6 +144,8 @@ pub struct Config {
     pub linger: Duration,
     pub stream_batches: usize,
     pub max_message_bytes: usize,
+    pub max_field_bytes: usize,
+    pub keep_foreign_spans: bool,
     pub run_timeout: Duration,
     pub sweep_interval: Duration,
     pub commit_timeout: Duration,
@@ -192,6 +200,7 @@ impl ServeArgs {
                 1_024,
                 512 << 20,
             ),
+            ("--max-field-bytes", self.max_field_bytes, 256, 512 << 20),
         ] {
             if !(least..=most).contains(&value) {
                 faults.push(format!("{flag} {value} is not between {least} and {most}"));
@@ -227,6 +236,8 @@ impl ServeArgs {
             batch_bytes: self.batch_bytes,
             stream_batches: self.stream_batches,
             max_message_bytes: self.max_message_bytes,
+            max_field_bytes: self.max_field_bytes,
+            keep_foreign_spans: self.keep_foreign_spans,
             migrate: !self.no_migrate,
         };
         if faults.is_empty() {

@@ -3,17 +3,25 @@
 
 pub mod native;
 pub mod otlp;
+mod settle;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use self::otlp::wire::WireRepairs;
 use crate::event::Repairs;
 
-/// What was replaced by U+FFFD since the daemon started.
+/// What was replaced since the daemon started, most of it by U+FFFD.
 #[derive(Debug, Default)]
 #[allow(missing_docs)]
 pub struct RepairCounts {
     pub nuls: AtomicU64,
     pub surrogates: AtomicU64,
+    /// Texts with bytes that are not UTF-8; only OTLP can bring them.
+    pub invalid_utf8: AtomicU64,
+    /// Values of OTLP that were nested too deep.
+    pub too_deep: AtomicU64,
+    /// Texts of OTLP that were too long.
+    pub truncated: AtomicU64,
 }
 
 impl RepairCounts {
@@ -21,6 +29,19 @@ impl RepairCounts {
         if repairs != Repairs::default() {
             self.nuls.fetch_add(repairs.nuls, Relaxed);
             self.surrogates.fetch_add(repairs.surrogates, Relaxed);
+        }
+    }
+
+    fn add_from_wire(&self, repairs: WireRepairs, truncated: u64) {
+        for (counter, count) in [
+            (&self.surrogates, repairs.surrogates),
+            (&self.invalid_utf8, repairs.invalid_utf8),
+            (&self.too_deep, repairs.too_deep),
+            (&self.truncated, truncated),
+        ] {
+            if count > 0 {
+                counter.fetch_add(count, Relaxed);
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use super::Readiness;
 use crate::finalize::SweepCounts;
 use crate::ingest::RepairCounts;
+use crate::ingest::otlp::{Fate, OtlpCounts, Signal};
 use crate::store::{Reading, ShardCounts};
 
 /// Everything that `/metrics` shows.
@@ -24,6 +25,8 @@ pub struct Metrics {
     pub shards: Arc<[Arc<ShardCounts>]>,
     /// What was repaired.
     pub repairs: Arc<RepairCounts>,
+    /// What became of spans.
+    pub otlp: Arc<OtlpCounts>,
     /// What the sweeper did.
     pub sweeps: Arc<SweepCounts>,
     /// The byte budget and its size.
@@ -106,20 +109,37 @@ impl Collector for Metrics {
             "1 if events can be made durable now",
             ready,
         )?;
-        let nuls = count(&self.repairs.nuls);
-        counter(
-            &mut encoder,
-            "repaired_nuls",
-            "NUL characters replaced by U+FFFD",
-            nuls,
-        )?;
-        let lone = count(&self.repairs.surrogates);
-        counter(
-            &mut encoder,
-            "repaired_surrogates",
-            "Lone surrogates replaced by U+FFFD",
-            lone,
-        )?;
+        let repairs = &self.repairs;
+        for (name, help, repaired) in [
+            (
+                "repaired_nuls",
+                "NUL characters replaced by U+FFFD",
+                &repairs.nuls,
+            ),
+            (
+                "repaired_surrogates",
+                "Lone surrogates replaced by U+FFFD",
+                &repairs.surrogates,
+            ),
+            (
+                "repaired_utf8",
+                "Texts that were not UTF-8, mended with U+FFFD",
+                &repairs.invalid_utf8,
+            ),
+            (
+                "cut_values",
+                "Values nested too deep, left out",
+                &repairs.too_deep,
+            ),
+            (
+                "cut_texts",
+                "Texts longer than --max-field-bytes, cut",
+                &repairs.truncated,
+            ),
+        ] {
+            counter(&mut encoder, name, help, count(repaired))?;
+        }
+        otlp(&mut encoder, &self.otlp)?;
         let abandoned = count(&self.sweeps.runs_abandoned);
         counter(
             &mut encoder,
@@ -135,6 +155,44 @@ impl Collector for Metrics {
             expired,
         )
     }
+}
+
+/// What became of spans, log records and data points, by dialect.
+fn otlp(encoder: &mut DescriptorEncoder, counts: &OtlpCounts) -> fmt::Result {
+    let tally = counts.read();
+    for (signal, name, help) in [
+        (
+            Signal::Traces,
+            "otlp_spans",
+            "Spans taken in, by what became of them",
+        ),
+        (
+            Signal::Logs,
+            "otlp_log_records",
+            "Log records taken in, by what became of them",
+        ),
+        (
+            Signal::Metrics,
+            "otlp_data_points",
+            "Data points taken in, by what became of them",
+        ),
+    ] {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for ((_, dialect, fate), count) in tally.iter().filter(|((of, ..), _)| *of == signal) {
+            let (outcome, reason) = match fate {
+                Fate::Mapped => ("mapped", ""),
+                Fate::Ignored(why) => ("ignored", *why),
+                Fate::Refused(why) => ("refused", why.as_str()),
+            };
+            let labels = [
+                ("dialect", *dialect),
+                ("outcome", outcome),
+                ("reason", reason),
+            ];
+            ConstCounter::new(*count).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
 }
 
 fn counter(encoder: &mut DescriptorEncoder, name: &str, help: &str, value: u64) -> fmt::Result {

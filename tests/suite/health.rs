@@ -143,6 +143,9 @@ async fn reflection_describes_every_service() {
     let want = [
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",
+        "opentelemetry.proto.collector.logs.v1.LogsService",
+        "opentelemetry.proto.collector.metrics.v1.MetricsService",
+        "opentelemetry.proto.collector.trace.v1.TraceService",
         "runtraced.v1.TraceIngest",
     ];
     assert_eq!(names, want.map(str::to_owned).into());
@@ -187,6 +190,9 @@ async fn metrics_have_their_names_and_count() {
             "runtraced_ready",
             "runtraced_repaired_nuls_total",
             "runtraced_repaired_surrogates_total",
+            "runtraced_repaired_utf8_total",
+            "runtraced_cut_values_total",
+            "runtraced_cut_texts_total",
             "runtraced_runs_abandoned_total",
             "runtraced_approvals_expired_total",
         ]

@@ -21,6 +21,7 @@ mod kill;
 mod ledger;
 mod order;
 mod otlp;
+mod otlp_doors;
 mod pressure;
 mod private_postgres;
 mod python;

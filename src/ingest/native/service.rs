@@ -7,19 +7,16 @@ use std::time::Duration;
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::{Code, Request, Response, Status, Streaming};
-use tonic_types::{ErrorDetails, StatusExt as _};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::decode::decode_event;
 use super::stream::{StreamLimits, serve_stream};
 use crate::event::{RefusalCode, Repairs};
 use crate::ingest::RepairCounts;
+use crate::ingest::settle::{Unsettled, admit, settled};
 use crate::pipeline::{Batch, BatchOutcome, Durability, Pipeline};
 use crate::proto;
 use crate::proto::trace_ingest_server::TraceIngest;
-
-/// What clients are told to wait before they send again.
-const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// The service.
 #[derive(Clone, Debug)]
@@ -48,7 +45,7 @@ impl TraceIngest for NativeIngest {
         request: Request<Streaming<proto::StreamRequest>>,
     ) -> Result<Response<Self::StreamStream>, Status> {
         if self.draining.is_cancelled() {
-            return Err(shutting_down());
+            return Err(Unsettled::ShuttingDown.into());
         }
         Ok(Response::new(serve_stream(
             self.clone(),
@@ -61,18 +58,12 @@ impl TraceIngest for NativeIngest {
         request: Request<proto::SubmitRequest>,
     ) -> Result<Response<proto::SubmitResponse>, Status> {
         if self.draining.is_cancelled() {
-            return Err(shutting_down());
+            return Err(Unsettled::ShuttingDown.into());
         }
         let batch = self.decode(request.into_inner().events);
-        let mut ticket = self
-            .pipeline
-            .try_admit(batch)
-            .map_err(|full| retry(Code::ResourceExhausted, &full.to_string()))?;
+        let ticket = admit(&self.pipeline, batch)?;
         // A batch that is late is still written; sending it again is harmless.
-        let outcome = tokio::time::timeout(self.submit_timeout, ticket.settled())
-            .await
-            .map_err(|_| retry(Code::Unavailable, "the database did not answer in time"))?
-            .map_err(|dropped| retry(Code::Unavailable, &dropped.to_string()))?;
+        let outcome = settled(ticket, self.submit_timeout).await?;
         Ok(Response::new(proto::SubmitResponse {
             durability: durability(outcome.durability).into(),
             outcome: Some(encode_outcome(outcome, 0)),
@@ -97,22 +88,6 @@ impl NativeIngest {
         self.repairs.add(repairs);
         batch
     }
-}
-
-/// An error after which the same batch may be sent again.
-fn retry(code: Code, message: &str) -> Status {
-    Status::with_error_details(
-        code,
-        message,
-        ErrorDetails::with_retry_info(Some(RETRY_DELAY)),
-    )
-}
-
-pub(super) fn shutting_down() -> Status {
-    retry(
-        Code::Unavailable,
-        "the daemon is shutting down; send again what was not acked",
-    )
 }
 
 pub(super) fn durability(durability: Durability) -> proto::Durability {

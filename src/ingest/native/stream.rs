@@ -13,7 +13,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use super::codec::MAX_EVENTS_PER_MESSAGE;
-use super::service::{NativeIngest, durability, encode_outcome, shutting_down};
+use super::service::{NativeIngest, durability, encode_outcome};
+use crate::ingest::settle::Unsettled;
 use crate::pipeline::{BatchOutcome, Dropped, Ticket};
 use crate::proto::{StreamRequest, StreamResponse};
 
@@ -64,7 +65,7 @@ async fn read(
     let end = loop {
         let message = tokio::select! {
             biased;
-            () = ingest.draining.cancelled() => break Some(shutting_down()),
+            () = ingest.draining.cancelled() => break Some(Unsettled::ShuttingDown.into()),
             () = admitted.closed() => return,
             message = requests.message() => message,
         };
@@ -95,7 +96,7 @@ async fn read(
             admission = admission => admission,
         };
         let Some((ticket, room)) = admission else {
-            break Some(shutting_down());
+            break Some(Unsettled::ShuttingDown.into());
         };
         if admitted
             .send(Admitted::Batch(sequence, ticket, room))
@@ -133,7 +134,7 @@ async fn ack(
             }
         };
         let Ok(outcome) = ticket.settled().await else {
-            let _ = acks.send(Err(shutting_down())).await;
+            let _ = acks.send(Err(Unsettled::ShuttingDown.into())).await;
             return;
         };
         drop(room);
@@ -162,7 +163,7 @@ fn gather_settled(
         match waiting.try_recv().ok()? {
             Admitted::Batch(sequence, mut ticket, room) => match ticket.try_settled() {
                 Some(Ok(outcome)) => merge(response, self::response(sequence, outcome)),
-                Some(Err(Dropped)) => return Some(Admitted::End(shutting_down())),
+                Some(Err(Dropped)) => return Some(Admitted::End(Unsettled::ShuttingDown.into())),
                 None => return Some(Admitted::Batch(sequence, ticket, room)),
             },
             end @ Admitted::End(_) => return Some(end),

@@ -3,7 +3,23 @@
 //! [`map`] turns spans of any dialect into events and is pure; the doors around
 //! it decode, bound, admit and answer, and know nothing of any dialect.
 
+mod answer;
+mod body;
+mod counts;
+mod decode;
+mod export;
+mod grpc;
+mod http;
 pub mod map;
 mod mapped;
+mod signal;
+pub mod wire;
 
+pub use answer::{Accepted, ExportError};
+pub use counts::{OtlpCounts, Tally};
+pub use decode::{DecodeError, Decoded, Encoding, decode};
+pub use export::{OtlpConfig, OtlpIngest};
+pub use grpc::grpc_routes;
+pub use http::answer_http;
 pub use mapped::{Fate, MapOptions, Mapped, RefusalReason, SpanRefusal};
+pub use signal::Signal;

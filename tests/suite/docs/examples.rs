@@ -7,6 +7,7 @@ use runtraced::{json_mapping::event_from_json, proto};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::markdown::{self, Page};
+use crate::support::otlp::post;
 use crate::support::{
     daemon::Daemon,
     pg::{self, TestDatabase},
@@ -115,6 +116,23 @@ fn the_demos_drawing_is_the_one_that_was_reviewed() {
 async fn the_metrics_are_those_of_the_readme() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
+    // These families have a line for each reason that was met.
+    let record =
+        |of: &str, inner: &str| format!("{{\"resource{of}\":[{{\"scope{of}\":[{inner}]}}]}}");
+    for (path, body) in [
+        ("/v1/traces", record("Spans", r#"{"spans":[{}]}"#)),
+        ("/v1/logs", record("Logs", r#"{"logRecords":[{}]}"#)),
+        (
+            "/v1/metrics",
+            record("Metrics", r#"{"metrics":[{"sum":{"dataPoints":[{}]}}]}"#),
+        ),
+    ] {
+        let headers = ["Content-Type: application/json"];
+        assert_eq!(
+            post(&daemon, path, &headers, body.as_bytes()).await.status,
+            200
+        );
+    }
     let metrics = daemon.metrics().await;
     let family = |name: &String| name.split('{').next().unwrap().to_owned();
     let served: BTreeSet<String> = metrics.keys().map(family).collect();

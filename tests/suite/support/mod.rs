@@ -4,6 +4,7 @@ pub mod daemon;
 pub mod events;
 pub mod load;
 pub mod memory;
+pub mod otlp;
 pub mod pg;
 pub mod random;
 pub mod stream;

@@ -1,0 +1,250 @@
+//! Bodies of requests: read within a byte budget, and decompressed within a limit.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use http_body_util::BodyExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::ingest::settle::Unsettled;
+
+/// A peer that sends nothing for so long is given up.
+const READ_PATIENCE: Duration = Duration::from_secs(30);
+/// What is too large is read on for so long, so that the client comes to read
+/// the answer.
+const DISCARD_PATIENCE: Duration = Duration::from_secs(2);
+/// The largest window of zstd that is taken (as a power of two, 16 MiB): it is
+/// memory, whatever comes out. RFC 8878 asks for 8 MiB.
+const ZSTD_WINDOW_LOG_MAX: u32 = 24;
+
+/// Why a body could not be taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// Compressed or not.
+    #[error("the body is larger than {limit} bytes")]
+    TooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// It was not sent whole.
+    #[error("the body broke off")]
+    Broken,
+    /// Nothing came for too long.
+    #[error("the body did not come in time")]
+    Slow,
+    /// It cannot be decompressed.
+    #[error("the body is not what its content encoding says, or cut off")]
+    Corrupt,
+    /// It is no gRPC message.
+    #[error("the body is not one gRPC message")]
+    Frame,
+    /// Compressed in a way that is not known.
+    #[error("this content encoding is not known; gzip, deflate, zstd and identity are")]
+    UnknownEncoding,
+}
+
+/// How a body is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Compression {
+    Identity,
+    Gzip,
+    Deflate,
+    Zstd,
+}
+
+impl Compression {
+    /// Those that are taken, for headers.
+    pub const ACCEPTED: &str = "gzip, deflate, zstd, identity";
+
+    /// By its name in `Content-Encoding` or `grpc-encoding`.
+    ///
+    /// # Errors
+    /// [`BodyError::UnknownEncoding`].
+    pub fn named(name: &[u8]) -> Result<Self, BodyError> {
+        let name = name.trim_ascii().to_ascii_lowercase();
+        match &*name {
+            b"" | b"identity" => Ok(Self::Identity),
+            b"gzip" | b"x-gzip" => Ok(Self::Gzip),
+            b"deflate" => Ok(Self::Deflate),
+            b"zstd" => Ok(Self::Zstd),
+            _ => Err(BodyError::UnknownEncoding),
+        }
+    }
+}
+
+/// Bytes of bodies that may be in memory at once, over all requests.
+#[derive(Clone, Debug)]
+pub struct BodyBudget(Arc<Semaphore>);
+
+/// A body, and its share of the budget.
+#[derive(Debug)]
+pub struct ReadBody {
+    /// Its bytes as they came.
+    pub bytes: Bytes,
+    _share: Option<OwnedSemaphorePermit>,
+}
+
+impl BodyBudget {
+    /// A budget of so many bytes.
+    #[must_use]
+    pub fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))))
+    }
+
+    /// Reads a body of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// `Ok(Err(…))` when it is too large or does not come; `Err(…)` when the
+    /// budget is full.
+    pub async fn read(
+        &self,
+        mut body: Body,
+        limit: usize,
+    ) -> Result<Result<ReadBody, BodyError>, Unsettled> {
+        let mut read = BytesMut::new();
+        let mut share: Option<OwnedSemaphorePermit> = None;
+        loop {
+            let frame = match timeout(READ_PATIENCE, body.frame()).await {
+                Ok(Some(Ok(frame))) => frame,
+                Ok(Some(Err(_))) => return Ok(Err(BodyError::Broken)),
+                Ok(None) => break,
+                Err(_) => return Ok(Err(BodyError::Slow)),
+            };
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            if read.len() + data.len() > limit {
+                drop((read, share));
+                discard(body).await;
+                return Ok(Err(BodyError::TooLarge { limit }));
+            }
+            let bytes = u32::try_from(data.len()).unwrap_or(u32::MAX);
+            let Ok(more) = self.0.clone().try_acquire_many_owned(bytes) else {
+                drop((read, share));
+                discard(body).await;
+                return Err(Unsettled::Full);
+            };
+            match &mut share {
+                Some(share) => share.merge(more),
+                None => share = Some(more),
+            }
+            read.extend_from_slice(&data);
+        }
+        Ok(Ok(ReadBody {
+            bytes: read.freeze(),
+            _share: share,
+        }))
+    }
+}
+
+async fn discard(mut body: Body) {
+    let deadline = Instant::now() + DISCARD_PATIENCE;
+    while let Ok(Some(Ok(_))) = timeout_at(deadline, body.frame()).await {}
+}
+
+/// Decompresses to at most `limit` bytes.
+///
+/// # Errors
+/// [`BodyError::TooLarge`], [`BodyError::Corrupt`].
+pub fn decompress(
+    compression: Compression,
+    bytes: Bytes,
+    limit: usize,
+) -> Result<Bytes, BodyError> {
+    let compressed = &*bytes;
+    match compression {
+        _ if bytes.is_empty() => Ok(bytes),
+        Compression::Identity => Ok(bytes),
+        Compression::Gzip => read_limited(MultiGzDecoder::new(compressed), limit),
+        // RFC 9110 says zlib; some senders leave zlib's header out.
+        Compression::Deflate if has_zlib_header(compressed) => {
+            read_limited(ZlibDecoder::new(compressed), limit)
+        }
+        Compression::Deflate => read_limited(DeflateDecoder::new(compressed), limit),
+        Compression::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(compressed)
+                .map_err(|_| BodyError::Corrupt)?;
+            decoder
+                .window_log_max(ZSTD_WINDOW_LOG_MAX)
+                .map_err(|_| BodyError::Corrupt)?;
+            read_limited(decoder, limit)
+        }
+    }
+}
+
+fn read_limited(decoder: impl Read, limit: usize) -> Result<Bytes, BodyError> {
+    let mut bytes = Vec::new();
+    decoder
+        .take(limit as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|_| BodyError::Corrupt)?;
+    if bytes.len() > limit {
+        return Err(BodyError::TooLarge { limit });
+    }
+    Ok(bytes.into())
+}
+
+/// RFC 1950: the method is 8, and the two bytes are a multiple of 31.
+fn has_zlib_header(bytes: &[u8]) -> bool {
+    matches!(bytes, [first, second, ..]
+        if first & 0x0f == 8 && u16::from_be_bytes([*first, *second]) % 31 == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::Compression as Level;
+    use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+
+    use super::*;
+
+    fn every_way(plain: &[u8]) -> Vec<(Compression, Vec<u8>)> {
+        let mut gzip = GzEncoder::new(Vec::new(), Level::best());
+        gzip.write_all(plain).unwrap();
+        let mut zlib = ZlibEncoder::new(Vec::new(), Level::best());
+        zlib.write_all(plain).unwrap();
+        let mut raw = DeflateEncoder::new(Vec::new(), Level::best());
+        raw.write_all(plain).unwrap();
+        vec![
+            (Compression::Identity, plain.to_vec()),
+            (Compression::Gzip, gzip.finish().unwrap()),
+            (Compression::Deflate, zlib.finish().unwrap()),
+            (Compression::Deflate, raw.finish().unwrap()),
+            (Compression::Zstd, zstd::encode_all(plain, 3).unwrap()),
+        ]
+    }
+
+    #[test]
+    fn what_was_compressed_comes_back() {
+        let plain = "spans ".repeat(1_000).into_bytes();
+        for (compression, bytes) in every_way(&plain) {
+            let back = decompress(compression, bytes.into(), plain.len()).unwrap();
+            assert_eq!(back, plain, "{compression:?}");
+        }
+    }
+
+    #[test]
+    fn a_bomb_stops_at_the_limit() {
+        for (compression, bytes) in every_way(&vec![0; 8 << 20]).into_iter().skip(1) {
+            assert!(bytes.len() < 16 << 10, "{compression:?}");
+            let error = decompress(compression, bytes.into(), 1 << 20).unwrap_err();
+            assert_eq!(error, BodyError::TooLarge { limit: 1 << 20 });
+        }
+    }
+
+    #[test]
+    fn what_is_cut_off_is_an_error() {
+        for (compression, mut bytes) in every_way(&[7; 1_000]).into_iter().skip(1) {
+            bytes.truncate(bytes.len() - 3);
+            let error = decompress(compression, bytes.into(), 1 << 20).unwrap_err();
+            assert_eq!(error, BodyError::Corrupt, "{compression:?}");
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! OTLP over gRPC: the services' `Export` methods.
+//!
+//! The frame is read here rather than by generated code, so that a message is
+//! bounded before it is built, repaired where it can be, and answered in the
+//! words of OTLP where it cannot.
+
+use std::future::ready;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, Response, header};
+use axum::routing::post;
+use bytes::{BufMut as _, Bytes, BytesMut};
+use http_body_util::{BodyExt as _, Full};
+use tonic::{Code, Status};
+
+use super::answer::ExportError;
+use super::body::{BodyError, Compression};
+use super::{Encoding, OtlpIngest, Signal};
+
+/// A flag (compressed or not) and a length of four bytes stand before a message.
+const FRAME_HEADER_BYTES: usize = 5;
+const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+const STATUS: &str = "grpc-status";
+
+/// The routes of the three services, and of what is no gRPC service at all.
+pub fn grpc_routes(ingest: &OtlpIngest) -> Router {
+    let mut router = Router::new().fallback(no_service);
+    for signal in Signal::ALL {
+        let ingest = ingest.clone();
+        let handler = move |request| async move {
+            match export(&ingest, signal, request).await {
+                Ok(message) => success(message),
+                Err(error) => failure(error),
+            }
+        };
+        router = router.route(signal.grpc_path(), post(handler));
+    }
+    router
+}
+
+async fn export(
+    ingest: &OtlpIngest,
+    signal: Signal,
+    request: Request,
+) -> Result<Vec<u8>, ExportError> {
+    let (head, body) = request.into_parts();
+    let named = head.headers.get("grpc-encoding");
+    let compression = Compression::named(named.map_or(b"", HeaderValue::as_bytes))?;
+    let deadline = head.headers.get("grpc-timeout").and_then(timeout);
+    let mut body = ingest.read(body, FRAME_HEADER_BYTES).await?;
+    let (compressed, message) = unframe(&body.bytes).ok_or(BodyError::Frame)?;
+    body.bytes = message;
+    let compression = match compressed {
+        true => compression,
+        false => Compression::Identity,
+    };
+    let accepted = ingest
+        .export(signal, Encoding::Protobuf, compression, body, deadline)
+        .await?;
+    Ok(accepted.encode(signal, Encoding::Protobuf))
+}
+
+/// The one message of a body, and whether it is compressed.
+fn unframe(body: &Bytes) -> Option<(bool, Bytes)> {
+    let (header, message) = body.split_first_chunk::<FRAME_HEADER_BYTES>()?;
+    let compressed = match header[0] {
+        0 => false,
+        1 => true,
+        _ => return None,
+    };
+    let len = u32::from_be_bytes([header[1], header[2], header[3], header[4]]);
+    (message.len() == usize::try_from(len).ok()?)
+        .then(|| (compressed, body.slice(FRAME_HEADER_BYTES..)))
+}
+
+/// How long the client waits, less what the answer needs to reach it.
+fn timeout(header: &HeaderValue) -> Option<Duration> {
+    let text = header.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let count: u32 = digits.parse().ok()?;
+    let unit = match unit {
+        "H" => Duration::from_secs(3_600),
+        "M" => Duration::from_secs(60),
+        "S" => Duration::from_secs(1),
+        "m" => Duration::from_millis(1),
+        "u" => Duration::from_micros(1),
+        "n" => Duration::from_nanos(1),
+        _ => return None,
+    };
+    Some(unit.saturating_mul(count).mul_f64(0.9))
+}
+
+fn success(message: Vec<u8>) -> Response<Body> {
+    let mut frame = BytesMut::with_capacity(FRAME_HEADER_BYTES + message.len());
+    frame.put_u8(0);
+    frame.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
+    frame.put_slice(&message);
+    let mut trailers = HeaderMap::new();
+    trailers.insert(STATUS, HeaderValue::from_static("0"));
+    let body = Full::new(frame.freeze()).with_trailers(ready(Some(Ok(trailers))));
+    let mut response = Response::new(Body::new(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, GRPC);
+    response
+}
+
+fn failure(error: ExportError) -> Response<Body> {
+    let mut response = error.status().into_http();
+    if error.code() == Code::Unimplemented {
+        // What a client needs to know to send it otherwise.
+        let accepted = HeaderValue::from_static(Compression::ACCEPTED);
+        response
+            .headers_mut()
+            .insert("grpc-accept-encoding", accepted);
+    }
+    response
+}
+
+/// Whoever asks for something else; also what was meant for the HTTP port.
+async fn no_service(request: Request) -> Response<Body> {
+    if is_grpc(request.headers()) {
+        return Status::unimplemented("there is no such service here").into_http();
+    }
+    let reason = "this port speaks gRPC (OTEL_EXPORTER_OTLP_PROTOCOL=grpc); \
+                  OTLP over HTTP is on the other port, 4318 unless told otherwise\n";
+    let mut response = Response::new(Body::from(reason));
+    *response.status_mut() = axum::http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    response
+}
+
+/// Whether a request is one of gRPC.
+pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(GRPC.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_holds_one_message() {
+        let framed = |bytes: &'static [u8]| unframe(&Bytes::from_static(bytes));
+        let message = Bytes::from_static(b"ab");
+        assert_eq!(framed(b"\0\0\0\0\x02ab"), Some((false, message.clone())));
+        assert_eq!(framed(b"\x01\0\0\0\x02ab"), Some((true, message)));
+        for broken in [
+            &b""[..],
+            b"\0\0\0\0",
+            b"\x02\0\0\0\x02ab",
+            b"\0\0\0\0\x03ab",
+            b"\0\0\0\0\x01ab",
+        ] {
+            assert_eq!(framed(broken), None, "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn a_deadline_is_kept_to_with_time_to_spare() {
+        let read = |text| timeout(&HeaderValue::from_static(text));
+        assert_eq!(read("10S"), Some(Duration::from_secs(9)));
+        assert_eq!(read("100m"), Some(Duration::from_millis(90)));
+        for odd in ["", "S", "10", "10x", "-1S", "\u{e9}"] {
+            assert_eq!(
+                HeaderValue::from_str(odd).ok().as_ref().and_then(timeout),
+                None
+            );
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! OTLP over HTTP: protobuf and JSON at `…/v1/traces` and its like.
+//!
+//! Headers that hold keys are read by nobody here.
+
+use std::net::SocketAddr;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use tonic::Status;
+
+use super::answer::{ExportError, encode_status};
+use super::body::Compression;
+use super::grpc::is_grpc;
+use super::{Accepted, Encoding, OtlpIngest, Signal};
+use crate::ingest::settle::RETRY_DELAY;
+
+const PROTOBUF: &str = "application/x-protobuf";
+const JSON: &str = "application/json";
+
+/// Answers whatever no other route does.
+pub async fn answer_http(ingest: OtlpIngest, grpc: SocketAddr, request: Request) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    if is_grpc(&head.headers) {
+        let reason = format!("this port speaks HTTP; gRPC is at {grpc}");
+        return Status::unimplemented(reason).into_http();
+    }
+    let Some(signal) = Signal::of_http_path(head.uri.path()) else {
+        return plain(
+            StatusCode::NOT_FOUND,
+            "there is nothing here; OTLP is taken at /v1/traces, /v1/logs and /v1/metrics, \
+             behind any prefix; /livez, /readyz and /metrics tell of the daemon\n",
+        );
+    };
+    if head.method != Method::POST {
+        let mut response = plain(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "OTLP is sent here by POST\n",
+        );
+        let allowed = HeaderValue::from_static("POST");
+        response.headers_mut().insert(header::ALLOW, allowed);
+        return response;
+    }
+    let Some(encoding) = encoding(&head.headers) else {
+        let reason = format!("the content type is neither {PROTOBUF} nor {JSON}");
+        let status = Status::invalid_argument(reason);
+        let code = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return with_body(code, Encoding::Json, encode_status(&status, Encoding::Json));
+    };
+    match export(&ingest, signal, encoding, &head.headers, body).await {
+        Ok(accepted) => with_body(StatusCode::OK, encoding, accepted.encode(signal, encoding)),
+        Err(error) => failure(error, encoding),
+    }
+}
+
+async fn export(
+    ingest: &OtlpIngest,
+    signal: Signal,
+    encoding: Encoding,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Accepted, ExportError> {
+    let named = headers.get(header::CONTENT_ENCODING);
+    let compression = Compression::named(named.map_or(b"", HeaderValue::as_bytes))?;
+    let body = ingest.read(body, 0).await?;
+    ingest
+        .export(signal, encoding, compression, body, None)
+        .await
+}
+
+fn encoding(headers: &HeaderMap) -> Option<Encoding> {
+    let kind = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let kind = kind.split(';').next()?.trim();
+    if kind.eq_ignore_ascii_case(PROTOBUF) || kind.eq_ignore_ascii_case("application/protobuf") {
+        Some(Encoding::Protobuf)
+    } else if kind.eq_ignore_ascii_case(JSON) {
+        Some(Encoding::Json)
+    } else {
+        None
+    }
+}
+
+fn failure(error: ExportError, encoding: Encoding) -> Response<Body> {
+    let body = encode_status(&error.status(), encoding);
+    let code = error.http_status();
+    let mut response = with_body(code, encoding, body);
+    let headers = response.headers_mut();
+    if matches!(error, ExportError::Unsettled(_)) {
+        headers.insert(header::RETRY_AFTER, RETRY_DELAY.as_secs().into());
+    }
+    if code == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+        let accepted = HeaderValue::from_static(Compression::ACCEPTED);
+        headers.insert(header::ACCEPT_ENCODING, accepted);
+    }
+    response
+}
+
+fn with_body(code: StatusCode, encoding: Encoding, body: Vec<u8>) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = code;
+    let kind = HeaderValue::from_static(match encoding {
+        Encoding::Protobuf => PROTOBUF,
+        Encoding::Json => JSON,
+    });
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+fn plain(code: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = code;
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}

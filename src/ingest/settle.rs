@@ -1,0 +1,76 @@
+//! From a handler that answers once to the pipeline and back, and what it tells
+//! a client whose events are not settled: the one place for both.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::pipeline::{Batch, BatchOutcome, Pipeline, Ticket};
+
+/// What clients are told to wait before they send again.
+pub const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// Why a batch is not settled. The same batch may be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsettled {
+    /// It was not taken in.
+    #[error("the memory budget is full")]
+    Full,
+    /// It was taken in, and is written when the database can.
+    #[error("the database did not answer in time")]
+    Late,
+    /// It was not taken in, or dropped.
+    #[error("the daemon is shutting down; send again what was not acked")]
+    ShuttingDown,
+}
+
+impl Unsettled {
+    /// For gRPC. Both are retried where `RetryInfo` is given.
+    #[must_use]
+    pub fn code(self) -> Code {
+        match self {
+            Self::Full => Code::ResourceExhausted,
+            Self::Late | Self::ShuttingDown => Code::Unavailable,
+        }
+    }
+
+    /// For HTTP. Both are retried, after the time in `Retry-After`.
+    #[must_use]
+    pub fn http_status(self) -> StatusCode {
+        match self {
+            Self::Full => StatusCode::TOO_MANY_REQUESTS,
+            Self::Late | Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl From<Unsettled> for Status {
+    fn from(unsettled: Unsettled) -> Self {
+        Self::with_error_details(
+            unsettled.code(),
+            unsettled.to_string(),
+            ErrorDetails::with_retry_info(Some(RETRY_DELAY)),
+        )
+    }
+}
+
+/// Admits a batch if there is room now.
+///
+/// # Errors
+/// [`Unsettled::Full`].
+pub fn admit(pipeline: &Pipeline, batch: Batch) -> Result<Ticket, Unsettled> {
+    pipeline.try_admit(batch).map_err(|_| Unsettled::Full)
+}
+
+/// Waits for an admitted batch.
+///
+/// # Errors
+/// [`Unsettled::Late`] after `patience`, [`Unsettled::ShuttingDown`].
+pub async fn settled(mut ticket: Ticket, patience: Duration) -> Result<BatchOutcome, Unsettled> {
+    tokio::time::timeout(patience, ticket.settled())
+        .await
+        .map_err(|_| Unsettled::Late)?
+        .map_err(|_| Unsettled::ShuttingDown)
+}

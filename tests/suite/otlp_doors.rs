@@ -1,0 +1,66 @@
+//! OTLP's doors: what is taken, how it is answered, and what no request may do.
+//! What spans mean is tested elsewhere.
+
+mod answers;
+mod encodings;
+
+use std::future::poll_fn;
+
+use axum::http;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use prost::Message as _;
+use runtraced::ingest::otlp::Signal;
+use tonic::body::Body;
+use tonic::client::GrpcService as _;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+use uuid::Uuid;
+
+use crate::support::daemon::Daemon;
+use crate::support::wire::channel;
+
+async fn traces(daemon: &Daemon) -> TraceServiceClient<Channel> {
+    TraceServiceClient::new(channel(daemon.grpc_url()).await)
+}
+
+/// The run that a trace becomes.
+fn run_of(trace: Uuid) -> Uuid {
+    trace
+}
+
+/// A trace id like those that SDKs draw.
+fn new_trace() -> Uuid {
+    Uuid::new_v4()
+}
+
+/// `Export` with a message of any bytes; with an encoding, said to be compressed.
+async fn export_bytes(
+    daemon: &Daemon,
+    message: &[u8],
+    encoding: Option<&'static str>,
+) -> Result<ExportTraceServiceResponse, Status> {
+    let mut framed = vec![u8::from(encoding.is_some())];
+    framed.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+    framed.extend(message);
+    let mut request = http::Request::post(Signal::Traces.grpc_path())
+        .header("content-type", "application/grpc")
+        .header("te", "trailers");
+    if let Some(encoding) = encoding {
+        request = request.header("grpc-encoding", encoding);
+    }
+    let mut channel = channel(daemon.grpc_url()).await;
+    poll_fn(|cx| channel.poll_ready(cx)).await.unwrap();
+    let body = Body::new(Full::new(Bytes::from(framed)));
+    let response = channel.call(request.body(body).unwrap()).await.unwrap();
+    let trailers_only = Status::from_header_map(response.headers());
+    if let Some(status) = trailers_only {
+        return Err(status);
+    }
+    let body = response.into_body().collect().await.unwrap();
+    let status = Status::from_header_map(body.trailers().unwrap()).unwrap();
+    assert_eq!(status.code(), Code::Ok, "{status}");
+    Ok(ExportTraceServiceResponse::decode(&body.to_bytes()[5..]).unwrap())
+}

@@ -1,0 +1,531 @@
+//! The answers that OTLP asks for, in both protocols.
+
+use std::time::Duration;
+
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::metrics::v1::{
+    Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric,
+};
+use prost::Message as _;
+use serde_json::json;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use super::{new_trace, run_of, traces};
+use crate::support::daemon::Daemon;
+use crate::support::otlp::{Answer, JSON, PROTOBUF, call, exchange, post, request, span};
+use crate::support::pg;
+use crate::support::tables::count;
+use crate::support::wire::channel;
+
+const PB: &[&str] = &["Content-Type: application/x-protobuf"];
+const JS: &[&str] = &["Content-Type: application/json"];
+
+/// `google.rpc.Status`, whose type and whose details are right for the answer.
+fn status_of(answer: &Answer) -> (i32, String) {
+    match answer.header("content-type") {
+        PROTOBUF => {
+            let status = tonic_types::Status::decode(&*answer.body).unwrap();
+            (status.code, status.message)
+        }
+        JSON => {
+            let status = answer.json();
+            let code = i32::try_from(status["code"].as_i64().unwrap()).unwrap();
+            (code, status["message"].as_str().unwrap().to_owned())
+        }
+        other => panic!("{other:?}: {}", answer.text()),
+    }
+}
+
+/// Scenario: requests that hold nothing, of every signal, in every way.
+/// Guarantees: success, with no partial success.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_of_nothing_is_a_success() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let empty = ExportTraceServiceRequest::default();
+    let answer = traces(&daemon).await.export(empty).await.unwrap();
+    assert_eq!(answer.into_inner(), ExportTraceServiceResponse::default());
+    for path in ["/v1/traces", "/v1/logs", "/v1/metrics"] {
+        let answer = post(&daemon, path, PB, b"").await;
+        assert_eq!((answer.status, &*answer.body), (200, &b""[..]));
+        assert_eq!(answer.header("content-type"), PROTOBUF);
+        let answer = post(&daemon, path, JS, b" {} ").await;
+        assert_eq!((answer.status, &*answer.body), (200, &b"{}"[..]));
+        assert_eq!(answer.header("content-type"), JSON);
+    }
+    daemon.finish().await;
+}
+
+/// Scenario: spans with ids that are none between good ones.
+/// Guarantees: success that counts and explains the refused, in each encoding;
+/// the good ones are there; metrics count each by its reason.
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_spans_are_a_partial_success() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let mut conn = database.connect().await;
+    let trace = new_trace();
+    let mut spans: Vec<_> = (1..=6).map(|number| span(trace, number)).collect();
+    spans[1].trace_id = vec![0; 16];
+    spans[3].trace_id.pop();
+    spans[4].span_id = vec![0; 8];
+    let message = request(spans);
+    let answer = traces(&daemon).await.export(message.clone()).await.unwrap();
+    let partial = answer.into_inner().partial_success.unwrap();
+    assert_eq!(partial.rejected_spans, 3);
+    for part in [
+        "3 of 6 spans refused",
+        "2 invalid_trace_id",
+        "the first at 1",
+        "1 invalid_span_id",
+        "the first at 4",
+    ] {
+        assert!(partial.error_message.contains(part), "{partial:?}");
+    }
+    let answer = post(&daemon, "/v1/traces", PB, &message.encode_to_vec()).await;
+    assert_eq!(answer.status, 200);
+    let decoded = ExportTraceServiceResponse::decode(&*answer.body).unwrap();
+    assert_eq!(decoded.partial_success.unwrap(), partial);
+    let body = serde_json::to_vec(&message).unwrap();
+    let answer = post(&daemon, "/v1/traces", JS, &body).await;
+    assert_eq!(answer.status, 200);
+    let want = json!({"partialSuccess":
+        {"rejectedSpans": "3", "errorMessage": partial.error_message}});
+    assert_eq!(answer.json(), want);
+    let steps: i64 = sqlx::query_scalar("SELECT count(*) FROM agent_steps WHERE run_id = $1")
+        .bind(run_of(trace))
+        .fetch_one(&mut conn)
+        .await
+        .unwrap();
+    assert_eq!(steps, 3);
+    let metrics = daemon.metrics().await;
+    let refused = |reason: &str| {
+        let labels = format!("outcome=\"refused\",reason=\"{reason}\"");
+        let of_reason = |(name, _): &(&String, &u64)| {
+            name.starts_with("runtraced_otlp_spans_total") && name.contains(&labels)
+        };
+        metrics
+            .iter()
+            .filter(of_reason)
+            .map(|(_, n)| n)
+            .sum::<u64>()
+    };
+    assert_eq!(refused("invalid_trace_id"), 6);
+    assert_eq!(refused("invalid_span_id"), 3);
+    daemon.finish().await;
+}
+
+/// Scenario: metrics, and log records that say nothing of agents.
+/// Guarantees: success; counted as ignored; no event comes of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn other_signals_are_taken_and_counted() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let gauge = Gauge {
+        data_points: vec![NumberDataPoint::default(); 7],
+    };
+    let metrics = ExportMetricsServiceRequest {
+        resource_metrics: vec![ResourceMetrics {
+            scope_metrics: vec![ScopeMetrics {
+                metrics: vec![Metric {
+                    data: Some(metric::Data::Gauge(gauge)),
+                    ..Default::default()
+                }],
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+    };
+    let logs = ExportLogsServiceRequest {
+        resource_logs: vec![ResourceLogs {
+            scope_logs: vec![ScopeLogs {
+                log_records: vec![LogRecord::default(); 3],
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+    };
+    let channel = channel(daemon.grpc_url()).await;
+    let mut client = MetricsServiceClient::new(channel.clone());
+    let answer = client.export(metrics.clone()).await.unwrap();
+    assert_eq!(answer.into_inner().partial_success, None);
+    let mut client = LogsServiceClient::new(channel);
+    let answer = client.export(logs.clone()).await.unwrap();
+    assert_eq!(answer.into_inner().partial_success, None);
+    for (path, headers, body) in [
+        ("/v1/metrics", PB, metrics.encode_to_vec()),
+        ("/v1/metrics", JS, serde_json::to_vec(&metrics).unwrap()),
+        ("/v1/logs", PB, logs.encode_to_vec()),
+        ("/v1/logs", JS, serde_json::to_vec(&logs).unwrap()),
+    ] {
+        let answer = post(&daemon, path, headers, &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    let metrics = daemon.metrics().await;
+    let ignored = |family: &str| {
+        let of_family = |(name, _): &(&String, &u64)| {
+            name.starts_with(family) && name.contains("outcome=\"ignored\"")
+        };
+        metrics
+            .iter()
+            .filter(of_family)
+            .map(|(_, n)| n)
+            .sum::<u64>()
+    };
+    assert_eq!(ignored("runtraced_otlp_data_points_total"), 21);
+    assert_eq!(ignored("runtraced_otlp_log_records_total"), 9);
+    assert_eq!(metrics["runtraced_events_received_total"], 0);
+    daemon.finish().await;
+}
+
+/// Scenario: what can never be taken: no such path, method, content type,
+/// content encoding; bytes that are no message, cut off, or of wrong types.
+/// Guarantees: each has its own answer, in the encoding of the request, which
+/// repeats nothing of the content; none is one that exporters send again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_never_be_taken_is_told_apart() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let good = request(vec![span(new_trace(), 1)]).encode_to_vec();
+
+    for path in ["/", "/v1/trace", "/api/public/ingestion"] {
+        let answer = post(&daemon, path, PB, &good).await;
+        assert_eq!(answer.status, 404, "{path}");
+        assert!(answer.text().contains("/v1/traces"), "{}", answer.text());
+    }
+    for method in ["GET", "PUT", "OPTIONS"] {
+        let answer = call(&daemon, method, "/v1/traces", PB, &good).await;
+        assert_eq!((answer.status, answer.header("allow")), (405, "POST"));
+    }
+    for headers in [
+        &[][..],
+        &["Content-Type: text/plain"],
+        &["Content-Type: application/jsonp"],
+    ] {
+        let answer = post(&daemon, "/v1/traces", headers, &good).await;
+        assert_eq!(answer.status, 415, "{headers:?}");
+        assert!(status_of(&answer).1.contains("application/x-protobuf"));
+    }
+    for headers in [PB, JS] {
+        let headers = [headers[0], "Content-Encoding: br"];
+        let answer = post(&daemon, "/v1/traces", &headers, &good).await;
+        assert_eq!(answer.status, 415, "{headers:?}");
+        assert_eq!(
+            answer.header("accept-encoding"),
+            "gzip, deflate, zstd, identity"
+        );
+        assert_eq!(
+            headers[0],
+            format!("Content-Type: {}", answer.header("content-type"))
+        );
+    }
+    let text_for_number = br#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"kind":"S3CRET","startTimeUnixNano":"S3CRET"}]}]}]}"#;
+    for (headers, body) in [
+        (PB, &good[..good.len() - 1]),
+        (PB, b"S3CRET\xff\xff"),
+        // A name that is a number.
+        (PB, b"\x0a\x08\x12\x06\x12\x04\x28\x01\x28\x01"),
+        (JS, b""),
+        (JS, b"[]"),
+        (JS, b"{\"resourceSpans\":[{]}"),
+        (JS, b"{} {}"),
+        (JS, b"{\"resourceSpans\": \"S3CRET\"}"),
+        (JS, text_for_number),
+    ] {
+        let answer = post(&daemon, "/v1/traces", headers, body).await;
+        let (code, message) = status_of(&answer);
+        assert_eq!(
+            (answer.status, code),
+            (400, Code::InvalidArgument.into()),
+            "{message}"
+        );
+        assert_eq!(
+            headers[0],
+            format!("Content-Type: {}", answer.header("content-type"))
+        );
+        assert!(
+            !message.is_empty() && !message.contains("S3CRET"),
+            "{message}"
+        );
+        assert_eq!(answer.header("retry-after"), "");
+        if headers == JS {
+            let detail = &answer.json()["details"][0];
+            assert_eq!(detail["@type"], "type.googleapis.com/google.rpc.BadRequest");
+        }
+    }
+    for body in [&good[..good.len() - 1], b"S3CRET\xff\xff"] {
+        let status = super::export_bytes(&daemon, body, None).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+        assert!(status.get_details_bad_request().is_some());
+        assert!(!status.message().contains("S3CRET"), "{status}");
+    }
+    let status = super::export_bytes(&daemon, &good, Some("br"))
+        .await
+        .unwrap_err();
+    assert_eq!(status.code(), Code::Unimplemented, "{status}");
+    let accepted = status.metadata().get("grpc-accept-encoding").unwrap();
+    assert_eq!(accepted, "gzip, deflate, zstd, identity");
+    assert!(!daemon.logs().contains("S3CRET"));
+    daemon.finish().await;
+}
+
+/// Scenario: who has the right daemon but the wrong port.
+/// Guarantees: told so, in a way that the client can show.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_to_the_wrong_port_is_told() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let url = format!("http://{}", daemon.http_address());
+    let mut client =
+        opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient::new(
+            channel(&url).await,
+        );
+    let status = client.export(request(vec![])).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unimplemented, "{status}");
+    let grpc = daemon.grpc_url().strip_prefix("http://").unwrap();
+    assert!(status.message().contains(grpc), "{status}");
+
+    let request = "POST /v1/traces HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\
+                   Content-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n";
+    let answer = exchange(grpc, request.as_bytes()).await;
+    assert_eq!(answer.status, 415);
+    assert!(answer.text().contains("4318"), "{}", answer.text());
+    daemon.finish().await;
+}
+
+/// Scenario: the paths under which vendors take OTLP, with their ways to say a key.
+/// Guarantees: all are taken; what stands in the headers is logged nowhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn vendors_paths_and_headers_are_taken() {
+    let database = pg::database().await;
+    let daemon = Daemon::with_args(database.url(), &[]).await;
+    let mut conn = database.connect().await;
+    for (number, (path, header)) in [
+        ("/v1/traces", "api_key: S3CRET"),
+        (
+            "/api/public/otel/v1/traces",
+            "Authorization: Basic UzNDUkVUOlMzQ1JFVA==",
+        ),
+        ("/otel/v1/traces", "x-api-key: S3CRET"),
+        ("/api/v1/otel/v1/traces", "Authorization: Bearer S3CRET"),
+        ("/api/v1/private/otel/v1/traces", "Authorization: S3CRET"),
+        (
+            "/opik/api/v1/private/otel/v1/traces/",
+            "Comet-Workspace: S3CRET",
+        ),
+        ("/traces/otel/v1/traces", "wandb-api-key: S3CRET"),
+        ("//v1/traces?token=S3CRET", "x-langsmith-project: S3CRET"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let body = request(vec![span(new_trace(), 1)]).encode_to_vec();
+        let answer = post(&daemon, path, &[PB[0], header], &body).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        let runs = i64::try_from(number).unwrap() + 1;
+        assert_eq!(count(&mut conn, "agent_runs").await, runs, "{path}");
+    }
+    let logs = daemon.logs();
+    assert!(
+        !logs.contains("S3CRET") && !logs.contains("UzNDUkVU"),
+        "{logs}"
+    );
+    daemon.finish().await;
+}
+
+/// Scenario: bodies above `--max-message-bytes`, plain and compressed.
+/// Guarantees: 413, and over gRPC a code that exporters do not retry; what
+/// comes after is taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_above_the_limit_is_not_sent_again() {
+    let database = pg::database().await;
+    let daemon = Daemon::with_args(database.url(), &["--max-message-bytes", "1048576"]).await;
+    let mut large = span(new_trace(), 1);
+    large.name = "x".repeat(3 << 20);
+    let message = request(vec![large]);
+    let plain = message.encode_to_vec();
+    let small = zstd::encode_all(&*plain, 3).unwrap();
+    for (body, encoding) in [(&plain, "identity"), (&small, "zstd")] {
+        let encoding = format!("Content-Encoding: {encoding}");
+        let answer = post(&daemon, "/v1/traces", &[PB[0], &encoding], body).await;
+        assert_eq!(answer.status, 413, "{encoding}");
+        let (_, told) = status_of(&answer);
+        assert!(told.contains("1048576 bytes"), "{told}");
+    }
+    let told = |status: Status| {
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+        assert!(status.get_details_retry_info().is_none(), "{status}");
+        assert!(status.message().contains("1048576 bytes"), "{status}");
+    };
+    told(
+        super::export_bytes(&daemon, &plain, None)
+            .await
+            .unwrap_err(),
+    );
+    told(
+        super::export_bytes(&daemon, &small, Some("zstd"))
+            .await
+            .unwrap_err(),
+    );
+    let good = request(vec![span(new_trace(), 1)]);
+    traces(&daemon).await.export(good).await.unwrap();
+    daemon.finish().await;
+}
+
+/// Scenario: the OTLP services are asked for by health.
+/// Guarantees: each is known, and serves.
+#[tokio::test(flavor = "multi_thread")]
+async fn health_knows_the_services() {
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_client::HealthClient;
+
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let channel = channel(daemon.grpc_url()).await;
+    for service in [
+        "trace.v1.TraceService",
+        "logs.v1.LogsService",
+        "metrics.v1.MetricsService",
+    ] {
+        let check = HealthCheckRequest {
+            service: format!("opentelemetry.proto.collector.{service}"),
+        };
+        let health = HealthClient::new(channel.clone()).check(check).await;
+        assert_eq!(health.unwrap().into_inner().status, 1, "{service}");
+    }
+    daemon.finish().await;
+}
+
+/// Scenario: nothing can be written; first there is room in the budget, then none.
+/// Guarantees: 503 and UNAVAILABLE, 429 and RESOURCE_EXHAUSTED, each with the
+/// delay; what had room is written when Postgres is back, and sent again it
+/// changes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_must_come_again_is_told_when() {
+    let database = pg::database().await;
+    let args = [
+        "--submit-timeout",
+        "0.5",
+        "--memory-budget-bytes",
+        "1048576",
+    ];
+    let daemon = Daemon::with_args(database.url(), &args).await;
+    let mut conn = database.connect().await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE agent_runs IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut conn)
+        .await
+        .unwrap();
+    let trace = new_trace();
+    let sized = |number: u64, bytes: usize| {
+        let mut span = span(trace, number);
+        span.name = "x".repeat(bytes);
+        request(vec![span])
+    };
+    let check = |status: Status, code: Code| {
+        assert_eq!(status.code(), code, "{status}");
+        let delay = status.get_details_retry_info().unwrap().retry_delay;
+        assert_eq!(delay, Some(Duration::from_secs(1)));
+    };
+    let check_http = |answer: Answer, code: u16, headers: &[&str]| {
+        assert_eq!((answer.status, answer.header("retry-after")), (code, "1"));
+        assert_eq!(
+            headers[0],
+            format!("Content-Type: {}", answer.header("content-type"))
+        );
+        let (_, message) = status_of(&answer);
+        assert!(!message.is_empty());
+        if headers == JS {
+            let detail = &answer.json()["details"][0];
+            assert_eq!(detail["@type"], "type.googleapis.com/google.rpc.RetryInfo");
+            assert_eq!(detail["retryDelay"], "1s");
+        }
+    };
+    let mut client = traces(&daemon).await;
+    check(
+        client.export(sized(1, 10)).await.unwrap_err(),
+        Code::Unavailable,
+    );
+    for (number, headers) in [(2, PB), (3, JS)] {
+        let message = sized(number, 200 << 10);
+        let body = match headers {
+            PB => message.encode_to_vec(),
+            _ => serde_json::to_vec(&message).unwrap(),
+        };
+        let answer = post(&daemon, "/v1/traces", headers, &body).await;
+        check_http(answer, 503, headers);
+    }
+    let too_much = sized(4, 900 << 10);
+    let full = client.export(too_much.clone()).await.unwrap_err();
+    check(full, Code::ResourceExhausted);
+    let body = too_much.encode_to_vec();
+    check_http(post(&daemon, "/v1/traces", PB, &body).await, 429, PB);
+    // Who says a deadline is answered before it, and can send again.
+    let mut hurried = tonic::Request::new(sized(5, 10));
+    hurried.set_timeout(Duration::from_millis(300));
+    check(client.export(hurried).await.unwrap_err(), Code::Unavailable);
+
+    sqlx::raw_sql("COMMIT").execute(&mut conn).await.unwrap();
+    let all = (1..=5).map(|number| sized(number, 10).resource_spans.remove(0));
+    let all = ExportTraceServiceRequest {
+        resource_spans: all.collect(),
+    };
+    let mut answer = client.export(all.clone()).await;
+    while let Err(status) = answer {
+        check(status, Code::Unavailable);
+        answer = client.export(all.clone()).await;
+    }
+    assert_eq!(count(&mut conn, "agent_steps").await, 5);
+    daemon.finish().await;
+}
+
+/// Scenario: the daemon is told to end while requests wait for the database.
+/// Guarantees: they are settled, or told to come again; a new one is not taken in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_settles_what_waits() {
+    let database = pg::database().await;
+    let mut daemon = Daemon::start(database.url()).await;
+    let mut conn = database.connect().await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE agent_runs IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut conn)
+        .await
+        .unwrap();
+    let trace = new_trace();
+    let mut client = traces(&daemon).await;
+    let waiting = tokio::spawn(async move { client.export(request(vec![span(trace, 1)])).await });
+    let http = {
+        let address = daemon.http_address().to_owned();
+        let body = request(vec![span(trace, 2)]).encode_to_vec();
+        let mut bytes = format!(
+            "POST /v1/traces HTTP/1.1\r\nHost: test\r\n{}\r\nContent-Length: {}\r\n\r\n",
+            PB[0],
+            body.len()
+        )
+        .into_bytes();
+        bytes.extend(body);
+        tokio::spawn(async move { exchange(&address, &bytes).await })
+    };
+    while daemon.metrics().await["runtraced_events_received_total"] < 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    pg::send(daemon.pid(), "TERM");
+    daemon.wait_ready_state(false).await;
+    let answer = post(&daemon, "/v1/traces", PB, b"").await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, "1"));
+    sqlx::raw_sql("COMMIT").execute(&mut conn).await.unwrap();
+    assert_eq!(
+        waiting.await.unwrap().unwrap().into_inner().partial_success,
+        None
+    );
+    assert_eq!(http.await.unwrap().status, 200);
+    assert!(daemon.terminate().await.success(), "{}", daemon.logs());
+    daemon.check_logs();
+    assert_eq!(count(&mut conn, "agent_steps").await, 2);
+}
