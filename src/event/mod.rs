@@ -14,7 +14,7 @@ pub use refusal::{Refusal, RefusalCode};
 pub use text::{Repairs, clean_text};
 pub use time::{TimeOutOfRange, Timestamp};
 pub use types::{
-    ApprovalDecided, ApprovalRequested, ApprovalStatus, EndStatus, Event, EventBody, Heartbeat,
-    Message, MessageRole, RunEnded, RunEndedBy, RunStarted, SessionUpsert, StepDetails, StepEnded,
-    StepStarted, StepType, TokenCount,
+    AliasedRoot, ApprovalDecided, ApprovalRequested, ApprovalStatus, EndStatus, Event, EventBody,
+    Heartbeat, Message, MessageRole, RunEnded, RunEndedBy, RunObserved, RunStarted, SessionUpsert,
+    StepAliased, StepDetails, StepEnded, StepStarted, StepType, TokenCount,
 };

@@ -28,6 +28,8 @@ pub enum EventBody {
     TokenCount(TokenCount),
     ApprovalRequested(ApprovalRequested),
     ApprovalDecided(ApprovalDecided),
+    RunObserved(RunObserved),
+    StepAliased(StepAliased),
 }
 
 /// What is known of a session.
@@ -87,6 +89,22 @@ pub struct RunEnded {
     pub reported_tokens_input: Option<i32>,
     pub reported_tokens_output: Option<i32>,
     pub metadata: Option<Json>,
+    pub started_at: Option<Timestamp>,
+}
+
+/// What a part of a run tells of the run.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct RunObserved {
+    pub run_id: Uuid,
+    pub rank: i32,
+    pub session_id: Option<Uuid>,
+    pub agent_id: Option<String>,
+    pub agent_type: Option<String>,
+    pub name: Option<String>,
+    pub input: Option<String>,
+    pub output: Option<String>,
+    pub metadata: Option<Json>,
 }
 
 /// A run is alive.
@@ -119,6 +137,7 @@ pub struct StepDetails {
     pub model: Option<String>,
     pub input: Option<Json>,
     pub metadata: Option<Json>,
+    pub parent_may_be_alias: bool,
 }
 
 /// A step began, at the event's time.
@@ -143,6 +162,30 @@ pub struct StepEnded {
     pub started_at: Option<Timestamp>,
     pub duration_ms: Option<i32>,
     pub announced: bool,
+    /// 0: the full view; negative ones are poorer.
+    pub view: i16,
+}
+
+/// What an alias tells of the root of a trace.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct AliasedRoot {
+    pub started_at: Timestamp,
+    pub ended_at: Timestamp,
+    pub status: EndStatus,
+    pub error: Option<String>,
+    pub name: String,
+}
+
+/// What others call `alias_id` is another step, or none.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct StepAliased {
+    pub alias_id: Uuid,
+    pub run_id: Uuid,
+    pub step_id: Option<Uuid>,
+    pub parent_step_id: Option<Uuid>,
+    pub root: Option<AliasedRoot>,
 }
 
 /// Who speaks.
@@ -169,6 +212,7 @@ pub struct Message {
     pub tool_calls: Option<Json>,
     pub metadata: Option<Json>,
     pub seq: Option<i64>,
+    pub sighting: bool,
 }
 
 /// Tokens were used.
@@ -270,6 +314,8 @@ impl Event {
             EventBody::TokenCount(e) => Some(e.run_id),
             EventBody::ApprovalRequested(e) => e.run_id,
             EventBody::ApprovalDecided(e) => e.run_id,
+            EventBody::RunObserved(e) => Some(e.run_id),
+            EventBody::StepAliased(e) => Some(e.run_id),
         }
     }
 
@@ -282,6 +328,7 @@ impl Event {
             EventBody::Message(e) => e.session_id,
             EventBody::ApprovalRequested(e) => e.session_id,
             EventBody::ApprovalDecided(e) => e.session_id,
+            EventBody::RunObserved(e) => e.session_id,
             _ => None,
         }
     }
@@ -319,6 +366,14 @@ impl Event {
                     texts + json(&e.action_data)
                 }
                 EventBody::ApprovalDecided(e) => text(&e.notes),
+                EventBody::RunObserved(e) => {
+                    let agent = text(&e.agent_id) + text(&e.agent_type) + text(&e.name);
+                    agent + text(&e.input) + text(&e.output) + json(&e.metadata)
+                }
+                EventBody::StepAliased(e) => e
+                    .root
+                    .as_ref()
+                    .map_or(0, |root| root.name.len() + text(&root.error)),
             }
     }
 }

@@ -107,7 +107,9 @@ impl<'de> Visitor<'de> for FieldSeed<'_> {
             Kind::Bytes => json.deserialize_str(IdVisitor(field))?,
             Kind::Bool => json.deserialize_bool(BoolVisitor(field))?,
             Kind::Enum(kind) => json.deserialize_any(EnumVisitor(field, kind))?,
-            Kind::Int64 | Kind::Int32 => json.deserialize_any(IntegerVisitor(field))?,
+            Kind::Int64 | Kind::Int32 | Kind::Sint32 => {
+                json.deserialize_any(IntegerVisitor(field))?
+            }
             Kind::Message(message) if is_time(&message) => {
                 json.deserialize_any(TimeVisitor(message))?
             }

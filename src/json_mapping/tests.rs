@@ -134,6 +134,7 @@ fn every_field_of_an_event_has_a_kind_that_is_mapped() {
                 | prost_reflect::Kind::Bytes
                 | prost_reflect::Kind::Bool
                 | prost_reflect::Kind::Int32
+                | prost_reflect::Kind::Sint32
                 | prost_reflect::Kind::Int64
                 | prost_reflect::Kind::Enum(_) => {}
                 other => panic!("{}: {other:?}", field.full_name()),
@@ -165,6 +166,7 @@ fn details() -> impl Strategy<Value = Option<StepDetails>> {
             model,
             input_json,
             metadata_json,
+            ..Default::default()
         },
     ))
 }
@@ -208,19 +210,28 @@ fn kind() -> impl Strategy<Value = Kind> {
                 ..Default::default()
             })
         }),
-        (id(), details(), text(), time(), number(), any::<bool>()).prop_map(
-            |(step_id, details, output_json, started_at, duration_ms, announced)| {
-                Kind::StepEnded(StepEnded {
-                    step_id,
-                    details,
-                    output_json,
-                    started_at,
-                    duration_ms,
-                    announced,
-                    ..Default::default()
-                })
-            }
-        ),
+        (
+            id(),
+            details(),
+            text(),
+            time(),
+            number(),
+            any::<(bool, i32)>()
+        )
+            .prop_map(
+                |(step_id, details, output_json, started_at, duration_ms, (announced, view))| {
+                    Kind::StepEnded(StepEnded {
+                        step_id,
+                        view,
+                        details,
+                        output_json,
+                        started_at,
+                        duration_ms,
+                        announced,
+                        ..Default::default()
+                    })
+                }
+            ),
         (id(), id(), text(), text(), number()).prop_map(
             |(message_id, step_id, content, tool_calls_json, seq)| {
                 Kind::MessageAppended(MessageAppended {

@@ -249,6 +249,7 @@ impl<'a> Builder<'a> {
                 let patch = ApprovalPatch::Decided(At { index, time, event });
                 at_pass(&mut self.plan.approval_passes, pass).push(patch);
             }
+            EventBody::RunObserved(_) | EventBody::StepAliased(_) => {}
         }
     }
 

@@ -231,6 +231,7 @@ mod tests {
             model: None,
             input: None,
             metadata: None,
+            parent_may_be_alias: false,
         }
     }
 
@@ -252,6 +253,7 @@ mod tests {
             started_at: None,
             duration_ms: None,
             announced: false,
+            view: 0,
         };
         let said = |start, end| {
             let (details, rank, at) = StepPart { start, end }.details();

@@ -4,10 +4,10 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::event::{
-    ApprovalDecided, ApprovalRequested, ApprovalStatus, EndStatus, Event, EventBody, Heartbeat,
-    Json, JsonError, Message, MessageRole, Refusal, RefusalCode, Repairs, RunEnded, RunEndedBy,
-    RunStarted, SessionUpsert, StepDetails, StepEnded, StepStarted, StepType, Timestamp,
-    TokenCount, clean_text,
+    AliasedRoot, ApprovalDecided, ApprovalRequested, ApprovalStatus, EndStatus, Event, EventBody,
+    Heartbeat, Json, JsonError, Message, MessageRole, Refusal, RefusalCode, Repairs, RunEnded,
+    RunEndedBy, RunObserved, RunStarted, SessionUpsert, StepAliased, StepDetails, StepEnded,
+    StepStarted, StepType, Timestamp, TokenCount, clean_text,
 };
 use crate::proto;
 
@@ -34,6 +34,8 @@ pub fn decode_event(event: proto::Event, repairs: &mut Repairs) -> Result<Event,
         Wire::TokenCount(e) => EventBody::TokenCount(decoder.token_count(e)?),
         Wire::ApprovalRequested(e) => EventBody::ApprovalRequested(decoder.requested(e)?),
         Wire::ApprovalDecided(e) => EventBody::ApprovalDecided(decoder.decided(e)?),
+        Wire::RunObserved(e) => EventBody::RunObserved(decoder.run_observed(e)?),
+        Wire::StepAliased(e) => EventBody::StepAliased(decoder.step_aliased(e)?),
     };
     Ok(Event { time, body })
 }
@@ -83,6 +85,21 @@ impl Decoder<'_> {
             reported_tokens_input: count("reported_tokens_input", e.reported_tokens_input)?,
             reported_tokens_output: count("reported_tokens_output", e.reported_tokens_output)?,
             metadata: self.object("metadata_json", e.metadata_json)?,
+            started_at: timestamp("started_at", e.started_at)?,
+        })
+    }
+
+    fn run_observed(&mut self, e: proto::RunObserved) -> Result<RunObserved, Refusal> {
+        Ok(RunObserved {
+            run_id: required_id("run_id", &e.run_id)?,
+            rank: e.rank,
+            session_id: id("session_id", &e.session_id)?,
+            agent_id: self.text(e.agent_id),
+            agent_type: self.text(e.agent_type),
+            name: self.text(e.name),
+            input: self.text(e.input),
+            output: self.text(e.output),
+            metadata: self.object("metadata_json", e.metadata_json)?,
         })
     }
 
@@ -105,6 +122,29 @@ impl Decoder<'_> {
             started_at: timestamp("started_at", e.started_at)?,
             duration_ms: count("duration_ms", e.duration_ms)?,
             announced: e.announced,
+            view: i16::try_from(e.view)
+                .map_err(|_| out_of_range("view", "is not between -32768 and 32767"))?,
+        })
+    }
+
+    fn step_aliased(&mut self, e: proto::StepAliased) -> Result<StepAliased, Refusal> {
+        Ok(StepAliased {
+            alias_id: required_id("alias_id", &e.alias_id)?,
+            run_id: required_id("run_id", &e.run_id)?,
+            step_id: id("step_id", &e.step_id)?,
+            parent_step_id: id("parent_step_id", &e.parent_step_id)?,
+            root: e.root.map(|root| self.root(root)).transpose()?,
+        })
+    }
+
+    fn root(&mut self, e: proto::AliasedRoot) -> Result<AliasedRoot, Refusal> {
+        let time = |field: &str, time| timestamp(field, time)?.ok_or_else(|| missing(field));
+        Ok(AliasedRoot {
+            started_at: time("started_at", e.started_at)?,
+            ended_at: time("ended_at", e.ended_at)?,
+            status: end_status(e.status)?,
+            error: self.text(e.error),
+            name: self.text_or_unknown(e.name),
         })
     }
 
@@ -117,6 +157,7 @@ impl Decoder<'_> {
             model: self.text(e.model),
             input: self.json("input_json", e.input_json)?,
             metadata: self.object("metadata_json", e.metadata_json)?,
+            parent_may_be_alias: e.parent_may_be_alias,
         })
     }
 
@@ -133,6 +174,7 @@ impl Decoder<'_> {
             tool_calls: self.json("tool_calls_json", e.tool_calls_json)?,
             metadata: self.object("metadata_json", e.metadata_json)?,
             seq: e.seq,
+            sighting: e.sighting,
         })
     }
 
@@ -181,7 +223,7 @@ impl Decoder<'_> {
         text.map(|text| clean_text(text, self.repairs))
     }
 
-    /// The two columns that the seed declares NOT NULL.
+    /// Where there must be something, for people.
     fn text_or_unknown(&mut self, text: String) -> String {
         if text.is_empty() {
             "unknown".into()

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::event::{
-    ApprovalStatus, EndStatus, Event, EventBody, Json, MessageRole, RunEndedBy, StepDetails,
-    StepType, Timestamp,
+    AliasedRoot, ApprovalStatus, EndStatus, Event, EventBody, Json, MessageRole, RunEndedBy,
+    StepDetails, StepType, Timestamp,
 };
 use crate::proto;
 
@@ -53,6 +53,18 @@ fn body(body: &EventBody) -> proto::event::Event {
             reported_tokens_output: e.reported_tokens_output.map(i64::from),
             metadata_json: json(e.metadata.as_ref()),
             from_root_span: e.by == RunEndedBy::RootSpan,
+            started_at: e.started_at.map(timestamp),
+        }),
+        EventBody::RunObserved(e) => Wire::RunObserved(proto::RunObserved {
+            run_id: id(e.run_id),
+            rank: e.rank,
+            session_id: opt_id(e.session_id),
+            agent_id: e.agent_id,
+            agent_type: e.agent_type,
+            name: e.name,
+            input: e.input,
+            output: e.output,
+            metadata_json: json(e.metadata.as_ref()),
         }),
         EventBody::Heartbeat(e) => Wire::Heartbeat(proto::Heartbeat {
             run_id: id(e.run_id),
@@ -72,6 +84,14 @@ fn body(body: &EventBody) -> proto::event::Event {
             started_at: e.started_at.map(timestamp),
             duration_ms: e.duration_ms.map(i64::from),
             announced: e.announced,
+            view: e.view.into(),
+        }),
+        EventBody::StepAliased(e) => Wire::StepAliased(proto::StepAliased {
+            alias_id: id(e.alias_id),
+            run_id: id(e.run_id),
+            step_id: opt_id(e.step_id),
+            parent_step_id: opt_id(e.parent_step_id),
+            root: e.root.map(root),
         }),
         EventBody::Message(e) => Wire::MessageAppended(proto::MessageAppended {
             message_id: id(e.message_id),
@@ -84,6 +104,7 @@ fn body(body: &EventBody) -> proto::event::Event {
             tool_calls_json: json(e.tool_calls.as_ref()),
             metadata_json: json(e.metadata.as_ref()),
             seq: e.seq,
+            sighting: e.sighting,
         }),
         EventBody::TokenCount(e) => Wire::TokenCount(proto::TokenCount {
             token_count_id: id(e.token_count_id),
@@ -127,6 +148,17 @@ fn details(e: StepDetails) -> proto::StepDetails {
         model: e.model,
         input_json: json(e.input.as_ref()),
         metadata_json: json(e.metadata.as_ref()),
+        parent_may_be_alias: e.parent_may_be_alias,
+    }
+}
+
+fn root(e: AliasedRoot) -> proto::AliasedRoot {
+    proto::AliasedRoot {
+        started_at: Some(timestamp(e.started_at)),
+        ended_at: Some(timestamp(e.ended_at)),
+        status: end_status(e.status).into(),
+        error: e.error,
+        name: e.name,
     }
 }
 

@@ -70,16 +70,18 @@ fn details() -> BoxedStrategy<StepDetails> {
         Just(StepType::Other),
     ];
     let texts = (of(text()), of(text()), of(text()));
-    (step_type, texts, of(id()), of(json()), of(object()))
+    let parent = (of(id()), any::<bool>());
+    (step_type, texts, parent, of(json()), of(object()))
         .prop_map(
-            |(step_type, (kind, name, model), parent_step_id, input, metadata)| StepDetails {
+            |(step_type, (kind, name, model), parent, input, metadata)| StepDetails {
                 step_type,
                 kind,
                 name,
-                parent_step_id,
+                parent_step_id: parent.0,
                 model,
                 input,
                 metadata,
+                parent_may_be_alias: parent.1,
             },
         )
         .boxed()
@@ -128,8 +130,9 @@ fn run_ended() -> impl Strategy<Value = EventBody> {
     let by = prop_oneof![Just(RunEndedBy::Client), Just(RunEndedBy::RootSpan)];
     let texts = (of(text()), of(text()));
     let tokens = (of(count()), of(count()));
-    (id(), by, status(), texts, tokens, of(object())).prop_map(
-        |(run_id, by, status, (output, error), (input, out), metadata)| {
+    let rest = (of(object()), of(time()));
+    (id(), by, status(), texts, tokens, rest).prop_map(
+        |(run_id, by, status, (output, error), (input, out), (metadata, started_at))| {
             EventBody::RunEnded(RunEnded {
                 run_id,
                 by,
@@ -139,6 +142,50 @@ fn run_ended() -> impl Strategy<Value = EventBody> {
                 reported_tokens_input: input,
                 reported_tokens_output: out,
                 metadata,
+                started_at,
+            })
+        },
+    )
+}
+
+fn run_observed() -> impl Strategy<Value = EventBody> {
+    let agent = (of(text()), of(text()), of(text()));
+    let texts = (of(text()), of(text()));
+    (id(), any::<i32>(), of(id()), agent, texts, of(object())).prop_map(
+        |(run_id, rank, session_id, (agent_id, agent_type, name), texts, metadata)| {
+            EventBody::RunObserved(RunObserved {
+                run_id,
+                rank,
+                session_id,
+                agent_id,
+                agent_type,
+                name,
+                input: texts.0,
+                output: texts.1,
+                metadata,
+            })
+        },
+    )
+}
+
+fn step_aliased() -> impl Strategy<Value = EventBody> {
+    let root = (time(), time(), status(), of(text()), name()).prop_map(
+        |(started_at, ended_at, status, error, name)| AliasedRoot {
+            started_at,
+            ended_at,
+            status,
+            error,
+            name,
+        },
+    );
+    (id(), id(), of(id()), of(id()), of(root)).prop_map(
+        |(alias_id, run_id, step_id, parent_step_id, root)| {
+            EventBody::StepAliased(StepAliased {
+                alias_id,
+                run_id,
+                step_id,
+                parent_step_id,
+                root,
             })
         },
     )
@@ -159,9 +206,10 @@ fn step() -> impl Strategy<Value = EventBody> {
         of(time()),
         of(count()),
         any::<bool>(),
+        any::<i16>(),
     );
     let ended = (id(), id(), of(details()), end).prop_map(|(step_id, run_id, details, end)| {
-        let (status, output, error, started_at, duration_ms, announced) = end;
+        let (status, output, error, started_at, duration_ms, announced, view) = end;
         EventBody::StepEnded(StepEnded {
             step_id,
             run_id,
@@ -172,6 +220,7 @@ fn step() -> impl Strategy<Value = EventBody> {
             started_at,
             duration_ms,
             announced,
+            view,
         })
     });
     prop_oneof![started, ended]
@@ -185,7 +234,7 @@ fn message() -> impl Strategy<Value = EventBody> {
         Just(MessageRole::Tool),
     ];
     let texts = (of(text()), of(text()));
-    let rest = (of(json()), of(object()), of(any::<i64>()));
+    let rest = (of(json()), of(object()), of(any::<i64>()), any::<bool>());
     (id(), owner(), of(id()), role, texts, rest).prop_map(
         |(message_id, (run_id, session_id), step_id, role, (content, thinking), rest)| {
             EventBody::Message(Message {
@@ -199,6 +248,7 @@ fn message() -> impl Strategy<Value = EventBody> {
                 tool_calls: rest.0,
                 metadata: rest.1,
                 seq: rest.2,
+                sighting: rest.3,
             })
         },
     )
@@ -279,6 +329,8 @@ fn event() -> impl Strategy<Value = Event> {
         message().boxed(),
         token_count().boxed(),
         approval().boxed(),
+        run_observed().boxed(),
+        step_aliased().boxed(),
     ];
     (time(), body).prop_map(|(time, body)| Event { time, body })
 }

@@ -46,6 +46,7 @@ fn run_ended(micros: i64, run_id: Uuid) -> Event {
             reported_tokens_input: None,
             reported_tokens_output: None,
             metadata: None,
+            started_at: None,
         }),
     )
 }
@@ -59,6 +60,7 @@ fn step_started(micros: i64, run_id: Uuid, step: u128) -> Event {
         model: None,
         input: None,
         metadata: None,
+        parent_may_be_alias: false,
     };
     let step_id = Uuid::from_u128(step);
     event(
@@ -84,6 +86,7 @@ fn step_ended(micros: i64, run_id: Uuid, step: u128, announced: bool) -> Event {
             started_at: None,
             duration_ms: None,
             announced,
+            view: 0,
         }),
     )
 }
@@ -102,6 +105,7 @@ fn message(micros: i64, run_id: Option<Uuid>, session_id: Option<Uuid>, id: u128
             tool_calls: None,
             metadata: None,
             seq: None,
+            sighting: false,
         }),
     )
 }

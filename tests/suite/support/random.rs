@@ -210,6 +210,7 @@ impl Random {
                 reported_tokens_output: self.maybe(0.5, |r| r.rng.random_range(0..100)),
                 metadata_json: self.object(),
                 from_root_span: self.chance(0.4),
+                started_at: None,
             };
             self.push(Body::RunEnded(ended));
         }
@@ -248,6 +249,7 @@ impl Random {
             model: self.text(),
             input_json: self.json(),
             metadata_json: self.object(),
+            parent_may_be_alias: false,
         }
     }
 
@@ -271,6 +273,7 @@ impl Random {
                 started_at: self.maybe(0.6, |r| at(r.millis())),
                 duration_ms: self.maybe(0.4, |r| r.rng.random_range(0..5) * 1_000),
                 announced: self.chance(0.5),
+                view: 0,
             };
             self.push(Body::StepEnded(ended));
         }
@@ -289,6 +292,7 @@ impl Random {
                 tool_calls_json: self.json(),
                 metadata_json: self.object(),
                 seq: self.maybe(0.5, |r| r.rng.random_range(-1..3)),
+                sighting: false,
             };
             self.push(Body::MessageAppended(appended));
         }

@@ -71,6 +71,7 @@ kind!(
         reported_tokens_output: Some(22),
         metadata_json: text("{\"of\":\"end\"}"),
         from_root_span: true,
+        started_at: Some(at(3_000)),
     }
 );
 
@@ -86,6 +87,7 @@ pub fn details() -> proto::StepDetails {
         model: text("model"),
         input_json: text("[1, \"in\"]"),
         metadata_json: text("{\"of\":\"step\"}"),
+        parent_may_be_alias: false,
     }
 }
 
@@ -112,6 +114,7 @@ kind!(
         started_at: Some(at(4_000)),
         duration_ms: Some(998),
         announced: false,
+        view: 0,
     }
 );
 
@@ -129,6 +132,7 @@ kind!(
         tool_calls_json: text("[{\"tool\": \"t\"}]"),
         metadata_json: text("{\"of\":\"message\"}"),
         seq: Some(7),
+        sighting: false,
     }
 );
 
