@@ -76,11 +76,11 @@ pub fn decode(
     let (mapped, repairs) = match signal {
         Signal::Traces => {
             let (request, repairs) = reader.message::<ExportTraceServiceRequest>()?;
-            (map_traces(request, options), repairs)
+            (map_traces(&request, options), repairs)
         }
         Signal::Logs => {
             let (request, repairs) = reader.message::<ExportLogsServiceRequest>()?;
-            (map_logs(request, options), repairs)
+            (map_logs(&request, options), repairs)
         }
         // They have nowhere to go, so they are not built either.
         Signal::Metrics => (ignored_metrics(extent.records), WireRepairs::default()),

@@ -1,96 +1,122 @@
 //! From spans to events. Pure: no IO, no clock; what a span becomes depends on
 //! that span, its scope and its resource alone, so that order never matters.
+//!
+//! [`facts`] reads a span's attributes into what they mean ([`slots`], and one
+//! table a dialect in [`dialects`]), [`class`] tells the kind of work,
+//! [`conversation`] and [`tool`] what was said, [`emit`] makes the events.
 
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+pub(crate) mod class;
+mod conversation;
+pub(crate) mod dialects;
+mod emit;
+pub(crate) mod facts;
+mod ids;
+mod logs;
+mod messages;
+mod origin;
+mod python;
+mod run;
+mod session;
+pub(crate) mod slots;
+mod span_events;
+mod text;
+mod tool;
+mod usage;
+pub(crate) mod value;
+
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::trace::v1::{Span, status::StatusCode};
-use uuid::Uuid;
+use opentelemetry_proto::tonic::trace::v1::Span;
 
+pub use dialects::Dialect;
+pub use logs::map_logs;
+
+use self::emit::{Became, Emitter, Placed};
+use self::facts::Facts;
+use self::origin::Origin;
+use self::run::Observations;
+use self::text::Fit;
 use super::{Fate, MapOptions, Mapped, RefusalReason};
-use crate::event::{
-    EndStatus, Event, EventBody, Repairs, StepDetails, StepEnded, StepType, Timestamp, clean_text,
-};
-
-/// The dialect of spans that say no more than names, kinds and status.
-const UNKNOWN: &str = "unknown";
+use crate::event::Timestamp;
 
 /// Maps every span of a request.
 #[must_use]
-pub fn map_traces(request: ExportTraceServiceRequest, _options: &MapOptions) -> Mapped {
+pub fn map_traces(request: &ExportTraceServiceRequest, options: &MapOptions) -> Mapped {
     let mut mapped = Mapped::default();
-    let spans = request
-        .resource_spans
-        .into_iter()
-        .flat_map(|resource| resource.scope_spans)
-        .flat_map(|scope| scope.spans);
-    for (position, span) in (0_u32..).zip(spans) {
-        match step(span, &mut mapped.repairs) {
-            Ok(event) => {
-                mapped.events.push((position, event));
-                mapped.count(UNKNOWN, Fate::Mapped);
+    let mut observed = Observations::default();
+    let mut fit = Fit {
+        max_bytes: options.max_field_bytes,
+        ..Fit::default()
+    };
+    let mut position = 0;
+    for resource in &request.resource_spans {
+        for scope in &resource.scope_spans {
+            let origin = Origin::read(resource.resource.as_ref(), scope.scope.as_ref(), &mut fit);
+            for span in &scope.spans {
+                let facts = Facts::read(span, origin.scope);
+                let dialect = facts.dialect.as_str();
+                match place(facts, &origin, position) {
+                    Ok(placed) => {
+                        let mut emitter = Emitter {
+                            events: &mut mapped.events,
+                            fit: &mut fit,
+                            observed: &mut observed,
+                        };
+                        let fate = match emitter.span(&placed, options.keep_foreign_spans) {
+                            Became::Mapped => Fate::Mapped,
+                            Became::Link => Fate::Ignored("foreign"),
+                        };
+                        mapped.count(dialect, fate);
+                    }
+                    Err((code, reason)) => mapped.refuse(position, dialect, code, reason),
+                }
+                position += 1;
             }
-            Err((code, reason)) => mapped.refuse(position, UNKNOWN, code, reason),
         }
     }
+    mapped.events.extend(observed.into_events());
+    mapped.repairs = fit.repairs;
+    mapped.truncated = fit.truncated;
     mapped
 }
 
-/// Maps the log records that carry what was said in a step.
-#[must_use]
-pub fn map_logs(request: ExportLogsServiceRequest, _options: &MapOptions) -> Mapped {
-    let mut mapped = Mapped::default();
-    let records = request
-        .resource_logs
-        .iter()
-        .flat_map(|resource| &resource.scope_logs)
-        .flat_map(|scope| &scope.log_records);
-    for _ in records {
-        mapped.count(UNKNOWN, Fate::Ignored("not_genai"));
-    }
-    mapped
-}
-
-fn step(span: Span, repairs: &mut Repairs) -> Result<Event, (RefusalReason, &'static str)> {
-    let run_id = Uuid::from_slice(&span.trace_id)
-        .ok()
-        .filter(|id| !id.is_nil())
-        .ok_or((
-            RefusalReason::InvalidTraceId,
-            "trace_id is not 16 bytes, or all zero",
-        ))?;
+/// Checks ids and times.
+fn place<'a>(
+    facts: Facts<'a>,
+    origin: &'a Origin<'a>,
+    position: u32,
+) -> Result<Placed<'a>, (RefusalReason, &'static str)> {
+    let span: &Span = facts.span;
+    let run = ids::run(&span.trace_id).ok_or((
+        RefusalReason::InvalidTraceId,
+        "trace_id is not 16 bytes, or all zero",
+    ))?;
     if span.span_id.len() != 8 || span.span_id.iter().all(|byte| *byte == 0) {
         let reason = "span_id is not 8 bytes, or all zero";
         return Err((RefusalReason::InvalidSpanId, reason));
     }
-    let failed = span.status.is_some_and(|s| s.code() == StatusCode::Error);
-    let step = StepEnded {
-        step_id: Uuid::new_v5(&run_id, &span.span_id),
-        run_id,
-        details: Some(StepDetails {
-            step_type: StepType::Other,
-            kind: None,
-            name: Some(clean_text(span.name, repairs)),
-            parent_step_id: (span.parent_span_id.len() == 8)
-                .then(|| Uuid::new_v5(&run_id, &span.parent_span_id)),
-            model: None,
-            input: None,
-            metadata: None,
-        }),
-        status: if failed {
-            EndStatus::Failed
-        } else {
-            EndStatus::Completed
-        },
-        output: None,
-        error: None,
-        started_at: Some(time(span.start_time_unix_nano)?),
-        duration_ms: None,
-        announced: false,
-    };
-    Ok(Event {
-        time: time(span.end_time_unix_nano)?,
-        body: EventBody::StepEnded(step),
+    let (start, end) = times(span.start_time_unix_nano, span.end_time_unix_nano)?;
+    Ok(Placed {
+        facts,
+        origin,
+        position,
+        run,
+        start,
+        end,
     })
+}
+
+/// Start and end; zero is OTLP's word for not known, and the other stands for it.
+fn times(start: u64, end: u64) -> Result<(Timestamp, Timestamp), (RefusalReason, &'static str)> {
+    let (start, end) = match (start, end) {
+        (0, 0) => {
+            let reason = "start_time_unix_nano and end_time_unix_nano are both zero";
+            return Err((RefusalReason::TimeOutOfRange, reason));
+        }
+        (0, end) => (end, end),
+        (start, 0) => (start, start),
+        both => both,
+    };
+    Ok((time(start)?, time(end)?))
 }
 
 fn time(unix_nanos: u64) -> Result<Timestamp, (RefusalReason, &'static str)> {

@@ -1,0 +1,120 @@
+//! OpenTelemetry GenAI semantic conventions, all versions, and the extensions
+//! of those who emit them (Strands, OpenLLMetry, Microsoft, Google).
+//!
+//! Source: open-telemetry/semantic-conventions-genai, docs/gen-ai; the names
+//! before 1.37 from open-telemetry/semantic-conventions.
+
+use crate::ingest::otlp::map::class::{Class, Work};
+use crate::ingest::otlp::map::slots::{Key, Slot};
+
+pub const KEYS: &[Key] = &[
+    ("gen_ai.operation.name", Slot::GenAiOperation, 0),
+    ("gen_ai.agent.name", Slot::AgentName, 0),
+    ("gen_ai.workflow.name", Slot::WorkflowName, 0),
+    ("gen_ai.task.name", Slot::EntityName, 1),
+    ("gen_ai.conversation.id", Slot::Session, 2),
+    ("session.id", Slot::Session, 0),
+    ("user.id", Slot::User, 0),
+    ("enduser.id", Slot::User, 1),
+    ("gen_ai.user", Slot::User, 2),
+    ("gen_ai.user.id", Slot::User, 2),
+    ("gen_ai.request.model", Slot::RequestModel, 1),
+    ("gen_ai.response.model", Slot::ResponseModel, 1),
+    ("gen_ai.response.id", Slot::ResponseId, 0),
+    ("gen_ai.input.messages", Slot::InputMessages, 0),
+    ("gen_ai.output.messages", Slot::OutputMessages, 0),
+    ("gen_ai.system_instructions", Slot::SystemInstructions, 0),
+    // Up to 1.27, and LangSmith: the whole of it as one JSON string.
+    ("gen_ai.prompt", Slot::InputMessages, 3),
+    ("gen_ai.completion", Slot::OutputMessages, 3),
+    ("gen_ai.tool.name", Slot::ToolName, 0),
+    ("gen_ai.tool.call.id", Slot::ToolCallId, 0),
+    ("gen_ai.tool.call.arguments", Slot::ToolArguments, 0),
+    ("gen_ai.tool.call.result", Slot::ToolResult, 0),
+    ("gen_ai.tool.input", Slot::ToolArguments, 3),
+    ("gen_ai.tool.output", Slot::ToolResult, 3),
+    ("gen_ai.tool.status", Slot::ToolStatus, 0),
+    ("gen_ai.usage.input_tokens", Slot::UsageInput, 1),
+    ("gen_ai.usage.output_tokens", Slot::UsageOutput, 1),
+    ("gen_ai.usage.total_tokens", Slot::UsageTotal, 1),
+    ("gen_ai.usage.prompt_tokens", Slot::UsageInput, 5),
+    ("gen_ai.usage.completion_tokens", Slot::UsageOutput, 5),
+    ("gen_ai.aggregated_usage.input_tokens", Slot::UsageInput, 8),
+    (
+        "gen_ai.aggregated_usage.output_tokens",
+        Slot::UsageOutput,
+        8,
+    ),
+    (
+        "gen_ai.usage.cache_read.input_tokens",
+        Slot::UsageCacheRead,
+        1,
+    ),
+    (
+        "gen_ai.usage.cache_read_input_tokens",
+        Slot::UsageCacheRead,
+        2,
+    ),
+    (
+        "gen_ai.usage.details.cache_read_tokens",
+        Slot::UsageCacheRead,
+        3,
+    ),
+    ("gen_ai.usage.cached_tokens", Slot::UsageCacheRead, 4),
+    (
+        "gen_ai.usage.cache_creation.input_tokens",
+        Slot::UsageCacheWrite,
+        1,
+    ),
+    (
+        "gen_ai.usage.cache_write.input_tokens",
+        Slot::UsageCacheWrite,
+        2,
+    ),
+    (
+        "gen_ai.usage.cache_creation_input_tokens",
+        Slot::UsageCacheWrite,
+        3,
+    ),
+    (
+        "gen_ai.usage.cache_write_input_tokens",
+        Slot::UsageCacheWrite,
+        4,
+    ),
+    (
+        "gen_ai.usage.details.cache_write_tokens",
+        Slot::UsageCacheWrite,
+        5,
+    ),
+    (
+        "gen_ai.usage.reasoning.output_tokens",
+        Slot::UsageReasoning,
+        1,
+    ),
+    ("gen_ai.usage.reasoning_tokens", Slot::UsageReasoning, 2),
+    (
+        "gen_ai.usage.details.reasoning_tokens",
+        Slot::UsageReasoning,
+        3,
+    ),
+    ("error.type", Slot::ErrorType, 0),
+    ("exception.message", Slot::ErrorMessage, 2),
+    ("error.message", Slot::ErrorMessage, 1),
+];
+
+/// The kinds of work, by `gen_ai.operation.name`.
+pub fn work(operation: &str) -> Option<Work> {
+    Some(match operation {
+        "chat" | "generate_content" | "text_completion" | "completion" | "responses" => {
+            Work::of(Class::Llm)
+        }
+        "embeddings" | "embedding" => Work::kind(Class::Embedding, "embedding"),
+        "execute_tool" | "tool" => Work::of(Class::Tool),
+        "invoke_agent" | "agent" => Work::of(Class::Agent),
+        "invoke_workflow" | "invoke_graph" | "workflow" => Work::kind(Class::Workflow, "workflow"),
+        "handoff" => Work::kind(Class::Transfer, "handoff"),
+        "retrieval" => Work::kind(Class::Other, "retriever"),
+        "rerank" => Work::kind(Class::Other, "reranker"),
+        _ => return None,
+    })
+}

@@ -1,0 +1,14 @@
+//! litellm's `otel` callback.
+//!
+//! Source: BerriAI/litellm, `litellm/integrations/opentelemetry.py`.
+
+use crate::ingest::otlp::map::slots::{Key, Slot};
+
+pub const KEYS: &[Key] = &[
+    ("metadata.usage_object", Slot::UsageJson, 8),
+    ("llm.user", Slot::User, 9),
+    ("metadata.session_id", Slot::Session, 18),
+];
+
+/// The child span that repeats the request in the provider's own words.
+pub const RAW_REQUEST: &str = "raw_gen_ai_request";

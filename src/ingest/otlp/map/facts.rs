@@ -1,0 +1,172 @@
+//! What one span says, read in one pass over its attributes.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+
+use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use serde_json::Value as JsonValue;
+
+use super::class::dialect;
+use super::dialects::Dialect;
+use super::slots::{Side, Slot, indexed, is_agentic, is_foreign, lookup};
+use super::value;
+
+/// A span and what its attributes mean.
+pub struct Facts<'a> {
+    /// The span itself.
+    pub span: &'a Span,
+    /// The name of the instrumentation.
+    pub scope: &'a str,
+    /// Who wrote it.
+    pub dialect: Dialect,
+    /// Has keys of web servers, databases and the like.
+    pub foreign: bool,
+    /// Has keys that only traces of agents have.
+    pub agentic: bool,
+    /// Messages written as one attribute a field: side, what follows the prefix, value.
+    pub flat: Vec<(Side, &'a str, &'a Value)>,
+    /// Attributes that are kept as they are.
+    pub rest: Vec<&'a KeyValue>,
+    slots: [Option<(&'a KeyValue, u8)>; Slot::COUNT],
+    metadata: OnceCell<Option<JsonValue>>,
+}
+
+impl<'a> Facts<'a> {
+    /// Reads a span.
+    pub fn read(span: &'a Span, scope: &'a str) -> Self {
+        let mut facts = Self {
+            span,
+            scope,
+            dialect: Dialect::Unknown,
+            foreign: false,
+            agentic: false,
+            flat: Vec::new(),
+            rest: Vec::new(),
+            slots: [None; Slot::COUNT],
+            metadata: OnceCell::new(),
+        };
+        for attribute in &span.attributes {
+            facts.take(attribute);
+        }
+        facts.dialect = dialect(&facts);
+        facts
+    }
+
+    fn take(&mut self, attribute: &'a KeyValue) {
+        let Some(value) = attribute.value.as_ref().and_then(|v| v.value.as_ref()) else {
+            return;
+        };
+        let key = attribute.key.as_str();
+        self.agentic = self.agentic || is_agentic(key);
+        self.foreign = self.foreign || is_foreign(key, self.span.kind);
+        if let Some((side, rest)) = indexed(key) {
+            self.flat.push((side, rest, value));
+            return;
+        }
+        let Some((slot, preference)) = lookup(key) else {
+            self.rest.push(attribute);
+            return;
+        };
+        if is_blank(value) {
+            return;
+        }
+        if slot.is_kept_raw() {
+            self.rest.push(attribute);
+        }
+        let place = &mut self.slots[slot as usize];
+        match place {
+            Some((_, held)) if *held <= preference => {
+                if !slot.is_kept_raw() {
+                    self.rest.push(attribute);
+                }
+            }
+            _ => {
+                if let Some((loser, _)) = place.replace((attribute, preference))
+                    && !slot.is_kept_raw()
+                {
+                    self.rest.push(loser);
+                }
+            }
+        }
+    }
+
+    /// Whether something is known.
+    pub fn has(&self, slot: Slot) -> bool {
+        self.slots[slot as usize].is_some()
+    }
+
+    /// The key that something is known by.
+    pub fn key(&self, slot: Slot) -> Option<&'a str> {
+        self.slots[slot as usize].map(|(attribute, _)| attribute.key.as_str())
+    }
+
+    /// What is known, as it came.
+    pub fn value(&self, slot: Slot) -> Option<&'a Value> {
+        let (attribute, _) = self.slots[slot as usize]?;
+        attribute.value.as_ref()?.value.as_ref()
+    }
+
+    /// The same where it is a string.
+    pub fn str(&self, slot: Slot) -> Option<&'a str> {
+        match self.value(slot)? {
+            Value::StringValue(text) => Some(text.as_str()),
+            _ => None,
+        }
+    }
+
+    /// The same as text, without the quotes that some put around every string.
+    pub fn text(&self, slot: Slot) -> Option<Cow<'a, str>> {
+        let text = value::text(self.value(slot)?);
+        if text.starts_with('"')
+            && let Ok(inner) = serde_json::from_str::<String>(&text)
+        {
+            return Some(inner.into());
+        }
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// The same as a count.
+    pub fn count(&self, slot: Slot) -> Option<i64> {
+        value::count(self.value(slot)?)
+    }
+
+    /// The same as JSON; text that is JSON is taken as what it says.
+    pub fn json(&self, slot: Slot) -> Option<JsonValue> {
+        Some(value::parsed(self.value(slot)?))
+    }
+
+    /// A text in the object that LangChain and others put into `metadata`.
+    pub fn meta_text(&self, key: &str) -> Option<String> {
+        let text = self.str(Slot::Metadata)?;
+        if !text.contains(key) {
+            return None;
+        }
+        let metadata = self
+            .metadata
+            .get_or_init(|| serde_json::from_str(text).ok())
+            .as_ref()?;
+        metadata.get(key)?.as_str().map(str::to_owned)
+    }
+
+    /// Whether messages of the model's answer came one attribute a field.
+    pub fn has_output_messages(&self) -> bool {
+        self.flat.iter().any(|(side, ..)| *side == Side::Output)
+    }
+
+    /// Whether it is part of another span.
+    pub fn has_parent(&self) -> bool {
+        self.span.parent_span_id.iter().any(|byte| *byte != 0)
+    }
+}
+
+/// Nothing is said by an empty string, an empty list, or the words that some
+/// languages print for nothing.
+fn is_blank(value: &Value) -> bool {
+    match value {
+        Value::StringValue(text) => matches!(text.as_str(), "" | "null" | "None"),
+        Value::ArrayValue(array) => array.values.is_empty(),
+        Value::KvlistValue(list) => list.values.is_empty(),
+        _ => false,
+    }
+}

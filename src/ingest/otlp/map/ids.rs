@@ -1,0 +1,117 @@
+//! Ids that follow from what a span says of itself, so that every daemon makes
+//! the same ones at any time.
+//!
+//! They are UUIDs of version 8 (RFC 9562, 5.8): the first 48 bits are those of
+//! the trace (or session) they belong to, the rest a SHA-256 of what is named.
+//! So the rows of one trace lie side by side in every index, as those of
+//! UUIDv7 ids do, though the ids could not be ordered by time.
+
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+/// What an id names. The word keeps the kinds apart.
+#[derive(Clone, Copy, Debug)]
+pub enum Named<'a> {
+    /// A span, by its id.
+    Span(&'a [u8]),
+    /// A call of a model, by the id of its response.
+    Response(&'a str),
+    /// A call of a tool, by the id that the model gave it.
+    ToolCall(&'a str),
+    /// The tokens of a step.
+    Tokens(Uuid),
+    /// A message, by its content.
+    Message(&'a [u8]),
+}
+
+/// The run of a trace: its 16 bytes.
+pub fn run(trace_id: &[u8]) -> Option<Uuid> {
+    let bytes: [u8; 16] = trace_id.try_into().ok()?;
+    (bytes != [0; 16]).then(|| Uuid::from_bytes(bytes))
+}
+
+/// What is named, within a run or session.
+pub fn within(scope: Uuid, named: Named<'_>) -> Uuid {
+    let mut hash = Sha256::new();
+    hash.update(scope.as_bytes());
+    let tokens;
+    let (word, bytes): (&[u8], &[u8]) = match named {
+        Named::Span(id) => (b"span", id),
+        Named::Response(id) => (b"response", id.as_bytes()),
+        Named::ToolCall(id) => (b"tool_call", id.as_bytes()),
+        Named::Tokens(step) => {
+            tokens = step;
+            (b"tokens", tokens.as_bytes())
+        }
+        Named::Message(content) => (b"message", content),
+    };
+    hash.update(word);
+    hash.update([0]);
+    hash.update(bytes);
+    finish(scope.as_bytes(), hash)
+}
+
+/// A session, by the source's own id: itself where that is a UUID, else one
+/// that follows from it.
+pub fn session(external: &str) -> (Uuid, bool) {
+    if let Ok(id) = Uuid::try_parse(external) {
+        return (id, true);
+    }
+    let mut hash = Sha256::new();
+    hash.update(b"session\0");
+    hash.update(external.as_bytes());
+    let digest = hash.clone().finalize();
+    (finish(&digest[16..], hash), false)
+}
+
+fn finish(prefix: &[u8], hash: Sha256) -> Uuid {
+    let digest = hash.finalize();
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    bytes[..6].copy_from_slice(&prefix[..6]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_stay_what_they_are() {
+        // Rows in databases have them: a change here makes duplicates of all.
+        let trace = run(&[7; 16]).unwrap();
+        let step = within(trace, Named::Span(&[1, 2, 3, 4, 5, 6, 7, 8]));
+        assert_eq!(step.to_string(), "07070707-0707-8a44-be68-b34f3b019210");
+        assert_eq!(step.get_version_num(), 8);
+        let (session, own) = session("thread-1");
+        assert_eq!(session.get_version_num(), 8);
+        assert!(!own);
+    }
+
+    #[test]
+    fn kinds_and_scopes_do_not_meet() {
+        let trace = run(&[7; 16]).unwrap();
+        let other = run(&[8; 16]).unwrap();
+        let ids = [
+            within(trace, Named::Response("a")),
+            within(trace, Named::ToolCall("a")),
+            within(trace, Named::Span(b"a")),
+            within(trace, Named::Message(b"a")),
+            within(other, Named::Response("a")),
+        ];
+        let distinct: std::collections::HashSet<_> = ids.iter().collect();
+        assert_eq!(distinct.len(), ids.len());
+    }
+
+    #[test]
+    fn a_session_that_is_a_uuid_is_itself() {
+        let id = "0194bb0a-0000-7000-8000-000000000001";
+        assert_eq!(session(id), (Uuid::parse_str(id).unwrap(), true));
+    }
+
+    #[test]
+    fn no_trace_is_all_zeros() {
+        assert_eq!(run(&[0; 16]), None);
+        assert_eq!(run(&[1; 8]), None);
+    }
+}

@@ -1,0 +1,165 @@
+//! Log records that carry what was said in a step: the conventions' events up
+//! to 1.36, which some SDKs still send as logs, and the later single event.
+
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Attribute;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use serde_json::{Value, json};
+
+use super::conversation::Conversation;
+use super::ids::{self, Named};
+use super::messages::join;
+use super::run::{Observations, Said, rank};
+use super::text::Fit;
+use super::{Dialect, span_events, time, value};
+use crate::event::{Event, EventBody, Message, MessageRole, Timestamp};
+use crate::ingest::otlp::{Fate, MapOptions, Mapped, RefusalReason};
+
+/// Maps the log records that carry messages; the others are counted as ignored.
+#[must_use]
+pub fn map_logs(request: &ExportLogsServiceRequest, options: &MapOptions) -> Mapped {
+    let mut mapped = Mapped::default();
+    let mut observed = Observations::default();
+    let mut fit = Fit {
+        max_bytes: options.max_field_bytes,
+        ..Fit::default()
+    };
+    let scopes = request
+        .resource_logs
+        .iter()
+        .flat_map(|resource| &resource.scope_logs);
+    let records = scopes.flat_map(|scope| &scope.log_records);
+    for (position, record) in (0_u32..).zip(records) {
+        let fate = match map_record(
+            record,
+            position,
+            &mut fit,
+            &mut observed,
+            &mut mapped.events,
+        ) {
+            Ok(fate) => fate,
+            Err((code, reason)) => {
+                mapped.refuse(position, Dialect::GenAi.as_str(), code, reason);
+                continue;
+            }
+        };
+        let dialect = match fate {
+            Fate::Mapped => Dialect::GenAi,
+            _ => Dialect::Unknown,
+        };
+        mapped.count(dialect.as_str(), fate);
+    }
+    mapped.events.extend(observed.into_events());
+    mapped.repairs = fit.repairs;
+    mapped.truncated = fit.truncated;
+    mapped
+}
+
+fn map_record(
+    record: &LogRecord,
+    position: u32,
+    fit: &mut Fit,
+    observed: &mut Observations,
+    events: &mut Vec<(u32, Event)>,
+) -> Result<Fate, (RefusalReason, &'static str)> {
+    let Some(name) = event_name(record).filter(|name| span_events::is_message(name)) else {
+        return Ok(Fate::Ignored("not_genai"));
+    };
+    let (Some(run), true) = (
+        ids::run(&record.trace_id),
+        record.span_id.iter().any(|byte| *byte != 0),
+    ) else {
+        return Ok(Fate::Ignored("no_span"));
+    };
+    let at = match record.time_unix_nano {
+        0 => record.observed_time_unix_nano,
+        at => at,
+    };
+    let at = time(at)?;
+    let step = ids::within(run, Named::Span(&record.span_id));
+    let mut said = Conversation::default();
+    span_events::add(name, &body(record), &mut said);
+    said.input = join(said.input);
+    said.output = join(said.output);
+    if let Some(text) = said.question() {
+        observed.add(run, position, rank::CALL, at, Said::Input(fit.text(text)));
+    }
+    if let Some(text) = said.answer() {
+        observed.add(run, position, rank::CALL, at, Said::Output(fit.text(text)));
+    }
+    for (message_id, _, message, _) in said.identified(run) {
+        let calls: Vec<Value> = message
+            .calls
+            .iter()
+            .map(super::messages::ToolCall::to_json)
+            .collect();
+        let call_id = message
+            .call_id
+            .as_ref()
+            .map(|id| json!({"tool_call_id": id}));
+        let event = Message {
+            message_id,
+            run_id: Some(run),
+            session_id: None,
+            step_id: Some(step),
+            role: message.role,
+            content: fit.some(message.text.as_str()),
+            thinking: fit.some(message.thinking.as_str()),
+            tool_calls: (!calls.is_empty())
+                .then(|| fit.json(&calls.into()))
+                .flatten(),
+            metadata: call_id.and_then(|metadata| fit.object(&metadata)),
+            seq: Some(place_of(message.role)),
+            sighting: true,
+        };
+        push(events, position, at, EventBody::Message(event));
+    }
+    Ok(Fate::Mapped)
+}
+
+fn push(events: &mut Vec<(u32, Event)>, position: u32, time: Timestamp, body: EventBody) {
+    events.push((position, Event { time, body }));
+}
+
+/// Records of one call may have one time: instructions, question, answer.
+fn place_of(role: MessageRole) -> i64 {
+    match role {
+        MessageRole::System => 0,
+        MessageRole::User => 1,
+        MessageRole::Assistant => 2,
+        MessageRole::Tool => 3,
+    }
+}
+
+/// Its name stands in a field of its own since 1.5 of the protocol.
+fn event_name(record: &LogRecord) -> Option<&str> {
+    if !record.event_name.is_empty() {
+        return Some(&record.event_name);
+    }
+    let attribute = record
+        .attributes
+        .iter()
+        .find(|attribute| attribute.key == "event.name")?;
+    match attribute.value.as_ref()?.value.as_ref()? {
+        Attribute::StringValue(name) => Some(name),
+        _ => None,
+    }
+}
+
+/// The body's fields, and the attributes' where the event is written as those.
+fn body(record: &LogRecord) -> Value {
+    let mut fields = value::object(&record.attributes, 0);
+    let body = record
+        .body
+        .as_ref()
+        .and_then(|body| body.value.as_ref())
+        .map(value::parsed);
+    match (body, fields.as_object_mut()) {
+        (Some(Value::Object(body)), Some(fields)) => fields.extend(body),
+        (Some(body), Some(fields)) => {
+            fields.entry("content").or_insert(body);
+        }
+        _ => {}
+    }
+    fields
+}

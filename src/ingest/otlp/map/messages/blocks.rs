@@ -1,0 +1,288 @@
+//! The parts of one message: text, reasoning, calls of tools, their results,
+//! and what is no text.
+
+use serde_json::{Map, Value, json};
+
+use super::{Message, ToolCall};
+use crate::event::MessageRole;
+use crate::ingest::otlp::map::value;
+
+/// What a part is.
+enum Part {
+    Text(String),
+    Thinking(String),
+    Call(ToolCall),
+    Result(Message),
+    Media(Value),
+}
+
+/// Whether an object is a part rather than a message: it has no role of its own.
+pub fn is_block(object: &Map<String, Value>) -> bool {
+    if object.contains_key("role") {
+        return false;
+    }
+    if let Some(kind) = object.get("type").and_then(Value::as_str) {
+        let message = matches!(
+            kind,
+            "message" | "human" | "ai" | "system" | "tool" | "function_call_output"
+        );
+        return !message && !object.contains_key("data") && !object.contains_key("kwargs");
+    }
+    const KEYS: [&str; 9] = [
+        "text",
+        "toolUse",
+        "toolResult",
+        "reasoningContent",
+        "functionCall",
+        "functionResponse",
+        "message_content",
+        "inlineData",
+        "inline_data",
+    ];
+    KEYS.iter().any(|key| object.contains_key(*key)) && !object.contains_key("messages")
+}
+
+/// Adds parts to a message; results of tools become messages of their own.
+pub fn add_parts(parts: &[Value], message: &mut Message, out: &mut Vec<Message>) {
+    for part in parts {
+        match classify(part) {
+            Some(Part::Text(text)) => message.text.push_str(&text),
+            Some(Part::Thinking(text)) => message.thinking.push_str(&text),
+            Some(Part::Call(call)) if !message.calls.iter().any(|held| held.is_same(&call)) => {
+                message.calls.push(call);
+            }
+            Some(Part::Result(result)) => out.push(result),
+            Some(Part::Media(media)) => message.media.push(media),
+            Some(Part::Call(_)) | None => {}
+        }
+    }
+}
+
+/// The same for parts that stand alone.
+pub fn add_all(parts: &[Value], message: &mut Message, out: &mut Vec<Message>) {
+    let before = out.len();
+    add_parts(parts, message, out);
+    let message = std::mem::replace(message, Message::new(message.role));
+    finish(message, before, out);
+}
+
+/// Ends a message. Results that came in it were pushed since `before`: with
+/// them a message that says nothing else is not there, and one that says
+/// something is the speaker's, not the tool's.
+pub fn finish(mut message: Message, before: usize, out: &mut Vec<Message>) {
+    let results = out.len() > before;
+    if results {
+        for result in &mut out[before..] {
+            result.call_id = result.call_id.take().or_else(|| message.call_id.clone());
+            result.name = result.name.take().or_else(|| message.name.clone());
+        }
+        if message.role == MessageRole::Tool {
+            message.call_id = None;
+        }
+    }
+    if !message.calls.is_empty() && message.role != MessageRole::Assistant {
+        // Strands records calls in messages of the tool.
+        message.role = MessageRole::Assistant;
+        message.call_id = None;
+    }
+    let said = !message.text.is_empty()
+        || !message.thinking.is_empty()
+        || !message.calls.is_empty()
+        || !message.media.is_empty();
+    if said || !results && message.call_id.is_some() {
+        out.push(message);
+    }
+}
+
+fn classify(part: &Value) -> Option<Part> {
+    let object = match part {
+        Value::String(text) => return Some(Part::Text(text.clone())),
+        Value::Object(object) => object,
+        _ => return None,
+    };
+    // OpenInference: {"message_content": {…}} or {"message_content": {…}, "tool_call": {…}}.
+    if let Some(inner) = object.get("tool_call") {
+        return call(inner).map(Part::Call);
+    }
+    if let Some(inner) = object.get("message_content") {
+        return classify(inner);
+    }
+    let text_at = |keys: &[&str]| keys.iter().find_map(|key| object.get(*key)).map(text_of);
+    let kind = object
+        .get("type")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    match kind {
+        "text" | "input_text" | "output_text" | "refusal" => {
+            return text_at(&["text", "content", "refusal"]).map(Part::Text);
+        }
+        "reasoning" | "thinking" | "redacted_thinking" => {
+            let text = text_at(&["content", "thinking", "text", "reasoning", "summary"])?;
+            // OpenLLMetry: a JSON string of the summary's parts.
+            let text = if text.starts_with('[') {
+                text_of(&value::parse(&text))
+            } else {
+                text
+            };
+            return Some(Part::Thinking(text));
+        }
+        "tool_use" | "tool_call" | "tool-call" | "function_call" | "server_tool_use" => {
+            return call(part).map(Part::Call);
+        }
+        "tool_result"
+        | "tool_call_response"
+        | "tool-result"
+        | "tool_response"
+        | "function_call_output" => {
+            return Some(Part::Result(result(object)));
+        }
+        _ => {}
+    }
+    if let Some(inner) = ["toolUse", "functionCall", "function_call"]
+        .iter()
+        .find_map(|key| object.get(*key))
+    {
+        return call(inner).map(Part::Call);
+    }
+    if let Some(Value::Object(inner)) = ["toolResult", "functionResponse", "function_response"]
+        .iter()
+        .find_map(|key| object.get(*key))
+    {
+        return Some(Part::Result(result(inner)));
+    }
+    if let Some(inner) = object.get("reasoningContent") {
+        let text = inner
+            .pointer("/reasoningText/text")
+            .or(Some(inner))
+            .map(text_of);
+        return text.map(Part::Thinking);
+    }
+    if object.get("thought").and_then(Value::as_bool) == Some(true) {
+        return text_at(&["text"]).map(Part::Thinking);
+    }
+    match object.get("text") {
+        Some(Value::String(text)) => Some(Part::Text(text.clone())),
+        _ => Some(Part::Media(media(kind, object))),
+    }
+}
+
+/// A call of a tool, by any of its names for things.
+pub fn call(value: &Value) -> Option<ToolCall> {
+    let object = value.as_object()?;
+    // {"tool_call": {…}}, {"function": {…}}, or flat.
+    if let Some(inner) = object.get("tool_call") {
+        return call(inner);
+    }
+    let function = object
+        .get("function")
+        .and_then(Value::as_object)
+        .unwrap_or(object);
+    let text_at = |object: &Map<String, Value>, keys: &[&str]| {
+        let found = keys.iter().find_map(|key| object.get(*key)?.as_str());
+        found.filter(|text| !text.is_empty()).map(str::to_owned)
+    };
+    let name = text_at(function, &["name", "toolName", "tool_name"])?;
+    let arguments = ["arguments", "args", "input", "parameters"]
+        .iter()
+        .find_map(|key| function.get(*key));
+    let arguments = match arguments {
+        Some(Value::String(text)) if text.is_empty() => json!({}),
+        Some(Value::String(text)) => value::parse(text),
+        Some(other) => other.clone(),
+        None => json!({}),
+    };
+    Some(ToolCall {
+        id: text_at(
+            object,
+            &[
+                "call_id",
+                "callId",
+                "toolCallId",
+                "tool_call_id",
+                "toolUseId",
+                "id",
+            ],
+        ),
+        name,
+        arguments,
+    })
+}
+
+fn result(object: &Map<String, Value>) -> Message {
+    let text_at = |keys: &[&str]| {
+        let found = keys.iter().find_map(|key| object.get(*key)?.as_str());
+        found.filter(|text| !text.is_empty()).map(str::to_owned)
+    };
+    let said = ["response", "result", "content", "output"]
+        .iter()
+        .find_map(|key| object.get(*key));
+    Message {
+        call_id: text_at(&[
+            "tool_use_id",
+            "toolUseId",
+            "toolCallId",
+            "tool_call_id",
+            "call_id",
+            "id",
+        ]),
+        name: text_at(&["name", "toolName", "tool_name"]),
+        ..Message::text(MessageRole::Tool, said.map(text_of).unwrap_or_default())
+    }
+}
+
+/// What is no text: its kind and size. The data stays where it is, in the step.
+fn media(kind: &str, object: &Map<String, Value>) -> Value {
+    let kind = if kind.is_empty() {
+        object.keys().next().map_or("unknown", String::as_str)
+    } else {
+        kind
+    };
+    let bytes: usize = object.values().map(|value| value.to_string().len()).sum();
+    json!({"type": kind, "json_bytes": bytes})
+}
+
+/// The text of a result or of a content: blocks joined, `{type, value}` and the
+/// like unwrapped, anything else as JSON.
+pub fn text_of(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => {
+            let texts: Option<Vec<String>> = items.iter().map(text_of_block).collect();
+            texts.map_or_else(|| value.to_string(), |texts| texts.concat())
+        }
+        Value::Object(_) => text_of_block(value).unwrap_or_else(|| value.to_string()),
+        other => other.to_string(),
+    }
+}
+
+fn text_of_block(value: &Value) -> Option<String> {
+    let object = match value {
+        Value::String(text) => return Some(text.clone()),
+        Value::Object(object) => object,
+        _ => return None,
+    };
+    if let Some(text) = object.get("text").and_then(Value::as_str) {
+        return Some(text.to_owned());
+    }
+    // Bedrock's {"json": …}, the Vercel SDK's {"type": "text" | "json", "value": …}.
+    if object.len() == 1
+        && let Some(inner) = object.get("json")
+    {
+        return Some(inner.to_string());
+    }
+    if object.len() == 2 && object.contains_key("type") {
+        return object
+            .get("value")
+            .or_else(|| object.get("content"))
+            .map(text_of);
+    }
+    // Gemini's functionResponse: {"response": {"result": …}}.
+    if object.len() == 1 {
+        return object
+            .get("result")
+            .or_else(|| object.get("output"))
+            .map(text_of);
+    }
+    None
+}

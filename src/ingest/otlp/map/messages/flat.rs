@@ -1,0 +1,90 @@
+//! Messages written as one attribute a field: `….0.message.role`,
+//! `….0.message.tool_calls.1.tool_call.function.name`, `….0.content`.
+
+use std::collections::BTreeMap;
+
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Attribute;
+use serde_json::Value;
+
+use crate::ingest::otlp::map::value;
+
+/// Deeper paths are left out.
+const MAX_DEPTH: usize = 12;
+
+#[derive(Default)]
+struct Node<'a> {
+    leaf: Option<&'a Attribute>,
+    items: BTreeMap<u32, Node<'a>>,
+    fields: BTreeMap<&'a str, Node<'a>>,
+}
+
+/// Builds the list that the paths describe. Numbers need not begin at 0, nor be
+/// without gaps: their order counts.
+pub fn unflatten<'a>(paths: impl Iterator<Item = (&'a str, &'a Attribute)>) -> Value {
+    let mut root = Node::default();
+    for (path, attribute) in paths {
+        root.insert(path, attribute);
+    }
+    root.into_json()
+}
+
+impl<'a> Node<'a> {
+    fn insert(&mut self, path: &'a str, attribute: &'a Attribute) {
+        let mut node = self;
+        for (depth, part) in path.split('.').enumerate() {
+            if depth >= MAX_DEPTH {
+                return;
+            }
+            node = match part.parse() {
+                Ok(index) => node.items.entry(index).or_default(),
+                Err(_) => node.fields.entry(part).or_default(),
+            };
+        }
+        node.leaf = Some(attribute);
+    }
+
+    fn into_json(self) -> Value {
+        if !self.fields.is_empty() {
+            let mut fields: serde_json::Map<_, _> = self
+                .fields
+                .into_iter()
+                .map(|(key, node)| (key.to_owned(), node.into_json()))
+                .collect();
+            // `{"message": {…}}` is the message.
+            if fields.len() == 1
+                && let Some(message) = fields.remove("message")
+            {
+                return message;
+            }
+            return Value::Object(fields);
+        }
+        if !self.items.is_empty() {
+            return self.items.into_values().map(Self::into_json).collect();
+        }
+        self.leaf.map_or(Value::Null, value::json)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn paths_become_messages_in_the_order_of_their_numbers() {
+        let text = |text: &str| Attribute::StringValue(text.into());
+        let attributes = [
+            ("10.message.role", text("assistant")),
+            ("2.message.role", text("user")),
+            ("2.message.content", text("Hi")),
+            ("10.message.tool_calls.0.tool_call.function.name", text("f")),
+        ];
+        let value = unflatten(attributes.iter().map(|(path, value)| (*path, value)));
+        let want = json!([
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "tool_calls": [{"tool_call": {"function": {"name": "f"}}}]},
+        ]);
+        assert_eq!(value, want);
+    }
+}

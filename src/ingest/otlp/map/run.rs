@@ -1,0 +1,189 @@
+//! What the spans of one request tell of their runs and sessions, put together
+//! so that a request makes a few events a run rather than a few a span.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use crate::event::{Event, EventBody, Json, RunObserved, SessionUpsert, Timestamp};
+
+/// How good a source is for a field of a run: the least number stands.
+pub mod rank {
+    /// Said outright, by the span that it is about.
+    pub const OUTRIGHT: i32 = 0;
+    /// By an agent within, or by a name that only may be an agent's.
+    pub const AGENT: i32 = 1;
+    /// By a call of a model.
+    pub const CALL: i32 = 2;
+    /// By any other step.
+    pub const STEP: i32 = 3;
+    /// By a workflow's name.
+    pub const WORKFLOW: i32 = 5;
+    /// In a form that is not made for people.
+    pub const RAW: i32 = 7;
+    /// By the service's name.
+    pub const SERVICE: i32 = 9;
+}
+
+/// One field's value.
+#[derive(Clone, Debug)]
+pub enum Said {
+    /// The session.
+    Session(Uuid),
+    /// `agent_id`.
+    Agent(String),
+    /// `agent_type`.
+    AgentType(String),
+    /// `name`.
+    Name(String),
+    /// What was asked.
+    Input(String),
+    /// What was answered.
+    Output(String),
+    /// Resource and scope.
+    Metadata(Json),
+}
+
+impl Said {
+    fn field(&self) -> u8 {
+        match self {
+            Self::Session(_) => 0,
+            Self::Agent(_) => 1,
+            Self::AgentType(_) => 2,
+            Self::Name(_) => 3,
+            Self::Input(_) => 4,
+            Self::Output(_) => 5,
+            Self::Metadata(_) => 6,
+        }
+    }
+
+    /// Of what is equal in rank and time the least text stands, the greatest
+    /// where the latest does; the store decides the same way.
+    fn text(&self) -> String {
+        match self {
+            Self::Session(id) => id.to_string(),
+            Self::Agent(text)
+            | Self::AgentType(text)
+            | Self::Name(text)
+            | Self::Input(text)
+            | Self::Output(text) => text.clone(),
+            Self::Metadata(json) => json.as_str().to_owned(),
+        }
+    }
+}
+
+struct Held {
+    rank: i32,
+    time: Timestamp,
+    said: Said,
+    position: u32,
+}
+
+/// What is known of runs and sessions from one request.
+#[derive(Default)]
+pub struct Observations {
+    fields: BTreeMap<(Uuid, u8), Held>,
+    sessions: BTreeMap<(Uuid, Option<String>), (Timestamp, u32, SessionUpsert)>,
+}
+
+impl Observations {
+    /// Whether something of this field, from this rank and time, would stand:
+    /// spares the making of texts that would not.
+    pub fn wants(&self, run: Uuid, field: &Said, rank: i32, time: Timestamp) -> bool {
+        self.fields.get(&(run, field.field())).is_none_or(|held| {
+            let latest = matches!(field, Said::Output(_));
+            rank < held.rank
+                || rank == held.rank
+                    && if latest {
+                        time >= held.time
+                    } else {
+                        time <= held.time
+                    }
+        })
+    }
+
+    /// A field of a run, as one span tells it. `output` is the latest of the
+    /// best, everything else the earliest.
+    pub fn add(&mut self, run: Uuid, position: u32, rank: i32, time: Timestamp, said: Said) {
+        if !self.wants(run, &said, rank, time) {
+            return;
+        }
+        let key = (run, said.field());
+        if let Some(held) = self.fields.get(&key)
+            && (held.rank, held.time) == (rank, time)
+        {
+            let (new, old) = (said.text(), held.said.text());
+            let stands = if matches!(said, Said::Output(_)) {
+                new > old
+            } else {
+                new < old
+            };
+            if !stands {
+                return;
+            }
+        }
+        let held = Held {
+            rank,
+            time,
+            said,
+            position,
+        };
+        self.fields.insert(key, held);
+    }
+
+    /// What a span tells of its session. The latest time stands for each user.
+    pub fn session(
+        &mut self,
+        position: u32,
+        time: Timestamp,
+        user: Option<String>,
+        upsert: SessionUpsert,
+    ) {
+        let place = self.sessions.entry((upsert.session_id, user));
+        let held = place.or_insert_with(|| (time, position, upsert));
+        if time > held.0 {
+            (held.0, held.1) = (time, position);
+        }
+    }
+
+    /// The events, those of one rank and time in one.
+    pub fn into_events(self) -> impl Iterator<Item = (u32, Event)> {
+        let mut runs: BTreeMap<(Uuid, i32, Timestamp), (u32, RunObserved)> = BTreeMap::new();
+        for ((run_id, _), held) in self.fields {
+            let place = runs.entry((run_id, held.rank, held.time));
+            let (_, event) = place.or_insert_with(|| (held.position, empty(run_id, held.rank)));
+            match held.said {
+                Said::Session(id) => event.session_id = Some(id),
+                Said::Agent(text) => event.agent_id = Some(text),
+                Said::AgentType(text) => event.agent_type = Some(text),
+                Said::Name(text) => event.name = Some(text),
+                Said::Input(text) => event.input = Some(text),
+                Said::Output(text) => event.output = Some(text),
+                Said::Metadata(json) => event.metadata = Some(json),
+            }
+        }
+        let sessions = self.sessions.into_values().map(|(time, position, upsert)| {
+            let body = EventBody::SessionUpsert(upsert);
+            (position, Event { time, body })
+        });
+        let runs = runs.into_iter().map(|((_, _, time), (position, event))| {
+            let body = EventBody::RunObserved(event);
+            (position, Event { time, body })
+        });
+        sessions.chain(runs)
+    }
+}
+
+fn empty(run_id: Uuid, rank: i32) -> RunObserved {
+    RunObserved {
+        run_id,
+        rank,
+        session_id: None,
+        agent_id: None,
+        agent_type: None,
+        name: None,
+        input: None,
+        output: None,
+        metadata: None,
+    }
+}

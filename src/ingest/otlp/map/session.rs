@@ -1,0 +1,48 @@
+//! The session of a span: a conversation, a thread, a user's visit.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::facts::Facts;
+use super::ids;
+use super::slots::Slot;
+use super::text::Fit;
+use crate::event::SessionUpsert;
+
+/// A session, as a span names it.
+pub struct Session {
+    /// The session's id here.
+    pub id: Uuid,
+    /// The source's own id, where it is no UUID.
+    external: Option<String>,
+}
+
+/// The session that a span belongs to.
+pub fn of(facts: &Facts<'_>) -> Option<Session> {
+    let named = facts.text(Slot::Session).map(String::from).or_else(|| {
+        let keys = ["session_id", "thread_id", "conversation_id"];
+        keys.iter().find_map(|key| facts.meta_text(key))
+    })?;
+    let (id, own) = ids::session(&named);
+    let external = (!own).then_some(named);
+    Some(Session { id, external })
+}
+
+impl Session {
+    /// What the span tells of it, and by which user.
+    pub fn upsert(self, facts: &Facts<'_>, fit: &mut Fit) -> (Option<String>, SessionUpsert) {
+        let user = facts.text(Slot::User).map(String::from);
+        let user_id = user.as_deref().and_then(|user| Uuid::try_parse(user).ok());
+        let metadata = user.as_ref().filter(|_| user_id.is_none());
+        let metadata = metadata.and_then(|user| fit.object(&json!({"user": user})));
+        let upsert = SessionUpsert {
+            session_id: self.id,
+            customer_id: None,
+            user_id,
+            title: None,
+            external_id: self.external.map(|external| fit.text(external)),
+            metadata,
+        };
+        (user, upsert)
+    }
+}

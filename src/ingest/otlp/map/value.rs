@@ -1,0 +1,153 @@
+//! Attribute values as text, counts and JSON.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+use serde_json::{Map, Number, Value as JsonValue};
+
+/// What is nested deeper is cut off with a mark. It is far below what the JSON
+/// columns take, and below what a parser's or a destructor's stack takes.
+pub const MAX_DEPTH: usize = 64;
+/// What stands for values that are cut off.
+pub const TOO_DEEP: &str = "[nested too deep]";
+
+/// As text: strings as they are, everything else as JSON writes it.
+pub fn text(value: &Value) -> Cow<'_, str> {
+    match value {
+        Value::StringValue(text) => Cow::Borrowed(text),
+        other => Cow::Owned(json(other).to_string()),
+    }
+}
+
+/// As a count. Some send numbers as strings or as floats.
+pub fn count(value: &Value) -> Option<i64> {
+    match value {
+        Value::IntValue(number) => Some(*number),
+        Value::DoubleValue(number) if number.fract() == 0.0 && number.abs() < 9e15 => {
+            // Exact: no fraction, and far below 2^63.
+            Some(*number as i64)
+        }
+        Value::StringValue(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+/// As JSON, strings staying strings.
+pub fn json(value: &Value) -> JsonValue {
+    nested(value, 0)
+}
+
+/// As JSON; a string that holds JSON is taken as what it says.
+pub fn parsed(value: &Value) -> JsonValue {
+    match value {
+        Value::StringValue(text) => parse(text),
+        other => json(other),
+    }
+}
+
+/// The JSON that a text holds, else the text.
+pub fn parse(text: &str) -> JsonValue {
+    if looks_like_json(text)
+        && let Ok(value) = serde_json::from_str(text)
+    {
+        return value;
+    }
+    JsonValue::String(text.to_owned())
+}
+
+/// Whether a text may be a JSON object, array or quoted string. Bare words
+/// (`true`, `12`) are more often text that happens to be a number.
+pub fn looks_like_json(text: &str) -> bool {
+    let text = text.trim_start();
+    text.starts_with(['{', '[', '"'])
+}
+
+fn nested(value: &Value, depth: usize) -> JsonValue {
+    if depth >= MAX_DEPTH {
+        return JsonValue::String(TOO_DEEP.to_owned());
+    }
+    let inner = |any: &AnyValue| {
+        let value = any.value.as_ref();
+        value.map_or(JsonValue::Null, |value| nested(value, depth + 1))
+    };
+    match value {
+        Value::StringValue(text) => JsonValue::String(text.clone()),
+        Value::BoolValue(flag) => JsonValue::Bool(*flag),
+        Value::IntValue(number) => JsonValue::Number((*number).into()),
+        Value::DoubleValue(number) => Number::from_f64(*number).map_or_else(
+            // JSON has no word for NaN and infinities.
+            || JsonValue::String(number.to_string()),
+            JsonValue::Number,
+        ),
+        Value::BytesValue(bytes) => JsonValue::String(STANDARD.encode(bytes)),
+        Value::ArrayValue(array) => array.values.iter().map(inner).collect(),
+        Value::KvlistValue(list) => object(&list.values, depth + 1),
+        // An index into a table that only profiles carry.
+        other @ Value::StringValueStrindex(_) => JsonValue::String(format!("{other:?}")),
+    }
+}
+
+/// Key-value pairs as an object. Of a key that comes twice the last stands, as
+/// it does in `jsonb`.
+pub fn object(pairs: &[KeyValue], depth: usize) -> JsonValue {
+    let pairs = pairs.iter().map(|pair| {
+        let value = pair.value.as_ref().and_then(|any| any.value.as_ref());
+        let value = value.map_or(JsonValue::Null, |value| nested(value, depth));
+        (pair.key.clone(), value)
+    });
+    JsonValue::Object(pairs.collect::<Map<_, _>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::common::v1::ArrayValue;
+
+    use super::*;
+
+    fn any(value: Value) -> AnyValue {
+        AnyValue { value: Some(value) }
+    }
+
+    #[test]
+    fn counts_come_in_several_types() {
+        assert_eq!(count(&Value::IntValue(7)), Some(7));
+        assert_eq!(count(&Value::DoubleValue(7.0)), Some(7));
+        assert_eq!(count(&Value::StringValue(" 7".into())), Some(7));
+        assert_eq!(count(&Value::DoubleValue(7.5)), None);
+        assert_eq!(count(&Value::DoubleValue(f64::NAN)), None);
+        assert_eq!(count(&Value::BoolValue(true)), None);
+    }
+
+    #[test]
+    fn what_json_cannot_say_is_text() {
+        assert_eq!(
+            json(&Value::DoubleValue(f64::INFINITY)),
+            JsonValue::from("inf")
+        );
+        assert_eq!(
+            json(&Value::BytesValue(vec![0, 255])),
+            JsonValue::from("AP8=")
+        );
+    }
+
+    #[test]
+    fn depth_ends_with_a_mark() {
+        let mut value = Value::IntValue(1);
+        for _ in 0..10 * MAX_DEPTH {
+            value = Value::ArrayValue(ArrayValue {
+                values: vec![any(value)],
+            });
+        }
+        let text = json(&value).to_string();
+        assert!(text.contains(TOO_DEEP) && text.len() < 3 * MAX_DEPTH + TOO_DEEP.len());
+    }
+
+    #[test]
+    fn text_that_is_json_is_taken_as_what_it_says() {
+        assert_eq!(parse(r#"{"a":1}"#), serde_json::json!({"a": 1}));
+        assert_eq!(parse("12"), JsonValue::from("12"));
+        assert_eq!(parse("{not json"), JsonValue::from("{not json"));
+    }
+}
