@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use runtraced::event::{EventBody, Repairs, Timestamp};
 use runtraced::ingest::native::decode_event;
+use runtraced::store::Aliases;
 use runtraced::store::copy::CopyBuffer;
 use runtraced::store::rows::{STEPS, StepPart};
 use sqlx::{Connection as _, PgConnection};
@@ -86,7 +87,7 @@ fn encode(chunk: &[Run]) -> Copies {
                     start: None,
                     end: Some((event.time, step)),
                 }
-                .encode(&mut steps, None);
+                .encode(&mut steps, None, &Aliases::default());
             }
             other => panic!("not in this workload: {other:?}"),
         }

@@ -18,7 +18,7 @@ CROSS JOIN LATERAL (
     SELECT greatest(
         o.last_event_at,
         (SELECT max(greatest(created_at, ended_at)) FROM agent_steps WHERE run_id = o.id),
-        (SELECT max(created_at) FROM agent_messages WHERE run_id = o.id),
+        (SELECT max(created_at) FROM agent_messages WHERE run_id = o.id AND sighting IS NULL),
         (SELECT max(created_at) FROM agent_token_counts WHERE run_id = o.id),
         (SELECT max(greatest(created_at, decided_at)) FROM approvals WHERE run_id = o.id)) AS last_at
     FROM agent_runs o WHERE o.id = s.id

@@ -67,7 +67,13 @@ pub async fn sweep_once(
     conn: &mut PgConnection,
     counts: &SweepCounts,
 ) -> Result<bool, sqlx::Error> {
+    let late = settle_aliases(conn).await?;
     let mut tx = conn.begin().await?;
+    let rooted: Vec<Uuid> = sqlx::query_scalar(include_str!("rooted_runs.sql"))
+        .bind(SWEEP_ROWS)
+        .fetch_all(&mut *tx)
+        .await?;
+    store::settle_bridged_runs(&mut tx, &rooted).await?;
     let runs: Vec<Uuid> = sqlx::query_scalar(include_str!("abandon_runs.sql"))
         .bind(SWEEP_ROWS)
         .fetch_all(&mut *tx)
@@ -84,5 +90,30 @@ pub async fn sweep_once(
         .rows_affected();
     counts.approvals_expired.fetch_add(expired, Relaxed);
     let full = |rows: u64| rows >= SWEEP_ROWS.unsigned_abs();
-    Ok(full(runs.len() as u64) || full(expired))
+    let settled = [late, rooted.len() as u64, runs.len() as u64, expired];
+    Ok(settled.into_iter().any(full))
+}
+
+/// Looks once more at aliases that came before their run, and drops those whose
+/// run never came. Returns how many rows the fuller of both had.
+async fn settle_aliases(conn: &mut PgConnection) -> Result<u64, sqlx::Error> {
+    let mut tx = conn.begin().await?;
+    let runs: Vec<Uuid> = sqlx::query_scalar(include_str!("late_runs.sql"))
+        .bind(SWEEP_ROWS)
+        .fetch_all(&mut *tx)
+        .await?;
+    if !runs.is_empty() {
+        store::settle_bridged_runs(&mut tx, &runs).await?;
+        sqlx::query(include_str!("seen_aliases.sql"))
+            .bind(&runs)
+            .execute(&mut *tx)
+            .await?;
+    }
+    tx.commit().await?;
+    let dropped = sqlx::query(include_str!("drop_aliases.sql"))
+        .bind(SWEEP_ROWS)
+        .execute(&mut *conn)
+        .await?
+        .rows_affected();
+    Ok(dropped.max(runs.len() as u64))
 }

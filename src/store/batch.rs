@@ -4,11 +4,14 @@
 //! Locks are taken in one order everywhere: sessions by id, then runs by id,
 //! then approvals by id. Everything below a run is guarded by the run's lock.
 
+mod bridged;
+
 use std::collections::{HashMap, HashSet};
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::aliases::Aliases;
 use super::copy::CopyBuffer;
 use super::merge::{self, LockedRun, PatchedRun, RowFate};
 use super::outcome::Fate;
@@ -25,8 +28,9 @@ pub enum BatchError {
     /// Another daemon inserted a row between two statements; a new attempt sees it.
     #[error("a concurrent writer inserted the same row")]
     Raced,
-    /// The batch names one id too often to be merged at once; its halves do so less.
-    #[error("one id is named too often")]
+    /// The batch names one id too often to be merged at once, or too many new
+    /// runs that aliases may concern; its halves do so less.
+    #[error("one id is named too often, or too many runs are new")]
     Repetitive,
 }
 
@@ -64,13 +68,18 @@ pub async fn write_batch(
         run_timeout_ms,
         fates: vec![Fate::Committed; events.len()],
         changed_runs: HashSet::new(),
+        aliases: Aliases::default(),
     };
     batch.write_sessions(&plan).await?;
-    let runs = batch.write_runs(&mut plan).await?;
+    let mut runs = batch.lock_runs(&plan).await?;
+    let roots = batch.write_aliases(&plan, &runs).await?;
+    batch.write_runs(&mut plan, &mut runs).await?;
+    batch.end_by_roots(&roots, &mut runs).await?;
     batch.append(&plan).await?;
     batch.merge(&plan).await?;
     batch.write_approvals(&plan).await?;
     batch.settle(&plan, &runs).await?;
+    batch.judge_superseded(&plan);
     Ok(batch.fates)
 }
 
@@ -80,10 +89,14 @@ struct Batch<'c> {
     fates: Vec<Fate>,
     /// Runs of which something is new.
     changed_runs: HashSet<Uuid>,
+    /// What the parents that its steps name stand for.
+    aliases: Aliases,
 }
 
 /// The runs of the batch, as they were and as they are to be.
 struct Runs {
+    /// Those that exist, or will when the batch is written; sorted.
+    ids: Vec<Uuid>,
     locked: HashMap<Uuid, LockedRun>,
     ended: HashSet<Uuid>,
 }
@@ -102,15 +115,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    async fn write_runs(&mut self, plan: &mut Plan<'_>) -> Result<Runs, BatchError> {
-        let mut runs = Runs {
-            locked: HashMap::new(),
-            ended: HashSet::new(),
-        };
-        if plan.runs.is_empty() {
-            return Ok(runs);
-        }
-        runs.locked = merge::lock_runs(self.conn, &plan.runs, self.run_timeout_ms).await?;
+    async fn write_runs(&mut self, plan: &mut Plan<'_>, runs: &mut Runs) -> Result<(), BatchError> {
         let mut passes = std::mem::take(&mut plan.run_passes);
         add_placeholders(&mut passes, &plan.runs, &runs.locked);
         for (number, pass) in passes.iter().enumerate() {
@@ -129,7 +134,7 @@ impl Batch<'_> {
                 }
             }
         }
-        Ok(runs)
+        Ok(())
     }
 
     fn judge_run(&mut self, patch: &RunPatch<'_>, result: Option<PatchedRun>) {
@@ -143,6 +148,9 @@ impl Batch<'_> {
         for &heartbeat in &patch.heartbeats {
             self.judge(heartbeat, changed.life_changed);
         }
+        for &observation in &patch.observed.events {
+            self.judge(observation, changed.observed_changed);
+        }
         if result.is_some() {
             self.changed_runs.insert(patch.id);
         }
@@ -152,7 +160,7 @@ impl Batch<'_> {
         let rows = &plan.appends;
         let [mut steps, mut messages, mut counts] = Default::default();
         for row in &rows.steps {
-            row.part.encode(&mut steps, None);
+            row.part.encode(&mut steps, None, &self.aliases);
             self.changed_runs.insert(row.run_id);
         }
         for row in &rows.messages {
@@ -172,7 +180,7 @@ impl Batch<'_> {
         let [mut steps, mut messages, mut counts] = Default::default();
         for (number, pass) in passes(&plan.merges) {
             for row in &pass.steps {
-                row.part.encode(&mut steps, Some(number));
+                row.part.encode(&mut steps, Some(number), &self.aliases);
             }
             for row in &pass.messages {
                 encode_message(&mut messages, Some(number), row.time, row.event);
@@ -238,7 +246,7 @@ impl Batch<'_> {
     /// What the batch means for runs that have ended, or seemed to have.
     async fn settle(&mut self, plan: &Plan<'_>, runs: &Runs) -> Result<(), BatchError> {
         let (mut reopened, mut settled, mut fading) = (Vec::new(), Vec::new(), Vec::new());
-        for &id in &plan.runs {
+        for &id in &runs.ids {
             let before = runs.locked.get(&id);
             let ended = runs.ended.contains(&id);
             if before.is_some_and(|run| run.abandoned) && !ended {
@@ -256,6 +264,7 @@ impl Batch<'_> {
         }
         if !settled.is_empty() {
             merge::settle_runs(self.conn, &settled).await?;
+            self.settle_aliases(plan, &settled).await?;
         }
         if !fading.is_empty() {
             merge::touch_runs(self.conn, &fading, self.run_timeout_ms).await?;

@@ -29,6 +29,7 @@ pub struct PatchedRun {
     pub start_changed: bool,
     pub end_changed: bool,
     pub life_changed: bool,
+    pub observed_changed: bool,
 }
 
 /// What merging did to a row.
@@ -143,6 +144,8 @@ pub async fn patch_runs<'a>(
         .bind(column.of(|p| end(p).and_then(|e| json(e.event.metadata.as_ref()))))
         .bind(column.of(|p| time(p.alive_at)))
         .bind(timeout_ms)
+        .bind(column.of(|p| p.observed.to_json()))
+        .bind(column.of(|p| time(end(p).and_then(|e| e.event.started_at))))
         .fetch_all(conn)
         .await?;
     rows.iter()
@@ -151,6 +154,7 @@ pub async fn patch_runs<'a>(
                 start_changed: row.try_get("start_changed")?,
                 end_changed: row.try_get("end_changed")?,
                 life_changed: row.try_get("life_changed")?,
+                observed_changed: row.try_get("observed_changed")?,
             };
             Ok((row.try_get("id")?, run))
         })

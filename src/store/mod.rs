@@ -1,6 +1,7 @@
 //! The only place with SQL for writing: the binary COPY encoder, the write
 //! ladder, the merging statements, migrations, and the private Postgres.
 
+mod aliases;
 mod batch;
 mod connection;
 pub mod copy;
@@ -15,13 +16,16 @@ mod outcome;
 mod pg_time;
 mod plan;
 pub mod postgres;
+mod roots;
 pub mod rows;
 mod writer;
 
+pub use aliases::Aliases;
 pub use connection::connect;
 pub use error::{is_outage, reason};
 pub use ledger::{Reading, ShardCounts};
 pub use merge::settle_runs;
 pub use migrate::{MIGRATIONS, migrate};
 pub use outcome::{Fate, Tally};
+pub use roots::settle_bridged_runs;
 pub use writer::{GaveUp, Writer, WriterConfig};

@@ -3,14 +3,18 @@
 //! Pure: no IO. Merging statements take an id at most once, so what a batch
 //! says of one id more than once goes into passes that follow one another.
 
+mod bridged;
+mod observed;
+
 use std::collections::HashMap;
 
 use uuid::Uuid;
 
+pub use self::observed::Observed;
 use super::rows::StepPart;
 use crate::event::{
     ApprovalDecided, ApprovalRequested, Event, EventBody, Message, RunEnded, RunStarted,
-    SessionUpsert, StepEnded, StepStarted, Timestamp, TokenCount,
+    SessionUpsert, StepAliased, StepEnded, StepStarted, Timestamp, TokenCount,
 };
 
 /// Which rung of the write ladder a batch is planned for.
@@ -62,7 +66,9 @@ pub struct RunPatch<'a> {
     pub end: Option<At<'a, RunEnded>>,
     /// Positions of its heartbeats.
     pub heartbeats: Vec<usize>,
-    /// The greatest event time among all of these.
+    /// What its parts tell of it.
+    pub observed: Observed<'a>,
+    /// The greatest event time of its start, end and heartbeats.
     pub alive_at: Option<Timestamp>,
 }
 
@@ -151,6 +157,14 @@ pub struct Plan<'a> {
     pub merges: Vec<Rows<'a>>,
     /// Requests and decisions, by pass.
     pub approval_passes: Vec<Vec<ApprovalPatch<'a>>>,
+    /// Aliases of steps, by pass.
+    pub alias_passes: Vec<Vec<At<'a, StepAliased>>>,
+    /// Runs of which something came that aliases may concern, sorted. Those
+    /// that only aliases name are not among `runs`.
+    pub bridged_runs: Vec<Uuid>,
+    /// Positions of events that need no row of their own, each with that of the
+    /// event whose fate says theirs: if it is not refused, they are duplicates.
+    pub superseded: Vec<(usize, usize)>,
 }
 
 impl<'a> Plan<'a> {
@@ -172,6 +186,7 @@ impl<'a> Plan<'a> {
             self.run_passes.len(),
             self.merges.len(),
             self.approval_passes.len(),
+            self.alias_passes.len(),
         ]
         .into_iter()
         .max()
@@ -191,6 +206,7 @@ struct Builder<'a> {
     token_counts: Vec<(usize, At<'a, TokenCount>)>,
     /// How often the id of a message, count, approval or session upsert has come.
     seen: [HashMap<Uuid, usize>; 4],
+    bridged: bridged::Slots,
 }
 
 impl<'a> Builder<'a> {
@@ -207,7 +223,13 @@ impl<'a> Builder<'a> {
             entry.upsert |= upsert;
         }
         if let Some(run) = event.run_id() {
-            self.plan.runs.push(run);
+            if bridged::concerns_aliases(&event.body) {
+                self.plan.bridged_runs.push(run);
+            }
+            // An alias alone makes no run.
+            if !matches!(event.body, EventBody::StepAliased(_)) {
+                self.plan.runs.push(run);
+            }
         }
         match &event.body {
             EventBody::SessionUpsert(event) => {
@@ -216,21 +238,31 @@ impl<'a> Builder<'a> {
             }
             EventBody::RunStarted(event) => {
                 let start = At { index, time, event };
-                self.run(event.run_id, time, |patch| patch.start.is_none())
+                self.living_run(event.run_id, time, |patch| patch.start.is_none())
                     .start = Some(start);
             }
             EventBody::RunEnded(event) => {
                 let end = At { index, time, event };
-                self.run(event.run_id, time, |patch| patch.end.is_none())
+                self.living_run(event.run_id, time, |patch| patch.end.is_none())
                     .end = Some(end);
             }
             EventBody::Heartbeat(event) => {
-                self.run(event.run_id, time, |_| true)
+                self.living_run(event.run_id, time, |_| true)
                     .heartbeats
                     .push(index);
             }
+            EventBody::RunObserved(event) => {
+                // Its time is no sign of life, or a run's row would be touched
+                // with each of its parts.
+                self.run(event.run_id, |_| true)
+                    .observed
+                    .add(index, time, event);
+            }
             EventBody::StepStarted(event) => self.step_started(index, time, event),
             EventBody::StepEnded(event) => self.step_ended(index, time, event),
+            EventBody::Message(event) if event.sighting => {
+                self.sighted(At { index, time, event });
+            }
             EventBody::Message(event) => {
                 let pass = self.pass(1, event.message_id);
                 self.messages.push((pass, At { index, time, event }));
@@ -249,7 +281,7 @@ impl<'a> Builder<'a> {
                 let patch = ApprovalPatch::Decided(At { index, time, event });
                 at_pass(&mut self.plan.approval_passes, pass).push(patch);
             }
-            EventBody::RunObserved(_) | EventBody::StepAliased(_) => {}
+            EventBody::StepAliased(event) => self.aliased(At { index, time, event }),
         }
     }
 
@@ -260,13 +292,20 @@ impl<'a> Builder<'a> {
         *count - 1
     }
 
-    /// The run's last patch if it has room, else a new one in the next pass.
-    fn run(
+    /// The run's patch for what is a sign of life too.
+    fn living_run(
         &mut self,
         id: Uuid,
         time: Timestamp,
         has_room: impl Fn(&RunPatch<'a>) -> bool,
     ) -> &mut RunPatch<'a> {
+        let patch = self.run(id, has_room);
+        patch.alive_at = patch.alive_at.max(Some(time));
+        patch
+    }
+
+    /// The run's last patch if it has room, else a new one in the next pass.
+    fn run(&mut self, id: Uuid, has_room: impl Fn(&RunPatch<'a>) -> bool) -> &mut RunPatch<'a> {
         let passes = &mut self.plan.run_passes;
         let slot = match self.run_slots.get(&id) {
             Some(&(pass, place)) if has_room(&passes[pass][place]) => (pass, place),
@@ -281,9 +320,7 @@ impl<'a> Builder<'a> {
             }
         };
         self.run_slots.insert(id, slot);
-        let patch = &mut passes[slot.0][slot.1];
-        patch.alive_at = patch.alive_at.max(Some(time));
-        patch
+        &mut passes[slot.0][slot.1]
     }
 
     fn step_started(&mut self, index: usize, time: Timestamp, event: &'a StepStarted) {
@@ -327,19 +364,24 @@ impl<'a> Builder<'a> {
 
     fn finish(mut self, rung: Rung) -> Plan<'a> {
         let appends = |pass: usize| pass == 0 && rung == Rung::Append;
+        self.settle_superseded();
         let mut plan = self.plan;
         for (pass, row) in self.steps {
-            // An announced end finds its start in the table: it cannot be appended.
-            let announced =
-                row.part.start.is_none() && row.part.end.is_some_and(|(_, end)| end.announced);
-            if appends(pass) && !announced {
+            // An announced end finds its start in the table, and a poorer view the
+            // full one: they cannot be appended.
+            let expected = row
+                .part
+                .end
+                .is_some_and(|(_, end)| end.view != 0 || end.announced && row.part.start.is_none());
+            if appends(pass) && !expected {
                 plan.appends.steps.push(row);
             } else {
                 at_pass(&mut plan.merges, pass).steps.push(row);
             }
         }
         for (pass, row) in self.messages.drain(..) {
-            let rows = if appends(pass) {
+            // What a history repeats is there already, as a rule.
+            let rows = if appends(pass) && !row.event.sighting {
                 &mut plan.appends
             } else {
                 at_pass(&mut plan.merges, pass)
@@ -360,8 +402,10 @@ impl<'a> Builder<'a> {
             };
             rows.token_counts.push(row);
         }
-        plan.runs.sort_unstable();
-        plan.runs.dedup();
+        for runs in [&mut plan.runs, &mut plan.bridged_runs] {
+            runs.sort_unstable();
+            runs.dedup();
+        }
         plan
     }
 }

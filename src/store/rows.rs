@@ -3,6 +3,7 @@
 
 use uuid::Uuid;
 
+use super::aliases::{Aliases, OfRun};
 use super::copy::CopyBuffer;
 use crate::event::{Message, StepDetails, StepEnded, StepStarted, Timestamp, TokenCount};
 
@@ -53,16 +54,17 @@ macro_rules! table {
 pub const STEPS: Table = table!(
     "agent_steps",
     "stage_steps",
-    19,
+    21,
     "id, run_id, step_type, name, input, output, duration_ms, created_at, parent_step_id, kind, status, error, \
-     model, started_at, ended_at, metadata, duration_reported, details_rank, details_at"
+     model, started_at, ended_at, metadata, duration_reported, details_rank, details_at, \
+     named_parent_step_id, view"
 );
 /// `agent_messages`.
 pub const MESSAGES: Table = table!(
     "agent_messages",
     "stage_messages",
-    11,
-    "id, session_id, role, content, thinking, tool_calls, metadata, created_at, run_id, step_id, seq"
+    12,
+    "id, session_id, role, content, thinking, tool_calls, metadata, created_at, run_id, step_id, seq, sighting"
 );
 /// `agent_token_counts`.
 pub const TOKEN_COUNTS: Table = table!(
@@ -92,6 +94,17 @@ impl<'a> StepPart<'a> {
         (ids.map(|ids| ids.0), ids.map(|ids| ids.1))
     }
 
+    /// The step, and the id of its parent that may be an alias.
+    pub fn named_parent(&self) -> Option<OfRun> {
+        let (Some(details), ..) = self.details() else {
+            return None;
+        };
+        let named = details
+            .parent_step_id
+            .filter(|_| details.parent_may_be_alias);
+        Some((self.ids().1?, named?))
+    }
+
     /// The details that stand, with the hidden rank and time that say whose
     /// they are; both NULL for those of the row's own end.
     fn details(&self) -> (Option<&'a StepDetails>, Option<i16>, Option<Timestamp>) {
@@ -105,9 +118,13 @@ impl<'a> StepPart<'a> {
     }
 
     /// Appends the row of `agent_steps`.
-    pub fn encode(&self, copy: &mut CopyBuffer, pass: Option<i16>) {
+    pub fn encode(&self, copy: &mut CopyBuffer, pass: Option<i16>, aliases: &Aliases) {
         let (id, run_id) = self.ids();
         let (details, rank, details_at) = self.details();
+        let (parent, named_parent) = match (details, run_id, id) {
+            (Some(details), Some(run), Some(id)) => aliases.parents((run, id), details),
+            _ => (None, None),
+        };
         let end = self.end.map(|(_, end)| end);
         let ended_at = self.end.map(|(at, _)| at);
         let start_times = [
@@ -130,7 +147,7 @@ impl<'a> StepPart<'a> {
             .jsonb(end.and_then(|end| end.output.as_ref()))
             .int4(duration_ms)
             .timestamp(started_at.or(ended_at))
-            .uuid(details.and_then(|d| d.parent_step_id))
+            .uuid(parent)
             .text(details.and_then(|d| d.kind.as_deref()))
             .text(Some(end.map_or("running", |end| end.status.as_str())))
             .text(end.and_then(|end| end.error.as_deref()))
@@ -140,7 +157,9 @@ impl<'a> StepPart<'a> {
             .jsonb(details.and_then(|d| d.metadata.as_ref()))
             .bool(reported.map(|_| true))
             .int2(rank)
-            .timestamp(details_at);
+            .timestamp(details_at)
+            .uuid(named_parent)
+            .int2(end.map(|end| end.view).filter(|view| *view != 0));
     }
 }
 
@@ -158,7 +177,8 @@ pub fn encode_message(copy: &mut CopyBuffer, pass: Option<i16>, time: Timestamp,
         .timestamp(Some(time))
         .uuid(e.run_id)
         .uuid(e.step_id)
-        .int8(e.seq);
+        .int8(e.seq)
+        .bool(e.sighting.then_some(true));
 }
 
 /// Appends the row of `agent_token_counts`.
@@ -298,7 +318,7 @@ mod tests {
         };
         for pass in [None, Some(4)] {
             let [mut steps, mut counts] = [CopyBuffer::default(), CopyBuffer::default()];
-            part.encode(&mut steps, pass);
+            part.encode(&mut steps, pass, &Aliases::default());
             encode_token_count(&mut counts, pass, time(0), &count);
             for (buffer, table) in [(steps, STEPS), (counts, TOKEN_COUNTS)] {
                 let want = table.columns + i16::from(pass.is_some());

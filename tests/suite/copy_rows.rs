@@ -30,9 +30,14 @@ fn uuid(bytes: &Bytes) -> Uuid {
     Uuid::from_slice(bytes).unwrap()
 }
 
-/// The whole row but for the daemon's own clock.
+/// The whole row but for what is by the database's clock.
 async fn whole_row(conn: &mut PgConnection, table: &str, id: Uuid) -> Value {
-    let query = format!("SELECT to_jsonb(t) - 'abandon_at' FROM {table} t WHERE id = $1");
+    let clock = if table == "agent_step_aliases" {
+        "created_at"
+    } else {
+        "abandon_at"
+    };
+    let query = format!("SELECT to_jsonb(t) - '{clock}' FROM {table} t WHERE id = $1");
     sqlx::query_scalar(AssertSqlSafe(query))
         .bind(id)
         .fetch_one(conn)
@@ -40,8 +45,32 @@ async fn whole_row(conn: &mut PgConnection, table: &str, id: Uuid) -> Value {
         .unwrap()
 }
 
-/// A row that is to come of an event: its table, id and content.
+/// A row that is to come of an event: its table, id and content, but for the
+/// columns that are NULL unless a bridge told of it.
 struct Want(&'static str, Uuid, Value);
+
+const OF_BRIDGES: &[(&str, &[&str])] = &[
+    (
+        "agent_runs",
+        &["observed", "output_observed", "root_started_at"],
+    ),
+    (
+        "agent_steps",
+        &["named_parent_step_id", "details_view", "other_view", "view"],
+    ),
+    ("agent_messages", &["sighting"]),
+];
+
+impl Want {
+    fn whole(mut self) -> Value {
+        let columns = OF_BRIDGES.iter().find(|(table, _)| *table == self.0);
+        for column in columns.map_or(&[][..], |(_, columns)| columns) {
+            let row = self.2.as_object_mut().unwrap();
+            row.entry(*column).or_insert(Value::Null);
+        }
+        self.2
+    }
+}
 
 /// Each kind with every field set.
 fn full() -> Vec<(Event, Want)> {
@@ -78,8 +107,9 @@ fn full() -> Vec<(Event, Want)> {
         "id": uuid(&e.run_id), "session_id": null, "parent_run_id": null, "customer_id": null,
         "agent_id": "unknown", "agent_type": "unknown", "name": null, "status": "failed", "input": null,
         "output": "output", "error": "error", "total_tokens_input": 11, "total_tokens_output": 22,
-        "metadata": null, "end_metadata": {"of": "end"}, "started_at": null,
-        "ended_at": "2026-01-01T00:00:05+00:00", "duration_ms": null, "last_event_at": "2026-01-01T00:00:05+00:00",
+        "metadata": null, "end_metadata": {"of": "end"}, "started_at": "2026-01-01T00:00:03+00:00",
+        "root_started_at": "2026-01-01T00:00:03+00:00",
+        "ended_at": "2026-01-01T00:00:05+00:00", "duration_ms": 2000, "last_event_at": "2026-01-01T00:00:05+00:00",
         "alive_at": "2026-01-01T00:00:05+00:00", "start_event_at": null, "finalized_by": "root_span",
         "timeout_ms": null, "reported_tokens_input": 11, "reported_tokens_output": 22,
     });
@@ -132,6 +162,27 @@ fn full() -> Vec<(Event, Want)> {
         "decided_by": null, "decided_at": "2026-01-01T00:00:05+00:00", "notes": "notes",
         "metadata": {"unresolved_decided_by": uuid(&e.decided_by)}, "created_at": null, "expires_at": null,
         "requested_event_at": null,
+    });
+    kind!(run_observed, RunObserved, |e| "agent_runs", run_id, {
+        "id": uuid(&e.run_id), "session_id": uuid(&e.session_id), "parent_run_id": null, "customer_id": null,
+        "agent_id": "agent", "agent_type": "type", "name": "name", "status": "running", "input": "input",
+        "output": "output", "error": null, "total_tokens_input": null, "total_tokens_output": null,
+        "metadata": {"of": "a part"}, "end_metadata": null, "started_at": null, "ended_at": null,
+        "duration_ms": null, "last_event_at": null, "alive_at": null, "start_event_at": null, "finalized_by": null,
+        "timeout_ms": null, "reported_tokens_input": null, "reported_tokens_output": null,
+        "output_observed": true, "observed": {
+            "session_id": [-1, 820_540_805_000_000_i64, uuid(&e.session_id)],
+            "agent_id": [-1, 820_540_805_000_000_i64, "agent"], "agent_type": [-1, 820_540_805_000_000_i64, "type"],
+            "name": [-1, 820_540_805_000_000_i64, "name"], "input": [-1, 820_540_805_000_000_i64, "input"],
+            "output": [-1, 820_540_805_000_000_i64, "output"],
+            "metadata": [-1, 820_540_805_000_000_i64, "{\"of\": \"a part\"}"],
+        },
+    });
+    kind!(step_aliased, StepAliased, |e| "agent_step_aliases", alias_id, {
+        "id": uuid(&e.alias_id), "run_id": uuid(&e.run_id), "step_id": uuid(&e.step_id),
+        "parent_step_id": uuid(&e.parent_step_id), "root_started_at": "2026-01-01T00:00:01+00:00",
+        "root_ended_at": "2026-01-01T00:00:02+00:00", "root_status": "failed", "root_error": "error",
+        "root_name": "name", "run_pending": true,
     });
     pairs
 }
@@ -292,7 +343,8 @@ async fn every_field_reads_back_column_by_column() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let mut conn = database.connect().await;
-    for (event, Want(table, id, want)) in full().into_iter().chain(bare()) {
+    for (event, want) in full().into_iter().chain(bare()) {
+        let (table, id, want) = (want.0, want.1, want.whole());
         let outcome = daemon.submit(vec![event.clone()]).await;
         assert_eq!(
             (outcome.committed, &*outcome.refused),
@@ -407,6 +459,8 @@ async fn appended_and_merged_rows_are_the_same() {
         .collect();
     let edges = extreme();
     events.extend(edges.clone());
+    events.push(valid::bridged_step());
+    events.push(valid::message(|e| e.sighting = true));
     let run = new_id();
     let primer = vec![
         step(1, 2, run, new_id()),

@@ -9,6 +9,7 @@
 )]
 
 mod bad_input;
+mod bridged;
 mod clocks;
 mod concurrency;
 mod copy_rows;

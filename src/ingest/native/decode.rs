@@ -94,8 +94,9 @@ impl Decoder<'_> {
             run_id: required_id("run_id", &e.run_id)?,
             rank: e.rank,
             session_id: id("session_id", &e.session_id)?,
-            agent_id: self.text(e.agent_id),
-            agent_type: self.text(e.agent_type),
+            // Empty is absent, as in RunStarted.
+            agent_id: self.text(e.agent_id.filter(|id| !id.is_empty())),
+            agent_type: self.text(e.agent_type.filter(|kind| !kind.is_empty())),
             name: self.text(e.name),
             input: self.text(e.input),
             output: self.text(e.output),

@@ -149,7 +149,7 @@ fn run_ended() -> impl Strategy<Value = EventBody> {
 }
 
 fn run_observed() -> impl Strategy<Value = EventBody> {
-    let agent = (of(text()), of(text()), of(text()));
+    let agent = (of(name()), of(name()), of(text()));
     let texts = (of(text()), of(text()));
     (id(), any::<i32>(), of(id()), agent, texts, of(object())).prop_map(
         |(run_id, rank, session_id, (agent_id, agent_type, name), texts, metadata)| {

@@ -1,27 +1,44 @@
 -- Merges one pass of staged messages. $1 the pass.
--- Of two contents for one message the later stands, then the greater. Returns
--- the messages that changed, those whose id belongs to another run or session,
+-- Of two contents for one message the later stands, then the greater; of two
+-- sightings the earlier, then the lesser; any other content over a sighting.
+-- A sighting is of the message of that id of its run, or of its session, and goes
+-- with the run that stands: only runs of the batch are locked, and the rows of
+-- other runs are come upon in the order of their ids. Returns the messages that changed, those whose id belongs to another run or session,
 -- and those that another transaction inserted just now, so that this statement
 -- cannot see whose they are (raced).
 WITH n AS MATERIALIZED (
     SELECT * FROM stage_messages WHERE pass = $1
 ), merged AS (
     INSERT INTO agent_messages AS m (
-        id, session_id, role, content, thinking, tool_calls, metadata, created_at, run_id, step_id, seq)
-    SELECT id, session_id, role, content, thinking, tool_calls, metadata, created_at, run_id, step_id, seq
+        id, session_id, role, content, thinking, tool_calls, metadata, created_at, run_id, step_id, seq,
+        sighting)
+    SELECT id, session_id, role, content, thinking, tool_calls, metadata, created_at, run_id, step_id, seq,
+           sighting
     FROM n
     ORDER BY id
     ON CONFLICT ON CONSTRAINT agent_messages_pkey DO UPDATE
     SET session_id = excluded.session_id, role = excluded.role, content = excluded.content,
         thinking = excluded.thinking, tool_calls = excluded.tool_calls, metadata = excluded.metadata,
-        created_at = excluded.created_at, step_id = excluded.step_id, seq = excluded.seq
-    WHERE m.run_id IS NOT DISTINCT FROM excluded.run_id
-      AND (m.run_id IS NOT NULL OR m.session_id = excluded.session_id)
-      AND record_gt(
-          ROW(excluded.created_at, excluded.session_id, excluded.role, excluded.content, excluded.thinking,
-              excluded.tool_calls::text, excluded.metadata::text, excluded.step_id, excluded.seq),
-          ROW(m.created_at, m.session_id, m.role, m.content, m.thinking,
-              m.tool_calls::text, m.metadata::text, m.step_id, m.seq))
+        created_at = excluded.created_at, run_id = excluded.run_id, step_id = excluded.step_id,
+        seq = excluded.seq, sighting = excluded.sighting
+    WHERE ((m.run_id IS NOT DISTINCT FROM excluded.run_id
+            AND (m.run_id IS NOT NULL OR m.session_id = excluded.session_id))
+           OR (m.session_id = excluded.session_id AND (m.sighting OR excluded.sighting)))
+      AND CASE
+          WHEN m.sighting AND excluded.sighting THEN record_gt(
+              ROW(m.created_at, m.run_id, m.step_id, m.session_id, m.role, m.content, m.thinking,
+                  m.tool_calls::text, m.metadata::text, m.seq),
+              ROW(excluded.created_at, excluded.run_id, excluded.step_id, excluded.session_id, excluded.role,
+                  excluded.content, excluded.thinking, excluded.tool_calls::text, excluded.metadata::text,
+                  excluded.seq))
+          WHEN m.sighting THEN true
+          WHEN excluded.sighting THEN false
+          ELSE record_gt(
+              ROW(excluded.created_at, excluded.session_id, excluded.role, excluded.content, excluded.thinking,
+                  excluded.tool_calls::text, excluded.metadata::text, excluded.step_id, excluded.seq),
+              ROW(m.created_at, m.session_id, m.role, m.content, m.thinking,
+                  m.tool_calls::text, m.metadata::text, m.step_id, m.seq))
+          END
     RETURNING m.id
 )
 SELECT id, 'updated' AS fate FROM merged
@@ -31,5 +48,6 @@ FROM n
 LEFT JOIN merged m ON m.id = n.id
 LEFT JOIN agent_messages o ON o.id = n.id
 WHERE m.id IS NULL
-  AND (o.id IS NULL OR o.run_id IS DISTINCT FROM n.run_id
-       OR (o.run_id IS NULL AND o.session_id IS DISTINCT FROM n.session_id))
+  AND (o.id IS NULL OR NOT coalesce(
+      (o.run_id IS NOT DISTINCT FROM n.run_id AND (o.run_id IS NOT NULL OR o.session_id = n.session_id))
+      OR (o.session_id = n.session_id AND (o.sighting OR n.sighting)), false))

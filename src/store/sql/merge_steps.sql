@@ -1,91 +1,196 @@
 -- Merges one pass of staged steps; their runs are locked. $1 the pass.
 -- Details stand as a whole: those of an end (rank 2) over those of a start
--- (rank 1), then the later. A row that one end event made alone leaves rank and
--- time NULL: they are 2 and ended_at. End: the later, then failed over
--- completed; any end over being closed with the run. started_at is the least.
+-- (rank 1), of ends the greater view, then the later. A row whose details are
+-- those of its end leaves rank, time and view of the details NULL. End: the
+-- greater view, then the later, then failed over completed; any end over being
+-- closed with the run. started_at is the least.
 -- Ties are broken by content. Returns the steps that changed, those whose id
 -- belongs to another run, and those that another transaction inserted just now,
 -- so that this statement cannot see whose they are (raced).
+--
+-- other_view keeps the greatest details and the greatest end of a view below the
+-- one that stands, each as an array in the order in which they are compared, and
+-- which columns show something of them: metadata their metadata under its key
+-- other_view (1: it had none itself, 2: it had), and, where the view that stands
+-- has none, input (4), model (8) and output (16). Parents are compared as named.
 WITH n AS MATERIALIZED (
-    SELECT * FROM stage_steps WHERE pass = $1
+    SELECT s.*, coalesce(s.named_parent_step_id, s.parent_step_id) AS raw_parent,
+           s.named_parent_step_id IS NOT NULL AS may_be_alias
+    FROM stage_steps s
+    WHERE pass = $1
 ), inserted AS (
     INSERT INTO agent_steps (
         id, run_id, step_type, name, input, output, duration_ms, created_at, parent_step_id, kind, status,
-        error, model, started_at, ended_at, metadata, duration_reported, details_rank, details_at)
+        error, model, started_at, ended_at, metadata, duration_reported, details_rank, details_at,
+        named_parent_step_id, view)
     SELECT id, run_id, step_type, name, input, output, duration_ms, created_at, parent_step_id, kind, status,
-           error, model, started_at, ended_at, metadata, duration_reported, details_rank, details_at
+           error, model, started_at, ended_at, metadata, duration_reported, details_rank, details_at,
+           named_parent_step_id, view
     FROM n
     ORDER BY id
     ON CONFLICT ON CONSTRAINT agent_steps_pkey DO NOTHING
     RETURNING id
-), judged AS (
-    SELECT n.*, w.details_win, w.end_wins, w.new_rank, w.new_details_at, w.old_rank, w.old_details_at,
-           n.started_at IS NOT NULL
-               AND (o.started_at IS NULL OR n.started_at < o.started_at) AS starts_earlier,
-           CASE WHEN w.end_wins THEN n.ended_at ELSE o.ended_at END AS final_ended_at,
-           least(n.started_at, o.started_at) AS final_started_at
+), met AS (
+    -- What comes and what is there, as the events told it.
+    SELECT n.*,
+           coalesce(n.details_rank, 2) AS new_rank,
+           CASE WHEN n.details_rank IS NULL THEN n.ended_at ELSE n.details_at END AS new_details_at,
+           CASE WHEN n.details_rank IS NULL THEN coalesce(n.view, 0) ELSE 0 END AS new_details_view,
+           coalesce(n.view, 0) AS new_view,
+           CASE WHEN n.duration_reported THEN n.duration_ms END AS new_reported,
+           coalesce(o.details_rank, 2) AS old_rank,
+           CASE WHEN o.details_rank IS NULL THEN o.ended_at ELSE o.details_at END AS old_details_at,
+           coalesce(CASE WHEN o.details_rank IS NULL THEN o.view ELSE o.details_view END, 0) AS old_details_view,
+           o.step_type AS old_step_type, o.kind AS old_kind, o.name AS old_name,
+           coalesce(o.named_parent_step_id, o.parent_step_id) AS old_raw_parent,
+           o.parent_step_id AS old_parent, o.named_parent_step_id AS old_named_parent,
+           o.named_parent_step_id IS NOT NULL AS old_may_be_alias,
+           CASE WHEN f.filled & 8 = 0 THEN o.model END AS old_model,
+           CASE WHEN f.filled & 4 = 0 THEN o.input END AS old_input,
+           CASE f.filled & 3 WHEN 0 THEN o.metadata WHEN 2 THEN o.metadata - 'other_view' END AS old_metadata,
+           o.ended_at IS NOT NULL AND o.closed_with_run IS NULL AS old_has_end,
+           coalesce(o.view, 0) AS old_view,
+           o.ended_at AS old_ended_at, o.status AS old_status,
+           CASE WHEN f.filled & 16 = 0 THEN o.output END AS old_output,
+           o.error AS old_error, o.duration_ms AS old_duration_ms, o.duration_reported AS old_duration_reported,
+           CASE WHEN o.duration_reported THEN o.duration_ms END AS old_reported,
+           o.closed_with_run AS old_closed_with_run, o.started_at AS old_started_at,
+           o.other_view AS old_other
     FROM n
     JOIN agent_steps o ON o.run_id = n.run_id AND o.id = n.id
-    CROSS JOIN LATERAL (
-        SELECT coalesce(n.details_rank, 2) AS new_rank,
-               CASE WHEN n.details_rank IS NULL THEN n.ended_at ELSE n.details_at END AS new_details_at,
-               coalesce(o.details_rank, 2) AS old_rank,
-               CASE WHEN o.details_rank IS NULL THEN o.ended_at ELSE o.details_at END AS old_details_at
-    ) v
-    CROSS JOIN LATERAL (
-        SELECT v.*,
-               v.new_rank > 0 AND record_gt(
-                   ROW(v.new_rank, v.new_details_at, n.step_type, n.kind, n.name, n.parent_step_id,
-                       n.model, n.input::text, n.metadata::text),
-                   ROW(v.old_rank, v.old_details_at, o.step_type, o.kind, o.name, o.parent_step_id,
-                       o.model, o.input::text, o.metadata::text)) AS details_win,
-               n.ended_at IS NOT NULL AND (o.ended_at IS NULL OR o.closed_with_run OR record_gt(
-                   ROW(n.ended_at, n.status, n.output::text, n.error,
-                       CASE WHEN n.duration_reported THEN n.duration_ms END),
-                   ROW(o.ended_at, o.status, o.output::text, o.error,
-                       CASE WHEN o.duration_reported THEN o.duration_ms END))) AS end_wins
-    ) w
+    CROSS JOIN LATERAL (SELECT coalesce((o.other_view ->> 2)::integer, 0) AS filled) f
+), judged AS (
+    SELECT m.*,
+           m.new_rank > 0 AND record_gt(
+               ROW(m.new_rank, m.new_details_view, m.new_details_at, m.step_type, m.kind, m.name, m.raw_parent,
+                   m.model, m.input::text, m.metadata::text, m.may_be_alias),
+               ROW(m.old_rank, m.old_details_view, m.old_details_at, m.old_step_type, m.old_kind, m.old_name,
+                   m.old_raw_parent, m.old_model, m.old_input::text, m.old_metadata::text, m.old_may_be_alias))
+               AS details_win,
+           m.ended_at IS NOT NULL AND (NOT m.old_has_end OR record_gt(
+               ROW(m.new_view, m.ended_at, m.status, m.output::text, m.error, m.new_reported),
+               ROW(m.old_view, m.old_ended_at, m.old_status, m.old_output::text, m.old_error, m.old_reported)))
+               AS end_wins,
+           m.started_at IS NOT NULL AND (m.old_started_at IS NULL OR m.started_at < m.old_started_at)
+               AS starts_earlier
+    FROM met m
+), viewed AS MATERIALIZED (
+    -- Who loses to a greater view is kept, unless one that is kept is greater.
+    SELECT j.*,
+           CASE WHEN j.old_other IS NULL AND j.new_details_view = j.old_details_view THEN NULL ELSE (
+               SELECT c.loser
+               FROM (
+                   SELECT nullif(j.old_other -> 0, 'null') AS loser
+                   UNION ALL
+                   SELECT jsonb_build_array(
+                       j.old_details_view, extract(epoch FROM j.old_details_at), j.old_step_type, j.old_kind,
+                       j.old_name, j.old_raw_parent, j.old_model, j.old_input::text, j.old_metadata::text,
+                       j.old_may_be_alias)
+                   WHERE j.details_win AND j.old_rank = 2 AND j.old_details_view < j.new_details_view
+                   UNION ALL
+                   SELECT jsonb_build_array(
+                       j.new_details_view, extract(epoch FROM j.new_details_at), j.step_type, j.kind,
+                       j.name, j.raw_parent, j.model, j.input::text, j.metadata::text, j.may_be_alias)
+                   WHERE j.new_rank = 2 AND j.old_rank = 2 AND j.new_details_view < j.old_details_view
+               ) c
+               ORDER BY (c.loser ->> 0)::integer DESC NULLS LAST, (c.loser ->> 1)::numeric DESC,
+                        c.loser ->> 2 DESC, c.loser ->> 3 DESC, c.loser ->> 4 DESC, c.loser ->> 5 DESC,
+                        c.loser ->> 6 DESC, c.loser ->> 7 DESC, c.loser ->> 8 DESC,
+                        (c.loser ->> 9)::boolean DESC
+               LIMIT 1
+           ) END AS other_details,
+           CASE WHEN j.old_other IS NULL AND j.new_view = j.old_view THEN NULL ELSE (
+               SELECT c.loser
+               FROM (
+                   SELECT nullif(j.old_other -> 1, 'null') AS loser
+                   UNION ALL
+                   SELECT jsonb_build_array(
+                       j.old_view, extract(epoch FROM j.old_ended_at), j.old_status, j.old_output::text,
+                       j.old_error, j.old_reported)
+                   WHERE j.end_wins AND j.old_has_end AND j.old_view < j.new_view
+                   UNION ALL
+                   SELECT jsonb_build_array(
+                       j.new_view, extract(epoch FROM j.ended_at), j.status, j.output::text, j.error,
+                       j.new_reported)
+                   WHERE j.ended_at IS NOT NULL AND j.old_has_end AND j.new_view < j.old_view
+               ) c
+               ORDER BY (c.loser ->> 0)::integer DESC NULLS LAST, (c.loser ->> 1)::numeric DESC,
+                        c.loser ->> 2 DESC, c.loser ->> 3 DESC, c.loser ->> 4 DESC, (c.loser ->> 5)::integer DESC
+               LIMIT 1
+           ) END AS other_end
+    FROM judged j
+), final AS (
+    -- What stands, as the events told it.
+    SELECT v.run_id, v.id, v.details_win, v.end_wins, v.started_at AS new_started_at,
+           CASE WHEN details_win THEN new_rank ELSE old_rank END AS rank,
+           CASE WHEN details_win THEN new_details_at ELSE old_details_at END AS details_at,
+           CASE WHEN details_win THEN new_details_view ELSE old_details_view END AS details_view,
+           CASE WHEN details_win THEN step_type ELSE old_step_type END AS step_type,
+           CASE WHEN details_win THEN kind ELSE old_kind END AS kind,
+           CASE WHEN details_win THEN name ELSE old_name END AS name,
+           CASE WHEN details_win THEN parent_step_id ELSE old_parent END AS parent_step_id,
+           CASE WHEN details_win THEN named_parent_step_id ELSE old_named_parent END AS named_parent_step_id,
+           CASE WHEN details_win THEN model ELSE old_model END AS model,
+           CASE WHEN details_win THEN input ELSE old_input END AS input,
+           CASE WHEN details_win THEN metadata ELSE old_metadata END AS metadata,
+           CASE WHEN end_wins THEN new_view ELSE old_view END AS view,
+           CASE WHEN end_wins THEN ended_at ELSE old_ended_at END AS ended_at,
+           CASE WHEN end_wins THEN status ELSE old_status END AS status,
+           CASE WHEN end_wins THEN output ELSE old_output END AS output,
+           CASE WHEN end_wins THEN error ELSE old_error END AS error,
+           CASE WHEN end_wins THEN NULL ELSE old_closed_with_run END AS closed_with_run,
+           CASE WHEN end_wins THEN duration_reported ELSE old_duration_reported END AS duration_reported,
+           CASE WHEN end_wins THEN duration_ms ELSE old_duration_ms END AS duration_ms,
+           least(started_at, old_started_at) AS started_at,
+           other_details, other_end,
+           (other_details ->> 8)::jsonb AS other_metadata
+    FROM viewed v
+    WHERE details_win OR end_wins OR starts_earlier
+       OR other_details IS DISTINCT FROM nullif(old_other -> 0, 'null')
+       OR other_end IS DISTINCT FROM nullif(old_other -> 1, 'null')
 ), updated AS (
     UPDATE agent_steps AS s
-    SET step_type = CASE WHEN j.details_win THEN j.step_type ELSE s.step_type END,
-        kind = CASE WHEN j.details_win THEN j.kind ELSE s.kind END,
-        name = CASE WHEN j.details_win THEN j.name ELSE s.name END,
-        parent_step_id = CASE WHEN j.details_win THEN j.parent_step_id ELSE s.parent_step_id END,
-        model = CASE WHEN j.details_win THEN j.model ELSE s.model END,
-        input = CASE WHEN j.details_win THEN j.input ELSE s.input END,
-        metadata = CASE WHEN j.details_win THEN j.metadata ELSE s.metadata END,
-        details_rank = f.details_rank,
-        details_at = f.details_at,
-        status = CASE WHEN j.end_wins THEN j.status ELSE s.status END,
-        output = CASE WHEN j.end_wins THEN j.output ELSE s.output END,
-        error = CASE WHEN j.end_wins THEN j.error ELSE s.error END,
-        ended_at = j.final_ended_at,
-        closed_with_run = CASE WHEN j.end_wins THEN NULL ELSE s.closed_with_run END,
+    SET step_type = f.step_type,
+        kind = f.kind,
+        name = f.name,
+        parent_step_id = f.parent_step_id,
+        named_parent_step_id = f.named_parent_step_id,
+        model = coalesce(f.model, f.other_details ->> 6),
+        input = coalesce(f.input, (f.other_details ->> 7)::jsonb),
+        metadata = CASE WHEN w.filled & 3 = 0 THEN f.metadata
+                        ELSE coalesce(f.metadata, '{}')
+                             || jsonb_build_object('other_view', f.other_metadata) END,
+        details_rank = CASE WHEN w.by_end THEN NULL ELSE f.rank END,
+        details_at = CASE WHEN w.by_end THEN NULL ELSE f.details_at END,
+        details_view = CASE WHEN w.by_end THEN NULL ELSE nullif(f.details_view, 0) END,
+        view = nullif(f.view, 0),
+        status = f.status,
+        output = coalesce(f.output, (f.other_end ->> 3)::jsonb),
+        error = f.error,
+        ended_at = f.ended_at,
+        closed_with_run = f.closed_with_run,
         duration_reported = f.duration_reported,
         duration_ms = CASE
-            WHEN f.duration_reported AND j.end_wins THEN j.duration_ms
-            WHEN f.duration_reported THEN s.duration_ms
-            WHEN j.final_ended_at IS NULL OR j.final_started_at IS NULL THEN NULL
+            WHEN f.duration_reported THEN f.duration_ms
+            WHEN f.ended_at IS NULL OR f.started_at IS NULL THEN NULL
             -- Not by way of an interval, which cannot hold all of time.
             ELSE floor(1000 * least(greatest(
-                extract(epoch FROM j.final_ended_at) - extract(epoch FROM j.final_started_at),
+                extract(epoch FROM f.ended_at) - extract(epoch FROM f.started_at),
                 0), 2147483.647))::integer END,
-        started_at = j.final_started_at,
-        created_at = coalesce(j.final_started_at, j.final_ended_at)
-    FROM (
-        SELECT j.*,
-               CASE WHEN details_win THEN new_rank ELSE old_rank END AS rank,
-               CASE WHEN details_win THEN new_details_at ELSE old_details_at END AS at
-        FROM judged j
-        WHERE details_win OR end_wins OR starts_earlier
-    ) j
-    JOIN agent_steps o ON o.run_id = j.run_id AND o.id = j.id
+        started_at = f.started_at,
+        created_at = coalesce(f.started_at, f.ended_at),
+        other_view = CASE WHEN f.other_details IS NOT NULL OR f.other_end IS NOT NULL
+                          THEN jsonb_build_array(f.other_details, f.other_end, w.filled) END
+    FROM final f
     CROSS JOIN LATERAL (
-        SELECT CASE WHEN j.rank = 2 AND j.at = j.final_ended_at THEN NULL ELSE j.rank END AS details_rank,
-               CASE WHEN j.rank = 2 AND j.at = j.final_ended_at THEN NULL ELSE j.at END AS details_at,
-               CASE WHEN j.end_wins THEN j.duration_reported ELSE o.duration_reported END AS duration_reported
-    ) f
-    WHERE s.run_id = j.run_id AND s.id = j.id
+        SELECT f.rank = 2 AND f.details_at = f.ended_at AND f.details_view = f.view AS by_end,
+               CASE WHEN f.other_metadata IS NULL OR f.metadata ? 'other_view' THEN 0
+                    WHEN f.metadata IS NULL THEN 1 ELSE 2 END
+               + CASE WHEN f.input IS NULL AND f.other_details ->> 7 IS NOT NULL THEN 4 ELSE 0 END
+               + CASE WHEN f.model IS NULL AND f.other_details ->> 6 IS NOT NULL THEN 8 ELSE 0 END
+               + CASE WHEN f.output IS NULL AND f.other_end ->> 3 IS NOT NULL THEN 16 ELSE 0 END AS filled
+    ) w
+    WHERE s.run_id = f.run_id AND s.id = f.id
     RETURNING s.id
 )
 SELECT id, 'inserted' AS fate FROM inserted

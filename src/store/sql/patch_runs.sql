@@ -4,9 +4,12 @@
 -- $6 agent id, $7 agent type, $8 name, $9 input, $10 metadata, $11 timeout in ms;
 -- of the end: $12 by whom (NULL: none), $13 status, $14 output, $15 error, $16 ended_at,
 -- $17, $18 reported tokens, $19 metadata; $20 last run-level event time (NULL: a mere placeholder);
--- $21 the default timeout in ms.
+-- $21 the default timeout in ms; $22 what its parts tell of it, in the form of
+-- agent_runs.observed; $23 of the end: when the run began.
 -- Start: the greatest event time stands, as a whole; started_at is the least.
 -- End: client over root span over abandoned, then the later, then failed over completed.
+-- Observed: field by field, see merge_observed; shown as long as no start came,
+-- and as output where the end that stands has none and is not the client's.
 -- Ties are broken by content. Returns what became of each run that changed.
 WITH n AS MATERIALIZED (
     SELECT u.id, u.start_event_at, u.session_id, u.parent_run_id, c.id AS customer_id,
@@ -17,27 +20,38 @@ WITH n AS MATERIALIZED (
                 ELSE u.metadata::jsonb END AS metadata,
            u.finalized_by, u.status, u.output, u.error, u.ended_at,
            u.reported_tokens_input, u.reported_tokens_output, u.end_metadata::jsonb AS end_metadata,
-           u.alive_at
+           u.alive_at, u.observed::jsonb AS observed, u.root_started_at
     FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
                 $8::text[], $9::text[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::text[],
                 $15::text[], $16::timestamptz[], $17::integer[], $18::integer[], $19::text[],
-                $20::timestamptz[])
+                $20::timestamptz[], $22::text[], $23::timestamptz[])
          AS u (id, start_event_at, session_id, parent_run_id, customer_id, agent_id, agent_type,
                name, input, metadata, timeout_ms, finalized_by, status, output,
-               error, ended_at, reported_tokens_input, reported_tokens_output, end_metadata, alive_at)
+               error, ended_at, reported_tokens_input, reported_tokens_output, end_metadata, alive_at,
+               observed, root_started_at)
     LEFT JOIN customers c ON c.id = u.customer_id
 ), inserted AS (
     INSERT INTO agent_runs (
         id, session_id, agent_id, agent_type, customer_id, status, input, output, started_at, ended_at,
         metadata, parent_run_id, name, error, end_metadata, last_event_at, finalized_by,
-        reported_tokens_input, reported_tokens_output, timeout_ms, start_event_at, alive_at, abandon_at)
-    SELECT id, session_id, coalesce(agent_id, 'unknown'), coalesce(agent_type, 'unknown'), customer_id,
-           coalesce(status, 'running'), input, output, start_event_at, ended_at,
-           metadata, parent_run_id, name, error, end_metadata, alive_at, finalized_by,
+        reported_tokens_input, reported_tokens_output, timeout_ms, start_event_at, alive_at, abandon_at,
+        observed, output_observed, root_started_at)
+    SELECT id, coalesce(session_id, (shown #>> '{session_id,2}')::uuid),
+           coalesce(agent_id, shown #>> '{agent_id,2}', 'unknown'),
+           coalesce(agent_type, shown #>> '{agent_type,2}', 'unknown'), customer_id,
+           coalesce(status, 'running'), coalesce(input, shown #>> '{input,2}'),
+           coalesce(output, told_output), coalesce(start_event_at, root_started_at), ended_at,
+           coalesce(metadata, (shown #>> '{metadata,2}')::jsonb), parent_run_id,
+           coalesce(name, shown #>> '{name,2}'), error, end_metadata, alive_at, finalized_by,
            reported_tokens_input, reported_tokens_output, timeout_ms, start_event_at, alive_at,
            CASE WHEN finalized_by IS NULL
-                THEN now() + coalesce(timeout_ms, $21) * interval '1.125 ms' END
-    FROM n
+                THEN now() + coalesce(timeout_ms, $21) * interval '1.125 ms' END,
+           observed, CASE WHEN output IS NULL AND told_output IS NOT NULL THEN true END, root_started_at
+    FROM (
+        SELECT n.*, CASE WHEN start_event_at IS NULL THEN observed END AS shown,
+               CASE WHEN finalized_by IS DISTINCT FROM 'client' THEN observed #>> '{output,2}' END AS told_output
+        FROM n
+    ) n
     ORDER BY id
     ON CONFLICT ON CONSTRAINT agent_runs_pkey DO NOTHING
     RETURNING id
@@ -46,9 +60,18 @@ WITH n AS MATERIALIZED (
            n.start_event_at IS NOT NULL
                AND (o.start_event_at IS NULL OR n.start_event_at < o.started_at) AS starts_earlier,
            n.alive_at IS NOT NULL
-               AND (o.alive_at IS NULL OR n.alive_at > o.alive_at) AS lives_longer
+               AND (o.alive_at IS NULL OR n.alive_at > o.alive_at) AS lives_longer,
+           n.root_started_at IS NOT NULL
+               AND (o.root_started_at IS NULL OR n.root_started_at < o.root_started_at) AS began_earlier,
+           v.all_observed, v.all_observed IS DISTINCT FROM o.observed AS tells_more, v.end_output,
+           o.start_event_at AS old_start_at, o.finalized_by AS old_finalized_by
     FROM n
     JOIN agent_runs o ON o.id = n.id
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN n.observed IS NULL THEN o.observed
+                    ELSE public.merge_observed(o.observed, n.observed) END AS all_observed,
+               CASE WHEN o.output_observed THEN NULL ELSE o.output END AS end_output
+    ) v
     CROSS JOIN LATERAL (
         SELECT n.start_event_at IS NOT NULL AND (o.start_event_at IS NULL OR record_gt(
                    ROW(n.start_event_at, n.session_id, n.parent_run_id, n.customer_id, n.agent_id,
@@ -60,25 +83,41 @@ WITH n AS MATERIALIZED (
                        n.status, n.output, n.error, n.reported_tokens_input,
                        n.reported_tokens_output, n.end_metadata::text),
                    ROW(array_position('{abandoned,root_span,client}', o.finalized_by), o.ended_at,
-                       o.status, o.output, o.error, o.reported_tokens_input,
+                       o.status, v.end_output, o.error, o.reported_tokens_input,
                        o.reported_tokens_output, o.end_metadata::text))) AS end_wins
     ) w
 ), updated AS (
     UPDATE agent_runs AS r
-    SET session_id = CASE WHEN j.start_wins THEN j.session_id ELSE r.session_id END,
+    SET session_id = CASE WHEN j.start_wins THEN j.session_id
+                          WHEN j.shows_observed THEN (j.all_observed #>> '{session_id,2}')::uuid
+                          ELSE r.session_id END,
         parent_run_id = CASE WHEN j.start_wins THEN j.parent_run_id ELSE r.parent_run_id END,
         customer_id = CASE WHEN j.start_wins THEN j.customer_id ELSE r.customer_id END,
-        agent_id = CASE WHEN j.start_wins THEN j.agent_id ELSE r.agent_id END,
-        agent_type = CASE WHEN j.start_wins THEN j.agent_type ELSE r.agent_type END,
-        name = CASE WHEN j.start_wins THEN j.name ELSE r.name END,
-        input = CASE WHEN j.start_wins THEN j.input ELSE r.input END,
-        metadata = CASE WHEN j.start_wins THEN j.metadata ELSE r.metadata END,
+        agent_id = CASE WHEN j.start_wins THEN j.agent_id
+                        WHEN j.shows_observed THEN coalesce(j.all_observed #>> '{agent_id,2}', 'unknown')
+                        ELSE r.agent_id END,
+        agent_type = CASE WHEN j.start_wins THEN j.agent_type
+                          WHEN j.shows_observed THEN coalesce(j.all_observed #>> '{agent_type,2}', 'unknown')
+                          ELSE r.agent_type END,
+        name = CASE WHEN j.start_wins THEN j.name
+                    WHEN j.shows_observed THEN j.all_observed #>> '{name,2}' ELSE r.name END,
+        input = CASE WHEN j.start_wins THEN j.input
+                     WHEN j.shows_observed THEN j.all_observed #>> '{input,2}' ELSE r.input END,
+        metadata = CASE WHEN j.start_wins THEN j.metadata
+                        WHEN j.shows_observed THEN (j.all_observed #>> '{metadata,2}')::jsonb
+                        ELSE r.metadata END,
         timeout_ms = CASE WHEN j.start_wins THEN j.timeout_ms ELSE r.timeout_ms END,
         start_event_at = CASE WHEN j.start_wins THEN j.start_event_at ELSE r.start_event_at END,
-        started_at = CASE WHEN j.starts_earlier THEN j.start_event_at ELSE r.started_at END,
+        started_at = CASE WHEN j.starts_earlier THEN j.start_event_at
+                          WHEN r.start_event_at IS NULL AND j.began_earlier THEN j.root_started_at
+                          ELSE r.started_at END,
+        root_started_at = CASE WHEN j.began_earlier THEN j.root_started_at ELSE r.root_started_at END,
+        observed = CASE WHEN j.tells_more THEN j.all_observed ELSE r.observed END,
         finalized_by = CASE WHEN j.end_wins THEN j.finalized_by ELSE r.finalized_by END,
         status = CASE WHEN j.end_wins THEN j.status ELSE r.status END,
-        output = CASE WHEN j.end_wins THEN j.output ELSE r.output END,
+        output = CASE WHEN NOT (j.end_wins OR j.tells_more) THEN r.output
+                      WHEN j.shows_output THEN j.told_output ELSE j.final_output END,
+        output_observed = CASE WHEN j.shows_output THEN true END,
         error = CASE WHEN j.end_wins THEN j.error ELSE r.error END,
         ended_at = CASE WHEN j.end_wins THEN j.ended_at ELSE r.ended_at END,
         end_metadata = CASE WHEN j.end_wins THEN j.end_metadata ELSE r.end_metadata END,
@@ -92,11 +131,26 @@ WITH n AS MATERIALIZED (
             WHEN j.end_wins OR r.status <> 'running' THEN NULL
             ELSE now() + coalesce(CASE WHEN j.start_wins THEN j.timeout_ms ELSE r.timeout_ms END, $21)
                          * interval '1.125 ms' END
-    FROM judged j
-    WHERE r.id = j.id AND (j.start_wins OR j.end_wins OR j.starts_earlier OR j.lives_longer)
+    FROM (
+        SELECT j.*, e.*, e.told_output IS NOT NULL AS shows_output
+        FROM judged j
+        CROSS JOIN LATERAL (
+            SELECT j.tells_more AND NOT j.start_wins AND j.old_start_at IS NULL AS shows_observed,
+                   CASE WHEN j.end_wins THEN j.output ELSE j.end_output END AS final_output,
+                   CASE WHEN CASE WHEN j.end_wins THEN j.finalized_by = 'client' OR j.output IS NOT NULL
+                                  ELSE j.old_finalized_by IS NOT DISTINCT FROM 'client'
+                                       OR j.end_output IS NOT NULL END
+                        THEN NULL ELSE j.all_observed #>> '{output,2}' END AS told_output
+        ) e
+        WHERE j.start_wins OR j.end_wins OR j.starts_earlier OR j.lives_longer OR j.tells_more
+           OR j.began_earlier
+    ) j
+    WHERE r.id = j.id
     RETURNING r.id, j.start_wins OR j.starts_earlier AS start_changed,
-              j.end_wins AS end_changed, j.lives_longer AS life_changed
+              j.end_wins OR j.began_earlier AS end_changed, j.lives_longer AS life_changed,
+              j.tells_more AS observed_changed
 )
-SELECT id, true AS start_changed, true AS end_changed, true AS life_changed FROM inserted
+SELECT id, true AS start_changed, true AS end_changed, true AS life_changed, true AS observed_changed
+FROM inserted
 UNION ALL
-SELECT id, start_changed, end_changed, life_changed FROM updated
+SELECT id, start_changed, end_changed, life_changed, observed_changed FROM updated

@@ -1,4 +1,5 @@
 -- Makes the rows of final runs exact: totals, last event, and a start where none was sent.
+-- Sightings of messages are left out: they may move on to another run.
 -- $1 ids; the rows are locked. Totals are the sums of the counts that are not
 -- roll-ups; where there are none, what the run reported. INTEGER columns (the
 -- seed's) saturate; run_summary has the sums in full.
@@ -14,7 +15,7 @@ FROM (
            CASE WHEN t.counts > 0 THEN least(t.output, 2147483647)::integer
                 ELSE o.reported_tokens_output END AS tokens_output,
            CASE WHEN o.start_event_at IS NOT NULL THEN o.started_at
-                ELSE least(s.first_at, c.first_at, t.first_at, a.first_at) END AS started_at,
+                ELSE coalesce(o.root_started_at, least(s.first_at, c.first_at, t.first_at, a.first_at)) END AS started_at,
            greatest(o.alive_at, s.last_at, c.last_at, t.last_at, a.last_at) AS last_event_at
     FROM agent_runs o
     CROSS JOIN LATERAL (
@@ -31,7 +32,7 @@ FROM (
     ) s
     CROSS JOIN LATERAL (
         SELECT min(created_at) AS first_at, max(created_at) AS last_at
-        FROM agent_messages WHERE run_id = o.id
+        FROM agent_messages WHERE run_id = o.id AND sighting IS NULL
     ) c
     CROSS JOIN LATERAL (
         SELECT min(coalesce(created_at, decided_at)) AS first_at,

@@ -69,6 +69,8 @@ async fn what_is_not_ones_own_is_not_written() {
         "UPDATE agent_runs SET status = 'completed'",
         "DELETE FROM agent_steps",
         "INSERT INTO agent_steps (run_id) VALUES ('10000000-0000-0000-0000-00000000000a')",
+        "INSERT INTO agent_step_aliases (id, run_id) VALUES (auth.uid(), '10000000-0000-0000-0000-00000000000a')",
+        "UPDATE agent_step_aliases SET step_id = NULL",
         "INSERT INTO agent_token_counts (run_id) VALUES ('10000000-0000-0000-0000-00000000000a')",
         "UPDATE agent_token_counts SET input = 0",
         // Messages into another's session or run.

@@ -24,7 +24,12 @@ const ADDED: &[(&str, &[&str])] = &[
     ),
     (
         "agent_messages",
-        &["run_id uuid", "step_id uuid", "seq bigint"],
+        &[
+            "run_id uuid",
+            "step_id uuid",
+            "seq bigint",
+            "sighting boolean",
+        ],
     ),
     (
         "agent_runs",
@@ -42,6 +47,9 @@ const ADDED: &[(&str, &[&str])] = &[
             "start_event_at timestamp with time zone",
             "alive_at timestamp with time zone",
             "abandon_at timestamp with time zone",
+            "observed jsonb",
+            "output_observed boolean",
+            "root_started_at timestamp with time zone",
         ],
     ),
     (
@@ -59,6 +67,10 @@ const ADDED: &[(&str, &[&str])] = &[
             "duration_reported boolean",
             "details_rank smallint",
             "details_at timestamp with time zone",
+            "named_parent_step_id uuid",
+            "details_view smallint",
+            "other_view jsonb",
+            "view smallint",
         ],
     ),
     (
@@ -94,6 +106,22 @@ const ADDED: &[(&str, &[&str])] = &[
             "reasoning integer",
             "rollup boolean not null default false",
             "created_at timestamp with time zone default now()",
+        ],
+    ),
+    (
+        "agent_step_aliases",
+        &[
+            "id uuid not null",
+            "run_id uuid not null",
+            "step_id uuid",
+            "parent_step_id uuid",
+            "root_started_at timestamp with time zone",
+            "root_ended_at timestamp with time zone",
+            "root_status text",
+            "root_error text",
+            "root_name text",
+            "run_pending boolean",
+            "created_at timestamp with time zone not null default now()",
         ],
     ),
     (
@@ -141,6 +169,8 @@ const ADDED: &[(&str, &[&str])] = &[
 const ADDED_CONSTRAINTS: &[&str] = &[
     "agent_messages: agent_messages_run_id_fkey FOREIGN KEY (run_id) REFERENCES agent_runs(id)",
     "agent_runs: agent_runs_finalized_by_check CHECK ((finalized_by = ANY (ARRAY['client'::text, 'root_span'::text, 'abandoned'::text])))",
+    "agent_step_aliases: agent_step_aliases_pkey PRIMARY KEY (run_id, id)",
+    "agent_step_aliases: agent_step_aliases_root_status_check CHECK ((root_status = ANY (ARRAY['completed'::text, 'failed'::text])))",
     "agent_steps: agent_steps_status_check CHECK ((status = ANY (ARRAY['running'::text, 'completed'::text, 'failed'::text])))",
     "agent_token_counts: agent_token_counts_cache_read_check CHECK ((cache_read >= 0))",
     "agent_token_counts: agent_token_counts_cache_write_check CHECK ((cache_write >= 0))",
@@ -248,6 +278,7 @@ async fn indexes_of_the_seed_and_of_the_write_path_are_there() {
     let on_the_way = [
         "CREATE INDEX idx_agent_messages_run ON public.agent_messages USING btree (run_id, created_at) WHERE (run_id IS NOT NULL)",
         "CREATE INDEX idx_agent_messages_session ON public.agent_messages USING btree (session_id, created_at)",
+        "CREATE INDEX idx_agent_steps_named_parent ON public.agent_steps USING btree (run_id, parent_step_id) WHERE (named_parent_step_id IS NOT NULL)",
         "CREATE INDEX idx_agent_steps_open ON public.agent_steps USING btree (run_id) WHERE ((status = 'running'::text) OR closed_with_run)",
         "CREATE INDEX idx_agent_steps_run ON public.agent_steps USING btree (run_id, created_at)",
         "CREATE INDEX idx_agent_token_counts_run ON public.agent_token_counts USING btree (run_id)",

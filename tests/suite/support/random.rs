@@ -47,10 +47,14 @@ impl Random {
         let runs: Vec<Uuid> = (0..self.upto(1, 4)).map(|_| self.uuid()).collect();
         for &session in &sessions {
             self.session(session);
+            for _ in 0..self.upto(0, 2) {
+                self.sighted(session, &runs);
+            }
         }
         for &run in &runs {
             let session = self.maybe(0.8, |r| *sessions.choose(&mut r.rng).unwrap());
             self.run(run, session, &runs);
+            self.observations(run, &sessions);
         }
         let mut events = std::mem::take(&mut self.events);
         // The same event twice is one event.
@@ -210,7 +214,7 @@ impl Random {
                 reported_tokens_output: self.maybe(0.5, |r| r.rng.random_range(0..100)),
                 metadata_json: self.object(),
                 from_root_span: self.chance(0.4),
-                started_at: None,
+                started_at: self.maybe(0.3, |r| at(r.millis())),
             };
             self.push(Body::RunEnded(ended));
         }
@@ -218,12 +222,20 @@ impl Random {
             self.push(Body::Heartbeat(proto::Heartbeat { run_id: id(run) }));
         }
         let steps: Vec<Uuid> = (0..self.upto(0, 4)).map(|_| self.uuid()).collect();
+        let parents = self.aliases(run, &steps);
         for &step in &steps {
-            self.step(run, step, &steps);
+            self.step(run, step, &parents);
         }
         for _ in 0..self.upto(0, 3) {
             let (message, session) = (self.uuid(), self.maybe(0.5, |_| session).flatten());
             self.message(Some(run), session, message);
+        }
+        if self.chance(0.2) {
+            // Seen again within the run alone.
+            let message = self.uuid();
+            for _ in 0..self.upto(1, 3) {
+                self.sighting(message, Some(run), None, true);
+            }
         }
         for _ in 0..self.upto(0, 3) {
             let count = self.uuid();
@@ -239,8 +251,8 @@ impl Random {
         self.rng.random_range(1..=2)
     }
 
-    fn details(&mut self, steps: &[Uuid]) -> proto::StepDetails {
-        let parent = self.maybe(0.4, |r| id(*steps.choose(&mut r.rng).unwrap()));
+    fn details(&mut self, parents: &[Uuid]) -> proto::StepDetails {
+        let parent = self.maybe(0.6, |r| id(*parents.choose(&mut r.rng).unwrap()));
         proto::StepDetails {
             step_type: self.rng.random_range(1..=6),
             kind: self.text(),
@@ -249,31 +261,85 @@ impl Random {
             model: self.text(),
             input_json: self.json(),
             metadata_json: self.object(),
-            parent_may_be_alias: false,
+            parent_may_be_alias: self.chance(0.7),
         }
     }
 
-    fn step(&mut self, run: Uuid, step: Uuid, steps: &[Uuid]) {
+    /// Aliases of a run's steps, chains and circles of them too; returns what a
+    /// step may name as its parent.
+    fn aliases(&mut self, run: Uuid, steps: &[Uuid]) -> Vec<Uuid> {
+        let mut ids: Vec<Uuid> = (0..self.upto(0, 4)).map(|_| self.uuid()).collect();
+        if self.chance(0.2) {
+            ids.extend(steps.first());
+        }
+        let mut all = steps.to_vec();
+        all.extend(&ids);
+        for &alias in &ids {
+            for _ in 0..self.upto(0, 2) {
+                let any = |r: &mut Self| r.maybe(0.6, |r| id(*all.choose(&mut r.rng).unwrap()));
+                let aliased = proto::StepAliased {
+                    alias_id: id(alias),
+                    run_id: id(run),
+                    step_id: any(self).unwrap_or_default(),
+                    parent_step_id: any(self).unwrap_or_default(),
+                    root: self.maybe(0.2, Self::root),
+                };
+                self.push(Body::StepAliased(aliased));
+            }
+        }
+        all
+    }
+
+    fn root(&mut self) -> proto::AliasedRoot {
+        proto::AliasedRoot {
+            started_at: Some(at(self.millis())),
+            ended_at: Some(at(self.millis())),
+            status: self.end_status(),
+            error: self.text(),
+            name: self.word(),
+        }
+    }
+
+    /// At least one: of a run that no bridge tells of, aliases are not looked for.
+    fn observations(&mut self, run: Uuid, sessions: &[Uuid]) {
+        for _ in 0..self.upto(1, 4) {
+            let session = self.maybe(0.5, |r| id(*sessions.choose(&mut r.rng).unwrap()));
+            let observed = proto::RunObserved {
+                run_id: id(run),
+                rank: self.rng.random_range(-1..2),
+                session_id: session.unwrap_or_default(),
+                agent_id: self.text(),
+                agent_type: self.text(),
+                name: self.text(),
+                input: self.text(),
+                output: self.text(),
+                metadata_json: self.object(),
+            };
+            self.push(Body::RunObserved(observed));
+        }
+    }
+
+    fn step(&mut self, run: Uuid, step: Uuid, parents: &[Uuid]) {
         for _ in 0..self.upto(0, 2) {
             let started = proto::StepStarted {
                 step_id: id(step),
                 run_id: id(run),
-                details: Some(self.details(steps)),
+                details: Some(self.details(parents)),
             };
             self.push(Body::StepStarted(started));
         }
-        for _ in 0..self.upto(0, 2) {
+        for _ in 0..self.upto(0, 3) {
             let ended = proto::StepEnded {
                 step_id: id(step),
                 run_id: id(run),
-                details: self.maybe(0.6, |r| r.details(steps)),
+                details: self.maybe(0.6, |r| r.details(parents)),
                 status: self.end_status(),
                 output_json: self.json(),
                 error: self.text(),
                 started_at: self.maybe(0.6, |r| at(r.millis())),
                 duration_ms: self.maybe(0.4, |r| r.rng.random_range(0..5) * 1_000),
                 announced: self.chance(0.5),
-                view: 0,
+                view: *[0, 0, 0, -1, -2].choose(&mut self.rng).unwrap(),
             };
             self.push(Body::StepEnded(ended));
         }
@@ -296,6 +362,38 @@ impl Random {
             };
             self.push(Body::MessageAppended(appended));
         }
+    }
+
+    /// One message in the histories of several runs of a session, and maybe told
+    /// by one of them.
+    fn sighted(&mut self, session: Uuid, runs: &[Uuid]) {
+        let message = self.uuid();
+        for _ in 0..self.upto(1, 5) {
+            let run = self.maybe(0.9, |r| *runs.choose(&mut r.rng).unwrap());
+            self.sighting(message, run, Some(session), true);
+        }
+        if self.chance(0.3) {
+            let run = self.maybe(0.8, |r| *runs.choose(&mut r.rng).unwrap());
+            for _ in 0..self.upto(1, 2) {
+                self.sighting(message, run, Some(session), false);
+            }
+        }
+    }
+
+    fn sighting(&mut self, message: Uuid, run: Option<Uuid>, session: Option<Uuid>, is: bool) {
+        let appended = proto::MessageAppended {
+            message_id: id(message),
+            run_id: run.map(id).unwrap_or_default(),
+            session_id: session.map(id).unwrap_or_default(),
+            step_id: self
+                .maybe(0.5, |r| id(Uuid::from_u128(r.rng.random_range(1..4))))
+                .unwrap_or_default(),
+            role: self.rng.random_range(1..=4),
+            content: self.text(),
+            sighting: is,
+            ..Default::default()
+        };
+        self.push(Body::MessageAppended(appended));
     }
 
     fn token_count(&mut self, run: Uuid, count: Uuid, steps: &[Uuid]) {

@@ -5,7 +5,8 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
 /// Every row of the agent tables that belongs to these runs or sessions, whole
-/// but for `abandon_at`: it is by the database's clock, and NULL in the end.
+/// but for what is by the database's clock: `abandon_at`, which is NULL in the
+/// end, and whether and when an alias came before its run.
 pub async fn content(conn: &mut PgConnection, runs: &[Uuid], sessions: &[Uuid]) -> Vec<String> {
     let mut rows = Vec::new();
     for (table, filter) in [
@@ -17,13 +18,15 @@ pub async fn content(conn: &mut PgConnection, runs: &[Uuid], sessions: &[Uuid]) 
             "t.run_id = ANY ($1) OR t.session_id = ANY ($2)",
         ),
         ("agent_token_counts", "t.run_id = ANY ($1)"),
+        ("agent_step_aliases", "t.run_id = ANY ($1)"),
         (
             "approvals",
             "t.run_id = ANY ($1) OR t.session_id = ANY ($2)",
         ),
     ] {
         let query = format!(
-            "SELECT '{table} ' || (to_jsonb(t) - 'abandon_at')::text FROM {table} t \
+            "SELECT '{table} ' || (to_jsonb(t) - '{{abandon_at,run_pending}}'::text[] \
+             - CASE '{table}' WHEN 'agent_step_aliases' THEN 'created_at' ELSE '' END)::text FROM {table} t \
              WHERE ({filter}) AND ($1::uuid[], $2::uuid[]) IS NOT NULL ORDER BY t.id"
         );
         let found: Vec<String> = sqlx::query_scalar(AssertSqlSafe(query))

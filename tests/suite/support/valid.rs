@@ -181,3 +181,45 @@ kind!(
         notes: text("notes"),
     }
 );
+
+kind!(
+    run_observed,
+    RunObserved,
+    proto::RunObserved {
+        run_id: new(),
+        rank: -1,
+        session_id: new(),
+        agent_id: text("agent"),
+        agent_type: text("type"),
+        name: text("name"),
+        input: text("input"),
+        output: text("output"),
+        metadata_json: text("{\"of\": \"a part\"}"),
+    }
+);
+
+kind!(
+    step_aliased,
+    StepAliased,
+    proto::StepAliased {
+        alias_id: new(),
+        run_id: new(),
+        step_id: new(),
+        parent_step_id: new(),
+        root: Some(proto::AliasedRoot {
+            started_at: Some(at(1_000)),
+            ended_at: Some(at(2_000)),
+            status: EndStatus::Failed.into(),
+            error: text("error"),
+            name: "name".into(),
+        }),
+    }
+);
+
+/// An end of a step with all that only bridges say of it.
+pub fn bridged_step() -> Event {
+    step_ended(|e| {
+        e.view = -3;
+        e.details.as_mut().unwrap().parent_may_be_alias = true;
+    })
+}

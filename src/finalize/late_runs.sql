@@ -1,0 +1,12 @@
+-- Runs that were not there when aliases of their steps came, and are a day later:
+-- locked, to be looked at once more. $1 how many.
+SELECT r.id
+FROM agent_runs r
+WHERE r.id IN (
+    SELECT a.run_id
+    FROM agent_step_aliases a
+    WHERE a.run_pending AND a.created_at < now() - interval '24 hours'
+)
+ORDER BY r.id
+LIMIT $1
+FOR NO KEY UPDATE SKIP LOCKED

@@ -1,0 +1,100 @@
+//! Of what bridges send: which of many sightings of a message stands, which
+//! aliases are to be written, and which runs these may concern.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use super::{At, Builder, at_pass};
+use crate::event::{EventBody, Message, StepAliased, StepDetails, Timestamp};
+
+/// Whether an alias may have something to say on it. Of no event that a native
+/// client sends, so that it costs them nothing.
+pub(super) fn concerns_aliases(body: &EventBody) -> bool {
+    let named = |details: &StepDetails| details.parent_may_be_alias;
+    match body {
+        EventBody::RunObserved(_) | EventBody::StepAliased(_) => true,
+        EventBody::StepStarted(e) => named(&e.details),
+        EventBody::StepEnded(e) => e.details.as_ref().is_some_and(named),
+        _ => false,
+    }
+}
+
+/// What makes sightings one message: the id and the session or, without one,
+/// the run.
+type SightedIn = (Uuid, Option<Uuid>, Option<Uuid>);
+
+/// What the builder remembers of them.
+#[derive(Default)]
+pub(super) struct Slots {
+    /// Per message: the place of its least sighting among the messages.
+    sighted: HashMap<SightedIn, usize>,
+    /// Positions of sightings that are not the least, with the place of the one that is.
+    superseded: Vec<(usize, usize)>,
+    /// Per alias: its place in each pass from the first.
+    aliases: HashMap<(Uuid, Uuid), Vec<usize>>,
+}
+
+/// What says which of two sightings stands, but for their content; absent ids
+/// last, as `merge_messages.sql` has it.
+fn order(at: &At<'_, Message>) -> (Timestamp, [(bool, Option<Uuid>); 2]) {
+    let ids = [at.event.run_id, at.event.step_id];
+    (at.time, ids.map(|id| (id.is_none(), id)))
+}
+
+impl<'a> Builder<'a> {
+    /// A history repeats its messages with every call: only the least sighting
+    /// of each is staged.
+    pub(super) fn sighted(&mut self, new: At<'a, Message>) {
+        let id = new.event.message_id;
+        let session = new.event.session_id;
+        let run = new.event.run_id.filter(|_| session.is_none());
+        let Some(&slot) = self.bridged.sighted.get(&(id, session, run)) else {
+            self.bridged
+                .sighted
+                .insert((id, session, run), self.messages.len());
+            let pass = self.pass(1, id);
+            self.messages.push((pass, new));
+            return;
+        };
+        let least = &mut self.messages[slot].1;
+        match order(&new).cmp(&order(least)) {
+            std::cmp::Ordering::Less => {
+                self.bridged.superseded.push((least.index, slot));
+                *least = new;
+            }
+            // The database knows the order of contents.
+            std::cmp::Ordering::Equal if new.event != least.event => {
+                let pass = self.pass(1, id);
+                self.messages.push((pass, new));
+            }
+            _ => self.bridged.superseded.push((new.index, slot)),
+        }
+    }
+
+    /// An alias that came before just so needs no second row.
+    pub(super) fn aliased(&mut self, new: At<'a, StepAliased>) {
+        let key = (new.event.run_id, new.event.alias_id);
+        let places = self.bridged.aliases.entry(key).or_default();
+        let passes = &mut self.plan.alias_passes;
+        let mut olds = places
+            .iter()
+            .zip(&*passes)
+            .map(|(&place, pass)| pass[place]);
+        if let Some(same) = olds.find(|old| old.event == new.event) {
+            self.plan.superseded.push((new.index, same.index));
+            return;
+        }
+        let pass = at_pass(passes, places.len());
+        places.push(pass.len());
+        pass.push(new);
+    }
+
+    /// Says of each superseded sighting by which event it is.
+    pub(super) fn settle_superseded(&mut self) {
+        for (index, slot) in self.bridged.superseded.drain(..) {
+            let winner = self.messages[slot].1.index;
+            self.plan.superseded.push((index, winner));
+        }
+    }
+}

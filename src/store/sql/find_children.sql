@@ -1,0 +1,23 @@
+-- Steps that may be below another step than their rows say, now that aliases
+-- are known; their runs are locked. $1 runs and $2 ids of new aliases: steps below
+-- such an id, and steps that are called so. $3 runs of which an alias has become
+-- another: all their steps that named what may be one. $4 runs in which steps may be
+-- below an alias that was not seen when they came.
+SELECT s.run_id, s.id, s.named_parent_step_id
+FROM unnest($1::uuid[], $2::uuid[]) AS n (run_id, id)
+JOIN agent_steps s ON s.run_id = n.run_id AND s.parent_step_id = n.id
+WHERE s.named_parent_step_id IS NOT NULL
+UNION
+SELECT s.run_id, s.id, s.named_parent_step_id
+FROM unnest($1::uuid[], $2::uuid[]) AS n (run_id, id)
+JOIN agent_steps s ON s.run_id = n.run_id AND s.id = n.id
+WHERE s.named_parent_step_id IS NOT NULL
+UNION
+SELECT s.run_id, s.id, s.named_parent_step_id
+FROM agent_steps s
+WHERE s.run_id = ANY ($3::uuid[]) AND s.named_parent_step_id IS NOT NULL
+UNION
+SELECT s.run_id, s.id, s.named_parent_step_id
+FROM agent_step_aliases a
+JOIN agent_steps s ON s.run_id = a.run_id AND s.parent_step_id = a.id
+WHERE a.run_id = ANY ($4::uuid[]) AND s.named_parent_step_id IS NOT NULL

@@ -1,0 +1,43 @@
+-- Merges aliases of steps, at most one row an alias. The runs that exist are
+-- locked; for those that do not, reserve_runs.sql was waited for.
+-- $1 runs, $2 aliases, $3 steps, $4 parents; of a root: $5 started_at (NULL: it is none),
+-- $6 ended_at, $7 status, $8 error, $9 name; $10 whether the run is not there yet.
+-- The greatest step and parent stand. Of roots the end that patch_runs.sql would
+-- let stand, and the start and name that merge_observed would. Returns the
+-- aliases that changed, and whether they were there before.
+INSERT INTO agent_step_aliases AS a (
+    run_id, id, step_id, parent_step_id, root_started_at, root_ended_at, root_status, root_error, root_name,
+    run_pending)
+SELECT n.run_id, n.id, n.step_id, n.parent_step_id, n.started_at, n.ended_at, n.status, n.error, n.name,
+       nullif(n.run_pending, false)
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::timestamptz[], $6::timestamptz[], $7::text[],
+            $8::text[], $9::text[], $10::boolean[])
+     AS n (run_id, id, step_id, parent_step_id, started_at, ended_at, status, error, name, run_pending)
+ORDER BY n.run_id, n.id
+ON CONFLICT ON CONSTRAINT agent_step_aliases_pkey DO UPDATE
+SET (step_id, parent_step_id) = (
+        SELECT v.step_id, v.parent_step_id
+        FROM (VALUES (excluded.step_id, excluded.parent_step_id), (a.step_id, a.parent_step_id))
+             AS v (step_id, parent_step_id)
+        ORDER BY v.step_id DESC NULLS FIRST, v.parent_step_id DESC NULLS FIRST
+        LIMIT 1),
+    (root_ended_at, root_status, root_error) = (
+        SELECT v.at, v.status, v.error
+        FROM (VALUES (excluded.root_ended_at, excluded.root_status, excluded.root_error),
+                     (a.root_ended_at, a.root_status, a.root_error)) AS v (at, status, error)
+        ORDER BY v.at DESC NULLS LAST, v.status DESC, v.error DESC NULLS FIRST
+        LIMIT 1),
+    (root_started_at, root_name) = (
+        SELECT v.at, v.name
+        FROM (VALUES (excluded.root_started_at, excluded.root_name), (a.root_started_at, a.root_name))
+             AS v (at, name)
+        ORDER BY v.at NULLS LAST, v.name COLLATE "C"
+        LIMIT 1)
+WHERE record_gt(ROW(excluded.step_id, excluded.parent_step_id), ROW(a.step_id, a.parent_step_id))
+   OR (excluded.root_ended_at IS NOT NULL AND (
+          a.root_ended_at IS NULL
+          OR record_gt(ROW(excluded.root_ended_at, excluded.root_status, excluded.root_error),
+                       ROW(a.root_ended_at, a.root_status, a.root_error))
+          OR (excluded.root_started_at, excluded.root_name COLLATE "C")
+             < (a.root_started_at, a.root_name COLLATE "C")))
+RETURNING a.run_id, a.id, a.xmax <> 0 AS was_there

@@ -1,0 +1,179 @@
+//! Roots of traces that are no steps.
+
+use runtraced::proto::event::Event as Body;
+use runtraced::proto::{self, EndStatus, Event};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{alias, in_every_order, observed, root_ended, step_below};
+use crate::support::daemon::Daemon;
+use crate::support::events::{at, new_id, run_ended, run_started, step_started};
+use crate::support::pg;
+use crate::support::tables::{count, eventually, row};
+
+fn root(run: Uuid, of: Uuid, name: &str, ended: i64) -> Event {
+    let mut event = alias(run, of, None, None);
+    match &mut event.event {
+        Some(Body::StepAliased(aliased)) => {
+            aliased.root = Some(proto::AliasedRoot {
+                started_at: Some(at(5)),
+                ended_at: Some(at(ended)),
+                status: EndStatus::Failed.into(),
+                error: Some("it broke".into()),
+                name: name.into(),
+            });
+        }
+        other => panic!("{other:?}"),
+    }
+    event
+}
+
+fn query(run: Uuid) -> String {
+    format!(
+        "SELECT status, finalized_by AS by, name, error, duration_ms AS ms, started_at IS NOT NULL AS began,
+                (SELECT jsonb_agg(s.status) FROM agent_steps s WHERE s.run_id = r.id) AS steps
+         FROM agent_runs r WHERE id = '{run}'"
+    )
+}
+
+/// Scenario: a root that is no step, a step that is still open, and a part that
+/// tells of the run; in every order.
+/// Guarantees: the root ends the run, and the step with it; its name is shown
+/// only where nobody knows better.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_root_that_is_no_step_ends_its_run() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let mut conn = database.connect().await;
+    for named in [None, Some("better")] {
+        in_every_order(
+            &daemon,
+            &mut conn,
+            |&[run, step, of]| {
+                [
+                    root(run, of, "GET /chat", 1_005),
+                    step_started(10, run, step),
+                    observed(20, run, 5, |told| told.name = named.map(str::to_owned)),
+                ]
+            },
+            async |conn, ids| row(conn, &query(ids[0])).await,
+            |_| {
+                json!({"status": "failed", "by": "root_span", "name": named.unwrap_or("GET /chat"), "error": "it broke",
+                       "ms": 1_000, "began": true, "steps": ["failed"]})
+            },
+        )
+        .await;
+    }
+    daemon.finish().await;
+}
+
+/// Scenario: a root that is no step, a root span that is one and ends earlier,
+/// and the client's own end, which is the earliest; in every order.
+/// Guarantees: the client's stands; without it the later root's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_root_that_is_no_step_yields_like_any_root() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let mut conn = database.connect().await;
+    for client in [true, false] {
+        in_every_order(
+            &daemon,
+            &mut conn,
+            |&[run, of]| {
+                let first = if client {
+                    run_ended(50, run, EndStatus::Completed)
+                } else {
+                    root_ended(50, run, |_| {})
+                };
+                [
+                    root(run, of, "root", 1_005),
+                    root_ended(500, run, |end| end.started_at = Some(at(7))),
+                    first,
+                    observed(1, run, 0, |_| {}),
+                ]
+            },
+            async |conn, ids| {
+                let query = format!(
+                    "SELECT finalized_by AS by, duration_ms AS ms FROM agent_runs WHERE id = '{}'",
+                    ids[0]
+                );
+                row(conn, &query).await
+            },
+            |_| match client {
+                true => json!({"by": "client", "ms": 45}),
+                false => json!({"by": "root_span", "ms": 1_000}),
+            },
+        )
+        .await;
+    }
+    daemon.finish().await;
+}
+
+/// Scenario: only the root of a trace, in which nothing is an agent's.
+/// Guarantees: no run.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_root_alone_makes_no_run() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let run = new_id();
+    daemon
+        .submit(vec![
+            root(run, new_id(), "GET /health", 9),
+            alias(run, new_id(), None, None),
+        ])
+        .await;
+    let mut conn = database.connect().await;
+    assert_eq!(count(&mut conn, "agent_runs").await, 0);
+    assert_eq!(count(&mut conn, "agent_step_aliases").await, 2);
+    daemon.finish().await;
+}
+
+/// Scenario: a root comes before its run, of which then only events without any
+/// mark of a bridge come; the run falls silent.
+/// Guarantees: the sweeper ends it by its root, and does not call it abandoned.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sweeper_ends_a_silent_run_by_its_root() {
+    let database = pg::database().await;
+    let args = ["--run-timeout", "1", "--sweep-interval", "0.1"];
+    let daemon = Daemon::with_args(database.url(), &args).await;
+    let (run, of) = (new_id(), new_id());
+    daemon.submit(vec![root(run, of, "root", 1_005)]).await;
+    daemon
+        .submit(vec![run_started(10, run), step_started(10, run, new_id())])
+        .await;
+    let mut conn = database.connect().await;
+    let want = json!({"status": "failed", "by": "root_span", "name": null, "error": "it broke", "ms": 995,
+                      "began": true, "steps": ["failed"]});
+    eventually(&mut conn, &query(run), want).await;
+    assert_eq!(daemon.metrics().await["runtraced_runs_abandoned_total"], 0);
+    daemon.finish().await;
+}
+
+/// Scenario: two daemons; one brings the roots and aliases of many runs, the
+/// other at the same time the runs, with steps below the aliases.
+/// Guarantees: neither misses the other: each run is ended, each step at the top.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alias_and_its_run_do_not_miss_each_other() {
+    let database = pg::database().await;
+    let daemons = [
+        Daemon::start(database.url()).await,
+        Daemon::start(database.url()).await,
+    ];
+    let mut conn = database.connect().await;
+    for round in 0..40 {
+        let ids: Vec<[Uuid; 3]> = (0..5).map(|_| [(); 3].map(|()| new_id())).collect();
+        let aliases = ids.iter().map(|&[run, of, _]| root(run, of, "root", 1_005));
+        let steps = ids
+            .iter()
+            .map(|&[run, of, step]| step_below(run, step, Some(of)));
+        let (aliases, steps): (Vec<_>, Vec<_>) = (aliases.collect(), steps.collect());
+        tokio::join!(daemons[0].submit(aliases), daemons[1].submit(steps));
+        let open = "agent_runs WHERE status = 'running'";
+        assert_eq!(count(&mut conn, open).await, 0, "round {round}");
+        let below = "agent_steps WHERE parent_step_id IS NOT NULL";
+        assert_eq!(count(&mut conn, below).await, 0, "round {round}");
+    }
+    for daemon in daemons {
+        daemon.finish().await;
+    }
+}

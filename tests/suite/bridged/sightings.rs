@@ -1,0 +1,150 @@
+//! Messages that are seen again and again in histories.
+
+use runtraced::proto::Event;
+use runtraced::proto::event::Event as Body;
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::in_every_order;
+use crate::support::daemon::Daemon;
+use crate::support::events::{message, new_id, run_ended};
+use crate::support::pg;
+use crate::support::tables::row;
+
+fn sighting(millis: i64, run: Uuid, session: Option<Uuid>, own: Uuid, content: &str) -> Event {
+    let mut event = message(millis, Some(run), session, own);
+    match &mut event.event {
+        Some(Body::MessageAppended(message)) => {
+            message.sighting = true;
+            message.content = Some(content.to_owned());
+        }
+        other => panic!("{other:?}"),
+    }
+    event
+}
+
+async fn read(conn: &mut PgConnection, own: Uuid) -> Value {
+    let query = format!(
+        "SELECT run_id, content, (SELECT count(*) FROM agent_messages WHERE session_id = m.session_id) AS n
+         FROM agent_messages m WHERE id = '{own}'"
+    );
+    row(conn, &query).await
+}
+
+/// Scenario: two runs of a session see one message, the first of them twice; in
+/// every order, and with the first run ended.
+/// Guarantees: it is one message, of the run that saw it first, as it was then;
+/// no run's own columns depend on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_belongs_to_the_run_that_saw_it_first() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    in_every_order(
+        &daemon,
+        &mut database.connect().await,
+        |&[one, two, session, own]| {
+            [
+                sighting(5, one, Some(session), own, "first"),
+                sighting(9, one, Some(session), own, "again"),
+                sighting(7, two, Some(session), own, "elsewhere"),
+                run_ended(3, two, runtraced::proto::EndStatus::Completed),
+            ]
+        },
+        async |conn, ids| {
+            let query = format!(
+                "SELECT (extract(epoch FROM last_event_at - '2026-01-01Z') * 1000)::integer AS ms, started_at
+                 FROM agent_runs WHERE id = '{}'",
+                ids[1]
+            );
+            json!([read(conn, ids[3]).await, row(conn, &query).await])
+        },
+        |ids| json!([{"run_id": ids[0], "content": "first", "n": 1}, {"ms": 3, "started_at": null}]),
+    )
+    .await;
+    daemon.finish().await;
+}
+
+/// Scenario: sightings in two runs, and the message itself in the second; in
+/// every order.
+/// Guarantees: the message itself stands, whatever its time.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_told_stands_over_what_was_seen() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    in_every_order(
+        &daemon,
+        &mut database.connect().await,
+        |&[one, two, session, own]| {
+            [
+                sighting(5, one, Some(session), own, "seen"),
+                sighting(8, two, Some(session), own, "seen later"),
+                message(9, Some(two), Some(session), own),
+            ]
+        },
+        async |conn, ids| read(conn, ids[3]).await,
+        |ids| json!({"run_id": ids[1], "content": "hello", "n": 1}),
+    )
+    .await;
+    daemon.finish().await;
+}
+
+/// Scenario: a history of 40 messages, seen by 300 calls in one batch.
+/// Guarantees: it is written at once, though the ids repeat more often than a
+/// batch may merge them; each event is counted; a second time all are duplicates.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_that_is_repeated_hundreds_of_times_is_cheap() {
+    let database = pg::database().await;
+    let daemon = Daemon::with_args(database.url(), &["--writers", "1"]).await;
+    let (run, session) = (new_id(), new_id());
+    let ids: Vec<Uuid> = (0..40).map(|_| new_id()).collect();
+    let calls = (0..300).rev();
+    let events: Vec<Event> = calls
+        .flat_map(|call| {
+            ids.iter()
+                .map(move |&own| sighting(call, run, Some(session), own, "text"))
+        })
+        .collect();
+    let before = transactions(&mut database.connect().await).await;
+    let first = daemon.submit(events.clone()).await;
+    assert_eq!((first.committed, first.duplicate), (40, 300 * 40 - 40));
+    let between = transactions(&mut database.connect().await).await - before;
+    assert!(between < 10, "{between} ledger writes");
+    let second = daemon.submit(events).await;
+    assert_eq!((second.committed, second.duplicate), (0, 300 * 40));
+    daemon.finish().await;
+}
+
+/// How often the ledger was written: once a transaction.
+async fn transactions(conn: &mut PgConnection) -> i64 {
+    sqlx::query_scalar(
+        "SELECT coalesce(sum(n_tup_ins + n_tup_upd), 0)::bigint FROM pg_stat_user_tables WHERE relname = 'ingest_ledger'",
+    )
+    .fetch_one(conn)
+    .await
+    .unwrap()
+}
+
+/// Scenario: a message of one run is seen by another of another session, and by
+/// one of none.
+/// Guarantees: both are refused as conflicts, as any message would be.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sighting_of_another_session_is_a_conflict() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let (run, own) = (new_id(), new_id());
+    daemon
+        .submit(vec![sighting(5, run, Some(new_id()), own, "mine")])
+        .await;
+    for session in [Some(new_id()), None] {
+        let events = vec![
+            sighting(3, new_id(), session, own, "theirs"),
+            sighting(1, new_id(), session, own, "theirs"),
+        ];
+        let outcome = daemon.submit(events).await;
+        assert_eq!(outcome.refused.len(), 2, "{outcome:?}");
+    }
+    let mut conn = database.connect().await;
+    assert_eq!(read(&mut conn, own).await["content"], json!("mine"));
+    daemon.finish().await;
+}
