@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::class::{Class, Work, classify};
 use super::conversation::Conversation;
-use super::dialects::{Dialect, openinference};
+use super::dialects::{Dialect, lang_graph, openinference};
 use super::facts::Facts;
 use super::ids::{self, Named};
 use super::origin::Origin;
@@ -24,6 +24,9 @@ use crate::event::{
 const REMOTE_PARENT: u32 = 0x300;
 /// Ids of responses shorter than this may be counted anew by a local server.
 const DISTINCTIVE_ID_BYTES: usize = 24;
+
+/// The view of a tool's call that the node around it has.
+const NODE_VIEW: i16 = -1;
 
 /// Gathers what the spans of a request make.
 pub struct Emitter<'m> {
@@ -83,7 +86,8 @@ impl Placed<'_> {
                 response_id(&self.facts).map(|id| ids::within(self.run, Named::Response(&id)))
             }
             Class::Tool => {
-                let id = self.facts.text(Slot::ToolCallId);
+                let id = self.facts.text(Slot::ToolCallId).map(String::from);
+                let id = id.or_else(|| lang_graph::call_node(&self.facts).map(hex));
                 id.map(|id| ids::within(self.run, Named::ToolCall(&id)))
             }
             _ => None,
@@ -216,7 +220,11 @@ impl Emitter<'_> {
             started_at: Some(placed.start),
             duration_ms: None,
             announced: false,
-            view: facts.dialect.view(),
+            view: if lang_graph::is_call_node(facts) {
+                NODE_VIEW
+            } else {
+                facts.dialect.view()
+            },
         };
         self.push(placed, placed.end, EventBody::StepEnded(ended));
         step_id
@@ -507,9 +515,12 @@ fn agent(facts: &Facts<'_>, class: Class, root: bool) -> Option<(i32, String)> {
 fn name(facts: &Facts<'_>, class: Class) -> String {
     let span = facts.span.name.as_str();
     let told = match class {
-        Class::Tool => facts
-            .text(Slot::ToolName)
-            .or_else(|| facts.text(Slot::EntityName)),
+        Class::Tool => {
+            let own = facts
+                .text(Slot::ToolName)
+                .or_else(|| facts.text(Slot::EntityName));
+            own.or_else(|| tool::name_in_node(facts).map(Into::into))
+        }
         Class::Agent => {
             let own = facts
                 .text(Slot::AgentName)
@@ -600,12 +611,6 @@ fn metadata(placed: &Placed<'_>) -> Value {
             value.map_or(Value::Null, value::json),
         );
     }
-    let hex = |bytes: &[u8]| {
-        bytes
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>()
-    };
     let mut otel = json!({"span_id": hex(&span.span_id), "name": span.name, "dialect": facts.dialect.as_str()});
     if let Some(exception) = span_events::exception(span) {
         otel["exception"] = json!({
@@ -638,4 +643,8 @@ fn metadata(placed: &Placed<'_>) -> Value {
     }
     object.insert("otel".into(), otel);
     Value::Object(object)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

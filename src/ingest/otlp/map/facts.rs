@@ -136,8 +136,8 @@ impl<'a> Facts<'a> {
         Some(value::parsed(self.value(slot)?))
     }
 
-    /// A text in the object that LangChain and others put into `metadata`.
-    pub fn meta_text(&self, key: &str) -> Option<String> {
+    /// A field of the object that LangChain and others put into `metadata`.
+    pub fn meta(&self, key: &str) -> Option<&JsonValue> {
         let text = self.str(Slot::Metadata)?;
         if !text.contains(key) {
             return None;
@@ -146,7 +146,12 @@ impl<'a> Facts<'a> {
             .metadata
             .get_or_init(|| serde_json::from_str(text).ok())
             .as_ref()?;
-        metadata.get(key)?.as_str().map(str::to_owned)
+        metadata.get(key)
+    }
+
+    /// The same where it is a text.
+    pub fn meta_text(&self, key: &str) -> Option<String> {
+        self.meta(key)?.as_str().map(str::to_owned)
     }
 
     /// Whether messages of the model's answer came one attribute a field.

@@ -4,7 +4,7 @@
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Attribute;
 use serde_json::{Map, Value};
 
-use super::dialects::Dialect;
+use super::dialects::{Dialect, lang_graph};
 use super::facts::Facts;
 use super::messages::text_of;
 use super::python;
@@ -12,11 +12,29 @@ use super::slots::Slot;
 use super::span_events;
 use super::value;
 
+/// The tool that a LangGraph node was made to call.
+pub fn name_in_node(facts: &Facts<'_>) -> Option<String> {
+    let input = facts.json(Slot::Input)?;
+    let name = lang_graph::only_call(&input)?.get("name")?;
+    name.as_str().map(str::to_owned)
+}
+
 /// The arguments and the result of a call.
 pub fn call(facts: &Facts<'_>) -> (Option<Value>, Option<Value>) {
+    if lang_graph::is_call_node(facts) {
+        // What came of it, the tool's own span knows better.
+        let input = facts.json(Slot::Input);
+        let call = input.as_ref().and_then(lang_graph::only_call);
+        return (call.and_then(|call| call.get("args")).cloned(), None);
+    }
     let (event_arguments, event_result) = span_events::tool(facts.span);
     let from = |slots: [Slot; 2]| slots.iter().find_map(|slot| facts.value(*slot)).map(told);
-    let arguments = from([Slot::ToolArguments, Slot::Input]).or(event_arguments);
+    let mut arguments = from([Slot::ToolArguments, Slot::Input]).or(event_arguments);
+    if lang_graph::call_node(facts).is_some() && arguments.as_ref().is_some_and(Value::is_string) {
+        // LangChain shows the bare value of a single argument; the node's view
+        // has it by name.
+        arguments = None;
+    }
     let result = from([Slot::ToolResult, Slot::Output]).or(event_result);
     let result = result.map(result_of).map(|result| match facts.dialect {
         Dialect::Adk => adk_result(result),

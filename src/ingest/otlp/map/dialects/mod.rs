@@ -9,6 +9,7 @@ pub mod agno;
 pub mod anthropic_sdk;
 pub mod genai;
 pub mod laminar;
+pub mod lang_graph;
 pub mod langfuse;
 pub mod langsmith;
 pub mod litellm;

@@ -4,6 +4,7 @@
 //! Source: Arize-ai/openinference, `spec/semantic_conventions.md`.
 
 use crate::ingest::otlp::map::class::{Class, Work};
+use crate::ingest::otlp::map::dialects::lang_graph;
 use crate::ingest::otlp::map::facts::Facts;
 use crate::ingest::otlp::map::slots::{Key, Slot};
 
@@ -68,8 +69,9 @@ pub fn work(kind: &str, facts: &Facts<'_>) -> Option<Work> {
         "TOOL" => Work::of(Class::Tool),
         // LangChain guesses AGENT from a name: a tool called ask_billing_agent.
         "AGENT" if facts.has(Slot::ToolName) => Work::of(Class::Tool),
-        "AGENT" | "CHAIN" if is_created_agent(facts) => Work::of(Class::Agent),
-        "AGENT" if is_graph_node(facts) => Work::kind(Class::Other, "node"),
+        "CHAIN" if lang_graph::is_call_node(facts) => Work::of(Class::Tool),
+        "AGENT" | "CHAIN" if lang_graph::is_created_agent(facts) => Work::of(Class::Agent),
+        "AGENT" if lang_graph::is_agent_node(facts) => Work::kind(Class::Other, "node"),
         // openai-agents: the trace itself, above its agents.
         "AGENT" if is_agents_workflow(facts) => Work::kind(Class::Workflow, "workflow"),
         "AGENT" => Work::of(Class::Agent),
@@ -78,23 +80,6 @@ pub fn work(kind: &str, facts: &Facts<'_>) -> Option<Work> {
         "UNKNOWN" => return None,
         other => Work::named(Class::Other, other.to_ascii_lowercase()),
     })
-}
-
-/// LangGraph wraps a sub-agent in a node of the same name, and LangChain's
-/// instrumentation calls both an agent; the node has no agent's name in its metadata.
-fn is_graph_node(facts: &Facts<'_>) -> bool {
-    facts.scope.ends_with(".langchain")
-        && facts.meta_text("langgraph_node").as_deref() == Some(facts.span.name.as_str())
-        && facts.meta_text("lc_agent_name").is_none()
-}
-
-/// LangChain's `create_agent`, whatever its span is called: it is no node of
-/// the graph that it makes.
-fn is_created_agent(facts: &Facts<'_>) -> bool {
-    facts.scope.ends_with(".langchain")
-        && facts.meta_text("ls_integration").as_deref() == Some("langchain_create_agent")
-        && facts.meta_text("lc_agent_name").is_some()
-        && facts.meta_text("langgraph_node").is_none()
 }
 
 /// The agent that LlamaIndex's workflow steps name in the objects they print.
