@@ -79,11 +79,18 @@ struct Held {
     position: u32,
 }
 
+/// One session as one user of it tells it, each time in the same words.
+struct SessionHeld {
+    earliest: (Timestamp, u32),
+    latest: (Timestamp, u32),
+    upsert: SessionUpsert,
+}
+
 /// What is known of runs and sessions from one request.
 #[derive(Default)]
 pub struct Observations {
     fields: BTreeMap<(Uuid, u8), Held>,
-    sessions: BTreeMap<(Uuid, Option<String>), (Timestamp, u32, SessionUpsert)>,
+    sessions: BTreeMap<(Uuid, Option<String>), SessionHeld>,
 }
 
 impl Observations {
@@ -131,7 +138,8 @@ impl Observations {
         self.fields.insert(key, held);
     }
 
-    /// What a span tells of its session. The latest time stands for each user.
+    /// What a span tells of its session. The latest time stands for each user;
+    /// the earliest is when the session began.
     pub fn session(
         &mut self,
         position: u32,
@@ -139,10 +147,18 @@ impl Observations {
         user: Option<String>,
         upsert: SessionUpsert,
     ) {
+        let told = (time, position);
         let place = self.sessions.entry((upsert.session_id, user));
-        let held = place.or_insert_with(|| (time, position, upsert));
-        if time > held.0 {
-            (held.0, held.1) = (time, position);
+        let held = place.or_insert_with(|| SessionHeld {
+            earliest: told,
+            latest: told,
+            upsert,
+        });
+        if time < held.earliest.0 {
+            held.earliest = told;
+        }
+        if time > held.latest.0 {
+            held.latest = told;
         }
     }
 
@@ -162,9 +178,13 @@ impl Observations {
                 Said::Metadata(json) => event.metadata = Some(json),
             }
         }
-        let sessions = self.sessions.into_values().map(|(time, position, upsert)| {
-            let body = EventBody::SessionUpsert(upsert);
-            (position, Event { time, body })
+        let sessions = self.sessions.into_values().flat_map(|held| {
+            let first = (held.earliest.0 != held.latest.0).then_some(held.earliest);
+            let times = first.into_iter().chain([held.latest]);
+            times.map(move |(time, position)| {
+                let body = EventBody::SessionUpsert(held.upsert.clone());
+                (position, Event { time, body })
+            })
         });
         let runs = runs.into_iter().map(|((_, _, time), (position, event))| {
             let body = EventBody::RunObserved(event);
