@@ -4,6 +4,7 @@
 
 mod corpus;
 mod deliver;
+mod example;
 mod fact;
 mod gaps;
 mod judge;

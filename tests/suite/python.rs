@@ -1,20 +1,19 @@
 //! The example in Python, against the real daemon.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Output},
-};
+use std::process::Command;
 
 use serde_json::json;
 
-use crate::support::{daemon::Daemon, pg, tables};
+use crate::support::{
+    daemon::Daemon,
+    pg, tables,
+    venv::{Example, run},
+};
 
 #[tokio::test]
 async fn a_python_program_with_nothing_but_grpcio_traces_a_run() {
-    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/python");
-    let python = match environment(&example) {
-        Ok(python) => python,
+    let example = match Example::prepare("python") {
+        Ok(example) => example,
         Err(why) => {
             println!("skipped: {why}");
             return;
@@ -22,10 +21,9 @@ async fn a_python_program_with_nothing_but_grpcio_traces_a_run() {
     };
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
-    let output = run(Command::new(&python)
-        .arg(example.join("trace_agent.py"))
-        .args(["--endpoint", daemon.grpc_url()])
-        .env("PYTHONDONTWRITEBYTECODE", "1"))
+    let output = run(Command::new(example.bin.join("python"))
+        .arg(example.folder.join("trace_agent.py"))
+        .args(["--endpoint", daemon.grpc_url()]))
     .unwrap();
     assert!(output.contains("submit: 1 event committed"), "{output}");
     assert!(
@@ -61,55 +59,4 @@ async fn a_python_program_with_nothing_but_grpcio_traces_a_run() {
         "TimeoutError: the help desk did not answer"
     );
     daemon.finish().await;
-}
-
-/// A Python with the example's requirements, kept between test runs.
-fn environment(example: &Path) -> Result<PathBuf, String> {
-    let wanted = fs::read_to_string(example.join("requirements.txt")).unwrap();
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-example");
-    let python = dir.join("bin/python");
-    let complete = dir.join("complete");
-    if fs::read_to_string(&complete).is_ok_and(|made_with| made_with == wanted) {
-        return Ok(python);
-    }
-    run(Command::new("python3")
-        .args(["-m", "venv", "--clear"])
-        .arg(&dir))?;
-    run(Command::new(&python)
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-        ])
-        .args([
-            "--timeout",
-            "20",
-            "--retries",
-            "1",
-            "--only-binary",
-            ":all:",
-        ])
-        .arg("-r")
-        .arg(example.join("requirements.txt")))?;
-    fs::write(complete, wanted).unwrap();
-    Ok(python)
-}
-
-/// Runs a program; its stdout, or why it failed.
-fn run(command: &mut Command) -> Result<String, String> {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command
-        .output()
-        .map_err(|error| format!("{command:?}: {error}"))?;
-    if status.success() {
-        Ok(String::from_utf8_lossy(&stdout).into_owned())
-    } else {
-        let stderr = String::from_utf8_lossy(&stderr);
-        Err(format!("{command:?}: {status}: {stderr}"))
-    }
 }

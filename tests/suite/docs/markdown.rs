@@ -41,6 +41,7 @@ pub fn pages() -> Vec<Page> {
     let mut names = vec![
         "README.md".to_owned(),
         "examples/python/README.md".to_owned(),
+        "examples/otlp-python/README.md".to_owned(),
     ];
     for entry in fs::read_dir(path("docs")).unwrap() {
         let file = entry.unwrap().file_name().into_string().unwrap();

@@ -15,11 +15,13 @@ use opentelemetry_proto::tonic::{
 };
 use prost::Message;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::transport::Channel;
 
 use super::corpus::{Body, Export, Request};
-use crate::support::daemon::Daemon;
+use crate::support::{
+    daemon::Daemon,
+    otlp::{JSON, PROTOBUF, exchange},
+};
 
 /// How a request travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,33 +108,17 @@ impl Doors {
 
     /// The body of an answer that must be 200.
     async fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
-        let mut socket = tokio::net::TcpStream::connect(&self.http).await.unwrap();
         let head = format!(
             "POST {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\
              Content-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
-        socket.write_all(head.as_bytes()).await.unwrap();
-        socket.write_all(body).await.unwrap();
-        let mut answer = Vec::new();
-        socket.read_to_end(&mut answer).await.unwrap();
-        let end = answer
-            .windows(4)
-            .position(|four| four == b"\r\n\r\n")
-            .unwrap();
-        let head = String::from_utf8_lossy(&answer[..end]).into_owned();
-        let body = answer.split_off(end + 4);
-        assert!(
-            head.starts_with("HTTP/1.1 200 "),
-            "{path}: {head}\n{}",
-            String::from_utf8_lossy(&body)
-        );
-        body
+        let request = [head.as_bytes(), body].concat();
+        let answer = exchange(&self.http, &request).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        answer.body
     }
 }
-
-const PROTOBUF: &str = "application/x-protobuf";
-const JSON: &str = "application/json";
 
 fn read<A: Message + Default + DeserializeOwned>(answer: &[u8], json: bool) -> A {
     if json {

@@ -1,7 +1,7 @@
 //! What is known not to be as it should. The test of the corpus fails when
 //! there is another gap, and when one of these is no longer there.
 
-use super::fact::Fact;
+use super::fact::Fact::{self, *};
 
 /// Facts that are lost in some scenarios of an SDK.
 pub struct Gap {
@@ -24,4 +24,83 @@ impl Gap {
 }
 
 /// All of them.
-pub const GAPS: &[Gap] = &[];
+pub const GAPS: &[Gap] = &[
+    Gap {
+        sdk: "agno-openinference",
+        scenarios: "session",
+        facts: &[Prompts, Answers],
+        reason: "Its model spans name no session, so the history that a later run repeats is that run's own.",
+    },
+    Gap {
+        sdk: "anthropic-openinference",
+        scenarios: "stream_async stream_helper",
+        facts: &[Runs, LlmCalls, InputTokens, OutputTokens],
+        reason: "The Anthropic SDK traces the call as well, in a trace of its own.",
+    },
+    Gap {
+        sdk: "anthropic-openllmetry",
+        scenarios: "session single stream_async stream_create stream_helper thinking",
+        facts: &[Runs, LlmCalls, InputTokens, OutputTokens],
+        reason: "The Anthropic SDK traces the call as well, in a trace of its own.",
+    },
+    Gap {
+        sdk: "anthropic-openllmetry",
+        scenarios: "http429 http500",
+        facts: &[Runs, LlmCalls, LlmFailures],
+        reason: "The Anthropic SDK traces the call as well, in a trace of its own; nothing ties two failures to each other.",
+    },
+    Gap {
+        sdk: "google-adk",
+        scenarios: "approval",
+        facts: &[ToolCalls],
+        reason: "The attempt that was turned away to ask a person is a call of its own, in the run that it paused.",
+    },
+    Gap {
+        sdk: "google-adk",
+        scenarios: "reasoning",
+        facts: &[RunOutput, Answers, Thinking],
+        reason: "Thoughts and answer are both parts of type text.",
+    },
+    Gap {
+        sdk: "langgraph-openinference",
+        scenarios: "approval",
+        facts: &[ToolCalls],
+        reason: "The attempt that was interrupted to ask a person is a call of its own, in the run that it paused.",
+    },
+    Gap {
+        sdk: "langgraph-openinference",
+        scenarios: "reasoning",
+        facts: &[Thinking],
+        reason: "The instrumentation leaves it out of the messages; it is in the raw output of the step.",
+    },
+    Gap {
+        sdk: "litellm-otel",
+        scenarios: "anthropic_thinking",
+        facts: &[ReasoningTokens, Thinking],
+        reason: "LiteLLM estimates the tokens, and has the text only in a dump of the provider's answer.",
+    },
+    Gap {
+        sdk: "llamaindex-openinference",
+        scenarios: "handoff",
+        facts: &[Agents, Nesting],
+        reason: "The inner agent's span does not name its agent.",
+    },
+    Gap {
+        sdk: "logfire-openai",
+        scenarios: "stream",
+        facts: &[Runs, LlmCalls],
+        reason: "A streamed call is two spans in two traces, with nothing to tie them.",
+    },
+    Gap {
+        sdk: "openai-agents-openinference",
+        scenarios: "http500 toolraise",
+        facts: &[Status],
+        reason: "The root span says OK.",
+    },
+    Gap {
+        sdk: "strands",
+        scenarios: "approval",
+        facts: &[ToolCalls],
+        reason: "The attempt that was interrupted to ask a person is a call of its own, in the run that it paused.",
+    },
+];

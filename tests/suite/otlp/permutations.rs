@@ -26,7 +26,6 @@ type Lane = Vec<(usize, Way, Export)>;
 /// `RUNTRACED_TEST_SEED` replays, `RUNTRACED_TEST_CAPTURE=SDK/SCENARIO` tries
 /// one capture alone.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "there is no door for OTLP yet"]
 async fn every_delivery_ends_in_the_same_rows() {
     let seed = env::var("RUNTRACED_TEST_SEED").ok();
     let seed = seed.map_or_else(

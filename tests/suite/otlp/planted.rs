@@ -28,23 +28,10 @@ fn rows_made_from_the_truth_hold_every_fact_of_every_capture() {
 fn nothing_at_all_is_found_to_be_nothing() {
     for capture in captures() {
         let verdicts = judge(capture, &Rows::default());
-        let fact = match capture.payload.has_root() {
-            true => [
-                Fact::Runs,
-                Fact::LlmCalls,
-                Fact::Models,
-                Fact::Status,
-                Fact::Ended,
-            ],
-            false => [
-                Fact::Runs,
-                Fact::LlmCalls,
-                Fact::Models,
-                Fact::Runs,
-                Fact::Runs,
-            ],
-        };
-        for fact in fact {
+        let always = [Fact::Runs, Fact::LlmCalls];
+        let by_the_root = [Fact::Status, Fact::Ended].into_iter();
+        let by_the_root = by_the_root.filter(|_| capture.payload.has_root());
+        for fact in always.into_iter().chain(by_the_root) {
             assert!(
                 matches!(verdicts[&fact], Verdict::Lost(_)),
                 "{} {fact:?}",
@@ -258,7 +245,7 @@ const FAULTS: &[Fault] = &[
         rows.runs[1].session_id = None
     }),
     (SESSION, Fact::Session, |rows| {
-        rows.messages[0].session_id = None
+        rows.messages[0].session_id = Some(Uuid::from_u128(99));
     }),
     (SESSION, Fact::Session, |rows| {
         rows.sessions.push(Session::default())
@@ -306,6 +293,7 @@ fn add(rows: &mut Rows, step_type: &str, name: &str) {
         id: Uuid::from_u128(1000),
         run_id: rows.runs[0].run_id,
         step_type: step_type.to_owned(),
+        kind: (step_type == "handoff").then(|| "agent".to_owned()),
         name: Some(name.to_owned()),
         status: Some("completed".to_owned()),
         ..Step::default()

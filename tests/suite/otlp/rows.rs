@@ -104,6 +104,17 @@ impl Rows {
         self.steps.iter().find(of_run)
     }
 
+    /// Where a text may be only once: the message's session, its run's, or the
+    /// run that has none.
+    pub fn conversation(&self, message: &Message) -> Uuid {
+        let run = self
+            .runs
+            .iter()
+            .find(|run| Some(run.run_id) == message.run_id);
+        let session = message.session_id.or(run.and_then(|run| run.session_id));
+        session.or(message.run_id).unwrap_or_default()
+    }
+
     /// What is above a step, the nearest first; ends where a cycle closes.
     pub fn ancestors<'a>(&'a self, step: &'a Step) -> impl Iterator<Item = &'a Step> {
         std::iter::successors(self.parent(step), |step| self.parent(step)).take(self.steps.len())

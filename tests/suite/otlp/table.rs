@@ -25,7 +25,6 @@ type Results = BTreeMap<(String, String), Verdicts>;
 /// listed with their reasons, all of which are there; docs/OTLP.md says so.
 /// `RUNTRACED_TEST_CAPTURE=SDK/SCENARIO` tries one, and prints what it became.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "there is no door for OTLP yet"]
 async fn rows_say_what_truly_happened() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;

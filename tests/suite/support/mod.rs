@@ -10,5 +10,6 @@ pub mod random;
 pub mod stream;
 pub mod tables;
 pub mod valid;
+pub mod venv;
 pub mod watchdog;
 pub mod wire;

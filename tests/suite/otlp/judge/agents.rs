@@ -71,12 +71,13 @@ fn wanted(case: &Case) -> Vec<Placed> {
     wanted
 }
 
-/// An agent is a step of type `handoff`, or the run itself where no step at
-/// the top is that agent.
+/// An agent is a step of type `handoff` and kind `agent` (other hand-offs only
+/// say that one is to follow), or the run itself where no step at the top is
+/// that agent.
 fn found(case: &Case) -> Vec<Placed> {
     let mut found = Vec::new();
     for run in &case.rows.runs {
-        let of_run = |step: &&Step| step.run_id == run.run_id && step.step_type == "handoff";
+        let of_run = |step: &&Step| step.run_id == run.run_id && is_agent(step);
         let handoffs: Vec<&Step> = case.rows.steps.iter().filter(of_run).collect();
         let itself = itself(case, run, &handoffs);
         found.extend(itself.map(|name| (name.to_owned(), None)));
@@ -98,7 +99,11 @@ fn itself<'a>(case: &Case, run: &'a Run, handoffs: &[&Step]) -> Option<&'a str> 
 
 fn parent_agent<'a>(case: &'a Case, step: &'a Step) -> Option<&'a str> {
     let mut above = case.rows.ancestors(step);
-    above.find(|step| step.step_type == "handoff").map(name)
+    above.find(|step| is_agent(step)).map(name)
+}
+
+fn is_agent(step: &Step) -> bool {
+    step.step_type == "handoff" && step.kind.as_deref() == Some("agent")
 }
 
 fn name(step: &Step) -> &str {

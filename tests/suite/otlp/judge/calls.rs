@@ -27,7 +27,7 @@ pub(super) fn judge(case: &Case, verdicts: &mut Verdicts) {
     let wrong = wrong_models(case, &calls);
     verdicts.insert(
         Fact::Models,
-        Verdict::held_or(wrong.is_empty(), || wrong.join("; ")),
+        Verdict::held_or(wrong.is_empty(), || wrong.join("; ")).if_sent(models_sent(case)),
     );
 }
 
@@ -42,6 +42,13 @@ fn count(verdicts: &mut Verdicts, fact: Fact, found: usize, wanted: usize) {
         fact,
         Verdict::held_or(found == wanted, || format!("{found}, not {wanted}")),
     );
+}
+
+fn models_sent(case: &Case) -> bool {
+    let (requested, responded) = (&case.truth.models_requested, &case.truth.models_responded);
+    let named =
+        |models: &[String]| !models.is_empty() && models.iter().all(|name| case.was_sent(name));
+    named(requested) || named(responded)
 }
 
 /// A step may name the model that was asked for or the one that answered.

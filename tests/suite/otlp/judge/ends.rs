@@ -77,15 +77,14 @@ fn judge_session(case: &Case, verdicts: &mut Verdicts) {
     let right = sessions
         .iter()
         .find(|session| fits(&session.id.to_string(), session.external_id.as_deref()));
+    // A message may leave it to its run.
     let held = right.is_some_and(|session| {
-        let of_it = |id: &Option<uuid::Uuid>| *id == Some(session.id);
-        case.rows.runs.iter().all(|run| of_it(&run.session_id))
-            && case
-                .rows
-                .messages
-                .iter()
-                .all(|message| of_it(&message.session_id))
-            && sessions.len() == 1
+        let runs = case.rows.runs.iter().map(|run| run.session_id);
+        let messages = case.rows.messages.iter();
+        let messages = messages.map(|message| case.rows.conversation(message));
+        sessions.len() == 1
+            && runs.into_iter().all(|id| id == Some(session.id))
+            && messages.into_iter().all(|id| id == session.id)
     });
     let found: Vec<_> = sessions
         .iter()

@@ -6,17 +6,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Case, Verdicts, same, says};
-use crate::otlp::{
-    fact::{Fact, Verdict},
-    rows::Message,
-};
-
-impl Message {
-    /// Where a text may be only once: the session, or the run that has none.
-    pub(super) fn conversation(&self) -> Uuid {
-        self.session_id.or(self.run_id).unwrap_or_default()
-    }
-}
+use crate::otlp::fact::{Fact, Verdict};
 
 pub(super) fn judge(case: &Case, verdicts: &mut Verdicts) {
     let truth = &case.truth;
@@ -65,10 +55,14 @@ fn not_once(case: &Case, role: &str, text: &str) -> Option<String> {
         if message.role != role || !content.contains(text.trim()) {
             continue;
         }
-        if !same(content, text) {
-            return Some(format!("within another text: {content:?}"));
+        if content.starts_with(['{', '[', '"']) {
+            return Some(format!("within JSON: {content:?}"));
         }
-        *counts.entry(message.conversation()).or_default() += 1;
+        // People quote each other.
+        if !same(content, text) {
+            continue;
+        }
+        *counts.entry(case.rows.conversation(message)).or_default() += 1;
     }
     match counts.values().max() {
         None => Some(format!("no message of role {role} is {text:?}")),
@@ -86,7 +80,7 @@ fn judge_thinking(case: &Case, verdicts: &mut Verdicts, thinking: &str) {
             .as_deref()
             .is_some_and(|text| same(text, thinking))
         {
-            *counts.entry(message.conversation()).or_default() += 1;
+            *counts.entry(case.rows.conversation(message)).or_default() += 1;
         }
     }
     let steps = case

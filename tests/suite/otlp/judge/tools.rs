@@ -119,10 +119,16 @@ fn tell<'a>(case: &'a Case) -> (Vec<Told<'a>>, Vec<&'a Step>) {
     let mut told: Vec<Told> = Vec::new();
     for call in &case.truth.tool_calls {
         let fits = |step: &&&Step| name(step) == call.name;
-        let exact = left
+        let arguments = |step: &Step| step.input.as_ref() == Some(&call.arguments);
+        let result = |step: &Step| match (&call.result, &step.output) {
+            (Some(result), Some(output)) => says(output, result),
+            (result, _) => result.is_none(),
+        };
+        // Where a tool was called again, each call is the one that it fits best.
+        let step = left
             .iter()
-            .position(|step| fits(&step) && step.input.as_ref() == Some(&call.arguments));
-        let step = exact
+            .position(|step| fits(&step) && arguments(step) && result(step))
+            .or_else(|| left.iter().position(|step| fits(&step) && arguments(step)))
             .or_else(|| left.iter().position(|step| fits(&step)))
             .or_else(|| {
                 let handoff = |step: &&Step| call.is_handoff() && name(step).starts_with("handoff");
@@ -191,7 +197,7 @@ fn answers(case: &Case, result: &str) -> Vec<(uuid::Uuid, usize)> {
     for message in tool_messages(case) {
         let content = message.content.clone().map(Value::String);
         if content.is_some_and(|content| says(&content, result)) {
-            *counts.entry(message.conversation()).or_default() += 1;
+            *counts.entry(case.rows.conversation(message)).or_default() += 1;
         }
     }
     counts.into_iter().collect()

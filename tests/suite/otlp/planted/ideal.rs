@@ -164,6 +164,7 @@ fn add(rows: &mut Rows, step_type: &str, name: &str, parent: Option<Uuid>) -> Uu
         // The root, which is only the run.
         parent_step_id: parent.or(Some(Uuid::from_u128(50))),
         step_type: step_type.to_owned(),
+        kind: (step_type == "handoff").then(|| "agent".to_owned()),
         name: Some(name.to_owned()),
         status: Some("completed".to_owned()),
         ..Step::default()

@@ -1,0 +1,82 @@
+//! A real SDK with a real exporter: the example for programs that already
+//! speak OpenTelemetry.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::support::{
+    daemon::Daemon,
+    pg, tables,
+    venv::{Example, run},
+};
+
+/// Scenario: two agents of the OpenAI Agents SDK, one of which hands over to
+/// the other, run without a line about tracing; the endpoint is all that the
+/// exporter is told. Over gRPC, and over HTTP.
+/// Guarantees: what they did is there, in full, when the program has ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_sdk_is_traced_by_its_endpoint_alone() {
+    let example = match Example::prepare("otlp-python") {
+        Ok(example) => example,
+        Err(why) => {
+            println!("skipped: {why}");
+            return;
+        }
+    };
+    for protocol in ["grpc", "http/protobuf"] {
+        let database = pg::database().await;
+        let daemon = Daemon::start(database.url()).await;
+        let endpoint = match protocol {
+            "grpc" => daemon.grpc_url().to_owned(),
+            _ => format!("http://{}", daemon.http_address()),
+        };
+        let output = run(Command::new(example.bin.join("opentelemetry-instrument"))
+            .arg(example.bin.join("python"))
+            .arg(example.folder.join("agent.py"))
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+            .env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol));
+        assert_eq!(output.unwrap(), "EUR 49.00 are on their way to you.\n");
+
+        let mut connection = database.connect().await;
+        let query = "SELECT agent_id, status, finalized_by, input, output, llm_calls, failed_steps, open_steps,
+                            tokens_input, tokens_output, tokens_cache_read, tokens_reasoning
+                     FROM run_summary";
+        assert_eq!(
+            tables::row(&mut connection, query).await,
+            json!({
+                "agent_id": "Triage", "status": "completed", "finalized_by": "root_span",
+                "input": "Order 1234 came broken. Can I have my money back?",
+                "output": "EUR 49.00 are on their way to you.",
+                "llm_calls": 4, "failed_steps": 0, "open_steps": 0,
+                "tokens_input": 710, "tokens_output": 84,
+                "tokens_cache_read": 224, "tokens_reasoning": 16
+            }),
+            "{protocol}"
+        );
+        let query = "SELECT jsonb_agg(jsonb_build_array(name, input, output) ORDER BY started_at)
+                     FROM agent_steps WHERE step_type = 'tool_call'";
+        assert_eq!(
+            tables::value(&mut connection, query).await,
+            json!([
+                ["lookup_order", {"order_id": "1234"}, "order 1234: delivered, EUR 49.00"],
+                ["refund", {"order_id": "1234", "amount": 49.0}, "refunded EUR 49.00 of order 1234"]
+            ])
+        );
+        let query = "SELECT jsonb_agg(DISTINCT name) FROM agent_steps
+                     WHERE step_type = 'handoff' AND kind = 'agent'";
+        assert_eq!(
+            tables::value(&mut connection, query).await,
+            json!(["Refunds", "Triage"])
+        );
+        let query = "SELECT jsonb_object_agg(role, n) FROM
+                     (SELECT role, count(*) AS n FROM agent_messages WHERE content <> '' GROUP BY role) t";
+        let messages = tables::value(&mut connection, query).await;
+        assert_eq!(
+            (&messages["user"], &messages["assistant"]),
+            (&json!(1), &json!(1)),
+            "{messages}"
+        );
+        daemon.finish().await;
+    }
+}
