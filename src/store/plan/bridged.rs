@@ -98,3 +98,117 @@ impl<'a> Builder<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Plan, Rung};
+    use super::*;
+    use crate::event::{Event, MessageRole};
+
+    const RUN: Uuid = Uuid::from_u128(1);
+    const SESSION: Uuid = Uuid::from_u128(2);
+
+    fn event(micros: i64, body: EventBody) -> Event {
+        let time = Timestamp::from_postgres_micros(micros).expect("in range");
+        Event { time, body }
+    }
+
+    fn sighting(micros: i64, run: Uuid, session: Option<Uuid>, content: &str) -> Event {
+        let message = Message {
+            message_id: Uuid::from_u128(5),
+            run_id: Some(run),
+            session_id: session,
+            step_id: None,
+            role: MessageRole::User,
+            content: Some(content.into()),
+            thinking: None,
+            tool_calls: None,
+            metadata: None,
+            seq: None,
+            sighting: true,
+        };
+        event(micros, EventBody::Message(message))
+    }
+
+    fn alias(id: u128, step: Option<u128>) -> Event {
+        let aliased = StepAliased {
+            alias_id: Uuid::from_u128(id),
+            run_id: RUN,
+            step_id: step.map(Uuid::from_u128),
+            parent_step_id: None,
+            root: None,
+        };
+        event(0, EventBody::StepAliased(aliased))
+    }
+
+    fn plan(events: &[Event]) -> Plan<'_> {
+        Plan::new(&events.iter().collect::<Vec<_>>(), Rung::Append)
+    }
+
+    /// Positions of the messages of each pass.
+    fn staged(plan: &Plan<'_>) -> Vec<Vec<usize>> {
+        let rows = |pass: &super::super::Rows<'_>| pass.messages.iter().map(|m| m.index).collect();
+        plan.merges.iter().map(rows).collect()
+    }
+
+    #[test]
+    fn only_the_least_sighting_is_staged_and_the_others_follow_it() {
+        let other = Uuid::from_u128(0);
+        let events = [
+            sighting(7, RUN, Some(SESSION), "a"),
+            sighting(9, RUN, Some(SESSION), "a"),
+            sighting(7, other, Some(SESSION), "b"),
+            sighting(7, RUN, Some(SESSION), "a"),
+        ];
+        let plan = plan(&events);
+        assert!(plan.appends.messages.is_empty());
+        assert_eq!(staged(&plan), [[2]]);
+        let mut superseded = plan.superseded.clone();
+        superseded.sort_unstable();
+        assert_eq!(superseded, [(0, 2), (1, 2), (3, 2)]);
+    }
+
+    #[test]
+    fn the_database_judges_between_contents_of_one_time() {
+        let events = [
+            sighting(7, RUN, Some(SESSION), "a"),
+            sighting(7, RUN, Some(SESSION), "b"),
+            sighting(7, RUN, Some(SESSION), "a"),
+        ];
+        let plan = plan(&events);
+        assert_eq!(staged(&plan), [[0], [1]]);
+        assert_eq!(plan.superseded, [(2, 0)]);
+    }
+
+    #[test]
+    fn sightings_of_different_sessions_are_not_one_message() {
+        let events = [
+            sighting(7, RUN, Some(SESSION), "a"),
+            sighting(3, RUN, None, "a"),
+            sighting(5, Uuid::from_u128(3), None, "a"),
+        ];
+        let plan = plan(&events);
+        assert_eq!(staged(&plan), [[0], [1], [2]]);
+        assert!(plan.superseded.is_empty());
+    }
+
+    #[test]
+    fn an_alias_is_written_once_and_makes_no_run() {
+        let events = [
+            alias(5, None),
+            alias(6, None),
+            alias(5, Some(1)),
+            alias(5, None),
+            alias(5, Some(1)),
+        ];
+        let plan = plan(&events);
+        let passes: Vec<Vec<usize>> = plan
+            .alias_passes
+            .iter()
+            .map(|pass| pass.iter().map(|at| at.index).collect())
+            .collect();
+        assert_eq!(passes, [vec![0, 1], vec![2]]);
+        assert_eq!(plan.superseded, [(3, 0), (4, 2)]);
+        assert_eq!((plan.runs.len(), plan.bridged_runs), (0, vec![RUN]));
+    }
+}
