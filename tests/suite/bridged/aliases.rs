@@ -72,6 +72,30 @@ async fn a_step_is_put_below_the_parent_of_its_own_outer_view() {
     daemon.finish().await;
 }
 
+/// Scenario: an ignored span is below a step that names it as its parent, and
+/// the step's own id is an alias of it too; in every order.
+/// Guarantees: the step is below what that alias is below.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_is_an_alias_of_itself_is_put_below_its_parent() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    in_every_order(
+        &daemon,
+        &mut database.connect().await,
+        |&[run, parent, own, between]| {
+            [
+                step_below(run, own, Some(between)),
+                alias(run, between, None, Some(own)),
+                alias(run, own, Some(own), Some(parent)),
+            ]
+        },
+        async |conn, ids| parents(conn, &ids[2..3]).await,
+        |ids| json!([ids[1]]),
+    )
+    .await;
+    daemon.finish().await;
+}
+
 /// Scenario: aliases that stand for each other, and one that leads a step to
 /// itself; in every order. Then the run ends.
 /// Guarantees: the steps are at the top; the views can be read.
