@@ -14,18 +14,20 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::config::{Config, Database};
+use crate::config::{Config, Database, SpoolSettings};
 use crate::database::{self, DatabaseError, PrivateDatabase};
-use crate::event::Event;
+use crate::event::{Event, Repairs};
 use crate::finalize::{SweepCounts, sweep_forever};
 use crate::grpc::serve_grpc;
 use crate::ingest::RepairCounts;
-use crate::ingest::native::{NativeIngest, StreamLimits, encode_event};
+use crate::ingest::native::{NativeIngest, StreamLimits, decode_event, encode_event};
 use crate::ingest::otlp::{MapOptions, OtlpConfig, OtlpCounts, OtlpIngest, answer_http};
 use crate::json_mapping::event_to_json;
-use crate::pipeline::{BatchLimits, Pipeline, PipelineConfig};
+use crate::pipeline::{BatchLimits, Pipeline, PipelineConfig, SpoolConfig};
+use crate::proto::SubmitRequest;
 use crate::shutdown::{Phases, drain};
-use crate::store::WriterConfig;
+use crate::spool::{Spool, SpoolError, SpoolFolder, SpoolLimits};
+use crate::store::{ShardCounts, WhenAway, WriterConfig};
 use crate::telemetry::{Metrics, Readiness, router, watch_database};
 
 /// Why the daemon did not start or run.
@@ -48,6 +50,9 @@ pub enum AppError {
     /// The system refused a thread or a socket.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+    /// The spool cannot be used.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// The drain deadline passed.
     #[error("shut down with {0} events not settled; their clients are told to send them again")]
     Unsettled(u64),
@@ -72,6 +77,7 @@ pub struct App {
     /// This run of the daemon, as the ledger knows it.
     instance: Uuid,
     options: PgConnectOptions,
+    spool: Option<Arc<Spool>>,
 }
 
 impl App {
@@ -86,6 +92,13 @@ impl App {
             grpc: grpc.local_addr()?,
             http: http.local_addr()?,
         };
+        let instance = Uuid::now_v7();
+        // Before a private Postgres is started: it may be refused.
+        let spool = config
+            .spool
+            .as_ref()
+            .map(|settings| open_spool(settings, instance))
+            .transpose()?;
         let (private, options) = match &config.database {
             Database::Url(options) => (None, (**options).clone()),
             Database::Private { data_dir, bin_dir } => {
@@ -95,7 +108,6 @@ impl App {
             }
         };
         let url = private.as_ref().map(PrivateDatabase::url);
-        let instance = Uuid::now_v7();
         tracing::info!(grpc = %addresses.grpc, http = %addresses.http, database_url = url, %instance, "listening");
         Ok(Self {
             config,
@@ -105,6 +117,7 @@ impl App {
             private,
             instance,
             options,
+            spool,
         })
     }
 
@@ -114,7 +127,7 @@ impl App {
     /// When a part of the daemon failed, or not all was settled in time.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), AppError> {
         let phases = Phases::default();
-        let readiness = Readiness::default();
+        let readiness = Readiness::new(self.spool.clone());
         let sweeps = Arc::new(SweepCounts::default());
         let repairs = Arc::new(RepairCounts::default());
         let spans = Arc::new(OtlpCounts::default());
@@ -131,6 +144,8 @@ impl App {
             sweeps: sweeps.clone(),
             budget,
             readiness: readiness.clone(),
+            spool: self.spool.clone(),
+            gate: pipeline.gate(),
         });
         let pipeline = Arc::new(pipeline);
         let otlp = OtlpIngest::new(OtlpConfig {
@@ -211,11 +226,7 @@ impl App {
         let deadline = Instant::now() + self.config.drain_timeout;
         drain(&phases, servers, &tasks, writers, deadline).await;
         phases.stop.cancel();
-        let in_flight: u64 = counts
-            .iter()
-            .map(|shard| shard.read())
-            .map(|r| r.received - r.committed - r.duplicate - r.refused - r.dead_lettered)
-            .sum();
+        let in_flight = ShardCounts::sum(&counts).in_flight();
         helpers.abort_all();
         while helpers.join_next().await.is_some() {}
         if let Some(private) = private {
@@ -245,11 +256,64 @@ impl App {
                 instance: self.instance,
                 run_timeout_ms: run_timeout_ms(config),
                 commit_timeout: config.commit_timeout,
+                when_away: WhenAway::Wait,
                 render: render_event,
                 give_up: phases.give_up.clone(),
             },
+            spool: self
+                .spool
+                .clone()
+                .zip(config.spool.as_ref())
+                .map(|(spool, settings)| SpoolConfig {
+                    spool,
+                    encode: encode_events,
+                    decode: decode_events,
+                    after: settings.after,
+                }),
+            draining: phases.draining.clone(),
         }
     }
+}
+
+/// Spools hold few files and delete them soon, so a segment is a small part.
+const MAX_SEGMENT_BYTES: u64 = 16 << 20;
+const SEGMENTS_OF_A_SPOOL: u64 = 8;
+
+fn open_spool(settings: &SpoolSettings, instance: Uuid) -> Result<Arc<Spool>, SpoolError> {
+    let limits = SpoolLimits {
+        total_bytes: settings.bytes,
+        segment_bytes: MAX_SEGMENT_BYTES.min(settings.bytes / SEGMENTS_OF_A_SPOOL),
+    };
+    let spool = SpoolFolder::open(&settings.dir, limits, instance)?;
+    let found = spool.found_events();
+    if found > 0 {
+        tracing::info!(
+            events = found,
+            "the spool holds events of an earlier daemon"
+        );
+    }
+    Ok(Arc::new(spool))
+}
+
+/// The wire form of events, as a frame of the spool holds them.
+fn encode_events(events: &[&Event]) -> Vec<u8> {
+    let events = events.iter().map(|event| encode_event(event)).collect();
+    let request = SubmitRequest {
+        events,
+        ..SubmitRequest::default()
+    };
+    request.encode_to_vec()
+}
+
+/// The way back; `None` where it holds what this version does not take.
+fn decode_events(frame: &[u8]) -> Option<Vec<Event>> {
+    let request = SubmitRequest::decode(frame).ok()?;
+    // They were repaired at the door.
+    let mut repairs = Repairs::default();
+    let events = request.events.into_iter();
+    events
+        .map(|event| decode_event(event, &mut repairs).ok())
+        .collect()
 }
 
 /// The JSON form of an event, for dead letters; of one that has none (its times

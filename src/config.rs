@@ -9,6 +9,9 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 use sqlx::postgres::PgConnectOptions;
 
+/// Less could not hold a few frames.
+const LEAST_SPOOL_BYTES: u64 = 1 << 20;
+
 /// `runtraced serve`: every flag has a `RUNTRACED_*` variable.
 #[derive(Args, Clone, Debug)]
 pub struct ServeArgs {
@@ -24,6 +27,21 @@ pub struct ServeArgs {
     /// they are looked for in PATH and the usual places.
     #[arg(long, env = "RUNTRACED_PG_BIN", value_name = "DIR")]
     pub pg_bin: Option<PathBuf>,
+    /// Where events are kept on disk while Postgres is away; belongs to one
+    /// daemon and one database. Without it, `spool` in --data-dir.
+    #[arg(long, env = "RUNTRACED_SPOOL_DIR", value_name = "DIR")]
+    pub spool_dir: Option<PathBuf>,
+    /// Bytes that the spool may take on disk. 0: no spool, events wait for Postgres.
+    #[arg(long, env = "RUNTRACED_SPOOL_BYTES", default_value_t = 4 << 30, value_name = "BYTES")]
+    pub spool_bytes: u64,
+    /// Seconds that an event may wait for Postgres before it is spooled.
+    #[arg(
+        long,
+        env = "RUNTRACED_SPOOL_AFTER",
+        default_value_t = 2.0,
+        value_name = "SECONDS"
+    )]
+    pub spool_after: f64,
     /// Address for gRPC: TraceIngest, OTLP, health, reflection. Port 0 takes a free one.
     #[arg(
         long,
@@ -152,6 +170,16 @@ pub struct Config {
     pub submit_timeout: Duration,
     pub drain_timeout: Duration,
     pub migrate: bool,
+    pub spool: Option<SpoolSettings>,
+}
+
+/// The spool, if there is one.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)] // the fields are the flags, parsed
+pub struct SpoolSettings {
+    pub dir: PathBuf,
+    pub bytes: u64,
+    pub after: Duration,
 }
 
 /// Which Postgres.
@@ -206,6 +234,13 @@ impl ServeArgs {
                 faults.push(format!("{flag} {value} is not between {least} and {most}"));
             }
         }
+        if (1..LEAST_SPOOL_BYTES).contains(&self.spool_bytes) {
+            faults.push(format!(
+                "--spool-bytes {} is neither 0 nor at least {LEAST_SPOOL_BYTES}",
+                self.spool_bytes
+            ));
+        }
+        let data_dir = self.data_dir.clone().unwrap_or_else(default_data_dir);
         // A year: added to any clock in use it stays a time that Postgres holds.
         let year = 366.0 * 86_400.0;
         let mut seconds = |flag: &str, value: f64, least: f64| {
@@ -217,7 +252,13 @@ impl ServeArgs {
             }
             Duration::from_secs_f64(value)
         };
+        let spool = SpoolSettings {
+            dir: self.spool_dir.unwrap_or_else(|| data_dir.join("spool")),
+            bytes: self.spool_bytes,
+            after: seconds("--spool-after", self.spool_after, 0.05),
+        };
         let config = Config {
+            spool: (spool.bytes > 0).then_some(spool),
             run_timeout: seconds("--run-timeout", self.run_timeout as f64, 1.0),
             sweep_interval: seconds("--sweep-interval", self.sweep_interval, 0.05),
             commit_timeout: seconds("--commit-timeout", self.commit_timeout, 0.1),
@@ -225,7 +266,7 @@ impl ServeArgs {
             drain_timeout: seconds("--drain-timeout", self.drain_timeout, 0.0),
             linger: seconds("--linger-ms", self.linger_ms as f64 / 1e3, 0.0),
             database: database.unwrap_or(Database::Private {
-                data_dir: self.data_dir.unwrap_or_else(default_data_dir),
+                data_dir,
                 bin_dir: self.pg_bin,
             }),
             grpc_listen: grpc_listen.unwrap_or_else(|| ([127, 0, 0, 1], 0).into()),

@@ -104,7 +104,7 @@ pub async fn migrate_when_there(
         match migrate_now(options).await {
             Ok(()) => return Ok(()),
             Err(MigrateError::Execute(error)) if !matches!(error, sqlx::Error::Database(_)) => {
-                readiness.set(Err("the database is away"));
+                readiness.database_away("the database is away");
                 if !told {
                     tracing::warn!(error = %reason(&error), "the database is away; waiting for it");
                 }

@@ -20,7 +20,13 @@ impl Client {
     /// [`ClientError::Refused`] when the daemon refuses the call or the retry
     /// policy gives up, [`ClientError::Stalled`] when there was no answer at all.
     pub async fn submit(&self, events: Vec<Event>) -> Result<SubmitResponse, ClientError> {
-        let request = Bytes::from(SubmitRequest { events }.encode_to_vec());
+        let request = Bytes::from(
+            SubmitRequest {
+                events,
+                ..Default::default()
+            }
+            .encode_to_vec(),
+        );
         let mut attempts = self.retry.start();
         let mut error = ClientError::Stalled(self.retry.give_up_after);
         loop {

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::pipeline::{Batch, BatchOutcome, Pipeline, Ticket};
+use crate::pipeline::{Batch, BatchOutcome, Durability, Pipeline, Ticket};
 
 /// What clients are told to wait before they send again.
 pub const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -60,8 +60,10 @@ impl From<Unsettled> for Status {
 ///
 /// # Errors
 /// [`Unsettled::Full`].
-pub fn admit(pipeline: &Pipeline, batch: Batch) -> Result<Ticket, Unsettled> {
-    pipeline.try_admit(batch).map_err(|_| Unsettled::Full)
+pub fn admit(pipeline: &Pipeline, batch: Batch, least: Durability) -> Result<Ticket, Unsettled> {
+    pipeline
+        .try_admit(batch, least)
+        .map_err(|_| Unsettled::Full)
 }
 
 /// Waits for an admitted batch.

@@ -43,6 +43,8 @@ pub struct BatchOutcome {
     pub committed: u64,
     /// Events that were there already.
     pub duplicate: u64,
+    /// Events that are in the spool.
+    pub spooled: u64,
     /// Events that were refused, dead letters included, by position.
     pub refused: Vec<(u32, Refusal)>,
 }

@@ -5,24 +5,33 @@
 //! its weight in the byte budget until it is settled.
 
 mod batch;
+mod gate;
+mod replay;
 mod shard;
+mod spooler;
 mod ticket;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::Sender;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use batch::{Batch, BatchOutcome, Durability};
+pub use gate::Gate;
+use replay::Replayer;
 pub use shard::BatchLimits;
-use shard::{Unit, run_shard};
-use ticket::Tracker;
+use shard::{Shard, Unit};
+pub use spooler::SpoolConfig;
+use spooler::Spooler;
 pub use ticket::{Dropped, Ticket};
+use ticket::{Room, Tracker};
 
-use crate::store::{ShardCounts, Writer, WriterConfig};
+use crate::store::{ShardCounts, SpoolIdentity, WhenAway, Writer, WriterConfig};
 
 /// Each queue has room for as many units as the budget can hold at this least
 /// weight, so that a send never blocks.
@@ -39,15 +48,24 @@ pub struct PipelineConfig {
     pub limits: BatchLimits,
     /// For each writer.
     pub writer: WriterConfig,
+    /// Where events go when Postgres is away; without it they wait.
+    pub spool: Option<SpoolConfig>,
+    /// Cancelled when no more is to be replayed.
+    pub draining: CancellationToken,
 }
 
 /// The way from a handler to the writers.
 #[derive(Debug)]
 pub struct Pipeline {
-    shards: Vec<Sender<Unit>>,
+    shards: Vec<Sender<Box<Unit>>>,
     counts: Arc<[Arc<ShardCounts>]>,
     budget: Arc<Semaphore>,
     budget_bytes: usize,
+    /// The part of the budget for batches that wait for Postgres whatever the
+    /// spool could take: they are not to hold back the others.
+    waiting: Arc<Semaphore>,
+    waiting_bytes: usize,
+    gate: Arc<Gate>,
 }
 
 /// The budget is full.
@@ -68,67 +86,125 @@ impl Pipeline {
     ) -> std::io::Result<(Self, Vec<JoinHandle<()>>)> {
         let writers = config.writers.max(1);
         let capacity = config.memory_budget_bytes / MIN_UNIT_BYTES + 1;
-        let counts: Arc<[Arc<ShardCounts>]> = (0..writers).map(|_| Arc::default()).collect();
-        let (mut shards, mut threads) = (Vec::new(), Vec::new());
-        for (number, counts) in (0_i32..).zip(counts.iter()) {
-            let (sender, receiver) = crossbeam_channel::bounded(capacity);
-            let writer = Writer::new(config.writer.clone(), number, counts.clone());
-            let limits = config.limits;
-            // Cancels when dropped, by a panic too.
-            let ended = writer_ended.clone().drop_guard();
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?;
-            threads.push(
-                std::thread::Builder::new()
-                    .name(format!("writer-{number}"))
-                    .spawn(move || {
-                        let _ended = ended;
-                        run_shard(&runtime, &receiver, writer, limits);
-                    })?,
-            );
-            shards.push(sender);
-        }
+        let mut counts: Vec<Arc<ShardCounts>> = (0..writers).map(|_| Arc::default()).collect();
         let budget_bytes = config.memory_budget_bytes;
         let budget = Arc::new(Semaphore::new(budget_bytes));
-        Ok((
-            Self {
-                shards,
-                counts,
-                budget,
+        let gate = Arc::<Gate>::default();
+        let mut writer_config = config.writer;
+        if config.spool.is_some() {
+            writer_config.when_away = WhenAway::Say;
+        }
+        // Disconnected when the last shard has ended.
+        let (running, shards_running) = crossbeam_channel::bounded(1);
+        let (mut shards, mut threads) = (Vec::new(), Vec::new());
+        for (number, counts) in (0_i32..).zip(&counts) {
+            let (sender, receiver) = crossbeam_channel::bounded(capacity);
+            let spooler = config.spool.as_ref().map(|spool| Spooler {
+                config: spool.clone(),
+                gate: gate.clone(),
+                spooled: counts.spooled.clone(),
+                _running: running.clone(),
+            });
+            let shard = Shard {
+                queue: receiver,
+                writer: Writer::new(writer_config.clone(), number, counts.clone()),
+                limits: config.limits,
+                patience: config
+                    .spool
+                    .as_ref()
+                    .map_or(writer_config.commit_timeout, |spool| spool.after),
+                spooler,
+                parked: VecDeque::new(),
+            };
+            let name = format!("writer-{number}");
+            threads.push(spawn(name, writer_ended, |runtime| shard.run(runtime))?);
+            shards.push(sender);
+        }
+        drop(running);
+        if let Some(spool) = config.spool {
+            let identity = SpoolIdentity {
+                id: spool.spool.id(),
+                found: spool.spool.found_events(),
+            };
+            let replayed = Arc::new(ShardCounts::replayer(&counts, identity.found));
+            let number = i32::try_from(writers).unwrap_or(i32::MAX);
+            let replayer = Replayer {
+                writer: Writer::replayer(writer_config, number, replayed.clone(), identity),
+                patience: spool.after,
+                config: spool,
+                gate: gate.clone(),
+                shards: shards_running,
+                draining: config.draining,
+                budget: budget.clone(),
                 budget_bytes,
-            },
-            threads,
-        ))
+            };
+            counts.push(replayed);
+            threads.push(spawn("replayer".into(), writer_ended, |runtime| {
+                replayer.run(runtime);
+            })?);
+        }
+        let waiting_bytes = budget_bytes / 2;
+        let pipeline = Self {
+            shards,
+            counts: counts.into(),
+            budget,
+            budget_bytes,
+            waiting: Arc::new(Semaphore::new(waiting_bytes)),
+            waiting_bytes,
+            gate,
+        };
+        Ok((pipeline, threads))
     }
 
-    /// Admits a batch, waiting for room in the budget.
+    /// Admits a batch, waiting for room in the budget. It is settled with the
+    /// durability `least` or better.
     ///
     /// # Errors
     /// When the pipeline is shutting down.
-    pub async fn admit(&self, batch: Batch) -> Result<Ticket, Dropped> {
-        let weight = self.weight(&batch);
-        let permit = self
-            .budget
-            .clone()
-            .acquire_many_owned(weight)
-            .await
-            .map_err(|_| Dropped)?;
-        Ok(self.enqueue(batch, permit))
+    pub async fn admit(&self, batch: Batch, least: Durability) -> Result<Ticket, Dropped> {
+        let waiting = match least {
+            Durability::Spooled => None,
+            Durability::Committed => {
+                let weight = weight(&batch, self.waiting_bytes);
+                let room = self.waiting.clone().acquire_many_owned(weight).await;
+                Some(room.map_err(|_| Dropped)?)
+            }
+        };
+        let weight = weight(&batch, self.budget_bytes);
+        let budget = self.budget.clone().acquire_many_owned(weight).await;
+        let room = Room {
+            _budget: budget.map_err(|_| Dropped)?,
+            _waiting: waiting,
+        };
+        Ok(self.enqueue(batch, least, room))
     }
 
-    /// Admits a batch if there is room now.
+    /// The same if there is room now.
     ///
     /// # Errors
     /// When there is none.
-    pub fn try_admit(&self, batch: Batch) -> Result<Ticket, Full> {
-        let weight = self.weight(&batch);
-        let permit = self
-            .budget
-            .clone()
-            .try_acquire_many_owned(weight)
-            .map_err(|_| Full)?;
-        Ok(self.enqueue(batch, permit))
+    pub fn try_admit(&self, batch: Batch, least: Durability) -> Result<Ticket, Full> {
+        let waiting = match least {
+            Durability::Spooled => None,
+            Durability::Committed => {
+                let weight = weight(&batch, self.waiting_bytes);
+                let room = self.waiting.clone().try_acquire_many_owned(weight);
+                Some(room.map_err(|_| Full)?)
+            }
+        };
+        let weight = weight(&batch, self.budget_bytes);
+        let budget = self.budget.clone().try_acquire_many_owned(weight);
+        let room = Room {
+            _budget: budget.map_err(|_| Full)?,
+            _waiting: waiting,
+        };
+        Ok(self.enqueue(batch, least, room))
+    }
+
+    /// Whether events go to the spool because Postgres is away.
+    #[must_use]
+    pub fn gate(&self) -> Arc<Gate> {
+        self.gate.clone()
     }
 
     /// The counts of each shard.
@@ -143,15 +219,9 @@ impl Pipeline {
         self.budget.clone()
     }
 
-    /// A batch heavier than the whole budget is taken alone.
-    fn weight(&self, batch: &Batch) -> u32 {
-        let bytes = batch.weight_bytes().min(self.budget_bytes);
-        u32::try_from(bytes).unwrap_or(u32::MAX)
-    }
-
-    fn enqueue(&self, batch: Batch, permit: OwnedSemaphorePermit) -> Ticket {
+    fn enqueue(&self, batch: Batch, least: Durability, room: Room) -> Ticket {
         let mut units: Vec<Unit> = Vec::new();
-        units.resize_with(self.shards.len(), Unit::default);
+        units.resize_with(self.shards.len(), || Unit::new(least));
         let refused = batch.refused.len() as u64;
         add(&self.counts[0].received, refused);
         add(&self.counts[0].refused, refused);
@@ -160,14 +230,14 @@ impl Pipeline {
             units[self.shard_of(route)].push(index, event);
         }
         let parts = units.iter().filter(|unit| !unit.is_empty()).count();
-        let (tracker, ticket) = Tracker::new(parts, batch.refused, permit);
+        let (tracker, ticket) = Tracker::new(parts, batch.refused, room);
         for ((unit, sender), counts) in units.into_iter().zip(&self.shards).zip(self.counts.iter())
         {
             if !unit.is_empty() {
                 add(&counts.received, unit.len() as u64);
                 // The queue has room for all that the budget admits; if the
                 // writer is gone, dropping the unit tells the ticket.
-                let _ = sender.try_send(unit.tracked_by(tracker.clone()));
+                let _ = sender.try_send(Box::new(unit.tracked_by(tracker.clone())));
             }
         }
         ticket
@@ -181,6 +251,28 @@ impl Pipeline {
         let mixed = (high ^ low).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         ((u128::from(mixed) * self.shards.len() as u128) >> 64) as usize
     }
+}
+
+/// A batch heavier than the whole budget is taken alone.
+fn weight(batch: &Batch, most_bytes: usize) -> u32 {
+    u32::try_from(batch.weight_bytes().min(most_bytes)).unwrap_or(u32::MAX)
+}
+
+/// A thread with a runtime of its own. When it ends, by a panic too, `ended` is
+/// cancelled.
+fn spawn(
+    name: String,
+    ended: &CancellationToken,
+    run: impl FnOnce(&Runtime) + Send + 'static,
+) -> std::io::Result<JoinHandle<()>> {
+    let ended = ended.clone().drop_guard();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    std::thread::Builder::new().name(name).spawn(move || {
+        let _ended = ended;
+        run(&runtime);
+    })
 }
 
 fn add(counter: &std::sync::atomic::AtomicU64, count: u64) {
@@ -208,9 +300,12 @@ mod tests {
                 instance: Uuid::nil(),
                 run_timeout_ms: 1,
                 commit_timeout: Duration::from_secs(1),
+                when_away: WhenAway::Wait,
                 render: |_| String::new(),
                 give_up: CancellationToken::new(),
             },
+            spool: None,
+            draining: CancellationToken::new(),
         };
         let ended = CancellationToken::new();
         let (pipeline, threads) = Pipeline::start(config, &ended).unwrap();

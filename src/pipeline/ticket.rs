@@ -41,25 +41,30 @@ impl Ticket {
 #[derive(Debug)]
 pub(super) struct Tracker(Mutex<State>);
 
+/// What a batch holds of the budget; and of the part of it for those that wait
+/// for Postgres.
+#[derive(Debug)]
+pub(super) struct Room {
+    pub _budget: OwnedSemaphorePermit,
+    pub _waiting: Option<OwnedSemaphorePermit>,
+}
+
 #[derive(Debug)]
 struct State {
     parts_left: usize,
     outcome: BatchOutcome,
-    answer: Option<(oneshot::Sender<BatchOutcome>, OwnedSemaphorePermit)>,
+    answer: Option<(oneshot::Sender<BatchOutcome>, Room)>,
 }
 
 impl Tracker {
     /// A tracker of so many parts; with none the ticket is answered at once.
-    pub fn new(
-        parts: usize,
-        refused: Vec<(u32, Refusal)>,
-        permit: OwnedSemaphorePermit,
-    ) -> (Arc<Self>, Ticket) {
+    pub fn new(parts: usize, refused: Vec<(u32, Refusal)>, permit: Room) -> (Arc<Self>, Ticket) {
         let (sender, receiver) = oneshot::channel();
         let outcome = BatchOutcome {
             durability: Durability::Committed,
             committed: 0,
             duplicate: 0,
+            spooled: 0,
             refused,
         };
         let mut state = State {
@@ -73,15 +78,19 @@ impl Tracker {
         (Arc::new(Self(Mutex::new(state))), Ticket(receiver))
     }
 
-    /// One shard has settled its part.
-    pub fn settle(&self, fates: impl Iterator<Item = (u32, Fate)>) {
+    /// One shard has settled its part: written, or spooled where there is no fate yet.
+    pub fn settle(&self, fates: impl Iterator<Item = (u32, Option<Fate>)>) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (index, fate) in fates {
             match fate {
-                Fate::Committed => state.outcome.committed += 1,
-                Fate::Duplicate => state.outcome.duplicate += 1,
-                Fate::Refused(refusal) | Fate::DeadLettered(refusal) => {
+                Some(Fate::Committed) => state.outcome.committed += 1,
+                Some(Fate::Duplicate) => state.outcome.duplicate += 1,
+                Some(Fate::Refused(refusal) | Fate::DeadLettered(refusal)) => {
                     state.outcome.refused.push((index, refusal));
+                }
+                None => {
+                    state.outcome.spooled += 1;
+                    state.outcome.durability = Durability::Spooled;
                 }
             }
         }

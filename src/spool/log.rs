@@ -475,6 +475,14 @@ impl<D: Disk> SegmentLog<D> {
         self.drop_finished();
     }
 
+    /// The frame that was last read cannot be settled; its file is kept.
+    pub fn put_aside(&mut self) {
+        if let Some(first) = self.segments.front_mut() {
+            first.damaged = true;
+        }
+        self.ack();
+    }
+
     /// Deletes segments that are read to their end and get no more.
     fn drop_finished(&mut self) {
         while let Some(first) = self.segments.front() {
@@ -499,19 +507,19 @@ impl<D: Disk> SegmentLog<D> {
         // Those of frames that turned out to be damaged.
         self.usage.events = self.usage.events.saturating_sub(segment.events);
         let name = segment_name(segment.number);
-        if segment.damaged {
+        let done = if segment.damaged {
             self.usage.quarantined += 1;
-            let kept = self.disk.rename(&name, &quarantine_name(segment.number));
-            if let Err(error) = kept {
-                tracing::warn!(file = name, %error, "a damaged file of the spool cannot be renamed");
-            }
-            return;
-        }
-        match self.disk.remove(&name) {
+            self.disk.rename(&name, &quarantine_name(segment.number))
+        } else {
+            self.disk.remove(&name)
+        };
+        // Durably, or after a loss of power it would be beside what took its room.
+        match done.and_then(|()| self.disk.sync_names()) {
+            Ok(()) if segment.damaged => {}
             Ok(()) => self.usage.bytes -= segment.charged,
             // WARN: it goes on counting, and is read again after a restart.
             Err(error) => {
-                tracing::warn!(file = name, %error, "a file of the spool cannot be deleted");
+                tracing::warn!(file = name, %error, "a file of the spool cannot be put away");
             }
         }
     }

@@ -22,7 +22,7 @@ pub struct Spool<D: Disk = Folder> {
     /// A copy that is read without waiting for the disk.
     usage: Mutex<Usage>,
     refusing: AtomicBool,
-    adopted_events: u64,
+    found_events: u64,
     /// Keeps other processes out.
     _lock: Option<File>,
 }
@@ -38,7 +38,7 @@ impl<D: Disk> Spool<D> {
             syncing: Mutex::new(()),
             usage: Mutex::new(usage),
             refusing: AtomicBool::new(false),
-            adopted_events: usage.events,
+            found_events: usage.events,
             _lock: lock,
         }
     }
@@ -51,8 +51,8 @@ impl<D: Disk> Spool<D> {
 
     /// Events that earlier processes left.
     #[must_use]
-    pub fn adopted_events(&self) -> u64 {
-        self.adopted_events
+    pub fn found_events(&self) -> u64 {
+        self.found_events
     }
 
     /// The byte budget.
@@ -149,6 +149,14 @@ impl<D: Disk> Spool<D> {
     pub fn ack(&self) {
         let mut log = lock(&self.log);
         log.ack();
+        self.publish(&log);
+    }
+
+    /// The frame that was last read cannot be settled: it is not read again
+    /// before the next start, and its file is kept.
+    pub fn put_aside(&self) {
+        let mut log = lock(&self.log);
+        log.put_aside();
         self.publish(&log);
     }
 

@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::error::{reason, sqlstate};
+use crate::event::Refusal;
 
 /// Namespace of the ids of dead letters, which are derived from their payload.
 const DEAD_LETTERS: Uuid = Uuid::from_u128(0x0192_f0c1_7d6c_7e7c_a5a5_6465_6164_6c74);
@@ -28,6 +29,18 @@ impl DeadLetter {
             index,
             code,
             reason,
+            payload,
+        }
+    }
+}
+
+impl DeadLetter {
+    /// An event that was refused when its client had had its ack.
+    pub fn refused(index: usize, refusal: &Refusal, payload: String) -> Self {
+        Self {
+            index,
+            code: refusal.code.as_str().to_owned(),
+            reason: refusal.reason.clone(),
             payload,
         }
     }

@@ -46,6 +46,12 @@ pub fn is_outage(error: &Error) -> bool {
     matches!(judge(error), Verdict::Unavailable | Verdict::Conflict)
 }
 
+/// Whether the database did not answer within a deadline of ours.
+#[must_use]
+pub fn is_late(error: &Error) -> bool {
+    matches!(error, Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut)
+}
+
 /// The SQLSTATE, or `client` where the statement did not get that far.
 #[must_use]
 pub fn sqlstate(error: &Error) -> String {

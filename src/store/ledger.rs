@@ -1,6 +1,10 @@
 //! The counts of promise 6, for metrics and for `ingest_ledger`.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed},
+};
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -10,7 +14,8 @@ use super::outcome::Tally;
 /// What one shard did with the events it received, since the daemon started.
 ///
 /// `received` is counted at the door, the rest when an event is settled, so
-/// `received` less the rest is what is in flight.
+/// `received` less the rest is what is in flight. An event that is spooled
+/// leaves its shard for the replayer, whose counts are those of the spool.
 #[derive(Debug, Default)]
 #[allow(missing_docs)]
 pub struct ShardCounts {
@@ -18,9 +23,12 @@ pub struct ShardCounts {
     pub committed: AtomicU64,
     pub duplicate: AtomicU64,
     pub refused: AtomicU64,
-    pub spooled: AtomicU64,
+    /// Handed to the spool; one addition moves an event from here to the replayer.
+    pub spooled: Arc<AtomicU64>,
     pub dead_lettered: AtomicU64,
     pub ignored: AtomicU64,
+    /// Of the replayer: what each shard handed over.
+    handed_over: Option<Box<[Arc<AtomicU64>]>>,
 }
 
 /// One reading of [`ShardCounts`].
@@ -37,6 +45,16 @@ pub struct Reading {
 }
 
 impl ShardCounts {
+    /// The counts of the replayer, which begins with the events found in the spool.
+    #[must_use]
+    pub fn replayer(shards: &[Arc<Self>], found: u64) -> Self {
+        Self {
+            received: AtomicU64::new(found),
+            handed_over: Some(shards.iter().map(|shard| shard.spooled.clone()).collect()),
+            ..Self::default()
+        }
+    }
+
     /// Counts what a committed transaction did.
     pub fn add(&self, tally: Tally) {
         self.committed.fetch_add(tally.committed, Relaxed);
@@ -50,29 +68,103 @@ impl ShardCounts {
     #[must_use]
     pub fn read(&self) -> Reading {
         let mut reading = Reading {
-            committed: self.committed.load(Relaxed),
-            duplicate: self.duplicate.load(Relaxed),
-            refused: self.refused.load(Relaxed),
-            spooled: self.spooled.load(Relaxed),
-            dead_lettered: self.dead_lettered.load(Relaxed),
-            ignored: self.ignored.load(Relaxed),
+            committed: self.committed.load(Acquire),
+            duplicate: self.duplicate.load(Acquire),
+            refused: self.refused.load(Acquire),
+            spooled: 0,
+            dead_lettered: self.dead_lettered.load(Acquire),
+            ignored: self.ignored.load(Acquire),
             received: 0,
         };
-        reading.received = self.received.load(Relaxed);
+        if let Some(shards) = &self.handed_over {
+            let handed_over: u64 = shards.iter().map(|shard| shard.load(Acquire)).sum();
+            reading.received = self.received.load(Acquire) + handed_over;
+            reading.spooled = reading.received.saturating_sub(reading.settled());
+        } else {
+            let handed_over = self.spooled.load(Acquire);
+            reading.received = self.received.load(Acquire).saturating_sub(handed_over);
+        }
         reading
+    }
+
+    /// As they will be when a transaction with this tally has committed.
+    #[must_use]
+    pub fn read_with(&self, tally: Tally) -> Reading {
+        let mut reading = self.read();
+        reading.committed += tally.committed;
+        reading.duplicate += tally.duplicate;
+        reading.refused += tally.refused;
+        reading.dead_lettered += tally.dead_lettered;
+        if self.handed_over.is_some() {
+            reading.spooled = reading
+                .received
+                .saturating_sub(reading.settled() - reading.spooled);
+        }
+        reading
+    }
+
+    /// The sum over all shards and the replayer. An event that moves between
+    /// them meanwhile counts once.
+    #[must_use]
+    pub fn sum(all: &[Arc<Self>]) -> Reading {
+        let mut sum = Reading::default();
+        for counts in all {
+            let reading = counts.read();
+            sum.committed += reading.committed;
+            sum.duplicate += reading.duplicate;
+            sum.refused += reading.refused;
+            sum.spooled += reading.spooled;
+            sum.dead_lettered += reading.dead_lettered;
+            sum.ignored += reading.ignored;
+        }
+        sum.received = all.iter().map(|counts| counts.received.load(Acquire)).sum();
+        sum
     }
 }
 
 impl Reading {
-    /// As it will be when a transaction with this tally has committed.
-    #[must_use]
-    pub fn with(mut self, tally: Tally) -> Self {
-        self.committed += tally.committed;
-        self.duplicate += tally.duplicate;
-        self.refused += tally.refused;
-        self.dead_lettered += tally.dead_lettered;
-        self
+    /// All that is no longer in flight.
+    fn settled(self) -> u64 {
+        self.committed
+            + self.duplicate
+            + self.refused
+            + self.spooled
+            + self.dead_lettered
+            + self.ignored
     }
+
+    /// Received and not settled.
+    #[must_use]
+    pub fn in_flight(self) -> u64 {
+        self.received.saturating_sub(self.settled())
+    }
+}
+
+/// Which spool a replayer's counts are of.
+#[derive(Clone, Copy, Debug)]
+pub struct SpoolIdentity {
+    /// The spool.
+    pub id: Uuid,
+    /// Events that earlier daemons left in it.
+    pub found: u64,
+}
+
+/// Takes over what earlier daemons left in the spool; part of the transaction
+/// that first writes this one's counts.
+pub(super) async fn take_over_spool(
+    conn: &mut PgConnection,
+    instance: Uuid,
+    shard: i32,
+    spool: SpoolIdentity,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(include_str!("sql/take_over_spool.sql"))
+        .bind(spool.id)
+        .bind(instance)
+        .bind(shard)
+        .bind(i64::try_from(spool.found).unwrap_or(i64::MAX))
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 /// Writes a shard's counts; part of the transaction that they speak of.

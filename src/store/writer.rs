@@ -2,7 +2,7 @@
 //!
 //! Append → on a unique violation merge → on bad data halve, down to the one
 //! event that Postgres refuses → dead letter. When the database is away the
-//! writer waits for it; nothing is answered until then.
+//! writer waits for it, or says so where somebody else can keep the events.
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::batch::{BatchError, write_batch};
 use super::connection::connect;
 use super::dead_letters::{self, DeadLetter};
 use super::error::{Verdict, judge, reason};
-use super::ledger::{Reading, ShardCounts, write_ledger};
+use super::ledger::{Reading, ShardCounts, SpoolIdentity, take_over_spool, write_ledger};
 use super::outage::Outage;
 use super::outcome::{Fate, Tally};
 use super::plan::Rung;
@@ -37,25 +37,43 @@ pub struct WriterConfig {
     pub instance: Uuid,
     /// After this much silence a run counts as abandoned.
     pub run_timeout_ms: i64,
-    /// A transaction that takes longer is given up and tried again.
+    /// A transaction that takes longer is given up.
     pub commit_timeout: Duration,
+    /// What a writer does when the database is away.
+    pub when_away: WhenAway,
     /// The JSON form of an event, for dead letters.
     pub render: fn(&Event) -> String,
     /// Ends the waiting for a database that is away.
     pub give_up: CancellationToken,
 }
 
-/// The daemon is going down and the database did not come back in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("gave up waiting for the database")]
-pub struct GaveUp;
+/// What a writer does when the database is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenAway {
+    /// Tries again until it is back.
+    Wait,
+    /// Tries once more, if a connection broke; then leaves the events to others.
+    Say,
+}
 
-/// Why a part of a batch is halved.
+/// Not all of a batch was written.
+#[derive(Debug, thiserror::Error)]
+#[error("the database is away")]
+pub struct Unsettled {
+    /// The fates of the batch's events; `None` of those that are not written.
+    pub fates: Vec<Option<Fate>>,
+    /// The database's error; `None` if the writer was told to give up.
+    pub source: Option<sqlx::Error>,
+}
+
+/// Why a part of a batch is not written.
 enum Unwritten {
     /// Postgres refuses some event of it.
     Refused(sqlx::Error),
     /// It names one id too often; never so of a single event.
     Repetitive,
+    /// The database is away.
+    Away(sqlx::Error),
 }
 
 /// Writes the batches of one shard over one connection.
@@ -64,38 +82,78 @@ pub struct Writer {
     config: WriterConfig,
     shard: i32,
     counts: Arc<ShardCounts>,
+    deadline: Duration,
     conn: Option<PgConnection>,
     merge_next: u32,
     written: Reading,
+    /// The spool it replays, if it is a replayer.
+    spool: Option<SpoolIdentity>,
+    taken_over: bool,
 }
 
 impl Writer {
     /// A writer that connects when it first writes.
     #[must_use]
     pub fn new(config: WriterConfig, shard: i32, counts: Arc<ShardCounts>) -> Self {
-        let written = Reading::default();
+        let (written, deadline) = (Reading::default(), config.commit_timeout);
         Self {
             config,
             shard,
             counts,
+            deadline,
             conn: None,
             merge_next: 0,
             written,
+            spool: None,
+            taken_over: false,
+        }
+    }
+
+    /// A writer of what was spooled. It has been acknowledged, so what is refused
+    /// is kept as a dead letter. Its counts are those of the spool.
+    #[must_use]
+    pub fn replayer(
+        config: WriterConfig,
+        shard: i32,
+        counts: Arc<ShardCounts>,
+        spool: SpoolIdentity,
+    ) -> Self {
+        Self {
+            spool: Some(spool),
+            ..Self::new(config, shard, counts)
         }
     }
 
     /// Writes a batch and returns the fate of each of its events, once that is
-    /// durable. Waits as long as the database is away.
+    /// durable.
     ///
     /// # Errors
-    /// When told to give up, at once, whatever it waits for.
-    pub async fn write(&mut self, events: &[&Event]) -> Result<Vec<Fate>, GaveUp> {
+    /// With the fates of those that were written: at once, whatever it waits for,
+    /// when told to give up; and when the database is away, if it is not to wait.
+    pub async fn write(&mut self, events: &[&Event]) -> Result<Vec<Fate>, Unsettled> {
         let give_up = self.config.give_up.clone();
-        tokio::select! {
-            fates = self.write_all(events) => Ok(fates),
+        let mut fates = vec![None; events.len()];
+        let source = tokio::select! {
+            written = self.write_all(events, &mut fates) => written.err(),
             // What it stands amid has taken the connection with it.
-            () = give_up.cancelled() => Err(GaveUp),
+            () = give_up.cancelled() => None,
+        };
+        if source.is_none() && fates.iter().all(Option::is_some) {
+            // Each event was in exactly one part that ended, or is buried.
+            return Ok(fates.into_iter().flatten().collect());
         }
+        Err(Unsettled { fates, source })
+    }
+
+    /// Transactions that take longer are given up, from now on.
+    pub fn set_deadline(&mut self, deadline: Duration) {
+        self.deadline = self.longest(deadline);
+    }
+
+    /// That much time, or as much as the configuration gives at most.
+    #[must_use]
+    pub fn longest(&self, wanted: Duration) -> Duration {
+        wanted.min(self.config.commit_timeout)
     }
 
     /// Whether it was told to give up.
@@ -104,13 +162,17 @@ impl Writer {
         self.config.give_up.is_cancelled()
     }
 
-    async fn write_all(&mut self, events: &[&Event]) -> Vec<Fate> {
+    /// Fills in the fates of events as they are settled.
+    async fn write_all(
+        &mut self,
+        events: &[&Event],
+        fates: &mut [Option<Fate>],
+    ) -> Result<(), sqlx::Error> {
         let mut rung = Rung::Append;
         if self.merge_next > 0 {
             self.merge_next -= 1;
             rung = Rung::Merge;
         }
-        let mut fates = vec![None; events.len()];
         let mut refused = Vec::new();
         // Parts of the batch that are still to be written, the first one last.
         let mut parts = vec![(0, events.len())];
@@ -121,6 +183,7 @@ impl Writer {
                         *slot = Some(fate);
                     }
                 }
+                Err(Unwritten::Away(error)) => return Err(error),
                 Err(Unwritten::Refused(error)) if end - start == 1 => {
                     let payload = (self.config.render)(events[start]);
                     refused.push(DeadLetter::new(start, &error, payload));
@@ -132,9 +195,7 @@ impl Writer {
                 }
             }
         }
-        self.bury(&refused, &mut fates).await;
-        // Each event was in exactly one part that ended, or is buried.
-        fates.into_iter().flatten().collect()
+        self.bury(&refused, fates).await
     }
 
     /// Writes the counts if they have changed since the last transaction.
@@ -142,16 +203,38 @@ impl Writer {
     /// # Errors
     /// When the database is away; the next transaction carries them.
     pub async fn write_counts(&mut self) -> Result<(), sqlx::Error> {
-        let reading = self.counts.read();
-        if reading == self.written {
+        if self.counts.read() == self.written && (self.spool.is_none() || self.taken_over) {
             return Ok(());
         }
-        let (instance, shard) = (self.config.instance, self.shard);
-        self.transaction(async |tx| Ok(write_ledger(tx, instance, shard, reading).await?))
+        self.probe().await
+    }
+
+    /// Writes the counts in any case, which proves that the database can commit.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub async fn probe(&mut self) -> Result<(), sqlx::Error> {
+        let reading = self.counts.read();
+        let ledger = self.ledger();
+        self.transaction(async |tx| Ok(ledger.write(tx, reading).await?))
             .await
             .map_err(BatchError::into_sql)?;
-        self.written = reading;
+        self.wrote(reading);
         Ok(())
+    }
+
+    fn ledger(&self) -> Ledger {
+        Ledger {
+            instance: self.config.instance,
+            shard: self.shard,
+            take_over: self.spool.filter(|_| !self.taken_over),
+        }
+    }
+
+    /// A transaction with these counts has committed.
+    fn wrote(&mut self, reading: Reading) {
+        self.written = reading;
+        self.taken_over = true;
     }
 
     /// One transaction, tried until the database takes or refuses it.
@@ -178,7 +261,10 @@ impl Writer {
                 }
                 Verdict::Exists | Verdict::BadData => return Err(Unwritten::Refused(error)),
                 Verdict::Conflict => {}
-                Verdict::Unavailable => outage.wait(&error).await,
+                Verdict::Unavailable => outage
+                    .wait(error, self.config.when_away)
+                    .await
+                    .map_err(Unwritten::Away)?,
             }
         }
     }
@@ -186,24 +272,32 @@ impl Writer {
     /// One batch, its counts with it.
     async fn attempt(&mut self, events: &[&Event], rung: Rung) -> Result<Vec<Fate>, BatchError> {
         let run_timeout_ms = self.config.run_timeout_ms;
-        let (instance, shard, counts) = (self.config.instance, self.shard, self.counts.clone());
+        let (ledger, counts) = (self.ledger(), self.counts.clone());
+        let render = self.spool.map(|_| self.config.render);
         let (fates, tally, reading) = self
             .transaction(async |tx| {
-                let fates = write_batch(tx, events, rung, run_timeout_ms).await?;
+                let mut fates = write_batch(tx, events, rung, run_timeout_ms).await?;
+                if let Some(render) = render {
+                    keep_refused(tx, events, &mut fates, render).await?;
+                }
                 let tally = Tally::of(&fates);
-                let reading = counts.read().with(tally);
-                write_ledger(tx, instance, shard, reading).await?;
+                let reading = counts.read_with(tally);
+                ledger.write(tx, reading).await?;
                 Ok((fates, tally, reading))
             })
             .await?;
         self.counts.add(tally);
-        self.written = reading;
+        self.wrote(reading);
         Ok(fates)
     }
 
     /// Keeps the events that Postgres refuses, in one transaction if it takes
     /// them so.
-    async fn bury(&mut self, refused: &[DeadLetter], fates: &mut [Option<Fate>]) {
+    async fn bury(
+        &mut self,
+        refused: &[DeadLetter],
+        fates: &mut [Option<Fate>],
+    ) -> Result<(), sqlx::Error> {
         let mut parts = vec![refused];
         let mut outage = Outage::default();
         while let Some(letters) = parts.pop().filter(|letters| !letters.is_empty()) {
@@ -218,7 +312,7 @@ impl Writer {
             };
             match judge(&error) {
                 Verdict::Unavailable => {
-                    outage.wait(&error).await;
+                    outage.wait(error, self.config.when_away).await?;
                     parts.push(letters);
                 }
                 Verdict::Conflict => parts.push(letters),
@@ -231,6 +325,7 @@ impl Writer {
                 },
             }
         }
+        Ok(())
     }
 
     /// An event that can neither be stored nor kept; its client is told so.
@@ -243,20 +338,20 @@ impl Writer {
     }
 
     async fn keep(&mut self, letters: &[DeadLetter]) -> Result<(), sqlx::Error> {
-        let (instance, shard) = (self.config.instance, self.shard);
+        let ledger = self.ledger();
         let tally = Tally {
             dead_lettered: letters.len() as u64,
             ..Tally::default()
         };
-        let reading = self.counts.read().with(tally);
+        let reading = self.counts.read_with(tally);
         self.transaction(async |tx| {
             dead_letters::keep(tx, letters).await?;
-            Ok(write_ledger(tx, instance, shard, reading).await?)
+            Ok(ledger.write(tx, reading).await?)
         })
         .await
         .map_err(BatchError::into_sql)?;
         self.counts.add(tally);
-        self.written = reading;
+        self.wrote(reading);
         Ok(())
     }
 
@@ -266,7 +361,7 @@ impl Writer {
         &mut self,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, BatchError>,
     ) -> Result<T, BatchError> {
-        let limit = self.config.commit_timeout;
+        let limit = self.deadline;
         let database = self.config.database.clone();
         let mut conn = self.conn.take();
         let transaction = async {
@@ -293,4 +388,43 @@ impl Writer {
         }
         result
     }
+}
+
+/// Whose counts a transaction writes.
+#[derive(Clone, Copy)]
+struct Ledger {
+    instance: Uuid,
+    shard: i32,
+    /// What is to be taken over from earlier daemons with it.
+    take_over: Option<SpoolIdentity>,
+}
+
+impl Ledger {
+    async fn write(self, conn: &mut PgConnection, reading: Reading) -> Result<(), sqlx::Error> {
+        write_ledger(conn, self.instance, self.shard, reading).await?;
+        match self.take_over {
+            Some(spool) => take_over_spool(conn, self.instance, self.shard, spool).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Refused events of a client that has had its ack are kept as dead letters.
+async fn keep_refused(
+    conn: &mut PgConnection,
+    events: &[&Event],
+    fates: &mut [Fate],
+    render: fn(&Event) -> String,
+) -> Result<(), sqlx::Error> {
+    let mut letters = Vec::new();
+    for (index, (event, fate)) in events.iter().zip(fates).enumerate() {
+        if let Fate::Refused(refusal) = fate {
+            letters.push(DeadLetter::refused(index, refusal, render(event)));
+            *fate = Fate::DeadLettered(refusal.clone());
+        }
+    }
+    if letters.is_empty() {
+        return Ok(());
+    }
+    dead_letters::keep(conn, &letters).await
 }

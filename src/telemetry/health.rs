@@ -1,5 +1,6 @@
 //! Whether the daemon can make events durable now.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
@@ -7,27 +8,39 @@ use sqlx::{ConnectOptions as _, PgConnection};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::spool::Spool;
+
 /// How often the database is asked, and how long it may take to answer.
 const INTERVAL: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Ready or not, and why not.
 #[derive(Clone, Debug)]
-pub struct Readiness(watch::Sender<Result<(), &'static str>>);
-
-impl Default for Readiness {
-    fn default() -> Self {
-        Self(watch::Sender::new(Err("starting")))
-    }
+pub struct Readiness {
+    state: watch::Sender<Result<(), &'static str>>,
+    spool: Option<Arc<Spool>>,
 }
 
 /// The last state of all.
 const SHUTTING_DOWN: Result<(), &str> = Err("shutting down");
 
 impl Readiness {
+    /// Starting. With a spool events can be made durable while the database is away.
+    #[must_use]
+    pub fn new(spool: Option<Arc<Spool>>) -> Self {
+        let state = watch::Sender::new(Err("starting"));
+        Self { state, spool }
+    }
+
+    /// The database is not there: ready only if the spool takes what comes.
+    pub fn database_away(&self, why: &'static str) {
+        let spooling = self.spool.as_ref().is_some_and(|spool| !spool.refusing());
+        self.set(if spooling { Ok(()) } else { Err(why) });
+    }
+
     /// Changes the state, unless it shuts down.
     pub fn set(&self, state: Result<(), &'static str>) {
-        self.0.send_if_modified(|now| {
+        self.state.send_if_modified(|now| {
             *now != SHUTTING_DOWN && std::mem::replace(now, state) != state
         });
     }
@@ -42,13 +55,13 @@ impl Readiness {
     /// # Errors
     /// Why it is not ready.
     pub fn get(&self) -> Result<(), &'static str> {
-        *self.0.borrow()
+        *self.state.borrow()
     }
 
     /// Follows the state.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Result<(), &'static str>> {
-        self.0.subscribe()
+        self.state.subscribe()
     }
 }
 
@@ -66,13 +79,16 @@ pub async fn watch_database(
             Ok(Err(_)) => Err("the database is away"),
             Err(_) => Err("the database does not answer"),
         };
-        if state.is_err() {
-            conn = None;
-        }
         if stop.is_cancelled() {
             return;
         }
-        readiness.set(state);
+        match state {
+            Ok(()) => readiness.set(Ok(())),
+            Err(why) => {
+                conn = None;
+                readiness.database_away(why);
+            }
+        }
         tokio::select! {
             () = tokio::time::sleep(INTERVAL) => {}
             () = stop.cancelled() => return,

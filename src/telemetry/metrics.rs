@@ -16,7 +16,9 @@ use super::Readiness;
 use crate::finalize::SweepCounts;
 use crate::ingest::RepairCounts;
 use crate::ingest::otlp::{Fate, OtlpCounts, Signal};
-use crate::store::{Reading, ShardCounts};
+use crate::pipeline::Gate;
+use crate::spool::Spool;
+use crate::store::ShardCounts;
 
 /// Everything that `/metrics` shows.
 #[derive(Debug)]
@@ -33,6 +35,10 @@ pub struct Metrics {
     pub budget: (Arc<Semaphore>, usize),
     /// Whether the daemon is ready.
     pub readiness: Readiness,
+    /// The spool, if there is one.
+    pub spool: Option<Arc<Spool>>,
+    /// Whether events go there.
+    pub gate: Arc<Gate>,
 }
 
 impl Metrics {
@@ -47,34 +53,19 @@ impl Metrics {
         prometheus_client::encoding::text::encode(&mut text, &registry)?;
         Ok(text)
     }
-
-    fn sum(&self) -> Reading {
-        self.shards
-            .iter()
-            .map(|shard| shard.read())
-            .fold(Reading::default(), |a, b| Reading {
-                received: a.received + b.received,
-                committed: a.committed + b.committed,
-                duplicate: a.duplicate + b.duplicate,
-                refused: a.refused + b.refused,
-                spooled: a.spooled + b.spooled,
-                dead_lettered: a.dead_lettered + b.dead_lettered,
-                ignored: a.ignored + b.ignored,
-            })
-    }
 }
 
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let sum = self.sum();
+        let sum = ShardCounts::sum(&self.shards);
         let count = |counter: &AtomicU64| counter.load(Relaxed);
         counter(
             &mut encoder,
             "events_received",
-            "Events taken in",
+            "Events taken in, or found in the spool at the start",
             sum.received,
         )?;
-        let help = "Events settled, by what became of them; the sum reaches events_received";
+        let help = "Events settled, by what became of them; the sum reaches events_received. Spooled ones are in the spool now";
         let mut family =
             encoder.encode_descriptor("events_settled", help, None, MetricType::Counter)?;
         for (outcome, value) in [
@@ -109,6 +100,9 @@ impl Collector for Metrics {
             "1 if events can be made durable now",
             ready,
         )?;
+        if let Some(spool) = &self.spool {
+            encode_spool(&mut encoder, spool, &self.gate)?;
+        }
         let repairs = &self.repairs;
         for (name, help, repaired) in [
             (
@@ -193,6 +187,47 @@ fn otlp(encoder: &mut DescriptorEncoder, counts: &OtlpCounts) -> fmt::Result {
         }
     }
     Ok(())
+}
+
+fn encode_spool(encoder: &mut DescriptorEncoder, spool: &Spool, gate: &Gate) -> fmt::Result {
+    let usage = spool.usage();
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    for (name, help, value) in [
+        (
+            "spooling",
+            "1 while the database is away and events go to the spool",
+            usize::from(gate.is_closed()),
+        ),
+        (
+            "spool_refusing",
+            "1 if the spool is full or its disk failed at the last attempt",
+            usize::from(spool.refusing()),
+        ),
+        (
+            "spool_budget_bytes",
+            "Bytes that the spool may take on disk",
+            size(spool.budget_bytes()),
+        ),
+        (
+            "spool_used_bytes",
+            "Bytes that the spool takes on disk",
+            size(usage.bytes),
+        ),
+        (
+            "spool_files",
+            "Segment files of the spool",
+            size(usage.segments),
+        ),
+        (
+            "spool_quarantined_files",
+            "Files of the spool put aside because of damage",
+            size(usage.quarantined),
+        ),
+    ] {
+        gauge(encoder, name, help, value)?;
+    }
+    let help = "Damaged places found in the spool; what was there is lost";
+    counter(encoder, "spool_damage", help, usage.damaged)
 }
 
 fn counter(encoder: &mut DescriptorEncoder, name: &str, help: &str, value: u64) -> fmt::Result {

@@ -29,6 +29,7 @@ mod python;
 mod rls;
 mod schema;
 mod send;
+mod spool;
 mod streams;
 mod support;
 mod totals;

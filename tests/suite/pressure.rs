@@ -39,7 +39,12 @@ fn messages(run: Uuid, count: usize, bytes: usize) -> Vec<Event> {
 
 async fn submit(channel: &Channel, events: Vec<Event>) -> Result<SubmitResponse, Status> {
     let mut client = TraceIngestClient::new(channel.clone());
-    let response = client.submit(SubmitRequest { events }).await?;
+    let response = client
+        .submit(SubmitRequest {
+            events,
+            ..Default::default()
+        })
+        .await?;
     Ok(response.into_inner())
 }
 
@@ -162,7 +167,11 @@ async fn a_stream_is_held_back_and_goes_on() {
         let run = new_id();
         for sequence in 1..=200 {
             let events = messages(run, 10, 10 << 10);
-            let request = StreamRequest { sequence, events };
+            let request = StreamRequest {
+                sequence,
+                events,
+                ..Default::default()
+            };
             requests.send(request).await.unwrap();
         }
     });
@@ -240,7 +249,11 @@ async fn memory_stays_bounded_while_postgres_is_frozen() {
             let run = new_id();
             for sequence in 1..=20 {
                 let events = messages(run, 100, 2_000);
-                let request = StreamRequest { sequence, events };
+                let request = StreamRequest {
+                    sequence,
+                    events,
+                    ..Default::default()
+                };
                 requests.send(request).await.unwrap();
             }
         });

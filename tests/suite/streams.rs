@@ -23,7 +23,11 @@ fn steps(run: Uuid, count: usize) -> Vec<Event> {
 }
 
 fn request(sequence: u64, events: Vec<Event>) -> StreamRequest {
-    StreamRequest { sequence, events }
+    StreamRequest {
+        sequence,
+        events,
+        ..Default::default()
+    }
 }
 
 /// Checks that acks ascend and are committed; returns the last and the sum.
@@ -342,6 +346,7 @@ async fn compressed_requests_are_taken() {
             TraceIngestClient::new(channel(daemon.grpc_url()).await).send_compressed(encoding);
         let submit = runtraced::proto::SubmitRequest {
             events: steps(run, 1_000),
+            ..Default::default()
         };
         let response = client.clone().submit(submit).await.unwrap().into_inner();
         assert_eq!(response.outcome.unwrap().committed, 1_000);
@@ -373,7 +378,10 @@ async fn the_limit_holds_for_what_is_unpacked() {
         }
         let events = vec![event];
         let status = client
-            .submit(runtraced::proto::SubmitRequest { events })
+            .submit(runtraced::proto::SubmitRequest {
+                events,
+                ..Default::default()
+            })
             .await;
         let status = status.unwrap_err();
         assert!(

@@ -34,12 +34,16 @@ pub(super) fn summary(totals: &Totals<BatchLines>, malformed: &Malformed, show: 
     let refused = totals.refused_count + malformed.count;
     let mut text = format!(
         "{} accepted, {} duplicate, {} refused\n",
-        count(totals.committed),
+        count(totals.committed + totals.spooled),
         count(totals.duplicate),
         count(refused)
     );
-    if totals.any_spooled {
-        text.push_str("Some are in the daemon's spool and reach the database later.\n");
+    if totals.spooled > 0 {
+        let _ = writeln!(
+            text,
+            "{} of them are in the daemon's spool and reach the database later.",
+            count(totals.spooled)
+        );
     }
     let mut lines: Vec<RefusedLine> = totals.refused.iter().map(refused_line).collect();
     lines.extend_from_slice(&malformed.shown);
@@ -83,13 +87,13 @@ mod tests {
             reason: reason.into(),
         };
         let totals = Totals {
-            committed: 1234,
+            committed: 1200,
             refused_count: 5,
             refused: vec![
                 refused(2, "time is required"),
                 refused(0, "run_id is required"),
             ],
-            any_spooled: true,
+            spooled: 34,
             ..Totals::default()
         };
         let mut malformed = Malformed::default();
@@ -99,7 +103,7 @@ mod tests {
         assert_eq!(
             summary(&totals, &malformed, 3),
             "1,234 accepted, 0 duplicate, 7 refused\n\
-             Some are in the daemon's spool and reach the database later.\n\
+             34 of them are in the daemon's spool and reach the database later.\n\
              \x20 line 4: MISSING_FIELD: run_id is required\n\
              \x20 line 5: column 3: expected value\n\
              \x20 line 9: MISSING_FIELD: time is required\n\

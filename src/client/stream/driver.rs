@@ -181,7 +181,7 @@ impl<T: Clone + fmt::Debug> Driver<T> {
         let covered = self.covered(ack.settled_sequence)?;
         let durability = ack.durability();
         let outcome = ack.outcome.unwrap_or_default();
-        self.totals.add(durability, &outcome);
+        self.totals.add(&outcome);
         for refusal in outcome.refused {
             self.refuse(refusal, covered)?;
         }

@@ -27,6 +27,9 @@ pub struct StreamOptions {
     pub max_bytes_in_flight: u32,
     /// How many refused events [`Totals`] keeps; the rest are only counted.
     pub max_refused_kept: usize,
+    /// Acks are to mean Postgres; those from the daemon's spool are quicker
+    /// while it is away.
+    pub committed_only: bool,
 }
 
 impl Default for StreamOptions {
@@ -35,6 +38,7 @@ impl Default for StreamOptions {
             max_batches_in_flight: 32,
             max_bytes_in_flight: 32 * 1024 * 1024,
             max_refused_kept: 1000,
+            committed_only: false,
         }
     }
 }
@@ -60,6 +64,7 @@ pub struct StreamSender<T: std::fmt::Debug> {
     batches: mpsc::Sender<Batch<T>>,
     window: Window,
     next_sequence: u64,
+    least: Durability,
     driver: AbortOnDropHandle<Result<Totals<T>, Box<Undelivered<T>>>>,
 }
 
@@ -93,6 +98,11 @@ impl Client {
             batches,
             window,
             next_sequence: 1,
+            least: if options.committed_only {
+                Durability::Committed
+            } else {
+                Durability::Spooled
+            },
             driver: AbortOnDropHandle::new(tokio::spawn(task)),
         }
     }
@@ -109,6 +119,7 @@ impl<T: Clone + std::fmt::Debug + Send + 'static> StreamSender<T> {
         let request = StreamRequest {
             sequence: self.next_sequence,
             events,
+            least_durability: self.least.into(),
         };
         let encoded = Bytes::from(request.encode_to_vec());
         drop(request);

@@ -1,7 +1,7 @@
 //! What became of all that was sent.
 
 use super::ClientError;
-use crate::proto::{Durability, Outcome, RefusalCode};
+use crate::proto::{Outcome, RefusalCode};
 
 /// Sums over the acks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,8 +14,9 @@ pub struct Totals<T> {
     pub refused_count: u64,
     /// The first of them, at most as many as the options say.
     pub refused: Vec<Refused<T>>,
-    /// Some are in the daemon's spool and reach Postgres later.
-    pub any_spooled: bool,
+    /// Events that were in the daemon's spool when they were acknowledged, and
+    /// reach Postgres later.
+    pub spooled: u64,
 }
 
 /// A refused event.
@@ -51,17 +52,17 @@ impl<T> Default for Totals<T> {
             duplicate: 0,
             refused_count: 0,
             refused: Vec::new(),
-            any_spooled: false,
+            spooled: 0,
         }
     }
 }
 
 impl<T> Totals<T> {
     /// Adds an ack, but for the refused events it lists.
-    pub(super) fn add(&mut self, durability: Durability, outcome: &Outcome) {
+    pub(super) fn add(&mut self, outcome: &Outcome) {
         self.committed += outcome.committed;
         self.duplicate += outcome.duplicate;
-        self.any_spooled |= durability == Durability::Spooled;
+        self.spooled += outcome.spooled;
     }
 
     /// Adds a refused event.

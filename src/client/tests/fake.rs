@@ -85,6 +85,7 @@ fn outcome(request: &StreamRequest, plan: &Plan) -> Outcome {
         committed: request.events.len() as u64 - u64::from(refused),
         duplicate: 0,
         refused: refused.then_some(refusal).into_iter().collect(),
+        ..Default::default()
     }
 }
 

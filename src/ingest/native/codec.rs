@@ -85,6 +85,7 @@ mod tests {
         let mut message = StreamRequest {
             sequence: 7,
             events: vec![Event::default(); 10],
+            ..Default::default()
         }
         .encode_to_vec();
         message.extend([0x1b, 0x08, 0x01, 0x1c]); // an unknown group

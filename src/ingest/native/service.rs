@@ -60,8 +60,10 @@ impl TraceIngest for NativeIngest {
         if self.draining.is_cancelled() {
             return Err(Unsettled::ShuttingDown.into());
         }
-        let batch = self.decode(request.into_inner().events);
-        let ticket = admit(&self.pipeline, batch)?;
+        let request = request.into_inner();
+        let least = least_durability(request.least_durability);
+        let batch = self.decode(request.events);
+        let ticket = admit(&self.pipeline, batch, least)?;
         // A batch that is late is still written; sending it again is harmless.
         let outcome = settled(ticket, self.submit_timeout).await?;
         Ok(Response::new(proto::SubmitResponse {
@@ -97,6 +99,15 @@ pub(super) fn durability(durability: Durability) -> proto::Durability {
     }
 }
 
+/// What a client waits for. One that this version does not know is safer than
+/// all that it does.
+pub(super) fn least_durability(wanted: i32) -> Durability {
+    match proto::Durability::try_from(wanted) {
+        Ok(proto::Durability::Unspecified | proto::Durability::Spooled) => Durability::Spooled,
+        Ok(proto::Durability::Committed) | Err(_) => Durability::Committed,
+    }
+}
+
 /// The wire form; `sequence` is that of the batch.
 pub(super) fn encode_outcome(outcome: BatchOutcome, sequence: u64) -> proto::Outcome {
     let refused = outcome
@@ -112,6 +123,7 @@ pub(super) fn encode_outcome(outcome: BatchOutcome, sequence: u64) -> proto::Out
         committed: outcome.committed,
         duplicate: outcome.duplicate,
         refused: refused.collect(),
+        spooled: outcome.spooled,
     }
 }
 

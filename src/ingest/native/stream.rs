@@ -13,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use super::codec::MAX_EVENTS_PER_MESSAGE;
-use super::service::{NativeIngest, durability, encode_outcome};
+use super::service::{NativeIngest, durability, encode_outcome, least_durability};
 use crate::ingest::settle::Unsettled;
 use crate::pipeline::{BatchOutcome, Dropped, Ticket};
 use crate::proto::{StreamRequest, StreamResponse};
@@ -87,8 +87,9 @@ async fn read(
         let events = u32::try_from(request.events.len()).unwrap_or(u32::MAX);
         let admission = async {
             let room = room.clone().acquire_many_owned(events).await;
+            let least = least_durability(request.least_durability);
             let batch = ingest.decode(request.events);
-            Some((ingest.pipeline.admit(batch).await.ok()?, room.ok()?))
+            Some((ingest.pipeline.admit(batch, least).await.ok()?, room.ok()?))
         };
         let admission = tokio::select! {
             biased;
@@ -187,6 +188,7 @@ fn merge(response: &mut StreamResponse, later: StreamResponse) {
     if let (Some(sum), Some(later)) = (response.outcome.as_mut(), later.outcome) {
         sum.committed += later.committed;
         sum.duplicate += later.duplicate;
+        sum.spooled += later.spooled;
         sum.refused.extend(later.refused);
     }
 }

@@ -16,7 +16,7 @@ use super::wire::{Schema, SchemaError};
 use super::{MapOptions, OtlpCounts, Signal};
 use crate::ingest::RepairCounts;
 use crate::ingest::settle::{Unsettled, admit, settled};
-use crate::pipeline::{Batch, Pipeline};
+use crate::pipeline::{Batch, Durability, Pipeline};
 
 /// Exporters give up after 10 s (`OTEL_EXPORTER_OTLP_TIMEOUT`), many of them
 /// for good. Who is answered before that tries again.
@@ -129,7 +129,7 @@ impl OtlpIngest {
             self.count(signal, &decoded);
             Vec::new()
         } else {
-            let ticket = admit(&pipeline, batch)?;
+            let ticket = admit(&pipeline, batch, Durability::Spooled)?;
             drop(pipeline);
             // What is admitted is written, whether or not that is soon enough
             // for this client.

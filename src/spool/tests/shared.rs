@@ -102,6 +102,6 @@ fn a_folder_has_one_user_at_a_time() {
     let id = first.id();
     drop(first);
     let second = open().unwrap();
-    assert_eq!((second.id(), second.adopted_events()), (id, 3));
+    assert_eq!((second.id(), second.found_events()), (id, 3));
     assert_eq!(second.read().unwrap().unwrap().payload, b"left");
 }

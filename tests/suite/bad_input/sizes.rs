@@ -64,6 +64,7 @@ async fn a_message_above_the_limit_is_refused_as_a_call() {
     let channel = channel(daemon.grpc_url()).await;
     let request = SubmitRequest {
         events: vec![with_content(MEGABYTE).0],
+        ..Default::default()
     };
     let status = submit_bytes(channel.clone(), request.encode_to_vec().into()).await;
     let status = status.unwrap_err();
@@ -83,6 +84,7 @@ async fn a_message_above_the_limit_is_refused_as_a_call() {
 
     let request = SubmitRequest {
         events: vec![neighbours.event(1)],
+        ..Default::default()
     };
     let after = submit_bytes(channel, request.encode_to_vec().into()).await;
     assert_eq!(after.unwrap().outcome.unwrap().committed, 1);
@@ -105,7 +107,11 @@ async fn bytes_that_are_no_message_end_only_their_call() {
     other.send(5, vec![neighbours.event(0)]).await;
 
     let (text, _) = with_content(10);
-    let mut broken = SubmitRequest { events: vec![text] }.encode_to_vec();
+    let mut broken = SubmitRequest {
+        events: vec![text],
+        ..Default::default()
+    }
+    .encode_to_vec();
     let at = broken.windows(3).position(|w| w == b"012").unwrap();
     broken[at] = 0xff;
     let garbage = Bytes::from(format!("\u{7f}\u{7f}{SECRET}"));
@@ -121,6 +127,7 @@ async fn bytes_that_are_no_message_end_only_their_call() {
     let good = StreamRequest {
         sequence: 1,
         events: vec![neighbours.event(1)],
+        ..Default::default()
     };
     let messages = vec![good.encode_to_vec().into(), garbage];
     let (acks, end) = stream_bytes(shared.clone(), messages).await;

@@ -161,6 +161,7 @@ const ADDED: &[(&str, &[&str])] = &[
             "spooled bigint not null default 0",
             "dead_lettered bigint not null default 0",
             "ignored bigint not null default 0",
+            "spool uuid",
         ],
     ),
 ];

@@ -55,6 +55,8 @@ impl Daemon {
             .args(args)
             .env("DATABASE_URL", database_url)
             .env_remove("RUST_LOG")
+            // Events wait for Postgres, unless a test gives the daemon a spool.
+            .env("RUNTRACED_SPOOL_BYTES", "0")
             .current_dir(&dir)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -33,6 +33,7 @@ struct Want {
 struct Inner {
     batches: Vec<Vec<Event>>,
     acked: Vec<usize>,
+    spooled: usize,
     runs: Vec<(Uuid, Want)>,
 }
 
@@ -49,6 +50,11 @@ impl Oracle {
     /// How many batches were acknowledged.
     pub fn acked(&self) -> usize {
         self.0.lock().unwrap().acked.len()
+    }
+
+    /// How many of those acks said that the spool has them.
+    pub fn spooled(&self) -> usize {
+        self.0.lock().unwrap().spooled
     }
 
     /// Every acknowledged event has its row.
@@ -188,6 +194,21 @@ pub struct Load {
 impl Load {
     /// Starts so many streams to each daemon, from a seed.
     pub async fn start(seed: u64, urls: &[&str], streams: u64, retry: RetryPolicy) -> Self {
+        Self::acked_at_least(Durability::Committed, seed, urls, streams, retry).await
+    }
+
+    /// The same; acks may also say that the spool has the events.
+    pub async fn spooled_too(seed: u64, urls: &[&str], streams: u64, retry: RetryPolicy) -> Self {
+        Self::acked_at_least(Durability::Spooled, seed, urls, streams, retry).await
+    }
+
+    async fn acked_at_least(
+        least: Durability,
+        seed: u64,
+        urls: &[&str],
+        streams: u64,
+        retry: RetryPolicy,
+    ) -> Self {
         let (oracle, stop) = (Arc::<Oracle>::default(), Arc::<AtomicBool>::default());
         let mut lanes = Vec::new();
         for url in urls {
@@ -199,6 +220,7 @@ impl Load {
                     rng,
                     oracle.clone(),
                     stop.clone(),
+                    least,
                 )));
             }
         }
@@ -256,6 +278,7 @@ async fn run_lane(
     mut rng: StdRng,
     oracle: Arc<Oracle>,
     stop: Arc<AtomicBool>,
+    least: Durability,
 ) -> Delivered {
     let options = StreamOptions {
         max_batches_in_flight: 16,
@@ -263,8 +286,10 @@ async fn run_lane(
     };
     let witness = oracle.clone();
     let mut stream = client.stream_observed(options, move |settled| {
-        assert_eq!(settled.durability, Durability::Committed);
-        witness.0.lock().unwrap().acked.push(*settled.tag);
+        assert!(settled.durability >= least, "{:?}", settled.durability);
+        let mut inner = witness.0.lock().unwrap();
+        inner.acked.push(*settled.tag);
+        inner.spooled += usize::from(settled.durability == Durability::Spooled);
     });
     'load: while !stop.load(Relaxed) {
         let (run, want, mut events) = random_run(&mut rng);

@@ -73,7 +73,11 @@ impl RawStream {
     pub async fn send(&mut self, events: Vec<Event>) -> bool {
         let sequence = self.next;
         self.next += 1;
-        let request = StreamRequest { sequence, events };
+        let request = StreamRequest {
+            sequence,
+            events,
+            ..Default::default()
+        };
         self.requests.send(request).await.is_ok()
     }
 

@@ -46,7 +46,11 @@ impl Exchange {
     }
 
     pub async fn send(&self, sequence: u64, events: Vec<Event>) {
-        let request = StreamRequest { sequence, events };
+        let request = StreamRequest {
+            sequence,
+            events,
+            ..Default::default()
+        };
         self.requests.send(request).await.unwrap();
     }
 

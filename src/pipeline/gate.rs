@@ -1,0 +1,34 @@
+//! Whether batches go to Postgres or to the spool; one answer for all shards.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// Closed while the database is away. Whoever finds it away closes it; only the
+/// replayer, which asks it again and again, opens it.
+#[derive(Debug, Default)]
+pub struct Gate {
+    closed: AtomicBool,
+}
+
+impl Gate {
+    /// Whether the database is away.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Relaxed)
+    }
+
+    /// The database does not answer.
+    pub(super) fn close(&self, error: &sqlx::Error) {
+        if !self.closed.swap(true, Relaxed) {
+            // WARN: nothing is lost, events are spooled.
+            let error = crate::store::reason(error);
+            tracing::warn!(error, "the database is away; events are spooled");
+        }
+    }
+
+    /// The database has committed something.
+    pub(super) fn open(&self) {
+        if self.closed.swap(false, Relaxed) {
+            tracing::info!("the database is back");
+        }
+    }
+}
