@@ -44,11 +44,8 @@ impl Replayer {
         // Read from the spool and not yet settled.
         let mut events = Vec::new();
         let mut pause = Duration::ZERO;
-        loop {
-            match self.shards.recv_timeout(pause) {
-                Ok(()) | Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
+        // Disconnected when the last shard has ended; nothing is ever sent.
+        while let Ok(()) | Err(RecvTimeoutError::Timeout) = self.shards.recv_timeout(pause) {
             pause = self.step(runtime, &mut events);
         }
         if !self.gate.is_closed() && !self.writer.gave_up() {

@@ -115,7 +115,8 @@ fn the_demos_drawing_is_the_one_that_was_reviewed() {
 #[tokio::test]
 async fn the_metrics_are_those_of_the_readme() {
     let database = pg::database().await;
-    let daemon = Daemon::start(database.url()).await;
+    let spool = ["--spool-dir", "spool", "--spool-bytes", "1048576"];
+    let daemon = Daemon::with_args(database.url(), &spool).await;
     // These families have a line for each reason that was met.
     let record =
         |of: &str, inner: &str| format!("{{\"resource{of}\":[{{\"scope{of}\":[{inner}]}}]}}");
