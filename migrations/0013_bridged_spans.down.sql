@@ -17,4 +17,5 @@ ALTER TABLE agent_steps
 ALTER TABLE agent_runs
   DROP COLUMN IF EXISTS root_started_at,
   DROP COLUMN IF EXISTS output_observed,
+  DROP COLUMN IF EXISTS status_observed,
   DROP COLUMN IF EXISTS observed;

@@ -9,12 +9,15 @@
 ALTER TABLE agent_runs
   ADD COLUMN observed JSONB,
   ADD COLUMN output_observed BOOLEAN,
+  ADD COLUMN status_observed BOOLEAN,
   ADD COLUMN root_started_at TIMESTAMPTZ;
 
 COMMENT ON COLUMN agent_runs.observed IS
   'Merge state: what RunObserved told, field by field as [rank, microseconds since 2000, value]';
 COMMENT ON COLUMN agent_runs.output_observed IS
   'Merge state: true where output is that of observed, and not the end''s own; else NULL';
+COMMENT ON COLUMN agent_runs.status_observed IS
+  'Merge state: true where a part of the run failed and the end, a root span''s, says that it completed; else NULL';
 COMMENT ON COLUMN agent_runs.root_started_at IS 'Merge state: the earliest start that an end told';
 
 ALTER TABLE agent_steps
@@ -75,8 +78,8 @@ COMMENT ON COLUMN agent_step_aliases.run_pending IS
 COMMENT ON COLUMN agent_step_aliases.created_at IS 'When it came, by the database''s clock';
 
 -- What two sets of observations have together: field by field the least rank,
--- then the earliest, then the least value by its bytes; of output the latest
--- and the greatest.
+-- then the earliest, then the least value by its bytes; of output and outcome
+-- the latest and the greatest.
 CREATE FUNCTION public.merge_observed(a jsonb, b jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $function$
@@ -91,8 +94,8 @@ AS $function$
         ORDER BY
           e.key,
           (e.value ->> 0)::integer,
-          CASE WHEN e.key = 'output' THEN -(e.value ->> 1)::bigint ELSE (e.value ->> 1)::bigint END,
-          (CASE WHEN e.key = 'output' THEN e.value ->> 2 END) COLLATE "C" DESC,
+          CASE WHEN e.key IN ('output', 'outcome') THEN -(e.value ->> 1)::bigint ELSE (e.value ->> 1)::bigint END,
+          (CASE WHEN e.key IN ('output', 'outcome') THEN e.value ->> 2 END) COLLATE "C" DESC,
           (e.value ->> 2) COLLATE "C"
       ) AS best
     )

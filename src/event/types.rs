@@ -105,6 +105,8 @@ pub struct RunObserved {
     pub input: Option<String>,
     pub output: Option<String>,
     pub metadata: Option<Json>,
+    pub outcome: Option<EndStatus>,
+    pub error: Option<String>,
 }
 
 /// A run is alive.
@@ -368,7 +370,8 @@ impl Event {
                 EventBody::ApprovalDecided(e) => text(&e.notes),
                 EventBody::RunObserved(e) => {
                     let agent = text(&e.agent_id) + text(&e.agent_type) + text(&e.name);
-                    agent + text(&e.input) + text(&e.output) + json(&e.metadata)
+                    let texts = text(&e.input) + text(&e.output) + text(&e.error);
+                    agent + texts + json(&e.metadata)
                 }
                 EventBody::StepAliased(e) => e
                     .root

@@ -95,6 +95,8 @@ fn events(run_id: Uuid, root: &AliasedRoot) -> (RunEnded, RunObserved) {
         input: None,
         output: None,
         metadata: None,
+        outcome: None,
+        error: None,
     };
     (ended, observed)
 }

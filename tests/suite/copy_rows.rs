@@ -52,7 +52,12 @@ struct Want(&'static str, Uuid, Value);
 const OF_BRIDGES: &[(&str, &[&str])] = &[
     (
         "agent_runs",
-        &["observed", "output_observed", "root_started_at"],
+        &[
+            "observed",
+            "output_observed",
+            "status_observed",
+            "root_started_at",
+        ],
     ),
     (
         "agent_steps",
@@ -176,6 +181,7 @@ fn full() -> Vec<(Event, Want)> {
             "name": [-1, 820_540_805_000_000_i64, "name"], "input": [-1, 820_540_805_000_000_i64, "input"],
             "output": [-1, 820_540_805_000_000_i64, "output"],
             "metadata": [-1, 820_540_805_000_000_i64, "{\"of\": \"a part\"}"],
+            "outcome": [-1, 820_540_805_000_000_i64, "failed: error"],
         },
     });
     kind!(step_aliased, StepAliased, |e| "agent_step_aliases", alias_id, {

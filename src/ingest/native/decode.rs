@@ -101,6 +101,11 @@ impl Decoder<'_> {
             input: self.text(e.input),
             output: self.text(e.output),
             metadata: self.object("metadata_json", e.metadata_json)?,
+            outcome: match e.outcome {
+                0 => None,
+                told => Some(end_status(told)?),
+            },
+            error: self.text(e.error),
         })
     }
 

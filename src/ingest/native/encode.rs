@@ -65,6 +65,8 @@ fn body(body: &EventBody) -> proto::event::Event {
             input: e.input,
             output: e.output,
             metadata_json: json(e.metadata.as_ref()),
+            outcome: e.outcome.map_or(0, |outcome| end_status(outcome).into()),
+            error: e.error,
         }),
         EventBody::Heartbeat(e) => Wire::Heartbeat(proto::Heartbeat {
             run_id: id(e.run_id),

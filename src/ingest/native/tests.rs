@@ -151,21 +151,33 @@ fn run_ended() -> impl Strategy<Value = EventBody> {
 fn run_observed() -> impl Strategy<Value = EventBody> {
     let agent = (of(name()), of(name()), of(text()));
     let texts = (of(text()), of(text()));
-    (id(), any::<i32>(), of(id()), agent, texts, of(object())).prop_map(
-        |(run_id, rank, session_id, (agent_id, agent_type, name), texts, metadata)| {
-            EventBody::RunObserved(RunObserved {
-                run_id,
-                rank,
-                session_id,
-                agent_id,
-                agent_type,
-                name,
-                input: texts.0,
-                output: texts.1,
-                metadata,
-            })
-        },
+    let ended = (of(status()), of(text()));
+    (
+        id(),
+        any::<i32>(),
+        of(id()),
+        agent,
+        texts,
+        of(object()),
+        ended,
     )
+        .prop_map(
+            |(run_id, rank, session_id, (agent_id, agent_type, name), texts, metadata, ended)| {
+                EventBody::RunObserved(RunObserved {
+                    run_id,
+                    rank,
+                    session_id,
+                    agent_id,
+                    agent_type,
+                    name,
+                    input: texts.0,
+                    output: texts.1,
+                    metadata,
+                    outcome: ended.0,
+                    error: ended.1,
+                })
+            },
+        )
 }
 
 fn step_aliased() -> impl Strategy<Value = EventBody> {

@@ -2,20 +2,21 @@
 
 use std::borrow::Cow;
 
-use crate::event::{Json, RunObserved, Timestamp};
+use crate::event::{EndStatus, Json, RunObserved, Timestamp};
 
 /// The fields, as `merge_observed` and `patch_runs.sql` name them.
-const FIELDS: [&str; 7] = [
+const FIELDS: [&str; 8] = [
     "session_id",
     "agent_id",
     "agent_type",
     "name",
     "input",
     "metadata",
-    OUTPUT,
+    "output",
+    "outcome",
 ];
-/// The field of which the latest stands, and not the earliest.
-const OUTPUT: &str = "output";
+/// The fields of which the latest stands, and not the earliest.
+const LATEST: [&str; 2] = ["output", "outcome"];
 
 /// A value with what ranks it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +31,7 @@ impl Told<'_> {
     /// the migrations has the same rule.
     fn stands_over(&self, other: &Self, field: &str) -> bool {
         let latest = (other.at, &other.value).cmp(&(self.at, &self.value));
-        let order = if field == OUTPUT {
+        let order = if LATEST.contains(&field) {
             latest
         } else {
             latest.reverse()
@@ -59,6 +60,7 @@ impl<'a> Observed<'a> {
             event.input.as_deref().map(Cow::Borrowed),
             event.metadata.as_ref().map(Json::as_str).map(Cow::Borrowed),
             event.output.as_deref().map(Cow::Borrowed),
+            outcome(event).map(Cow::Owned),
         ];
         for ((field, told), value) in FIELDS.into_iter().zip(&mut self.told).zip(values) {
             let Some(value) = value else { continue };
@@ -89,6 +91,15 @@ impl<'a> Observed<'a> {
     }
 }
 
+/// `completed`, `failed`, or `failed: ` and the error.
+fn outcome(event: &RunObserved) -> Option<String> {
+    let outcome = event.outcome?.as_str();
+    match (event.outcome, &event.error) {
+        (Some(EndStatus::Failed), Some(error)) => Some(format!("{outcome}: {error}")),
+        _ => Some(outcome.to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
@@ -110,6 +121,8 @@ mod tests {
             input: None,
             output: output.map(str::to_owned),
             metadata: None,
+            outcome: None,
+            error: None,
         }
     }
 

@@ -35,20 +35,25 @@ WITH n AS MATERIALIZED (
         id, session_id, agent_id, agent_type, customer_id, status, input, output, started_at, ended_at,
         metadata, parent_run_id, name, error, end_metadata, last_event_at, finalized_by,
         reported_tokens_input, reported_tokens_output, timeout_ms, start_event_at, alive_at, abandon_at,
-        observed, output_observed, root_started_at)
+        observed, output_observed, status_observed, root_started_at)
     SELECT id, coalesce(session_id, (shown #>> '{session_id,2}')::uuid),
            coalesce(agent_id, shown #>> '{agent_id,2}', 'unknown'),
            coalesce(agent_type, shown #>> '{agent_type,2}', 'unknown'), customer_id,
-           coalesce(status, 'running'), coalesce(input, shown #>> '{input,2}'),
+           CASE WHEN fails THEN 'failed' ELSE coalesce(status, 'running') END, coalesce(input, shown #>> '{input,2}'),
            coalesce(output, told_output), coalesce(start_event_at, root_started_at), ended_at,
            coalesce(metadata, (shown #>> '{metadata,2}')::jsonb), parent_run_id,
-           coalesce(name, shown #>> '{name,2}'), error, end_metadata, alive_at, finalized_by,
+           coalesce(name, shown #>> '{name,2}'),
+           CASE WHEN fails THEN coalesce(error, nullif(substr(told_outcome, 9), '')) ELSE error END, end_metadata, alive_at, finalized_by,
            reported_tokens_input, reported_tokens_output, timeout_ms, start_event_at, alive_at,
            CASE WHEN finalized_by IS NULL
                 THEN now() + coalesce(timeout_ms, $21) * interval '1.125 ms' END,
-           observed, CASE WHEN output IS NULL AND told_output IS NOT NULL THEN true END, root_started_at
+           observed, CASE WHEN output IS NULL AND told_output IS NOT NULL THEN true END,
+           CASE WHEN fails THEN true END, root_started_at
     FROM (
-        SELECT n.*, CASE WHEN start_event_at IS NULL THEN observed END AS shown,
+        SELECT n.*, observed #>> '{outcome,2}' AS told_outcome,
+               coalesce(finalized_by = 'root_span' AND status = 'completed'
+                        AND observed #>> '{outcome,2}' LIKE 'failed%', false) AS fails,
+               CASE WHEN start_event_at IS NULL THEN observed END AS shown,
                CASE WHEN finalized_by IS DISTINCT FROM 'client' THEN observed #>> '{output,2}' END AS told_output
         FROM n
     ) n
@@ -64,13 +69,17 @@ WITH n AS MATERIALIZED (
            n.root_started_at IS NOT NULL
                AND (o.root_started_at IS NULL OR n.root_started_at < o.root_started_at) AS began_earlier,
            v.all_observed, v.all_observed IS DISTINCT FROM o.observed AS tells_more, v.end_output,
+           v.end_status, v.end_error,
            o.start_event_at AS old_start_at, o.finalized_by AS old_finalized_by
     FROM n
     JOIN agent_runs o ON o.id = n.id
     CROSS JOIN LATERAL (
         SELECT CASE WHEN n.observed IS NULL THEN o.observed
                     ELSE public.merge_observed(o.observed, n.observed) END AS all_observed,
-               CASE WHEN o.output_observed THEN NULL ELSE o.output END AS end_output
+               CASE WHEN o.output_observed THEN NULL ELSE o.output END AS end_output,
+               CASE WHEN o.status_observed THEN 'completed' ELSE o.status END AS end_status,
+               CASE WHEN o.status_observed AND o.error = nullif(substr(o.observed #>> '{outcome,2}', 9), '')
+                    THEN NULL ELSE o.error END AS end_error
     ) v
     CROSS JOIN LATERAL (
         SELECT n.start_event_at IS NOT NULL AND (o.start_event_at IS NULL OR record_gt(
@@ -83,7 +92,7 @@ WITH n AS MATERIALIZED (
                        n.status, n.output, n.error, n.reported_tokens_input,
                        n.reported_tokens_output, n.end_metadata::text),
                    ROW(array_position('{abandoned,root_span,client}', o.finalized_by), o.ended_at,
-                       o.status, v.end_output, o.error, o.reported_tokens_input,
+                       v.end_status, v.end_output, v.end_error, o.reported_tokens_input,
                        o.reported_tokens_output, o.end_metadata::text))) AS end_wins
     ) w
 ), updated AS (
@@ -114,11 +123,13 @@ WITH n AS MATERIALIZED (
         root_started_at = CASE WHEN j.began_earlier THEN j.root_started_at ELSE r.root_started_at END,
         observed = CASE WHEN j.tells_more THEN j.all_observed ELSE r.observed END,
         finalized_by = CASE WHEN j.end_wins THEN j.finalized_by ELSE r.finalized_by END,
-        status = CASE WHEN j.end_wins THEN j.status ELSE r.status END,
+        status = CASE WHEN j.fails THEN 'failed' ELSE j.final_status END,
+        status_observed = CASE WHEN j.fails THEN true END,
         output = CASE WHEN NOT (j.end_wins OR j.tells_more) THEN r.output
                       WHEN j.shows_output THEN j.told_output ELSE j.final_output END,
         output_observed = CASE WHEN j.shows_output THEN true END,
-        error = CASE WHEN j.end_wins THEN j.error ELSE r.error END,
+        error = CASE WHEN j.fails THEN coalesce(j.final_error, nullif(substr(j.told_outcome, 9), ''))
+                     ELSE j.final_error END,
         ended_at = CASE WHEN j.end_wins THEN j.ended_at ELSE r.ended_at END,
         end_metadata = CASE WHEN j.end_wins THEN j.end_metadata ELSE r.end_metadata END,
         reported_tokens_input =
@@ -132,11 +143,17 @@ WITH n AS MATERIALIZED (
             ELSE now() + coalesce(CASE WHEN j.start_wins THEN j.timeout_ms ELSE r.timeout_ms END, $21)
                          * interval '1.125 ms' END
     FROM (
-        SELECT j.*, e.*, e.told_output IS NOT NULL AS shows_output
+        SELECT j.*, e.*, e.told_output IS NOT NULL AS shows_output,
+               coalesce(e.final_by = 'root_span' AND e.final_status = 'completed'
+                        AND e.told_outcome LIKE 'failed%', false) AS fails
         FROM judged j
         CROSS JOIN LATERAL (
             SELECT j.tells_more AND NOT j.start_wins AND j.old_start_at IS NULL AS shows_observed,
                    CASE WHEN j.end_wins THEN j.output ELSE j.end_output END AS final_output,
+                   CASE WHEN j.end_wins THEN j.status ELSE j.end_status END AS final_status,
+                   CASE WHEN j.end_wins THEN j.error ELSE j.end_error END AS final_error,
+                   CASE WHEN j.end_wins THEN j.finalized_by ELSE j.old_finalized_by END AS final_by,
+                   j.all_observed #>> '{outcome,2}' AS told_outcome,
                    CASE WHEN CASE WHEN j.end_wins THEN j.finalized_by = 'client' OR j.output IS NOT NULL
                                   ELSE j.old_finalized_by IS NOT DISTINCT FROM 'client'
                                        OR j.end_output IS NOT NULL END

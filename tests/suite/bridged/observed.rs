@@ -168,3 +168,56 @@ async fn an_end_may_tell_when_the_run_began() {
     }
     daemon.finish().await;
 }
+
+/// Scenario: two parts end, the one failed and the other not; a root span's end
+/// says that all went well, and, in one case, so does the client; in every order.
+/// Guarantees: the outcome of the part that ended last is the run's, unless the
+/// client says otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_failed_when_its_last_part_did_though_the_root_completed() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let mut conn = database.connect().await;
+    let failed = json!({"status": "failed", "error": "no such order", "finalized_by": "root_span"});
+    let completed = json!({"status": "completed", "error": null, "finalized_by": "root_span"});
+    let client = json!({"status": "completed", "error": null, "finalized_by": "client"});
+    for (first, last, by_client, want) in [
+        (EndStatus::Completed, EndStatus::Failed, false, failed),
+        (EndStatus::Failed, EndStatus::Completed, false, completed),
+        (EndStatus::Completed, EndStatus::Failed, true, client),
+    ] {
+        in_every_order(
+            &daemon,
+            &mut conn,
+            |&[run]| {
+                let part = |time, outcome: EndStatus| {
+                    observed(time, run, 1, |told| {
+                        told.outcome = outcome.into();
+                        told.error = (outcome == EndStatus::Failed).then(|| "no such order".into());
+                    })
+                };
+                let last_word = if by_client {
+                    run_ended(15, run, EndStatus::Completed)
+                } else {
+                    root_ended(15, run, |_| ())
+                };
+                [
+                    part(10, first),
+                    part(12, last),
+                    root_ended(20, run, |_| ()),
+                    last_word,
+                ]
+            },
+            async |conn, ids| {
+                let query = format!(
+                    "SELECT status, error, finalized_by FROM agent_runs WHERE id = '{}'",
+                    ids[0]
+                );
+                row(conn, &query).await
+            },
+            |_| want.clone(),
+        )
+        .await;
+    }
+    daemon.finish().await;
+}

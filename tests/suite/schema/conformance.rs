@@ -49,6 +49,7 @@ const ADDED: &[(&str, &[&str])] = &[
             "abandon_at timestamp with time zone",
             "observed jsonb",
             "output_observed boolean",
+            "status_observed boolean",
             "root_started_at timestamp with time zone",
         ],
     ),

@@ -314,6 +314,8 @@ impl Random {
                 input: self.text(),
                 output: self.text(),
                 metadata_json: self.object(),
+                outcome: self.maybe(0.5, Self::end_status).unwrap_or_default(),
+                error: self.text(),
             };
             self.push(Body::RunObserved(observed));
         }

@@ -195,6 +195,8 @@ kind!(
         input: text("input"),
         output: text("output"),
         metadata_json: text("{\"of\": \"a part\"}"),
+        outcome: proto::EndStatus::Failed.into(),
+        error: text("error"),
     }
 );
 

@@ -80,6 +80,13 @@ impl Emitter<'_> {
                 Said::Metadata(metadata.clone()),
             );
         }
+        if is_agent {
+            // A wrapper around agents may end well though they did not.
+            let (status, error) = placed.outcome();
+            let error = error.map(|error| self.fit.text(error));
+            self.observed
+                .add(run, position, by, placed.end, Said::Outcome(status, error));
+        }
         if root || matches!(work.class, Class::Agent | Class::Llm) {
             self.question_and_answer(placed, conversation, by, root);
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use crate::event::{Event, EventBody, Json, RunObserved, SessionUpsert, Timestamp};
+use crate::event::{EndStatus, Event, EventBody, Json, RunObserved, SessionUpsert, Timestamp};
 
 /// How good a source is for a field of a run: the least number stands.
 pub mod rank {
@@ -42,6 +42,8 @@ pub enum Said {
     Output(String),
     /// Resource and scope.
     Metadata(Json),
+    /// How an agent ended, and what went wrong.
+    Outcome(EndStatus, Option<String>),
 }
 
 impl Said {
@@ -54,7 +56,13 @@ impl Said {
             Self::Input(_) => 4,
             Self::Output(_) => 5,
             Self::Metadata(_) => 6,
+            Self::Outcome(..) => 7,
         }
+    }
+
+    /// Whether the latest stands, and not the earliest.
+    fn latest(&self) -> bool {
+        matches!(self, Self::Output(_) | Self::Outcome(..))
     }
 
     /// Of what is equal in rank and time the least text stands, the greatest
@@ -68,6 +76,13 @@ impl Said {
             | Self::Input(text)
             | Self::Output(text) => text.clone(),
             Self::Metadata(json) => json.as_str().to_owned(),
+            Self::Outcome(status, error) => {
+                format!(
+                    "{}: {}",
+                    status.as_str(),
+                    error.as_deref().unwrap_or_default()
+                )
+            }
         }
     }
 }
@@ -98,7 +113,7 @@ impl Observations {
     /// spares the making of texts that would not.
     pub fn wants(&self, run: Uuid, field: &Said, rank: i32, time: Timestamp) -> bool {
         self.fields.get(&(run, field.field())).is_none_or(|held| {
-            let latest = matches!(field, Said::Output(_));
+            let latest = field.latest();
             rank < held.rank
                 || rank == held.rank
                     && if latest {
@@ -120,11 +135,7 @@ impl Observations {
             && (held.rank, held.time) == (rank, time)
         {
             let (new, old) = (said.text(), held.said.text());
-            let stands = if matches!(said, Said::Output(_)) {
-                new > old
-            } else {
-                new < old
-            };
+            let stands = if said.latest() { new > old } else { new < old };
             if !stands {
                 return;
             }
@@ -176,6 +187,10 @@ impl Observations {
                 Said::Input(text) => event.input = Some(text),
                 Said::Output(text) => event.output = Some(text),
                 Said::Metadata(json) => event.metadata = Some(json),
+                Said::Outcome(status, error) => {
+                    event.outcome = Some(status);
+                    event.error = error;
+                }
             }
         }
         let sessions = self.sessions.into_values().flat_map(|held| {
@@ -205,5 +220,7 @@ fn empty(run_id: Uuid, rank: i32) -> RunObserved {
         input: None,
         output: None,
         metadata: None,
+        outcome: None,
+        error: None,
     }
 }
