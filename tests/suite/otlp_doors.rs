@@ -3,6 +3,9 @@
 
 mod answers;
 mod encodings;
+mod exporters;
+mod garbage;
+mod sizes;
 
 use std::future::poll_fn;
 

@@ -14,7 +14,7 @@ use crate::support::otlp::{JSON, PROTOBUF, post, request, span};
 use crate::support::pg;
 use crate::support::tables::{content, count};
 
-fn gzip(body: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(body: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(body).unwrap();
     encoder.finish().unwrap()

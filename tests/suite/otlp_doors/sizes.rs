@@ -1,0 +1,196 @@
+//! Large things: bounded, and taken where they can be.
+
+use bytes::Bytes;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message as _;
+use tonic::Code;
+
+use super::{export_bytes, new_trace, run_of, traces};
+use crate::support::daemon::Daemon;
+use crate::support::memory::rss_kib;
+use crate::support::otlp::{JSON, PROTOBUF, attribute, post, request, span, text};
+use crate::support::pg;
+use crate::support::tables::count;
+
+const MEGABYTE: usize = 1 << 20;
+
+/// Scenario: a tool that was given 20 MB and returned a base64 image; a span of
+/// 10,000 attributes; a trace of 10,000 spans; over gRPC and HTTP, in both
+/// encodings.
+/// Guarantees: all of it is there, and the daemon took no more memory than a
+/// few times what it was sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_traces_are_taken() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let mut conn = database.connect().await;
+    let mut client = traces(&daemon)
+        .await
+        .max_encoding_message_size(64 * MEGABYTE);
+    let (before, _) = rss_kib(daemon.pid());
+
+    let mut prompt = span(new_trace(), 1);
+    prompt.attributes[2] = text(
+        "input.value",
+        &"0123456789abcde\u{e9}".repeat(20 * MEGABYTE / 17),
+    );
+    let image = "iVBORw0KGgo+/".repeat(2 * MEGABYTE / 13);
+    prompt.attributes[3] = text("output.value", &format!("data:image/png;base64,{image}"));
+    let mut wide = span(new_trace(), 1);
+    wide.attributes
+        .extend((0..10_000).map(|n| attribute(&format!("custom.key.{n}"), Value::IntValue(n))));
+    let long_trace = new_trace();
+    let long: Vec<Span> = (1..=10_000)
+        .map(|number| span(long_trace, number))
+        .collect();
+
+    for spans in [vec![prompt], vec![wide], long] {
+        let message = request(spans);
+        let answer = client.export(message.clone()).await.unwrap().into_inner();
+        assert_eq!(answer.partial_success, None);
+        let protobuf = message.encode_to_vec();
+        let json = serde_json::to_vec(&message).unwrap();
+        for (kind, body) in [(PROTOBUF, protobuf), (JSON, json)] {
+            let kind = format!("Content-Type: {kind}");
+            let answer = post(&daemon, "/v1/traces", &[&kind], &body).await;
+            assert_eq!(answer.status, 200, "{kind}: {}", answer.text());
+        }
+    }
+    let (_, peak) = rss_kib(daemon.pid());
+    let grown = (peak - before) >> 10;
+    println!("grown by {grown} MiB");
+    assert!(grown < 400, "{before} KiB, then {peak} KiB");
+    assert_eq!(count(&mut conn, "agent_runs").await, 3);
+    let steps: i64 = sqlx::query_scalar("SELECT count(*) FROM agent_steps WHERE run_id = $1")
+        .bind(run_of(long_trace))
+        .fetch_one(&mut conn)
+        .await
+        .unwrap();
+    assert_eq!(steps, 10_000);
+    daemon.finish().await;
+}
+
+/// Wraps a field with a length around a content.
+fn wrap(number: u8, content: &[u8]) -> Vec<u8> {
+    let mut out = vec![number << 3 | 2];
+    prost::encoding::encode_varint(content.len() as u64, &mut out);
+    out.extend(content);
+    out
+}
+
+/// Scenario: eight megabytes that would be millions of empty spans, attributes,
+/// events or values, plain and compressed to kilobytes.
+/// Guarantees: refused for good before they are built, in little memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn millions_of_empty_things_are_refused() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let (before, _) = rss_kib(daemon.pid());
+    let many = |number: u8| [number << 3 | 2, 0].repeat(4 * MEGABYTE);
+    let in_spans = |spans: Vec<u8>| wrap(1, &wrap(2, &spans));
+    let in_span = |content: Vec<u8>| in_spans(wrap(2, &content));
+    let list = |values: Vec<u8>| in_span(wrap(9, &wrap(2, &wrap(5, &values))));
+    for (what, body) in [
+        ("resources", many(1)),
+        ("scopes", wrap(1, &many(2))),
+        ("spans", in_spans(many(2))),
+        ("attributes", in_span(many(9))),
+        ("events", in_span(many(11))),
+        ("links", in_span(many(13))),
+        ("values", list(many(1))),
+    ] {
+        let status = export_bytes(&daemon, &body, None).await.unwrap_err();
+        assert_eq!(status.code(), Code::ResourceExhausted, "{what}: {status}");
+        let bomb = zstd::encode_all(&*body, 3).unwrap();
+        assert!(bomb.len() < 64 << 10, "{what}");
+        let status = export_bytes(&daemon, &bomb, Some("zstd"))
+            .await
+            .unwrap_err();
+        assert_eq!(status.code(), Code::ResourceExhausted, "{what}: {status}");
+        let headers = [
+            "Content-Type: application/x-protobuf",
+            "Content-Encoding: zstd",
+        ];
+        let answer = post(&daemon, "/v1/traces", &headers, &bomb).await;
+        assert_eq!(answer.status, 413, "{what}: {}", answer.text());
+    }
+    let json = format!(
+        r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{}{{}}]}}]}}]}}"#,
+        "{},".repeat(2 * MEGABYTE)
+    );
+    let headers = ["Content-Type: application/json"];
+    let answer = post(&daemon, "/v1/traces", &headers, &Bytes::from(json)).await;
+    assert_eq!(answer.status, 413, "{}", answer.text());
+    let (_, peak) = rss_kib(daemon.pid());
+    assert!(peak < before + (64 << 10), "{before} KiB, then {peak} KiB");
+    traces(&daemon)
+        .await
+        .export(request(vec![span(new_trace(), 1)]))
+        .await
+        .unwrap();
+    daemon.finish().await;
+}
+
+/// Scenario: ten clients at once, each with a body of two megabytes that it
+/// sends but for the last byte, in a budget of sixteen.
+/// Guarantees: what is only being read is bounded, too: who comes to a full
+/// house is told to come again; when the others have gone there is room.
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_are_being_read_are_bounded() {
+    use tokio::io::AsyncWriteExt as _;
+    let database = pg::database().await;
+    let args = [
+        "--memory-budget-bytes",
+        "16777216",
+        "--max-message-bytes",
+        "4194304",
+    ];
+    let daemon = Daemon::with_args(database.url(), &args).await;
+    let (before, _) = rss_kib(daemon.pid());
+    let mut clients = Vec::new();
+    for _ in 0..10 {
+        let mut socket = tokio::net::TcpStream::connect(daemon.http_address())
+            .await
+            .unwrap();
+        let head = format!(
+            "POST /v1/traces HTTP/1.1\r\nHost: test\r\nContent-Type: {PROTOBUF}\r\nContent-Length: {}\r\n\r\n",
+            2 * MEGABYTE
+        );
+        let mut bytes = head.into_bytes();
+        bytes.resize(bytes.len() + 2 * MEGABYTE - 1, 0x12);
+        let sending = tokio::spawn(async move {
+            let _ = socket.write_all(&bytes).await;
+            socket
+        });
+        clients.push(sending);
+    }
+    for client in &mut clients {
+        while !client.is_finished() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+    let good = request(vec![span(new_trace(), 1)]).encode_to_vec();
+    let headers = ["Content-Type: application/x-protobuf"];
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    // The last of what they sent may still be on its way in.
+    loop {
+        let answer = post(&daemon, "/v1/traces", &headers, &good).await;
+        if answer.status == 429 {
+            assert_eq!(answer.header("retry-after"), "1");
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{answer:?}");
+    }
+    let (_, peak) = rss_kib(daemon.pid());
+    assert!(peak < before + (64 << 10), "{before} KiB, then {peak} KiB");
+    drop(clients);
+    loop {
+        let answer = post(&daemon, "/v1/traces", &headers, &good).await;
+        if answer.status == 200 {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{answer:?}");
+    }
+    daemon.finish().await;
+}
