@@ -19,7 +19,8 @@ use crate::ingest::settle::{Unsettled, admit, settled};
 use crate::pipeline::{Batch, Durability, Pipeline};
 
 /// Exporters give up after 10 s (`OTEL_EXPORTER_OTLP_TIMEOUT`), many of them
-/// for good. Who is answered before that tries again.
+/// for good. Who is answered before that tries again. Where a client says how
+/// long it waits, that counts instead.
 const EXPORTER_PATIENCE: Duration = Duration::from_secs(8);
 /// Requests from this size on are worked on beside the threads that serve
 /// connections, so many at once.
@@ -134,8 +135,7 @@ impl OtlpIngest {
             // What is admitted is written, whether or not that is soon enough
             // for this client.
             self.count(signal, &decoded);
-            let patience = config.patience.min(EXPORTER_PATIENCE);
-            let patience = deadline.map_or(patience, |deadline| patience.min(deadline));
+            let patience = config.patience.min(deadline.unwrap_or(EXPORTER_PATIENCE));
             settled(ticket, patience).await?.refused
         };
         Ok(Accepted::new(signal, &decoded, &refused))
