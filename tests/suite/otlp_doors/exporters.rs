@@ -28,7 +28,7 @@ struct Recorded {
 impl Exporter for Recorded {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let result = self.inner.export(batch).await;
-        let told = result.as_ref().map(|()| ()).map_err(ToString::to_string);
+        let told = result.as_ref().copied().map_err(ToString::to_string);
         self.results.lock().unwrap().push(told);
         result
     }
