@@ -30,6 +30,15 @@ pub fn run(trace_id: &[u8]) -> Option<Uuid> {
     (bytes != [0; 16]).then(|| Uuid::from_bytes(bytes))
 }
 
+/// The run of a call that is told in two traces, by the id of its response.
+pub fn call(response_id: &str) -> Uuid {
+    let mut hash = Sha256::new();
+    hash.update(b"call\0");
+    hash.update(response_id.as_bytes());
+    let digest = hash.clone().finalize();
+    finish(&digest[16..], hash)
+}
+
 /// What is named, within a run or session.
 pub fn within(scope: Uuid, named: Named<'_>) -> Uuid {
     let mut hash = Sha256::new();
@@ -101,6 +110,12 @@ mod tests {
         ];
         let distinct: std::collections::HashSet<_> = ids.iter().collect();
         assert_eq!(distinct.len(), ids.len());
+    }
+
+    #[test]
+    fn a_call_and_a_session_of_one_name_do_not_meet() {
+        assert_ne!(call("msg_1"), session("msg_1").0);
+        assert_eq!(call("msg_1").get_version_num(), 8);
     }
 
     #[test]

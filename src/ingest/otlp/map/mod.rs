@@ -90,10 +90,11 @@ fn place<'a>(
     position: u32,
 ) -> Result<Placed<'a>, (RefusalReason, &'static str)> {
     let span: &Span = facts.span;
-    let run = ids::run(&span.trace_id).ok_or((
+    let trace = ids::run(&span.trace_id).ok_or((
         RefusalReason::InvalidTraceId,
         "trace_id is not 16 bytes, or all zero",
     ))?;
+    let run = placed::call_of_its_own(&facts).unwrap_or(trace);
     if span.span_id.len() != 8 || span.span_id.iter().all(|byte| *byte == 0) {
         let reason = "span_id is not 8 bytes, or all zero";
         return Err((RefusalReason::InvalidSpanId, reason));

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::class::Class;
-use super::dialects::{Dialect, lang_graph};
+use super::dialects::{Dialect, anthropic_sdk, lang_graph};
 use super::facts::Facts;
 use super::ids::{self, Named};
 use super::origin::Origin;
@@ -28,7 +28,7 @@ pub struct Placed<'a> {
     pub origin: &'a Origin<'a>,
     /// Its place in the request.
     pub position: u32,
-    /// Its run.
+    /// Its run: the trace, or the call that [`call_of_its_own`] tells of.
     pub run: Uuid,
     /// When it began.
     pub start: Timestamp,
@@ -102,6 +102,15 @@ impl Placed<'_> {
             .or_else(|| facts.text(Slot::ErrorType).map(Into::into));
         (EndStatus::Failed, error)
     }
+}
+
+/// The run of a call that is told in two traces: no trace holds both spans, so
+/// it is named after the response.
+pub fn call_of_its_own(facts: &Facts<'_>) -> Option<Uuid> {
+    let apart = !facts.has_parent() && anthropic_sdk::is_told_apart(facts);
+    apart
+        .then(|| response_id(facts).map(|id| ids::call(&id)))
+        .flatten()
 }
 
 /// The id of the response, where it can be no other call's.
@@ -192,6 +201,9 @@ pub fn metadata(placed: &Placed<'_>) -> Value {
         if count > 0 {
             otel[key] = count.into();
         }
+    }
+    if placed.run.as_bytes().as_slice() != span.trace_id {
+        otel["trace_id"] = hex(&span.trace_id).into();
     }
     if placed.end < placed.start {
         otel["ended_before_start"] = true.into();
