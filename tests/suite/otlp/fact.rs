@@ -35,6 +35,10 @@ pub enum Fact {
     CachedTokens,
     /// The sum over the runs.
     ReasoningTokens,
+    /// Input and output of each call.
+    CallTokens,
+    /// No message twice, and in the order in which they were said.
+    Messages,
     /// What people asked: each text once among the messages.
     Prompts,
     /// The final answers, likewise.
@@ -57,7 +61,7 @@ pub enum Fact {
 
 impl Fact {
     /// In the order of the table.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::Runs,
         Self::Status,
         Self::Ended,
@@ -79,6 +83,8 @@ impl Fact {
         Self::OutputTokens,
         Self::CachedTokens,
         Self::ReasoningTokens,
+        Self::CallTokens,
+        Self::Messages,
         Self::Prompts,
         Self::Answers,
         Self::Thinking,
@@ -104,6 +110,8 @@ impl Fact {
             Self::OutputTokens => "output tokens",
             Self::CachedTokens => "cached",
             Self::ReasoningTokens => "reasoning",
+            Self::CallTokens => "tokens per call",
+            Self::Messages => "messages",
             Self::Prompts => "prompts",
             Self::Answers => "answers",
             Self::Thinking => "thinking",

@@ -123,8 +123,26 @@ const FAULTS: &[Fault] = &[
         rows.timeline[0].flags.push("parent_cycle".to_owned())
     }),
     (HANDOFF, Fact::Tree, |rows| {
-        rows.timeline.pop();
+        rows.timeline.remove(0);
     }),
+    (HANDOFF, Fact::Nesting, |rows| {
+        for step in rows
+            .steps
+            .iter_mut()
+            .filter(|step| step.step_type == "llm_call")
+        {
+            step.parent_step_id = None;
+        }
+    }),
+    (TOOLS, Fact::CallTokens, |rows| {
+        let again = rows.token_counts.clone();
+        rows.token_counts.extend(again);
+    }),
+    (TOOLS, Fact::CallTokens, |rows| {
+        rows.token_counts[0].rollup = true
+    }),
+    (TOOLS, Fact::Messages, |rows| rows.timeline.reverse()),
+    (BARE, Fact::Messages, |rows| repeat(rows, "assistant")),
     (TOOLS, Fact::LlmCalls, |rows| add(rows, "llm_call", "again")),
     (TOOLS, Fact::LlmCalls, |rows| {
         first(rows, "llm_call").step_type = "other".to_owned()

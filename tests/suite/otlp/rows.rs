@@ -13,6 +13,8 @@ pub struct Rows {
     pub steps: Vec<Step>,
     pub messages: Vec<Message>,
     pub sessions: Vec<Session>,
+    pub token_counts: Vec<TokenCount>,
+    /// Run by run, in order.
     pub timeline: Vec<TimelineRow>,
 }
 
@@ -70,11 +72,22 @@ pub struct Session {
     pub external_id: Option<String>,
 }
 
+/// `agent_token_counts`.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct TokenCount {
+    pub input: Option<i64>,
+    pub output: Option<i64>,
+    pub rollup: bool,
+}
+
 /// `run_timeline`.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct TimelineRow {
+    pub run_id: Uuid,
     pub item: String,
     pub id: Uuid,
+    pub kind: String,
+    pub content: Option<String>,
     pub flags: Vec<String>,
 }
 
@@ -89,6 +102,7 @@ impl Rows {
             steps: rows(conn, "SELECT * FROM agent_steps ORDER BY started_at, id").await,
             messages: rows(conn, "SELECT * FROM agent_messages ORDER BY run_id, seq, id").await,
             sessions: rows(conn, "SELECT * FROM agent_sessions ORDER BY id").await,
+            token_counts: rows(conn, "SELECT * FROM agent_token_counts ORDER BY id").await,
             timeline: rows(
                 conn,
                 "SELECT t.* FROM agent_runs r, run_timeline t WHERE t.run_id = r.id ORDER BY r.id, t.position",

@@ -8,6 +8,12 @@ impl Capture {
     /// openai-agents that goes on after an approval emits no spans.)
     pub fn visible_truth(&self) -> Truth {
         let mut truth = self.truth.clone();
+        // Of a call that was made by hand only the totals are known.
+        if truth.per_call_tokens.is_empty()
+            && let (Some(input @ 1..), Some(output)) = (truth.input_tokens, truth.output_tokens)
+        {
+            truth.per_call_tokens.push((input, output));
+        }
         let seen = self.payload.llm_like_spans;
         if seen < truth.llm_calls {
             truth.llm_calls = seen;

@@ -45,10 +45,11 @@ fn judge_agents(case: &Case, verdicts: &mut Verdicts) {
         let flat = sorted(wanted.iter().map(|(name, _)| (name.clone(), None)));
         let found = sorted(found);
         let held = found == sorted(wanted.clone()) || (peers && found == flat);
-        verdicts.insert(
-            Fact::Nesting,
-            Verdict::held_or(held, || format!("{found:?}, not {wanted:?}")).if_sent(sent),
-        );
+        let idle = idle(case);
+        let verdict = Verdict::held_or(held && idle.is_empty(), || {
+            format!("{found:?}, not {wanted:?}; without calls: {idle:?}")
+        });
+        verdicts.insert(Fact::Nesting, verdict.if_sent(sent));
     }
 }
 
@@ -89,6 +90,22 @@ fn found(case: &Case) -> Vec<Placed> {
     found
 }
 
+/// Agents of the truth below whose steps no model is called.
+fn idle<'a>(case: &'a Case) -> Vec<&'a str> {
+    let calls = |agent: &Step| {
+        let mut steps = case.rows.steps.iter();
+        steps.any(|step| {
+            let mut above = case.rows.ancestors(step);
+            step.step_type == "llm_call" && above.any(|step| step.id == agent.id)
+        })
+    };
+    let invocations = &case.truth.agent_invocations;
+    let is_named = |step: &&Step| invocations.iter().any(|other| other.agent == name(step));
+    let agents = case.rows.steps.iter().filter(|step| is_agent(step));
+    let idle = agents.filter(is_named).filter(|step| !calls(step));
+    idle.map(name).collect()
+}
+
 fn itself<'a>(case: &Case, run: &'a Run, handoffs: &[&Step]) -> Option<&'a str> {
     let no_agents = case.truth.agent_invocations.is_empty();
     let is_a_step = handoffs
@@ -125,8 +142,9 @@ fn tangles(case: &Case) -> Vec<String> {
         .map(|(run, parents)| format!("{} parents have no row in run {run}", parents.len()))
         .collect();
     for row in &case.rows.timeline {
-        if row.flags.iter().any(|flag| flag == "parent_cycle") {
-            tangles.push(format!("{} {} is in a cycle", row.item, row.id));
+        let tangle = |flag: &&String| ["parent_cycle", "step_missing"].contains(&flag.as_str());
+        if let Some(flag) = row.flags.iter().find(tangle) {
+            tangles.push(format!("{} {}: {flag}", row.item, row.id));
         }
     }
     let shown = case.rows.timeline.iter().filter(|row| row.item == "step");

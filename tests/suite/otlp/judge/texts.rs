@@ -1,6 +1,6 @@
 //! What was said: messages, and the input and output of runs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -10,6 +10,11 @@ use crate::otlp::fact::{Fact, Verdict};
 
 pub(super) fn judge(case: &Case, verdicts: &mut Verdicts) {
     let truth = &case.truth;
+    let wrong: Vec<String> = repeated(case).into_iter().chain(disordered(case)).collect();
+    verdicts.insert(
+        Fact::Messages,
+        Verdict::held_or(wrong.is_empty(), || wrong.join("; ")),
+    );
     each_once(case, verdicts, Fact::Prompts, "user", &truth.user_prompts);
     each_once(
         case,
@@ -32,6 +37,59 @@ pub(super) fn judge(case: &Case, verdicts: &mut Verdicts) {
     );
     let answers = &truth.assistant_final_answers;
     judge_runs(case, verdicts, Fact::RunOutput, outputs.collect(), answers);
+}
+
+/// Messages that a conversation has twice, whoever said them.
+fn repeated(case: &Case) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let messages = case.rows.messages.iter();
+    let again = messages.filter(|message| {
+        let content = message.content.as_deref().unwrap_or_default().trim();
+        let calls = message.tool_calls.as_ref().map(Value::to_string);
+        !seen.insert((
+            case.rows.conversation(message),
+            &message.role,
+            content,
+            calls,
+        ))
+    });
+    again
+        .map(|message| format!("twice {}: {:?}", message.role, message.content))
+        .collect()
+}
+
+/// Answers that a run's timeline has before what they answer.
+fn disordered(case: &Case) -> Vec<String> {
+    let truth = &case.truth;
+    let at = |run: Uuid, role: &str, text: &str| {
+        let mut rows = case.rows.timeline.iter();
+        rows.position(|row| {
+            let said = row.content.as_deref().is_some_and(|said| same(said, text));
+            row.item == "message" && row.run_id == run && row.kind == role && said
+        })
+    };
+    let pairs = truth
+        .user_prompts
+        .iter()
+        .zip(&truth.assistant_final_answers);
+    let mut wrong = Vec::new();
+    for (run, (prompt, answer)) in case
+        .rows
+        .runs
+        .iter()
+        .flat_map(|run| pairs.clone().map(move |pair| (run, pair)))
+    {
+        let (asked, answered) = (
+            at(run.run_id, "user", prompt),
+            at(run.run_id, "assistant", answer),
+        );
+        if let (Some(asked), Some(answered)) = (asked, answered)
+            && answered < asked
+        {
+            wrong.push(format!("{answer:?} stands before {prompt:?}"));
+        }
+    }
+    wrong
 }
 
 fn each_once(case: &Case, verdicts: &mut Verdicts, fact: Fact, role: &str, texts: &[String]) {

@@ -1,6 +1,6 @@
 //! Totals over the runs of a capture.
 
-use super::{Case, Verdicts};
+use super::{Case, Verdicts, sorted};
 use crate::otlp::{
     fact::{Fact, Verdict},
     rows::Run,
@@ -47,6 +47,8 @@ pub(super) fn judge(case: &Case, verdicts: &mut Verdicts) {
         let verdict = Verdict::held_or(found == wanted, || format!("{found}, not {wanted}"));
         verdicts.insert(fact, verdict.if_sent(sent || found > 0));
     }
+    let sent = input_sent && output_sent;
+    verdicts.insert(Fact::CallTokens, judge_calls(case, sent));
     for (fact, differs) in [
         (
             Fact::InputTokens,
@@ -61,6 +63,18 @@ pub(super) fn judge(case: &Case, verdicts: &mut Verdicts) {
             verdicts.insert(fact, Verdict::Lost(why));
         }
     }
+}
+
+/// A count for each call that succeeded, roll-ups aside.
+fn judge_calls(case: &Case, sent: bool) -> Verdict {
+    let counts = case.rows.token_counts.iter();
+    let counts = counts.filter(|count| !count.rollup);
+    let counts = counts.map(|count| (count.input.unwrap_or(0), count.output.unwrap_or(0)));
+    // A call that failed may say that it used none.
+    let found = sorted(counts.filter(|count| *count != (0, 0)));
+    let wanted = sorted(case.truth.per_call_tokens.clone());
+    let verdict = Verdict::held_or(found == wanted, || format!("{found:?}, not {wanted:?}"));
+    verdict.if_sent(sent || !found.is_empty())
 }
 
 /// A final run's own row says what the summary adds up.

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::otlp::{
     corpus::{Capture, Truth},
-    rows::{Message, Rows, Run, Session, Step, TimelineRow},
+    rows::{Message, Rows, Run, Session, Step, TimelineRow, TokenCount},
 };
 
 /// From the truth alone.
@@ -28,6 +28,8 @@ pub fn rows(capture: &Capture) -> Rows {
     }
     add_messages(&truth, &mut rows);
     rows.timeline = rows.steps.iter().map(shown).collect();
+    rows.timeline.extend(rows.messages.iter().map(said));
+    rows.token_counts = truth.per_call_tokens.iter().map(counted).collect();
     rows
 }
 
@@ -101,9 +103,13 @@ fn add_agents(truth: &Truth, rows: &mut Rows, count: usize) {
     }
 }
 
+/// Those of the agents within first, one each.
 fn add_calls(truth: &Truth, rows: &mut Rows) {
+    let agents: Vec<Uuid> = rows.steps.iter().map(|step| step.id).collect();
     for number in 0..truth.llm_calls {
-        add(rows, "llm_call", "chat", None);
+        // The last agents are those within others.
+        let agent = agents.iter().rev().nth(number).copied();
+        add(rows, "llm_call", "chat", agent);
         let step = rows.steps.last_mut().unwrap();
         let models = &truth.models_requested;
         step.model = Some(models[number % models.len()].clone());
@@ -174,8 +180,28 @@ fn add(rows: &mut Rows, step_type: &str, name: &str, parent: Option<Uuid>) -> Uu
 
 fn shown(step: &Step) -> TimelineRow {
     TimelineRow {
+        run_id: step.run_id,
         item: "step".to_owned(),
         id: step.id,
-        flags: Vec::new(),
+        kind: step.step_type.clone(),
+        ..TimelineRow::default()
+    }
+}
+
+fn said(message: &Message) -> TimelineRow {
+    TimelineRow {
+        run_id: message.run_id.unwrap(),
+        item: "message".to_owned(),
+        kind: message.role.clone(),
+        content: message.content.clone(),
+        ..TimelineRow::default()
+    }
+}
+
+fn counted((input, output): &(i64, i64)) -> TokenCount {
+    TokenCount {
+        input: Some(*input),
+        output: Some(*output),
+        rollup: false,
     }
 }
