@@ -1,6 +1,6 @@
 # Two commands do everything on a fresh machine with Rust: `make demo`, `make test`.
 
-.PHONY: demo test lint bench order-long
+.PHONY: demo test lint bench order-long chaos
 
 # Shows the main job: a private Postgres, the daemon, three agent runs over gRPC.
 demo: postgres
@@ -22,6 +22,12 @@ bench: postgres
 # Order and repetition, far more often than `make test` does it.
 order-long: postgres
 	RUNTRACED_TEST_CASES=5000 cargo test --locked --test suite order::
+
+# Faults from 50 random schedules, and the spool against its model, far longer than
+# `make test`. RUNTRACED_TEST_SEED replays a schedule.
+chaos: postgres
+	RUNTRACED_TEST_CASES=40000 cargo test --locked --lib spool::tests::model
+	RUNTRACED_CHAOS_SCHEDULES=50 cargo test --locked --test suite chaos:: -- --nocapture
 
 .PHONY: postgres
 postgres:

@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 pub mod database;
+pub mod dead_letters;
 pub mod demo;
 pub mod migrate;
 pub mod output;
@@ -8,6 +9,8 @@ pub mod psql;
 pub mod runs;
 pub mod send;
 pub mod serve;
+pub mod spool;
+pub mod status;
 pub mod timeline;
 
 use std::process::ExitCode;
@@ -34,6 +37,9 @@ enum Command {
     Runs(runs::RunsArgs),
     Timeline(timeline::TimelineArgs),
     Psql(psql::PsqlArgs),
+    Status(status::StatusArgs),
+    Spool(spool::SpoolArgs),
+    DeadLetters(dead_letters::DeadLettersArgs),
     Demo(demo::DemoArgs),
 }
 
@@ -70,6 +76,9 @@ impl Cli {
                 Command::Runs(args) => runs::run(args).await,
                 Command::Timeline(args) => timeline::run(args).await,
                 Command::Psql(args) => psql::run(args).await,
+                Command::Status(args) => status::run(args).await,
+                Command::Spool(args) => spool::run(args).await,
+                Command::DeadLetters(args) => dead_letters::run(args).await,
                 Command::Demo(args) => demo::run(args).await,
             }
         });

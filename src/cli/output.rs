@@ -33,6 +33,36 @@ pub fn fail(code: u8, message: impl std::fmt::Display) -> ExitCode {
     ExitCode::from(code)
 }
 
+/// Says something on stderr and goes on.
+pub fn warn(message: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "runtraced: {message}");
+}
+
+/// A table for stdout; the columns named by `right` hold numbers.
+pub fn table<const N: usize>(
+    heads: &[&str; N],
+    right: &[usize],
+    rows: impl Iterator<Item = [String; N]>,
+) -> String {
+    let mut table = comfy_table::Table::new();
+    let line = comfy_table::LineStyle::new('─', '─', '─', '─');
+    table.load_style(comfy_table::TableStyle::new().header_separator(line));
+    table.set_header(heads);
+    if !stdout_is_terminal() {
+        table.force_no_tty();
+    }
+    for row in rows {
+        table.add_row(row);
+    }
+    for (place, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 1));
+        if right.contains(&place) {
+            column.set_cell_alignment(comfy_table::CellAlignment::Right);
+        }
+    }
+    table.trim_fmt() + "\n"
+}
+
 /// Whether colours are welcome on stdout.
 pub fn stdout_is_terminal() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()

@@ -9,7 +9,7 @@ use super::{
     codec::{EncodedCodec, SUBMIT_PATH},
     error::{Verdict, judge},
 };
-use crate::proto::{Event, SubmitRequest, SubmitResponse};
+use crate::proto::{Durability, Event, SubmitRequest, SubmitResponse};
 
 impl Client {
     /// Sends one batch and waits until each of its events is durable, a
@@ -20,10 +20,29 @@ impl Client {
     /// [`ClientError::Refused`] when the daemon refuses the call or the retry
     /// policy gives up, [`ClientError::Stalled`] when there was no answer at all.
     pub async fn submit(&self, events: Vec<Event>) -> Result<SubmitResponse, ClientError> {
+        self.submit_with(events, Durability::Spooled).await
+    }
+
+    /// The same, and waits until the events are in Postgres.
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    pub async fn submit_committed(
+        &self,
+        events: Vec<Event>,
+    ) -> Result<SubmitResponse, ClientError> {
+        self.submit_with(events, Durability::Committed).await
+    }
+
+    async fn submit_with(
+        &self,
+        events: Vec<Event>,
+        least: Durability,
+    ) -> Result<SubmitResponse, ClientError> {
         let request = Bytes::from(
             SubmitRequest {
                 events,
-                ..Default::default()
+                least_durability: least.into(),
             }
             .encode_to_vec(),
         );

@@ -1,6 +1,8 @@
 //! The read side: runs and their timelines, from the documented views. Only
 //! queries and their rows belong here; how they look is the business of `cli`.
 
+mod dead_letters;
+mod ledger;
 mod run_id;
 mod runs;
 mod timeline;
@@ -9,6 +11,8 @@ use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection};
 
+pub use dead_letters::{DeadLetter, DeadLetterFilter, dead_letters};
+pub use ledger::{LedgerSum, ledger_sum};
 pub use run_id::{IdPrefix, Lookup, find_run};
 pub use runs::{RunFilter, RunSummary, runs};
 pub use timeline::{timeline_json, waterfall};

@@ -72,3 +72,33 @@ pub(super) async fn keep(
         .await?;
     Ok(())
 }
+
+/// Notes that dead letters were sent again with success.
+///
+/// # Errors
+/// As the database gives it.
+pub async fn mark_replayed(conn: &mut PgConnection, ids: &[Uuid]) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE ingest_dead_letters SET replayed_at = now() WHERE id = ANY ($1)")
+        .bind(ids)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Deletes these dead letters, or those with a code, or, where neither is said, all
+/// that were not replayed. Returns how many there were.
+///
+/// # Errors
+/// As the database gives it.
+pub async fn drop_dead_letters(
+    conn: &mut PgConnection,
+    ids: Option<Vec<Uuid>>,
+    code: Option<String>,
+) -> Result<u64, sqlx::Error> {
+    let dropped = sqlx::query(include_str!("sql/drop_dead_letters.sql"))
+        .bind(ids)
+        .bind(code)
+        .execute(conn)
+        .await?;
+    Ok(dropped.rows_affected())
+}

@@ -10,6 +10,7 @@
 
 mod bad_input;
 mod bridged;
+mod chaos;
 mod clocks;
 mod concurrency;
 mod copy_rows;

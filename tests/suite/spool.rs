@@ -2,6 +2,7 @@
 
 mod accounting;
 mod away;
+mod commands;
 mod limits;
 mod restart;
 

@@ -124,6 +124,21 @@ impl Oracle {
         }
     }
 
+    /// Postgres has nothing that was not sent.
+    pub async fn check_nothing_else(&self, conn: &mut PgConnection) {
+        let runs = self.0.lock().unwrap().runs.clone();
+        let sum = |of: fn(&Want) -> i64| runs.iter().map(|(_, want)| of(want)).sum::<i64>();
+        for (table, want) in [
+            ("agent_runs", i64::try_from(runs.len()).unwrap()),
+            ("agent_steps", sum(|want| want.steps)),
+            ("agent_messages", sum(|want| want.messages)),
+            ("agent_token_counts", sum(|want| want.counts)),
+            ("ingest_dead_letters", 0),
+        ] {
+            assert_eq!(super::tables::count(conn, table).await, want, "{table}");
+        }
+    }
+
     fn plan(&self, run: Uuid, want: Want, batches: Vec<Vec<Event>>) -> std::ops::Range<usize> {
         let mut inner = self.0.lock().unwrap();
         let first = inner.batches.len();
@@ -182,6 +197,24 @@ fn random_run(rng: &mut StdRng) -> (Uuid, Want, Vec<Event>) {
     (run, want, events)
 }
 
+/// One clock in five is wrong by ten years, in either direction.
+fn jump(rng: &mut StdRng, events: &mut [Event]) {
+    let years = match rng.random_range(0..10) {
+        0 => 10,
+        1 => -10,
+        _ => return,
+    };
+    let seconds = years * 365 * 86_400;
+    for event in events {
+        event.time.as_mut().unwrap().seconds += seconds;
+        if let Some(Body::StepEnded(ended)) = &mut event.event
+            && let Some(started) = &mut ended.started_at
+        {
+            started.seconds += seconds;
+        }
+    }
+}
+
 type Delivered = Result<Totals<usize>, Box<Undelivered<usize>>>;
 
 /// Streams that send one run after the other until told to stop.
@@ -194,16 +227,45 @@ pub struct Load {
 impl Load {
     /// Starts so many streams to each daemon, from a seed.
     pub async fn start(seed: u64, urls: &[&str], streams: u64, retry: RetryPolicy) -> Self {
-        Self::acked_at_least(Durability::Committed, seed, urls, streams, retry).await
+        Self::with(
+            Durability::Committed,
+            Duration::ZERO,
+            seed,
+            urls,
+            streams,
+            retry,
+        )
+        .await
     }
 
     /// The same; acks may also say that the spool has the events.
     pub async fn spooled_too(seed: u64, urls: &[&str], streams: u64, retry: RetryPolicy) -> Self {
-        Self::acked_at_least(Durability::Spooled, seed, urls, streams, retry).await
+        Self::with(
+            Durability::Spooled,
+            Duration::ZERO,
+            seed,
+            urls,
+            streams,
+            retry,
+        )
+        .await
     }
 
-    async fn acked_at_least(
+    /// The same; each stream pauses between two runs, and some runs have a
+    /// clock that is wrong by years.
+    pub async fn paced(
+        pause: Duration,
+        seed: u64,
+        urls: &[&str],
+        streams: u64,
+        retry: RetryPolicy,
+    ) -> Self {
+        Self::with(Durability::Spooled, pause, seed, urls, streams, retry).await
+    }
+
+    async fn with(
         least: Durability,
+        pause: Duration,
         seed: u64,
         urls: &[&str],
         streams: u64,
@@ -221,6 +283,7 @@ impl Load {
                     oracle.clone(),
                     stop.clone(),
                     least,
+                    pause,
                 )));
             }
         }
@@ -279,6 +342,7 @@ async fn run_lane(
     oracle: Arc<Oracle>,
     stop: Arc<AtomicBool>,
     least: Durability,
+    pause: Duration,
 ) -> Delivered {
     let options = StreamOptions {
         max_batches_in_flight: 16,
@@ -293,6 +357,10 @@ async fn run_lane(
     });
     'load: while !stop.load(Relaxed) {
         let (run, want, mut events) = random_run(&mut rng);
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+            jump(&mut rng, &mut events);
+        }
         let mut batches = Vec::new();
         while !events.is_empty() {
             let len = rng.random_range(1..=20).min(events.len());

@@ -1,0 +1,31 @@
+//! The ledger over all daemons.
+
+use sqlx::PgConnection;
+
+use super::InspectError;
+
+/// The sums of `ingest_reconciliation`, where each column is described.
+#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+#[allow(missing_docs)]
+pub struct LedgerSum {
+    pub daemons: i64,
+    pub received: i64,
+    pub committed: i64,
+    pub duplicate: i64,
+    pub refused: i64,
+    pub spooled: i64,
+    pub dead_lettered: i64,
+    pub ignored: i64,
+    pub in_flight: i64,
+    pub open_dead_letters: i64,
+}
+
+/// Sums the ledger up.
+///
+/// # Errors
+/// [`InspectError`] as the database gives it.
+pub async fn ledger_sum(connection: &mut PgConnection) -> Result<LedgerSum, InspectError> {
+    Ok(sqlx::query_as(include_str!("sql/ledger_sum.sql"))
+        .fetch_one(connection)
+        .await?)
+}

@@ -1,0 +1,190 @@
+//! Two daemons, a Postgres and clients, and what must be true of them in the end.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+use runtraced::client::RetryPolicy;
+use sqlx::{Connection as _, PgConnection};
+
+use super::faults::{Fault, SPOOL_BYTES};
+use super::proxies::{DaemonProxy, PostgresProxy};
+use crate::support::daemon::Daemon;
+use crate::support::load::Load;
+use crate::support::pg::{self, OwnCluster};
+use crate::support::watchdog;
+
+/// Streams to each daemon.
+const STREAMS: u64 = 2;
+/// Between two runs of a stream, so that faults meet load and not a backlog.
+const PAUSE: Duration = Duration::from_millis(15);
+
+/// What a daemon may complain of here; each is a WARN, and nothing is lost by it.
+const EXPECTED: [&str; 3] = [
+    "the database is away",
+    "durable nowhere",
+    "still open at the drain deadline",
+];
+
+pub struct World {
+    cluster: OwnCluster,
+    postgres: PostgresProxy,
+    daemons: Vec<Option<Daemon>>,
+    spools: Vec<PathBuf>,
+    proxies: Vec<DaemonProxy>,
+    load: Load,
+}
+
+impl World {
+    pub async fn begin(seed: u64, rng: &mut StdRng) -> Self {
+        let cluster = pg::own_cluster().await;
+        let postgres = PostgresProxy::start(cluster.url());
+        let (mut daemons, mut spools, mut proxies) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..2 {
+            let spool = watchdog::scratch_dir("spool");
+            let daemon = start(&postgres.url, &spool, usize::from(rng.random_bool(0.7))).await;
+            proxies.push(DaemonProxy::start(daemon.grpc_url()).await);
+            daemons.push(Some(daemon));
+            spools.push(spool);
+        }
+        let retry = RetryPolicy {
+            first_delay: Duration::from_millis(10),
+            max_delay: Duration::from_millis(200),
+            give_up_after: Duration::from_secs(120),
+        };
+        let urls: Vec<&str> = proxies.iter().map(|proxy| proxy.url.as_str()).collect();
+        let load = Load::paced(PAUSE, seed, &urls, STREAMS, retry).await;
+        Self {
+            cluster,
+            postgres,
+            daemons,
+            spools,
+            proxies,
+            load,
+        }
+    }
+
+    /// Lets one fault happen and pass, under load.
+    pub async fn suffer(&mut self, fault: Fault, rng: &mut StdRng) {
+        sleep(rng.random_range(50..400)).await;
+        match fault {
+            Fault::Kill {
+                daemon,
+                pause,
+                spool,
+            } => {
+                self.kill(daemon);
+                tokio::time::sleep(pause).await;
+                self.start(daemon, spool).await;
+            }
+            Fault::Terminate { daemon, spool } => {
+                let mut old = self.daemons[daemon].take().unwrap();
+                // It may end with 1 if Postgres and the spool take nothing; what it
+                // acked counts all the same.
+                let _ = old.terminate().await;
+                self.start(daemon, spool).await;
+            }
+            Fault::StopPostgres { pause } => {
+                self.cluster.stop_immediate().await;
+                tokio::time::sleep(pause).await;
+                self.cluster.start().await;
+            }
+            Fault::StopPostgresAndKill {
+                daemon,
+                pause,
+                spool,
+            } => {
+                self.cluster.stop_immediate().await;
+                tokio::time::sleep(pause).await;
+                self.kill(daemon);
+                self.start(daemon, spool).await;
+                tokio::time::sleep(pause / 2).await;
+                self.cluster.start().await;
+                // Amid the replay, as often as not.
+                sleep(rng.random_range(0..600)).await;
+                self.kill(daemon);
+                self.start(daemon, spool).await;
+            }
+            Fault::FreezePostgres { pause } => {
+                self.cluster.sigstop();
+                tokio::time::sleep(pause).await;
+                self.cluster.sigcont();
+            }
+            Fault::CutCopy => self.postgres.cut_copy(),
+            Fault::CutCommit => self.postgres.cut_commit(),
+            Fault::CutAll => self.postgres.cut_all(),
+            Fault::CutClients => self.proxies.iter().for_each(DaemonProxy::cut),
+        }
+    }
+
+    fn kill(&mut self, daemon: usize) {
+        self.daemons[daemon].take().unwrap().kill();
+    }
+
+    async fn start(&mut self, daemon: usize, spool: usize) {
+        let new = start(&self.postgres.url, &self.spools[daemon], spool).await;
+        self.proxies[daemon].moved(new.grpc_url());
+        self.daemons[daemon] = Some(new);
+    }
+
+    /// All is well again: what must be true now. Returns how many events there were.
+    pub async fn check(self) -> usize {
+        sleep(300).await;
+        self.postgres.heal();
+        let oracle = self.load.finish().await;
+        for daemon in self.daemons.iter().flatten() {
+            empty(daemon).await;
+        }
+        let mut conn = PgConnection::connect(self.cluster.url()).await.unwrap();
+        oracle.check_acked(&mut conn).await;
+        oracle.check_all(&mut conn).await;
+        oracle.check_nothing_else(&mut conn).await;
+        for daemon in self.daemons.into_iter().flatten() {
+            daemon.finish().await;
+        }
+        let spooled: i64 = sqlx::query_scalar("SELECT sum(spooled)::bigint FROM ingest_ledger")
+            .fetch_one(&mut conn)
+            .await
+            .unwrap();
+        assert_eq!(spooled, 0, "the ledger says that something is spooled");
+        conn.close().await.unwrap();
+        for spool in &self.spools {
+            let left = runtraced::spool::list(spool).unwrap();
+            assert!(left.is_empty(), "{left:?}");
+            watchdog::remove_scratch_dir(spool);
+        }
+        oracle.batches().iter().map(Vec::len).sum()
+    }
+}
+
+async fn start(url: &str, spool: &std::path::Path, size: usize) -> Daemon {
+    let args = [
+        "--spool-dir",
+        spool.to_str().unwrap(),
+        "--spool-bytes",
+        SPOOL_BYTES[size],
+        "--spool-after",
+        "0.3",
+    ];
+    let mut daemon = Daemon::spawn(url, &args).await;
+    EXPECTED
+        .iter()
+        .for_each(|text| daemon.expect_warnings(text));
+    daemon
+}
+
+/// Waits until the spool is empty.
+async fn empty(daemon: &Daemon) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let spooled = "runtraced_events_settled_total{outcome=\"spooled\"}";
+    while daemon.metrics().await[spooled] > 0 {
+        assert!(Instant::now() < deadline, "not replayed\n{}", daemon.logs());
+        sleep(20).await;
+    }
+    daemon.wait_ready().await;
+}
+
+async fn sleep(millis: u64) {
+    tokio::time::sleep(Duration::from_millis(millis)).await;
+}
