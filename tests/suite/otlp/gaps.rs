@@ -62,12 +62,6 @@ pub const GAPS: &[Gap] = &[
         reason: "The attempt that was interrupted to ask a person is a call of its own, in the run that it paused.",
     },
     Gap {
-        sdk: "langgraph-openinference",
-        scenarios: "reasoning",
-        facts: &[Thinking],
-        reason: "The instrumentation leaves it out of the messages; it is in the raw output of the step.",
-    },
-    Gap {
         sdk: "litellm-otel",
         scenarios: "anthropic_thinking",
         facts: &[ReasoningTokens, Thinking],

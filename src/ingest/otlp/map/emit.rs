@@ -139,7 +139,7 @@ impl Emitter<'_> {
             error: error.map(|error| self.fit.text(error)),
             started_at: Some(placed.start),
             duration_ms: None,
-            announced: false,
+            announced: placed.has_other_views(),
             view: placed.view(),
         };
         self.push(placed, placed.end, EventBody::StepEnded(ended));

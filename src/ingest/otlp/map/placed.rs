@@ -17,6 +17,8 @@ use crate::event::{EndStatus, Timestamp};
 const REMOTE_PARENT: u32 = 0x300;
 /// Ids of responses shorter than this may be counted anew by a local server.
 const DISTINCTIVE_ID_BYTES: usize = 24;
+/// How the ids of Anthropic's responses begin; its client traces itself.
+const ANTHROPIC_ID: &str = "msg_";
 /// The view of a tool's call that the node around it has.
 const NODE_VIEW: i16 = -1;
 
@@ -79,6 +81,13 @@ impl Placed<'_> {
         }
     }
 
+    /// Whether another span is likely to tell of the same step: its row is then
+    /// not appended in the belief that it is new.
+    pub fn has_other_views(&self) -> bool {
+        let anthropic = response_id(&self.facts).is_some_and(|id| id.starts_with(ANTHROPIC_ID));
+        anthropic || lang_graph::call_node(&self.facts).is_some()
+    }
+
     /// How it ended, and what went wrong.
     pub fn outcome(&self) -> (EndStatus, Option<String>) {
         let facts = &self.facts;
@@ -117,7 +126,7 @@ pub fn call_of_its_own(facts: &Facts<'_>) -> Option<Uuid> {
 fn response_id(facts: &Facts<'_>) -> Option<String> {
     let told = facts.text(Slot::ResponseId).map(String::from);
     let id = told.or_else(|| id_in(facts.str(Slot::Output)?))?;
-    let distinctive = id.len() >= DISTINCTIVE_ID_BYTES || id.starts_with("msg_");
+    let distinctive = id.len() >= DISTINCTIVE_ID_BYTES || id.starts_with(ANTHROPIC_ID);
     // Log records that belong to the call know the span alone.
     let told_in_logs = facts.key(Slot::GenAiOperation).is_some()
         && facts.scope.starts_with("opentelemetry.instrumentation.")

@@ -18,7 +18,7 @@ enum Part {
 
 /// Whether an object is a part rather than a message: it has no role of its own.
 pub fn is_block(object: &Map<String, Value>) -> bool {
-    if object.contains_key("role") {
+    if object.contains_key("role") || object.contains_key("message") {
         return false;
     }
     if let Some(kind) = object.get("type").and_then(Value::as_str) {
