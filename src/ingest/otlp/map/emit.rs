@@ -16,8 +16,8 @@ use super::text::Fit;
 use super::usage::Usage;
 use super::{session, tool, value};
 use crate::event::{
-    AliasedRoot, Event, EventBody, Json, Message, RunEnded, RunEndedBy, StepAliased, StepDetails,
-    StepEnded, Timestamp, TokenCount,
+    AliasedRoot, EndStatus, Event, EventBody, Json, Message, MessageRole, RunEnded, RunEndedBy,
+    StepAliased, StepDetails, StepEnded, Timestamp, TokenCount,
 };
 
 /// Gathers what the spans of a request make.
@@ -59,12 +59,16 @@ impl Emitter<'_> {
         let own_step =
             placed.facts.has_parent() || !matches!(work.class, Class::Agent | Class::Workflow);
         let usage = Usage::read(&placed.facts);
+        let mut step_id = None;
         if own_step {
-            let step_id = self.step(placed, &work, &conversation);
-            self.tokens(placed, &work, step_id, usage);
-            if work.class == Class::Llm {
-                self.messages(placed, step_id, &conversation);
-            }
+            let id = self.step(placed, &work, &conversation);
+            self.tokens(placed, &work, id, usage);
+            step_id = Some(id);
+        }
+        match work.class {
+            Class::Llm => self.messages(placed, step_id, &conversation),
+            Class::Agent => self.unanswered(placed, step_id, &conversation),
+            _ => {}
         }
         if root {
             self.run_ended(placed, usage.filter(|_| !own_step), own_step);
@@ -204,44 +208,82 @@ impl Emitter<'_> {
     }
 
     /// The call's conversation; every later call repeats it, and says so.
-    fn messages(&mut self, placed: &Placed<'_>, step_id: Uuid, conversation: &Conversation) {
-        let session = session::of(&placed.facts).map(|session| session.id);
-        for (message_id, place, said, answer) in
-            conversation.identified(session.unwrap_or(placed.run))
-        {
-            let calls: Vec<_> = said.calls.iter().map(ToolCall::to_json).collect();
-            let mut extra = Map::new();
-            for (key, text) in [
-                ("name", &said.name),
-                ("tool_call_id", &said.call_id),
-                ("finish_reason", &said.finish_reason),
-            ] {
-                if let Some(text) = text.as_ref().filter(|text| !text.is_empty()) {
-                    extra.insert(key.into(), text.as_str().into());
-                }
-            }
-            if !said.media.is_empty() {
-                extra.insert("media".into(), said.media.clone().into());
-            }
-            let message = Message {
-                message_id,
-                run_id: Some(placed.run),
-                session_id: session,
-                step_id: Some(step_id),
-                role: said.role,
-                content: self.fit.some(said.text.as_str()),
-                thinking: self.fit.some(said.thinking.as_str()),
-                tool_calls: (!calls.is_empty())
-                    .then(|| self.fit.json(&calls.into()))
-                    .flatten(),
-                metadata: (!extra.is_empty())
-                    .then(|| self.fit.object(&extra.into()))
-                    .flatten(),
-                seq: Some(place),
-                sighting: true,
-            };
+    fn messages(
+        &mut self,
+        placed: &Placed<'_>,
+        step_id: Option<Uuid>,
+        conversation: &Conversation,
+    ) {
+        let scope = session_id(placed).unwrap_or(placed.run);
+        for (message_id, place, said, answer) in conversation.identified(scope) {
             let time = if answer { placed.end } else { placed.start };
+            let message = self.message(placed, step_id, message_id, place, said);
             self.push(placed, time, EventBody::Message(message));
+        }
+    }
+
+    /// What was asked of an agent that failed before it was answered: a call
+    /// that fails need not say what it was given. Where it does it says so
+    /// earlier, and that stands.
+    fn unanswered(
+        &mut self,
+        placed: &Placed<'_>,
+        step_id: Option<Uuid>,
+        conversation: &Conversation,
+    ) {
+        if !placed.facts.has(Slot::InputMessages) || placed.outcome().0 != EndStatus::Failed {
+            return;
+        }
+        let scope = session_id(placed).unwrap_or(placed.run);
+        let said: Vec<_> = conversation.identified(scope).collect();
+        let asked = |(_, _, said, _): &(Uuid, i64, &Said, bool)| said.role == MessageRole::User;
+        let last_answer = said.iter().rposition(|said| !asked(said));
+        for (message_id, place, said, _) in
+            said.into_iter().skip(last_answer.map_or(0, |at| at + 1))
+        {
+            let message = self.message(placed, step_id, message_id, place, said);
+            self.push(placed, placed.end, EventBody::Message(message));
+        }
+    }
+
+    fn message(
+        &mut self,
+        placed: &Placed<'_>,
+        step_id: Option<Uuid>,
+        message_id: Uuid,
+        place: i64,
+        said: &Said,
+    ) -> Message {
+        let calls: Vec<_> = said.calls.iter().map(ToolCall::to_json).collect();
+        let mut extra = Map::new();
+        for (key, text) in [
+            ("name", &said.name),
+            ("tool_call_id", &said.call_id),
+            ("finish_reason", &said.finish_reason),
+        ] {
+            if let Some(text) = text.as_ref().filter(|text| !text.is_empty()) {
+                extra.insert(key.into(), text.as_str().into());
+            }
+        }
+        if !said.media.is_empty() {
+            extra.insert("media".into(), said.media.clone().into());
+        }
+        Message {
+            message_id,
+            run_id: Some(placed.run),
+            session_id: session_id(placed),
+            step_id,
+            role: said.role,
+            content: self.fit.some(said.text.as_str()),
+            thinking: self.fit.some(said.thinking.as_str()),
+            tool_calls: (!calls.is_empty())
+                .then(|| self.fit.json(&calls.into()))
+                .flatten(),
+            metadata: (!extra.is_empty())
+                .then(|| self.fit.object(&extra.into()))
+                .flatten(),
+            seq: Some(place),
+            sighting: true,
         }
     }
 
@@ -264,5 +306,60 @@ impl Emitter<'_> {
             started_at: Some(placed.start),
         };
         self.push(placed, placed.end, EventBody::RunEnded(ended));
+    }
+}
+
+fn session_id(placed: &Placed<'_>) -> Option<Uuid> {
+    session::of(&placed.facts).map(|session| session.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+
+    use super::*;
+    use crate::ingest::otlp::{MapOptions, map::map_traces};
+
+    /// Who said what in the messages of an agent's span.
+    fn said(status: i32, parts: &[(&str, &str)]) -> Vec<(MessageRole, String)> {
+        let messages: Vec<Value> = parts
+            .iter()
+            .map(|(role, text)| {
+                serde_json::json!({"role": role, "parts": [{"type": "text", "content": text}]})
+            })
+            .collect();
+        let text = |key: &str, text: String| serde_json::json!({"key": key, "value": {"stringValue": text}});
+        let span = serde_json::json!({
+            "traceId": "5b8aa5a2d2c872e8321cf37308d69df2", "spanId": "051581bf3cb55c13",
+            "name": "invoke_agent", "startTimeUnixNano": "1767225600000000000",
+            "endTimeUnixNano": "1767225601000000000", "status": {"code": status},
+            "attributes": [
+                text("gen_ai.operation.name", "invoke_agent".into()),
+                text("gen_ai.input.messages", Value::from(messages).to_string()),
+            ]
+        });
+        let request = serde_json::json!({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]});
+        let request: ExportTraceServiceRequest = serde_json::from_value(request).unwrap();
+        let events = map_traces(&request, &MapOptions::default()).events;
+        let messages = events
+            .into_iter()
+            .filter_map(|(_, event)| match event.body {
+                EventBody::Message(message) => Some((message.role, message.content?)),
+                _ => None,
+            });
+        messages.collect()
+    }
+
+    #[test]
+    fn what_a_failed_agent_was_asked_last_is_told_though_no_call_tells_it() {
+        const OK: i32 = 1;
+        const ERROR: i32 = 2;
+        let asked = [("system", "Be brief."), ("user", "Hello?")];
+        let user = |text: &str| (MessageRole::User, text.to_owned());
+        assert_eq!(said(ERROR, &asked), [user("Hello?")]);
+        assert_eq!(said(OK, &asked), []);
+        let history = [("user", "Hello?"), ("assistant", "Hi."), ("user", "And?")];
+        assert_eq!(said(ERROR, &history), [user("And?")]);
+        assert_eq!(said(ERROR, &history[..2]), []);
     }
 }
