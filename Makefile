@@ -23,11 +23,13 @@ bench: postgres
 order-long: postgres
 	RUNTRACED_TEST_CASES=5000 cargo test --locked --test suite order::
 
-# Faults from 50 random schedules, and the spool against its model, far longer than
-# `make test`. RUNTRACED_TEST_SEED replays a schedule.
+# Faults from 50 random schedules, the spool against its model, 20 shutdowns at full load,
+# and five minutes without Postgres at full load: far longer than `make test`. RUNTRACED_TEST_SEED replays a schedule.
 chaos: postgres
 	RUNTRACED_TEST_CASES=40000 cargo test --locked --lib spool::tests::model
 	RUNTRACED_CHAOS_SCHEDULES=50 cargo test --locked --test suite chaos:: -- --nocapture
+	RUNTRACED_DRAINS=20 cargo test --locked --test suite drain::sigterm_at_full_load
+	RUNTRACED_AWAY_SECONDS=300 cargo test --locked --test suite spool::goals:: -- --nocapture
 
 .PHONY: postgres
 postgres:

@@ -26,6 +26,9 @@ pub enum ClientError {
     /// The connection stands, but no ack came for so long.
     #[error("no ack came for {0:?}")]
     Stalled(Duration),
+    /// Not everything was acknowledged in time.
+    #[error("not everything was acknowledged within {0:?}")]
+    Late(Duration),
     /// The daemon's acks contradict the protocol.
     #[error("the daemon broke the protocol: {0}")]
     Protocol(String),

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use runtraced::client::RetryPolicy;
 use runtraced::proto::Event;
 use sqlx::{Connection as _, PgConnection};
 use tonic::Code;
@@ -14,6 +15,7 @@ use crate::support::load::Load;
 use crate::support::pg;
 use crate::support::stream::{RawStream, deliver, lanes};
 use crate::support::tables::count;
+use crate::support::watchdog;
 
 const AWAY: &str = "the database is away";
 /// Slack of a busy machine.
@@ -75,6 +77,62 @@ async fn sigterm_under_load_settles_and_acks_what_was_taken_in() {
     deliver(&[daemon.client().await], lanes(oracle.batches(), 4)).await;
     oracle.check_all(&mut conn).await;
     daemon.finish().await;
+}
+
+/// Scenario: SIGTERM at full load, again and again (20 times in `make chaos`), Postgres being there
+/// or stopped just before; the daemons share a spool, one after the other.
+/// Guarantees: exit code 0 within the deadline each time; everything acked is in Postgres when the
+/// last of them has replayed what the others left.
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_at_full_load_again_and_again() {
+    let asked = std::env::var("RUNTRACED_DRAINS").ok();
+    let times = asked.and_then(|times| times.parse().ok()).unwrap_or(2);
+    let mut cluster = pg::own_cluster().await;
+    let spool = watchdog::scratch_dir("spool");
+    let mut args = vec!["--spool-dir", spool.to_str().unwrap()];
+    args.extend(["--spool-bytes", "1073741824", "--drain-timeout", "15"]);
+    let (mut oracles, retry) = (
+        Vec::new(),
+        RetryPolicy {
+            give_up_after: Duration::from_secs(3),
+            ..RetryPolicy::default()
+        },
+    );
+    for time in 0..times {
+        let away = time % 2 == 1;
+        let mut daemon = Daemon::with_args(cluster.url(), &args).await;
+        daemon.expect_warnings(AWAY);
+        let load = Load::spooled_too(time, &[daemon.grpc_url()], 4, retry).await;
+        load.wait_for_acks(30).await;
+        if away {
+            cluster.stop_immediate().await;
+        }
+        let begin = Instant::now();
+        let status = daemon.terminate().await;
+        assert!(status.success(), "{status}\n{}", daemon.logs());
+        assert!(
+            begin.elapsed() < Duration::from_secs(15),
+            "{:?}",
+            begin.elapsed()
+        );
+        daemon.check_logs();
+        oracles.push(load.given_up().await);
+        if away {
+            cluster.start().await;
+        }
+    }
+    let last = Daemon::with_args(cluster.url(), &args).await;
+    let spooled = "runtraced_events_settled_total{outcome=\"spooled\"}";
+    while last.metrics().await[spooled] > 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let mut conn = PgConnection::connect(cluster.url()).await.unwrap();
+    for oracle in oracles {
+        oracle.check_acked(&mut conn).await;
+    }
+    conn.close().await.unwrap();
+    last.finish().await;
+    watchdog::remove_scratch_dir(&spool);
 }
 
 /// Scenario: Postgres is away, once stopped and once frozen, with --commit-timeout far beyond

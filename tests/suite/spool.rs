@@ -3,6 +3,7 @@
 mod accounting;
 mod away;
 mod commands;
+mod goals;
 mod limits;
 mod restart;
 

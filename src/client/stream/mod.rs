@@ -16,7 +16,7 @@ use super::{Client, ClientError};
 use crate::proto::{Durability, Event, StreamRequest};
 use driver::{Batch, Driver};
 pub use totals::{Refused, Totals, Undelivered};
-use window::Window;
+use window::{Room, Window};
 
 /// Limits of a [`StreamSender`].
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +65,7 @@ pub struct StreamSender<T: std::fmt::Debug> {
     window: Window,
     next_sequence: u64,
     least: Durability,
+    dropped: u64,
     driver: AbortOnDropHandle<Result<Totals<T>, Box<Undelivered<T>>>>,
 }
 
@@ -98,6 +99,7 @@ impl Client {
             batches,
             window,
             next_sequence: 1,
+            dropped: 0,
             least: if options.committed_only {
                 Durability::Committed
             } else {
@@ -115,26 +117,69 @@ impl<T: Clone + std::fmt::Debug + Send + 'static> StreamSender<T> {
     /// [`ClientError::Ended`] when delivery was given up; [`Self::finish`] says why.
     pub async fn send(&mut self, events: Vec<Event>, tag: T) -> Result<(), ClientError> {
         let handed_over = Instant::now();
+        let (encoded, count) = self.encode(events);
+        let room = self.window.enter(encoded.len()).await?;
+        self.hand_over(encoded, count, tag, handed_over, room).await
+    }
+
+    /// Hands over a batch if there is room now; else drops it, counts its events
+    /// in [`Totals::dropped`], and returns false. For agents that must not wait:
+    /// the only way in which this client drops anything.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub async fn offer(&mut self, events: Vec<Event>, tag: T) -> Result<bool, ClientError> {
+        let handed_over = Instant::now();
+        let (encoded, count) = self.encode(events);
+        let Some(room) = self.window.try_enter(encoded.len())? else {
+            self.dropped += count as u64;
+            return Ok(false);
+        };
+        // The channel has a place for each batch that has room.
+        self.hand_over(encoded, count, tag, handed_over, room)
+            .await?;
+        Ok(true)
+    }
+
+    fn encode(&self, events: Vec<Event>) -> (Bytes, usize) {
         let count = events.len();
         let request = StreamRequest {
             sequence: self.next_sequence,
             events,
             least_durability: self.least.into(),
         };
-        let encoded = Bytes::from(request.encode_to_vec());
-        drop(request);
-        let room = self.window.enter(encoded.len()).await?;
+        (Bytes::from(request.encode_to_vec()), count)
+    }
+
+    async fn hand_over(
+        &mut self,
+        encoded: Bytes,
+        events: usize,
+        tag: T,
+        handed_over: Instant,
+        room: Room,
+    ) -> Result<(), ClientError> {
         let batch = Batch {
             sequence: self.next_sequence,
             encoded,
             tag,
-            events: count,
+            events,
             handed_over,
             _room: room,
         };
         self.next_sequence += 1;
         let sent = self.batches.send(batch).await;
         sent.map_err(|_| ClientError::Ended)
+    }
+
+    /// As [`Self::flush`], for so long at most.
+    ///
+    /// # Errors
+    /// [`ClientError::Late`] when something is not settled by then; it stays on
+    /// its way.
+    pub async fn flush_within(&mut self, limit: Duration) -> Result<(), ClientError> {
+        let flushed = tokio::time::timeout(limit, self.flush()).await;
+        flushed.unwrap_or(Err(ClientError::Late(limit)))
     }
 
     /// Waits until everything handed over is settled.
@@ -151,12 +196,17 @@ impl<T: Clone + std::fmt::Debug + Send + 'static> StreamSender<T> {
     /// [`Undelivered`] with what was settled before delivery was given up.
     pub async fn finish(self) -> Result<Totals<T>, Box<Undelivered<T>>> {
         drop(self.batches);
-        self.driver.await.unwrap_or_else(|_| {
+        let mut result = self.driver.await.unwrap_or_else(|_| {
             Err(Box::new(Undelivered {
                 settled: Totals::default(),
                 unsettled_events: 0,
                 source: ClientError::Ended,
             }))
-        })
+        });
+        match &mut result {
+            Ok(totals) => totals.dropped = self.dropped,
+            Err(undelivered) => undelivered.settled.dropped = self.dropped,
+        }
+        result
     }
 }

@@ -17,6 +17,9 @@ pub struct Totals<T> {
     /// Events that were in the daemon's spool when they were acknowledged, and
     /// reach Postgres later.
     pub spooled: u64,
+    /// Events that [`StreamSender::offer`](super::StreamSender::offer) dropped,
+    /// for there was no room; they were never sent.
+    pub dropped: u64,
 }
 
 /// A refused event.
@@ -53,6 +56,7 @@ impl<T> Default for Totals<T> {
             refused_count: 0,
             refused: Vec::new(),
             spooled: 0,
+            dropped: 0,
         }
     }
 }

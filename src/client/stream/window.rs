@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 use super::{ClientError, StreamOptions};
 
@@ -47,6 +47,20 @@ impl Window {
         match (batch, bytes) {
             (Ok(_batch), Ok(_bytes)) => Ok(Room { _batch, _bytes }),
             _ => Err(ClientError::Ended),
+        }
+    }
+
+    /// The same if a batch of `len` bytes may go now.
+    pub(super) fn try_enter(&self, len: usize) -> Result<Option<Room>, ClientError> {
+        let bytes = u32::try_from(len).unwrap_or(u32::MAX).min(self.max_bytes);
+        let batch = Arc::clone(&self.batches).try_acquire_owned();
+        let bytes = Arc::clone(&self.bytes).try_acquire_many_owned(bytes);
+        match (batch, bytes) {
+            (Ok(_batch), Ok(_bytes)) => Ok(Some(Room { _batch, _bytes })),
+            (Err(TryAcquireError::Closed), _) | (_, Err(TryAcquireError::Closed)) => {
+                Err(ClientError::Ended)
+            }
+            _ => Ok(None),
         }
     }
 

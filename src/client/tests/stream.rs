@@ -239,3 +239,31 @@ async fn nothing_to_send_is_fine() {
     assert_eq!(sender.finish().await.unwrap().committed, 0);
     assert!(fake.received().is_empty(), "no stream was opened");
 }
+
+#[tokio::test]
+async fn only_what_is_offered_without_room_is_dropped_and_it_is_counted() {
+    let never = Plan {
+        acks: Some(0),
+        ..Plan::default()
+    };
+    let (_fake, address) = Fake::start([never, Plan::default()]).await;
+    let options = StreamOptions {
+        max_batches_in_flight: 2,
+        ..StreamOptions::default()
+    };
+    let mut sender = connect(&address, QUICK).await.stream(options);
+    let mut taken = Vec::new();
+    for tag in 0..4_u64 {
+        taken.push(sender.offer(events(10), tag).await.unwrap());
+    }
+    assert_eq!(taken, [true, true, false, false]);
+    let limit = Duration::from_millis(50);
+    let late = sender.flush_within(limit).await;
+    assert!(
+        matches!(late, Err(ClientError::Late(l)) if l == limit),
+        "{late:?}"
+    );
+    let undelivered = sender.finish().await;
+    let totals = undelivered.unwrap_or_else(|error| error.settled);
+    assert_eq!(totals.dropped, 20);
+}
