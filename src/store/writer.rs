@@ -85,7 +85,9 @@ pub struct Writer {
     deadline: Duration,
     conn: Option<PgConnection>,
     merge_next: u32,
-    written: Reading,
+    /// What the ledger says; `None` while that is not known: a transaction that
+    /// failed may have committed all the same.
+    written: Option<Reading>,
     /// The spool it replays, if it is a replayer.
     spool: Option<SpoolIdentity>,
     taken_over: bool,
@@ -95,7 +97,7 @@ impl Writer {
     /// A writer that connects when it first writes.
     #[must_use]
     pub fn new(config: WriterConfig, shard: i32, counts: Arc<ShardCounts>) -> Self {
-        let (written, deadline) = (Reading::default(), config.commit_timeout);
+        let (written, deadline) = (Some(Reading::default()), config.commit_timeout);
         Self {
             config,
             shard,
@@ -203,7 +205,7 @@ impl Writer {
     /// # Errors
     /// When the database is away; the next transaction carries them.
     pub async fn write_counts(&mut self) -> Result<(), sqlx::Error> {
-        if self.counts.read() == self.written && (self.spool.is_none() || self.taken_over) {
+        if Some(self.counts.read()) == self.written && (self.spool.is_none() || self.taken_over) {
             return Ok(());
         }
         self.probe().await
@@ -233,7 +235,7 @@ impl Writer {
 
     /// A transaction with these counts has committed.
     fn wrote(&mut self, reading: Reading) {
-        self.written = reading;
+        self.written = Some(reading);
         self.taken_over = true;
     }
 
@@ -361,6 +363,7 @@ impl Writer {
         &mut self,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, BatchError>,
     ) -> Result<T, BatchError> {
+        self.written = None;
         let limit = self.deadline;
         let database = self.config.database.clone();
         let mut conn = self.conn.take();
