@@ -56,9 +56,14 @@ impl SpoolFolder {
             folder: path.to_owned(),
             source,
         };
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true).mode(0o700);
-        builder.create(path).map_err(unusable)?;
+        if let Some(parent) = path.parent() {
+            // Not closed by us: others may have to pass through.
+            fs::create_dir_all(parent).map_err(unusable)?;
+        }
+        match fs::DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+            made => made.map_err(unusable)?,
+        }
         let mut lock = OpenOptions::new()
             .read(true)
             .write(true)

@@ -407,6 +407,26 @@ async fn as_root_a_folder_out_of_reach_is_named() {
     assert_eq!(mode(&closed), 0o700, "it is not ours to open");
 }
 
+/// Scenario: the spool is made first, in the folder that the private Postgres
+/// then lives in.
+/// Guarantees: as root too, Postgres can be reached in it.
+#[tokio::test]
+async fn a_folder_that_holds_the_spool_is_ours_to_open() {
+    let dir = scratch_dir("with-spool").join("data");
+    let limits = runtraced::spool::SpoolLimits {
+        total_bytes: 1 << 20,
+        segment_bytes: 1 << 16,
+    };
+    let spool = runtraced::spool::SpoolFolder::open(&dir.join("spool"), limits, uuid::Uuid::nil());
+    let spool = spool.unwrap();
+    assert_eq!(mode(&dir.join("spool")), 0o700);
+    let mut server = PrivatePostgres::start(&PrivateConfig::new(&dir))
+        .await
+        .unwrap();
+    server.stop(StopMode::Fast).await.unwrap();
+    drop(spool);
+}
+
 #[tokio::test]
 async fn every_supported_version_works() {
     let Some(bins) = std::env::var_os(BINS) else {

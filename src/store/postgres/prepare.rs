@@ -2,7 +2,7 @@
 //! All of it blocks on files and processes.
 
 use std::{
-    fs,
+    fs, io,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
 };
 
@@ -62,6 +62,9 @@ fn make_root(config: &PrivateConfig) -> Result<Layout, PrivateError> {
     Ok(Layout { root })
 }
 
+/// What stands in a new folder before there is a cluster: the lock, and the spool.
+const NEW_ENTRIES: [&str; 2] = ["runtraced.lock", "spool"];
+
 /// Lets the unprivileged user pass through a folder that is root's and holds
 /// nothing but our own; everything secret in it is closed by itself. Others'
 /// folders are left as they are.
@@ -70,8 +73,11 @@ fn open_way(layout: &Layout, identity: &Identity) -> Result<(), PrivateError> {
     let look_at = || PrivateError::io("look at", root);
     if identity.drops() {
         let found = fs::metadata(root).map_err(look_at())?;
-        let entries = fs::read_dir(root).map_err(look_at())?;
-        let only_ours = entries.count() == 1 || layout.connection().exists();
+        let mut entries = fs::read_dir(root).map_err(look_at())?;
+        let new = |entry: io::Result<fs::DirEntry>| {
+            entry.is_ok_and(|entry| NEW_ENTRIES.iter().any(|name| entry.file_name() == *name))
+        };
+        let only_ours = entries.all(new) || layout.connection().exists();
         if found.uid() == 0 && only_ours {
             let mode = found.permissions().mode() & 0o7777 | 0o011;
             files::set_mode(root, mode).map_err(PrivateError::io("open", root))?;
