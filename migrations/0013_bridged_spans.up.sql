@@ -103,6 +103,48 @@ AS $function$
 $function$;
 COMMENT ON FUNCTION public.merge_observed(jsonb, jsonb) IS 'Merges two values of agent_runs.observed, for the daemon';
 
+-- As before, but for children of a root span, whose parent is the run.
+CREATE OR REPLACE FUNCTION public.run_step_tree(run_id uuid)
+RETURNS TABLE (step_id uuid, depth integer, flag text)
+LANGUAGE sql STABLE ROWS 1000
+SET enable_nestloop = off
+SET enable_mergejoin = off
+SET jit = off
+SET work_mem = '32MB'
+AS $function$
+  WITH RECURSIVE step AS MATERIALIZED (
+    SELECT s.id, s.parent_step_id, s.named_parent_step_id IS NOT NULL AS bridged
+    FROM public.agent_steps AS s
+    WHERE s.run_id = $1
+  ),
+  root AS MATERIALIZED (
+    SELECT
+      s.id,
+      -- The root span of a trace is the run itself: its children name no step.
+      CASE WHEN s.parent_step_id IS NOT NULL AND NOT (s.bridged AND r.finalized_by IS NOT DISTINCT FROM 'root_span')
+           THEN 'parent_missing' END AS flag
+    FROM step AS s
+    JOIN public.agent_runs AS r ON r.id = $1
+    LEFT JOIN step AS parent ON parent.id = s.parent_step_id
+    WHERE parent.id IS NULL
+  ),
+  tree AS (
+    SELECT root.id, 0 AS depth, root.flag
+    FROM root
+    UNION ALL
+    SELECT child.id, parent.depth + 1, NULL
+    FROM tree AS parent
+    JOIN step AS child ON child.parent_step_id = parent.id
+  )
+  -- What no root leads to is part of a cycle, or hangs off one.
+  SELECT step.id, coalesce(tree.depth, 0), CASE WHEN tree.id IS NULL THEN 'parent_cycle' ELSE tree.flag END
+  FROM step
+  LEFT JOIN tree ON tree.id = step.id
+$function$;
+COMMENT ON FUNCTION public.run_step_tree(uuid) IS
+  'Depth of each step of a run: 0 at the top, which is also where steps go whose parent is missing (flag parent_missing, '
+  'unless it is the root span that the run ended by) or that are their own ancestors (parent_cycle)';
+
 -- Read only, as steps are.
 
 ALTER TABLE agent_step_aliases ENABLE ROW LEVEL SECURITY;

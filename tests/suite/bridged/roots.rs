@@ -177,3 +177,27 @@ async fn an_alias_and_its_run_do_not_miss_each_other() {
         daemon.finish().await;
     }
 }
+
+/// Scenario: a step names the root span as its parent; then the root ends the run.
+/// Guarantees: while the run is live the parent is missing; once it ended by its
+/// root, which is the run itself, no reader is told that something is.
+#[tokio::test(flavor = "multi_thread")]
+async fn children_of_a_root_span_miss_no_parent() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let mut conn = database.connect().await;
+    let (run, child, root) = (new_id(), new_id(), new_id());
+    let query = format!(
+        "SELECT depth, 'parent_missing' = ANY (flags) AS missing FROM run_timeline
+         WHERE run_id = '{run}' AND item = 'step'"
+    );
+    daemon
+        .submit(vec![step_below(run, child, Some(root))])
+        .await;
+    let found = row(&mut conn, &query).await;
+    assert_eq!(found, json!({"depth": 0, "missing": true}));
+    daemon.submit(vec![root_ended(20, run, |_| ())]).await;
+    let found = row(&mut conn, &query).await;
+    assert_eq!(found, json!({"depth": 0, "missing": false}));
+    daemon.finish().await;
+}
