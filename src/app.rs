@@ -155,6 +155,7 @@ impl App {
             options: MapOptions {
                 max_field_bytes: self.config.max_field_bytes,
                 keep_foreign_spans: self.config.keep_foreign_spans,
+                max_events_bytes: self.config.max_message_bytes.saturating_mul(4),
             },
             max_message_bytes: self.config.max_message_bytes,
             body_budget_bytes: self.config.memory_budget_bytes,

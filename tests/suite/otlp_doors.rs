@@ -5,6 +5,8 @@ mod answers;
 mod encodings;
 mod exporters;
 mod garbage;
+mod properties;
+mod random;
 mod sizes;
 
 use std::future::poll_fn;

@@ -1,7 +1,5 @@
 //! From the bytes of a request to what the mapping makes of it.
 
-use std::collections::BTreeMap;
-
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
@@ -85,6 +83,10 @@ pub fn decode(
         // They have nowhere to go, so they are not built either.
         Signal::Metrics => (ignored_metrics(extent.records), WireRepairs::default()),
     };
+    if mapped.overflowed {
+        let limit = options.max_events_bytes;
+        return Err(ScanError::TooLarge { limit }.into());
+    }
     Ok(Decoded {
         mapped,
         records: extent.records,
@@ -93,11 +95,9 @@ pub fn decode(
 }
 
 fn ignored_metrics(count: u64) -> Mapped {
-    let fates = BTreeMap::from([(("", Fate::Ignored("metrics")), count)]);
-    Mapped {
-        fates,
-        ..Mapped::default()
-    }
+    let mut mapped = Mapped::default();
+    mapped.fates.insert(("", Fate::Ignored("metrics")), count);
+    mapped
 }
 
 struct Reader<'a> {

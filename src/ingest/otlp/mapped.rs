@@ -11,6 +11,8 @@ pub struct MapOptions {
     pub max_field_bytes: usize,
     /// Keep spans that have nothing to do with an agent (HTTP, SQL) as steps.
     pub keep_foreign_spans: bool,
+    /// A request whose events weigh more is not mapped to its end.
+    pub max_events_bytes: usize,
 }
 
 impl Default for MapOptions {
@@ -18,6 +20,7 @@ impl Default for MapOptions {
         Self {
             max_field_bytes: 32 << 20,
             keep_foreign_spans: false,
+            max_events_bytes: 256 << 20,
         }
     }
 }
@@ -37,6 +40,10 @@ pub struct Mapped {
     pub repairs: Repairs,
     /// Fields that were cut to [`MapOptions::max_field_bytes`].
     pub truncated: u64,
+    /// The events weigh more than [`MapOptions::max_events_bytes`]; not all are there.
+    pub overflowed: bool,
+    /// How many of the events are weighed, and what they weigh.
+    weighed: (usize, usize),
 }
 
 /// What became of one span. Each is counted once.
@@ -81,6 +88,16 @@ pub struct SpanRefusal {
 }
 
 impl Mapped {
+    /// Weighs what was added. False when it is more than may be held in memory.
+    pub(super) fn fits(&mut self, options: &MapOptions) -> bool {
+        let (count, mut weight) = self.weighed;
+        let added = self.events.iter().skip(count);
+        weight += added.map(|(_, event)| event.weight_bytes()).sum::<usize>();
+        self.weighed = (self.events.len(), weight);
+        self.overflowed = weight > options.max_events_bytes;
+        !self.overflowed
+    }
+
     /// Counts the fate of one span of a dialect.
     pub fn count(&mut self, dialect: &'static str, fate: Fate) {
         *self.fates.entry((dialect, fate)).or_default() += 1;

@@ -48,6 +48,9 @@ pub fn map_logs(request: &ExportLogsServiceRequest, options: &MapOptions) -> Map
             _ => Dialect::Unknown,
         };
         mapped.count(dialect.as_str(), fate);
+        if !mapped.fits(options) {
+            return mapped;
+        }
     }
     mapped.events.extend(observed.into_events());
     mapped.repairs = fit.repairs;

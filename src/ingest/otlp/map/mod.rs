@@ -74,6 +74,9 @@ pub fn map_traces(request: &ExportTraceServiceRequest, options: &MapOptions) -> 
                     Err((code, reason)) => mapped.refuse(position, dialect, code, reason),
                 }
                 position += 1;
+                if !mapped.fits(options) {
+                    return mapped;
+                }
             }
         }
     }

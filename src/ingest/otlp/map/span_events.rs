@@ -63,8 +63,14 @@ pub fn is_message(name: &str) -> bool {
     )
 }
 
+/// Messages that one span's events may hold.
+const MAX_MESSAGES: usize = 10_000;
+
 /// Adds the messages of one event or log record.
 pub fn add(name: &str, body: &Value, to: &mut Conversation) {
+    if to.input.len() + to.output.len() >= MAX_MESSAGES {
+        return;
+    }
     let field = |key: &str| body.get(key).cloned().unwrap_or(Value::Null);
     let mut said = |role, value: &Value| to.input.extend(read(value, role));
     match name {

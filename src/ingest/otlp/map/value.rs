@@ -61,7 +61,22 @@ pub fn parse(text: &str) -> JsonValue {
 /// (`true`, `12`) are more often text that happens to be a number.
 pub fn looks_like_json(text: &str) -> bool {
     let text = text.trim_start();
-    text.starts_with(['{', '[', '"'])
+    text.starts_with(['{', '[', '"']) && !is_bomb(text)
+}
+
+/// Long text that is hardly more than JSON's punctuation stays text: each `[]` of
+/// it would be dozens of bytes in memory.
+fn is_bomb(text: &str) -> bool {
+    const LONG_BYTES: usize = 256 << 10;
+    const BYTES_PER_VALUE: usize = 8;
+    let starts_value = |byte: &u8| matches!(byte, b',' | b'[' | b'{');
+    text.len() > LONG_BYTES
+        && text
+            .as_bytes()
+            .iter()
+            .filter(|byte| starts_value(byte))
+            .count()
+            > text.len() / BYTES_PER_VALUE
 }
 
 fn nested(value: &Value, depth: usize) -> JsonValue {
@@ -149,5 +164,22 @@ mod tests {
         assert_eq!(parse(r#"{"a":1}"#), serde_json::json!({"a": 1}));
         assert_eq!(parse("12"), JsonValue::from("12"));
         assert_eq!(parse("{not json"), JsonValue::from("{not json"));
+    }
+
+    #[test]
+    fn long_text_of_mere_punctuation_stays_text() {
+        let list =
+            |item: &str, count: usize| format!("[{}{item}]", format!("{item},").repeat(count));
+        for bomb in ["[]", "1", "{}", "\"a\""] {
+            assert!(parse(&list(bomb, 10)).is_array(), "{bomb}");
+            assert!(parse(&list(bomb, 200_000)).is_string(), "{bomb}");
+        }
+        // Numbers of an embedding, and talk.
+        for dense in [
+            "-0.012345678",
+            "{\"role\":\"user\",\"content\":\"hi there, you\"}",
+        ] {
+            assert!(parse(&list(dense, 100_000)).is_array(), "{dense}");
+        }
     }
 }

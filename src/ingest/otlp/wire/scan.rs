@@ -26,7 +26,7 @@ pub enum ScanError {
     #[error("it is cut off, or no protobuf message")]
     Malformed,
     /// It would take too much memory.
-    #[error("it holds more spans and attributes than {limit} bytes of memory can")]
+    #[error("what it holds takes more than {limit} bytes of memory; send it in several")]
     TooLarge {
         /// The limit that was given.
         limit: usize,

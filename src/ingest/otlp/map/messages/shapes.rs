@@ -10,6 +10,8 @@ use crate::ingest::otlp::map::value;
 /// Containers within containers (`{"data": {"messages": [[…]]}}`) are followed
 /// so far and no farther.
 const MAX_DEPTH: usize = 8;
+/// Messages that one value may hold; no model reads as many.
+const MAX_MESSAGES: usize = 10_000;
 
 /// Reads the messages that a value holds, in order. `role` is the speaker where
 /// a part does not say so itself.
@@ -20,7 +22,7 @@ pub fn read(value: &Value, role: MessageRole) -> Vec<Message> {
 }
 
 fn collect(value: &Value, role: MessageRole, depth: usize, out: &mut Vec<Message>) {
-    if depth > MAX_DEPTH {
+    if depth > MAX_DEPTH || out.len() >= MAX_MESSAGES {
         return;
     }
     match value {

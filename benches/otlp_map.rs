@@ -1,0 +1,161 @@
+//! What one span costs on its way from the wire to events, by part: requests of
+//! 200 spans with OpenInference's attributes, about 2.7 KB a span, one in three
+//! an LLM call with its messages.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use prost::Message as _;
+use runtraced::ingest::otlp::map::map_traces;
+use runtraced::ingest::otlp::wire::{Schema, json_to_wire, scan};
+use runtraced::ingest::otlp::{Encoding, MapOptions, Signal, decode};
+
+const SPANS: u64 = 200;
+const SENTENCE: &str = "The release notes name the fourteenth of February as the date. ";
+
+fn attribute(key: String, value: Value) -> KeyValue {
+    KeyValue {
+        key,
+        value: Some(AnyValue { value: Some(value) }),
+        ..Default::default()
+    }
+}
+
+fn text(key: impl Into<String>, value: impl Into<String>) -> KeyValue {
+    attribute(key.into(), Value::StringValue(value.into()))
+}
+
+/// An LLM call: a system prompt, a question, an earlier tool call and its
+/// result, the answer.
+fn llm_call(number: u64) -> Vec<KeyValue> {
+    let mut attributes = vec![
+        text("openinference.span.kind", "LLM"),
+        text("llm.model_name", "gpt-5.2-2026-08-01"),
+        text("llm.provider", "openai"),
+        text(
+            "llm.invocation_parameters",
+            r#"{"temperature":0.2,"max_tokens":1024}"#,
+        ),
+        text("session.id", format!("session-{}", number / 30)),
+    ];
+    let turns = [
+        ("system", SENTENCE.repeat(8)),
+        ("user", SENTENCE.repeat(4)),
+        ("assistant", SENTENCE.repeat(5)),
+        ("tool", SENTENCE.repeat(6)),
+        ("user", SENTENCE.repeat(2)),
+    ];
+    for (at, (role, content)) in turns.into_iter().enumerate() {
+        let key = |name: &str| format!("llm.input_messages.{at}.message.{name}");
+        attributes.push(text(key("role"), role));
+        attributes.push(text(key("content"), format!("{number} {content}")));
+    }
+    let key = |name: &str| format!("llm.output_messages.0.message.{name}");
+    attributes.push(text(key("role"), "assistant"));
+    attributes.push(text(
+        key("content"),
+        format!("{number} {}", SENTENCE.repeat(6)),
+    ));
+    for (key, count) in [("prompt", 1_250), ("completion", 180), ("total", 1_430)] {
+        attributes.push(attribute(
+            format!("llm.token_count.{key}"),
+            Value::IntValue(count),
+        ));
+    }
+    attributes
+}
+
+fn tool_call(number: u64) -> Vec<KeyValue> {
+    vec![
+        text("openinference.span.kind", "TOOL"),
+        text("tool.name", "search_documents"),
+        text("tool.description", SENTENCE),
+        text(
+            "input.value",
+            format!(r#"{{"query":"release date","page":{number}}}"#),
+        ),
+        text("input.mime_type", "application/json"),
+        text("output.value", SENTENCE.repeat(33)),
+        text("session.id", format!("session-{}", number / 30)),
+    ]
+}
+
+fn request() -> ExportTraceServiceRequest {
+    let span = |number: u64| Span {
+        trace_id: u128::from(1 + number / 30).to_be_bytes().to_vec(),
+        span_id: (1 + number).to_be_bytes().to_vec(),
+        parent_span_id: match number % 30 {
+            0 => Vec::new(),
+            _ => (1 + number - number % 30).to_be_bytes().to_vec(),
+        },
+        name: "step".into(),
+        kind: 1,
+        start_time_unix_nano: 1_767_225_600_000_000_000 + number * 1_000_000,
+        end_time_unix_nano: 1_767_225_600_500_000_000 + number * 1_000_000,
+        attributes: match number % 3 {
+            0 => llm_call(number),
+            _ => tool_call(number),
+        },
+        ..Default::default()
+    };
+    ExportTraceServiceRequest {
+        resource_spans: vec![ResourceSpans {
+            resource: Some(Resource {
+                attributes: vec![text("service.name", "bench")],
+                ..Default::default()
+            }),
+            scope_spans: vec![ScopeSpans {
+                scope: Some(InstrumentationScope {
+                    name: "openinference.instrumentation.openai".into(),
+                    version: "0.1.66".into(),
+                    ..Default::default()
+                }),
+                spans: (0..SPANS).map(span).collect(),
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+    }
+}
+
+fn parts(criterion: &mut Criterion) {
+    let Ok(schema) = Schema::new() else { return };
+    let message = request();
+    let bytes = message.encode_to_vec();
+    let json = serde_json::to_vec(&message).unwrap_or_default();
+    let options = MapOptions::default();
+    let mut group = criterion.benchmark_group("otlp");
+    group.throughput(Throughput::Elements(SPANS));
+    group.bench_function("scan", |bencher| {
+        bencher.iter(|| scan(&schema, schema.traces, black_box(&bytes), usize::MAX));
+    });
+    group.bench_function("protobuf", |bencher| {
+        bencher.iter(|| ExportTraceServiceRequest::decode(black_box(&*bytes)));
+    });
+    group.bench_function("map", |bencher| {
+        bencher.iter(|| map_traces(black_box(&message), &options));
+    });
+    group.bench_function("json", |bencher| {
+        bencher.iter(|| json_to_wire(&schema, schema.traces, black_box(&json)));
+    });
+    for (name, encoding, body) in [
+        ("whole", Encoding::Protobuf, &bytes),
+        ("whole_json", Encoding::Json, &json),
+    ] {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let body = black_box(body);
+                decode(&schema, Signal::Traces, encoding, body, &options, 1 << 30)
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, parts);
+criterion_main!(benches);

@@ -1,0 +1,16 @@
+//! Any bytes as the protobuf of a request. The first chooses the signal.
+#![no_main]
+
+#[path = "../../tests/suite/otlp_doors/properties.rs"]
+#[allow(dead_code)]
+mod properties;
+
+use libfuzzer_sys::fuzz_target;
+use runtraced::ingest::otlp::{Encoding, Signal};
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Some((choice, bytes)) = bytes.split_first() {
+        let signal = Signal::ALL[usize::from(*choice) % 3];
+        properties::hold(signal, Encoding::Protobuf, bytes);
+    }
+});

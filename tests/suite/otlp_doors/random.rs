@@ -1,0 +1,132 @@
+//! Random requests: bytes, JSON, attributes; and good ones with a few bytes changed.
+
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::TestRunner;
+use prost::Message as _;
+use runtraced::ingest::otlp::{Encoding, Signal};
+
+use super::new_trace;
+use super::properties::{hold, request_of};
+use crate::support::otlp::{request, span, text};
+
+/// JSON such as stands in attributes, true to no dialect.
+const PIECES: &[&str] = &[
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    "\"role\"",
+    "\"user\"",
+    "\"content\"",
+    "\"parts\"",
+    "\"type\"",
+    "\"text\"",
+    "\"tool_calls\"",
+    "\"function\"",
+    "\"arguments\"",
+    "\"name\"",
+    "\"id\"",
+    "null",
+    "true",
+    "-1",
+    "1e400",
+    "\"\\ud800\"",
+    "\"\\u0000\"",
+    "{'a': None}",
+    "\"{}\"",
+    "\0",
+    "\u{ff}",
+    "messages",
+    "0",
+    " ",
+    "\"usage\"",
+    "\"prompt_tokens\"",
+    "99999999999999999999",
+];
+
+fn json_like() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(select(PIECES), 0..40).prop_map(|pieces| pieces.concat().into_bytes())
+}
+
+fn attributes() -> impl Strategy<Value = Vec<u8>> {
+    let content = prop_oneof![
+        3 => json_like(),
+        1 => prop::collection::vec(any::<u8>(), 0..40),
+    ];
+    let attribute = (any::<u8>(), any::<u8>(), content).prop_map(|(key, place, content)| {
+        // Most on the span itself.
+        let place = if place < 128 { 0xf8 | place } else { place };
+        [vec![key, place], content, vec![0xff]].concat()
+    });
+    prop::collection::vec(attribute, 0..12).prop_map(|attributes| attributes.concat())
+}
+
+/// Changes a few bytes of a good request.
+fn mutated(encoding: Encoding) -> impl Strategy<Value = Vec<u8>> {
+    let mut spans: Vec<_> = (1..4).map(|number| span(new_trace(), number)).collect();
+    spans[0]
+        .attributes
+        .push(text("gen_ai.input.messages", "[{\"role\":\"user\"}]"));
+    let message = request(spans);
+    let bytes = match encoding {
+        Encoding::Protobuf => message.encode_to_vec(),
+        Encoding::Json => serde_json::to_vec(&message).unwrap(),
+    };
+    let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8);
+    (changes, any::<prop::sample::Index>()).prop_map(move |(changes, cut)| {
+        let mut bytes = bytes.clone();
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if cut.index(4) == 0 {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        bytes
+    })
+}
+
+fn run(strategy: impl Strategy<Value = Vec<u8>>, check: impl Fn(&[u8])) {
+    let mut runner = TestRunner::new(ProptestConfig {
+        cases: 500,
+        ..Default::default()
+    });
+    runner
+        .run(&strategy, |bytes| {
+            check(&bytes);
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn any_bytes_hold() {
+    for signal in Signal::ALL {
+        for encoding in [Encoding::Protobuf, Encoding::Json] {
+            run(prop::collection::vec(any::<u8>(), 0..64), |bytes| {
+                hold(signal, encoding, bytes);
+            });
+            run(json_like(), |bytes| hold(signal, encoding, bytes));
+        }
+    }
+}
+
+#[test]
+fn good_requests_with_a_few_bytes_changed_hold() {
+    for encoding in [Encoding::Protobuf, Encoding::Json] {
+        run(mutated(encoding), |bytes| {
+            hold(Signal::Traces, encoding, bytes);
+            hold(Signal::Logs, encoding, bytes);
+        });
+    }
+}
+
+#[test]
+fn any_attributes_hold() {
+    run(attributes(), |bytes| {
+        hold(Signal::Traces, Encoding::Protobuf, &request_of(bytes));
+    });
+}
