@@ -18,7 +18,7 @@ use crate::support::watchdog;
 /// Streams to each daemon.
 const STREAMS: u64 = 2;
 /// Between two runs of a stream, so that faults meet load and not a backlog.
-const PAUSE: Duration = Duration::from_millis(15);
+const PAUSE: Duration = Duration::from_millis(30);
 
 /// What a daemon may complain of here; each is a WARN, and nothing is lost by it.
 const EXPECTED: [&str; 3] = [
