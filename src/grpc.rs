@@ -19,6 +19,8 @@ use crate::telemetry::Readiness;
 /// HTTP/2 windows: how much a client may send before the daemon reads.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+/// HTTP/2 frames that clients may send: a request in one rather than in many of 16 KiB.
+const FRAME_BYTES: u32 = 256 << 10;
 /// A connection whose peer is gone is noticed after these.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -84,6 +86,7 @@ pub async fn serve_grpc(
     let server = tonic::transport::Server::builder()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_frame_size(Some(FRAME_BYTES))
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         // Only to tell who comes by HTTP/1 that this is the wrong port.

@@ -1,5 +1,7 @@
 //! The command line: one file a command.
 
+pub mod bench;
+mod child;
 pub mod database;
 pub mod dead_letters;
 pub mod demo;
@@ -41,6 +43,7 @@ enum Command {
     Spool(spool::SpoolArgs),
     DeadLetters(dead_letters::DeadLettersArgs),
     Demo(demo::DemoArgs),
+    Bench(bench::BenchArgs),
 }
 
 impl Cli {
@@ -80,6 +83,7 @@ impl Cli {
                 Command::Spool(args) => spool::run(args).await,
                 Command::DeadLetters(args) => dead_letters::run(args).await,
                 Command::Demo(args) => demo::run(args).await,
+                Command::Bench(args) => bench::run(args).await,
             }
         });
         result.unwrap_or_else(|error| output::fail(1, format!("{error:#}")))

@@ -13,16 +13,16 @@ use tonic::{
 use tonic_prost::ProstDecoder;
 
 /// `TraceIngest.Stream`.
-pub(super) const STREAM_PATH: &str = "/runtraced.v1.TraceIngest/Stream";
+pub(crate) const STREAM_PATH: &str = "/runtraced.v1.TraceIngest/Stream";
 /// `TraceIngest.Submit`.
-pub(super) const SUBMIT_PATH: &str = "/runtraced.v1.TraceIngest/Submit";
+pub(crate) const SUBMIT_PATH: &str = "/runtraced.v1.TraceIngest/Submit";
 
 /// Encoded requests out, responses of type `R` in.
 #[derive(Debug)]
-pub(super) struct EncodedCodec<R>(PhantomData<R>);
+pub(crate) struct EncodedCodec<R>(PhantomData<R>);
 
 impl<R> EncodedCodec<R> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(PhantomData)
     }
 }
@@ -44,7 +44,7 @@ impl<R: Message + Default + Send + 'static> Codec for EncodedCodec<R> {
 
 /// Copies the encoded message into the frame.
 #[derive(Debug)]
-pub(super) struct CopyEncoder;
+pub(crate) struct CopyEncoder;
 
 impl Encoder for CopyEncoder {
     type Item = Bytes;

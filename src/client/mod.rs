@@ -7,7 +7,7 @@
 //!
 //! Nothing of the daemon belongs here but the protocol.
 
-mod codec;
+pub(crate) mod codec;
 mod error;
 mod retry;
 mod stream;

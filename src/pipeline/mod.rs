@@ -7,6 +7,7 @@
 mod batch;
 mod gate;
 mod replay;
+mod route;
 mod shard;
 mod spooler;
 mod ticket;
@@ -19,11 +20,11 @@ use crossbeam_channel::Sender;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 pub use batch::{Batch, BatchOutcome, Durability};
 pub use gate::Gate;
 use replay::Replayer;
+use route::Routes;
 pub use shard::BatchLimits;
 use shard::{Shard, Unit};
 pub use spooler::SpoolConfig;
@@ -58,6 +59,7 @@ pub struct PipelineConfig {
 #[derive(Debug)]
 pub struct Pipeline {
     shards: Vec<Sender<Box<Unit>>>,
+    routes: Routes,
     counts: Arc<[Arc<ShardCounts>]>,
     budget: Arc<Semaphore>,
     budget_bytes: usize,
@@ -145,6 +147,7 @@ impl Pipeline {
         }
         let waiting_bytes = budget_bytes / 2;
         let pipeline = Self {
+            routes: Routes::new(shards.len()),
             shards,
             counts: counts.into(),
             budget,
@@ -226,8 +229,7 @@ impl Pipeline {
         add(&self.counts[0].received, refused);
         add(&self.counts[0].refused, refused);
         for (index, event) in batch.events {
-            let route = event.run_id().or(event.session_id()).unwrap_or_default();
-            units[self.shard_of(route)].push(index, event);
+            units[self.routes.shard_of(&event)].push(index, event);
         }
         let parts = units.iter().filter(|unit| !unit.is_empty()).count();
         let (tracker, ticket) = Tracker::new(parts, batch.refused, room);
@@ -241,15 +243,6 @@ impl Pipeline {
             }
         }
         ticket
-    }
-
-    /// Everything of one run, or of one session without a run, has one writer.
-    fn shard_of(&self, id: Uuid) -> usize {
-        // Ids are mostly random in their last bytes (UUIDv7 too); mixing makes
-        // do with those that are not (UUIDv1, hand-made ones).
-        let (high, low) = id.as_u64_pair();
-        let mixed = (high ^ low).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        ((u128::from(mixed) * self.shards.len() as u128) >> 64) as usize
     }
 }
 
@@ -282,6 +275,8 @@ fn add(counter: &std::sync::atomic::AtomicU64, count: u64) {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use uuid::Uuid;
 
     use super::*;
 

@@ -12,10 +12,9 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::aliases::Aliases;
-use super::copy::CopyBuffer;
 use super::merge::{self, LockedRun, PatchedRun, RowFate};
 use super::outcome::Fate;
-use super::plan::{Plan, RunPatch, Rung};
+use super::plan::{Plan, Rows, RunPatch, Rung};
 use super::rows::{MESSAGES, STEPS, TOKEN_COUNTS, encode_message, encode_token_count};
 use crate::event::{Event, Refusal, RefusalCode};
 
@@ -158,40 +157,53 @@ impl Batch<'_> {
 
     async fn append(&mut self, plan: &Plan<'_>) -> Result<(), BatchError> {
         let rows = &plan.appends;
-        let [mut steps, mut messages, mut counts] = Default::default();
-        for row in &rows.steps {
-            row.part.encode(&mut steps, None, &self.aliases);
-            self.changed_runs.insert(row.run_id);
-        }
-        for row in &rows.messages {
-            encode_message(&mut messages, None, row.time, row.event);
-            self.changed_runs.extend(row.event.run_id);
-        }
-        for row in &rows.token_counts {
-            encode_token_count(&mut counts, None, row.time, row.event);
-            self.changed_runs.insert(row.event.run_id);
-        }
-        self.copy(STEPS.copy, steps).await?;
-        self.copy(MESSAGES.copy, messages).await?;
-        self.copy(TOKEN_COUNTS.copy, counts).await
+        merge::copy(self.conn, STEPS.copy, &rows.steps, |row, copy| {
+            row.part.encode(copy, None, &self.aliases);
+        })
+        .await?;
+        merge::copy(self.conn, MESSAGES.copy, &rows.messages, |row, copy| {
+            encode_message(copy, None, row.time, row.event);
+        })
+        .await?;
+        merge::copy(
+            self.conn,
+            TOKEN_COUNTS.copy,
+            &rows.token_counts,
+            |row, copy| {
+                encode_token_count(copy, None, row.time, row.event);
+            },
+        )
+        .await?;
+        let messages = rows.messages.iter().filter_map(|row| row.event.run_id);
+        self.changed_runs
+            .extend(rows.steps.iter().map(|row| row.run_id));
+        self.changed_runs.extend(messages);
+        self.changed_runs
+            .extend(rows.token_counts.iter().map(|row| row.event.run_id));
+        Ok(())
     }
 
     async fn merge(&mut self, plan: &Plan<'_>) -> Result<(), BatchError> {
-        let [mut steps, mut messages, mut counts] = Default::default();
-        for (number, pass) in passes(&plan.merges) {
-            for row in &pass.steps {
-                row.part.encode(&mut steps, Some(number), &self.aliases);
-            }
-            for row in &pass.messages {
-                encode_message(&mut messages, Some(number), row.time, row.event);
-            }
-            for row in &pass.token_counts {
-                encode_token_count(&mut counts, Some(number), row.time, row.event);
-            }
-        }
-        self.copy(STEPS.stage, steps).await?;
-        self.copy(MESSAGES.stage, messages).await?;
-        self.copy(TOKEN_COUNTS.stage, counts).await?;
+        let steps = numbered(&plan.merges, |rows| &rows.steps);
+        merge::copy(self.conn, STEPS.stage, steps, |(pass, row), copy| {
+            row.part.encode(copy, Some(pass), &self.aliases);
+        })
+        .await?;
+        let messages = numbered(&plan.merges, |rows| &rows.messages);
+        merge::copy(self.conn, MESSAGES.stage, messages, |(pass, row), copy| {
+            encode_message(copy, Some(pass), row.time, row.event);
+        })
+        .await?;
+        let counts = numbered(&plan.merges, |rows| &rows.token_counts);
+        merge::copy(
+            self.conn,
+            TOKEN_COUNTS.stage,
+            counts,
+            |(pass, row), copy| {
+                encode_token_count(copy, Some(pass), row.time, row.event);
+            },
+        )
+        .await?;
         for (number, pass) in passes(&plan.merges) {
             if !pass.steps.is_empty() {
                 let fates = self
@@ -272,13 +284,6 @@ impl Batch<'_> {
         Ok(())
     }
 
-    async fn copy(&mut self, statement: &str, rows: CopyBuffer) -> Result<(), BatchError> {
-        if !rows.is_empty() {
-            merge::copy(self.conn, statement, rows).await?;
-        }
-        Ok(())
-    }
-
     async fn staged(
         &mut self,
         statement: &'static str,
@@ -340,4 +345,12 @@ fn add_placeholders(
 /// Passes with their numbers as the staging tables hold them.
 fn passes<T>(passes: &[T]) -> impl Iterator<Item = (i16, &T)> {
     (0_i16..).zip(passes)
+}
+
+/// The rows of one table in all passes, each with the number of its pass.
+fn numbered<'p, 'a, T>(
+    merges: &'p [Rows<'a>],
+    of: fn(&'p Rows<'a>) -> &'p Vec<T>,
+) -> impl Iterator<Item = (i16, &'p T)> {
+    passes(merges).flat_map(move |(number, rows)| of(rows).iter().map(move |row| (number, row)))
 }

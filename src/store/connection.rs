@@ -19,6 +19,17 @@ pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::E
             ("timezone", "UTC"),
             ("statement_timeout", "0"),
             ("lock_timeout", "0"),
+            // Plans are kept for as long as the session, those of the foreign
+            // keys' checks too. One made while a table is small would read all
+            // of it for each batch, or each row, long after it has grown. So
+            // everything is found by an index, whatever the statistics say;
+            // staging tables have none and are read whole all the same.
+            ("enable_seqscan", "off"),
+            ("enable_hashjoin", "off"),
+            ("enable_mergejoin", "off"),
+            ("jit", "off"),
+            // A batch of staged rows, without a detour over the disk.
+            ("work_mem", "32MB"),
         ]);
     let mut conn = PgConnection::connect_with(&options).await?;
     if options.get_socket().is_none() {

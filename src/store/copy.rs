@@ -15,20 +15,17 @@ const NULL: [u8; 4] = (-1_i32).to_be_bytes();
 /// The version byte that `jsonb_recv` expects before the text.
 const JSONB_VERSION: u8 = 1;
 
-/// Rows of one COPY, encoded as they are added.
+/// Rows of one COPY, encoded as they are added. It may be sent in parts.
 #[derive(Debug, Default)]
 pub struct CopyBuffer {
     bytes: Vec<u8>,
-    rows: usize,
+    has_header: bool,
 }
 
 impl CopyBuffer {
     /// Begins a row; exactly `fields` calls of the methods below must follow.
     pub fn row(&mut self, fields: i16) -> &mut Self {
-        if self.rows == 0 {
-            self.bytes.extend_from_slice(HEADER);
-        }
-        self.rows += 1;
+        self.header();
         self.bytes.extend_from_slice(&fields.to_be_bytes());
         self
     }
@@ -100,26 +97,28 @@ impl CopyBuffer {
         )
     }
 
-    /// Whether no row was added.
+    /// What is to be sent next.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.rows == 0
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
-    /// How many rows were added.
-    #[must_use]
-    pub fn rows(&self) -> usize {
-        self.rows
+    /// Forgets what was sent.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
     }
 
-    /// Adds the trailer and returns the whole COPY stream.
-    #[must_use]
-    pub fn finish(mut self) -> Vec<u8> {
-        if self.rows == 0 {
+    /// Adds the trailer, after which nothing may follow.
+    pub fn finish(&mut self) {
+        self.header();
+        self.bytes.extend_from_slice(&TRAILER);
+    }
+
+    fn header(&mut self) {
+        if !self.has_header {
+            self.has_header = true;
             self.bytes.extend_from_slice(HEADER);
         }
-        self.bytes.extend_from_slice(&TRAILER);
-        self.bytes
     }
 
     fn field(&mut self, value: Option<&[u8]>) -> &mut Self {
@@ -160,7 +159,6 @@ mod tests {
             .int4(Some(7))
             .int8(Some(-1))
             .bool(Some(true));
-        assert_eq!(copy.rows(), 1);
         let mut want = b"PGCOPY\n\xff\r\n\0".to_vec();
         want.extend([0; 8]); // flags, no extension
         want.extend([0, 9]);
@@ -175,11 +173,33 @@ mod tests {
         want.extend([0, 0, 0, 8, 255, 255, 255, 255, 255, 255, 255, 255]);
         want.extend([0, 0, 0, 1, 1]);
         want.extend([0xff, 0xff]);
-        assert_eq!(copy.finish(), want);
+        copy.finish();
+        assert_eq!(copy.bytes(), want);
     }
 
     #[test]
     fn an_empty_copy_is_a_header_and_a_trailer() {
-        assert_eq!(CopyBuffer::default().finish().len(), HEADER.len() + 2);
+        let mut copy = CopyBuffer::default();
+        copy.finish();
+        assert_eq!(copy.bytes().len(), HEADER.len() + 2);
+    }
+
+    #[test]
+    fn parts_are_the_whole() {
+        let whole = |parts: bool| {
+            let mut copy = CopyBuffer::default();
+            let mut sent = Vec::new();
+            for number in 0..3 {
+                copy.row(1).int2(Some(number));
+                if parts {
+                    sent.extend_from_slice(copy.bytes());
+                    copy.clear();
+                }
+            }
+            copy.finish();
+            sent.extend_from_slice(copy.bytes());
+            sent
+        };
+        assert_eq!(whole(true), whole(false));
     }
 }

@@ -43,15 +43,33 @@ pub enum RowFate {
     Raced,
 }
 
-/// Sends a COPY whole. Few large messages: each is flushed by itself.
-pub async fn copy(
+/// Of one COPY message. Large, for each is flushed by itself; small enough that
+/// Postgres is busy with one while the next is encoded, and that a large batch
+/// is never in memory twice.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// Copies rows, if there are any.
+pub async fn copy<R>(
     conn: &mut PgConnection,
     statement: &str,
-    rows: CopyBuffer,
+    rows: impl IntoIterator<Item = R>,
+    encode: impl Fn(R, &mut CopyBuffer),
 ) -> Result<(), sqlx::Error> {
-    let bytes = rows.finish();
+    let mut rows = rows.into_iter().peekable();
+    if rows.peek().is_none() {
+        return Ok(());
+    }
     let mut copy = conn.copy_in_raw(statement).await?;
-    copy.send(bytes).await?;
+    let mut buffer = CopyBuffer::default();
+    for row in rows {
+        encode(row, &mut buffer);
+        if buffer.bytes().len() >= CHUNK_BYTES {
+            copy.send(buffer.bytes()).await?;
+            buffer.clear();
+        }
+    }
+    buffer.finish();
+    copy.send(buffer.bytes()).await?;
     copy.finish().await?;
     Ok(())
 }
@@ -281,14 +299,15 @@ fn time(time: Option<Timestamp>) -> Option<PgTime> {
 }
 
 fn fates(rows: Vec<sqlx::postgres::PgRow>) -> Result<HashMap<Uuid, RowFate>, sqlx::Error> {
-    rows.iter()
-        .map(|row| {
-            let fate = match row.try_get("fate")? {
-                "elsewhere" => RowFate::Elsewhere,
-                "raced" => RowFate::Raced,
-                _ => RowFate::Changed,
-            };
-            Ok((row.try_get("id")?, fate))
-        })
-        .collect()
+    let mut fates = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        let id = row.try_get("id")?;
+        match row.try_get("fate")? {
+            "elsewhere" => _ = fates.entry(id).or_insert(RowFate::Elsewhere),
+            // Unless another line says that it was inserted.
+            "new" => _ = fates.entry(id).or_insert(RowFate::Raced),
+            _ => _ = fates.insert(id, RowFate::Changed),
+        }
+    }
+    Ok(fates)
 }

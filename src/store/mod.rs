@@ -27,6 +27,7 @@ pub use error::{is_outage, reason};
 pub use ledger::{Reading, ShardCounts, SpoolIdentity};
 pub use merge::settle_runs;
 pub use migrate::{MIGRATIONS, migrate};
+pub use nagle::turn_off as turn_off_nagle;
 pub use outcome::{Fate, Tally};
 pub use roots::settle_bridged_runs;
 pub use writer::{Unsettled, WhenAway, Writer, WriterConfig};

@@ -320,9 +320,10 @@ mod tests {
             let [mut steps, mut counts] = [CopyBuffer::default(), CopyBuffer::default()];
             part.encode(&mut steps, pass, &Aliases::default());
             encode_token_count(&mut counts, pass, time(0), &count);
-            for (buffer, table) in [(steps, STEPS), (counts, TOKEN_COUNTS)] {
+            for (mut buffer, table) in [(steps, STEPS), (counts, TOKEN_COUNTS)] {
                 let want = table.columns + i16::from(pass.is_some());
-                assert_eq!(fields(&buffer.finish()), want);
+                buffer.finish();
+                assert_eq!(fields(buffer.bytes()), want);
             }
         }
     }

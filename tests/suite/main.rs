@@ -9,6 +9,7 @@
 )]
 
 mod bad_input;
+mod bench;
 mod bridged;
 mod chaos;
 mod clocks;

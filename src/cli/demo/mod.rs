@@ -1,7 +1,6 @@
 //! `runtraced demo`: a daemon, three agents at work, and what one can read
 //! about them; a few seconds, nothing left behind.
 
-mod daemon;
 mod screen;
 mod script;
 mod story;
@@ -21,12 +20,14 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::{output, runs, timeline};
+use super::{
+    child::{Daemon, Folder, Listening},
+    output, runs, timeline,
+};
 use crate::{
     client::{Client, RetryPolicy, StreamOptions, StreamSender},
     inspect::{self, InspectError, RunFilter, RunSummary},
 };
-use daemon::{Daemon, Folder, Listening};
 pub use script::Scene;
 pub use story::{GLANCE_AT_MS, Story, story};
 
@@ -51,8 +52,9 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
     // Declared first, so removed last.
-    let folder = Folder::new(args.keep);
-    let mut daemon = Daemon::spawn(folder.path())?;
+    let folder = Folder::new("demo", args.keep);
+    let flags = ["--data-dir".as_ref(), folder.path().as_os_str()];
+    let mut daemon = Daemon::spawn(&flags, &[])?;
     let shown = tokio::select! {
         shown = show(&mut daemon) => shown,
         _ = interrupt.recv() => Err(anyhow::anyhow!("interrupted")),
@@ -70,6 +72,7 @@ async fn show(daemon: &mut Daemon) -> anyhow::Result<()> {
     screen::say("Starting a daemon with a private Postgres …")?;
     let began = Instant::now();
     let Listening { grpc, database_url } = daemon.ready().await?;
+    let database_url = database_url.context("the daemon has no Postgres of its own")?;
     let took = began.elapsed().as_secs_f64();
     screen::say(&format!("Ready after {took:.1} s: gRPC on {grpc}."))?;
     screen::say(&format!("While the demo runs: psql '{database_url}'"))?;

@@ -3,9 +3,9 @@
 -- sightings the earlier, then the lesser; any other content over a sighting.
 -- A sighting is of the message of that id of its run, or of its session, and goes
 -- with the run that stands: only runs of the batch are locked, and the rows of
--- other runs are come upon in the order of their ids. Returns the messages that changed, those whose id belongs to another run or session,
--- and those that another transaction inserted just now, so that this statement
--- cannot see whose they are (raced).
+-- other runs are come upon in the order of their ids. Returns the messages that
+-- changed, those whose id belongs to another run or session, and those that were
+-- not there (new). What is new and did not change has another transaction inserted just now.
 WITH n AS MATERIALIZED (
     SELECT * FROM stage_messages WHERE pass = $1
 ), merged AS (
@@ -15,6 +15,15 @@ WITH n AS MATERIALIZED (
     SELECT id, session_id, role, content, thinking, tool_calls, metadata, created_at, run_id, step_id, seq,
            sighting
     FROM n
+    -- What would lose is not even tried: a conflict locks the row, which is a write.
+    -- A row only ever becomes greater, so who loses now loses later too.
+    WHERE NOT EXISTS (
+        SELECT FROM agent_messages o
+        WHERE o.id = n.id AND o.sighting IS NOT TRUE AND n.sighting IS NOT TRUE AND NOT record_gt(
+            ROW(n.created_at, n.session_id, n.role, n.content, n.thinking,
+                n.tool_calls::text, n.metadata::text, n.step_id, n.seq),
+            ROW(o.created_at, o.session_id, o.role, o.content, o.thinking,
+                o.tool_calls::text, o.metadata::text, o.step_id, o.seq)))
     ORDER BY id
     ON CONFLICT ON CONSTRAINT agent_messages_pkey DO UPDATE
     SET session_id = excluded.session_id, role = excluded.role, content = excluded.content,
@@ -43,11 +52,9 @@ WITH n AS MATERIALIZED (
 )
 SELECT id, 'updated' AS fate FROM merged
 UNION ALL
-SELECT n.id, CASE WHEN o.id IS NULL THEN 'raced' ELSE 'elsewhere' END
+SELECT n.id, CASE WHEN o.id IS NULL THEN 'new' ELSE 'elsewhere' END
 FROM n
-LEFT JOIN merged m ON m.id = n.id
 LEFT JOIN agent_messages o ON o.id = n.id
-WHERE m.id IS NULL
-  AND (o.id IS NULL OR NOT coalesce(
+WHERE o.id IS NULL OR NOT coalesce(
       (o.run_id IS NOT DISTINCT FROM n.run_id AND (o.run_id IS NOT NULL OR o.session_id = n.session_id))
-      OR (o.session_id = n.session_id AND (o.sighting OR n.sighting)), false))
+      OR (o.session_id = n.session_id AND (o.sighting OR n.sighting)), false)

@@ -5,8 +5,9 @@
 -- greater view, then the later, then failed over completed; any end over being
 -- closed with the run. started_at is the least.
 -- Ties are broken by content. Returns the steps that changed, those whose id
--- belongs to another run, and those that another transaction inserted just now,
--- so that this statement cannot see whose they are (raced).
+-- belongs to another run, and those that were not there (new). What is new and
+-- was not inserted has another transaction inserted just now.
+-- Nothing joins two sets that have no index: it would be the square of the batch.
 --
 -- other_view keeps the greatest details and the greatest end of a view below the
 -- one that stands, each as an array in the order in which they are compared, and
@@ -27,6 +28,8 @@ WITH n AS MATERIALIZED (
            error, model, started_at, ended_at, metadata, duration_reported, details_rank, details_at,
            named_parent_step_id, view
     FROM n
+    -- Before they are sorted, for sorting whole rows is what duplicates would cost most.
+    WHERE NOT EXISTS (SELECT FROM agent_steps o WHERE o.id = n.id)
     ORDER BY id
     ON CONFLICT ON CONSTRAINT agent_steps_pkey DO NOTHING
     RETURNING id
@@ -197,8 +200,7 @@ SELECT id, 'inserted' AS fate FROM inserted
 UNION ALL
 SELECT id, 'updated' FROM updated
 UNION ALL
-SELECT n.id, CASE WHEN o.id IS NULL THEN 'raced' ELSE 'elsewhere' END
+SELECT n.id, CASE WHEN o.id IS NULL THEN 'new' ELSE 'elsewhere' END
 FROM n
-LEFT JOIN inserted i ON i.id = n.id
 LEFT JOIN agent_steps o ON o.id = n.id
-WHERE i.id IS NULL AND o.run_id IS DISTINCT FROM n.run_id
+WHERE o.run_id IS DISTINCT FROM n.run_id

@@ -1,8 +1,8 @@
 -- Merges one pass of staged token counts. $1 the pass.
 -- Of two contents for one count the later stands, then the greater. Returns
 -- the counts that changed, those whose id belongs to another run, and those
--- that another transaction inserted just now, so that this statement cannot see
--- whose they are (raced).
+-- that were not there (new). What is new and did not change has another
+-- transaction inserted just now.
 WITH n AS MATERIALIZED (
     SELECT * FROM stage_token_counts WHERE pass = $1
 ), merged AS (
@@ -10,6 +10,15 @@ WITH n AS MATERIALIZED (
         id, run_id, step_id, model, input, output, cache_read, cache_write, reasoning, rollup, created_at)
     SELECT id, run_id, step_id, model, input, output, cache_read, cache_write, reasoning, rollup, created_at
     FROM n
+    -- What would lose is not even tried: a conflict locks the row, which is a write.
+    -- A row only ever becomes greater, so who loses now loses later too.
+    WHERE NOT EXISTS (
+        SELECT FROM agent_token_counts o
+        WHERE o.id = n.id AND NOT record_gt(
+            ROW(n.created_at, n.step_id, n.model, n.input, n.output,
+                n.cache_read, n.cache_write, n.reasoning, n.rollup),
+            ROW(o.created_at, o.step_id, o.model, o.input, o.output,
+                o.cache_read, o.cache_write, o.reasoning, o.rollup)))
     ORDER BY id
     ON CONFLICT ON CONSTRAINT agent_token_counts_pkey DO UPDATE
     SET step_id = excluded.step_id, model = excluded.model, input = excluded.input,
@@ -25,8 +34,7 @@ WITH n AS MATERIALIZED (
 )
 SELECT id, 'updated' AS fate FROM merged
 UNION ALL
-SELECT n.id, CASE WHEN o.id IS NULL THEN 'raced' ELSE 'elsewhere' END
+SELECT n.id, CASE WHEN o.id IS NULL THEN 'new' ELSE 'elsewhere' END
 FROM n
-LEFT JOIN merged m ON m.id = n.id
 LEFT JOIN agent_token_counts o ON o.id = n.id
-WHERE m.id IS NULL AND o.run_id IS DISTINCT FROM n.run_id
+WHERE o.run_id IS DISTINCT FROM n.run_id

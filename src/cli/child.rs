@@ -1,13 +1,17 @@
-//! The daemon of the demo: a child process on free ports with a folder of its
-//! own, which leaves nothing behind.
+//! A daemon that a command runs for itself, as a child process on free ports,
+//! which leaves nothing behind.
 
 use std::{
     collections::VecDeque,
+    ffi::OsStr,
     io::{BufRead as _, BufReader},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, ChildStderr, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -31,11 +35,13 @@ const TAIL: usize = 20;
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Listening {
     pub(super) grpc: String,
-    pub(super) database_url: String,
+    /// Of a private Postgres.
+    pub(super) database_url: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct LogLine {
+    level: String,
     fields: serde_json::Value,
 }
 
@@ -44,11 +50,13 @@ pub(super) struct Daemon {
     child: Child,
     listening: watch::Receiver<Option<Listening>>,
     tail: Arc<Mutex<VecDeque<String>>>,
+    complaints: Arc<AtomicUsize>,
 }
 
 impl Daemon {
-    /// Starts `runtraced serve` on `data_dir`, and does not wait for it.
-    pub(super) fn spawn(data_dir: &Path) -> anyhow::Result<Self> {
+    /// Starts `runtraced serve` with these flags and variables beside its
+    /// addresses, and does not wait for it.
+    pub(super) fn spawn(flags: &[&OsStr], variables: &[(&str, &str)]) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("cannot find this program")?;
         let mut command = Command::new(program);
         command
@@ -59,8 +67,7 @@ impl Daemon {
                 "--http-listen",
                 "127.0.0.1:0",
             ])
-            .arg("--data-dir")
-            .arg(data_dir)
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -70,19 +77,22 @@ impl Daemon {
             command.env_remove(name);
         }
         command.env("RUST_LOG", "info");
+        command.envs(variables.iter().copied());
         let mut child = command.spawn().context("cannot start the daemon")?;
         let (told, listening) = watch::channel(None);
         let tail = Arc::default();
+        let complaints = Arc::default();
         if let Some(log) = child.stderr.take() {
-            let tail = Arc::clone(&tail);
+            let (tail, complaints) = (Arc::clone(&tail), Arc::clone(&complaints));
             std::thread::Builder::new()
-                .name("demo-log".to_owned())
-                .spawn(move || follow(log, &told, &tail))?;
+                .name("daemon-log".to_owned())
+                .spawn(move || follow(log, &told, &tail, &complaints))?;
         }
         Ok(Self {
             child,
             listening,
             tail,
+            complaints,
         })
     }
 
@@ -102,6 +112,16 @@ impl Daemon {
             sleep(POLL).await;
         }
         bail!("the daemon did not get ready:\n{}", self.log_tail())
+    }
+
+    /// Its process number.
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How many warnings and errors it has logged.
+    pub(super) fn complaints(&self) -> usize {
+        self.complaints.load(Ordering::Relaxed)
     }
 
     /// Stops it in order.
@@ -164,16 +184,21 @@ fn follow(
     log: ChildStderr,
     told: &watch::Sender<Option<Listening>>,
     tail: &Mutex<VecDeque<String>>,
+    complaints: &AtomicUsize,
 ) {
     for line in BufReader::new(log).lines() {
         let Ok(line) = line else { return };
-        if let Ok(LogLine { fields }) = serde_json::from_str(&line)
-            && fields
+        if let Ok(LogLine { level, fields }) = serde_json::from_str(&line) {
+            if level == "WARN" || level == "ERROR" {
+                complaints.fetch_add(1, Ordering::Relaxed);
+            }
+            if fields
                 .get("message")
                 .is_some_and(|message| message == "listening")
-            && let Ok(listening) = serde_json::from_value(fields)
-        {
-            told.send_replace(Some(listening));
+                && let Ok(listening) = serde_json::from_value(fields)
+            {
+                told.send_replace(Some(listening));
+            }
         }
         let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
         if tail.len() == TAIL {
@@ -203,9 +228,9 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// A name for a folder that nobody has; the daemon makes it.
-    pub(super) fn new(keep: bool) -> Self {
-        let name = format!("runtraced-demo-{}", uuid::Uuid::new_v4().simple());
+    /// A name for a folder that nobody has; whoever uses it makes it.
+    pub(super) fn new(purpose: &str, keep: bool) -> Self {
+        let name = format!("runtraced-{purpose}-{}", uuid::Uuid::new_v4().simple());
         Self {
             path: std::env::temp_dir().join(name),
             keep,

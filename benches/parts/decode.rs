@@ -1,0 +1,48 @@
+//! From the bytes of a request to validated events.
+
+use criterion::{BatchSize, Criterion, Throughput};
+use prost::Message as _;
+use runtraced::cli::bench::workload::{Ids, Kind, Shape, Workload};
+use runtraced::event::Repairs;
+use runtraced::ingest::native::decode_event;
+use runtraced::proto::StreamRequest;
+
+/// The first request of a workload.
+pub fn request(kind: Kind, events: usize, seed: u64) -> bytes::Bytes {
+    let workload = Workload::new(&Shape {
+        kind,
+        rows: events,
+        streams: 1,
+        request_events: events,
+        seed,
+        ids: Ids::V7,
+    });
+    workload.streams[0][0].encoded.clone()
+}
+
+pub fn decode(c: &mut Criterion) {
+    let mut group = c.benchmark_group("decode");
+    for kind in [Kind::Steps, Kind::Agent, Kind::Tiny] {
+        let encoded = request(kind, 100, 1);
+        let decoded = StreamRequest::decode(encoded.clone()).unwrap();
+        group.throughput(Throughput::Elements(decoded.events.len() as u64));
+        group.bench_function(format!("{}/protobuf", kind.name()), |b| {
+            b.iter(|| StreamRequest::decode(encoded.clone()).unwrap());
+        });
+        group.bench_function(format!("{}/validate", kind.name()), |b| {
+            b.iter_batched(
+                || decoded.events.clone(),
+                |events| {
+                    let mut repairs = Repairs::default();
+                    let events = events.into_iter();
+                    let valid: Result<Vec<_>, _> = events
+                        .map(|event| decode_event(event, &mut repairs))
+                        .collect();
+                    valid.unwrap()
+                },
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    group.finish();
+}

@@ -1,0 +1,65 @@
+//! Rows of COPY, by table.
+
+use criterion::{Criterion, Throughput};
+use prost::Message as _;
+use runtraced::cli::bench::workload::Kind;
+use runtraced::event::{Event, EventBody, Repairs};
+use runtraced::ingest::native::decode_event;
+use runtraced::proto::StreamRequest;
+use runtraced::store::Aliases;
+use runtraced::store::copy::CopyBuffer;
+use runtraced::store::rows::{StepPart, encode_message, encode_token_count};
+
+use crate::decode::request;
+
+/// Validated events of a workload.
+pub fn events(kind: Kind, count: usize, seed: u64) -> Vec<Event> {
+    let request = StreamRequest::decode(request(kind, count, seed)).unwrap();
+    let events = request.events.into_iter();
+    let valid: Result<Vec<_>, _> = events
+        .map(|event| decode_event(event, &mut Repairs::default()))
+        .collect();
+    valid.unwrap()
+}
+
+pub fn rows(c: &mut Criterion) {
+    let all = events(Kind::Agent, 5_000, 1);
+    let mut group = c.benchmark_group("encode");
+    let mut copy = CopyBuffer::default();
+    let mut bench = |name: &str, wanted: fn(&EventBody) -> bool| {
+        let chosen: Vec<&Event> = all.iter().filter(|event| wanted(&event.body)).collect();
+        group.throughput(Throughput::Elements(chosen.len() as u64));
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                copy.clear();
+                for event in &chosen {
+                    encode(event, &mut copy);
+                }
+                copy.bytes().len()
+            });
+        });
+    };
+    bench("agent_steps", |body| {
+        matches!(body, EventBody::StepEnded(_))
+    });
+    bench("agent_messages", |body| {
+        matches!(body, EventBody::Message(_))
+    });
+    bench("agent_token_counts", |body| {
+        matches!(body, EventBody::TokenCount(_))
+    });
+    group.finish();
+}
+
+fn encode(event: &Event, copy: &mut CopyBuffer) {
+    match &event.body {
+        EventBody::StepEnded(end) => StepPart {
+            start: None,
+            end: Some((event.time, end)),
+        }
+        .encode(copy, None, &Aliases::default()),
+        EventBody::Message(message) => encode_message(copy, None, event.time, message),
+        EventBody::TokenCount(count) => encode_token_count(copy, None, event.time, count),
+        _ => {}
+    }
+}

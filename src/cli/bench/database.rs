@@ -1,0 +1,257 @@
+//! The scratch database that a benchmark fills and empties.
+
+use anyhow::{Context as _, bail};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
+
+use super::process;
+use crate::config::parse_database_url;
+use crate::store::migrate;
+
+/// Tables that workloads fill, parents first.
+pub const TABLES: [&str; 6] = [
+    "agent_sessions",
+    "agent_runs",
+    "agent_steps",
+    "agent_messages",
+    "agent_token_counts",
+    "approvals",
+];
+
+/// Columns that hold the database's clock: they differ from run to run.
+const CLOCKS: &[&str] = &["abandon_at"];
+
+/// A migrated database that nobody else uses.
+#[derive(Clone, Debug)]
+pub struct Scratch {
+    name: String,
+    server: PgConnectOptions,
+    /// What the daemon is given as DATABASE_URL.
+    pub url: String,
+    options: PgConnectOptions,
+}
+
+impl Scratch {
+    /// The one of this process, on the server of `url`; it need not be there.
+    ///
+    /// # Errors
+    /// When that is no URL.
+    pub fn named(url: &str) -> anyhow::Result<Self> {
+        let server = parse_database_url(url).map_err(anyhow::Error::msg)?;
+        let name = format!("runtraced_bench_{}", std::process::id());
+        Ok(Self {
+            url: with_database(url, &name)?,
+            options: server.clone().database(&name),
+            name,
+            server,
+        })
+    }
+
+    /// Makes it.
+    ///
+    /// # Errors
+    /// When the server is away or does not let us.
+    pub async fn create(&self) -> anyhow::Result<()> {
+        let mut conn = connect(&self.server).await?;
+        let create = format!("CREATE DATABASE {}", self.name);
+        sqlx::raw_sql(AssertSqlSafe(create))
+            .execute(&mut conn)
+            .await?;
+        migrate(&mut self.connect().await?).await?;
+        Ok(())
+    }
+
+    /// Drops it.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn remove(&self) -> anyhow::Result<()> {
+        let mut conn = connect(&self.server).await?;
+        let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+        sqlx::raw_sql(AssertSqlSafe(drop))
+            .execute(&mut conn)
+            .await?;
+        Ok(())
+    }
+
+    /// A plain connection, as psql has it.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn connect(&self) -> anyhow::Result<PgConnection> {
+        let conn = connect(&self.options).await?;
+        if self.options.get_socket().is_none() {
+            crate::store::turn_off_nagle(self.options.get_port());
+        }
+        Ok(conn)
+    }
+
+    /// Empties the tables, and writes a checkpoint now rather than amid what is
+    /// measured next.
+    ///
+    /// # Errors
+    /// When the server is away or does not let us.
+    pub async fn empty(&self) -> anyhow::Result<()> {
+        let mut conn = self.connect().await?;
+        let tables = TABLES.join(", ");
+        let truncate = format!("TRUNCATE {tables}, ingest_dead_letters CASCADE");
+        sqlx::raw_sql(AssertSqlSafe(truncate))
+            .execute(&mut conn)
+            .await?;
+        match sqlx::raw_sql("CHECKPOINT").execute(&mut conn).await {
+            // A role that may not: then checkpoints come when they come, both ways.
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42501") => Ok(()),
+            done => Ok(done.map(drop)?),
+        }
+    }
+
+    /// The process number of the postmaster, where it is on this machine.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn postmaster(&self) -> anyhow::Result<Option<u32>> {
+        let mut conn = self.connect().await?;
+        let backend: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+            .fetch_one(&mut conn)
+            .await?;
+        let host = self.options.get_host();
+        let here = self.options.get_socket().is_some()
+            || host.starts_with('/')
+            || ["localhost", "127.0.0.1", "::1"].contains(&host);
+        let backend = u32::try_from(backend).ok().filter(|_| here);
+        Ok(backend.and_then(process::parent))
+    }
+
+    /// How many rows each of [`TABLES`] has.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn counts(&self) -> anyhow::Result<[u64; TABLES.len()]> {
+        let mut conn = self.connect().await?;
+        let mut counts = [0; TABLES.len()];
+        for (count, table) in counts.iter_mut().zip(TABLES) {
+            let query = format!("SELECT count(*) FROM {table}");
+            let rows: i64 = sqlx::query_scalar(AssertSqlSafe(query))
+                .fetch_one(&mut conn)
+                .await?;
+            *count = u64::try_from(rows)?;
+        }
+        Ok(counts)
+    }
+
+    /// A number that tells the content of the tables, but for the clocks of the
+    /// database: rows in any order, each hashed whole.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn digest(&self) -> anyhow::Result<String> {
+        let mut conn = self.connect().await?;
+        let mut digests = Vec::new();
+        for table in TABLES {
+            let columns = columns(&mut conn, table).await?;
+            let columns: Vec<_> = columns
+                .iter()
+                .filter(|column| !CLOCKS.contains(&column.as_str()))
+                .map(String::as_str)
+                .collect();
+            let query = format!(
+                "SELECT coalesce(sum(hashtextextended(ROW({})::text, 0)::numeric), 0)::text FROM {table}",
+                columns.join(", ")
+            );
+            let digest: String = sqlx::query_scalar(AssertSqlSafe(query))
+                .fetch_one(&mut conn)
+                .await?;
+            digests.push(digest);
+        }
+        Ok(digests.join(" "))
+    }
+
+    /// How far the write-ahead log has come, in bytes.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn wal_bytes(&self) -> anyhow::Result<f64> {
+        let mut conn = self.connect().await?;
+        let bytes = sqlx::query_scalar(
+            "SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::double precision",
+        )
+        .fetch_one(&mut conn)
+        .await?;
+        Ok(bytes)
+    }
+
+    /// The server's version and the settings that matter to writing.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn settings(&self) -> anyhow::Result<Vec<(String, String)>> {
+        let mut conn = self.connect().await?;
+        let rows = sqlx::query_as(
+            "SELECT name, current_setting(name) FROM pg_settings WHERE name IN ('server_version', 'fsync', \
+             'synchronous_commit', 'full_page_writes', 'wal_compression', 'shared_buffers', 'max_wal_size', \
+             'wal_buffers', 'default_toast_compression', 'commit_delay', 'data_checksums') ORDER BY name",
+        )
+        .fetch_all(&mut conn)
+        .await?;
+        Ok(rows)
+    }
+}
+
+/// The columns of a table that can be written.
+///
+/// # Errors
+/// When the server is away.
+pub async fn columns(conn: &mut PgConnection, table: &str) -> anyhow::Result<Vec<String>> {
+    let columns: Vec<String> = sqlx::query_scalar(
+        "SELECT quote_ident(attname) FROM pg_attribute \
+         WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '' \
+         ORDER BY attnum",
+    )
+    .bind(table)
+    .fetch_all(conn)
+    .await?;
+    if columns.is_empty() {
+        bail!("{table} has no columns");
+    }
+    Ok(columns)
+}
+
+async fn connect(options: &PgConnectOptions) -> anyhow::Result<PgConnection> {
+    let options = options
+        .clone()
+        .application_name("runtraced bench")
+        .disable_statement_logging();
+    PgConnection::connect_with(&options)
+        .await
+        .context("cannot connect to Postgres")
+}
+
+/// `url` with another database. What stands before `?` ends in the old one.
+fn with_database(url: &str, name: &str) -> anyhow::Result<String> {
+    let (base, query) = match url.split_once('?') {
+        Some((base, query)) => (base, format!("?{query}")),
+        None => (url, String::new()),
+    };
+    let (scheme, rest) = base.split_once("://").context("no URL of Postgres")?;
+    let authority = rest.split('/').next().unwrap_or_default();
+    Ok(format!("{scheme}://{authority}/{name}{query}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_database_of_a_url_is_changed() {
+        for (url, want) in [
+            (
+                "postgresql://me:p%2Fw@host:1/a?b=c/d",
+                "postgresql://me:p%2Fw@host:1/x?b=c/d",
+            ),
+            ("postgres://host", "postgres://host/x"),
+            ("postgres:///a?host=/tmp/s", "postgres:///x?host=/tmp/s"),
+        ] {
+            assert_eq!(with_database(url, "x").unwrap(), want);
+        }
+    }
+}
