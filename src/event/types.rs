@@ -321,6 +321,18 @@ impl Event {
         }
     }
 
+    /// Whether it is, or completes, a row of its own, which may be there already.
+    #[must_use]
+    pub fn is_row(&self) -> bool {
+        matches!(
+            self.body,
+            EventBody::StepStarted(_)
+                | EventBody::StepEnded(_)
+                | EventBody::Message(_)
+                | EventBody::TokenCount(_)
+        )
+    }
+
     /// The session it names, if any.
     #[must_use]
     pub fn session_id(&self) -> Option<Uuid> {

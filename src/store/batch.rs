@@ -121,9 +121,12 @@ impl Batch<'_> {
             if pass.is_empty() {
                 continue;
             }
-            let patched = merge::patch_runs(self.conn, pass, self.run_timeout_ms).await?;
+            let ours = |id: Uuid| number > 0 || runs.locked.contains_key(&id);
+            let patched = merge::patch_runs(self.conn, pass, self.run_timeout_ms, ours).await?;
             for patch in pass {
                 let result = patched.get(&patch.id).copied();
+                // Another writer has inserted it since the locks were taken. It may
+                // even have ended: the next attempt sees.
                 if number == 0 && result.is_none() && !runs.locked.contains_key(&patch.id) {
                     return Err(BatchError::Raced);
                 }

@@ -131,11 +131,13 @@ pub async fn lock_runs(
         .collect()
 }
 
-/// Inserts and merges runs; returns those that changed.
+/// Inserts and merges runs; returns those that changed. Of rows that are there
+/// already only those are touched that are `ours`: locked, or inserted by us.
 pub async fn patch_runs<'a>(
     conn: &mut PgConnection,
     pass: &[RunPatch<'a>],
     timeout_ms: i64,
+    ours: impl Fn(Uuid) -> bool,
 ) -> Result<HashMap<Uuid, PatchedRun>, sqlx::Error> {
     let column = Column(pass);
     let start = |patch: &RunPatch<'a>| patch.start;
@@ -164,6 +166,7 @@ pub async fn patch_runs<'a>(
         .bind(timeout_ms)
         .bind(column.of(|p| p.observed.to_json()))
         .bind(column.of(|p| time(end(p).and_then(|e| e.event.started_at))))
+        .bind(column.of(|p| ours(p.id)))
         .fetch_all(conn)
         .await?;
     rows.iter()

@@ -67,7 +67,11 @@ pub async fn end_runs(
     }
     let mut changed = Vec::new();
     for pass in &passes {
-        changed.extend(patch_runs(conn, pass, NO_TIMEOUT_MS).await?.into_keys());
+        changed.extend(
+            patch_runs(conn, pass, NO_TIMEOUT_MS, |_| true)
+                .await?
+                .into_keys(),
+        );
     }
     Ok(changed)
 }

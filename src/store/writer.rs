@@ -24,10 +24,6 @@ use super::outcome::{Fate, Tally};
 use super::plan::Rung;
 use crate::event::{Event, Refusal, RefusalCode};
 
-/// After a unique violation this many batches are merged at once: a client that
-/// resends one batch resends its neighbours too.
-const MERGED_BATCHES_AFTER_VIOLATION: u32 = 16;
-
 /// What a writer needs to know.
 #[derive(Clone, Debug)]
 pub struct WriterConfig {
@@ -84,7 +80,9 @@ pub struct Writer {
     counts: Arc<ShardCounts>,
     deadline: Duration,
     conn: Option<PgConnection>,
-    merge_next: u32,
+    /// The last batch met rows that were there already: a client that resends
+    /// one batch resends its neighbours too, so the next is merged at once.
+    merging: bool,
     /// What the ledger says; `None` while that is not known: a transaction that
     /// failed may have committed all the same.
     written: Option<Reading>,
@@ -104,7 +102,7 @@ impl Writer {
             counts,
             deadline,
             conn: None,
-            merge_next: 0,
+            merging: false,
             written,
             spool: None,
             taken_over: false,
@@ -170,11 +168,11 @@ impl Writer {
         events: &[&Event],
         fates: &mut [Option<Fate>],
     ) -> Result<(), sqlx::Error> {
-        let mut rung = Rung::Append;
-        if self.merge_next > 0 {
-            self.merge_next -= 1;
-            rung = Rung::Merge;
-        }
+        let mut rung = if self.merging {
+            Rung::Merge
+        } else {
+            Rung::Append
+        };
         let mut refused = Vec::new();
         // Parts of the batch that are still to be written, the first one last.
         let mut parts = vec![(0, events.len())];
@@ -197,6 +195,10 @@ impl Writer {
                 }
             }
         }
+        let repeated = |(event, fate): (&&Event, &Option<Fate>)| {
+            event.is_row() && *fate == Some(Fate::Duplicate)
+        };
+        self.merging = rung == Rung::Merge && events.iter().zip(fates.iter()).any(repeated);
         self.bury(&refused, fates).await
     }
 
@@ -257,10 +259,7 @@ impl Writer {
                 Err(BatchError::Sql(error)) => error,
             };
             match judge(&error) {
-                Verdict::Exists if *rung == Rung::Append => {
-                    *rung = Rung::Merge;
-                    self.merge_next = MERGED_BATCHES_AFTER_VIOLATION;
-                }
+                Verdict::Exists if *rung == Rung::Append => *rung = Rung::Merge,
                 Verdict::Exists | Verdict::BadData => return Err(Unwritten::Refused(error)),
                 Verdict::Conflict => {}
                 Verdict::Unavailable => outage

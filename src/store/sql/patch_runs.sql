@@ -5,7 +5,9 @@
 -- of the end: $12 by whom (NULL: none), $13 status, $14 output, $15 error, $16 ended_at,
 -- $17, $18 reported tokens, $19 metadata; $20 last run-level event time (NULL: a mere placeholder);
 -- $21 the default timeout in ms; $22 what its parts tell of it, in the form of
--- agent_runs.observed; $23 of the end: when the run began.
+-- agent_runs.observed; $23 of the end: when the run began; $24 whether the row is ours.
+-- Rows that are not ours appeared after the locks were taken. They are left alone:
+-- updated now, they would be locked in no order.
 -- Start: the greatest event time stands, as a whole; started_at is the least.
 -- End: client over root span over abandoned, then the later, then failed over completed.
 -- Observed: field by field, see merge_observed; shown as long as no start came,
@@ -20,15 +22,15 @@ WITH n AS MATERIALIZED (
                 ELSE u.metadata::jsonb END AS metadata,
            u.finalized_by, u.status, u.output, u.error, u.ended_at,
            u.reported_tokens_input, u.reported_tokens_output, u.end_metadata::jsonb AS end_metadata,
-           u.alive_at, u.observed::jsonb AS observed, u.root_started_at
+           u.alive_at, u.observed::jsonb AS observed, u.root_started_at, u.ours
     FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
                 $8::text[], $9::text[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::text[],
                 $15::text[], $16::timestamptz[], $17::integer[], $18::integer[], $19::text[],
-                $20::timestamptz[], $22::text[], $23::timestamptz[])
+                $20::timestamptz[], $22::text[], $23::timestamptz[], $24::boolean[])
          AS u (id, start_event_at, session_id, parent_run_id, customer_id, agent_id, agent_type,
                name, input, metadata, timeout_ms, finalized_by, status, output,
                error, ended_at, reported_tokens_input, reported_tokens_output, end_metadata, alive_at,
-               observed, root_started_at)
+               observed, root_started_at, ours)
     LEFT JOIN customers c ON c.id = u.customer_id
 ), inserted AS (
     INSERT INTO agent_runs (
@@ -72,7 +74,7 @@ WITH n AS MATERIALIZED (
            v.end_status, v.end_error,
            o.start_event_at AS old_start_at, o.finalized_by AS old_finalized_by
     FROM n
-    JOIN agent_runs o ON o.id = n.id
+    JOIN agent_runs o ON o.id = n.id AND n.ours
     CROSS JOIN LATERAL (
         SELECT CASE WHEN n.observed IS NULL THEN o.observed
                     ELSE public.merge_observed(o.observed, n.observed) END AS all_observed,
