@@ -2,6 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+/// SQLSTATE of a table that is not there (PostgreSQL manual, appendix A).
+const UNDEFINED_TABLE: &str = "42P01";
+
 /// Closed while the database is away. Whoever finds it away closes it; only the
 /// replayer, which asks it again and again, opens it.
 #[derive(Debug, Default)]
@@ -18,11 +21,17 @@ impl Gate {
 
     /// The database does not answer.
     pub(super) fn close(&self, error: &sqlx::Error) {
-        if !self.closed.swap(true, Relaxed) {
-            // WARN: nothing is lost, events are spooled.
-            let error = crate::store::reason(error);
-            tracing::warn!(error, "the database is away; events are spooled");
+        if self.closed.swap(true, Relaxed) {
+            return;
         }
+        if crate::store::sqlstate(error) == UNDEFINED_TABLE {
+            // A new database, which is being migrated.
+            tracing::info!("the schema is not there yet; events are spooled");
+            return;
+        }
+        // WARN: nothing is lost, events are spooled.
+        let error = crate::store::reason(error);
+        tracing::warn!(error, "the database is away; events are spooled");
     }
 
     /// The database has committed something.

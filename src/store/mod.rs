@@ -23,7 +23,7 @@ mod writer;
 pub use aliases::Aliases;
 pub use connection::connect;
 pub use dead_letters::{drop_dead_letters, mark_replayed};
-pub use error::{is_outage, reason};
+pub use error::{is_outage, reason, sqlstate};
 pub use ledger::{Reading, ShardCounts, SpoolIdentity};
 pub use merge::settle_runs;
 pub use migrate::{MIGRATIONS, migrate};
