@@ -34,6 +34,14 @@ impl Gate {
         tracing::warn!(error, "the database is away; events are spooled");
     }
 
+    /// The counts could not be written. While a new database is being migrated
+    /// that is no sign that it is away.
+    pub(super) fn counts_failed(&self, error: &sqlx::Error) {
+        if crate::store::sqlstate(error) != UNDEFINED_TABLE {
+            self.close(error);
+        }
+    }
+
     /// The database has committed something.
     pub(super) fn open(&self) {
         if self.closed.swap(false, Relaxed) {

@@ -151,7 +151,7 @@ impl Replayer {
     fn write_counts(&mut self, runtime: &Runtime) {
         self.writer.set_deadline(self.config.after);
         if let Err(error) = runtime.block_on(self.writer.write_counts()) {
-            self.gate.close(&error);
+            self.gate.counts_failed(&error);
         }
     }
 }

@@ -289,7 +289,7 @@ impl Shard {
         if let Err(error) = runtime.block_on(self.writer.write_counts()) {
             tracing::debug!(error = %crate::store::reason(&error), "the ledger is not up to date");
             if let Some(spooler) = &self.spooler {
-                spooler.gate.close(&error);
+                spooler.gate.counts_failed(&error);
             }
         }
     }

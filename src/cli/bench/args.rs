@@ -144,6 +144,7 @@ impl BenchArgs {
                 Kind::Agent,
                 Kind::Tiny,
                 Kind::Huge,
+                Kind::Otlp,
                 Kind::Long,
                 Kind::Wide,
             ]
@@ -163,7 +164,7 @@ impl BenchArgs {
     pub fn round_count(&self, kind: Kind) -> usize {
         let most = match kind {
             _ if self.quick => 3,
-            Kind::Steps | Kind::Agent => self.rounds,
+            Kind::Steps | Kind::Agent | Kind::Otlp => self.rounds,
             _ => 3,
         };
         self.rounds.min(most).max(1)

@@ -9,17 +9,23 @@ use crate::config::parse_database_url;
 use crate::store::migrate;
 
 /// Tables that workloads fill, parents first.
-pub const TABLES: [&str; 6] = [
+pub const TABLES: [&str; 7] = [
     "agent_sessions",
     "agent_runs",
     "agent_steps",
     "agent_messages",
     "agent_token_counts",
     "approvals",
+    "agent_step_aliases",
 ];
 
-/// Columns that hold the database's clock: they differ from run to run.
-const CLOCKS: &[&str] = &["abandon_at"];
+/// Columns that differ from run to run: they hold the database's clock, or
+/// whether a run was there when an alias came.
+const CLOCKS: &[(&str, &str)] = &[
+    ("agent_runs", "abandon_at"),
+    ("agent_step_aliases", "created_at"),
+    ("agent_step_aliases", "run_pending"),
+];
 
 /// A migrated database that nobody else uses.
 #[derive(Clone, Debug)]
@@ -151,7 +157,7 @@ impl Scratch {
             let columns = columns(&mut conn, table).await?;
             let columns: Vec<_> = columns
                 .iter()
-                .filter(|column| !CLOCKS.contains(&column.as_str()))
+                .filter(|column| !CLOCKS.contains(&(table, column.as_str())))
                 .map(String::as_str)
                 .collect();
             let query = format!(

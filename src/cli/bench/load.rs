@@ -18,7 +18,7 @@ use crate::proto::StreamResponse;
 
 /// Requests that wait for HTTP/2 to take them.
 const WAITING: usize = 4;
-const WINDOW_BYTES: u32 = 1 << 20;
+pub(super) const WINDOW_BYTES: u32 = 1 << 20;
 
 /// A request that is settled.
 #[derive(Clone, Copy, Debug)]

@@ -6,6 +6,7 @@ use anyhow::{Context as _, ensure};
 
 use super::database::{Scratch, TABLES};
 use super::direct;
+use super::exports::export;
 use super::figures::{
     Counted, Duplicates, Latency, LatencyAt, Round, Sample, Spread, WorkloadFigures,
 };
@@ -14,7 +15,7 @@ use super::process::Watched;
 use super::progress::Progress;
 use super::rows::Rows;
 use super::waits::{Distribution, timeline};
-use super::workload::{Shape, Workload};
+use super::workload::{Kind, Shape, Workload};
 
 /// Rows of a direct transaction that are tried.
 const SWEEP: [usize; 5] = [1_000, 2_500, 5_000, 10_000, 25_000];
@@ -274,10 +275,13 @@ impl Bench {
     ) -> anyhow::Result<Delivery> {
         let bar = self.progress.delivery(stage, workload.events());
         let tick = bar.clone();
-        let delivery = deliver(&self.endpoint, &workload.streams, pace, move |events| {
-            tick.inc(events);
-        })
-        .await;
+        let progress = move |events| tick.inc(events);
+        let streams = &workload.streams;
+        let delivery = if workload.kind == Kind::Otlp {
+            export(&self.endpoint, streams, progress).await
+        } else {
+            deliver(&self.endpoint, streams, pace, progress).await
+        };
         bar.finish_and_clear();
         delivery
     }

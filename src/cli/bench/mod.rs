@@ -4,6 +4,7 @@
 mod args;
 mod database;
 mod direct;
+mod exports;
 mod extras;
 mod figures;
 mod html;

@@ -2,6 +2,7 @@
 //! beforehand from a seed, and encoded before the clock runs.
 
 mod agent;
+mod otlp;
 mod random;
 mod steps;
 
@@ -27,6 +28,8 @@ pub enum Kind {
     Tiny,
     /// Complete steps of 100 KB, 20 a run.
     Huge,
+    /// OTLP requests of 200 spans, 20 a trace.
+    Otlp,
     /// As `steps`, all of them in one run.
     Long,
     /// As `steps`, all runs open at once and interleaved.
@@ -42,6 +45,7 @@ impl Kind {
             Self::Agent => "agent",
             Self::Tiny => "tiny",
             Self::Huge => "huge",
+            Self::Otlp => "otlp",
             Self::Long => "long",
             Self::Wide => "wide",
         }
@@ -58,6 +62,10 @@ impl Kind {
             }
             Self::Tiny => "complete steps of 100 bytes of payload, 20 a run",
             Self::Huge => "complete steps of 100 KB, 20 a run",
+            Self::Otlp => {
+                "OTLP requests of 200 spans with OpenInference's attributes, about 2.7 KB a span, 20 a trace, \
+                 one in three a model call with messages; a session for every 3 traces"
+            }
             Self::Long => "complete steps of 920 bytes, all in one run",
             Self::Wide => "complete steps of 920 bytes, 2 a run, all runs open at once",
         }
@@ -69,6 +77,7 @@ impl Kind {
     pub fn scaled(self, rows: usize) -> usize {
         match self {
             Self::Huge => rows.div_ceil(60),
+            Self::Otlp => rows.div_ceil(2),
             _ => rows,
         }
     }
@@ -77,9 +86,10 @@ impl Kind {
 /// A request that is ready to be sent.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// The whole `StreamRequest`; its sequence counts from 1 on its stream.
+    /// The whole `StreamRequest`, whose sequence counts from 1 on its stream; of
+    /// `otlp` the whole `ExportTraceServiceRequest`.
     pub encoded: Bytes,
-    /// How many events it holds.
+    /// How many events it holds; of `otlp` how many spans.
     pub events: u64,
 }
 
@@ -114,6 +124,12 @@ impl Workload {
     #[must_use]
     pub fn new(shape: &Shape) -> Self {
         let mut random = Random::new(shape.seed, shape.ids);
+        if shape.kind == Kind::Otlp {
+            return Self {
+                kind: shape.kind,
+                streams: otlp::streams(shape, &mut random),
+            };
+        }
         let streams = match shape.kind {
             Kind::Agent => agent::streams(shape, &mut random),
             kind => steps::streams(shape, steps::Form::of(kind, shape.rows), &mut random),
@@ -197,7 +213,7 @@ mod tests {
 
     #[test]
     fn the_same_shape_makes_the_same_bytes() {
-        for kind in [Kind::Steps, Kind::Agent, Kind::Wide] {
+        for kind in [Kind::Steps, Kind::Agent, Kind::Wide, Kind::Otlp] {
             let [first, second] = [(); 2].map(|()| Workload::new(&shape(kind)));
             let bytes = |workload: &Workload| {
                 let requests = workload.requests().map(|r| r.encoded.clone());

@@ -43,7 +43,7 @@ impl Form {
                 interleaved: true,
                 ..steps
             },
-            Kind::Steps | Kind::Agent => steps,
+            Kind::Steps | Kind::Agent | Kind::Otlp => steps,
         }
     }
 }
