@@ -321,16 +321,17 @@ impl Event {
         }
     }
 
-    /// Whether it is, or completes, a row of its own, which may be there already.
+    /// Whether it makes a row that is believed not to be there. An announced
+    /// end, another view of a step and a message that a history repeats are
+    /// expected to find theirs.
     #[must_use]
-    pub fn is_row(&self) -> bool {
-        matches!(
-            self.body,
-            EventBody::StepStarted(_)
-                | EventBody::StepEnded(_)
-                | EventBody::Message(_)
-                | EventBody::TokenCount(_)
-        )
+    pub fn is_believed_new(&self) -> bool {
+        match &self.body {
+            EventBody::StepStarted(_) | EventBody::TokenCount(_) => true,
+            EventBody::StepEnded(e) => !e.announced && e.view == 0,
+            EventBody::Message(e) => !e.sighting,
+            _ => false,
+        }
     }
 
     /// The session it names, if any.

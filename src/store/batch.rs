@@ -77,7 +77,7 @@ pub async fn write_batch(
     batch.append(&plan).await?;
     batch.merge(&plan).await?;
     batch.write_approvals(&plan).await?;
-    batch.settle(&plan, &runs).await?;
+    batch.settle(&runs).await?;
     batch.judge_superseded(&plan);
     Ok(batch.fates)
 }
@@ -259,7 +259,7 @@ impl Batch<'_> {
     }
 
     /// What the batch means for runs that have ended, or seemed to have.
-    async fn settle(&mut self, plan: &Plan<'_>, runs: &Runs) -> Result<(), BatchError> {
+    async fn settle(&mut self, runs: &Runs) -> Result<(), BatchError> {
         let (mut reopened, mut settled, mut fading) = (Vec::new(), Vec::new(), Vec::new());
         for &id in &runs.ids {
             let before = runs.locked.get(&id);
@@ -279,7 +279,6 @@ impl Batch<'_> {
         }
         if !settled.is_empty() {
             merge::settle_runs(self.conn, &settled).await?;
-            self.settle_aliases(plan, &settled).await?;
         }
         if !fading.is_empty() {
             merge::touch_runs(self.conn, &fading, self.run_timeout_ms).await?;

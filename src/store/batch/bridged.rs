@@ -100,22 +100,6 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Sees to the parents of steps of final runs.
-    pub(super) async fn settle_aliases(
-        &mut self,
-        plan: &Plan<'_>,
-        settled: &[Uuid],
-    ) -> Result<(), BatchError> {
-        let settled = settled.iter().copied();
-        let bridged: Vec<Uuid> = settled
-            .filter(|run| plan.bridged_runs.binary_search(run).is_ok())
-            .collect();
-        if !bridged.is_empty() {
-            aliases::move_late_steps(self.conn, &bridged).await?;
-        }
-        Ok(())
-    }
-
     /// Says what became of events that others stand for.
     pub(super) fn judge_superseded(&mut self, plan: &Plan<'_>) {
         for &(index, by) in &plan.superseded {

@@ -166,9 +166,7 @@ impl Emitter<'_> {
         let mut raw = |slots: &[Slot], said: &[Said]| {
             let attribute = slots.iter().find_map(|slot| facts.value(*slot));
             match attribute.map(value::text) {
-                Some(text) if value::looks_like_json(&text) => {
-                    self.fit.json_text(text.into_owned())
-                }
+                Some(text) if value::looks_like_json(&text) => self.fit.json_text(&text),
                 Some(text) => self.fit.json(&Value::String(text.into_owned())),
                 None if said.is_empty() => None,
                 None => {

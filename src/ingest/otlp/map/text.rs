@@ -33,7 +33,7 @@ impl Fit {
 
     /// JSON. Of what is too long the beginning is kept, as a JSON string.
     pub fn json(&mut self, value: &Value) -> Option<Json> {
-        self.json_text(value.to_string())
+        self.json_text(&value.to_string())
     }
 
     /// A JSON object, for columns that hold nothing else.
@@ -48,16 +48,17 @@ impl Fit {
     }
 
     /// JSON text as it came; text that is no JSON becomes a JSON string.
-    pub fn json_text(&mut self, mut text: String) -> Option<Json> {
+    pub fn json_text(&mut self, text: &str) -> Option<Json> {
         if text.len() > self.max_bytes {
-            self.cut(&mut text);
-            text = Value::String(text).to_string();
+            let mut cut = text.to_owned();
+            self.cut(&mut cut);
+            return Json::new(Value::String(cut).to_string(), &mut self.repairs).ok();
         }
-        let fallback = |text: &str| Value::String(text.to_owned()).to_string();
-        match Json::new(text.clone(), &mut self.repairs) {
-            Ok(json) => Some(json),
-            Err(_) => Json::new(fallback(&text), &mut self.repairs).ok(),
+        if let Ok(json) = Json::new(text.to_owned(), &mut self.repairs) {
+            return Some(json);
         }
+        let quoted = Value::String(text.to_owned()).to_string();
+        Json::new(quoted, &mut self.repairs).ok()
     }
 
     fn cut(&mut self, text: &mut String) {
