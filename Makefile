@@ -20,7 +20,7 @@ lint:
 bench: postgres
 	cargo build --locked --release
 	./target/release/runtraced bench --full --markdown docs/BENCHMARKS.md --html target/bench.html --json target/bench.json
-	cargo bench --locked --bench parts
+	cargo bench --locked --bench parts --bench otlp_map
 
 # The same in two minutes, and less exact.
 bench-quick: postgres

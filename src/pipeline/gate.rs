@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// SQLSTATE of a table that is not there (PostgreSQL manual, appendix A).
-const UNDEFINED_TABLE: &str = "42P01";
+/// SQLSTATEs of a table and a column that are not there (PostgreSQL manual,
+/// appendix A): the schema is not, or not all of it.
+const NOT_MIGRATED: [&str; 2] = ["42P01", "42703"];
 
 /// Closed while the database is away. Whoever finds it away closes it; only the
 /// replayer, which asks it again and again, opens it.
@@ -24,7 +25,7 @@ impl Gate {
         if self.closed.swap(true, Relaxed) {
             return;
         }
-        if crate::store::sqlstate(error) == UNDEFINED_TABLE {
+        if is_not_migrated(error) {
             // A new database, which is being migrated.
             tracing::info!("the schema is not there yet; events are spooled");
             return;
@@ -37,7 +38,7 @@ impl Gate {
     /// The counts could not be written. While a new database is being migrated
     /// that is no sign that it is away.
     pub(super) fn counts_failed(&self, error: &sqlx::Error) {
-        if crate::store::sqlstate(error) != UNDEFINED_TABLE {
+        if !is_not_migrated(error) {
             self.close(error);
         }
     }
@@ -48,4 +49,8 @@ impl Gate {
             tracing::info!("the database is back");
         }
     }
+}
+
+fn is_not_migrated(error: &sqlx::Error) -> bool {
+    NOT_MIGRATED.contains(&crate::store::sqlstate(error).as_str())
 }

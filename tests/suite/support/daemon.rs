@@ -208,7 +208,7 @@ impl Daemon {
             "ignored",
         ];
         let deadline = Instant::now() + PATIENCE;
-        let metrics = loop {
+        loop {
             let metrics = self.metrics().await;
             let sum: u64 = outcomes
                 .iter()
@@ -218,7 +218,7 @@ impl Daemon {
                 .sum();
             let settled = sum == metrics["runtraced_events_received_total"];
             if settled && metrics["runtraced_memory_used_bytes"] == 0 {
-                break metrics;
+                break;
             }
             // Events of clients that have gone may still be on their way.
             assert!(
@@ -226,10 +226,12 @@ impl Daemon {
                 "counts do not add up, or the budget is not free again: {metrics:#?}"
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
-        };
+        }
         let instance = self.instance();
         let mut conn = PgConnection::connect(&self.database_url).await.unwrap();
         loop {
+            // Anew each time: what a client sent before it went may come until now.
+            let metrics = self.metrics().await;
             let row: Option<[i64; 8]> = sqlx::query_as(
                 "SELECT received, committed, duplicate, refused, spooled, dead_lettered, ignored, in_flight
                  FROM (SELECT coalesce(sum(received), 0)::bigint AS received,
