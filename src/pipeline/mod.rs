@@ -228,6 +228,8 @@ impl Pipeline {
         let refused = batch.refused.len() as u64;
         add(&self.counts[0].received, refused);
         add(&self.counts[0].refused, refused);
+        self.routes
+            .learn(batch.events.iter().map(|(_, event)| event));
         for (index, event) in batch.events {
             units[self.routes.shard_of(&event)].push(index, event);
         }

@@ -1,11 +1,13 @@
-//! Which shard an event goes to: that of its session, as far as it is known,
-//! else that of its run.
+//! Which shard an event goes to: that of its run, which is that of the run's
+//! session where the batch that first names the run names it too.
 //!
 //! Runs of one session go to one writer, because two that make or change the
-//! session's row at once wait for one another's commits. Most events name only
-//! their run, so the runs' shards are remembered, in a table of fixed size.
-//! Nothing but speed rests on it: an entry that was overwritten sends later
-//! events to another writer, as another daemon would be.
+//! session's row at once wait for one another's commits; above all a run stays
+//! with one writer, for one run that two of them hold is enough for a batch to
+//! wait until the other has committed. Most events name only their run, so the
+//! runs' shards are remembered, in a table of fixed size that forgets the oldest
+//! first. Nothing but speed rests on it: a run that was forgotten may go to
+//! another writer, as it may to another daemon.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -13,25 +15,45 @@ use uuid::Uuid;
 
 use crate::event::Event;
 
-/// Runs that are remembered, 8 bytes each: some times as many as are live at once.
-const SLOTS: usize = 1 << 18;
+/// 8 runs each, 8 bytes a run: some times as many as are live at once.
+const BUCKETS: usize = 1 << 15;
 /// An entry is the upper bits of a run's hash, and its shard plus one.
 const SHARD_BITS: u32 = 16;
+
+/// One cache line: the runs that fall upon it, the latest first.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Bucket([AtomicU64; 8]);
 
 /// The table.
 #[derive(Debug)]
 pub(super) struct Routes {
     shards: usize,
-    slots: Box<[AtomicU64]>,
+    buckets: Box<[Bucket]>,
 }
 
 impl Routes {
     /// To so many shards.
     pub fn new(shards: usize) -> Self {
-        let slots = if shards > 1 { SLOTS } else { 0 };
+        let buckets = if shards > 1 { BUCKETS } else { 0 };
         Self {
             shards,
-            slots: (0..slots).map(|_| AtomicU64::new(0)).collect(),
+            buckets: (0..buckets).map(|_| Bucket::default()).collect(),
+        }
+    }
+
+    /// Sends the new runs of a batch where their sessions go. Bridges name the
+    /// session with some events of a run only, and not with the first.
+    pub fn learn<'a>(&self, events: impl IntoIterator<Item = &'a Event>) {
+        if self.shards == 1 {
+            return;
+        }
+        for event in events {
+            if let (Some(run), Some(session)) = (event.run_id(), event.session_id())
+                && self.recall(run).is_none()
+            {
+                self.remember(run, self.spread(session));
+            }
         }
     }
 
@@ -40,15 +62,14 @@ impl Routes {
         if self.shards == 1 {
             return 0;
         }
-        match (event.run_id(), event.session_id()) {
-            (Some(run), Some(session)) => {
-                let shard = self.spread(session);
-                self.remember(run, shard);
-                shard
-            }
-            (Some(run), None) => self.recall(run).unwrap_or_else(|| self.spread(run)),
-            (None, session) => self.spread(session.unwrap_or_default()),
-        }
+        let Some(run) = event.run_id() else {
+            return self.spread(event.session_id().unwrap_or_default());
+        };
+        self.recall(run).unwrap_or_else(|| {
+            let shard = self.spread(run);
+            self.remember(run, shard);
+            shard
+        })
     }
 
     fn spread(&self, id: Uuid) -> usize {
@@ -56,27 +77,41 @@ impl Routes {
     }
 
     fn remember(&self, run: Uuid, shard: usize) {
-        let (slot, tag) = self.place(run);
-        let entry = tag | (shard as u64 + 1);
-        // Most of the time it is there already: leave the cache line shared.
-        if slot.load(Relaxed) != entry {
-            slot.store(entry, Relaxed);
+        let (bucket, tag) = self.place(run);
+        let mut entry = tag | (shard as u64 + 1);
+        // Another thread may do the same at once: each swap takes an entry along.
+        for slot in &bucket.0 {
+            entry = slot.swap(entry, Relaxed);
+            if entry == 0 {
+                return;
+            }
         }
     }
 
     fn recall(&self, run: Uuid) -> Option<usize> {
-        let (slot, tag) = self.place(run);
-        let entry = slot.load(Relaxed);
-        let shard = entry & ((1 << SHARD_BITS) - 1);
-        let known = entry != 0 && entry - shard == tag;
-        known.then(|| (shard as usize - 1).min(self.shards - 1))
+        let (bucket, tag) = self.place(run);
+        let entry = bucket.find(tag)?;
+        Some(((entry - tag) as usize - 1).min(self.shards - 1))
     }
 
-    fn place(&self, run: Uuid) -> (&AtomicU64, u64) {
+    fn place(&self, run: Uuid) -> (&Bucket, u64) {
         let hash = mixed(run);
-        let slot = &self.slots[hash as usize % self.slots.len()];
-        (slot, hash >> SHARD_BITS << SHARD_BITS)
+        let bucket = &self.buckets[hash as usize % self.buckets.len()];
+        (bucket, tag_of(hash))
     }
+}
+
+impl Bucket {
+    fn find(&self, tag: u64) -> Option<u64> {
+        let entries = self.0.iter().map(|slot| slot.load(Relaxed));
+        entries
+            .take_while(|entry| *entry != 0)
+            .find(|entry| tag_of(*entry) == tag)
+    }
+}
+
+fn tag_of(hash: u64) -> u64 {
+    hash >> SHARD_BITS << SHARD_BITS
 }
 
 /// Ids are mostly random in their last bytes (UUIDv7 too); mixing makes do with
@@ -84,7 +119,7 @@ impl Routes {
 fn mixed(id: Uuid) -> u64 {
     let (high, low) = id.as_u64_pair();
     let mixed = (high ^ low).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    // The lower bits choose the slot: they must depend on all of the id.
+    // The lower bits choose the bucket: they must depend on all of the id.
     mixed ^ (mixed >> 32)
 }
 
@@ -120,41 +155,73 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_runs_of_a_session_share_its_shard_from_when_it_is_known() {
-        let routes = Routes::new(7);
-        let session = Uuid::from_u128(99);
-        let runs: Vec<Uuid> = (0..50).map(|n| Uuid::from_u128(1_000 + n)).collect();
-        let alone = |routes: &Routes| -> Vec<usize> {
-            let shards = runs.iter().map(|run| routes.shard_of(&heartbeat(*run)));
-            shards.collect()
-        };
-        let before = alone(&routes);
-        assert!(before.iter().any(|shard| *shard != before[0]), "{before:?}");
-        let named: Vec<usize> = runs
-            .iter()
-            .map(|run| routes.shard_of(&message(*run, session)))
-            .collect();
-        assert_eq!(named, vec![named[0]; 50]);
-        assert_eq!(alone(&routes), named);
-        let stranger = Uuid::from_u128(7_777);
-        let fresh = Routes::new(7);
-        assert_eq!(
-            routes.shard_of(&heartbeat(stranger)),
-            fresh.shard_of(&heartbeat(stranger))
-        );
+    fn shards_of(routes: &Routes, events: &[Event]) -> Vec<usize> {
+        routes.learn(events);
+        events.iter().map(|event| routes.shard_of(event)).collect()
+    }
+
+    fn shard_of(routes: &Routes, event: Event) -> usize {
+        shards_of(routes, &[event])[0]
+    }
+
+    fn run(n: usize) -> Uuid {
+        Uuid::from_u128((n as u128) << 64 | 0x8000_0000_0000_0000)
     }
 
     #[test]
-    fn more_runs_than_slots_still_have_a_shard_and_all_shards_are_used() {
-        let routes = Routes::new(3);
-        let mut used = [0_usize; 3];
-        for n in 0..2 * SLOTS as u128 {
-            let run = Uuid::from_u128(n << 64 | 0x8000_0000_0000_0000);
-            routes.shard_of(&message(run, Uuid::from_u128(n / 3)));
-            used[routes.shard_of(&heartbeat(run))] += 1;
+    fn runs_go_with_their_session_if_their_first_batch_names_it() {
+        let routes = Routes::new(7);
+        let session = Uuid::from_u128(99);
+        let parts: Vec<Event> = (0..50).map(|n| heartbeat(run(n))).collect();
+        let named: Vec<Event> = (0..50).map(|n| message(run(n), session)).collect();
+        let batch: Vec<Event> = parts.iter().chain(&named).cloned().collect();
+        let shards = shards_of(&routes, &batch);
+        assert_eq!(shards, vec![shards[0]; 100]);
+        assert_eq!(shards_of(&routes, &parts), shards[..50]);
+        let alone = shards_of(&Routes::new(7), &parts);
+        assert!(alone.iter().any(|shard| *shard != alone[0]), "{alone:?}");
+    }
+
+    #[test]
+    fn a_run_stays_where_it_was_when_its_session_becomes_known() {
+        let routes = Routes::new(7);
+        for n in 0..50 {
+            let first = shard_of(&routes, heartbeat(run(n)));
+            let named = shard_of(&routes, message(run(n), Uuid::from_u128(99)));
+            assert_eq!(
+                (named, first),
+                (first, shard_of(&routes, heartbeat(run(n))))
+            );
         }
-        let least = 2 * SLOTS / 3 * 9 / 10;
+    }
+
+    #[test]
+    fn the_latest_runs_are_remembered_however_many_there_were() {
+        const LIVE: usize = 1_000;
+        let routes = Routes::new(7);
+        let session = Uuid::from_u128(99);
+        let shard = routes.spread(session);
+        for n in 0..32 * BUCKETS {
+            shard_of(&routes, message(run(n), session));
+            let old = n.saturating_sub(LIVE);
+            assert_eq!(shard_of(&routes, heartbeat(run(old))), shard, "run {old}");
+        }
+    }
+
+    #[test]
+    fn forgotten_runs_still_have_a_shard_and_all_shards_are_used() {
+        let routes = Routes::new(3);
+        let runs = 16 * BUCKETS;
+        let mut used = [0_usize; 3];
+        for n in 0..runs {
+            let session = Uuid::from_u128(n as u128 / 3);
+            used[shard_of(&routes, message(run(n), session))] += 1;
+        }
+        let least = runs / 3 * 9 / 10;
         assert!(used.iter().all(|count| *count > least), "{used:?}");
+        assert_eq!(
+            shard_of(&routes, heartbeat(run(0))),
+            shard_of(&Routes::new(3), heartbeat(run(0)))
+        );
     }
 }
