@@ -14,7 +14,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         // Ids are read where they lie in the receive buffer.
         .bytes(".")
-        .codec_path("crate::ingest::native::LimitedCodec")
         .compile_fds(files)?;
     Ok(())
 }

@@ -4,7 +4,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::serve::ListenerExt as _;
+use axum::Router;
+use axum::middleware::from_fn;
 use prost::Message as _;
 use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
@@ -16,13 +17,19 @@ use uuid::Uuid;
 
 use crate::config::{Config, Database, SpoolSettings};
 use crate::database::{self, DatabaseError, PrivateDatabase};
-use crate::event::{Event, Repairs};
+use crate::event::{Event, FieldLimits, Repairs};
 use crate::finalize::{SweepCounts, sweep_forever};
 use crate::grpc::serve_grpc;
 use crate::ingest::RepairCounts;
-use crate::ingest::native::{NativeIngest, StreamLimits, decode_event, encode_event};
+use crate::ingest::native::{
+    NativeIngest, ReceiveBudget, ReceiveLimits, StreamLimits, decode_event, encode_event,
+};
 use crate::ingest::otlp::{MapOptions, OtlpConfig, OtlpCounts, OtlpIngest, answer_http};
 use crate::json_mapping::event_to_json;
+use crate::listen::{
+    self, ConnectionLimits, Door, DoorCounts, RequestLimit, Tls, TlsError, TlsReloader,
+    WindowBudget,
+};
 use crate::pipeline::{BatchLimits, Pipeline, PipelineConfig, SpoolConfig};
 use crate::proto::SubmitRequest;
 use crate::shutdown::{Phases, drain};
@@ -53,6 +60,9 @@ pub enum AppError {
     /// The spool cannot be used.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// The files of TLS cannot be used.
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
     /// The drain deadline passed.
     #[error("shut down with {0} events not settled; their clients are told to send them again")]
     Unsettled(u64),
@@ -78,6 +88,7 @@ pub struct App {
     instance: Uuid,
     options: PgConnectOptions,
     spool: Option<Arc<Spool>>,
+    tls: Option<(TlsReloader, Tls)>,
 }
 
 impl App {
@@ -92,6 +103,7 @@ impl App {
             grpc: grpc.local_addr()?,
             http: http.local_addr()?,
         };
+        let tls = config.tls.clone().map(TlsReloader::load).transpose()?;
         let instance = Uuid::now_v7();
         // Before a private Postgres is started: it may be refused.
         let spool = config
@@ -118,6 +130,7 @@ impl App {
             instance,
             options,
             spool,
+            tls,
         })
     }
 
@@ -125,13 +138,23 @@ impl App {
     ///
     /// # Errors
     /// When a part of the daemon failed, or not all was settled in time.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), AppError> {
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), AppError> {
         let phases = Phases::default();
         let readiness = Readiness::new(self.spool.clone());
         let sweeps = Arc::new(SweepCounts::default());
         let repairs = Arc::new(RepairCounts::default());
         let spans = Arc::new(OtlpCounts::default());
         let tasks = TaskTracker::new();
+        let mut helpers = JoinSet::new();
+        let (reloader, tls) = self.tls.take().unzip();
+        if let Some(reloader) = reloader {
+            let stop = phases.stop.clone();
+            helpers.spawn(async move {
+                reloader.run(stop).await;
+                Ok(())
+            });
+        }
+        let doors = Doors::new(&self.config, tls);
 
         let (pipeline, writers) =
             Pipeline::start(self.pipeline_config(&phases), &phases.writer_ended)?;
@@ -146,6 +169,7 @@ impl App {
             readiness: readiness.clone(),
             spool: self.spool.clone(),
             gate: pipeline.gate(),
+            doors: doors.counts.clone(),
         });
         let pipeline = Arc::new(pipeline);
         let otlp = OtlpIngest::new(OtlpConfig {
@@ -159,6 +183,7 @@ impl App {
             },
             max_message_bytes: self.config.max_message_bytes,
             body_budget_bytes: self.config.memory_budget_bytes,
+            receive_timeout: self.config.receive_timeout,
             patience: self.config.submit_timeout,
             draining: phases.draining.clone(),
             tasks: tasks.clone(),
@@ -170,37 +195,49 @@ impl App {
             submit_timeout: self.config.submit_timeout,
             limits: StreamLimits {
                 batches_in_flight: self.config.stream_batches,
+                ack_timeout: self.config.receive_timeout,
             },
+            fields: FieldLimits {
+                bytes: self.config.max_field_bytes,
+                json_depth: self.config.max_json_depth,
+            },
+            receive: ReceiveBudget::new(
+                ReceiveLimits {
+                    message_bytes: self.config.max_message_bytes,
+                    message_events: self.config.max_message_events,
+                    timeout: self.config.receive_timeout,
+                },
+                self.config.memory_budget_bytes,
+            ),
             draining: phases.draining.clone(),
             tasks: tasks.clone(),
         };
 
         // Servers hold the pipeline, helpers do not: it ends with the former.
         let mut servers = JoinSet::new();
+        let requests = RequestLimit::new(self.config.max_streams);
         let grpc = serve_grpc(
-            self.grpc,
+            doors.open(GRPC, self.grpc),
+            requests.clone(),
             ingest,
             &otlp,
-            self.config.max_message_bytes,
             readiness.clone(),
             phases.draining.clone(),
         )
         .await?;
         servers.spawn(grpc);
-        let mut helpers = JoinSet::new();
-        let stopped = phases.stop.clone().cancelled_owned();
+        let stopped = phases.stop.clone();
         let grpc = self.addresses.grpc;
-        let pages =
-            router(metrics).fallback(move |request| answer_http(otlp.clone(), grpc, request));
+        let otlp = Router::new()
+            .fallback(move |request| answer_http(otlp.clone(), grpc, request))
+            .layer(from_fn(move |request, next| {
+                requests.clone().enter(request, next)
+            }));
+        let pages = router(metrics).merge(otlp);
+        let http = doors.open(HTTP, self.http);
         helpers.spawn(async move {
-            let listener = self.http.tap_io(|stream| {
-                // Without it an answer in two parts waits for the client's ack.
-                let _ = stream.set_nodelay(true);
-            });
-            let server = axum::serve(listener, pages).with_graceful_shutdown(stopped);
-            server
-                .await
-                .map_err(|error| AppError::Task(format!("HTTP: {error}")))
+            listen::serve(http, pages, stopped).await;
+            Ok(())
         });
         helpers.spawn(helper(
             self.options.clone(),
@@ -272,6 +309,42 @@ impl App {
                     after: settings.after,
                 }),
             draining: phases.draining.clone(),
+        }
+    }
+}
+
+/// The two doors, as logs and metrics name them.
+const GRPC: usize = 0;
+const HTTP: usize = 1;
+/// Their names.
+pub const DOORS: [&str; 2] = ["grpc", "http"];
+
+/// What the doors have in common.
+struct Doors {
+    limits: ConnectionLimits,
+    tls: Option<Tls>,
+    windows: WindowBudget,
+    counts: [Arc<DoorCounts>; DOORS.len()],
+}
+
+impl Doors {
+    fn new(config: &Config, tls: Option<Tls>) -> Self {
+        Self {
+            limits: config.connections,
+            tls,
+            windows: WindowBudget::new(config.memory_budget_bytes),
+            counts: Default::default(),
+        }
+    }
+
+    fn open(&self, door: usize, listener: TcpListener) -> Door {
+        Door {
+            name: DOORS[door],
+            listener,
+            limits: self.limits,
+            tls: self.tls.clone(),
+            windows: self.windows.clone(),
+            counts: self.counts[door].clone(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The one configuration of the daemon, from flags and environment.
 
+mod doors;
+
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -8,6 +10,10 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use sqlx::postgres::PgConnectOptions;
+
+pub use doors::{DoorArgs, TlsArgs};
+
+use crate::listen::{ConnectionLimits, TlsFiles};
 
 /// Less could not hold a few frames.
 const LEAST_SPOOL_BYTES: u64 = 1 << 20;
@@ -97,7 +103,8 @@ pub struct ServeArgs {
     /// Largest message taken, gRPC or HTTP, in bytes, also when decompressed.
     #[arg(long, env = "RUNTRACED_MAX_MESSAGE_BYTES", default_value_t = 64 << 20, value_name = "BYTES")]
     pub max_message_bytes: usize,
-    /// Bytes of one text in OTLP beyond which it is cut, marked and counted.
+    /// Bytes of one text beyond which it is cut, marked and counted in OTLP, and
+    /// its event refused in the native protocol.
     #[arg(long, env = "RUNTRACED_MAX_FIELD_BYTES", default_value_t = 32 << 20, value_name = "BYTES")]
     pub max_field_bytes: usize,
     /// Keep spans that have nothing to do with an agent (HTTP, SQL) as steps.
@@ -146,6 +153,12 @@ pub struct ServeArgs {
     /// Do not touch the schema at start; it must be up to date.
     #[arg(long, env = "RUNTRACED_NO_MIGRATE", value_parser = BoolishValueParser::new())]
     pub no_migrate: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)] // its fields say
+    pub doors: DoorArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)] // its fields say
+    pub tls: TlsArgs,
 }
 
 /// What the daemon is built from; valid as a whole.
@@ -171,6 +184,12 @@ pub struct Config {
     pub drain_timeout: Duration,
     pub migrate: bool,
     pub spool: Option<SpoolSettings>,
+    pub connections: ConnectionLimits,
+    pub max_streams: usize,
+    pub receive_timeout: Duration,
+    pub max_message_events: usize,
+    pub max_json_depth: usize,
+    pub tls: Option<TlsFiles>,
 }
 
 /// The spool, if there is one.
@@ -209,6 +228,7 @@ impl ServeArgs {
     pub fn config(self) -> Result<Config, Faults> {
         let mut faults = Vec::new();
         let database = self.database(&mut faults);
+        let tls = self.tls.files(&mut faults);
         let grpc_listen = self.address("--grpc-listen", &self.grpc_listen, &mut faults);
         let http_listen = self.address("--http-listen", &self.http_listen, &mut faults);
         for (flag, value, least, most) in [
@@ -229,7 +249,10 @@ impl ServeArgs {
                 512 << 20,
             ),
             ("--max-field-bytes", self.max_field_bytes, 256, 512 << 20),
-        ] {
+        ]
+        .into_iter()
+        .chain(self.doors.counts())
+        {
             if !(least..=most).contains(&value) {
                 faults.push(format!("{flag} {value} is not between {least} and {most}"));
             }
@@ -280,6 +303,12 @@ impl ServeArgs {
             max_field_bytes: self.max_field_bytes,
             keep_foreign_spans: self.keep_foreign_spans,
             migrate: !self.no_migrate,
+            connections: self.doors.limits(&mut seconds),
+            max_streams: self.doors.max_streams,
+            receive_timeout: seconds("--receive-timeout", self.doors.receive_timeout, 0.05),
+            max_message_events: self.doors.max_message_events,
+            max_json_depth: self.doors.max_json_depth,
+            tls,
         };
         if faults.is_empty() {
             Ok(config)

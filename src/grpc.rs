@@ -1,29 +1,16 @@
 //! The gRPC server: ingest of both protocols, health and reflection on one port.
 
-use std::time::Duration;
-
-use tokio::net::TcpListener;
+use axum::middleware::from_fn;
 use tokio_util::sync::CancellationToken;
-use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
-use tonic::transport::server::TcpIncoming;
 use tonic_reflection::server::Builder;
 
 use crate::app::AppError;
-use crate::ingest::native::NativeIngest;
+use crate::ingest::native::{self, NativeIngest};
 use crate::ingest::otlp::{OtlpIngest, grpc_routes};
+use crate::listen::{self, Door, RequestLimit};
 use crate::proto;
-use crate::proto::trace_ingest_server::TraceIngestServer;
 use crate::telemetry::Readiness;
-
-/// HTTP/2 windows: how much a client may send before the daemon reads.
-const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
-/// HTTP/2 frames that clients may send: a request in one rather than in many of 16 KiB.
-const FRAME_BYTES: u32 = 256 << 10;
-/// A connection whose peer is gone is noticed after these.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Those whose health follows the daemon's readiness; the first is the whole.
 const SERVICES: [&str; 5] = [
@@ -37,12 +24,12 @@ const SERVICES: [&str; 5] = [
 /// Serves until draining; health follows the readiness.
 ///
 /// # Errors
-/// When reflection cannot be built, or later the transport fails.
+/// When reflection cannot be built.
 pub async fn serve_grpc(
-    listener: TcpListener,
+    door: Door,
+    requests: RequestLimit,
     ingest: NativeIngest,
     otlp: &OtlpIngest,
-    max_message_bytes: usize,
     readiness: Readiness,
     draining: CancellationToken,
 ) -> Result<impl Future<Output = Result<(), AppError>> + use<>, AppError> {
@@ -79,27 +66,18 @@ pub async fn serve_grpc(
     // Many tools still ask in the older version.
     let reflection_v1 = reflection("v1").build_v1().map_err(failed)?;
     let reflection_v1alpha = reflection("v1alpha").build_v1alpha().map_err(failed)?;
-    let ingest = TraceIngestServer::new(ingest)
-        .max_decoding_message_size(max_message_bytes)
-        .accept_compressed(CompressionEncoding::Gzip)
-        .accept_compressed(CompressionEncoding::Zstd);
-    let server = tonic::transport::Server::builder()
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_frame_size(Some(FRAME_BYTES))
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        // Only to tell who comes by HTTP/1 that this is the wrong port.
-        .accept_http1(true)
-        .add_routes(Routes::from(grpc_routes(otlp)))
-        .add_service(ingest)
+    let routes = Routes::from(grpc_routes(otlp).merge(native::routes(&ingest)))
         .add_service(health)
         .add_service(reflection_v1)
-        .add_service(reflection_v1alpha)
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            draining.cancelled_owned(),
-        );
+        .add_service(reflection_v1alpha);
+    let app = routes
+        .prepare()
+        .into_axum_router()
+        .layer(from_fn(move |request, next| {
+            requests.clone().enter(request, next)
+        }));
+    // HTTP/1 comes in too, only to be told that this is the wrong port.
+    let server = listen::serve(door, app, draining);
     Ok(async move {
         let follow = async {
             loop {
@@ -111,7 +89,7 @@ pub async fn serve_grpc(
             }
         };
         tokio::select! {
-            served = server => served.map_err(|error| AppError::Task(format!("gRPC: {error}"))),
+            () = server => Ok(()),
             () = follow => Ok(()),
         }
     })

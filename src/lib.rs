@@ -13,6 +13,8 @@ pub mod proto {
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 }
 
+pub mod listen;
+
 pub mod ingest;
 
 pub mod event;

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{
     database::DatabaseArgs,
+    endpoint::EndpointArgs,
     output::{self, EXIT_REFUSED, EXIT_UNAVAILABLE, shortened},
 };
 use crate::{
@@ -88,13 +89,8 @@ struct ReplayArgs {
     which: Which,
     #[command(flatten)]
     database: DatabaseArgs,
-    /// The daemon's gRPC address.
-    #[arg(
-        long,
-        env = "RUNTRACED_ENDPOINT",
-        default_value = "http://127.0.0.1:4317"
-    )]
-    endpoint: String,
+    #[command(flatten)]
+    daemon: EndpointArgs,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -185,9 +181,9 @@ async fn show(conn: &mut PgConnection, id: Uuid) -> anyhow::Result<ExitCode> {
 }
 
 async fn replay(conn: &mut PgConnection, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
-    let client = match Client::connect(&args.endpoint, RetryPolicy::default()).await {
+    let client = match args.daemon.connect(RetryPolicy::default()).await {
         Ok(client) => client,
-        Err(error) => return Ok(output::fail(EXIT_UNAVAILABLE, error)),
+        Err(error) => return Ok(output::fail(error.exit_code(), error)),
     };
     let mut filter = args.which.filter();
     let (mut replayed, mut refused) = (0, 0);

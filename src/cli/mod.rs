@@ -5,6 +5,7 @@ mod child;
 pub mod database;
 pub mod dead_letters;
 pub mod demo;
+pub mod endpoint;
 pub mod migrate;
 pub mod output;
 pub mod psql;
@@ -32,7 +33,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon.
-    Serve(crate::config::ServeArgs),
+    Serve(Box<crate::config::ServeArgs>),
     /// Bring a database's schema up to date.
     Migrate(migrate::MigrateArgs),
     Send(send::SendArgs),
@@ -73,7 +74,7 @@ impl Cli {
         };
         let result = runtime.block_on(async {
             match self.command {
-                Command::Serve(args) => serve::run(args).await,
+                Command::Serve(args) => serve::run(*args).await,
                 Command::Migrate(args) => migrate::run(args).await,
                 Command::Send(args) => send::run(args).await,
                 Command::Runs(args) => runs::run(args).await,

@@ -7,8 +7,12 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::output::EXIT_USAGE;
 use crate::app::App;
-use crate::config::ServeArgs;
+use crate::config::{Config, ServeArgs};
+use crate::listen::raise_file_limit;
 use crate::telemetry::init_logs;
+
+/// What is not a connection: spool, database, logs.
+const OTHER_FILES: u64 = 128;
 
 /// Runs the daemon until SIGINT or SIGTERM.
 ///
@@ -25,6 +29,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         }
     };
     init_logs();
+    warn_of_few_files(&config);
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let app = App::build(config).await?;
@@ -37,4 +42,17 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     .await?;
     tracing::info!("all settled");
     Ok(ExitCode::SUCCESS)
+}
+
+/// A connection that finds no file left would wait in vain.
+fn warn_of_few_files(config: &Config) {
+    let needed = 2 * config.connections.connections as u64 + OTHER_FILES;
+    match raise_file_limit() {
+        Some(limit) if limit < needed => tracing::warn!(
+            limit,
+            needed,
+            "the system lets this process open fewer files than --max-connections may need"
+        ),
+        _ => {}
+    }
 }

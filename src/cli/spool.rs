@@ -7,9 +7,10 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use prost::Message as _;
 
-use super::output::{self, EXIT_REFUSED, EXIT_UNAVAILABLE, thousands};
+use super::endpoint::EndpointArgs;
+use super::output::{self, EXIT_REFUSED, thousands};
 use crate::{
-    client::{Client, RetryPolicy},
+    client::RetryPolicy,
     config,
     proto::SubmitRequest,
     spool::{self, SpoolFile, SpoolFolder, SpoolLimits},
@@ -48,13 +49,8 @@ pub struct FolderArgs {
 struct ReplayArgs {
     #[command(flatten)]
     folder: FolderArgs,
-    /// The gRPC address of the daemon that takes it.
-    #[arg(
-        long,
-        env = "RUNTRACED_ENDPOINT",
-        default_value = "http://127.0.0.1:4317"
-    )]
-    endpoint: String,
+    #[command(flatten)]
+    daemon: EndpointArgs,
 }
 
 impl FolderArgs {
@@ -108,9 +104,9 @@ pub async fn run(args: SpoolArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
-    let client = match Client::connect(&args.endpoint, RetryPolicy::default()).await {
+    let client = match args.daemon.connect(RetryPolicy::default()).await {
         Ok(client) => client,
-        Err(error) => return Ok(output::fail(EXIT_UNAVAILABLE, error)),
+        Err(error) => return Ok(output::fail(error.exit_code(), error)),
     };
     // Nothing is written to it.
     let limits = SpoolLimits {

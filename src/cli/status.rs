@@ -4,13 +4,15 @@ use std::{collections::HashMap, fmt::Write as _, process::ExitCode, time::Durati
 
 use anyhow::{Context as _, bail};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
     time::timeout,
 };
+use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
 use super::{
     database::DatabaseArgs,
+    endpoint::ClientTlsArgs,
     output::{self, EXIT_REFUSED, EXIT_UNAVAILABLE, thousands},
 };
 use crate::inspect::{self, LedgerSum};
@@ -36,7 +38,7 @@ const OUTCOMES: [&str; 6] = [
 #[derive(Debug, Clone, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct StatusArgs {
-    /// The daemon's HTTP address.
+    /// The daemon's HTTP address; with TLS, https://HOST:PORT.
     #[arg(
         long,
         env = "RUNTRACED_HTTP",
@@ -44,6 +46,9 @@ pub struct StatusArgs {
         value_name = "ADDR"
     )]
     pub http: String,
+    #[command(flatten)]
+    #[allow(missing_docs)] // its fields say
+    pub tls: ClientTlsArgs,
     /// The database with the ledger.
     #[command(flatten)]
     pub database: DatabaseArgs,
@@ -54,15 +59,12 @@ pub struct StatusArgs {
 /// # Errors
 /// When stdout fails.
 pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
-    let address = args
-        .http
-        .trim_start_matches("http://")
-        .trim_end_matches('/');
     let pages = async {
-        let ready = get(address, "/readyz").await?.1;
-        let (code, metrics) = get(address, "/metrics").await?;
+        let door = HttpDoor::new(&args)?;
+        let ready = door.get("/readyz").await?.1;
+        let (code, metrics) = door.get("/metrics").await?;
         if code != 200 {
-            bail!("no metrics at {address}");
+            bail!("no metrics at {}", args.http);
         }
         anyhow::Ok((ready, metrics))
     };
@@ -181,24 +183,63 @@ fn spool(metrics: &HashMap<String, u64>, number: &impl Fn(u64) -> String) -> Str
     text
 }
 
-/// One page over HTTP/1.1, without a client of its own.
-async fn get(address: &str, path: &str) -> anyhow::Result<(u16, String)> {
-    let page = timeout(PATIENCE, async {
-        let mut socket = TcpStream::connect(address).await?;
-        let request =
-            format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-        socket.write_all(request.as_bytes()).await?;
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).await?;
-        std::io::Result::Ok(answer)
-    });
-    let answer = page
-        .await
-        .with_context(|| format!("the daemon at {address} does not answer"))?
-        .with_context(|| format!("no daemon answers at {address}"))?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP")?;
-    let code = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-    Ok((code.context("no HTTP")?, body.to_owned()))
+/// The daemon's HTTP port.
+struct HttpDoor<'a> {
+    address: &'a str,
+    tls: Option<TlsConnector>,
+}
+
+impl<'a> HttpDoor<'a> {
+    fn new(args: &'a StatusArgs) -> anyhow::Result<Self> {
+        let http = args.http.trim_end_matches('/');
+        Ok(match http.strip_prefix("https://") {
+            Some(address) => Self {
+                address,
+                tls: Some(args.tls.connector()?),
+            },
+            None => Self {
+                address: http.trim_start_matches("http://"),
+                tls: None,
+            },
+        })
+    }
+
+    /// One page over HTTP/1.1, without a client of its own.
+    async fn get(&self, path: &str) -> anyhow::Result<(u16, String)> {
+        let address = self.address;
+        let page = timeout(PATIENCE, async {
+            let socket = TcpStream::connect(address).await?;
+            match &self.tls {
+                None => exchange(socket, address, path).await,
+                Some(tls) => {
+                    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+                    let host = host.trim_matches(['[', ']']).to_owned();
+                    let name = ServerName::try_from(host).map_err(std::io::Error::other)?;
+                    exchange(tls.connect(name, socket).await?, address, path).await
+                }
+            }
+        });
+        let answer = page
+            .await
+            .with_context(|| format!("the daemon at {address} does not answer"))?
+            .with_context(|| format!("no daemon answers at {address}"))?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP")?;
+        let code = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+        Ok((code.context("no HTTP")?, body.to_owned()))
+    }
+}
+
+async fn exchange(
+    mut socket: impl AsyncRead + AsyncWrite + Unpin,
+    address: &str,
+    path: &str,
+) -> std::io::Result<String> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).await?;
+    socket.flush().await?;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await?;
+    Ok(answer)
 }
 
 /// Metrics by name and labels.

@@ -11,6 +11,9 @@ pub enum ClientError {
     /// The address is none.
     #[error("`{0}` is not an address like http://127.0.0.1:4317")]
     Endpoint(String),
+    /// The certificates or the key for TLS cannot be used.
+    #[error("these certificates or this key cannot be used for TLS")]
+    Tls(#[source] tonic::transport::Error),
     /// Nobody answered at the address for as long as the retry policy allows.
     #[error("no daemon answers at {endpoint}")]
     Unreachable {

@@ -14,6 +14,7 @@ mod stream;
 mod submit;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use tonic::transport::{Channel, Endpoint};
 pub use error::ClientError;
 pub use retry::RetryPolicy;
 pub use stream::{Refused, Settled, StreamOptions, StreamSender, Totals, Undelivered};
+pub use tls::ClientTls;
 
 /// How long one attempt to connect may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,13 +43,28 @@ pub struct Client {
 
 impl Client {
     /// Connects to `endpoint`, for example `http://127.0.0.1:4317`; tries
-    /// again as `retry` says while nobody listens there.
+    /// again as `retry` says while nobody listens there. With `https://` the
+    /// daemon's certificate must come from a public root.
     ///
     /// # Errors
-    /// [`ClientError::Endpoint`] where `endpoint` is no `http://` address, and
+    /// [`ClientError::Endpoint`] where `endpoint` is no address, and
     /// [`ClientError::Unreachable`] when `retry` gives up.
     pub async fn connect(endpoint: &str, retry: RetryPolicy) -> Result<Self, ClientError> {
-        let address = parse_endpoint(endpoint)?;
+        Self::connect_tls(endpoint, ClientTls::default(), retry).await
+    }
+
+    /// The same with roots, or a certificate, of one's own. They are used with
+    /// `https://` only.
+    ///
+    /// # Errors
+    /// As [`Self::connect`], and [`ClientError::Tls`] where a certificate or key
+    /// cannot be used.
+    pub async fn connect_tls(
+        endpoint: &str,
+        tls: ClientTls,
+        retry: RetryPolicy,
+    ) -> Result<Self, ClientError> {
+        let address = parse_endpoint(endpoint, tls)?;
         let mut attempts = retry.start();
         loop {
             match address.connect().await {
@@ -66,12 +83,17 @@ impl Client {
     }
 }
 
-fn parse_endpoint(endpoint: &str) -> Result<Endpoint, ClientError> {
+fn parse_endpoint(endpoint: &str, tls: ClientTls) -> Result<Endpoint, ClientError> {
     let invalid = || ClientError::Endpoint(endpoint.to_owned());
-    if !endpoint.starts_with("http://") {
+    let secure = endpoint.starts_with("https://");
+    if !secure && !endpoint.starts_with("http://") {
         return Err(invalid());
     }
     let address = Endpoint::from_shared(endpoint.to_owned()).map_err(|_| invalid())?;
+    let address = match secure {
+        true => tls.apply(address)?,
+        false => address,
+    };
     Ok(address
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)

@@ -24,9 +24,12 @@ pub enum JsonError {
         /// Where it stops being JSON.
         offset: usize,
     },
-    /// Nested deeper than [`MAX_JSON_DEPTH`].
-    #[error("is nested deeper than {MAX_JSON_DEPTH} levels")]
-    TooDeep,
+    /// Nested deeper than is taken.
+    #[error("is nested deeper than {limit} levels")]
+    TooDeep {
+        /// The limit.
+        limit: usize,
+    },
     /// JSON, but no object where one is asked for.
     #[error("is not a JSON object")]
     NotAnObject,
@@ -38,9 +41,22 @@ impl Json {
     /// # Errors
     /// When it is not JSON or nested too deep.
     pub fn new(text: String, repairs: &mut Repairs) -> Result<Self, JsonError> {
+        Self::within(MAX_JSON_DEPTH, text, repairs)
+    }
+
+    /// The same with fewer levels than [`MAX_JSON_DEPTH`].
+    ///
+    /// # Errors
+    /// As [`Json::new`].
+    pub fn within(
+        max_depth: usize,
+        text: String,
+        repairs: &mut Repairs,
+    ) -> Result<Self, JsonError> {
         let mut scan = Scan {
             bytes: text.as_bytes(),
             at: 0,
+            max_depth: max_depth.min(MAX_JSON_DEPTH),
             repairs: Repairs::default(),
         };
         scan.document()?;
@@ -53,14 +69,21 @@ impl Json {
         Ok(Self(repair(&text)))
     }
 
-    /// The same for a JSON object.
+    /// [`Json::new`] for a JSON object.
     ///
     /// # Errors
     /// As [`Json::new`], and when it is another kind of value.
     pub fn object(text: String, repairs: &mut Repairs) -> Result<Self, JsonError> {
-        let json = Self::new(text, repairs)?;
-        if json.0.trim_start().starts_with('{') {
-            Ok(json)
+        Self::new(text, repairs)?.into_object()
+    }
+
+    /// The same if it is an object.
+    ///
+    /// # Errors
+    /// When it is another kind of value.
+    pub fn into_object(self) -> Result<Self, JsonError> {
+        if self.0.trim_start().starts_with('{') {
+            Ok(self)
         } else {
             Err(JsonError::NotAnObject)
         }
@@ -81,11 +104,12 @@ struct Nesting {
 }
 
 impl Nesting {
-    fn push(&mut self, object: bool) -> Result<(), JsonError> {
+    fn push(&mut self, object: bool, limit: usize) -> Result<(), JsonError> {
         let word = self
             .bits
             .get_mut(self.depth / 64)
-            .ok_or(JsonError::TooDeep)?;
+            .filter(|_| self.depth < limit)
+            .ok_or(JsonError::TooDeep { limit })?;
         let bit = 1 << (self.depth % 64);
         if object {
             *word |= bit
@@ -104,6 +128,7 @@ impl Nesting {
 struct Scan<'a> {
     bytes: &'a [u8],
     at: usize,
+    max_depth: usize,
     repairs: Repairs,
 }
 
@@ -116,7 +141,7 @@ impl Scan<'_> {
             match self.peek() {
                 Some(b'{') => {
                     self.at += 1;
-                    nesting.push(true)?;
+                    nesting.push(true, self.max_depth)?;
                     self.space();
                     if self.peek() != Some(b'}') {
                         self.key()?;
@@ -125,7 +150,7 @@ impl Scan<'_> {
                 }
                 Some(b'[') => {
                     self.at += 1;
-                    nesting.push(false)?;
+                    nesting.push(false, self.max_depth)?;
                     self.space();
                     if self.peek() != Some(b']') {
                         continue;

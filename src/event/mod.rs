@@ -4,12 +4,14 @@
 //! UUIDs, times fit Postgres, JSON is JSON and text holds no NUL.
 
 mod json;
+mod limits;
 mod refusal;
 mod text;
 mod time;
 mod types;
 
 pub use json::{Json, JsonError, MAX_JSON_DEPTH};
+pub use limits::FieldLimits;
 pub use refusal::{Refusal, RefusalCode};
 pub use text::{Repairs, clean_text};
 pub use time::{TimeOutOfRange, Timestamp};

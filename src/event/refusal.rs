@@ -22,6 +22,7 @@ pub enum RefusalCode {
     TimeOutOfRange,
     IdConflict,
     DeadLettered,
+    FieldTooLong,
 }
 
 impl RefusalCode {
@@ -38,6 +39,7 @@ impl RefusalCode {
             Self::TimeOutOfRange => "time_out_of_range",
             Self::IdConflict => "id_conflict",
             Self::DeadLettered => "dead_lettered",
+            Self::FieldTooLong => "field_too_long",
         }
     }
 }

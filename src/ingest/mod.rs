@@ -1,9 +1,10 @@
 //! The front doors: decode, validate, admit, answer. A thin handler per
 //! protocol; no SQL and no rule about how events merge belongs here.
 
+mod body;
 pub mod native;
 pub mod otlp;
-mod settle;
+pub(crate) mod settle;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

@@ -18,6 +18,12 @@ pub enum Unsettled {
     /// It was not taken in.
     #[error("the memory budget is full")]
     Full,
+    /// It was not looked at.
+    #[error("as many requests and streams as --max-streams are open")]
+    Crowded,
+    /// It was not taken in.
+    #[error("the message did not come in time")]
+    Slow,
     /// It was taken in, and is written when the database can.
     #[error("the database did not answer in time")]
     Late,
@@ -31,8 +37,8 @@ impl Unsettled {
     #[must_use]
     pub fn code(self) -> Code {
         match self {
-            Self::Full => Code::ResourceExhausted,
-            Self::Late | Self::ShuttingDown => Code::Unavailable,
+            Self::Full | Self::Crowded => Code::ResourceExhausted,
+            Self::Slow | Self::Late | Self::ShuttingDown => Code::Unavailable,
         }
     }
 
@@ -40,8 +46,8 @@ impl Unsettled {
     #[must_use]
     pub fn http_status(self) -> StatusCode {
         match self {
-            Self::Full => StatusCode::TOO_MANY_REQUESTS,
-            Self::Late | Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Full | Self::Crowded => StatusCode::TOO_MANY_REQUESTS,
+            Self::Slow | Self::Late | Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }

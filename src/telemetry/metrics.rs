@@ -13,9 +13,11 @@ use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 
 use super::Readiness;
+use crate::app::DOORS;
 use crate::finalize::SweepCounts;
 use crate::ingest::RepairCounts;
 use crate::ingest::otlp::{Fate, OtlpCounts, Signal};
+use crate::listen::{DoorCounts, Ended};
 use crate::pipeline::Gate;
 use crate::spool::Spool;
 use crate::store::ShardCounts;
@@ -39,6 +41,8 @@ pub struct Metrics {
     pub spool: Option<Arc<Spool>>,
     /// Whether events go there.
     pub gate: Arc<Gate>,
+    /// What happened at each of [`DOORS`].
+    pub doors: [Arc<DoorCounts>; DOORS.len()],
 }
 
 impl Metrics {
@@ -134,6 +138,7 @@ impl Collector for Metrics {
             counter(&mut encoder, name, help, count(repaired))?;
         }
         otlp(&mut encoder, &self.otlp)?;
+        doors(&mut encoder, &self.doors)?;
         let abandoned = count(&self.sweeps.runs_abandoned);
         counter(
             &mut encoder,
@@ -184,6 +189,44 @@ fn otlp(encoder: &mut DescriptorEncoder, counts: &OtlpCounts) -> fmt::Result {
                 ("reason", reason),
             ];
             ConstCounter::new(*count).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// Connections of each door.
+fn doors(encoder: &mut DescriptorEncoder, doors: &[Arc<DoorCounts>]) -> fmt::Result {
+    let doors = || DOORS.into_iter().zip(doors);
+    let mut family = encoder.encode_descriptor(
+        "connections",
+        "Connections that are open",
+        None,
+        MetricType::Gauge,
+    )?;
+    for (door, counts) in doors() {
+        let open = i64::try_from(counts.open()).unwrap_or(i64::MAX);
+        ConstGauge::new(open).encode(family.encode_family(&[("door", door)])?)?;
+    }
+    let mut family = encoder.encode_descriptor(
+        "connections_accepted",
+        "Connections that got a place",
+        None,
+        MetricType::Counter,
+    )?;
+    for (door, counts) in doors() {
+        let accepted = ConstCounter::new(counts.accepted());
+        accepted.encode(family.encode_family(&[("door", door)])?)?;
+    }
+    let mut family = encoder.encode_descriptor(
+        "connections_ended",
+        "Connections that the daemon ended, by why",
+        None,
+        MetricType::Counter,
+    )?;
+    for (door, counts) in doors() {
+        for why in Ended::ALL {
+            let labels = [("door", door), ("reason", why.as_str())];
+            ConstCounter::new(counts.ended_for(why)).encode(family.encode_family(&labels)?)?;
         }
     }
     Ok(())

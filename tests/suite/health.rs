@@ -198,6 +198,15 @@ async fn metrics_have_their_names_and_count() {
         ]
         .map(str::to_owned),
     );
+    for door in ["grpc", "http"] {
+        want.insert(format!("runtraced_connections{{door=\"{door}\"}}"));
+        want.insert(format!(
+            "runtraced_connections_accepted_total{{door=\"{door}\"}}"
+        ));
+        want.extend(["full", "tls", "slow", "idle", "protocol"].map(|reason| {
+            format!("runtraced_connections_ended_total{{door=\"{door}\",reason=\"{reason}\"}}")
+        }));
+    }
     assert_eq!(names(&daemon.metrics().await), want);
 
     let (run, count) = (new_id(), new_id());

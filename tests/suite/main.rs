@@ -22,6 +22,7 @@ mod finalize;
 mod health;
 mod kill;
 mod ledger;
+mod limits;
 mod order;
 mod otlp;
 mod otlp_doors;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use runtraced::proto::trace_ingest_client::TraceIngestClient;
-use runtraced::proto::{Durability, Event, Outcome, StreamRequest, StreamResponse};
+use runtraced::proto::{Event, StreamRequest};
 use sqlx::PgConnection;
 use tokio::time::{sleep, timeout};
 use tonic::Code;
@@ -12,15 +12,12 @@ use tonic::transport::Endpoint;
 use uuid::Uuid;
 
 use crate::support::daemon::Daemon;
-use crate::support::events::{heartbeat, message, new_id, step};
+use crate::support::events::{heartbeat, message, new_id, steps};
 use crate::support::memory::rss_kib;
 use crate::support::pg;
+use crate::support::stream::sum;
 use crate::support::tables::count;
 use crate::support::wire::{Exchange, Proxy, channel};
-
-fn steps(run: Uuid, count: usize) -> Vec<Event> {
-    (0..count).map(|_| step(1, 2, run, new_id())).collect()
-}
 
 fn request(sequence: u64, events: Vec<Event>) -> StreamRequest {
     StreamRequest {
@@ -28,26 +25,6 @@ fn request(sequence: u64, events: Vec<Event>) -> StreamRequest {
         events,
         ..Default::default()
     }
-}
-
-/// Checks that acks ascend and are committed; returns the last and the sum.
-fn sum(acks: &[StreamResponse], before: u64) -> (u64, Outcome) {
-    let (mut last, mut sum) = (before, Outcome::default());
-    for ack in acks {
-        let forward = ack.settled_sequence.wrapping_sub(last);
-        assert!((1..1 << 32).contains(&forward), "{acks:?}");
-        assert_eq!(ack.durability(), Durability::Committed);
-        let outcome = ack.outcome.clone().unwrap();
-        for refusal in &outcome.refused {
-            let place = refusal.sequence.wrapping_sub(last);
-            assert!((1..=forward).contains(&place), "{refusal:?} in {ack:?}");
-        }
-        sum.committed += outcome.committed;
-        sum.duplicate += outcome.duplicate;
-        sum.refused.extend(outcome.refused);
-        last = ack.settled_sequence;
-    }
-    (last, sum)
 }
 
 async fn wait_for(what: &str, mut done: impl AsyncFnMut() -> bool) {

@@ -12,7 +12,8 @@ use tokio::{
     time::timeout,
 };
 
-use super::output::{self, EXIT_NO_INPUT, EXIT_REFUSED, EXIT_UNAVAILABLE, EXIT_USAGE};
+use super::endpoint::EndpointArgs;
+use super::output::{self, EXIT_NO_INPUT, EXIT_REFUSED, EXIT_UNAVAILABLE};
 use crate::{
     client::{Client, ClientError, RetryPolicy, StreamOptions, StreamSender, Totals},
     json_mapping::event_from_json,
@@ -42,13 +43,9 @@ const READ_BUFFER_BYTES: usize = 256 * 1024;
 pub struct SendArgs {
     /// The file; `-` for stdin.
     pub file: std::path::PathBuf,
-    /// The daemon's gRPC address.
-    #[arg(
-        long,
-        env = "RUNTRACED_ENDPOINT",
-        default_value = "http://127.0.0.1:4317"
-    )]
-    pub endpoint: String,
+    #[command(flatten)]
+    #[allow(missing_docs)] // its fields say
+    pub daemon: EndpointArgs,
     /// Events per batch.
     #[arg(long, env = "RUNTRACED_SEND_BATCH_EVENTS", default_value_t = 500,
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -105,10 +102,9 @@ async fn send(
         give_up_after: Duration::from_secs(args.give_up_after),
         ..RetryPolicy::default()
     };
-    let client = match Client::connect(&args.endpoint, retry).await {
+    let client = match args.daemon.connect(retry).await {
         Ok(client) => client,
-        Err(error @ ClientError::Endpoint(_)) => return Ok(output::fail(EXIT_USAGE, error)),
-        Err(error) => return Ok(output::fail(EXIT_UNAVAILABLE, error)),
+        Err(error) => return Ok(output::fail(error.exit_code(), error)),
     };
     let progress = Progress::new(len);
     let mut sending = Sending::new(args, &client, &progress);

@@ -82,9 +82,27 @@ fn depth_is_limited_without_recursion() {
     let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     assert!(check(&nested(100)).is_ok());
     assert!(check(&nested(MAX_JSON_DEPTH)).is_ok());
-    assert_eq!(check(&nested(MAX_JSON_DEPTH + 1)), Err(JsonError::TooDeep));
-    assert_eq!(check(&"{\"a\":".repeat(10_000)), Err(JsonError::TooDeep));
-    assert_eq!(check(&"[".repeat(5_000_000)), Err(JsonError::TooDeep));
+    assert_eq!(
+        check(&nested(MAX_JSON_DEPTH + 1)),
+        Err(JsonError::TooDeep {
+            limit: MAX_JSON_DEPTH
+        })
+    );
+    assert_eq!(
+        check(&"{\"a\":".repeat(10_000)),
+        Err(JsonError::TooDeep {
+            limit: MAX_JSON_DEPTH
+        })
+    );
+    let shallow = |depth| Json::within(3, nested(depth), &mut Repairs::default());
+    assert!(shallow(3).is_ok());
+    assert_eq!(shallow(4), Err(JsonError::TooDeep { limit: 3 }));
+    assert_eq!(
+        check(&"[".repeat(5_000_000)),
+        Err(JsonError::TooDeep {
+            limit: MAX_JSON_DEPTH
+        })
+    );
 }
 
 #[test]

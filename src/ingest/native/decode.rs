@@ -5,9 +5,9 @@ use uuid::Uuid;
 
 use crate::event::{
     AliasedRoot, ApprovalDecided, ApprovalRequested, ApprovalStatus, EndStatus, Event, EventBody,
-    Heartbeat, Json, JsonError, Message, MessageRole, Refusal, RefusalCode, Repairs, RunEnded,
-    RunEndedBy, RunObserved, RunStarted, SessionUpsert, StepAliased, StepDetails, StepEnded,
-    StepStarted, StepType, Timestamp, TokenCount, clean_text,
+    FieldLimits, Heartbeat, Json, JsonError, Message, MessageRole, Refusal, RefusalCode, Repairs,
+    RunEnded, RunEndedBy, RunObserved, RunStarted, SessionUpsert, StepAliased, StepDetails,
+    StepEnded, StepStarted, StepType, Timestamp, TokenCount, clean_text,
 };
 use crate::proto;
 
@@ -17,10 +17,22 @@ use crate::proto;
 /// # Errors
 /// The code and reason with which the client is told.
 pub fn decode_event(event: proto::Event, repairs: &mut Repairs) -> Result<Event, Refusal> {
+    decode_event_within(FieldLimits::MOST, event, repairs)
+}
+
+/// The same with a door's limits.
+///
+/// # Errors
+/// As [`decode_event`].
+pub fn decode_event_within(
+    limits: FieldLimits,
+    event: proto::Event,
+    repairs: &mut Repairs,
+) -> Result<Event, Refusal> {
     use proto::event::Event as Wire;
     let body = event.event.ok_or_else(|| missing("event"))?;
     let time = timestamp("time", event.time)?.ok_or_else(|| missing("time"))?;
-    let mut decoder = Decoder { repairs };
+    let mut decoder = Decoder { limits, repairs };
     let body = match body {
         Wire::SessionUpsert(e) => EventBody::SessionUpsert(decoder.session_upsert(e)?),
         Wire::RunStarted(e) => EventBody::RunStarted(decoder.run_started(e)?),
@@ -41,6 +53,7 @@ pub fn decode_event(event: proto::Event, repairs: &mut Repairs) -> Result<Event,
 }
 
 struct Decoder<'a> {
+    limits: FieldLimits,
     repairs: &'a mut Repairs,
 }
 
@@ -50,8 +63,8 @@ impl Decoder<'_> {
             session_id: required_id("session_id", &e.session_id)?,
             customer_id: id("customer_id", &e.customer_id)?,
             user_id: id("user_id", &e.user_id)?,
-            title: self.text(e.title),
-            external_id: self.text(e.external_id),
+            title: self.text("title", e.title)?,
+            external_id: self.text("external_id", e.external_id)?,
             metadata: self.object("metadata_json", e.metadata_json)?,
         })
     }
@@ -62,10 +75,10 @@ impl Decoder<'_> {
             session_id: id("session_id", &e.session_id)?,
             parent_run_id: id("parent_run_id", &e.parent_run_id)?,
             customer_id: id("customer_id", &e.customer_id)?,
-            agent_id: self.text_or_unknown(e.agent_id),
-            agent_type: self.text_or_unknown(e.agent_type),
-            name: self.text(e.name),
-            input: self.text(e.input),
+            agent_id: self.text_or_unknown("agent_id", e.agent_id)?,
+            agent_type: self.text_or_unknown("agent_type", e.agent_type)?,
+            name: self.text("name", e.name)?,
+            input: self.text("input", e.input)?,
             metadata: self.object("metadata_json", e.metadata_json)?,
             timeout_ms: e.timeout.map(timeout_ms).transpose()?,
         })
@@ -80,8 +93,8 @@ impl Decoder<'_> {
                 RunEndedBy::Client
             },
             status: end_status(e.status)?,
-            output: self.text(e.output),
-            error: self.text(e.error),
+            output: self.text("output", e.output)?,
+            error: self.text("error", e.error)?,
             reported_tokens_input: count("reported_tokens_input", e.reported_tokens_input)?,
             reported_tokens_output: count("reported_tokens_output", e.reported_tokens_output)?,
             metadata: self.object("metadata_json", e.metadata_json)?,
@@ -95,17 +108,17 @@ impl Decoder<'_> {
             rank: e.rank,
             session_id: id("session_id", &e.session_id)?,
             // Empty is absent, as in RunStarted.
-            agent_id: self.text(e.agent_id.filter(|id| !id.is_empty())),
-            agent_type: self.text(e.agent_type.filter(|kind| !kind.is_empty())),
-            name: self.text(e.name),
-            input: self.text(e.input),
-            output: self.text(e.output),
+            agent_id: self.text("agent_id", e.agent_id.filter(|id| !id.is_empty()))?,
+            agent_type: self.text("agent_type", e.agent_type.filter(|kind| !kind.is_empty()))?,
+            name: self.text("name", e.name)?,
+            input: self.text("input", e.input)?,
+            output: self.text("output", e.output)?,
             metadata: self.object("metadata_json", e.metadata_json)?,
             outcome: match e.outcome {
                 0 => None,
                 told => Some(end_status(told)?),
             },
-            error: self.text(e.error),
+            error: self.text("error", e.error)?,
         })
     }
 
@@ -124,7 +137,7 @@ impl Decoder<'_> {
             details: e.details.map(|details| self.details(details)).transpose()?,
             status: end_status(e.status)?,
             output: self.json("output_json", e.output_json)?,
-            error: self.text(e.error),
+            error: self.text("error", e.error)?,
             started_at: timestamp("started_at", e.started_at)?,
             duration_ms: count("duration_ms", e.duration_ms)?,
             announced: e.announced,
@@ -149,18 +162,18 @@ impl Decoder<'_> {
             started_at: time("started_at", e.started_at)?,
             ended_at: time("ended_at", e.ended_at)?,
             status: end_status(e.status)?,
-            error: self.text(e.error),
-            name: self.text_or_unknown(e.name),
+            error: self.text("error", e.error)?,
+            name: self.text_or_unknown("name", e.name)?,
         })
     }
 
     fn details(&mut self, e: proto::StepDetails) -> Result<StepDetails, Refusal> {
         Ok(StepDetails {
             step_type: step_type(e.step_type)?,
-            kind: self.text(e.kind),
-            name: self.text(e.name),
+            kind: self.text("kind", e.kind)?,
+            name: self.text("name", e.name)?,
             parent_step_id: id("parent_step_id", &e.parent_step_id)?,
-            model: self.text(e.model),
+            model: self.text("model", e.model)?,
             input: self.json("input_json", e.input_json)?,
             metadata: self.object("metadata_json", e.metadata_json)?,
             parent_may_be_alias: e.parent_may_be_alias,
@@ -175,8 +188,8 @@ impl Decoder<'_> {
             session_id,
             step_id: id("step_id", &e.step_id)?,
             role: message_role(e.role)?,
-            content: self.text(e.content),
-            thinking: self.text(e.thinking),
+            content: self.text("content", e.content)?,
+            thinking: self.text("thinking", e.thinking)?,
             tool_calls: self.json("tool_calls_json", e.tool_calls_json)?,
             metadata: self.object("metadata_json", e.metadata_json)?,
             seq: e.seq,
@@ -189,7 +202,7 @@ impl Decoder<'_> {
             token_count_id: required_id("token_count_id", &e.token_count_id)?,
             run_id: required_id("run_id", &e.run_id)?,
             step_id: id("step_id", &e.step_id)?,
-            model: self.text(e.model),
+            model: self.text("model", e.model)?,
             input: count("input", e.input)?,
             output: count("output", e.output)?,
             cache_read: count("cache_read", e.cache_read)?,
@@ -206,8 +219,8 @@ impl Decoder<'_> {
             run_id,
             session_id,
             step_id: id("step_id", &e.step_id)?,
-            action_type: self.text_or_unknown(e.action_type),
-            action_description: self.text(e.action_description),
+            action_type: self.text_or_unknown("action_type", e.action_type)?,
+            action_description: self.text("action_description", e.action_description)?,
             action_data: self.json("action_data_json", e.action_data_json)?,
             expires_at: timestamp("expires_at", e.expires_at)?,
         })
@@ -221,33 +234,47 @@ impl Decoder<'_> {
             session_id,
             status: approval_status(e.status)?,
             decided_by: id("decided_by", &e.decided_by)?,
-            notes: self.text(e.notes),
+            notes: self.text("notes", e.notes)?,
         })
     }
 
-    fn text(&mut self, text: Option<String>) -> Option<String> {
-        text.map(|text| clean_text(text, self.repairs))
+    fn text(&mut self, field: &str, text: Option<String>) -> Result<Option<String>, Refusal> {
+        let Some(text) = text else { return Ok(None) };
+        self.within(field, &text)?;
+        Ok(Some(clean_text(text, self.repairs)))
     }
 
     /// Where there must be something, for people.
-    fn text_or_unknown(&mut self, text: String) -> String {
+    fn text_or_unknown(&mut self, field: &str, text: String) -> Result<String, Refusal> {
         if text.is_empty() {
-            "unknown".into()
-        } else {
-            clean_text(text, self.repairs)
+            return Ok("unknown".into());
         }
+        self.within(field, &text)?;
+        Ok(clean_text(text, self.repairs))
     }
 
     fn json(&mut self, field: &str, text: Option<String>) -> Result<Option<Json>, Refusal> {
-        text.map(|text| Json::new(text, self.repairs))
-            .transpose()
+        let Some(text) = text else { return Ok(None) };
+        self.within(field, &text)?;
+        Json::within(self.limits.json_depth, text, self.repairs)
+            .map(Some)
             .map_err(|e| bad_json(field, e))
     }
 
     fn object(&mut self, field: &str, text: Option<String>) -> Result<Option<Json>, Refusal> {
-        text.map(|text| Json::object(text, self.repairs))
+        let json = self.json(field, text)?;
+        json.map(Json::into_object)
             .transpose()
             .map_err(|e| bad_json(field, e))
+    }
+
+    fn within(&self, field: &str, text: &str) -> Result<(), Refusal> {
+        let limit = self.limits.bytes;
+        if text.len() <= limit {
+            return Ok(());
+        }
+        let reason = format!("{field} is longer than {limit} bytes");
+        Err(Refusal::new(RefusalCode::FieldTooLong, reason))
     }
 }
 
@@ -257,7 +284,7 @@ fn missing(field: &str) -> Refusal {
 
 fn bad_json(field: &str, error: JsonError) -> Refusal {
     let code = match error {
-        JsonError::TooDeep => RefusalCode::JsonTooDeep,
+        JsonError::TooDeep { .. } => RefusalCode::JsonTooDeep,
         JsonError::Invalid { .. } | JsonError::NotAnObject => RefusalCode::InvalidJson,
     };
     Refusal::new(code, format!("{field} {error}"))

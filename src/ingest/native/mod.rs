@@ -3,13 +3,17 @@
 mod codec;
 mod decode;
 mod encode;
+mod receive;
+mod routes;
 mod service;
 mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use codec::{LimitedCodec, MAX_EVENTS_PER_MESSAGE};
-pub use decode::decode_event;
+pub use codec::MAX_EVENTS_PER_MESSAGE;
+pub use decode::{decode_event, decode_event_within};
 pub use encode::encode_event;
+pub use receive::{ReceiveBudget, ReceiveLimits};
+pub use routes::routes;
 pub use service::NativeIngest;
 pub use stream::StreamLimits;

@@ -4,19 +4,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prost::Message as _;
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::Status;
 
-use super::decode::decode_event;
+use super::decode::decode_event_within;
+use super::receive::{Messages, ReceiveBudget};
 use super::stream::{StreamLimits, serve_stream};
-use crate::event::{RefusalCode, Repairs};
+use crate::event::{FieldLimits, RefusalCode, Repairs};
 use crate::ingest::RepairCounts;
 use crate::ingest::settle::{Unsettled, admit, settled};
 use crate::pipeline::{Batch, BatchOutcome, Durability, Pipeline};
 use crate::proto;
-use crate::proto::trace_ingest_server::TraceIngest;
 
 /// The service.
 #[derive(Clone, Debug)]
@@ -29,51 +30,60 @@ pub struct NativeIngest {
     pub submit_timeout: Duration,
     /// Batches of one stream that may wait for their acks.
     pub limits: StreamLimits,
+    /// Limits of the fields of an event.
+    pub fields: FieldLimits,
+    /// What may be received at a time.
+    pub receive: ReceiveBudget,
     /// Cancelled when no more is to be taken in.
     pub draining: CancellationToken,
     /// The tasks of open streams.
     pub tasks: TaskTracker,
 }
 
-#[tonic::async_trait]
-impl TraceIngest for NativeIngest {
-    type StreamStream =
-        Pin<Box<dyn Stream<Item = Result<proto::StreamResponse, Status>> + Send + 'static>>;
-
-    async fn stream(
-        &self,
-        request: Request<Streaming<proto::StreamRequest>>,
-    ) -> Result<Response<Self::StreamStream>, Status> {
-        if self.draining.is_cancelled() {
-            return Err(Unsettled::ShuttingDown.into());
-        }
-        Ok(Response::new(serve_stream(
-            self.clone(),
-            request.into_inner(),
-        )))
-    }
-
-    async fn submit(
-        &self,
-        request: Request<proto::SubmitRequest>,
-    ) -> Result<Response<proto::SubmitResponse>, Status> {
-        if self.draining.is_cancelled() {
-            return Err(Unsettled::ShuttingDown.into());
-        }
-        let request = request.into_inner();
-        let least = least_durability(request.least_durability);
-        let batch = self.decode(request.events);
-        let ticket = admit(&self.pipeline, batch, least)?;
-        // A batch that is late is still written; sending it again is harmless.
-        let outcome = settled(ticket, self.submit_timeout).await?;
-        Ok(Response::new(proto::SubmitResponse {
-            durability: durability(outcome.durability).into(),
-            outcome: Some(encode_outcome(outcome, 0)),
-        }))
-    }
-}
+/// The acks of a stream.
+pub(super) type Acks = Pin<Box<dyn Stream<Item = Result<proto::StreamResponse, Status>> + Send>>;
 
 impl NativeIngest {
+    /// `TraceIngest.Stream`.
+    pub(super) fn stream(self, messages: Messages) -> Result<Acks, Status> {
+        if self.draining.is_cancelled() {
+            return Err(Unsettled::ShuttingDown.into());
+        }
+        Ok(serve_stream(self, messages))
+    }
+
+    /// `TraceIngest.Submit`, for a client that waits so long.
+    pub(super) async fn submit(
+        &self,
+        messages: &mut Messages,
+        patience: Duration,
+    ) -> Result<proto::SubmitResponse, Status> {
+        let received = tokio::select! {
+            biased;
+            () = self.draining.cancelled() => return Err(Unsettled::ShuttingDown.into()),
+            received = messages.next() => received?,
+        };
+        let Some((message, mut share)) = received else {
+            return Err(Status::internal("the request holds no message"));
+        };
+        let len = message.len();
+        let request = proto::SubmitRequest::decode(message).map_err(no_message)?;
+        let least = least_durability(request.least_durability);
+        if least == Durability::Committed {
+            messages.will_be_committed(len, &mut share).await?;
+        }
+        let batch = self.decode(request.events);
+        let _refusals = self.receive.refusals(batch.refused.len()).await?;
+        let ticket = admit(&self.pipeline, batch, least)?;
+        drop(share);
+        // A batch that is late is still written; sending it again is harmless.
+        let outcome = settled(ticket, self.submit_timeout.min(patience)).await?;
+        Ok(proto::SubmitResponse {
+            durability: durability(outcome.durability).into(),
+            outcome: Some(encode_outcome(outcome, 0)),
+        })
+    }
+
     /// Validates the events of a batch, each on its own.
     pub(super) fn decode(&self, events: Vec<proto::Event>) -> Batch {
         let mut batch = Batch {
@@ -82,7 +92,7 @@ impl NativeIngest {
         };
         let mut repairs = Repairs::default();
         for (index, event) in (0_u32..).zip(events) {
-            match decode_event(event, &mut repairs) {
+            match decode_event_within(self.fields, event, &mut repairs) {
                 Ok(event) => batch.events.push((index, event)),
                 Err(refusal) => batch.refused.push((index, refusal)),
             }
@@ -90,6 +100,11 @@ impl NativeIngest {
         self.repairs.add(repairs);
         batch
     }
+}
+
+/// What cannot be decoded.
+pub(super) fn no_message(error: prost::DecodeError) -> Status {
+    Status::internal(error.to_string())
 }
 
 pub(super) fn durability(durability: Durability) -> proto::Durability {
@@ -138,5 +153,6 @@ fn refusal_code(code: RefusalCode) -> proto::RefusalCode {
         RefusalCode::TimeOutOfRange => proto::RefusalCode::TimeOutOfRange,
         RefusalCode::IdConflict => proto::RefusalCode::IdConflict,
         RefusalCode::DeadLettered => proto::RefusalCode::DeadLettered,
+        RefusalCode::FieldTooLong => proto::RefusalCode::FieldTooLong,
     }
 }

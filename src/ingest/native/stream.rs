@@ -4,18 +4,21 @@
 //! Between them is a bounded queue. A client that does not read its acks fills
 //! it, the reader stops, and HTTP/2 flow control holds the client back.
 
-use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming};
+use tonic::Status;
 
 use super::codec::MAX_EVENTS_PER_MESSAGE;
-use super::service::{NativeIngest, durability, encode_outcome, least_durability};
+use super::receive::Messages;
+use super::service::{
+    Acks, NativeIngest, durability, encode_outcome, least_durability, no_message,
+};
 use crate::ingest::settle::Unsettled;
-use crate::pipeline::{BatchOutcome, Dropped, Ticket};
+use crate::pipeline::{BatchOutcome, Dropped, Durability, Ticket};
 use crate::proto::{StreamRequest, StreamResponse};
 
 /// Acks that wait for the transport to take them.
@@ -33,33 +36,36 @@ const _: () = assert!(EVENTS_IN_FLIGHT >= MAX_EVENTS_PER_MESSAGE);
 pub struct StreamLimits {
     /// Batches admitted and not yet acked.
     pub batches_in_flight: usize,
+    /// A client that takes no ack for so long is given up.
+    pub ack_timeout: Duration,
 }
 
 /// What the reader hands to the acker.
 enum Admitted {
-    Batch(u64, Ticket, OwnedSemaphorePermit),
+    Batch(u64, Ticket, Room),
     /// The last word, after which the stream ends.
     End(Status),
 }
 
-pub(super) fn serve_stream(
-    ingest: NativeIngest,
-    requests: Streaming<StreamRequest>,
-) -> Pin<Box<dyn Stream<Item = Result<StreamResponse, Status>> + Send>> {
+/// What a batch takes until its ack is on its way.
+struct Room {
+    _events: OwnedSemaphorePermit,
+    /// Where there are refusals.
+    _refusals: Option<OwnedSemaphorePermit>,
+}
+
+pub(super) fn serve_stream(ingest: NativeIngest, messages: Messages) -> Acks {
     let (admitted, waiting) = mpsc::channel(ingest.limits.batches_in_flight.max(1));
     let (acks, responses) = mpsc::channel(ACKS_WAITING);
-    ingest.tasks.spawn(ack(waiting, acks));
+    let patience = ingest.limits.ack_timeout;
+    ingest.tasks.spawn(ack(waiting, acks, patience));
     let tasks = ingest.tasks.clone();
-    tasks.spawn(read(ingest, requests, admitted));
+    tasks.spawn(read(ingest, messages, admitted));
     Box::pin(ReceiverStream::new(responses))
 }
 
 /// Admits batches until the client is done, errs, or the daemon drains.
-async fn read(
-    ingest: NativeIngest,
-    mut requests: Streaming<StreamRequest>,
-    admitted: mpsc::Sender<Admitted>,
-) {
+async fn read(ingest: NativeIngest, mut messages: Messages, admitted: mpsc::Sender<Admitted>) {
     let mut expected = None;
     let room = Arc::new(Semaphore::new(EVENTS_IN_FLIGHT));
     let end = loop {
@@ -67,14 +73,19 @@ async fn read(
             biased;
             () = ingest.draining.cancelled() => break Some(Unsettled::ShuttingDown.into()),
             () = admitted.closed() => return,
-            message = requests.message() => message,
+            message = messages.next() => message,
         };
-        let request = match message {
-            Ok(Some(request)) => request,
+        let (message, mut share) = match message {
+            Ok(Some(message)) => message,
             // The client has closed its half: settle, ack, and end with OK.
             Ok(None) => break None,
             // It broke off, or sent what is no message; the latter it is told.
             Err(status) => break Some(status),
+        };
+        let len = message.len();
+        let request = match StreamRequest::decode(message) {
+            Ok(request) => request,
+            Err(error) => break Some(no_message(error)),
         };
         let sequence = request.sequence;
         if let Some(expected) = expected
@@ -84,20 +95,36 @@ async fn read(
             break Some(Status::invalid_argument(reason));
         }
         expected = Some(sequence.wrapping_add(1));
+        let least = least_durability(request.least_durability);
+        if least == Durability::Committed
+            && let Err(full) = messages.will_be_committed(len, &mut share).await
+        {
+            break Some(full.into());
+        }
         let events = u32::try_from(request.events.len()).unwrap_or(u32::MAX);
         let admission = async {
-            let room = room.clone().acquire_many_owned(events).await;
-            let least = least_durability(request.least_durability);
+            let _held_back = ingest.receive.hold_back();
+            let events = room.clone().acquire_many_owned(events).await;
+            let events = events.map_err(|_| Unsettled::ShuttingDown)?;
             let batch = ingest.decode(request.events);
-            Some((ingest.pipeline.admit(batch, least).await.ok()?, room.ok()?))
+            let refusals = ingest.receive.refusals(batch.refused.len()).await?;
+            let ticket = ingest.pipeline.admit(batch, least).await;
+            let ticket = ticket.map_err(|Dropped| Unsettled::ShuttingDown)?;
+            let room = Room {
+                _events: events,
+                _refusals: refusals,
+            };
+            Ok((ticket, room))
         };
         let admission = tokio::select! {
             biased;
-            () = ingest.draining.cancelled() => None,
+            () = ingest.draining.cancelled() => Err(Unsettled::ShuttingDown),
             admission = admission => admission,
         };
-        let Some((ticket, room)) = admission else {
-            break Some(Unsettled::ShuttingDown.into());
+        drop(share);
+        let (ticket, room) = match admission {
+            Ok(admitted) => admitted,
+            Err(unsettled) => break Some(unsettled.into()),
         };
         if admitted
             .send(Admitted::Batch(sequence, ticket, room))
@@ -117,6 +144,7 @@ async fn read(
 async fn ack(
     mut waiting: mpsc::Receiver<Admitted>,
     acks: mpsc::Sender<Result<StreamResponse, Status>>,
+    patience: Duration,
 ) {
     let mut carried = None;
     loop {
@@ -130,21 +158,24 @@ async fn ack(
         let (sequence, mut ticket, room) = match next {
             Admitted::Batch(sequence, ticket, room) => (sequence, ticket, room),
             Admitted::End(status) => {
-                let _ = acks.send(Err(status)).await;
+                let _ = acks.send_timeout(Err(status), patience).await;
                 return;
             }
         };
         let Ok(outcome) = ticket.settled().await else {
-            let _ = acks.send(Err(Unsettled::ShuttingDown.into())).await;
+            let last = Err(Unsettled::ShuttingDown.into());
+            let _ = acks.send_timeout(last, patience).await;
             return;
         };
-        drop(room);
+        let mut rooms = vec![room];
         let mut response = response(sequence, outcome);
-        carried = gather_settled(&mut waiting, &mut response);
-        if acks.send(Ok(response)).await.is_err() {
-            // The client has gone; what it sent is settled all the same.
+        carried = gather_settled(&mut waiting, &mut response, &mut rooms);
+        if acks.send_timeout(Ok(response), patience).await.is_err() {
+            // The client has gone, or does not read; what it sent is settled all
+            // the same.
             return;
         }
+        drop(rooms);
     }
 }
 
@@ -152,6 +183,7 @@ async fn ack(
 fn gather_settled(
     waiting: &mut mpsc::Receiver<Admitted>,
     response: &mut StreamResponse,
+    rooms: &mut Vec<Room>,
 ) -> Option<Admitted> {
     loop {
         if response
@@ -163,7 +195,10 @@ fn gather_settled(
         }
         match waiting.try_recv().ok()? {
             Admitted::Batch(sequence, mut ticket, room) => match ticket.try_settled() {
-                Some(Ok(outcome)) => merge(response, self::response(sequence, outcome)),
+                Some(Ok(outcome)) => {
+                    merge(response, self::response(sequence, outcome));
+                    rooms.push(room);
+                }
                 Some(Err(Dropped)) => return Some(Admitted::End(Unsettled::ShuttingDown.into())),
                 None => return Some(Admitted::Batch(sequence, ticket, room)),
             },

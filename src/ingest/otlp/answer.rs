@@ -8,11 +8,11 @@ use prost::Message as _;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::body::BodyError;
 use super::decode::{DecodeError, Encoding};
 use super::wire::ScanError;
 use super::{Decoded, Signal};
 use crate::event::Refusal;
+use crate::ingest::body::BodyError;
 use crate::ingest::settle::{RETRY_DELAY, Unsettled};
 
 /// So many kinds of refusals are told apart in an answer.

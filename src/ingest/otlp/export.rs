@@ -10,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::answer::{Accepted, ExportError};
-use super::body::{BodyBudget, BodyError, Compression, ReadBody, decompress};
 use super::decode::{Decoded, Encoding, decode};
 use super::wire::{Schema, SchemaError};
 use super::{MapOptions, OtlpCounts, Signal};
 use crate::ingest::RepairCounts;
+use crate::ingest::body::{BodyBudget, BodyError, Compression, ReadBody, decompress};
 use crate::ingest::settle::{Unsettled, admit, settled};
 use crate::pipeline::{Batch, Durability, Pipeline};
 
@@ -45,6 +45,8 @@ pub struct OtlpConfig {
     pub max_message_bytes: usize,
     /// Bytes of bodies that may be in memory at once.
     pub body_budget_bytes: usize,
+    /// A body must come whole within this.
+    pub receive_timeout: Duration,
     /// A request that is not settled after this is told to come again.
     pub patience: Duration,
     /// Cancelled when no more is to be taken in.
@@ -68,7 +70,10 @@ impl OtlpIngest {
     pub fn new(config: OtlpConfig) -> Result<Self, SchemaError> {
         Ok(Self {
             schema: Arc::new(Schema::new()?),
-            bodies: BodyBudget::new(config.body_budget_bytes.max(config.max_message_bytes)),
+            bodies: BodyBudget::new(
+                config.body_budget_bytes.max(config.max_message_bytes),
+                config.receive_timeout,
+            ),
             large: Arc::new(Semaphore::new(LARGE_AT_ONCE)),
             config: Arc::new(config),
         })

@@ -17,11 +17,9 @@ use http_body_util::{BodyExt as _, Full};
 use tonic::{Code, Status};
 
 use super::answer::ExportError;
-use super::body::{BodyError, Compression};
 use super::{Encoding, OtlpIngest, Signal};
+use crate::ingest::body::{BodyError, Compression, FRAME_HEADER_BYTES};
 
-/// A flag (compressed or not) and a length of four bytes stand before a message.
-const FRAME_HEADER_BYTES: usize = 5;
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const STATUS: &str = "grpc-status";
 
@@ -48,8 +46,8 @@ async fn export(
 ) -> Result<Vec<u8>, ExportError> {
     let (head, body) = request.into_parts();
     let named = head.headers.get("grpc-encoding");
-    let compression = Compression::named(named.map_or(b"", HeaderValue::as_bytes))?;
-    let deadline = head.headers.get("grpc-timeout").and_then(timeout);
+    let compression = Compression::named(named.map_or(&b""[..], HeaderValue::as_bytes))?;
+    let deadline = grpc_timeout(&head.headers);
     let mut body = ingest.read(body, FRAME_HEADER_BYTES).await?;
     let (compressed, message) = unframe(&body.bytes).ok_or(BodyError::Frame)?;
     body.bytes = message;
@@ -74,6 +72,12 @@ fn unframe(body: &Bytes) -> Option<(bool, Bytes)> {
     let len = u32::from_be_bytes([header[1], header[2], header[3], header[4]]);
     (message.len() == usize::try_from(len).ok()?)
         .then(|| (compressed, body.slice(FRAME_HEADER_BYTES..)))
+}
+
+/// How long the client of a call waits, less what the answer needs.
+#[must_use]
+pub fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
+    headers.get("grpc-timeout").and_then(timeout)
 }
 
 /// How long the client waits, less what the answer needs to reach it.
@@ -131,7 +135,8 @@ async fn no_service(request: Request) -> Response<Body> {
 }
 
 /// Whether a request is one of gRPC.
-pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
+#[must_use]
+pub fn is_grpc(headers: &HeaderMap) -> bool {
     headers
         .get(header::CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(GRPC.as_bytes()))

@@ -10,9 +10,9 @@ use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use tonic::Status;
 
 use super::answer::{ExportError, encode_status};
-use super::body::Compression;
 use super::grpc::is_grpc;
 use super::{Accepted, Encoding, OtlpIngest, Signal};
+use crate::ingest::body::Compression;
 use crate::ingest::settle::RETRY_DELAY;
 
 const PROTOBUF: &str = "application/x-protobuf";
@@ -61,7 +61,7 @@ async fn export(
     body: Body,
 ) -> Result<Accepted, ExportError> {
     let named = headers.get(header::CONTENT_ENCODING);
-    let compression = Compression::named(named.map_or(b"", HeaderValue::as_bytes))?;
+    let compression = Compression::named(named.map_or(&b""[..], HeaderValue::as_bytes))?;
     let body = ingest.read(body, 0).await?;
     ingest
         .export(signal, encoding, compression, body, None)

@@ -4,7 +4,6 @@
 //! it decode, bound, admit and answer, and know nothing of any dialect.
 
 mod answer;
-mod body;
 mod counts;
 mod decode;
 mod export;
@@ -19,7 +18,7 @@ pub use answer::{Accepted, ExportError};
 pub use counts::{OtlpCounts, Tally};
 pub use decode::{DecodeError, Decoded, Encoding, decode};
 pub use export::{OtlpConfig, OtlpIngest};
-pub use grpc::grpc_routes;
+pub use grpc::{grpc_routes, grpc_timeout, is_grpc};
 pub use http::answer_http;
 pub use mapped::{Fate, MapOptions, Mapped, RefusalReason, SpanRefusal};
 pub use signal::Signal;

@@ -166,3 +166,8 @@ pub fn ended_with(mut event: Event, change: impl FnOnce(&mut proto::RunEnded)) -
     }
     event
 }
+
+/// So many steps of a run, each told at once.
+pub fn steps(run: Uuid, count: usize) -> Vec<Event> {
+    (0..count).map(|_| step(1, 2, run, new_id())).collect()
+}

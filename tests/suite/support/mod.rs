@@ -1,5 +1,6 @@
 //! What the tests stand on.
 
+pub mod compressed;
 pub mod daemon;
 pub mod events;
 pub mod load;

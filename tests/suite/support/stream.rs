@@ -2,7 +2,7 @@
 
 use runtraced::client::{Client, StreamOptions};
 use runtraced::proto::trace_ingest_client::TraceIngestClient;
-use runtraced::proto::{Event, StreamRequest, StreamResponse};
+use runtraced::proto::{Durability, Event, Outcome, StreamRequest, StreamResponse};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -85,4 +85,24 @@ impl RawStream {
     pub async fn acked(&mut self) {
         while self.acks.message().await.unwrap().unwrap().settled_sequence + 1 < self.next {}
     }
+}
+
+/// Checks that acks ascend and are committed; returns the last and the sum.
+pub fn sum(acks: &[StreamResponse], before: u64) -> (u64, Outcome) {
+    let (mut last, mut sum) = (before, Outcome::default());
+    for ack in acks {
+        let forward = ack.settled_sequence.wrapping_sub(last);
+        assert!((1..1 << 32).contains(&forward), "{acks:?}");
+        assert_eq!(ack.durability(), Durability::Committed);
+        let outcome = ack.outcome.clone().unwrap();
+        for refusal in &outcome.refused {
+            let place = refusal.sequence.wrapping_sub(last);
+            assert!((1..=forward).contains(&place), "{refusal:?} in {ack:?}");
+        }
+        sum.committed += outcome.committed;
+        sum.duplicate += outcome.duplicate;
+        sum.refused.extend(outcome.refused);
+        last = ack.settled_sequence;
+    }
+    (last, sum)
 }

@@ -9,12 +9,13 @@ use bytes::{Bytes, BytesMut};
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::ingest::settle::Unsettled;
 
-/// A peer that sends nothing for so long is given up.
-const READ_PATIENCE: Duration = Duration::from_secs(30);
+/// In gRPC, a flag (compressed or not) and a length of four bytes stand before
+/// a message.
+pub const FRAME_HEADER_BYTES: usize = 5;
 /// What is too large is read on for so long, so that the client comes to read
 /// the answer.
 const DISCARD_PATIENCE: Duration = Duration::from_secs(2);
@@ -34,7 +35,7 @@ pub enum BodyError {
     /// It was not sent whole.
     #[error("the body broke off")]
     Broken,
-    /// Nothing came for too long.
+    /// It took too long.
     #[error("the body did not come in time")]
     Slow,
     /// It cannot be decompressed.
@@ -80,7 +81,11 @@ impl Compression {
 
 /// Bytes of bodies that may be in memory at once, over all requests.
 #[derive(Clone, Debug)]
-pub struct BodyBudget(Arc<Semaphore>);
+pub struct BodyBudget {
+    bytes: Arc<Semaphore>,
+    /// For one body, from its first byte to its last.
+    patience: Duration,
+}
 
 /// A body, and its share of the budget.
 #[derive(Debug)]
@@ -91,10 +96,13 @@ pub struct ReadBody {
 }
 
 impl BodyBudget {
-    /// A budget of so many bytes.
+    /// A budget of so many bytes; a body must come within `patience`.
     #[must_use]
-    pub fn new(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))))
+    pub fn new(bytes: usize, patience: Duration) -> Self {
+        Self {
+            bytes: Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))),
+            patience,
+        }
     }
 
     /// Reads a body of at most `limit` bytes.
@@ -107,10 +115,11 @@ impl BodyBudget {
         mut body: Body,
         limit: usize,
     ) -> Result<Result<ReadBody, BodyError>, Unsettled> {
+        let deadline = Instant::now() + self.patience;
         let mut read = BytesMut::new();
         let mut share: Option<OwnedSemaphorePermit> = None;
         loop {
-            let frame = match timeout(READ_PATIENCE, body.frame()).await {
+            let frame = match timeout_at(deadline, body.frame()).await {
                 Ok(Some(Ok(frame))) => frame,
                 Ok(Some(Err(_))) => return Ok(Err(BodyError::Broken)),
                 Ok(None) => break,
@@ -125,7 +134,7 @@ impl BodyBudget {
                 return Ok(Err(BodyError::TooLarge { limit }));
             }
             let bytes = u32::try_from(data.len()).unwrap_or(u32::MAX);
-            let Ok(more) = self.0.clone().try_acquire_many_owned(bytes) else {
+            let Ok(more) = self.bytes.clone().try_acquire_many_owned(bytes) else {
                 drop((read, share));
                 discard(body).await;
                 return Err(Unsettled::Full);

@@ -1,0 +1,54 @@
+//! Whom a client trusts, and what it shows of itself.
+
+use std::fmt;
+
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+
+use super::ClientError;
+
+/// For `https://` endpoints. Without roots of its own a client trusts the
+/// public ones.
+#[derive(Clone, Default)]
+pub struct ClientTls {
+    roots: Option<Certificate>,
+    identity: Option<Identity>,
+}
+
+impl ClientTls {
+    /// Trusts these certificates, in PEM, and no others.
+    #[must_use]
+    pub fn trust(mut self, roots_pem: impl AsRef<[u8]>) -> Self {
+        self.roots = Some(Certificate::from_pem(roots_pem));
+        self
+    }
+
+    /// Shows this certificate to a daemon that asks for one (mutual TLS).
+    #[must_use]
+    pub fn identify(mut self, chain_pem: impl AsRef<[u8]>, key_pem: impl AsRef<[u8]>) -> Self {
+        self.identity = Some(Identity::from_pem(chain_pem, key_pem));
+        self
+    }
+
+    pub(super) fn apply(self, endpoint: Endpoint) -> Result<Endpoint, ClientError> {
+        let config = ClientTlsConfig::new();
+        let config = match self.roots {
+            Some(roots) => config.ca_certificate(roots),
+            None => config.with_webpki_roots(),
+        };
+        let config = match self.identity {
+            Some(identity) => config.identity(identity),
+            None => config,
+        };
+        endpoint.tls_config(config).map_err(ClientError::Tls)
+    }
+}
+
+// Not derived: it holds the private key.
+impl fmt::Debug for ClientTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientTls")
+            .field("roots", &self.roots.is_some())
+            .field("identity", &self.identity.is_some())
+            .finish()
+    }
+}

@@ -1,0 +1,164 @@
+//! One connection, from its first byte to its last.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use axum::Router;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::activity::Activity;
+use super::io::{ClientIo, Version};
+use super::{ConnectionLimits, DoorCounts, Ended, Tls, WindowBudget};
+
+/// Answers of one stream that wait for a client that does not read.
+const SEND_BUFFER_BYTES: usize = 64 << 10;
+/// What HTTP/1 reads ahead, at least.
+const READ_BUFFER_BYTES: usize = 128 << 10;
+/// Headers of one request of HTTP/1; hyper's default, said aloud.
+const HEADERS: usize = 100;
+
+/// What a connection is served with.
+pub(super) struct Connection {
+    pub(super) limits: ConnectionLimits,
+    pub(super) tls: Option<Tls>,
+    pub(super) windows: WindowBudget,
+    pub(super) counts: Arc<DoorCounts>,
+    pub(super) stop: CancellationToken,
+}
+
+/// Why there is nothing to serve.
+enum NoRequest {
+    /// The client went away; nobody's fault.
+    Gone,
+    Ended(Ended),
+}
+
+/// Serves it until it ends or is ended. After `stop` it takes no new requests.
+pub(super) async fn serve(connection: Connection, socket: TcpStream, app: Router) {
+    let limits = connection.limits;
+    let activity = Activity::new();
+    let opened = timeout(
+        limits.handshake_timeout,
+        open(socket, &connection, &activity),
+    );
+    let opened = tokio::select! {
+        biased;
+        () = connection.stop.cancelled() => return,
+        opened = opened => opened.unwrap_or(Err(NoRequest::Ended(Ended::Slow))),
+    };
+    let (io, version) = match opened {
+        Ok(opened) => opened,
+        Err(NoRequest::Gone) => return,
+        Err(NoRequest::Ended(why)) => return connection.counts.ended(why),
+    };
+    let (io, app) = (TokioIo::new(io), TowerToHyperService::new(app));
+    let served = async {
+        match version {
+            Version::Http1 => {
+                let http = http1(&limits).serve_connection(io, app);
+                until_done(http, &connection.stop).await
+            }
+            Version::Http2 => {
+                let windows = connection.windows.take();
+                let http = http2(&limits, &windows).serve_connection(io, app);
+                until_done(http, &connection.stop).await
+            }
+        }
+    };
+    let ended = tokio::select! {
+        served = served => served.err().and_then(|error| why(&error)),
+        () = activity.idle(limits.idle_timeout) => Some(Ended::Idle),
+    };
+    if let Some(why) = ended {
+        connection.counts.ended(why);
+    }
+}
+
+/// TLS, and the first bytes.
+async fn open(
+    socket: TcpStream,
+    connection: &Connection,
+    activity: &Activity,
+) -> Result<(ClientIo, Version), NoRequest> {
+    let mut io = match &connection.tls {
+        None => ClientIo::plain(socket, activity.clone()),
+        Some(tls) => match tls.acceptor().accept(socket).await {
+            Ok(stream) => ClientIo::tls(stream, activity.clone()),
+            Err(error) => {
+                tracing::debug!(%error, "no TLS");
+                return Err(NoRequest::Ended(Ended::Tls));
+            }
+        },
+    };
+    match io.version().await {
+        Ok(Some(version)) => Ok((io, version)),
+        Ok(None) | Err(_) => Err(NoRequest::Gone),
+    }
+}
+
+async fn until_done<C>(http: C, stop: &CancellationToken) -> Result<(), hyper::Error>
+where
+    C: GracefulConnection<Error = hyper::Error>,
+{
+    let mut http = pin!(http);
+    tokio::select! {
+        done = http.as_mut() => return done.map(|_| ()),
+        () = stop.cancelled() => {}
+    }
+    http.as_mut().graceful_shutdown();
+    http.await.map(|_| ())
+}
+
+/// Whether an error is one that the daemon made of the client's conduct.
+fn why(error: &hyper::Error) -> Option<Ended> {
+    if error.is_timeout() {
+        // Of a head in HTTP/1, of a ping in HTTP/2.
+        Some(Ended::Slow)
+    } else if error.is_parse() || is_http2_error(error) {
+        Some(Ended::Protocol)
+    } else {
+        None
+    }
+}
+
+fn is_http2_error(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error);
+    source
+        .and_then(|source| source.downcast_ref::<h2::Error>())
+        .is_some_and(|error| error.is_library() || error.is_go_away() && !error.is_remote())
+}
+
+fn http1(limits: &ConnectionLimits) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    let header_bytes = limits.header_bytes as usize;
+    http.timer(TokioTimer::new())
+        .header_read_timeout(limits.handshake_timeout)
+        .max_headers(HEADERS)
+        .max_header_size(header_bytes)
+        .max_buf_size(header_bytes.max(READ_BUFFER_BYTES));
+    http
+}
+
+fn http2(
+    limits: &ConnectionLimits,
+    windows: &super::windows::Windows,
+) -> http2::Builder<TokioExecutor> {
+    let mut http = http2::Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new())
+        .initial_connection_window_size(windows.connection_bytes)
+        .initial_stream_window_size(windows.stream_bytes)
+        .max_frame_size(windows.frame_bytes)
+        .max_send_buf_size(SEND_BUFFER_BYTES)
+        .max_concurrent_streams(limits.streams_per_connection)
+        .max_header_list_size(limits.header_bytes)
+        .max_pending_accept_reset_streams(limits.pending_resets)
+        .keep_alive_interval(limits.keepalive_interval)
+        .keep_alive_timeout(limits.keepalive_timeout);
+    http
+}

@@ -1,0 +1,90 @@
+//! From the content of files to what rustls needs.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+
+use super::{TlsError, TlsFiles};
+
+/// In the order in which the daemon would have them.
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// What stood in the files. Not `Debug`: it holds the key.
+#[derive(PartialEq, Eq)]
+pub(super) struct Contents {
+    cert: Vec<u8>,
+    key: Vec<u8>,
+    client_ca: Option<Vec<u8>>,
+}
+
+impl Contents {
+    pub(super) fn read(files: &TlsFiles) -> Result<Self, TlsError> {
+        let read = |file: &Path| {
+            std::fs::read(file).map_err(|source| TlsError::Unreadable {
+                file: file.to_owned(),
+                source,
+            })
+        };
+        Ok(Self {
+            cert: read(&files.cert)?,
+            key: read(&files.key)?,
+            client_ca: files.client_ca.as_deref().map(read).transpose()?,
+        })
+    }
+
+    /// The chain of certificates, the daemon's own first.
+    pub(super) fn chain(&self, file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+        certificates(&self.cert, file)
+    }
+
+    pub(super) fn server_config(&self, files: &TlsFiles) -> Result<ServerConfig, TlsError> {
+        let unusable = |file: &Path, reason: &dyn ToString| TlsError::Unusable {
+            file: file.to_owned(),
+            reason: reason.to_string(),
+        };
+        let chain = self.chain(&files.cert)?;
+        let key = PrivateKeyDer::from_pem_slice(&self.key)
+            .map_err(|_| TlsError::NoKey(files.key.clone()))?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| unusable(&files.cert, &error))?;
+        let builder = match (&self.client_ca, &files.client_ca) {
+            (Some(content), Some(file)) => {
+                let mut roots = RootCertStore::empty();
+                for root in certificates(content, file)? {
+                    roots.add(root).map_err(|error| unusable(file, &error))?;
+                }
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                        .build()
+                        .map_err(|error| unusable(file, &error))?;
+                builder.with_client_cert_verifier(verifier)
+            }
+            _ => builder.with_no_client_auth(),
+        };
+        let mut config = builder
+            .with_single_cert(chain, key)
+            .map_err(|error| match error {
+                rustls::Error::InconsistentKeys(_) => TlsError::Mismatch {
+                    cert: files.cert.clone(),
+                    key: files.key.clone(),
+                },
+                error => unusable(&files.cert, &error),
+            })?;
+        config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
+        Ok(config)
+    }
+}
+
+fn certificates(pem: &[u8], file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let none = || TlsError::NoCertificate(file.to_owned());
+    let all: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|_| none())?;
+    if all.is_empty() { Err(none()) } else { Ok(all) }
+}
