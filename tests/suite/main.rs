@@ -35,5 +35,6 @@ mod send;
 mod spool;
 mod streams;
 mod support;
+mod tls;
 mod totals;
 mod views;

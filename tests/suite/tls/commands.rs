@@ -1,0 +1,145 @@
+//! What people see: faults at the start, and the commands.
+
+use std::process::{Command, Output};
+
+use super::authority::Authority;
+use super::{Files, https};
+use crate::support::pg;
+
+fn runtraced(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_runtraced"))
+        .args(args)
+        .env_remove("RUST_LOG")
+        .output()
+        .unwrap()
+}
+
+/// Scenario: TLS with one of two flags, with files that are missing, no PEM, or
+/// do not belong together; with a certificate that has expired.
+/// Guarantees: each fault is told with the file and the reason, and the daemon
+/// does not start; the expired one starts, with a warning. No key is in any of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_are_told_at_the_start() {
+    let database = pg::database().await;
+    let authority = Authority::new("ours");
+    let (one, other) = (authority.issue(), authority.issue());
+    let files = Files::new(&one);
+    files.write("other.key", &other.key_pem);
+    files.write("text", "no PEM");
+    let path = |name: &str| files.path(name).to_str().unwrap().to_owned();
+    let (cert, key) = (path("cert.pem"), path("key.pem"));
+    for (args, code, says) in [
+        (vec!["--tls-cert", &cert], 64, "--tls-cert needs --tls-key"),
+        (vec!["--tls-key", &key], 64, "--tls-key needs --tls-cert"),
+        (
+            vec!["--tls-client-ca", &cert],
+            64,
+            "--tls-client-ca needs --tls-cert and --tls-key",
+        ),
+        (
+            vec!["--tls-cert", "/nowhere", "--tls-key", &key],
+            1,
+            "/nowhere cannot be read",
+        ),
+        (
+            vec!["--tls-cert", &path("text"), "--tls-key", &key],
+            1,
+            "holds no certificate",
+        ),
+        (
+            vec!["--tls-cert", &cert, "--tls-key", &path("text")],
+            1,
+            "holds no private key",
+        ),
+        (
+            vec!["--tls-cert", &cert, "--tls-key", &path("other.key")],
+            1,
+            "is not that of the certificate",
+        ),
+    ] {
+        let listen = [
+            "--grpc-listen",
+            "127.0.0.1:0",
+            "--http-listen",
+            "127.0.0.1:0",
+        ];
+        let all = [
+            &["serve", "--database-url", database.url()],
+            &listen[..],
+            &args,
+        ]
+        .concat();
+        let out = runtraced(&all);
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!(out.status.code(), Some(code), "{args:?}: {said}");
+        assert!(said.contains(says), "{args:?}: {said}");
+        assert!(!said.contains("PRIVATE"), "{said}");
+    }
+    let expired = Files::new(&authority.issue_until(2_001));
+    let mut daemon = expired.daemon(database.url(), false).await;
+    daemon.expect_warnings("has expired");
+    assert!(daemon.logs().contains("has expired"), "{}", daemon.logs());
+    assert!(daemon.terminate().await.success());
+    daemon.check_logs();
+}
+
+/// Scenario: `send` and `status` with a daemon of mutual TLS: with all it takes,
+/// without the authority, without the certificate, with half of it.
+/// Guarantees: the first works; the others fail with their exit codes, and say why.
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_speak_tls() {
+    let database = pg::database().await;
+    let authority = Authority::new("ours");
+    let files = Files::new(&authority.issue());
+    files.write("ca.pem", &authority.pem);
+    files.write("clients.pem", &authority.pem);
+    let me = authority.issue();
+    files.write("me.pem", &me.cert_pem);
+    files.write("me.key", &me.key_pem);
+    let event = r#"{"time":"2026-01-31T12:00:00Z","run_started":{"run_id":"0194bb0a-0000-7000-8000-000000000001","agent_id":"a","agent_type":"b"}}"#;
+    files.write("events.jsonl", event);
+    let daemon = files.daemon(database.url(), true).await;
+    let path = |name: &str| files.path(name).to_str().unwrap().to_owned();
+    let (endpoint, events) = (https(&daemon), path("events.jsonl"));
+    let (ca, cert, key) = (path("ca.pem"), path("me.pem"), path("me.key"));
+    let send = [
+        "send",
+        &events,
+        "--endpoint",
+        &endpoint,
+        "--give-up-after",
+        "3",
+    ];
+    let mine = ["--client-cert", &*cert, "--client-key", &*key];
+    let with_ca = [&send[..], &["--ca", &ca]].concat();
+    let all = [&with_ca[..], &mine].concat();
+    for (args, code, says) in [
+        (&all[..], 0, "1 accepted"),
+        (&send, 69, "UnknownIssuer"),
+        (&with_ca, 69, ""),
+        (&[&with_ca[..], &mine[..2]].concat(), 64, "--client-key"),
+        (&[&send[..], &["--ca", "/nowhere"]].concat(), 66, "/nowhere"),
+        (&[&send[..], &["--ca", &events]].concat(), 69, ""),
+    ] {
+        let out = runtraced(args);
+        let said = String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned();
+        assert_eq!(out.status.code(), Some(code), "{args:?}: {said}");
+        assert!(said.contains(says), "{args:?}: {said}");
+    }
+    let http = format!("https://{}", daemon.http_address());
+    let status = [
+        "status",
+        "--database-url",
+        database.url(),
+        "--http",
+        &http,
+        "--ca",
+        &ca,
+    ];
+    let out = runtraced(&[&status[..], &mine].concat());
+    let said = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(out.status.success(), "{said}{:?}", out.stderr);
+    assert!(said.contains("ready"), "{said}");
+    assert_eq!(runtraced(&status).status.code(), Some(69));
+    super::finish_with(daemon, &files, &["--cert", &cert, "--key", &key]).await;
+}
