@@ -6,6 +6,7 @@ pub mod database;
 pub mod dead_letters;
 pub mod demo;
 pub mod endpoint;
+pub mod grant;
 pub mod migrate;
 pub mod output;
 pub mod psql;
@@ -36,6 +37,7 @@ enum Command {
     Serve(Box<crate::config::ServeArgs>),
     /// Bring a database's schema up to date.
     Migrate(migrate::MigrateArgs),
+    Grant(grant::GrantArgs),
     Send(send::SendArgs),
     Runs(runs::RunsArgs),
     Timeline(timeline::TimelineArgs),
@@ -76,6 +78,7 @@ impl Cli {
             match self.command {
                 Command::Serve(args) => serve::run(*args).await,
                 Command::Migrate(args) => migrate::run(args).await,
+                Command::Grant(args) => grant::run(args).await,
                 Command::Send(args) => send::run(args).await,
                 Command::Runs(args) => runs::run(args).await,
                 Command::Timeline(args) => timeline::run(args).await,

@@ -7,6 +7,8 @@ use sqlx::Error;
 pub enum Verdict {
     /// An appended row was there already: merge instead.
     Exists,
+    /// COPY does not write to tables whose policies bind this role: merge.
+    Guarded,
     /// Some event of the batch cannot be stored: find it.
     BadData,
     /// The rest of the batch is fine; a concurrent writer was in the way.
@@ -27,6 +29,7 @@ pub fn judge(error: &Error) -> Verdict {
     let code = error.code().unwrap_or_default();
     match code.as_ref() {
         "23505" => Verdict::Exists,
+        "0A000" if error.message().contains("row-level security") => Verdict::Guarded,
         "40001" | "40P01" | "55P03" => Verdict::Conflict,
         // Cardinality, data, constraint, check option, limits, raised by a
         // trigger, internal (an allocation too large, for example).

@@ -83,6 +83,8 @@ pub struct Writer {
     /// The last batch met rows that were there already: a client that resends
     /// one batch resends its neighbours too, so the next is merged at once.
     merging: bool,
+    /// Policies bind this role, so that it may never append.
+    guarded: bool,
     /// What the ledger says; `None` while that is not known: a transaction that
     /// failed may have committed all the same.
     written: Option<Reading>,
@@ -103,6 +105,7 @@ impl Writer {
             deadline,
             conn: None,
             merging: false,
+            guarded: false,
             written,
             spool: None,
             taken_over: false,
@@ -168,7 +171,7 @@ impl Writer {
         events: &[&Event],
         fates: &mut [Option<Fate>],
     ) -> Result<(), sqlx::Error> {
-        let mut rung = if self.merging {
+        let mut rung = if self.merging || self.guarded {
             Rung::Merge
         } else {
             Rung::Append
@@ -260,9 +263,13 @@ impl Writer {
             };
             match judge(&error) {
                 Verdict::Exists if *rung == Rung::Append => *rung = Rung::Merge,
+                Verdict::Guarded if *rung == Rung::Append => {
+                    self.guarded = true;
+                    *rung = Rung::Merge;
+                }
                 Verdict::Exists | Verdict::BadData => return Err(Unwritten::Refused(error)),
                 Verdict::Conflict => {}
-                Verdict::Unavailable => outage
+                Verdict::Unavailable | Verdict::Guarded => outage
                     .wait(error, self.config.when_away)
                     .await
                     .map_err(Unwritten::Away)?,
@@ -312,7 +319,7 @@ impl Writer {
                 continue;
             };
             match judge(&error) {
-                Verdict::Unavailable => {
+                Verdict::Unavailable | Verdict::Guarded => {
                     outage.wait(error, self.config.when_away).await?;
                     parts.push(letters);
                 }

@@ -30,6 +30,7 @@ mod pressure;
 mod private_postgres;
 mod python;
 mod rls;
+mod role;
 mod schema;
 mod send;
 mod spool;

@@ -42,6 +42,19 @@ impl Daemon {
 
     /// Starts a daemon and waits only until it listens.
     pub async fn spawn(database_url: &str, args: &[&str]) -> Self {
+        if std::env::var_os("RUNTRACED_TEST_AS_WRITER").is_some() {
+            let writer = super::writer::writer(database_url).await;
+            let args = [args, &["--no-migrate"]].concat();
+            let mut daemon = Self::spawn_as_is(&writer, &args).await;
+            // Counts are looked at as the owner.
+            daemon.database_url = database_url.to_owned();
+            return daemon;
+        }
+        Self::spawn_as_is(database_url, args).await
+    }
+
+    /// With this very URL.
+    pub async fn spawn_as_is(database_url: &str, args: &[&str]) -> Self {
         let dir = watchdog::scratch_dir("daemon");
         let log = dir.join("log");
         let child = Command::new(env!("CARGO_BIN_EXE_runtraced"))
@@ -195,6 +208,12 @@ impl Daemon {
         let status = self.terminate().await;
         assert!(status.success(), "{status}\n{}", self.logs());
         self.check_logs();
+    }
+
+    /// The same where the daemon's own role may not look at the counts.
+    pub async fn finish_as(mut self, database_url: &str) {
+        self.database_url = database_url.to_owned();
+        self.finish().await;
     }
 
     /// received = committed + duplicate + refused + spooled + dead-lettered + ignored.

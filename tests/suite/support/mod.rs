@@ -14,3 +14,4 @@ pub mod valid;
 pub mod venv;
 pub mod watchdog;
 pub mod wire;
+pub mod writer;
