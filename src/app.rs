@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use prost::Message as _;
 use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
@@ -21,8 +21,10 @@ use crate::event::{Event, FieldLimits, Repairs};
 use crate::finalize::{SweepCounts, sweep_forever};
 use crate::grpc::serve_grpc;
 use crate::ingest::RepairCounts;
+use crate::ingest::auth::{Authenticator, KeptKeys, KeyTable, authenticate_http, refresh_keys};
 use crate::ingest::native::{
-    NativeIngest, ReceiveBudget, ReceiveLimits, StreamLimits, decode_event, encode_event,
+    NativeIngest, ReceiveBudget, ReceiveLimits, StreamLimits, decode_event, decode_frame,
+    encode_event, encode_frame,
 };
 use crate::ingest::otlp::{MapOptions, OtlpConfig, OtlpCounts, OtlpIngest, answer_http};
 use crate::json_mapping::event_to_json;
@@ -31,7 +33,6 @@ use crate::listen::{
     WindowBudget,
 };
 use crate::pipeline::{BatchLimits, Pipeline, PipelineConfig, SpoolConfig};
-use crate::proto::SubmitRequest;
 use crate::shutdown::{Phases, drain};
 use crate::spool::{Spool, SpoolError, SpoolFolder, SpoolLimits};
 use crate::store::{ShardCounts, WhenAway, WriterConfig};
@@ -144,6 +145,7 @@ impl App {
         let sweeps = Arc::new(SweepCounts::default());
         let repairs = Arc::new(RepairCounts::default());
         let spans = Arc::new(OtlpCounts::default());
+        let keys = Arc::new(KeyTable::default());
         let tasks = TaskTracker::new();
         let mut helpers = JoinSet::new();
         let (reloader, tls) = self.tls.take().unzip();
@@ -164,6 +166,7 @@ impl App {
             shards: counts.clone(),
             repairs: repairs.clone(),
             otlp: spans.clone(),
+            keys: keys.clone(),
             sweeps: sweeps.clone(),
             budget,
             readiness: readiness.clone(),
@@ -179,6 +182,7 @@ impl App {
             options: MapOptions {
                 max_field_bytes: self.config.max_field_bytes,
                 keep_foreign_spans: self.config.keep_foreign_spans,
+                tenant: None,
                 max_events_bytes: self.config.max_message_bytes.saturating_mul(4),
             },
             max_message_bytes: self.config.max_message_bytes,
@@ -213,6 +217,7 @@ impl App {
             tasks: tasks.clone(),
         };
 
+        let authenticator = Authenticator::new(keys.clone(), self.config.require_keys);
         // Servers hold the pipeline, helpers do not: it ends with the former.
         let mut servers = JoinSet::new();
         let requests = RequestLimit::new(self.config.max_streams);
@@ -221,6 +226,7 @@ impl App {
             requests.clone(),
             ingest,
             &otlp,
+            authenticator.clone(),
             readiness.clone(),
             phases.draining.clone(),
         )
@@ -232,11 +238,20 @@ impl App {
             .fallback(move |request| answer_http(otlp.clone(), grpc, request))
             .layer(from_fn(move |request, next| {
                 requests.clone().enter(request, next)
-            }));
+            }))
+            // Who is not let in takes no place.
+            .layer(from_fn_with_state(authenticator, authenticate_http));
         let pages = router(metrics).merge(otlp);
         let http = doors.open(HTTP, self.http);
         helpers.spawn(async move {
             listen::serve(http, pages, stopped).await;
+            Ok(())
+        });
+        let kept = self.config.spool.as_ref();
+        let kept = kept.map(|spool| KeptKeys::new(&spool.dir));
+        let refreshing = refresh_keys(self.options.clone(), keys, kept, phases.stop.clone());
+        helpers.spawn(async move {
+            refreshing.await;
             Ok(())
         });
         helpers.spawn(helper(
@@ -304,7 +319,7 @@ impl App {
                 .zip(config.spool.as_ref())
                 .map(|(spool, settings)| SpoolConfig {
                     spool,
-                    encode: encode_events,
+                    encode: encode_frame,
                     decode: decode_events,
                     after: settings.after,
                 }),
@@ -369,25 +384,20 @@ fn open_spool(settings: &SpoolSettings, instance: Uuid) -> Result<Arc<Spool>, Sp
     Ok(Arc::new(spool))
 }
 
-/// The wire form of events, as a frame of the spool holds them.
-fn encode_events(events: &[&Event]) -> Vec<u8> {
-    let events = events.iter().map(|event| encode_event(event)).collect();
-    let request = SubmitRequest {
-        events,
-        ..SubmitRequest::default()
-    };
-    request.encode_to_vec()
-}
-
-/// The way back; `None` where it holds what this version does not take.
+/// The events of a frame of the spool; `None` where it holds what this version does
+/// not take.
 fn decode_events(frame: &[u8]) -> Option<Vec<Event>> {
-    let request = SubmitRequest::decode(frame).ok()?;
     // They were repaired at the door.
     let mut repairs = Repairs::default();
-    let events = request.events.into_iter();
-    events
-        .map(|event| decode_event(event, &mut repairs).ok())
-        .collect()
+    let mut events = Vec::new();
+    for part in decode_frame(frame)? {
+        for event in part.events {
+            let event = decode_event(event, &mut repairs).ok()?;
+            let tenant = part.tenant;
+            events.push(Event { tenant, ..event });
+        }
+    }
+    Some(events)
 }
 
 /// The JSON form of an event, for dead letters; of one that has none (its times

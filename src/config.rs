@@ -64,6 +64,10 @@ pub struct ServeArgs {
         value_name = "ADDR"
     )]
     pub http_listen: String,
+    /// Take events only from who presents a valid key (`runtraced keys create`).
+    /// Without it keys are judged where they are presented, and not asked for.
+    #[arg(long, env = "RUNTRACED_REQUIRE_KEYS", value_parser = BoolishValueParser::new())]
+    pub require_keys: bool,
     /// Allow addresses beyond loopback though anybody who reaches them may write.
     #[arg(long, env = "RUNTRACED_INSECURE", value_parser = BoolishValueParser::new())]
     pub insecure: bool,
@@ -168,6 +172,7 @@ pub struct Config {
     pub database: Database,
     pub grpc_listen: SocketAddr,
     pub http_listen: SocketAddr,
+    pub require_keys: bool,
     pub writers: usize,
     pub memory_budget_bytes: usize,
     pub batch_events: usize,
@@ -294,6 +299,7 @@ impl ServeArgs {
             }),
             grpc_listen: grpc_listen.unwrap_or_else(|| ([127, 0, 0, 1], 0).into()),
             http_listen: http_listen.unwrap_or_else(|| ([127, 0, 0, 1], 0).into()),
+            require_keys: self.require_keys,
             writers: self.writers,
             memory_budget_bytes: self.memory_budget_bytes,
             batch_events: self.batch_events,
@@ -337,10 +343,10 @@ impl ServeArgs {
             ));
             return None;
         };
-        if !address.ip().is_loopback() && !self.insecure {
+        if !address.ip().is_loopback() && !self.insecure && !self.require_keys {
             faults.push(format!(
                 "{flag} {address} is beyond loopback, where anybody could write; \
-                 say --insecure if that is wanted"
+                 say --require-keys, or --insecure if that is wanted"
             ));
         }
         Some(address)
@@ -425,7 +431,9 @@ mod tests {
 
     #[test]
     fn beyond_loopback_only_on_purpose() {
+        assert!(config(&["--http-listen", "0.0.0.0:1"]).is_err());
         assert!(config(&["--http-listen", "0.0.0.0:1", "--insecure"]).is_ok());
+        assert!(config(&["--http-listen", "0.0.0.0:1", "--require-keys"]).is_ok());
         assert!(config(&["--grpc-listen", "[::1]:0"]).is_ok());
         assert!(config(&["--grpc-listen", "localhost:0"]).is_ok());
     }

@@ -1,11 +1,12 @@
 //! The gRPC server: ingest of both protocols, health and reflection on one port.
 
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_reflection::server::Builder;
 
 use crate::app::AppError;
+use crate::ingest::auth::{Authenticator, authenticate_grpc};
 use crate::ingest::native::{self, NativeIngest};
 use crate::ingest::otlp::{OtlpIngest, grpc_routes};
 use crate::listen::{self, Door, RequestLimit};
@@ -30,6 +31,7 @@ pub async fn serve_grpc(
     requests: RequestLimit,
     ingest: NativeIngest,
     otlp: &OtlpIngest,
+    authenticator: Authenticator,
     readiness: Readiness,
     draining: CancellationToken,
 ) -> Result<impl Future<Output = Result<(), AppError>> + use<>, AppError> {
@@ -75,7 +77,9 @@ pub async fn serve_grpc(
         .into_axum_router()
         .layer(from_fn(move |request, next| {
             requests.clone().enter(request, next)
-        }));
+        }))
+        // Who is not let in takes no place.
+        .layer(from_fn_with_state(authenticator, authenticate_grpc));
     // HTTP/1 comes in too, only to be told that this is the wrong port.
     let server = listen::serve(door, app, draining);
     Ok(async move {

@@ -152,13 +152,17 @@ async fn list(conn: &mut PgConnection, args: &ListArgs) -> anyhow::Result<ExitCo
         output::print("No dead letters.\n")?;
         return Ok(ExitCode::SUCCESS);
     }
-    let heads = ["id", "received", "code", "reason", "replayed"];
+    let heads = ["id", "received", "code", "reason", "customer", "replayed"];
     let rows = letters.into_iter().map(|letter| {
         [
             letter.id.to_string(),
             letter.received_at,
             letter.code,
             shortened(&letter.reason, REASON_CHARS),
+            letter
+                .tenant_id
+                .map(|id| id.to_string())
+                .unwrap_or_default(),
             letter.replayed_at.unwrap_or_default(),
         ]
     });
@@ -219,7 +223,12 @@ async fn send(client: &Client, letter: &DeadLetter) -> anyhow::Result<Option<Str
         Ok(event) => event,
         Err(error) => return Ok(Some(format!("{error:#}"))),
     };
-    let response = client.submit_committed(vec![event]).await?;
+    // It is given no more power than it came with.
+    let sender = match letter.tenant_id {
+        Some(tenant) => client.clone().for_customer(tenant),
+        None => client.clone(),
+    };
+    let response = sender.submit_committed(vec![event]).await?;
     let refused = response.outcome.unwrap_or_default().refused;
     Ok(refused.into_iter().next().map(|refusal| refusal.reason))
 }

@@ -10,8 +10,8 @@ use tokio_rustls::TlsConnector;
 
 use crate::client::{Client, ClientError, ClientTls, RetryPolicy};
 
-/// Where it is, and how it is trusted.
-#[derive(Debug, Clone, clap::Args)]
+/// Where it is, how it is trusted, and as whom one comes.
+#[derive(Clone, clap::Args)]
 pub struct EndpointArgs {
     /// The daemon's gRPC address.
     #[arg(
@@ -20,9 +20,23 @@ pub struct EndpointArgs {
         default_value = "http://127.0.0.1:4317"
     )]
     pub endpoint: String,
+    /// A key of `runtraced keys create`. Better in the variable: other users of the
+    /// machine may see a command line.
+    #[arg(long, env = "RUNTRACED_KEY", hide_env_values = true)]
+    pub key: Option<String>,
     #[command(flatten)]
     #[allow(missing_docs)] // its fields say
     pub tls: ClientTlsArgs,
+}
+
+// Not derived: the key is in no log.
+impl std::fmt::Debug for EndpointArgs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EndpointArgs")
+            .field("endpoint", &self.endpoint)
+            .field("tls", &self.tls)
+            .finish_non_exhaustive()
+    }
 }
 
 /// For a daemon with TLS.
@@ -69,7 +83,9 @@ impl EndpointError {
         use super::output::{EXIT_NO_INPUT, EXIT_UNAVAILABLE, EXIT_USAGE};
         match self {
             Self::File { .. } => EXIT_NO_INPUT,
-            Self::Client(ClientError::Endpoint(_) | ClientError::Tls(_)) => EXIT_USAGE,
+            Self::Client(ClientError::Endpoint(_) | ClientError::Tls(_) | ClientError::Key) => {
+                EXIT_USAGE
+            }
             Self::Client(_) => EXIT_UNAVAILABLE,
         }
     }
@@ -82,7 +98,12 @@ impl EndpointArgs {
     /// When a file cannot be read or the daemon cannot be reached.
     pub async fn connect(&self, retry: RetryPolicy) -> Result<Client, EndpointError> {
         let tls = self.tls.read()?;
-        Ok(Client::connect_tls(&self.endpoint, tls, retry).await?)
+        let client = Client::connect_tls(&self.endpoint, tls, retry).await?;
+        Ok(match self.key.as_deref() {
+            // Set but empty is how scripts say that a variable is not set.
+            None | Some("") => client,
+            Some(key) => client.with_key(key)?,
+        })
     }
 }
 

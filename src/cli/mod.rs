@@ -7,6 +7,7 @@ pub mod dead_letters;
 pub mod demo;
 pub mod endpoint;
 pub mod grant;
+pub mod keys;
 pub mod migrate;
 pub mod output;
 pub mod psql;
@@ -45,6 +46,7 @@ enum Command {
     Status(status::StatusArgs),
     Spool(spool::SpoolArgs),
     DeadLetters(dead_letters::DeadLettersArgs),
+    Keys(keys::KeysArgs),
     Demo(demo::DemoArgs),
     Bench(bench::BenchArgs),
 }
@@ -86,6 +88,7 @@ impl Cli {
                 Command::Status(args) => status::run(args).await,
                 Command::Spool(args) => spool::run(args).await,
                 Command::DeadLetters(args) => dead_letters::run(args).await,
+                Command::Keys(args) => keys::run(args).await,
                 Command::Demo(args) => demo::run(args).await,
                 Command::Bench(args) => bench::run(args).await,
             }

@@ -5,14 +5,13 @@ use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::Subcommand;
-use prost::Message as _;
 
 use super::endpoint::EndpointArgs;
 use super::output::{self, EXIT_REFUSED, thousands};
 use crate::{
     client::RetryPolicy,
     config,
-    proto::SubmitRequest,
+    ingest::native::decode_frame,
     spool::{self, SpoolFile, SpoolFolder, SpoolLimits},
 };
 
@@ -116,20 +115,29 @@ async fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let spool = SpoolFolder::open(&args.folder.path(), limits, uuid::Uuid::now_v7())?;
     let (mut sent, mut refused) = (0, 0);
     while let Some(frame) = spool.read()? {
-        let Ok(request) = SubmitRequest::decode(&frame.payload[..]) else {
+        let Some(parts) = decode_frame(&frame.payload) else {
             let message = format!("frame {} is none of this version", frame.sequence);
             return Ok(output::fail(EXIT_REFUSED, message));
         };
-        let events = request.events.len() as u64;
-        let response = client.submit_committed(request.events).await;
-        let response = response.context("the rest stays in the spool")?;
-        let outcome = response.outcome.unwrap_or_default();
-        sent += events;
-        let sound = outcome.refused.is_empty();
-        for refusal in outcome.refused {
-            refused += 1;
-            let (at, why) = (refusal.index, &refusal.reason);
-            output::warn(format!("frame {}, event {at}: {why}", frame.sequence));
+        let mut sound = true;
+        let mut first = 0;
+        for part in parts {
+            let events = part.events.len();
+            // Nobody's events are given more power than they came with.
+            let sender = match part.tenant {
+                Some(tenant) => client.clone().for_customer(tenant.get()),
+                None => client.clone(),
+            };
+            let response = sender.submit_committed(part.events).await;
+            let response = response.context("the rest stays in the spool")?;
+            sent += events as u64;
+            for refusal in response.outcome.unwrap_or_default().refused {
+                sound = false;
+                refused += 1;
+                let (at, why) = (first + refusal.index as usize, &refusal.reason);
+                output::warn(format!("frame {}, event {at}: {why}", frame.sequence));
+            }
+            first += events;
         }
         if sound {
             spool.ack();

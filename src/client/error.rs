@@ -14,6 +14,9 @@ pub enum ClientError {
     /// The certificates or the key for TLS cannot be used.
     #[error("these certificates or this key cannot be used for TLS")]
     Tls(#[source] tonic::transport::Error),
+    /// No header can hold the key.
+    #[error("the key has characters that no key has")]
+    Key,
     /// Nobody answered at the address for as long as the retry policy allows.
     #[error("no daemon answers at {endpoint}")]
     Unreachable {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use prost::Message as _;
-use tonic::{Request, Status, client::Grpc, codegen::http::uri::PathAndQuery};
+use tonic::{Status, client::Grpc, codegen::http::uri::PathAndQuery};
 
 use super::{
     Client, ClientError,
@@ -76,7 +76,7 @@ impl Client {
         })?;
         let path = PathAndQuery::from_static(SUBMIT_PATH);
         let response = grpc
-            .unary(Request::new(request), path, EncodedCodec::new())
+            .unary(self.credentials.sign(request), path, EncodedCodec::new())
             .await?;
         Ok(response.into_inner())
     }

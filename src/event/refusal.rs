@@ -23,6 +23,7 @@ pub enum RefusalCode {
     IdConflict,
     DeadLettered,
     FieldTooLong,
+    PermissionDenied,
 }
 
 impl RefusalCode {
@@ -40,6 +41,7 @@ impl RefusalCode {
             Self::IdConflict => "id_conflict",
             Self::DeadLettered => "dead_lettered",
             Self::FieldTooLong => "field_too_long",
+            Self::PermissionDenied => "permission_denied",
         }
     }
 }

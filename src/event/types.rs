@@ -1,7 +1,7 @@
 //! The events themselves. Field meanings are those of `event.proto`, whose
 //! comments are the reference; only what differs is said here.
 
-use uuid::Uuid;
+use uuid::{NonNilUuid, Uuid};
 
 use super::{Json, Timestamp};
 
@@ -10,6 +10,9 @@ use super::{Json, Timestamp};
 pub struct Event {
     /// When it happened, by the client's clock.
     pub time: Timestamp,
+    /// The one customer whose sessions and runs it may touch, because the key it
+    /// came with is bound to it; `None`: any. No client can set it.
+    pub tenant: Option<NonNilUuid>,
     /// What happened.
     pub body: EventBody,
 }
@@ -301,7 +304,30 @@ names!(ApprovalStatus { Approved => "approved", Rejected => "rejected", Expired 
 /// What an event costs in memory beside its text: the struct and its queue slots.
 const EVENT_OVERHEAD_BYTES: usize = size_of::<Event>() + 64;
 
+// A customer costs an event no more than an id.
+const _: () = assert!(size_of::<Option<NonNilUuid>>() == size_of::<Uuid>());
+
 impl Event {
+    /// An event that may touch anything.
+    #[must_use]
+    pub fn new(time: Timestamp, body: EventBody) -> Self {
+        Self {
+            time,
+            tenant: None,
+            body,
+        }
+    }
+
+    /// It may touch what is this customer's, and says so of what it makes.
+    pub fn bind(&mut self, tenant: NonNilUuid) {
+        self.tenant = Some(tenant);
+        match &mut self.body {
+            EventBody::SessionUpsert(e) => e.customer_id = Some(tenant.get()),
+            EventBody::RunStarted(e) => e.customer_id = Some(tenant.get()),
+            _ => {}
+        }
+    }
+
     /// The run it belongs to, if any.
     #[must_use]
     pub fn run_id(&self) -> Option<Uuid> {

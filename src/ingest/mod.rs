@@ -1,6 +1,7 @@
 //! The front doors: decode, validate, admit, answer. A thin handler per
 //! protocol; no SQL and no rule about how events merge belongs here.
 
+pub mod auth;
 mod body;
 pub mod native;
 pub mod otlp;

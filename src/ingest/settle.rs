@@ -24,6 +24,9 @@ pub enum Unsettled {
     /// It was not taken in.
     #[error("the message did not come in time")]
     Slow,
+    /// It was not taken in: the key has sent as much as it may, until then.
+    #[error("the key's limit is reached; it may send again in {0:?}")]
+    Limited(Duration),
     /// It was taken in, and is written when the database can.
     #[error("the database did not answer in time")]
     Late,
@@ -33,11 +36,20 @@ pub enum Unsettled {
 }
 
 impl Unsettled {
+    /// How long a client is told to wait.
+    #[must_use]
+    pub fn retry_delay(self) -> Duration {
+        match self {
+            Self::Limited(delay) => delay,
+            _ => RETRY_DELAY,
+        }
+    }
+
     /// For gRPC. Both are retried where `RetryInfo` is given.
     #[must_use]
     pub fn code(self) -> Code {
         match self {
-            Self::Full | Self::Crowded => Code::ResourceExhausted,
+            Self::Full | Self::Crowded | Self::Limited(_) => Code::ResourceExhausted,
             Self::Slow | Self::Late | Self::ShuttingDown => Code::Unavailable,
         }
     }
@@ -46,7 +58,7 @@ impl Unsettled {
     #[must_use]
     pub fn http_status(self) -> StatusCode {
         match self {
-            Self::Full | Self::Crowded => StatusCode::TOO_MANY_REQUESTS,
+            Self::Full | Self::Crowded | Self::Limited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Slow | Self::Late | Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -57,7 +69,7 @@ impl From<Unsettled> for Status {
         Self::with_error_details(
             unsettled.code(),
             unsettled.to_string(),
-            ErrorDetails::with_retry_info(Some(RETRY_DELAY)),
+            ErrorDetails::with_retry_info(Some(unsettled.retry_delay())),
         )
     }
 }

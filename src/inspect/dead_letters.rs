@@ -31,6 +31,8 @@ pub struct DeadLetter {
     pub source: String,
     pub code: String,
     pub reason: String,
+    /// The customer whose key it came with.
+    pub tenant_id: Option<Uuid>,
     pub replayed_at: Option<String>,
     pub payload: Box<RawValue>,
 }
@@ -43,7 +45,16 @@ pub async fn dead_letters(
     connection: &mut PgConnection,
     filter: &DeadLetterFilter,
 ) -> Result<Vec<DeadLetter>, InspectError> {
-    type Row = (Uuid, String, String, String, String, Option<String>, String);
+    type Row = (
+        Uuid,
+        String,
+        String,
+        String,
+        String,
+        Option<Uuid>,
+        Option<String>,
+        String,
+    );
     let (time, id) = filter.after.clone().unzip();
     let rows: Vec<Row> = sqlx::query_as(include_str!("sql/dead_letters.sql"))
         .bind(&filter.ids)
@@ -56,13 +67,14 @@ pub async fn dead_letters(
         .await?;
     rows.into_iter()
         .map(
-            |(id, received_at, source, code, reason, replayed_at, payload)| {
+            |(id, received_at, source, code, reason, tenant_id, replayed_at, payload)| {
                 Ok(DeadLetter {
                     id,
                     received_at,
                     source,
                     code,
                     reason,
+                    tenant_id,
                     replayed_at,
                     payload: RawValue::from_string(payload)?,
                 })

@@ -2,6 +2,7 @@
 //! queries and their rows belong here; how they look is the business of `cli`.
 
 mod dead_letters;
+mod keys;
 mod ledger;
 mod run_id;
 mod runs;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use sqlx::{Connection as _, PgConnection};
 
 pub use dead_letters::{DeadLetter, DeadLetterFilter, dead_letters};
+pub use keys::{Key, keys};
 pub use ledger::{LedgerSum, ledger_sum};
 pub use run_id::{IdPrefix, Lookup, find_run};
 pub use runs::{RunFilter, RunSummary, runs};

@@ -2,9 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// SQLSTATEs of a table and a column that are not there (PostgreSQL manual,
-/// appendix A): the schema is not, or not all of it.
-const NOT_MIGRATED: [&str; 2] = ["42P01", "42703"];
+use crate::store::is_not_migrated;
 
 /// Closed while the database is away. Whoever finds it away closes it; only the
 /// replayer, which asks it again and again, opens it.
@@ -49,8 +47,4 @@ impl Gate {
             tracing::info!("the database is back");
         }
     }
-}
-
-fn is_not_migrated(error: &sqlx::Error) -> bool {
-    NOT_MIGRATED.contains(&crate::store::sqlstate(error).as_str())
 }

@@ -129,10 +129,10 @@ mod tests {
     use crate::event::{EventBody, Heartbeat, Message, MessageRole, Timestamp};
 
     fn heartbeat(run_id: Uuid) -> Event {
-        Event {
-            time: Timestamp::from_unix(0, 0).unwrap(),
-            body: EventBody::Heartbeat(Heartbeat { run_id }),
-        }
+        Event::new(
+            Timestamp::from_unix(0, 0).unwrap(),
+            EventBody::Heartbeat(Heartbeat { run_id }),
+        )
     }
 
     fn message(run_id: Uuid, session_id: Uuid) -> Event {

@@ -70,11 +70,12 @@ pub struct Written {
 }
 
 /// Merges aliases, each at most once; `pending` says whether its run is not
-/// there yet.
+/// there yet, `tenants` whose key brought it.
 pub async fn write(
     conn: &mut PgConnection,
     pass: &[At<'_, StepAliased>],
     pending: impl Fn(Uuid) -> bool,
+    tenants: &HashMap<Uuid, Uuid>,
 ) -> Result<Written, sqlx::Error> {
     fn column<'a, T>(pass: &[At<'a, StepAliased>], value: impl Fn(&'a StepAliased) -> T) -> Vec<T> {
         pass.iter().map(|at| value(at.event)).collect()
@@ -90,6 +91,7 @@ pub async fn write(
         .bind(column(pass, |e| root(e).and_then(|r| r.error.as_deref())))
         .bind(column(pass, |e| root(e).map(|r| r.name.as_str())))
         .bind(column(pass, |e| pending(e.run_id)))
+        .bind(column(pass, |e| tenants.get(&e.run_id).copied()))
         .fetch_all(conn)
         .await?;
     let mut written = Written::default();
@@ -126,11 +128,14 @@ pub async fn reserve_runs(conn: &mut PgConnection, runs: &[Uuid]) -> Result<(), 
     Ok(())
 }
 
-/// Finds the aliases that stand behind `named`, and the roots of `runs`.
+/// Finds the aliases that stand behind `named`, and the roots of `runs`. One that
+/// came with a customer's key concerns that customer's runs alone, to which those
+/// belong that this very batch makes for `tenants`.
 pub async fn find(
     conn: &mut PgConnection,
     named: &[OfRun],
     runs: &[Uuid],
+    tenants: &HashMap<Uuid, Uuid>,
 ) -> Result<(Aliases, Vec<(Uuid, AliasedRoot)>), sqlx::Error> {
     let (mut aliases, mut roots) = (Aliases::default(), Vec::new());
     if named.is_empty() && runs.is_empty() {
@@ -146,6 +151,11 @@ pub async fn find(
         .await?;
     for row in &rows {
         let run = row.try_get("run_id")?;
+        let tenant: Option<Uuid> = row.try_get("tenant_id")?;
+        let owner: Option<Uuid> = row.try_get("owner")?;
+        if tenant.is_some() && tenant != owner.or_else(|| tenants.get(&run).copied()) {
+            continue;
+        }
         let alias = Alias {
             step_id: row.try_get("step_id")?,
             parent_step_id: row.try_get("parent_step_id")?,
@@ -214,7 +224,7 @@ async fn move_children(
         .iter()
         .map(|&(run, _, named)| (run, named))
         .collect();
-    let (aliases, _) = find(conn, &named, &[]).await?;
+    let (aliases, _) = find(conn, &named, &[], &HashMap::new()).await?;
     let column = |value: fn(&(Uuid, Uuid, Uuid)) -> Uuid| children.iter().map(value).collect();
     let (runs, steps): (Vec<Uuid>, Vec<Uuid>) = (column(|c| c.0), column(|c| c.1));
     let parents: Vec<Option<Uuid>> = children

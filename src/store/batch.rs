@@ -16,6 +16,7 @@ use super::merge::{self, LockedRun, PatchedRun, RowFate};
 use super::outcome::Fate;
 use super::plan::{Plan, Rows, RunPatch, Rung};
 use super::rows::{MESSAGES, STEPS, TOKEN_COUNTS, encode_message, encode_token_count};
+use super::tenancy::{self, Screen};
 use crate::event::{Event, Refusal, RefusalCode};
 
 /// Why a batch was not written; its transaction is to be rolled back.
@@ -58,19 +59,26 @@ pub async fn write_batch(
     rung: Rung,
     run_timeout_ms: i64,
 ) -> Result<Vec<Fate>, BatchError> {
-    let mut plan = Plan::new(events, rung);
+    let screen = tenancy::screen(conn, events).await?;
+    let planned = screen.as_ref().map_or(events, Screen::allowed);
+    let mut plan = Plan::new(planned, rung);
     if plan.passes() > MAX_PASSES {
         return Err(BatchError::Repetitive);
     }
     let mut batch = Batch {
         conn,
         run_timeout_ms,
-        fates: vec![Fate::Committed; events.len()],
+        fates: vec![Fate::Committed; planned.len()],
         changed_runs: HashSet::new(),
         aliases: Aliases::default(),
     };
     batch.write_sessions(&plan).await?;
     let mut runs = batch.lock_runs(&plan).await?;
+    if let Some(screen) = &screen
+        && !screen.still_holds(batch.conn).await?
+    {
+        return Err(BatchError::Raced);
+    }
     let roots = batch.write_aliases(&plan, &runs).await?;
     batch.write_runs(&mut plan, &mut runs).await?;
     batch.end_by_roots(&roots, &mut runs).await?;
@@ -79,7 +87,10 @@ pub async fn write_batch(
     batch.write_approvals(&plan).await?;
     batch.settle(&runs).await?;
     batch.judge_superseded(&plan);
-    Ok(batch.fates)
+    match screen {
+        Some(screen) => Ok(screen.fates(batch.conn, batch.fates).await?),
+        None => Ok(batch.fates),
+    }
 }
 
 struct Batch<'c> {
@@ -122,7 +133,9 @@ impl Batch<'_> {
                 continue;
             }
             let ours = |id: Uuid| number > 0 || runs.locked.contains_key(&id);
-            let patched = merge::patch_runs(self.conn, pass, self.run_timeout_ms, ours).await?;
+            let timeout_ms = self.run_timeout_ms;
+            let tenants = &plan.run_tenants;
+            let patched = merge::patch_runs(self.conn, pass, timeout_ms, tenants, ours).await?;
             for patch in pass {
                 let result = patched.get(&patch.id).copied();
                 // Another writer has inserted it since the locks were taken. It may

@@ -1,10 +1,10 @@
 //! Events that Postgres refuses, kept so that nothing is thrown away.
 
 use sqlx::PgConnection;
-use uuid::Uuid;
+use uuid::{NonNilUuid, Uuid};
 
 use super::error::{reason, sqlstate};
-use crate::event::Refusal;
+use crate::event::{Event, Refusal};
 
 /// Namespace of the ids of dead letters, which are derived from their payload.
 const DEAD_LETTERS: Uuid = Uuid::from_u128(0x0192_f0c1_7d6c_7e7c_a5a5_6465_6164_6c74);
@@ -14,6 +14,8 @@ const DEAD_LETTERS: Uuid = Uuid::from_u128(0x0192_f0c1_7d6c_7e7c_a5a5_6465_6164_
 pub(super) struct DeadLetter {
     /// The event's position in its batch.
     pub index: usize,
+    /// The customer whose key it came with.
+    tenant: Option<Uuid>,
     /// SQLSTATE.
     code: String,
     /// The message of Postgres.
@@ -23,10 +25,11 @@ pub(super) struct DeadLetter {
 }
 
 impl DeadLetter {
-    pub fn new(index: usize, error: &sqlx::Error, payload: String) -> Self {
+    pub fn new(index: usize, event: &Event, error: &sqlx::Error, payload: String) -> Self {
         let (code, reason) = (sqlstate(error), reason(error));
         Self {
             index,
+            tenant: event.tenant.map(NonNilUuid::get),
             code,
             reason,
             payload,
@@ -36,13 +39,23 @@ impl DeadLetter {
 
 impl DeadLetter {
     /// An event that was refused when its client had had its ack.
-    pub fn refused(index: usize, refusal: &Refusal, payload: String) -> Self {
+    pub fn refused(index: usize, event: &Event, refusal: &Refusal, payload: String) -> Self {
         Self {
             index,
+            tenant: event.tenant.map(NonNilUuid::get),
             code: refusal.code.as_str().to_owned(),
             reason: refusal.reason.clone(),
             payload,
         }
+    }
+
+    /// Derived, so that a retry is not kept twice; two customers' never meet.
+    fn id(&self) -> Uuid {
+        let namespace = match self.tenant {
+            Some(tenant) => Uuid::new_v5(&DEAD_LETTERS, tenant.as_bytes()),
+            None => DEAD_LETTERS,
+        };
+        Uuid::new_v5(&namespace, self.payload.as_bytes())
     }
 }
 
@@ -51,9 +64,8 @@ pub(super) async fn keep(
     conn: &mut PgConnection,
     letters: &[DeadLetter],
 ) -> Result<(), sqlx::Error> {
-    let id = |letter: &DeadLetter| Uuid::new_v5(&DEAD_LETTERS, letter.payload.as_bytes());
     sqlx::query(include_str!("sql/insert_dead_letters.sql"))
-        .bind(letters.iter().map(id).collect::<Vec<_>>())
+        .bind(letters.iter().map(DeadLetter::id).collect::<Vec<_>>())
         .bind("native")
         .bind(letters.iter().map(|l| l.code.as_str()).collect::<Vec<_>>())
         .bind(
@@ -68,6 +80,7 @@ pub(super) async fn keep(
                 .map(|l| l.payload.as_str())
                 .collect::<Vec<_>>(),
         )
+        .bind(letters.iter().map(|l| l.tenant).collect::<Vec<_>>())
         .execute(conn)
         .await?;
     Ok(())

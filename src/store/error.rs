@@ -49,6 +49,16 @@ pub fn is_outage(error: &Error) -> bool {
     matches!(judge(error), Verdict::Unavailable | Verdict::Conflict)
 }
 
+/// SQLSTATEs of a table and a column that are not there (PostgreSQL manual,
+/// appendix A).
+const NOT_MIGRATED: [&str; 2] = ["42P01", "42703"];
+
+/// Whether the schema is not there, or not all of it.
+#[must_use]
+pub fn is_not_migrated(error: &Error) -> bool {
+    NOT_MIGRATED.contains(&sqlstate(error).as_str())
+}
+
 /// Whether the database did not answer within a deadline of ours.
 #[must_use]
 pub fn is_late(error: &Error) -> bool {

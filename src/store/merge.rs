@@ -84,6 +84,7 @@ pub async fn ensure_sessions(
         .bind(ids)
         .bind(refs.iter().map(|r| PgTime(r.at)).collect::<Vec<_>>())
         .bind(refs.iter().map(|r| r.upsert).collect::<Vec<_>>())
+        .bind(refs.iter().map(|r| r.tenant).collect::<Vec<_>>())
         .execute(conn)
         .await?;
     Ok(())
@@ -132,11 +133,13 @@ pub async fn lock_runs(
 }
 
 /// Inserts and merges runs; returns those that changed. Of rows that are there
-/// already only those are touched that are `ours`: locked, or inserted by us.
+/// already only those are touched that are `ours`: locked, or inserted by us. Those
+/// that are inserted belong to their `tenants`.
 pub async fn patch_runs<'a>(
     conn: &mut PgConnection,
     pass: &[RunPatch<'a>],
     timeout_ms: i64,
+    tenants: &HashMap<Uuid, Uuid>,
     ours: impl Fn(Uuid) -> bool,
 ) -> Result<HashMap<Uuid, PatchedRun>, sqlx::Error> {
     let column = Column(pass);
@@ -167,6 +170,7 @@ pub async fn patch_runs<'a>(
         .bind(column.of(|p| p.observed.to_json()))
         .bind(column.of(|p| time(end(p).and_then(|e| e.event.started_at))))
         .bind(column.of(|p| ours(p.id)))
+        .bind(column.of(|p| tenants.get(&p.id).copied()))
         .fetch_all(conn)
         .await?;
     rows.iter()

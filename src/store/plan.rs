@@ -8,7 +8,7 @@ mod observed;
 
 use std::collections::HashMap;
 
-use uuid::Uuid;
+use uuid::{NonNilUuid, Uuid};
 
 pub use self::observed::Observed;
 use super::rows::StepPart;
@@ -53,6 +53,8 @@ pub struct SessionRef {
     pub at: Timestamp,
     /// Whether the batch also upserts it.
     pub upsert: bool,
+    /// The customer whose it is if it is new.
+    pub tenant: Option<Uuid>,
 }
 
 /// What the batch knows of one run, at most one of each kind.
@@ -147,6 +149,8 @@ pub struct Plan<'a> {
     pub sessions: HashMap<Uuid, SessionRef>,
     /// Session upserts, by pass.
     pub session_passes: Vec<Vec<At<'a, SessionUpsert>>>,
+    /// Of runs that bound events name: the customer whose they are if they are new.
+    pub run_tenants: HashMap<Uuid, Uuid>,
     /// Every run that is touched, sorted.
     pub runs: Vec<Uuid>,
     /// Starts, ends and heartbeats, by pass.
@@ -212,17 +216,22 @@ struct Builder<'a> {
 impl<'a> Builder<'a> {
     fn add(&mut self, index: usize, event: &'a Event) {
         let time = event.time;
+        let tenant = event.tenant.map(NonNilUuid::get);
         if let Some(session) = event.session_id() {
             let upsert = matches!(event.body, EventBody::SessionUpsert(_));
-            let entry = self
-                .plan
-                .sessions
-                .entry(session)
-                .or_insert(SessionRef { at: time, upsert });
+            let entry = self.plan.sessions.entry(session).or_insert(SessionRef {
+                at: time,
+                upsert,
+                tenant,
+            });
             entry.at = entry.at.min(time);
             entry.upsert |= upsert;
+            entry.tenant = entry.tenant.or(tenant);
         }
         if let Some(run) = event.run_id() {
+            if let Some(tenant) = tenant {
+                self.plan.run_tenants.insert(run, tenant);
+            }
             if bridged::concerns_aliases(&event.body) {
                 self.plan.bridged_runs.push(run);
             }

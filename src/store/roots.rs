@@ -30,7 +30,7 @@ pub async fn settle_bridged_runs(
         return Ok(());
     }
     aliases::move_late_steps(conn, runs).await?;
-    let (_, roots) = aliases::find(conn, &[], runs).await?;
+    let (_, roots) = aliases::find(conn, &[], runs, &HashMap::new()).await?;
     let ended = end_runs(conn, &roots).await?;
     if !ended.is_empty() {
         settle_runs(conn, &ended).await?;
@@ -68,7 +68,7 @@ pub async fn end_runs(
     let mut changed = Vec::new();
     for pass in &passes {
         changed.extend(
-            patch_runs(conn, pass, NO_TIMEOUT_MS, |_| true)
+            patch_runs(conn, pass, NO_TIMEOUT_MS, &HashMap::new(), |_| true)
                 .await?
                 .into_keys(),
         );

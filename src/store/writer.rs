@@ -189,7 +189,7 @@ impl Writer {
                 Err(Unwritten::Away(error)) => return Err(error),
                 Err(Unwritten::Refused(error)) if end - start == 1 => {
                     let payload = (self.config.render)(events[start]);
-                    refused.push(DeadLetter::new(start, &error, payload));
+                    refused.push(DeadLetter::new(start, events[start], &error, payload));
                 }
                 Err(_) => {
                     let middle = start.midpoint(end);
@@ -428,7 +428,7 @@ async fn keep_refused(
     let mut letters = Vec::new();
     for (index, (event, fate)) in events.iter().zip(fates).enumerate() {
         if let Fate::Refused(refusal) = fate {
-            letters.push(DeadLetter::refused(index, refusal, render(event)));
+            letters.push(DeadLetter::refused(index, event, refusal, render(event)));
             *fate = Fate::DeadLettered(refusal.clone());
         }
     }

@@ -16,6 +16,7 @@ use super::Readiness;
 use crate::app::DOORS;
 use crate::finalize::SweepCounts;
 use crate::ingest::RepairCounts;
+use crate::ingest::auth::KeyTable;
 use crate::ingest::otlp::{Fate, OtlpCounts, Signal};
 use crate::listen::{DoorCounts, Ended};
 use crate::pipeline::Gate;
@@ -31,6 +32,8 @@ pub struct Metrics {
     pub repairs: Arc<RepairCounts>,
     /// What became of spans.
     pub otlp: Arc<OtlpCounts>,
+    /// The keys, and what became of requests that presented some or none.
+    pub keys: Arc<KeyTable>,
     /// What the sweeper did.
     pub sweeps: Arc<SweepCounts>,
     /// The byte budget and its size.
@@ -139,6 +142,7 @@ impl Collector for Metrics {
         }
         otlp(&mut encoder, &self.otlp)?;
         doors(&mut encoder, &self.doors)?;
+        encode_keys(&mut encoder, &self.keys)?;
         let abandoned = count(&self.sweeps.runs_abandoned);
         counter(
             &mut encoder,
@@ -230,6 +234,28 @@ fn doors(encoder: &mut DescriptorEncoder, doors: &[Arc<DoorCounts>]) -> fmt::Res
         }
     }
     Ok(())
+}
+
+/// By reason, and not by key: whoever may see the metrics is not to see who sends.
+fn encode_keys(encoder: &mut DescriptorEncoder, keys: &KeyTable) -> fmt::Result {
+    let help = "Keys that are valid; 0 too while the database has told none";
+    gauge(encoder, "keys_valid", help, keys.valid().unwrap_or(0))?;
+    let counts = &keys.counts;
+    let help = "Requests that were not let in, by reason";
+    let mut family = encoder.encode_descriptor("auth_failures", help, None, MetricType::Counter)?;
+    for (reason, count) in [
+        ("missing", &counts.missing),
+        ("malformed", &counts.malformed),
+        ("unknown", &counts.unknown),
+        ("not_loaded", &counts.not_loaded),
+        ("customer", &counts.customer),
+    ] {
+        let labels = [("reason", reason)];
+        ConstCounter::new(count.load(Relaxed)).encode(family.encode_family(&labels)?)?;
+    }
+    let help = "Requests and batches of streams that waited for the limits of their key";
+    let limited = counts.limited.load(Relaxed);
+    counter(encoder, "key_limited", help, limited)
 }
 
 fn encode_spool(encoder: &mut DescriptorEncoder, spool: &Spool, gate: &Gate) -> fmt::Result {

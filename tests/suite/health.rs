@@ -183,8 +183,14 @@ async fn metrics_have_their_names_and_count() {
     .map(settled)
     .into();
     want.extend(
+        ["missing", "malformed", "unknown", "not_loaded", "customer"]
+            .map(|reason| format!("runtraced_auth_failures_total{{reason=\"{reason}\"}}")),
+    );
+    want.extend(
         [
             "runtraced_events_received_total",
+            "runtraced_keys_valid",
+            "runtraced_key_limited_total",
             "runtraced_memory_budget_bytes",
             "runtraced_memory_used_bytes",
             "runtraced_ready",

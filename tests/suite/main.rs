@@ -20,6 +20,7 @@ mod docs;
 mod drain;
 mod finalize;
 mod health;
+mod keys;
 mod kill;
 mod ledger;
 mod limits;

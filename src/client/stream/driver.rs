@@ -8,9 +8,7 @@ use tokio::{
     time::{sleep, sleep_until, timeout, timeout_at},
 };
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{
-    Request, Status, Streaming, client::Grpc, codegen::http::uri::PathAndQuery, transport::Channel,
-};
+use tonic::{Status, Streaming, client::Grpc, codegen::http::uri::PathAndQuery};
 
 use super::{Client, ClientError, Refused, Settled, StreamOptions, Totals, Undelivered};
 use crate::{
@@ -141,7 +139,7 @@ impl<T: Clone + fmt::Debug> Driver<T> {
         for batch in &self.unacked {
             let _ = outgoing.try_send(batch.encoded.clone());
         }
-        let opened = open(self.client.channel.clone(), requests);
+        let opened = open(&self.client, requests);
         let mut acks = match timeout_at(self.attempts.deadline(), opened).await {
             Ok(Ok(acks)) => acks,
             Ok(Err(status)) => return Ok(End::Lost(Some(status))),
@@ -240,13 +238,13 @@ impl<T: Clone + fmt::Debug> Driver<T> {
 }
 
 async fn open(
-    channel: Channel,
+    client: &Client,
     requests: mpsc::Receiver<Bytes>,
 ) -> Result<Streaming<StreamResponse>, Status> {
-    let mut grpc = Grpc::new(channel).max_decoding_message_size(usize::MAX);
+    let mut grpc = Grpc::new(client.channel.clone()).max_decoding_message_size(usize::MAX);
     let ready = grpc.ready().await;
     ready.map_err(|error| Status::unavailable(error.to_string()))?;
-    let request = Request::new(ReceiverStream::new(requests));
+    let request = client.credentials.sign(ReceiverStream::new(requests));
     let path = PathAndQuery::from_static(STREAM_PATH);
     let response = grpc.streaming(request, path, EncodedCodec::new()).await?;
     Ok(response.into_inner())

@@ -49,7 +49,7 @@ pub fn decode_event_within(
         Wire::RunObserved(e) => EventBody::RunObserved(decoder.run_observed(e)?),
         Wire::StepAliased(e) => EventBody::StepAliased(decoder.step_aliased(e)?),
     };
-    Ok(Event { time, body })
+    Ok(Event::new(time, body))
 }
 
 struct Decoder<'a> {

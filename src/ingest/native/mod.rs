@@ -3,6 +3,7 @@
 mod codec;
 mod decode;
 mod encode;
+mod frame;
 mod receive;
 mod routes;
 mod service;
@@ -13,6 +14,7 @@ mod tests;
 pub use codec::MAX_EVENTS_PER_MESSAGE;
 pub use decode::{decode_event, decode_event_within};
 pub use encode::encode_event;
+pub use frame::{FramePart, decode_frame, encode_frame};
 pub use receive::{ReceiveBudget, ReceiveLimits};
 pub use routes::routes;
 pub use service::NativeIngest;

@@ -17,6 +17,7 @@ use tonic_prost::ProstCodec;
 
 use super::receive::{Messages, When};
 use super::service::NativeIngest;
+use crate::ingest::auth::Identity;
 use crate::ingest::body::{Compression, FRAME_HEADER_BYTES};
 use crate::ingest::otlp::grpc_timeout;
 use crate::proto;
@@ -52,8 +53,9 @@ async fn answer(call: impl Future<Output = Result<Body, Status>>) -> Response<Bo
 
 async fn stream(ingest: NativeIngest, request: Request) -> Result<Body, Status> {
     let (head, body) = request.into_parts();
+    let identity = Identity::of(&head.extensions)?;
     let messages = messages(&ingest, &head.headers, body, When::Wait)?;
-    let acks = ingest.stream(messages)?;
+    let acks = ingest.stream(identity, messages)?;
     let encoder = ProstCodec::<_, proto::StreamRequest>::default().encoder();
     let whole = SingleMessageCompressionOverride::default();
     Ok(Body::new(EncodeBody::new_server(
@@ -63,9 +65,10 @@ async fn stream(ingest: NativeIngest, request: Request) -> Result<Body, Status> 
 
 async fn submit(ingest: NativeIngest, request: Request) -> Result<Body, Status> {
     let (head, body) = request.into_parts();
+    let identity = Identity::of(&head.extensions)?;
     let mut messages = messages(&ingest, &head.headers, body, When::Now)?;
     let patience = grpc_timeout(&head.headers).unwrap_or(Duration::MAX);
-    let answer = ingest.submit(&mut messages, patience).await?;
+    let answer = ingest.submit(&identity, &mut messages, patience).await?;
     let len = answer.encoded_len();
     let mut frame = BytesMut::with_capacity(FRAME_HEADER_BYTES + len);
     frame.put_u8(0);

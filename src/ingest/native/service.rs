@@ -15,6 +15,7 @@ use super::receive::{Messages, ReceiveBudget};
 use super::stream::{StreamLimits, serve_stream};
 use crate::event::{FieldLimits, RefusalCode, Repairs};
 use crate::ingest::RepairCounts;
+use crate::ingest::auth::Identity;
 use crate::ingest::settle::{Unsettled, admit, settled};
 use crate::pipeline::{Batch, BatchOutcome, Durability, Pipeline};
 use crate::proto;
@@ -45,19 +46,21 @@ pub(super) type Acks = Pin<Box<dyn Stream<Item = Result<proto::StreamResponse, S
 
 impl NativeIngest {
     /// `TraceIngest.Stream`.
-    pub(super) fn stream(self, messages: Messages) -> Result<Acks, Status> {
+    pub(super) fn stream(self, identity: Identity, messages: Messages) -> Result<Acks, Status> {
         if self.draining.is_cancelled() {
             return Err(Unsettled::ShuttingDown.into());
         }
-        Ok(serve_stream(self, messages))
+        Ok(serve_stream(self, identity, messages))
     }
 
     /// `TraceIngest.Submit`, for a client that waits so long.
     pub(super) async fn submit(
         &self,
+        identity: &Identity,
         messages: &mut Messages,
         patience: Duration,
     ) -> Result<proto::SubmitResponse, Status> {
+        identity.may_send()?;
         let received = tokio::select! {
             biased;
             () = self.draining.cancelled() => return Err(Unsettled::ShuttingDown.into()),
@@ -72,7 +75,7 @@ impl NativeIngest {
         if least == Durability::Committed {
             messages.will_be_committed(len, &mut share).await?;
         }
-        let batch = self.decode(request.events);
+        let batch = self.decode(request.events, identity);
         let _refusals = self.receive.refusals(batch.refused.len()).await?;
         let ticket = admit(&self.pipeline, batch, least)?;
         drop(share);
@@ -84,8 +87,10 @@ impl NativeIngest {
         })
     }
 
-    /// Validates the events of a batch, each on its own.
-    pub(super) fn decode(&self, events: Vec<proto::Event>) -> Batch {
+    /// Validates the events of a batch, each on its own, and takes what they are
+    /// from the sender's account.
+    pub(super) fn decode(&self, events: Vec<proto::Event>, identity: &Identity) -> Batch {
+        let count = events.len();
         let mut batch = Batch {
             events: Vec::with_capacity(events.len()),
             refused: Vec::new(),
@@ -93,11 +98,17 @@ impl NativeIngest {
         let mut repairs = Repairs::default();
         for (index, event) in (0_u32..).zip(events) {
             match decode_event_within(self.fields, event, &mut repairs) {
-                Ok(event) => batch.events.push((index, event)),
+                Ok(mut event) => {
+                    if let Some(tenant) = identity.tenant() {
+                        event.bind(tenant);
+                    }
+                    batch.events.push((index, event));
+                }
                 Err(refusal) => batch.refused.push((index, refusal)),
             }
         }
         self.repairs.add(repairs);
+        identity.charge(count, batch.weight_bytes());
         batch
     }
 }
@@ -154,5 +165,6 @@ fn refusal_code(code: RefusalCode) -> proto::RefusalCode {
         RefusalCode::IdConflict => proto::RefusalCode::IdConflict,
         RefusalCode::DeadLettered => proto::RefusalCode::DeadLettered,
         RefusalCode::FieldTooLong => proto::RefusalCode::FieldTooLong,
+        RefusalCode::PermissionDenied => proto::RefusalCode::PermissionDenied,
     }
 }

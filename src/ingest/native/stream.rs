@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::codec::MAX_EVENTS_PER_MESSAGE;
@@ -17,6 +19,7 @@ use super::receive::Messages;
 use super::service::{
     Acks, NativeIngest, durability, encode_outcome, least_durability, no_message,
 };
+use crate::ingest::auth::{Denied, Identity};
 use crate::ingest::settle::Unsettled;
 use crate::pipeline::{BatchOutcome, Dropped, Durability, Ticket};
 use crate::proto::{StreamRequest, StreamResponse};
@@ -54,26 +57,48 @@ struct Room {
     _refusals: Option<OwnedSemaphorePermit>,
 }
 
-pub(super) fn serve_stream(ingest: NativeIngest, messages: Messages) -> Acks {
+pub(super) fn serve_stream(ingest: NativeIngest, identity: Identity, messages: Messages) -> Acks {
     let (admitted, waiting) = mpsc::channel(ingest.limits.batches_in_flight.max(1));
     let (acks, responses) = mpsc::channel(ACKS_WAITING);
     let patience = ingest.limits.ack_timeout;
     ingest.tasks.spawn(ack(waiting, acks, patience));
     let tasks = ingest.tasks.clone();
-    tasks.spawn(read(ingest, messages, admitted));
-    Box::pin(ReceiverStream::new(responses))
+    let gone = CancellationToken::new();
+    let listening = gone.clone().drop_guard();
+    tasks.spawn(read(ingest, identity, messages, admitted, gone));
+    Box::pin(ReceiverStream::new(responses).map(move |ack| {
+        // Dropped with the client's half of the connection.
+        let _ = &listening;
+        ack
+    }))
 }
 
-/// Admits batches until the client is done, errs, or the daemon drains.
-async fn read(ingest: NativeIngest, mut messages: Messages, admitted: mpsc::Sender<Admitted>) {
+/// Admits batches until the client is done, errs, or loses its key, or the daemon
+/// drains.
+async fn read(
+    ingest: NativeIngest,
+    identity: Identity,
+    mut messages: Messages,
+    admitted: mpsc::Sender<Admitted>,
+    gone: CancellationToken,
+) {
     let mut expected = None;
     let room = Arc::new(Semaphore::new(EVENTS_IN_FLIGHT));
     let end = loop {
+        // Who has sent too much is held back by not being read from, before it has
+        // a part of what all share. Nor is it noticed then that it has gone.
+        let next = async {
+            tokio::select! {
+                () = identity.until_may_send() => messages.next().await,
+                () = gone.cancelled() => Ok(None),
+            }
+        };
         let message = tokio::select! {
             biased;
             () = ingest.draining.cancelled() => break Some(Unsettled::ShuttingDown.into()),
+            () = identity.revoked() => break Some(Denied::Unknown.into()),
             () = admitted.closed() => return,
-            message = messages.next() => message,
+            message = next => message,
         };
         let (message, mut share) = match message {
             Ok(Some(message)) => message,
@@ -106,7 +131,7 @@ async fn read(ingest: NativeIngest, mut messages: Messages, admitted: mpsc::Send
             let _held_back = ingest.receive.hold_back();
             let events = room.clone().acquire_many_owned(events).await;
             let events = events.map_err(|_| Unsettled::ShuttingDown)?;
-            let batch = ingest.decode(request.events);
+            let batch = ingest.decode(request.events, &identity);
             let refusals = ingest.receive.refusals(batch.refused.len()).await?;
             let ticket = ingest.pipeline.admit(batch, least).await;
             let ticket = ticket.map_err(|Dropped| Unsettled::ShuttingDown)?;
@@ -119,6 +144,7 @@ async fn read(ingest: NativeIngest, mut messages: Messages, admitted: mpsc::Send
         let admission = tokio::select! {
             biased;
             () = ingest.draining.cancelled() => Err(Unsettled::ShuttingDown),
+            () = identity.revoked() => break Some(Denied::Unknown.into()),
             admission = admission => admission,
         };
         drop(share);

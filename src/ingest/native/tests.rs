@@ -344,7 +344,7 @@ fn event() -> impl Strategy<Value = Event> {
         run_observed().boxed(),
         step_aliased().boxed(),
     ];
-    (time(), body).prop_map(|(time, body)| Event { time, body })
+    (time(), body).prop_map(|(time, body)| Event::new(time, body))
 }
 
 proptest! {

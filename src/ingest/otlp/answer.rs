@@ -2,6 +2,7 @@
 //! request to gRPC and HTTP.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use prost::Message as _;
@@ -12,6 +13,7 @@ use super::decode::{DecodeError, Encoding};
 use super::wire::ScanError;
 use super::{Decoded, Signal};
 use crate::event::Refusal;
+use crate::ingest::auth::Denied;
 use crate::ingest::body::BodyError;
 use crate::ingest::settle::{RETRY_DELAY, Unsettled};
 
@@ -33,6 +35,9 @@ pub enum ExportError {
     /// It may come again.
     #[error(transparent)]
     Unsettled(#[from] Unsettled),
+    /// It is not let in.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// Its body could not be taken in.
     #[error(transparent)]
     Body(#[from] BodyError),
@@ -51,6 +56,7 @@ impl ExportError {
     pub fn code(self) -> Code {
         match self {
             Self::Unsettled(unsettled) => unsettled.code(),
+            Self::Denied(denied) => denied.code(),
             Self::Body(BodyError::TooLarge { .. })
             | Self::Decode(DecodeError::Scan(ScanError::TooLarge { .. })) => {
                 Code::ResourceExhausted
@@ -68,6 +74,7 @@ impl ExportError {
     pub fn http_status(self) -> StatusCode {
         match self {
             Self::Unsettled(unsettled) => unsettled.http_status(),
+            Self::Denied(denied) => denied.http_status(),
             Self::Body(BodyError::TooLarge { .. })
             | Self::Decode(DecodeError::Scan(ScanError::TooLarge { .. })) => {
                 StatusCode::PAYLOAD_TOO_LARGE
@@ -80,12 +87,23 @@ impl ExportError {
         }
     }
 
+    /// How long to wait before it is sent again, where that is of use.
+    #[must_use]
+    pub fn retry_delay(self) -> Option<Duration> {
+        match self {
+            Self::Unsettled(unsettled) => Some(unsettled.retry_delay()),
+            Self::Denied(Denied::NotLoaded) => Some(RETRY_DELAY),
+            _ => None,
+        }
+    }
+
     /// The status, with the details that OTLP names.
     #[must_use]
     pub fn status(self) -> Status {
         let message = self.to_string();
         match self {
             Self::Unsettled(unsettled) => unsettled.into(),
+            Self::Denied(denied) => denied.into(),
             _ if self.code() == Code::InvalidArgument => Status::with_error_details(
                 Code::InvalidArgument,
                 message.clone(),
@@ -208,10 +226,11 @@ pub fn encode_status(status: &Status, encoding: Encoding) -> Vec<u8> {
         .encode_to_vec(),
         Encoding::Json => {
             let mut details = Vec::new();
-            if status.get_details_retry_info().is_some() {
+            let retry = status.get_details_retry_info();
+            if let Some(delay) = retry.and_then(|info| info.retry_delay) {
                 details.push(serde_json::json!({
                     "@type": "type.googleapis.com/google.rpc.RetryInfo",
-                    "retryDelay": format!("{}s", RETRY_DELAY.as_secs()),
+                    "retryDelay": format!("{}s", delay.as_secs_f64()),
                 }));
             }
             if let Some(bad) = status.get_details_bad_request() {

@@ -14,6 +14,7 @@ use super::decode::{Decoded, Encoding, decode};
 use super::wire::{Schema, SchemaError};
 use super::{MapOptions, OtlpCounts, Signal};
 use crate::ingest::RepairCounts;
+use crate::ingest::auth::Identity;
 use crate::ingest::body::{BodyBudget, BodyError, Compression, ReadBody, decompress};
 use crate::ingest::settle::{Unsettled, admit, settled};
 use crate::pipeline::{Batch, Durability, Pipeline};
@@ -103,18 +104,20 @@ impl OtlpIngest {
     /// What the client is told.
     pub async fn export(
         &self,
+        identity: &Identity,
         signal: Signal,
         encoding: Encoding,
         compression: Compression,
         body: ReadBody,
         deadline: Option<Duration>,
     ) -> Result<Accepted, ExportError> {
-        let settling = self.settle(signal, encoding, compression, body, deadline);
+        let settling = self.settle(identity, signal, encoding, compression, body, deadline);
         self.config.tasks.track_future(settling).await
     }
 
     async fn settle(
         &self,
+        identity: &Identity,
         signal: Signal,
         encoding: Encoding,
         compression: Compression,
@@ -126,11 +129,28 @@ impl OtlpIngest {
             return Err(Unsettled::ShuttingDown.into());
         }
         let pipeline = config.pipeline.upgrade().ok_or(Unsettled::ShuttingDown)?;
-        let mut decoded = self.decode(signal, encoding, compression, body).await?;
-        let batch = Batch {
+        let body_bytes = body.bytes.len();
+        let options = MapOptions {
+            tenant: identity.tenant(),
+            ..config.options.clone()
+        };
+        let mut decoded = self
+            .decode(options, signal, encoding, compression, body)
+            .await?;
+        let mut batch = Batch {
             events: std::mem::take(&mut decoded.mapped.events),
             refused: Vec::new(),
         };
+        if let Some(tenant) = identity.tenant() {
+            let events = batch.events.iter_mut();
+            events.for_each(|(_, event)| event.bind(tenant));
+        }
+        // What makes no event has cost something all the same.
+        let records = usize::try_from(decoded.records).unwrap_or(usize::MAX);
+        identity.charge(
+            batch.events.len().max(records),
+            batch.weight_bytes().max(body_bytes),
+        );
         let refused = if batch.events.is_empty() {
             self.count(signal, &decoded);
             Vec::new()
@@ -150,20 +170,21 @@ impl OtlpIngest {
     /// they last the request is in memory several times over.
     async fn decode(
         &self,
+        options: MapOptions,
         signal: Signal,
         encoding: Encoding,
         compression: Compression,
         body: ReadBody,
     ) -> Result<Decoded, ExportError> {
         let limit = self.config.max_message_bytes;
-        let (config, schema) = (self.config.clone(), self.schema.clone());
+        let schema = self.schema.clone();
         let work = move |bytes: &[u8]| {
             decode(
                 &schema,
                 signal,
                 encoding,
                 bytes,
-                &config.options,
+                &options,
                 limit.saturating_mul(STRUCTURE_PER_MESSAGE),
             )
         };

@@ -18,6 +18,7 @@ use tonic::{Code, Status};
 
 use super::answer::ExportError;
 use super::{Encoding, OtlpIngest, Signal};
+use crate::ingest::auth::Identity;
 use crate::ingest::body::{BodyError, Compression, FRAME_HEADER_BYTES};
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
@@ -45,6 +46,8 @@ async fn export(
     request: Request,
 ) -> Result<Vec<u8>, ExportError> {
     let (head, body) = request.into_parts();
+    let identity = Identity::of(&head.extensions)?;
+    identity.may_send()?;
     let named = head.headers.get("grpc-encoding");
     let compression = Compression::named(named.map_or(&b""[..], HeaderValue::as_bytes))?;
     let deadline = grpc_timeout(&head.headers);
@@ -56,7 +59,14 @@ async fn export(
         false => Compression::Identity,
     };
     let accepted = ingest
-        .export(signal, Encoding::Protobuf, compression, body, deadline)
+        .export(
+            &identity,
+            signal,
+            Encoding::Protobuf,
+            compression,
+            body,
+            deadline,
+        )
         .await?;
     Ok(accepted.encode(signal, Encoding::Protobuf))
 }

@@ -1,19 +1,20 @@
 //! OTLP over HTTP: protobuf and JSON at `…/v1/traces` and its like.
 //!
-//! Headers that hold keys are read by nobody here.
+//! Keys are the business of the layer before it.
 
 use std::net::SocketAddr;
 
 use axum::body::Body;
 use axum::extract::Request;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use tonic::Status;
 
 use super::answer::{ExportError, encode_status};
 use super::grpc::is_grpc;
 use super::{Accepted, Encoding, OtlpIngest, Signal};
+use crate::ingest::auth::{Denied, Identity};
 use crate::ingest::body::Compression;
-use crate::ingest::settle::RETRY_DELAY;
 
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
@@ -47,7 +48,7 @@ pub async fn answer_http(ingest: OtlpIngest, grpc: SocketAddr, request: Request)
         let code = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return with_body(code, Encoding::Json, encode_status(&status, Encoding::Json));
     };
-    match export(&ingest, signal, encoding, &head.headers, body).await {
+    match export(&ingest, signal, encoding, &head, body).await {
         Ok(accepted) => with_body(StatusCode::OK, encoding, accepted.encode(signal, encoding)),
         Err(error) => failure(error, encoding),
     }
@@ -57,14 +58,16 @@ async fn export(
     ingest: &OtlpIngest,
     signal: Signal,
     encoding: Encoding,
-    headers: &HeaderMap,
+    head: &Parts,
     body: Body,
 ) -> Result<Accepted, ExportError> {
-    let named = headers.get(header::CONTENT_ENCODING);
+    let identity = Identity::of(&head.extensions)?;
+    identity.may_send()?;
+    let named = head.headers.get(header::CONTENT_ENCODING);
     let compression = Compression::named(named.map_or(&b""[..], HeaderValue::as_bytes))?;
     let body = ingest.read(body, 0).await?;
     ingest
-        .export(signal, encoding, compression, body, None)
+        .export(&identity, signal, encoding, compression, body, None)
         .await
 }
 
@@ -80,13 +83,20 @@ fn encoding(headers: &HeaderMap) -> Option<Encoding> {
     }
 }
 
+/// What a request is answered that is not let in.
+pub fn answer_denied(denied: Denied, headers: &HeaderMap) -> Response<Body> {
+    failure(denied.into(), encoding(headers).unwrap_or(Encoding::Json))
+}
+
 fn failure(error: ExportError, encoding: Encoding) -> Response<Body> {
     let body = encode_status(&error.status(), encoding);
     let code = error.http_status();
     let mut response = with_body(code, encoding, body);
     let headers = response.headers_mut();
-    if matches!(error, ExportError::Unsettled(_)) {
-        headers.insert(header::RETRY_AFTER, RETRY_DELAY.as_secs().into());
+    if let Some(delay) = error.retry_delay() {
+        // In whole seconds, and never too soon.
+        let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
+        headers.insert(header::RETRY_AFTER, seconds.into());
     }
     if code == StatusCode::UNSUPPORTED_MEDIA_TYPE {
         let accepted = HeaderValue::from_static(Compression::ACCEPTED);

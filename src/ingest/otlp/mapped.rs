@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use uuid::NonNilUuid;
+
 use crate::event::{Event, Repairs};
 
 /// How to map.
@@ -11,6 +13,8 @@ pub struct MapOptions {
     pub max_field_bytes: usize,
     /// Keep spans that have nothing to do with an agent (HTTP, SQL) as steps.
     pub keep_foreign_spans: bool,
+    /// The customer whose key the request came with.
+    pub tenant: Option<NonNilUuid>,
     /// A request whose events weigh more is not mapped to its end.
     pub max_events_bytes: usize,
 }
@@ -20,6 +24,7 @@ impl Default for MapOptions {
         Self {
             max_field_bytes: 32 << 20,
             keep_foreign_spans: false,
+            tenant: None,
             max_events_bytes: 256 << 20,
         }
     }

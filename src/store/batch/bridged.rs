@@ -33,8 +33,14 @@ impl Batch<'_> {
             return Ok(runs);
         }
         runs.locked = merge::lock_runs(self.conn, &runs.ids, self.run_timeout_ms).await?;
-        let bridged = plan.bridged_runs.iter().copied();
-        let absent: Vec<Uuid> = bridged.filter(|id| !runs.locked.contains_key(id)).collect();
+        // Whose a new run is must be settled with those who bring its aliases.
+        let bridged = plan.bridged_runs.iter().chain(plan.run_tenants.keys());
+        let mut absent: Vec<Uuid> = bridged
+            .filter(|id| !runs.locked.contains_key(id))
+            .copied()
+            .collect();
+        absent.sort_unstable();
+        absent.dedup();
         if absent.len() > MAX_RESERVED_RUNS {
             return Err(BatchError::Repetitive);
         }
@@ -61,7 +67,8 @@ impl Batch<'_> {
         let exists = |run: &Uuid| runs.ids.binary_search(run).is_ok();
         let mut written = Written::default();
         for pass in &plan.alias_passes {
-            let part = aliases::write(self.conn, pass, |run| !exists(&run)).await?;
+            let part =
+                aliases::write(self.conn, pass, |run| !exists(&run), &plan.run_tenants).await?;
             let changed: HashSet<_> = part.inserted.iter().chain(&part.updated).collect();
             for at in pass {
                 let id = (at.event.run_id, at.event.alias_id);
@@ -83,7 +90,8 @@ impl Batch<'_> {
         named.dedup();
         let bridged = plan.bridged_runs.iter().copied();
         let existing: Vec<Uuid> = bridged.filter(exists).collect();
-        let (aliases, roots) = aliases::find(self.conn, &named, &existing).await?;
+        let (aliases, roots) =
+            aliases::find(self.conn, &named, &existing, &plan.run_tenants).await?;
         self.aliases = aliases;
         Ok(roots)
     }

@@ -110,7 +110,7 @@ mod tests {
 
     fn event(micros: i64, body: EventBody) -> Event {
         let time = Timestamp::from_postgres_micros(micros).expect("in range");
-        Event { time, body }
+        Event::new(time, body)
     }
 
     fn sighting(micros: i64, run: Uuid, session: Option<Uuid>, content: &str) -> Event {

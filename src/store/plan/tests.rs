@@ -9,7 +9,7 @@ const RUN: Uuid = Uuid::from_u128(1);
 
 fn event(micros: i64, body: EventBody) -> Event {
     let time = Timestamp::from_postgres_micros(micros).expect("in range");
-    Event { time, body }
+    Event::new(time, body)
 }
 
 fn heartbeat(micros: i64, run_id: Uuid) -> Event {

@@ -1,22 +1,30 @@
 -- The aliases that a batch needs. $1 runs and $2 ids that may be aliases, which
 -- are followed through those that they stand for, at most $3 deep; $4 runs of which
 -- those are wanted that are roots of their traces. Times are in microseconds since 2000.
+-- Each with whose key brought it, and whose its run is (as in owners.sql).
 WITH RECURSIVE chain AS (
-    SELECT a.run_id, a.id, a.step_id, a.parent_step_id, 1 AS depth
+    SELECT a.run_id, a.id, a.step_id, a.parent_step_id, a.tenant_id, 1 AS depth
     FROM unnest($1::uuid[], $2::uuid[]) AS n (run_id, id)
     JOIN agent_step_aliases a ON a.run_id = n.run_id AND a.id = n.id
     UNION
-    SELECT a.run_id, a.id, a.step_id, a.parent_step_id, c.depth + 1
+    SELECT a.run_id, a.id, a.step_id, a.parent_step_id, a.tenant_id, c.depth + 1
     FROM chain c
     JOIN agent_step_aliases a ON a.run_id = c.run_id AND a.id = ANY (ARRAY[c.step_id, c.parent_step_id])
     WHERE c.depth < $3
+), found AS (
+    SELECT DISTINCT run_id, id, step_id, parent_step_id, tenant_id, NULL::bigint AS started_at,
+           NULL::bigint AS ended_at, NULL AS status, NULL AS error, NULL AS name
+    FROM chain
+    UNION ALL
+    SELECT run_id, id, step_id, parent_step_id, tenant_id,
+           ((extract(epoch FROM root_started_at) - 946684800) * 1000000)::bigint,
+           ((extract(epoch FROM root_ended_at) - 946684800) * 1000000)::bigint, root_status, root_error, root_name
+    FROM agent_step_aliases
+    WHERE run_id = ANY ($4::uuid[]) AND root_ended_at IS NOT NULL
 )
-SELECT DISTINCT run_id, id, step_id, parent_step_id, NULL::bigint AS started_at,
-       NULL::bigint AS ended_at, NULL AS status, NULL AS error, NULL AS name
-FROM chain
-UNION ALL
-SELECT run_id, id, step_id, parent_step_id,
-       ((extract(epoch FROM root_started_at) - 946684800) * 1000000)::bigint,
-       ((extract(epoch FROM root_ended_at) - 946684800) * 1000000)::bigint, root_status, root_error, root_name
-FROM agent_step_aliases
-WHERE run_id = ANY ($4::uuid[]) AND root_ended_at IS NOT NULL
+SELECT f.*, CASE WHEN f.tenant_id IS NOT NULL THEN (
+           SELECT coalesce(r.tenant_id, r.customer_id, s.tenant_id, s.customer_id)
+           FROM agent_runs r
+           LEFT JOIN agent_sessions s ON s.id = r.session_id
+           WHERE r.id = f.run_id) END AS owner
+FROM found f

@@ -31,7 +31,8 @@ BEGIN
     EXECUTE format('CREATE POLICY %I ON public.%I FOR SELECT TO %I USING (true)', policy, one, writer);
   END LOOP;
 
-  -- Keys are made by operators.
+  -- Keys are made by operators; one of a customer who was deleted is not valid.
+  EXECUTE format('GRANT SELECT (deleted_at) ON public.customers TO %I', writer);
   EXECUTE format('GRANT SELECT ON public.ingest_keys TO %I', writer);
   EXECUTE format('DROP POLICY IF EXISTS %I ON public.ingest_keys', policy);
   EXECUTE format('CREATE POLICY %I ON public.ingest_keys FOR SELECT TO %I USING (true)', policy, writer);

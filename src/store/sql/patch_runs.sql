@@ -5,7 +5,8 @@
 -- of the end: $12 by whom (NULL: none), $13 status, $14 output, $15 error, $16 ended_at,
 -- $17, $18 reported tokens, $19 metadata; $20 last run-level event time (NULL: a mere placeholder);
 -- $21 the default timeout in ms; $22 what its parts tell of it, in the form of
--- agent_runs.observed; $23 of the end: when the run began; $24 whether the row is ours.
+-- agent_runs.observed; $23 of the end: when the run began; $24 whether the row is ours;
+-- $25 whose the run is if it is new: a customer, or NULL.
 -- Rows that are not ours appeared after the locks were taken. They are left alone:
 -- updated now, they would be locked in no order.
 -- Start: the greatest event time stands, as a whole; started_at is the least.
@@ -22,22 +23,23 @@ WITH n AS MATERIALIZED (
                 ELSE u.metadata::jsonb END AS metadata,
            u.finalized_by, u.status, u.output, u.error, u.ended_at,
            u.reported_tokens_input, u.reported_tokens_output, u.end_metadata::jsonb AS end_metadata,
-           u.alive_at, u.observed::jsonb AS observed, u.root_started_at, u.ours
+           u.alive_at, u.observed::jsonb AS observed, u.root_started_at, u.ours, u.tenant_id
     FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
                 $8::text[], $9::text[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::text[],
                 $15::text[], $16::timestamptz[], $17::integer[], $18::integer[], $19::text[],
-                $20::timestamptz[], $22::text[], $23::timestamptz[], $24::boolean[])
+                $20::timestamptz[], $22::text[], $23::timestamptz[], $24::boolean[], $25::uuid[])
          AS u (id, start_event_at, session_id, parent_run_id, customer_id, agent_id, agent_type,
                name, input, metadata, timeout_ms, finalized_by, status, output,
                error, ended_at, reported_tokens_input, reported_tokens_output, end_metadata, alive_at,
-               observed, root_started_at, ours)
-    LEFT JOIN customers c ON c.id = u.customer_id
+               observed, root_started_at, ours, tenant_id)
+    -- Without a start the run is its tenant's, as its start will say.
+    LEFT JOIN customers c ON c.id = CASE WHEN u.start_event_at IS NULL THEN u.tenant_id ELSE u.customer_id END
 ), inserted AS (
     INSERT INTO agent_runs (
         id, session_id, agent_id, agent_type, customer_id, status, input, output, started_at, ended_at,
         metadata, parent_run_id, name, error, end_metadata, last_event_at, finalized_by,
         reported_tokens_input, reported_tokens_output, timeout_ms, start_event_at, alive_at, abandon_at,
-        observed, output_observed, status_observed, root_started_at)
+        observed, output_observed, status_observed, root_started_at, tenant_id)
     SELECT id, coalesce(session_id, (shown #>> '{session_id,2}')::uuid),
            coalesce(agent_id, shown #>> '{agent_id,2}', 'unknown'),
            coalesce(agent_type, shown #>> '{agent_type,2}', 'unknown'), customer_id,
@@ -50,7 +52,7 @@ WITH n AS MATERIALIZED (
            CASE WHEN finalized_by IS NULL
                 THEN now() + coalesce(timeout_ms, $21) * interval '1.125 ms' END,
            observed, CASE WHEN output IS NULL AND told_output IS NOT NULL THEN true END,
-           CASE WHEN fails THEN true END, root_started_at
+           CASE WHEN fails THEN true END, root_started_at, tenant_id
     FROM (
         SELECT n.*, observed #>> '{outcome,2}' AS told_outcome,
                coalesce(finalized_by = 'root_span' AND status = 'completed'

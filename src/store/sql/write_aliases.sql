@@ -1,18 +1,18 @@
 -- Merges aliases of steps, at most one row an alias. The runs that exist are
 -- locked; for those that do not, reserve_runs.sql was waited for.
 -- $1 runs, $2 aliases, $3 steps, $4 parents; of a root: $5 started_at (NULL: it is none),
--- $6 ended_at, $7 status, $8 error, $9 name; $10 whether the run is not there yet.
+-- $6 ended_at, $7 status, $8 error, $9 name; $10 whether the run is not there yet; $11 whose key brought it, or NULL.
 -- The greatest step and parent stand. Of roots the end that patch_runs.sql would
 -- let stand, and the start and name that merge_observed would. Returns the
 -- aliases that changed, and whether they were there before.
 INSERT INTO agent_step_aliases AS a (
     run_id, id, step_id, parent_step_id, root_started_at, root_ended_at, root_status, root_error, root_name,
-    run_pending)
+    run_pending, tenant_id)
 SELECT n.run_id, n.id, n.step_id, n.parent_step_id, n.started_at, n.ended_at, n.status, n.error, n.name,
-       nullif(n.run_pending, false)
+       nullif(n.run_pending, false), n.tenant_id
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::timestamptz[], $6::timestamptz[], $7::text[],
-            $8::text[], $9::text[], $10::boolean[])
-     AS n (run_id, id, step_id, parent_step_id, started_at, ended_at, status, error, name, run_pending)
+            $8::text[], $9::text[], $10::boolean[], $11::uuid[])
+     AS n (run_id, id, step_id, parent_step_id, started_at, ended_at, status, error, name, run_pending, tenant_id)
 ORDER BY n.run_id, n.id
 ON CONFLICT ON CONSTRAINT agent_step_aliases_pkey DO UPDATE
 SET (step_id, parent_step_id) = (

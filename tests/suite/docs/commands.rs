@@ -76,8 +76,9 @@ fn every_command_line_is_one_that_clap_accepts() {
 fn every_command_and_flag_in_the_text_exists() {
     let mut command = Cli::command();
     command.build();
-    let flags: Vec<String> = command
-        .get_subcommands()
+    let commands = command.get_subcommands();
+    let flags: Vec<String> = commands
+        .flat_map(|sub| std::iter::once(sub).chain(sub.get_subcommands()))
         .flat_map(|sub| sub.get_arguments())
         .filter_map(|arg| Some(format!("--{}", arg.get_long()?)))
         .collect();

@@ -29,6 +29,7 @@ fn read(signal: Signal, encoding: Encoding, bytes: &[u8]) -> Option<Decoded> {
         max_field_bytes: MAX_FIELD_BYTES,
         keep_foreign_spans: bytes.len().is_multiple_of(2),
         max_events_bytes: EVENTS_LIMIT_BYTES,
+        tenant: None,
     };
     decode(
         &SCHEMA,

@@ -20,6 +20,7 @@ const ADDED: &[(&str, &[&str])] = &[
             "external_id text",
             "metadata jsonb",
             "merge_times timestamp with time zone[]",
+            "tenant_id uuid",
         ],
     ),
     (
@@ -51,6 +52,7 @@ const ADDED: &[(&str, &[&str])] = &[
             "output_observed boolean",
             "status_observed boolean",
             "root_started_at timestamp with time zone",
+            "tenant_id uuid",
         ],
     ),
     (
@@ -123,6 +125,7 @@ const ADDED: &[(&str, &[&str])] = &[
             "root_name text",
             "run_pending boolean",
             "created_at timestamp with time zone not null default now()",
+            "tenant_id uuid",
         ],
     ),
     (
@@ -135,6 +138,7 @@ const ADDED: &[(&str, &[&str])] = &[
             "reason text not null",
             "payload jsonb not null",
             "replayed_at timestamp with time zone",
+            "tenant_id uuid",
         ],
     ),
     (
@@ -146,6 +150,8 @@ const ADDED: &[(&str, &[&str])] = &[
             "customer_id uuid",
             "created_at timestamp with time zone not null default now()",
             "revoked_at timestamp with time zone",
+            "max_events_per_second bigint",
+            "max_bytes_per_second bigint",
         ],
     ),
     (
@@ -186,6 +192,8 @@ const ADDED_CONSTRAINTS: &[&str] = &[
     "ingest_keys: ingest_keys_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id)",
     "ingest_keys: ingest_keys_key_sha256_check CHECK ((octet_length(key_sha256) = 32))",
     "ingest_keys: ingest_keys_key_sha256_key UNIQUE (key_sha256)",
+    "ingest_keys: ingest_keys_max_bytes_per_second_check CHECK ((max_bytes_per_second > 0))",
+    "ingest_keys: ingest_keys_max_events_per_second_check CHECK ((max_events_per_second > 0))",
     "ingest_keys: ingest_keys_pkey PRIMARY KEY (id)",
     "ingest_ledger: ingest_ledger_pkey PRIMARY KEY (instance, shard)",
     "users: users_pkey PRIMARY KEY (id)",

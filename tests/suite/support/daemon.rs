@@ -55,6 +55,12 @@ impl Daemon {
 
     /// With this very URL.
     pub async fn spawn_as_is(database_url: &str, args: &[&str]) -> Self {
+        Self::spawn_logging(database_url, args, None).await
+    }
+
+    /// The same with a `RUST_LOG` of one's own.
+    pub async fn spawn_logging(database_url: &str, args: &[&str], log: Option<&str>) -> Self {
+        let filter = log;
         let dir = watchdog::scratch_dir("daemon");
         let log = dir.join("log");
         let child = Command::new(env!("CARGO_BIN_EXE_runtraced"))
@@ -68,6 +74,7 @@ impl Daemon {
             .args(args)
             .env("DATABASE_URL", database_url)
             .env_remove("RUST_LOG")
+            .envs(filter.map(|filter| ("RUST_LOG", filter)))
             // Events wait for Postgres, unless a test gives the daemon a spool.
             .env("RUNTRACED_SPOOL_BYTES", "0")
             .current_dir(&dir)

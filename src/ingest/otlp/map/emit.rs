@@ -78,7 +78,7 @@ impl Emitter<'_> {
     }
 
     fn push(&mut self, placed: &Placed<'_>, time: Timestamp, body: EventBody) {
-        self.events.push((placed.position, Event { time, body }));
+        self.events.push((placed.position, Event::new(time, body)));
     }
 
     /// A span that is no step: what is below it belongs below its parent, and

@@ -6,6 +6,7 @@ use std::cell::OnceCell;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::Value as JsonValue;
+use uuid::NonNilUuid;
 
 use super::class::dialect;
 use super::dialects::Dialect;
@@ -20,6 +21,8 @@ pub struct Facts<'a> {
     pub scope: &'a str,
     /// Who wrote it.
     pub dialect: Dialect,
+    /// The customer whose key it came with.
+    pub tenant: Option<NonNilUuid>,
     /// Has keys of web servers, databases and the like.
     pub foreign: bool,
     /// Has keys that only traces of agents have.
@@ -34,10 +37,11 @@ pub struct Facts<'a> {
 
 impl<'a> Facts<'a> {
     /// Reads a span.
-    pub fn read(span: &'a Span, scope: &'a str) -> Self {
+    pub fn read(span: &'a Span, scope: &'a str, tenant: Option<NonNilUuid>) -> Self {
         let mut facts = Self {
             span,
             scope,
+            tenant,
             dialect: Dialect::Unknown,
             foreign: false,
             agentic: false,

@@ -3,11 +3,15 @@
 //!
 //! They are UUIDs of version 8 (RFC 9562, 5.8): the first 48 bits are those of
 //! the trace (or session) they belong to, the rest a SHA-256 of what is named.
+//! What follows from names that others may use too (a conversation's, a response's),
+//! and not from random trace and span ids alone, follows from the customer as well
+//! whose key the span came with: what two customers call alike is not one thing.
+//!
 //! So the rows of one trace lie side by side in every index, as those of
 //! UUIDv7 ids do, though the ids could not be ordered by time.
 
 use sha2::{Digest as _, Sha256};
-use uuid::Uuid;
+use uuid::{NonNilUuid, Uuid};
 
 /// What an id names. The word keeps the kinds apart.
 #[derive(Clone, Copy, Debug)]
@@ -31,8 +35,8 @@ pub fn run(trace_id: &[u8]) -> Option<Uuid> {
 }
 
 /// The run of a call that is told in two traces, by the id of its response.
-pub fn call(response_id: &str) -> Uuid {
-    let mut hash = Sha256::new();
+pub fn call(response_id: &str, tenant: Option<NonNilUuid>) -> Uuid {
+    let mut hash = named_by(tenant);
     hash.update(b"call\0");
     hash.update(response_id.as_bytes());
     let digest = hash.clone().finalize();
@@ -62,15 +66,25 @@ pub fn within(scope: Uuid, named: Named<'_>) -> Uuid {
 
 /// A session, by the source's own id: itself where that is a UUID, else one
 /// that follows from it.
-pub fn session(external: &str) -> (Uuid, bool) {
+pub fn session(external: &str, tenant: Option<NonNilUuid>) -> (Uuid, bool) {
     if let Ok(id) = Uuid::try_parse(external) {
         return (id, true);
     }
-    let mut hash = Sha256::new();
+    let mut hash = named_by(tenant);
     hash.update(b"session\0");
     hash.update(external.as_bytes());
     let digest = hash.clone().finalize();
     (finish(&digest[16..], hash), false)
+}
+
+/// The beginning of what is named by a customer of its own.
+fn named_by(tenant: Option<NonNilUuid>) -> Sha256 {
+    let mut hash = Sha256::new();
+    if let Some(tenant) = tenant {
+        hash.update(b"customer\0");
+        hash.update(tenant.get().as_bytes());
+    }
+    hash
 }
 
 fn finish(prefix: &[u8], hash: Sha256) -> Uuid {
@@ -92,7 +106,7 @@ mod tests {
         let step = within(trace, Named::Span(&[1, 2, 3, 4, 5, 6, 7, 8]));
         assert_eq!(step.to_string(), "07070707-0707-8a44-be68-b34f3b019210");
         assert_eq!(step.get_version_num(), 8);
-        let (session, own) = session("thread-1");
+        let (session, own) = session("thread-1", None);
         assert_eq!(session.get_version_num(), 8);
         assert!(!own);
     }
@@ -114,14 +128,25 @@ mod tests {
 
     #[test]
     fn a_call_and_a_session_of_one_name_do_not_meet() {
-        assert_ne!(call("msg_1"), session("msg_1").0);
-        assert_eq!(call("msg_1").get_version_num(), 8);
+        assert_ne!(call("msg_1", None), session("msg_1", None).0);
+        assert_eq!(call("msg_1", None).get_version_num(), 8);
     }
 
     #[test]
     fn a_session_that_is_a_uuid_is_itself() {
         let id = "0194bb0a-0000-7000-8000-000000000001";
-        assert_eq!(session(id), (Uuid::parse_str(id).unwrap(), true));
+        assert_eq!(session(id, None), (Uuid::parse_str(id).unwrap(), true));
+    }
+
+    #[test]
+    fn what_two_customers_call_alike_is_not_one_thing() {
+        let tenants = [0, 1, 2].map(|id| NonNilUuid::new(Uuid::from_u128(id)));
+        let mut ids: Vec<Uuid> = tenants.map(|t| session("thread-1", t).0).into();
+        ids.extend(tenants.map(|t| call("thread-1", t)));
+        let distinct: std::collections::HashSet<_> = ids.iter().collect();
+        assert_eq!(distinct.len(), 6);
+        // Their first halves too: they are to lie apart.
+        assert_ne!(ids[1].as_bytes()[..6], ids[2].as_bytes()[..6]);
     }
 
     #[test]

@@ -121,7 +121,7 @@ fn map_record(
 }
 
 fn push(events: &mut Vec<(u32, Event)>, position: u32, time: Timestamp, body: EventBody) {
-    events.push((position, Event { time, body }));
+    events.push((position, Event::new(time, body)));
 }
 
 /// Records of one call may have one time: instructions, question, answer.

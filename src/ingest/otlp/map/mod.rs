@@ -56,7 +56,7 @@ pub fn map_traces(request: &ExportTraceServiceRequest, options: &MapOptions) -> 
         for scope in &resource.scope_spans {
             let origin = Origin::read(resource.resource.as_ref(), scope.scope.as_ref(), &mut fit);
             for span in &scope.spans {
-                let facts = Facts::read(span, origin.scope);
+                let facts = Facts::read(span, origin.scope, options.tenant);
                 let dialect = facts.dialect.as_str();
                 match place(facts, &origin, position) {
                     Ok(placed) => {

@@ -118,7 +118,7 @@ impl Placed<'_> {
 pub fn call_of_its_own(facts: &Facts<'_>) -> Option<Uuid> {
     let apart = !facts.has_parent() && anthropic_sdk::is_told_apart(facts);
     apart
-        .then(|| response_id(facts).map(|id| ids::call(&id)))
+        .then(|| response_id(facts).map(|id| ids::call(&id, facts.tenant)))
         .flatten()
 }
 

@@ -198,12 +198,12 @@ impl Observations {
             let times = first.into_iter().chain([held.latest]);
             times.map(move |(time, position)| {
                 let body = EventBody::SessionUpsert(held.upsert.clone());
-                (position, Event { time, body })
+                (position, Event::new(time, body))
             })
         });
         let runs = runs.into_iter().map(|((_, _, time), (position, event))| {
             let body = EventBody::RunObserved(event);
-            (position, Event { time, body })
+            (position, Event::new(time, body))
         });
         sessions.chain(runs)
     }

@@ -23,7 +23,7 @@ pub fn of(facts: &Facts<'_>) -> Option<Session> {
         let keys = ["session_id", "thread_id", "conversation_id"];
         keys.iter().find_map(|key| facts.meta_text(key))
     })?;
-    let (id, own) = ids::session(&named);
+    let (id, own) = ids::session(&named, facts.tenant);
     let external = (!own).then_some(named);
     Some(Session { id, external })
 }

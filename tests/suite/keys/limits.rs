@@ -1,0 +1,172 @@
+//! How much a key may send: at the limit, and beyond.
+
+use std::time::{Duration, Instant};
+
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use prost::Message as _;
+use runtraced::client::StreamOptions;
+use runtraced::proto::trace_ingest_client::TraceIngestClient;
+use runtraced::proto::{Event, SubmitRequest};
+use tonic::{Code, Request, Status};
+use tonic_types::StatusExt as _;
+use uuid::Uuid;
+
+use super::{Key, client, create, until_judged};
+use crate::support::daemon::Daemon;
+use crate::support::events::{new_id, step};
+use crate::support::otlp::{post, request, span};
+use crate::support::pg;
+use crate::support::wire::channel;
+
+fn steps(count: usize) -> Vec<Event> {
+    let run = new_id();
+    (0..count).map(|_| step(1, 2, run, new_id())).collect()
+}
+
+fn signed<T>(message: T, key: &Key) -> Request<T> {
+    let mut request = Request::new(message);
+    let bearer = format!("Bearer {}", key.text).parse().unwrap();
+    request.metadata_mut().insert("authorization", bearer);
+    request
+}
+
+async fn submit(daemon: &Daemon, key: &Key, count: usize) -> Result<(), Status> {
+    let mut client = TraceIngestClient::new(channel(daemon.grpc_url()).await);
+    let batch = SubmitRequest {
+        events: steps(count),
+        ..Default::default()
+    };
+    client.submit(signed(batch, key)).await.map(|_| ())
+}
+
+/// How long a client is told to wait.
+fn delay(status: &Status) -> Duration {
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+    let info = status.get_details_retry_info().unwrap();
+    info.retry_delay.unwrap()
+}
+
+/// Sends until the key is known, which costs it events, and lets the account fill.
+async fn known(daemon: &Daemon, key: &Key) {
+    until_judged(daemon, key, true).await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+}
+
+/// Scenario: a key of 100 events a second sends 99, then 1, then 1 more; waits as long as it is told; sends
+/// 500 in one batch, and 1 more; over both OTLP doors likewise. Another key has no limit.
+/// Guarantees: all up to the limit pass; the next is told RESOURCE_EXHAUSTED (429) and the true delay, after
+/// which it passes; a batch beyond the limit passes and is paid for; the other key is not held up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_has_its_events_per_second_and_no_more() {
+    let database = pg::database().await;
+    let limited = create(
+        database.url(),
+        "limited",
+        &["--max-events-per-second", "100"],
+    )
+    .await;
+    let free = create(database.url(), "free", &[]).await;
+    let daemon = Daemon::with_args(database.url(), &["--require-keys"]).await;
+    known(&daemon, &free).await;
+    known(&daemon, &limited).await;
+
+    // It fills while it is used, so that a hundred and some fit.
+    submit(&daemon, &limited, 99).await.unwrap();
+    submit(&daemon, &limited, 1).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    submit(&daemon, &limited, 500).await.unwrap();
+    let status = submit(&daemon, &limited, 1).await.unwrap_err();
+    let wait = delay(&status);
+    assert!(wait > Duration::from_secs(2), "{wait:?}");
+    assert!(wait <= Duration::from_millis(5_010), "{wait:?}");
+
+    let mut otlp = TraceServiceClient::new(channel(daemon.grpc_url()).await);
+    let spans = request(vec![span(new_id(), 1)]);
+    let status = otlp
+        .export(signed(spans.clone(), &limited))
+        .await
+        .unwrap_err();
+    assert!(delay(&status) > Duration::from_secs(1));
+    let bearer = format!("Authorization: Bearer {}", limited.text);
+    let headers = [bearer.as_str(), "Content-Type: application/x-protobuf"];
+    let body = spans.encode_to_vec();
+    let answer = post(&daemon, "/v1/traces", &headers, &body).await;
+    assert_eq!(answer.status, 429);
+    let seconds: u64 = answer.header("retry-after").parse().unwrap();
+    assert!((1..=6).contains(&seconds), "{seconds}");
+    let begin = Instant::now();
+    submit(&daemon, &free, 1_000).await.unwrap();
+    assert!(begin.elapsed() < wait);
+
+    let told = delay(&submit(&daemon, &limited, 1).await.unwrap_err());
+    tokio::time::sleep(told.saturating_sub(Duration::from_millis(300))).await;
+    delay(&submit(&daemon, &limited, 1).await.unwrap_err());
+    tokio::time::sleep(Duration::from_millis(310)).await;
+    submit(&daemon, &limited, 1).await.unwrap();
+    let metrics = daemon.metrics().await;
+    assert!(metrics["runtraced_key_limited_total"] >= 4);
+    daemon.finish().await;
+}
+
+/// Scenario: a key of 100,000 bytes a second sends 300,000 in one event, and once more.
+/// Guarantees: the second is told to wait about as long as the first weighs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_has_its_bytes_per_second_and_no_more() {
+    let database = pg::database().await;
+    let key = create(
+        database.url(),
+        "bytes",
+        &["--max-bytes-per-second", "100000"],
+    )
+    .await;
+    let daemon = Daemon::start(database.url()).await;
+    known(&daemon, &key).await;
+    let heavy = |run: Uuid| {
+        let mut event = step(1, 2, run, new_id());
+        if let Some(runtraced::proto::event::Event::StepEnded(end)) = &mut event.event {
+            end.output_json = Some(format!("\"{}\"", "x".repeat(300_000)));
+        }
+        SubmitRequest {
+            events: vec![event],
+            ..Default::default()
+        }
+    };
+    let mut native = TraceIngestClient::new(channel(daemon.grpc_url()).await);
+    native.submit(signed(heavy(new_id()), &key)).await.unwrap();
+    let status = native
+        .submit(signed(heavy(new_id()), &key))
+        .await
+        .unwrap_err();
+    let wait = delay(&status);
+    assert!(wait > Duration::from_secs(1), "{wait:?}");
+    assert!(wait < Duration::from_millis(2_200), "{wait:?}");
+    daemon.finish().await;
+}
+
+/// Scenario: a stream whose key may send 200 events a second sends 800 in batches of 50, as fast as it can.
+/// Guarantees: it is held back and not broken: all are acked, in no less than the three seconds that the
+/// limit asks for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_held_back_and_not_broken() {
+    let database = pg::database().await;
+    let key = create(
+        database.url(),
+        "stream",
+        &["--max-events-per-second", "200"],
+    )
+    .await;
+    let daemon = Daemon::start(database.url()).await;
+    known(&daemon, &key).await;
+    let client = client(&daemon, &key).await;
+    let begin = Instant::now();
+    let mut stream = client.stream(StreamOptions::default());
+    for _ in 0..16 {
+        stream.send(steps(50), ()).await.unwrap();
+    }
+    let totals = stream.finish().await.unwrap();
+    let took = begin.elapsed();
+    assert_eq!(totals.committed, 800);
+    // The first 200 are there at once, and the last batch is paid for afterwards.
+    assert!(took > Duration::from_millis(2_600), "{took:?}");
+    daemon.finish().await;
+}
