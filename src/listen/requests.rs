@@ -1,15 +1,17 @@
 //! How many requests and streams may be open, over all connections: each takes
 //! some memory before its first event.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use http_body_util::BodyExt as _;
-use tokio::sync::Semaphore;
+use hyper::body::{Frame, SizeHint};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::ingest::otlp::is_grpc;
 use crate::ingest::settle::{RETRY_DELAY, Unsettled};
@@ -33,12 +35,38 @@ impl RequestLimit {
         };
         let response = next.run(request).await;
         response.map(|body| {
-            Body::new(body.map_frame(move |frame| {
-                // Held for as long as there may be another.
-                let _ = &place;
-                frame
-            }))
+            Body::new(Placed {
+                body,
+                _place: place,
+            })
         })
+    }
+}
+
+/// A body that keeps its place for as long as there may be more of it. Its length
+/// stays known, so that HTTP/1 answers are not in chunks.
+struct Placed {
+    body: Body,
+    _place: OwnedSemaphorePermit,
+}
+
+impl HttpBody for Placed {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
