@@ -183,7 +183,7 @@ async fn the_writer_may_do_nothing_else() {
     let url = writer(database.url()).await;
     let mut conn = PgConnection::connect(&url).await.unwrap();
     for allowed in [
-        "SELECT id FROM customers",
+        "SELECT id, deleted_at FROM customers",
         "SELECT id FROM users",
         "SELECT * FROM ingest_keys",
         "INSERT INTO agent_runs (agent_id, agent_type, status) VALUES ('a', 'b', 'running')",
