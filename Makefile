@@ -1,6 +1,6 @@
 # Two commands do everything on a fresh machine with Rust: `make demo`, `make test`.
 
-.PHONY: demo test lint bench bench-quick order-long chaos
+.PHONY: demo test lint bench bench-quick order-long chaos hostile deny advisories fuzz
 
 # Shows the main job: a private Postgres, the daemon, three agent runs over gRPC.
 demo: postgres
@@ -38,6 +38,26 @@ chaos: postgres
 	RUNTRACED_CHAOS_SCHEDULES=50 cargo test --locked --test suite chaos:: -- --nocapture
 	RUNTRACED_DRAINS=20 cargo test --locked --test suite drain::sigterm_at_full_load
 	RUNTRACED_AWAY_SECONDS=300 cargo test --locked --test suite spool::goals:: -- --nocapture
+
+# Bombs, floods and resets, far more of them than `make test` sends.
+hostile: postgres
+	RUNTRACED_HOSTILE=10 RUNTRACED_RESETS=100000 cargo test --locked --test suite -- hostile:: limits::streams --nocapture
+
+# Licences, duplicates and sources of all dependencies (deny.toml). Not in the gate, since the tool is
+# not on every machine.
+deny:
+	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing: cargo install --locked cargo-deny"; exit 1; }
+	cargo deny --locked check bans licenses sources
+
+# Known vulnerabilities; fetches the RustSec database.
+advisories:
+	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing: cargo install --locked cargo-deny"; exit 1; }
+	cargo deny --locked check advisories
+
+# Each fuzz target for so many seconds, with the stable compiler; see fuzz/Cargo.toml.
+FUZZ_SECONDS ?= 60
+fuzz:
+	scripts/fuzz.sh $(FUZZ_SECONDS)
 
 .PHONY: postgres
 postgres:

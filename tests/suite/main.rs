@@ -20,6 +20,7 @@ mod docs;
 mod drain;
 mod finalize;
 mod health;
+mod hostile;
 mod keys;
 mod kill;
 mod ledger;

@@ -27,7 +27,7 @@ use uuid::Uuid;
 use crate::support::daemon::Daemon;
 use crate::support::wire::channel;
 
-async fn traces(daemon: &Daemon) -> TraceServiceClient<Channel> {
+pub async fn traces(daemon: &Daemon) -> TraceServiceClient<Channel> {
     TraceServiceClient::new(channel(daemon.grpc_url()).await)
 }
 
