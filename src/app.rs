@@ -122,6 +122,13 @@ impl App {
         };
         let url = private.as_ref().map(PrivateDatabase::url);
         tracing::info!(grpc = %addresses.grpc, http = %addresses.http, database_url = url, %instance, "listening");
+        let beyond = [addresses.grpc, addresses.http]
+            .iter()
+            .any(|address| !address.ip().is_loopback());
+        if beyond && config.require_keys && tls.is_none() {
+            // WARN: whoever sees the traffic has the keys, unless TLS ends before us.
+            tracing::warn!("keys are taken without TLS beyond loopback: see --tls-cert");
+        }
         Ok(Self {
             config,
             addresses,

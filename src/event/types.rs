@@ -318,11 +318,13 @@ impl Event {
         }
     }
 
-    /// It may touch what is this customer's, and says so of what it makes.
+    /// It may touch what is this customer's. A session gets its customer when it is
+    /// made; said again later, with a time of the client's, it would stand against
+    /// whoever gives the session to another. A run's start stands as a whole.
     pub fn bind(&mut self, tenant: NonNilUuid) {
         self.tenant = Some(tenant);
         match &mut self.body {
-            EventBody::SessionUpsert(e) => e.customer_id = Some(tenant.get()),
+            EventBody::SessionUpsert(e) => e.customer_id = None,
             EventBody::RunStarted(e) => e.customer_id = Some(tenant.get()),
             _ => {}
         }

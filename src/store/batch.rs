@@ -72,13 +72,17 @@ pub async fn write_batch(
         changed_runs: HashSet::new(),
         aliases: Aliases::default(),
     };
-    batch.write_sessions(&plan).await?;
+    if !plan.sessions.is_empty() {
+        merge::ensure_sessions(batch.conn, &plan.sessions).await?;
+    }
     let mut runs = batch.lock_runs(&plan).await?;
+    // Before anything of the batch itself changes whose a row is.
     if let Some(screen) = &screen
         && !screen.still_holds(batch.conn).await?
     {
         return Err(BatchError::Raced);
     }
+    batch.patch_sessions(&plan).await?;
     let roots = batch.write_aliases(&plan, &runs).await?;
     batch.write_runs(&mut plan, &mut runs).await?;
     batch.end_by_roots(&roots, &mut runs).await?;
@@ -112,10 +116,7 @@ struct Runs {
 }
 
 impl Batch<'_> {
-    async fn write_sessions(&mut self, plan: &Plan<'_>) -> Result<(), BatchError> {
-        if !plan.sessions.is_empty() {
-            merge::ensure_sessions(self.conn, &plan.sessions).await?;
-        }
+    async fn patch_sessions(&mut self, plan: &Plan<'_>) -> Result<(), BatchError> {
         for pass in &plan.session_passes {
             let changed = merge::patch_sessions(self.conn, pass).await?;
             for upsert in pass {

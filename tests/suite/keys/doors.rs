@@ -292,7 +292,7 @@ async fn before_the_keys_are_known_keys_come_again() {
         let mut args = vec!["--spool-dir", spool, "--spool-bytes", "100000000"];
         args.extend(["--no-migrate", "--submit-timeout", "0.2"]);
         args.extend(required.then_some("--require-keys"));
-        let mut daemon = Daemon::spawn("postgres://127.0.0.1:1/none", &args).await;
+        let mut daemon = Daemon::spawn_as_is("postgres://127.0.0.1:1/none", &args).await;
         daemon.expect_warnings("the database is away");
         for door in DOORS {
             assert_eq!(ask(&daemon, door, &bearer(&key)).await, Code::Unavailable);
@@ -320,7 +320,8 @@ async fn before_the_keys_are_known_keys_come_again() {
 }
 
 /// Scenario: `serve` is told to listen beyond loopback, with no word, with `--insecure`, and with keys.
-/// Guarantees: without a word it refuses with exit code 64 and says what to say; else it listens.
+/// Guarantees: without a word it refuses with exit code 64 and says what to say; else it listens, and warns
+/// of keys in the clear.
 #[tokio::test(flavor = "multi_thread")]
 async fn beyond_loopback_only_with_keys_or_on_purpose() {
     for flag in ["--grpc-listen", "--http-listen"] {
@@ -342,13 +343,16 @@ async fn beyond_loopback_only_with_keys_or_on_purpose() {
             .spawn()
             .unwrap();
         let guard = watchdog::guard_process(child.id());
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let listens = lines
-            .map_while(Result::ok)
-            .any(|line| line.contains("listening"));
+        let mut lines = BufReader::new(child.stderr.take().unwrap())
+            .lines()
+            .map_while(Result::ok);
+        let listens = lines.any(|line| line.contains("listening"));
+        // Keys in the clear are worth a word.
+        let warned = word == "--insecure" || lines.any(|line| line.contains("without TLS"));
         child.kill().unwrap();
         child.wait().unwrap();
         drop(guard);
+        assert!(warned, "{word}");
         assert!(listens, "{word}");
     }
 }

@@ -258,6 +258,67 @@ async fn a_session_that_changes_hands_takes_no_messages_along() {
     daemon.finish().await;
 }
 
+/// Scenario: in one transaction an unbound client gives a session, a run and the run of a session to another
+/// customer, while the customer whose they were writes to them; likewise the other way round.
+/// Guarantees: it ends: who writes beside it came first, or too late.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_hands_beside_who_writes_to_it_is_settled_once() {
+    let database = pg::database().await;
+    // Whatever comes within a third of a second is one transaction.
+    let daemon = Daemon::with_args(database.url(), &["--writers", "1", "--linger-ms", "300"]).await;
+    let mut conn = database.connect().await;
+    let world = World::new(database.url(), &daemon, &mut conn).await;
+    let own = client(&daemon, &world.key).await;
+    let (theirs, free) = (
+        client(&daemon, &world.other_key).await,
+        daemon.client().await,
+    );
+    let other = format!(
+        "SELECT tenant_id FROM agent_runs WHERE id = '{}'",
+        world.others.run
+    );
+    let other: Uuid = value(&mut conn, &other)
+        .await
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let (session, run, of_session) = (new_id(), new_id(), new_id());
+    let given = |millis: i64, whose: Uuid| {
+        let mut upsert = session_titled(millis, session, "chat");
+        if let Some(Body::SessionUpsert(e)) = &mut upsert.event {
+            e.customer_id = id(whose);
+        }
+        let run = started_with(run_started(millis, run), |e| e.customer_id = id(whose));
+        let in_session = started_with(run_started(millis, of_session), |e| {
+            e.session_id = id(session);
+        });
+        vec![upsert, run, in_session]
+    };
+    let written = |millis| {
+        vec![
+            message(millis, None, Some(session), new_id()),
+            message(millis, Some(run), None, new_id()),
+            message(millis, Some(of_session), None, new_id()),
+            session_titled(millis, session, "mine"),
+        ]
+    };
+    submit(&free, given(0, world.acme)).await;
+    for (round, (next, writer)) in (1..).zip([(other, &own), (world.acme, &theirs), (other, &own)])
+    {
+        let (moved, kept) = tokio::join!(
+            submit(&free, given(round * 10, next)),
+            submit(writer, written(round * 10 + 5))
+        );
+        assert_eq!(refusals(&moved), []);
+        let all = kept.refused.len();
+        assert!(all == 0 || all == 4, "round {round}: {kept:?}");
+        let late = submit(writer, written(round * 10 + 6)).await;
+        assert_eq!(late.refused.len(), 4, "round {round}: {late:?}");
+    }
+    daemon.finish().await;
+}
+
 /// Scenario: a client sends what only the spool may hold, in the forms in which a spool holds it; and names
 /// another customer wherever an event has a place for one.
 /// Guarantees: neither says whose an event is.

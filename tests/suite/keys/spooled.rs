@@ -49,7 +49,7 @@ async fn the_spool_lends_nobody_more_power() {
     let answer = own.submit(raid).await.unwrap();
     assert_eq!(answer.durability(), Durability::Spooled);
     daemon.kill();
-    let mut daemon = Daemon::spawn(cluster.url(), &args).await;
+    let mut daemon = Daemon::spawn_as_is(cluster.url(), &args).await;
     daemon.expect_warnings("the database is away");
     cluster.start().await;
     daemon.wait_ready().await;
