@@ -27,6 +27,9 @@ pub enum Unsettled {
     /// It was not taken in: the key has sent as much as it may, until then.
     #[error("the key's limit is reached; it may send again in {0:?}")]
     Limited(Duration),
+    /// It may be settled, but the client does not read that it is.
+    #[error("acks were not taken in time; send again what was not acked")]
+    Unread,
     /// It was taken in, and is written when the database can.
     #[error("the database did not answer in time")]
     Late,
@@ -50,7 +53,7 @@ impl Unsettled {
     pub fn code(self) -> Code {
         match self {
             Self::Full | Self::Crowded | Self::Limited(_) => Code::ResourceExhausted,
-            Self::Slow | Self::Late | Self::ShuttingDown => Code::Unavailable,
+            Self::Slow | Self::Unread | Self::Late | Self::ShuttingDown => Code::Unavailable,
         }
     }
 
@@ -59,7 +62,9 @@ impl Unsettled {
     pub fn http_status(self) -> StatusCode {
         match self {
             Self::Full | Self::Crowded | Self::Limited(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Slow | Self::Late | Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Slow | Self::Unread | Self::Late | Self::ShuttingDown => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 }

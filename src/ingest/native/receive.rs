@@ -33,6 +33,8 @@ const RATIO: usize = 8;
 const EVENT_BYTES: usize = 256;
 /// What a refusal takes that waits for its client, about.
 const REFUSAL_BYTES: usize = 64;
+/// While the daemon holds streams back, a message may take so many times as long.
+const HELD_BACK_PATIENCE: u32 = 4;
 /// From this size on decompression is done beside the threads that serve
 /// connections.
 const LARGE_BYTES: usize = 256 << 10;
@@ -58,11 +60,11 @@ pub struct ReceiveBudget {
     structure: Pool,
     /// Refusals that wait for their clients.
     refusals: Pool,
-    /// For messages whose client waits for Postgres: they must not hold back
-    /// the others while it is away.
+    /// For messages whose client waits for Postgres, so that they leave half of
+    /// the other pools to those whose clients do not, while it is away.
     committed: Pool,
-    /// Streams that the daemon holds back; while there are any, no client is
-    /// blamed for being slow, for they share connections.
+    /// Streams that the daemon holds back; while there are any, clients have
+    /// longer, for they share connections whose windows others fill.
     held_back: Arc<AtomicUsize>,
 }
 
@@ -81,7 +83,11 @@ pub(super) enum When {
 
 /// A message's part of the budgets, until its events are admitted.
 #[derive(Debug, Default)]
-pub(super) struct Share(Vec<OwnedSemaphorePermit>);
+pub(super) struct Share {
+    permits: Vec<OwnedSemaphorePermit>,
+    /// What it takes of the pool that it takes most of.
+    bytes: usize,
+}
 
 impl Pool {
     fn new(bytes: usize) -> Self {
@@ -118,12 +124,12 @@ impl ReceiveBudget {
             bombs: Pool::new(1),
             structure: Pool::new(half),
             refusals: Pool::new(half),
-            committed: Pool::new(half),
+            committed: Pool::new(half / 2),
             held_back: Arc::default(),
         }
     }
 
-    /// Until the guard is dropped, no client is blamed for being slow.
+    /// Until the guard is dropped, clients have longer.
     pub(super) fn hold_back(&self) -> HeldBack {
         self.held_back.fetch_add(1, Relaxed);
         HeldBack(self.held_back.clone())
@@ -214,22 +220,30 @@ impl Messages {
             true => len + len.saturating_mul(RATIO).min(limit),
         };
         let mut share = Share::default();
-        let waiting = budget.hold_back();
         if self.committed {
             let committed = budget.committed.take(len, self.when).await?;
-            share.0.push(committed);
+            share.permits.push(committed);
         }
+        let held_back = budget.hold_back();
         let bytes = budget.pool(expected).take(expected, self.when).await?;
-        share.0.push(bytes);
-        drop(waiting);
+        share.permits.push(bytes);
+        drop(held_back);
         let mut message = in_time(&budget, self.exactly(len)).await??;
         if compressed {
             message = expand(&budget, self.compression, message, self.when, &mut share).await?;
         }
         let parts = parts(&message, budget.limits.message_events)?;
-        let _waiting = budget.hold_back();
-        let structure = budget.structure.take(parts * EVENT_BYTES, self.when);
-        share.0.push(structure.await?);
+        let structure = parts * EVENT_BYTES;
+        share.bytes = structure.max(message.len());
+        if self.committed {
+            let more = share.bytes.saturating_sub(len);
+            share
+                .permits
+                .push(budget.committed.take(more, When::Now).await?);
+        }
+        let _held_back = budget.hold_back();
+        let structure = budget.structure.take(structure, self.when);
+        share.permits.push(structure.await?);
         Ok(Some((message, share)))
     }
 
@@ -237,14 +251,10 @@ impl Messages {
     ///
     /// # Errors
     /// When too many wait already.
-    pub(super) async fn will_be_committed(
-        &mut self,
-        len: usize,
-        share: &mut Share,
-    ) -> Result<(), Unsettled> {
+    pub(super) async fn will_be_committed(&mut self, share: &mut Share) -> Result<(), Unsettled> {
         if !std::mem::replace(&mut self.committed, true) {
-            let committed = self.budget.committed.take(len, When::Now).await?;
-            share.0.push(committed);
+            let committed = self.budget.committed.take(share.bytes, When::Now);
+            share.permits.push(committed.await?);
         }
         Ok(())
     }
@@ -325,7 +335,7 @@ async fn expand(
     let mut expanded = decompress_beside(compression, &message, expected).await?;
     if matches!(expanded, Err(BodyError::TooLarge { .. })) && expected < limit {
         let _waiting = budget.hold_back();
-        share.0.push(budget.bombs.take(1, when).await?);
+        share.permits.push(budget.bombs.take(1, when).await?);
         expanded = decompress_beside(compression, &message, limit).await?;
     }
     expanded.map_err(|error| match error {
@@ -351,16 +361,17 @@ async fn decompress_beside(
         .map_err(|error| Status::internal(error.to_string()))
 }
 
-/// Within the time that a client has, which does not run while the daemon holds
+/// Within the time that a client has, which is longer while the daemon holds
 /// streams back.
 async fn in_time<T>(budget: &ReceiveBudget, work: impl Future<Output = T>) -> Result<T, Unsettled> {
     let mut work = pin!(work);
-    loop {
+    for _ in 0..HELD_BACK_PATIENCE {
         if let Ok(done) = timeout(budget.limits.timeout, work.as_mut()).await {
             return Ok(done);
         }
         if budget.held_back.load(Relaxed) == 0 {
-            return Err(Unsettled::Slow);
+            break;
         }
     }
+    Err(Unsettled::Slow)
 }

@@ -69,11 +69,10 @@ impl NativeIngest {
         let Some((message, mut share)) = received else {
             return Err(Status::internal("the request holds no message"));
         };
-        let len = message.len();
         let request = proto::SubmitRequest::decode(message).map_err(no_message)?;
         let least = least_durability(request.least_durability);
         if least == Durability::Committed {
-            messages.will_be_committed(len, &mut share).await?;
+            messages.will_be_committed(&mut share).await?;
         }
         let batch = self.decode(request.events, identity);
         let _refusals = self.receive.refusals(batch.refused.len()).await?;

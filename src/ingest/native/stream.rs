@@ -4,13 +4,16 @@
 //! Between them is a bounded queue. A client that does not read its acks fills
 //! it, the reader stops, and HTTP/2 flow control holds the client back.
 
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use prost::Message as _;
+use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio_stream::StreamExt as _;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
@@ -50,7 +53,7 @@ enum Admitted {
     End(Status),
 }
 
-/// What a batch takes until its ack is on its way.
+/// What a batch takes until the transport has its ack.
 struct Room {
     _events: OwnedSemaphorePermit,
     /// Where there are refusals.
@@ -61,16 +64,83 @@ pub(super) fn serve_stream(ingest: NativeIngest, identity: Identity, messages: M
     let (admitted, waiting) = mpsc::channel(ingest.limits.batches_in_flight.max(1));
     let (acks, responses) = mpsc::channel(ACKS_WAITING);
     let patience = ingest.limits.ack_timeout;
-    ingest.tasks.spawn(ack(waiting, acks, patience));
+    let queue = Arc::new(Mutex::new(responses));
+    let unread = Arc::new(AtomicBool::new(false));
+    // Weak, so that a client that goes away is noticed by all who answer it.
+    let (given_up, told) = (Arc::downgrade(&queue), unread.clone());
+    ingest.tasks.spawn(async move {
+        if !ack(waiting, acks, patience).await {
+            told.store(true, Relaxed);
+            // The transport keeps its half of the stream for as long as the client
+            // likes: not what waits in it.
+            if let Some(queue) = given_up.upgrade() {
+                let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+                queue.close();
+                while queue.try_recv().is_ok() {}
+            }
+        }
+    });
     let tasks = ingest.tasks.clone();
     let gone = CancellationToken::new();
     let listening = gone.clone().drop_guard();
     tasks.spawn(read(ingest, identity, messages, admitted, gone));
-    Box::pin(ReceiverStream::new(responses).map(move |ack| {
+    let next = move |cx: &mut Context<'_>| {
         // Dropped with the client's half of the connection.
         let _ = &listening;
-        ack
-    }))
+        queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .poll_recv(cx)
+    };
+    Box::pin(AckStream {
+        next,
+        unread: Some(unread),
+    })
+}
+
+/// The answers of a stream. Its end must not look like a good one where some
+/// were not taken.
+struct AckStream<F> {
+    next: F,
+    unread: Option<Arc<AtomicBool>>,
+}
+
+impl<F> Stream for AckStream<F>
+where
+    F: FnMut(&mut Context<'_>) -> Poll<Option<Ack>> + Unpin,
+{
+    type Item = Result<StreamResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.unread.is_none() {
+            return Poll::Ready(None);
+        }
+        match ready!((self.next)(cx)) {
+            Some(ack) => Poll::Ready(Some(ack.answer)),
+            None => {
+                let unread = self
+                    .unread
+                    .take()
+                    .is_some_and(|unread| unread.load(Relaxed));
+                Poll::Ready(unread.then(|| Err(Unsettled::Unread.into())))
+            }
+        }
+    }
+}
+
+/// An answer on its way, and what is kept for it.
+struct Ack {
+    answer: Result<StreamResponse, Status>,
+    _rooms: Vec<Room>,
+}
+
+impl Ack {
+    fn last(status: Status) -> Self {
+        Self {
+            answer: Err(status),
+            _rooms: Vec::new(),
+        }
+    }
 }
 
 /// Admits batches until the client is done, errs, or loses its key, or the daemon
@@ -107,7 +177,6 @@ async fn read(
             // It broke off, or sent what is no message; the latter it is told.
             Err(status) => break Some(status),
         };
-        let len = message.len();
         let request = match StreamRequest::decode(message) {
             Ok(request) => request,
             Err(error) => break Some(no_message(error)),
@@ -122,17 +191,17 @@ async fn read(
         expected = Some(sequence.wrapping_add(1));
         let least = least_durability(request.least_durability);
         if least == Durability::Committed
-            && let Err(full) = messages.will_be_committed(len, &mut share).await
+            && let Err(full) = messages.will_be_committed(&mut share).await
         {
             break Some(full.into());
         }
         let events = u32::try_from(request.events.len()).unwrap_or(u32::MAX);
         let admission = async {
-            let _held_back = ingest.receive.hold_back();
             let events = room.clone().acquire_many_owned(events).await;
             let events = events.map_err(|_| Unsettled::ShuttingDown)?;
             let batch = ingest.decode(request.events, &identity);
             let refusals = ingest.receive.refusals(batch.refused.len()).await?;
+            let _held_back = (least == Durability::Spooled).then(|| ingest.receive.hold_back());
             let ticket = ingest.pipeline.admit(batch, least).await;
             let ticket = ticket.map_err(|Dropped| Unsettled::ShuttingDown)?;
             let room = Room {
@@ -166,43 +235,49 @@ async fn read(
     }
 }
 
-/// Answers batches in order, several at once where several are settled.
+/// Answers batches in order, several at once where several are settled. False if
+/// the client does not take its answers.
 async fn ack(
     mut waiting: mpsc::Receiver<Admitted>,
-    acks: mpsc::Sender<Result<StreamResponse, Status>>,
+    acks: mpsc::Sender<Ack>,
     patience: Duration,
-) {
+) -> bool {
     let mut carried = None;
     loop {
         let next = match carried.take() {
             Some(next) => next,
             None => match waiting.recv().await {
                 Some(next) => next,
-                None => return,
+                None => return true,
             },
         };
         let (sequence, mut ticket, room) = match next {
             Admitted::Batch(sequence, ticket, room) => (sequence, ticket, room),
             Admitted::End(status) => {
-                let _ = acks.send_timeout(Err(status), patience).await;
-                return;
+                return taken(acks.send_timeout(Ack::last(status), patience).await);
             }
         };
         let Ok(outcome) = ticket.settled().await else {
-            let last = Err(Unsettled::ShuttingDown.into());
-            let _ = acks.send_timeout(last, patience).await;
-            return;
+            let last = Ack::last(Unsettled::ShuttingDown.into());
+            return taken(acks.send_timeout(last, patience).await);
         };
         let mut rooms = vec![room];
         let mut response = response(sequence, outcome);
         carried = gather_settled(&mut waiting, &mut response, &mut rooms);
-        if acks.send_timeout(Ok(response), patience).await.is_err() {
-            // The client has gone, or does not read; what it sent is settled all
-            // the same.
-            return;
+        let ack = Ack {
+            answer: Ok(response),
+            _rooms: rooms,
+        };
+        if let Err(error) = acks.send_timeout(ack, patience).await {
+            // What the client sent is settled all the same.
+            return taken(Err(error));
         }
-        drop(rooms);
     }
+}
+
+/// Whether an answer was taken, or nobody is there to take it.
+fn taken<T>(sent: Result<(), SendTimeoutError<T>>) -> bool {
+    !matches!(sent, Err(SendTimeoutError::Timeout(_)))
 }
 
 /// Adds the batches that are settled already; returns the first that is not.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use runtraced::proto::Event;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -10,7 +11,7 @@ use crate::support::daemon::Daemon;
 use crate::support::events::{new_id, steps};
 use crate::support::otlp::PROTOBUF;
 use crate::support::pg;
-use crate::support::stream::sum;
+use crate::support::stream::{RawStream, sum};
 use crate::support::wire::{Exchange, channel};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -152,4 +153,29 @@ async fn drip_native(daemon: &Daemon) -> String {
         .to_str()
         .unwrap()
         .to_owned()
+}
+
+/// Scenario: a client sends batches whose acks are large, and reads none of them.
+/// Guarantees: after the receive timeout its stream is ended, with UNAVAILABLE and
+/// not as if all were well; what was taken in is settled, and nothing is held.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_no_acks_is_given_up() {
+    let database = pg::database().await;
+    let daemon = Daemon::with_args(database.url(), &["--receive-timeout", "1"]).await;
+    let mut stream = RawStream::with_window(daemon.grpc_url(), 65_535).await;
+    // Each makes a refusal.
+    let refused = || vec![Event::default(); 2_000];
+    let sending = async { while stream.send(refused()).await {} };
+    let held_back = tokio::time::timeout(Duration::from_secs(3), sending).await;
+    assert!(held_back.is_err(), "the stream is gone before it is read");
+    // What is not read within a second is given up.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let end = loop {
+        match stream.acks.message().await {
+            Ok(Some(_)) => {}
+            end => break end,
+        }
+    };
+    assert_eq!(end.unwrap_err().code(), tonic::Code::Unavailable);
+    daemon.finish().await;
 }

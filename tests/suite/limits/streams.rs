@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use runtraced::proto::SubmitRequest;
 use runtraced::proto::trace_ingest_client::TraceIngestClient;
+use runtraced::proto::{Durability, Event, StreamRequest, SubmitRequest};
 use tokio::net::TcpStream;
 use tonic::Code;
 
 use super::{ended, grpc_address};
 use crate::support::daemon::Daemon;
-use crate::support::events::{new_id, steps};
+use crate::support::events::{message, new_id, steps};
 use crate::support::memory::rss_kib;
 use crate::support::pg;
 use crate::support::wire::{Exchange, channel};
@@ -131,4 +131,74 @@ async fn reset_until_refused(daemon: &Daemon, most: usize) -> usize {
     drop(requests);
     let _ = tokio::time::timeout(Duration::from_secs(10), connection).await;
     resets.max(1)
+}
+
+/// Scenario: while Postgres is frozen, many streams bring more that is to be
+/// committed than there is room for; then others bring what may be spooled.
+/// Guarantees: the latter are acked from the spool; of the former those who find
+/// no room are told to come again, the others wait, and are acked when it thaws.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_postgres_leaves_room_for_others() {
+    let cluster = pg::own_cluster().await;
+    let dir = tempfile::tempdir().unwrap();
+    let spool = dir.path().join("spool");
+    let args = [
+        "--spool-dir",
+        spool.to_str().unwrap(),
+        "--spool-bytes",
+        "67108864",
+        "--spool-after",
+        "0.3",
+        "--memory-budget-bytes",
+        "8388608",
+    ];
+    let mut daemon = Daemon::with_args(cluster.url(), &args).await;
+    // That the database is away.
+    daemon.expect_warnings("");
+    cluster.sigstop();
+    let large = |least: Durability| StreamRequest {
+        sequence: 1,
+        events: vec![with_content(200_000)],
+        least_durability: least.into(),
+    };
+    let mut waiting = Vec::new();
+    for _ in 0..60 {
+        let stream = Exchange::open(channel(daemon.grpc_url()).await).await;
+        let request = large(Durability::Committed);
+        stream.requests.send(request).await.unwrap();
+        waiting.push(stream);
+    }
+    for _ in 0..10 {
+        let stream = Exchange::open(channel(daemon.grpc_url()).await).await;
+        let request = large(Durability::Spooled);
+        stream.requests.send(request).await.unwrap();
+        let acks = tokio::time::timeout(Duration::from_secs(30), stream.close());
+        let acks = acks.await.expect("it waits behind the others").unwrap();
+        assert_eq!(acks[0].durability(), Durability::Spooled);
+    }
+    cluster.sigcont();
+    let (mut acked, mut told) = (0, 0);
+    for stream in waiting {
+        match stream.close().await {
+            Ok(acks) => {
+                assert_eq!(acks[0].durability(), Durability::Committed);
+                acked += 1;
+            }
+            Err((_, status)) => {
+                assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+                told += 1;
+            }
+        }
+    }
+    println!("{acked} acked, {told} told to come again");
+    assert!(acked >= 20 && told > 0, "{acked} acked, {told} told");
+    daemon.finish().await;
+}
+
+fn with_content(bytes: usize) -> Event {
+    let mut event = message(1, Some(new_id()), None, new_id());
+    if let Some(runtraced::proto::event::Event::MessageAppended(message)) = &mut event.event {
+        message.content = Some("c".repeat(bytes));
+    }
+    event
 }
