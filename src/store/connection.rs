@@ -1,5 +1,7 @@
 //! A writer's own connection to Postgres.
 
+use std::time::{Duration, Instant};
+
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 
@@ -19,11 +21,11 @@ pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::E
             ("timezone", "UTC"),
             ("statement_timeout", "0"),
             ("lock_timeout", "0"),
-            // Plans are kept for as long as the session, those of the foreign
-            // keys' checks too. One made while a table is small would read all
-            // of it for each batch, or each row, long after it has grown. So
-            // everything is found by an index, whatever the statistics say;
-            // staging tables have none and are read whole all the same.
+            // Plans are kept, those of the foreign keys' checks too (see
+            // `PlanAge`). One made while a table is small would read all of it
+            // for each batch, or each row, after it has grown. So everything is
+            // found by an index, whatever the statistics say; staging tables
+            // have none and are read whole all the same.
             ("enable_seqscan", "off"),
             ("enable_hashjoin", "off"),
             ("enable_mergejoin", "off"),
@@ -47,4 +49,44 @@ pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::E
         .execute(&mut conn)
         .await?;
     Ok(conn)
+}
+
+/// How old the plans of a session may become. A plan that was made while a table
+/// was small may use the wrong one of two indexes, and is kept until statistics
+/// are made: for minutes in a new database, in which each step is then looked for
+/// among all steps of its run. A session's first plans are thrown away soon, later
+/// ones seldom: planning anew costs some milliseconds.
+#[derive(Debug)]
+pub struct PlanAge {
+    since: Instant,
+    most: Duration,
+}
+
+impl PlanAge {
+    const FIRST: Duration = Duration::from_millis(250);
+    const LAST: Duration = Duration::from_secs(16);
+
+    /// Of a session that begins.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            most: Self::FIRST,
+        }
+    }
+
+    /// Throws the plans away if they are too old. To be called between
+    /// transactions.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn renew(&mut self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+        if self.since.elapsed() < self.most {
+            return Ok(());
+        }
+        sqlx::raw_sql("DISCARD PLANS").execute(conn).await?;
+        self.since = Instant::now();
+        self.most = Self::LAST.min(self.most * 2);
+        Ok(())
+    }
 }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::batch::{BatchError, write_batch};
-use super::connection::connect;
+use super::connection::{PlanAge, connect};
 use super::dead_letters::{self, DeadLetter};
 use super::error::{Verdict, judge, reason};
 use super::ledger::{Reading, ShardCounts, SpoolIdentity, take_over_spool, write_ledger};
@@ -79,7 +79,7 @@ pub struct Writer {
     shard: i32,
     counts: Arc<ShardCounts>,
     deadline: Duration,
-    conn: Option<PgConnection>,
+    conn: Option<(PgConnection, PlanAge)>,
     /// The last batch met rows that were there already: a client that resends
     /// one batch resends its neighbours too, so the next is merged at once.
     merging: bool,
@@ -374,18 +374,19 @@ impl Writer {
         let database = self.config.database.clone();
         let mut conn = self.conn.take();
         let transaction = async {
-            let mut open = match conn.take() {
+            let (mut open, mut plans) = match conn.take() {
                 Some(open) => open,
-                None => connect(&database).await?,
+                None => (connect(&database).await?, PlanAge::new()),
             };
             let result = async {
+                plans.renew(&mut open).await?;
                 let mut tx = open.begin().await?;
                 let value = work(&mut tx).await?;
                 tx.commit().await?;
                 Ok(value)
             }
             .await;
-            Ok::<_, BatchError>((open, result))
+            Ok::<_, BatchError>(((open, plans), result))
         };
         let (open, result) = timeout(limit, transaction).await.map_err(|_| {
             let late = io::Error::new(ErrorKind::TimedOut, "the database did not answer in time");

@@ -28,6 +28,7 @@ mod limits;
 mod order;
 mod otlp;
 mod otlp_doors;
+mod plans;
 mod pressure;
 mod private_postgres;
 mod python;
