@@ -98,6 +98,24 @@ pub struct BenchArgs {
         value_name = "STEPS"
     )]
     pub grow_to: u64,
+    /// Instead of rates, measure the daemon's memory while Postgres is stopped for so many
+    /// seconds at full load, with 1,000 idle streams open.
+    #[arg(
+        long,
+        env = "RUNTRACED_BENCH_OUTAGE",
+        default_value_t = 0,
+        value_name = "SECONDS",
+        conflicts_with_all = ["quick", "full", "grow_to", "html", "markdown"]
+    )]
+    pub outage: u64,
+    /// Write the plot of --outage here, as SVG.
+    #[arg(
+        long,
+        env = "RUNTRACED_BENCH_PLOT",
+        value_name = "FILE",
+        requires = "outage"
+    )]
+    pub plot: Option<PathBuf>,
     /// A server on which a scratch database is made and dropped. Without it, a private Postgres.
     #[arg(
         long,

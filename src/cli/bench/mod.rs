@@ -12,6 +12,7 @@ mod load;
 mod machine;
 mod markdown;
 mod measure;
+mod outage;
 mod process;
 mod progress;
 mod rows;
@@ -47,6 +48,18 @@ use crate::store::postgres::{PrivateConfig, PrivatePostgres, StopMode};
 pub async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    if args.plot.is_some() && args.outage == 0 {
+        bail!("--plot is the plot of --outage");
+    }
+    if args.outage > 0 {
+        let stopped = async {
+            tokio::select! {
+                _ = interrupt.recv() => (),
+                _ = terminate.recv() => (),
+            }
+        };
+        return outage::run(&args, stopped).await;
+    }
     // Declared first, so removed last.
     let folder = Folder::new("bench", false);
     let mut server = None;

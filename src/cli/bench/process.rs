@@ -38,12 +38,22 @@ impl Watched {
     /// The most memory that the daemon ever had, in bytes.
     #[must_use]
     pub fn peak_daemon_bytes(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.daemon);
-        let status = fs::read_to_string(path).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-        kib.unwrap_or(0) * 1_024
+        memory_bytes(self.daemon, "VmHWM:")
     }
+}
+
+/// The memory that a process has now, in bytes; 0 where it is gone.
+#[must_use]
+pub fn resident_bytes(pid: u32) -> u64 {
+    memory_bytes(pid, "VmRSS:")
+}
+
+fn memory_bytes(pid: u32, name: &str) -> u64 {
+    let path = format!("/proc/{pid}/status");
+    let status = fs::read_to_string(path).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1_024
 }
 
 impl Cpu {

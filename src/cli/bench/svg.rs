@@ -53,9 +53,45 @@ pub struct Series {
     pub points: Vec<(f64, f64)>,
 }
 
-/// Lines over two axes.
+/// Lines over two axes, with their names, for a page.
 #[must_use]
 pub fn lines(x: &Axis, y: &Axis, all: &[Series]) -> String {
+    chart(x, y, all) + &legend(all.iter().map(|series| series.name.as_str()))
+}
+
+/// Charts below one another, as a file of its own. The title of each is below it:
+/// that of its only line, or those of all in their colours.
+#[must_use]
+pub fn file(title: &str, charts: &[(String, Vec<String>)]) -> String {
+    const ROW: f64 = HEIGHT + 34.0;
+    let height = charts.len() as f64 * ROW + 40.0;
+    let mut svg = format!(
+        r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"><style>text{{font:12px sans-serif;fill:#333}}.grid{{stroke:#ddd}}.name{{font-weight:bold}}</style><rect width="100%" height="100%" fill="#fff"/><text x="{LEFT}" y="24" class="name">{}</text>"##,
+        escaped(title)
+    );
+    for (number, (chart, names)) in charts.iter().enumerate() {
+        let top = 34.0 + number as f64 * ROW;
+        let placed = format!(r#"<svg y="{top}" height="{HEIGHT}" viewBox"#);
+        svg.push_str(&chart.replacen("<svg viewBox", &placed, 1));
+        let mut x = LEFT;
+        for (name, colour) in names.iter().zip(COLOURS.iter().cycle()) {
+            let y = top + HEIGHT + 14.0;
+            let _ = write!(
+                svg,
+                r#"<rect x="{x}" y="{}" width="12" height="12" fill="{colour}"/><text x="{}" y="{y}">{}</text>"#,
+                y - 10.0,
+                x + 18.0,
+                escaped(name)
+            );
+            x += 40.0 + name.len() as f64 * 7.0;
+        }
+    }
+    svg.push_str("</svg>\n");
+    svg
+}
+
+/// Lines over two axes, without their names.
+fn chart(x: &Axis, y: &Axis, all: &[Series]) -> String {
     let points = || all.iter().flat_map(|series| &series.points);
     let across = Range::of(points().map(|p| p.0), x.scale);
     let up = Range::of(points().map(|p| p.1), y.scale);
@@ -83,7 +119,14 @@ pub fn lines(x: &Axis, y: &Axis, all: &[Series]) -> String {
         }
     }
     svg.push_str("</svg>");
-    svg + &legend(all.iter().map(|series| series.name.as_str()))
+    svg
+}
+
+/// Lines over two axes, and their names, for [`file`].
+#[must_use]
+pub fn named(x: &Axis, y: &Axis, all: &[Series]) -> (String, Vec<String>) {
+    let names = all.iter().map(|series| series.name.clone());
+    (chart(x, y, all), names.collect())
 }
 
 /// Stacked horizontal bars: of each its name and its parts.
