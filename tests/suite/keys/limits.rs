@@ -53,7 +53,7 @@ async fn known(daemon: &Daemon, key: &Key) {
 }
 
 /// Scenario: a key of 100 events a second sends 99, then 1, then 1 more; waits as long as it is told; sends
-/// 500 in one batch, and 1 more; over both OTLP doors likewise. Another key has no limit.
+/// 1,000 in one batch, and 1 more; over both OTLP doors likewise. Another key has no limit.
 /// Guarantees: all up to the limit pass; the next is told RESOURCE_EXHAUSTED (429) and the true delay, after
 /// which it passes; a batch beyond the limit passes and is paid for; the other key is not held up.
 #[tokio::test(flavor = "multi_thread")]
@@ -74,11 +74,11 @@ async fn a_key_has_its_events_per_second_and_no_more() {
     submit(&daemon, &limited, 99).await.unwrap();
     submit(&daemon, &limited, 1).await.unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
-    submit(&daemon, &limited, 500).await.unwrap();
+    submit(&daemon, &limited, 1_000).await.unwrap();
     let status = submit(&daemon, &limited, 1).await.unwrap_err();
     let wait = delay(&status);
-    assert!(wait > Duration::from_secs(2), "{wait:?}");
-    assert!(wait <= Duration::from_millis(5_010), "{wait:?}");
+    assert!(wait > Duration::from_secs(4), "{wait:?}");
+    assert!(wait <= Duration::from_millis(10_010), "{wait:?}");
 
     let mut otlp = TraceServiceClient::new(channel(daemon.grpc_url()).await);
     let spans = request(vec![span(new_id(), 1)]);
@@ -86,14 +86,14 @@ async fn a_key_has_its_events_per_second_and_no_more() {
         .export(signed(spans.clone(), &limited))
         .await
         .unwrap_err();
-    assert!(delay(&status) > Duration::from_secs(1));
+    assert!(delay(&status) > Duration::from_secs(2));
     let bearer = format!("Authorization: Bearer {}", limited.text);
     let headers = [bearer.as_str(), "Content-Type: application/x-protobuf"];
     let body = spans.encode_to_vec();
     let answer = post(&daemon, "/v1/traces", &headers, &body).await;
     assert_eq!(answer.status, 429);
     let seconds: u64 = answer.header("retry-after").parse().unwrap();
-    assert!((1..=6).contains(&seconds), "{seconds}");
+    assert!((1..=11).contains(&seconds), "{seconds}");
     let begin = Instant::now();
     submit(&daemon, &free, 1_000).await.unwrap();
     assert!(begin.elapsed() < wait);
