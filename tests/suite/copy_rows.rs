@@ -46,10 +46,10 @@ async fn whole_row(conn: &mut PgConnection, table: &str, id: Uuid) -> Value {
 }
 
 /// A row that is to come of an event: its table, id and content, but for the
-/// columns that are NULL unless a bridge told of it.
+/// columns that are NULL unless a bridge or a customer's key told of it.
 struct Want(&'static str, Uuid, Value);
 
-const OF_BRIDGES: &[(&str, &[&str])] = &[
+const SELDOM: &[(&str, &[&str])] = &[
     (
         "agent_runs",
         &[
@@ -57,8 +57,11 @@ const OF_BRIDGES: &[(&str, &[&str])] = &[
             "output_observed",
             "status_observed",
             "root_started_at",
+            "tenant_id",
         ],
     ),
+    ("agent_sessions", &["tenant_id"]),
+    ("agent_step_aliases", &["tenant_id"]),
     (
         "agent_steps",
         &["named_parent_step_id", "details_view", "other_view", "view"],
@@ -68,7 +71,7 @@ const OF_BRIDGES: &[(&str, &[&str])] = &[
 
 impl Want {
     fn whole(mut self) -> Value {
-        let columns = OF_BRIDGES.iter().find(|(table, _)| *table == self.0);
+        let columns = SELDOM.iter().find(|(table, _)| *table == self.0);
         for column in columns.map_or(&[][..], |(_, columns)| columns) {
             let row = self.2.as_object_mut().unwrap();
             row.entry(*column).or_insert(Value::Null);
