@@ -1,12 +1,14 @@
 //! Builds the daemon from one [`Config`], runs it, and takes it down in order.
 //! The only place that spawns long-lived tasks.
 
+mod doors;
+mod kept;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use prost::Message as _;
 use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -15,23 +17,21 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+pub use self::doors::DOORS;
+use self::doors::{Doors, GRPC, HTTP};
+use self::kept::{decode_events, render_event};
 use crate::config::{Config, Database, SpoolSettings};
 use crate::database::{self, DatabaseError, PrivateDatabase};
-use crate::event::{Event, FieldLimits, Repairs};
+use crate::event::FieldLimits;
 use crate::finalize::{SweepCounts, sweep_forever};
 use crate::grpc::serve_grpc;
 use crate::ingest::RepairCounts;
 use crate::ingest::auth::{Authenticator, KeptKeys, KeyTable, authenticate_http, refresh_keys};
 use crate::ingest::native::{
-    NativeIngest, ReceiveBudget, ReceiveLimits, StreamLimits, decode_event, decode_frame,
-    encode_event, encode_frame,
+    NativeIngest, ReceiveBudget, ReceiveLimits, StreamLimits, encode_frame,
 };
 use crate::ingest::otlp::{MapOptions, OtlpConfig, OtlpCounts, OtlpIngest, answer_http};
-use crate::json_mapping::event_to_json;
-use crate::listen::{
-    self, ConnectionLimits, Door, DoorCounts, RequestLimit, Tls, TlsError, TlsReloader,
-    WindowBudget,
-};
+use crate::listen::{self, RequestLimit, Tls, TlsError, TlsReloader};
 use crate::pipeline::{BatchLimits, Pipeline, PipelineConfig, SpoolConfig};
 use crate::shutdown::{Phases, drain};
 use crate::spool::{Spool, SpoolError, SpoolFolder, SpoolLimits};
@@ -335,42 +335,6 @@ impl App {
     }
 }
 
-/// The two doors, as logs and metrics name them.
-const GRPC: usize = 0;
-const HTTP: usize = 1;
-/// Their names.
-pub const DOORS: [&str; 2] = ["grpc", "http"];
-
-/// What the doors have in common.
-struct Doors {
-    limits: ConnectionLimits,
-    tls: Option<Tls>,
-    windows: WindowBudget,
-    counts: [Arc<DoorCounts>; DOORS.len()],
-}
-
-impl Doors {
-    fn new(config: &Config, tls: Option<Tls>) -> Self {
-        Self {
-            limits: config.connections,
-            tls,
-            windows: WindowBudget::new(config.memory_budget_bytes),
-            counts: Default::default(),
-        }
-    }
-
-    fn open(&self, door: usize, listener: TcpListener) -> Door {
-        Door {
-            name: DOORS[door],
-            listener,
-            limits: self.limits,
-            tls: self.tls.clone(),
-            windows: self.windows.clone(),
-            counts: self.counts[door].clone(),
-        }
-    }
-}
-
 /// Spools hold few files and delete them soon, so a segment is a small part.
 const MAX_SEGMENT_BYTES: u64 = 16 << 20;
 const SEGMENTS_OF_A_SPOOL: u64 = 8;
@@ -389,36 +353,6 @@ fn open_spool(settings: &SpoolSettings, instance: Uuid) -> Result<Arc<Spool>, Sp
         );
     }
     Ok(Arc::new(spool))
-}
-
-/// The events of a frame of the spool; `None` where it holds what this version does
-/// not take.
-fn decode_events(frame: &[u8]) -> Option<Vec<Event>> {
-    // They were repaired at the door.
-    let mut repairs = Repairs::default();
-    let mut events = Vec::new();
-    for part in decode_frame(frame)? {
-        for event in part.events {
-            let event = decode_event(event, &mut repairs).ok()?;
-            let tenant = part.tenant;
-            events.push(Event { tenant, ..event });
-        }
-    }
-    Some(events)
-}
-
-/// The JSON form of an event, for dead letters; of one that has none (its times
-/// lie beyond the years that JSON's timestamps know), the wire form in hex.
-fn render_event(event: &Event) -> String {
-    let event = encode_event(event);
-    event_to_json(&event).unwrap_or_else(|_| {
-        let hex: String = event
-            .encode_to_vec()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        format!("{{\"protobufHex\":\"{hex}\"}}")
-    })
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {

@@ -9,9 +9,9 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse
 use tokio::task::JoinSet;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
-use super::load::{Ack, Delivery, WINDOW_BYTES};
+use super::load::{Ack, Delivery, connect};
 use super::workload::Request;
 use crate::client::codec::EncodedCodec;
 
@@ -30,14 +30,7 @@ pub async fn export(
     streams: &[Vec<Request>],
     progress: impl Fn(u64) + Clone + Send + 'static,
 ) -> anyhow::Result<Delivery> {
-    let mut channels = Vec::new();
-    for _ in streams {
-        let endpoint = Endpoint::from_shared(endpoint.to_owned())?
-            .tcp_nodelay(true)
-            .initial_stream_window_size(WINDOW_BYTES)
-            .initial_connection_window_size(WINDOW_BYTES);
-        channels.push(endpoint.connect().await?);
-    }
+    let channels = connect(endpoint, streams.len()).await?;
     let begin = Instant::now();
     let mut exporters = JoinSet::new();
     for (channel, requests) in channels.into_iter().zip(streams) {

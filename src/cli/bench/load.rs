@@ -18,7 +18,7 @@ use crate::proto::StreamResponse;
 
 /// Requests that wait for HTTP/2 to take them.
 const WAITING: usize = 4;
-pub(super) const WINDOW_BYTES: u32 = 1 << 20;
+const WINDOW_BYTES: u32 = 1 << 20;
 
 /// A request that is settled.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +55,22 @@ pub enum Pace {
     Every(Duration),
 }
 
+/// So many connections, with room for a large request on its way.
+///
+/// # Errors
+/// When the daemon does not answer.
+pub(super) async fn connect(endpoint: &str, count: usize) -> anyhow::Result<Vec<Channel>> {
+    let mut channels = Vec::new();
+    for _ in 0..count {
+        let endpoint = Endpoint::from_shared(endpoint.to_owned())?
+            .tcp_nodelay(true)
+            .initial_stream_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(WINDOW_BYTES);
+        channels.push(endpoint.connect().await?);
+    }
+    Ok(channels)
+}
+
 /// Delivers each stream over a connection of its own.
 ///
 /// # Errors
@@ -65,14 +81,7 @@ pub async fn deliver(
     pace: Pace,
     progress: impl Fn(u64) + Clone + Send + 'static,
 ) -> anyhow::Result<Delivery> {
-    let mut channels = Vec::new();
-    for _ in streams {
-        let endpoint = Endpoint::from_shared(endpoint.to_owned())?
-            .tcp_nodelay(true)
-            .initial_stream_window_size(WINDOW_BYTES)
-            .initial_connection_window_size(WINDOW_BYTES);
-        channels.push(endpoint.connect().await?);
-    }
+    let channels = connect(endpoint, streams.len()).await?;
     let begin = Instant::now();
     let mut tasks = JoinSet::new();
     let count = u32::try_from(streams.len())?;
