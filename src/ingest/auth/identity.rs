@@ -79,10 +79,10 @@ impl Identity {
         }
     }
 
-    /// So much was sent.
-    pub fn charge(&self, events: usize, bytes: usize) {
+    /// So much was sent. Bytes are only counted where there is an account for them.
+    pub fn charge(&self, events: usize, bytes: impl FnOnce() -> usize) {
         if let Some(key) = &self.key {
-            key.limits.charge(events as u64, bytes as u64);
+            key.limits.charge(events as u64, bytes() as u64);
         }
     }
 

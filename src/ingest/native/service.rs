@@ -107,7 +107,7 @@ impl NativeIngest {
             }
         }
         self.repairs.add(repairs);
-        identity.charge(count, batch.weight_bytes());
+        identity.charge(count, || batch.weight_bytes());
         batch
     }
 }

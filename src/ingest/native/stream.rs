@@ -61,6 +61,8 @@ struct Room {
 }
 
 pub(super) fn serve_stream(ingest: NativeIngest, identity: Identity, messages: Messages) -> Acks {
+    // Boxed: a channel has room for 32 of what it carries from the first moment,
+    // and most streams are idle most of the time.
     let (admitted, waiting) = mpsc::channel(ingest.limits.batches_in_flight.max(1));
     let (acks, responses) = mpsc::channel(ACKS_WAITING);
     let patience = ingest.limits.ack_timeout;
@@ -107,7 +109,7 @@ struct AckStream<F> {
 
 impl<F> Stream for AckStream<F>
 where
-    F: FnMut(&mut Context<'_>) -> Poll<Option<Ack>> + Unpin,
+    F: FnMut(&mut Context<'_>) -> Poll<Option<Box<Ack>>> + Unpin,
 {
     type Item = Result<StreamResponse, Status>;
 
@@ -135,11 +137,11 @@ struct Ack {
 }
 
 impl Ack {
-    fn last(status: Status) -> Self {
-        Self {
+    fn last(status: Status) -> Box<Self> {
+        Box::new(Self {
             answer: Err(status),
             _rooms: Vec::new(),
-        }
+        })
     }
 }
 
@@ -149,7 +151,7 @@ async fn read(
     ingest: NativeIngest,
     identity: Identity,
     mut messages: Messages,
-    admitted: mpsc::Sender<Admitted>,
+    admitted: mpsc::Sender<Box<Admitted>>,
     gone: CancellationToken,
 ) {
     let mut expected = None;
@@ -221,25 +223,22 @@ async fn read(
             Ok(admitted) => admitted,
             Err(unsettled) => break Some(unsettled.into()),
         };
-        if admitted
-            .send(Admitted::Batch(sequence, ticket, room))
-            .await
-            .is_err()
-        {
+        let batch = Box::new(Admitted::Batch(sequence, ticket, room));
+        if admitted.send(batch).await.is_err() {
             return;
         }
     };
     if let Some(status) = end {
         // If the acker is gone, so is the client.
-        let _ = admitted.send(Admitted::End(status)).await;
+        let _ = admitted.send(Box::new(Admitted::End(status))).await;
     }
 }
 
 /// Answers batches in order, several at once where several are settled. False if
 /// the client does not take its answers.
 async fn ack(
-    mut waiting: mpsc::Receiver<Admitted>,
-    acks: mpsc::Sender<Ack>,
+    mut waiting: mpsc::Receiver<Box<Admitted>>,
+    acks: mpsc::Sender<Box<Ack>>,
     patience: Duration,
 ) -> bool {
     let mut carried = None;
@@ -251,7 +250,7 @@ async fn ack(
                 None => return true,
             },
         };
-        let (sequence, mut ticket, room) = match next {
+        let (sequence, mut ticket, room) = match *next {
             Admitted::Batch(sequence, ticket, room) => (sequence, ticket, room),
             Admitted::End(status) => {
                 return taken(acks.send_timeout(Ack::last(status), patience).await);
@@ -264,10 +263,10 @@ async fn ack(
         let mut rooms = vec![room];
         let mut response = response(sequence, outcome);
         carried = gather_settled(&mut waiting, &mut response, &mut rooms);
-        let ack = Ack {
+        let ack = Box::new(Ack {
             answer: Ok(response),
             _rooms: rooms,
-        };
+        });
         if let Err(error) = acks.send_timeout(ack, patience).await {
             // What the client sent is settled all the same.
             return taken(Err(error));
@@ -282,10 +281,10 @@ fn taken<T>(sent: Result<(), SendTimeoutError<T>>) -> bool {
 
 /// Adds the batches that are settled already; returns the first that is not.
 fn gather_settled(
-    waiting: &mut mpsc::Receiver<Admitted>,
+    waiting: &mut mpsc::Receiver<Box<Admitted>>,
     response: &mut StreamResponse,
     rooms: &mut Vec<Room>,
-) -> Option<Admitted> {
+) -> Option<Box<Admitted>> {
     loop {
         if response
             .outcome
@@ -294,16 +293,19 @@ fn gather_settled(
         {
             return None;
         }
-        match waiting.try_recv().ok()? {
+        match *waiting.try_recv().ok()? {
             Admitted::Batch(sequence, mut ticket, room) => match ticket.try_settled() {
                 Some(Ok(outcome)) => {
                     merge(response, self::response(sequence, outcome));
                     rooms.push(room);
                 }
-                Some(Err(Dropped)) => return Some(Admitted::End(Unsettled::ShuttingDown.into())),
-                None => return Some(Admitted::Batch(sequence, ticket, room)),
+                Some(Err(Dropped)) => {
+                    let end = Admitted::End(Unsettled::ShuttingDown.into());
+                    return Some(Box::new(end));
+                }
+                None => return Some(Box::new(Admitted::Batch(sequence, ticket, room))),
             },
-            end @ Admitted::End(_) => return Some(end),
+            end @ Admitted::End(_) => return Some(Box::new(end)),
         }
     }
 }

@@ -147,10 +147,9 @@ impl OtlpIngest {
         }
         // What makes no event has cost something all the same.
         let records = usize::try_from(decoded.records).unwrap_or(usize::MAX);
-        identity.charge(
-            batch.events.len().max(records),
-            batch.weight_bytes().max(body_bytes),
-        );
+        identity.charge(batch.events.len().max(records), || {
+            batch.weight_bytes().max(body_bytes)
+        });
         let refused = if batch.events.is_empty() {
             self.count(signal, &decoded);
             Vec::new()

@@ -67,7 +67,11 @@ async fn spool_and_memory_full_is_told_and_recovers() {
         full.get_details_retry_info()
             .is_some_and(|info| info.retry_delay.is_some())
     );
-    assert!((8..=10).contains(&waiting.len()), "{}", waiting.len());
+    // On a busy machine some were acked after their 300 ms.
+    let still = || waiting.iter().filter(|call| !call.is_finished()).count();
+    wait_until("too many wait", async || still() <= 10).await;
+    let still = still();
+    assert!((8..=10).contains(&still), "{still}");
     assert_eq!(metric(&daemon, "runtraced_spool_refusing").await, 1);
     daemon.wait_ready_state(false).await;
     let on_disk: u64 = std::fs::read_dir(dir.path())
