@@ -2,6 +2,7 @@
 //! is in Postgres exactly once, and what is in Postgres was sent.
 
 mod faults;
+mod machine;
 mod proxies;
 mod world;
 
@@ -17,7 +18,9 @@ const SCHEDULES: u64 = 3;
 /// Scenario: two daemons with spools, of a random size, on one Postgres behind a proxy, and clients
 /// that send runs to both, some with clocks that are wrong by years. A schedule made from a seed
 /// kills daemons (SIGKILL, at times amid a replay), ends them (SIGTERM), crashes and freezes Postgres, cuts connections amid
-/// COPY and between COMMIT and its answer, and cuts those of the clients.
+/// COPY and between COMMIT and its answer, and cuts those of the clients. While Postgres is away it fills a
+/// spool's disk, at times with a kill amid it, or slows it down; it lets a daemon's wall clock jump by hours and
+/// years, and back. Each such fault is felt by the daemon.
 /// Guarantees: when all is well again everything is acknowledged; every event is in Postgres
 /// exactly once, as it was sent, and nothing else is; totals are exact and every run is final;
 /// the spools are empty, the ledger has nothing spooled, and each daemon's counts add up; no

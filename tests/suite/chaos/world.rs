@@ -1,6 +1,5 @@
 //! Two daemons, a Postgres and clients, and what must be true of them in the end.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
@@ -8,12 +7,12 @@ use rand::rngs::StdRng;
 use runtraced::client::RetryPolicy;
 use sqlx::{Connection as _, PgConnection};
 
-use super::faults::{Fault, SPOOL_BYTES};
+use super::faults::{Fault, LARGE, SPOOL_BYTES};
+use super::machine::Machine;
 use super::proxies::{DaemonProxy, PostgresProxy};
 use crate::support::daemon::Daemon;
 use crate::support::load::Load;
 use crate::support::pg::{self, OwnCluster};
-use crate::support::watchdog;
 
 /// Streams to each daemon.
 const STREAMS: u64 = 2;
@@ -21,9 +20,10 @@ const STREAMS: u64 = 2;
 const PAUSE: Duration = Duration::from_millis(30);
 
 /// What a daemon may complain of here; each is a WARN, and nothing is lost by it.
-const EXPECTED: [&str; 3] = [
+const EXPECTED: [&str; 4] = [
     "the database is away",
     "durable nowhere",
+    "cannot be kept for the next start",
     "still open at the drain deadline",
 ];
 
@@ -31,7 +31,9 @@ pub struct World {
     cluster: OwnCluster,
     postgres: PostgresProxy,
     daemons: Vec<Option<Daemon>>,
-    spools: Vec<PathBuf>,
+    machines: Vec<Machine>,
+    /// Which of `SPOOL_BYTES` each daemon has.
+    sizes: Vec<usize>,
     proxies: Vec<DaemonProxy>,
     load: Load,
 }
@@ -40,13 +42,16 @@ impl World {
     pub async fn begin(seed: u64, rng: &mut StdRng) -> Self {
         let cluster = pg::own_cluster().await;
         let postgres = PostgresProxy::start(cluster.url());
-        let (mut daemons, mut spools, mut proxies) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut daemons, mut machines, mut proxies) = (Vec::new(), Vec::new(), Vec::new());
+        let mut sizes = Vec::new();
         for _ in 0..2 {
-            let spool = watchdog::scratch_dir("spool");
-            let daemon = start(&postgres.url, &spool, usize::from(rng.random_bool(0.7))).await;
+            let machine = Machine::new();
+            let size = usize::from(rng.random_bool(0.7));
+            let daemon = start(&postgres.url, &machine, size).await;
+            sizes.push(size);
             proxies.push(DaemonProxy::start(daemon.grpc_url()).await);
             daemons.push(Some(daemon));
-            spools.push(spool);
+            machines.push(machine);
         }
         let retry = RetryPolicy {
             first_delay: Duration::from_millis(10),
@@ -59,7 +64,8 @@ impl World {
             cluster,
             postgres,
             daemons,
-            spools,
+            machines,
+            sizes,
             proxies,
             load,
         }
@@ -111,6 +117,66 @@ impl World {
                 tokio::time::sleep(pause).await;
                 self.cluster.sigcont();
             }
+            Fault::DiskFull {
+                daemon,
+                room,
+                pause,
+                kill,
+                postgres_first,
+            } => {
+                self.enlarge(daemon).await;
+                self.cluster.stop_immediate().await;
+                self.machines[daemon].fill_up(room);
+                self.machines[daemon].felt(Machine::refused).await;
+                tokio::time::sleep(pause).await;
+                if kill {
+                    self.kill(daemon);
+                    self.start(daemon, LARGE).await;
+                    self.machines[daemon].felt(Machine::refused).await;
+                }
+                if postgres_first {
+                    self.cluster.start().await;
+                    sleep(rng.random_range(0..300)).await;
+                }
+                self.machines[daemon].give_room();
+                if !postgres_first {
+                    self.takes_again(daemon).await;
+                    self.cluster.start().await;
+                }
+            }
+            Fault::SlowDisk {
+                daemon,
+                millis,
+                pause,
+            } => {
+                self.enlarge(daemon).await;
+                self.machines[daemon].slow_down(millis);
+                self.cluster.stop_immediate().await;
+                self.machines[daemon].felt(Machine::slowed).await;
+                tokio::time::sleep(pause).await;
+                self.cluster.start().await;
+                tokio::time::sleep(pause / 2).await;
+                self.machines[daemon].slow_down(0);
+            }
+            Fault::ClockJump {
+                daemon,
+                seconds,
+                pause,
+                kill,
+            } => {
+                let before = self.machines[daemon].shifted();
+                self.machines[daemon].set_clock(seconds);
+                // An answer has a date.
+                self.daemons[daemon].as_ref().unwrap().get("/livez").await;
+                assert!(self.machines[daemon].shifted() > before);
+                tokio::time::sleep(pause).await;
+                if kill {
+                    self.kill(daemon);
+                    self.start(daemon, LARGE).await;
+                    tokio::time::sleep(pause).await;
+                }
+                self.machines[daemon].set_clock(0);
+            }
             Fault::CutCopy => self.postgres.cut_copy(),
             Fault::CutCommit => self.postgres.cut_commit(),
             Fault::CutAll => self.postgres.cut_all(),
@@ -122,9 +188,29 @@ impl World {
         self.daemons[daemon].take().unwrap().kill();
     }
 
+    /// Gives a daemon the large spool: one that has reached its own limit asks
+    /// no disk.
+    async fn enlarge(&mut self, daemon: usize) {
+        if self.sizes[daemon] != LARGE {
+            self.kill(daemon);
+            self.start(daemon, LARGE).await;
+        }
+    }
+
+    /// Once there is room, acks from the spool go on without Postgres.
+    async fn takes_again(&self, daemon: usize) {
+        let daemon = self.daemons[daemon].as_ref().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while daemon.metrics().await["runtraced_spool_refusing"] > 0 {
+            assert!(Instant::now() < deadline, "refusing\n{}", daemon.logs());
+            sleep(20).await;
+        }
+    }
+
     async fn start(&mut self, daemon: usize, spool: usize) {
-        let new = start(&self.postgres.url, &self.spools[daemon], spool).await;
+        let new = start(&self.postgres.url, &self.machines[daemon], spool).await;
         self.proxies[daemon].moved(new.grpc_url());
+        self.sizes[daemon] = spool;
         self.daemons[daemon] = Some(new);
     }
 
@@ -149,25 +235,17 @@ impl World {
             .unwrap();
         assert_eq!(spooled, 0, "the ledger says that something is spooled");
         conn.close().await.unwrap();
-        for spool in &self.spools {
-            let left = runtraced::spool::list(spool).unwrap();
+        for machine in &self.machines {
+            let left = runtraced::spool::list(&machine.spool).unwrap();
             assert!(left.is_empty(), "{left:?}");
-            watchdog::remove_scratch_dir(spool);
         }
         oracle.batches().iter().map(Vec::len).sum()
     }
 }
 
-async fn start(url: &str, spool: &std::path::Path, size: usize) -> Daemon {
-    let args = [
-        "--spool-dir",
-        spool.to_str().unwrap(),
-        "--spool-bytes",
-        SPOOL_BYTES[size],
-        "--spool-after",
-        "0.3",
-    ];
-    let mut daemon = Daemon::spawn(url, &args).await;
+async fn start(url: &str, machine: &Machine, size: usize) -> Daemon {
+    let args = ["--spool-bytes", SPOOL_BYTES[size], "--spool-after", "0.3"];
+    let mut daemon = machine.spawn(url, &args).await;
     EXPECTED
         .iter()
         .for_each(|text| daemon.expect_warnings(text));

@@ -25,7 +25,8 @@ async fn no_key_is_in_logs_metrics_files_or_errors() {
         "--spool-bytes",
         "10000000",
     ];
-    let mut daemon = Daemon::spawn_logging(database.url(), &args, Some("trace")).await;
+    let mut daemon =
+        Daemon::spawn_as_is_with_env(database.url(), &args, &[("RUST_LOG", "trace")]).await;
     let key = create(database.url(), "secretive", &[]).await;
     until_judged(&daemon, &key, true).await;
     let wrong = format!("rt_{}_{:064x}", key.id.simple(), 0xdead_beef_u32);

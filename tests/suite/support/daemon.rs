@@ -42,25 +42,33 @@ impl Daemon {
 
     /// Starts a daemon and waits only until it listens.
     pub async fn spawn(database_url: &str, args: &[&str]) -> Self {
+        Self::spawn_with_env(database_url, args, &[]).await
+    }
+
+    /// The same with more variables.
+    pub async fn spawn_with_env(database_url: &str, args: &[&str], env: &[(&str, &str)]) -> Self {
         if std::env::var_os("RUNTRACED_TEST_AS_WRITER").is_some() {
             let writer = super::writer::writer(database_url).await;
             let args = [args, &["--no-migrate"]].concat();
-            let mut daemon = Self::spawn_as_is(&writer, &args).await;
+            let mut daemon = Self::spawn_as_is_with_env(&writer, &args, env).await;
             // Counts are looked at as the owner.
             daemon.database_url = database_url.to_owned();
             return daemon;
         }
-        Self::spawn_as_is(database_url, args).await
+        Self::spawn_as_is_with_env(database_url, args, env).await
     }
 
     /// With this very URL.
     pub async fn spawn_as_is(database_url: &str, args: &[&str]) -> Self {
-        Self::spawn_logging(database_url, args, None).await
+        Self::spawn_as_is_with_env(database_url, args, &[]).await
     }
 
-    /// The same with a `RUST_LOG` of one's own.
-    pub async fn spawn_logging(database_url: &str, args: &[&str], log: Option<&str>) -> Self {
-        let filter = log;
+    /// The same with more variables.
+    pub async fn spawn_as_is_with_env(
+        database_url: &str,
+        args: &[&str],
+        env: &[(&str, &str)],
+    ) -> Self {
         let dir = watchdog::scratch_dir("daemon");
         let log = dir.join("log");
         let child = Command::new(env!("CARGO_BIN_EXE_runtraced"))
@@ -74,9 +82,9 @@ impl Daemon {
             .args(args)
             .env("DATABASE_URL", database_url)
             .env_remove("RUST_LOG")
-            .envs(filter.map(|filter| ("RUST_LOG", filter)))
             // Events wait for Postgres, unless a test gives the daemon a spool.
             .env("RUNTRACED_SPOOL_BYTES", "0")
+            .envs(env.iter().copied())
             .current_dir(&dir)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
