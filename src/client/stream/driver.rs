@@ -75,17 +75,20 @@ impl<T: Clone + fmt::Debug> Driver<T> {
         }
     }
 
-    /// Runs until all is settled or delivery is given up.
-    pub(super) async fn run(mut self) -> Result<Totals<T>, Box<Undelivered<T>>> {
-        let Err(source) = self.deliver().await else {
-            return Ok(self.totals);
+    /// Runs until all is settled or delivery is given up. What is not settled keeps
+    /// its room until the driver is dropped.
+    pub(super) async fn run(&mut self) -> Result<Totals<T>, Box<Undelivered<T>>> {
+        let delivered = self.deliver().await;
+        let settled = std::mem::take(&mut self.totals);
+        let Err(source) = delivered else {
+            return Ok(settled);
         };
         self.incoming.close();
         while let Some(batch) = self.incoming.recv().await {
             self.unacked.push_back(batch);
         }
         Err(Box::new(Undelivered {
-            settled: self.totals,
+            settled,
             unsettled_events: self.unacked.iter().map(|batch| batch.events as u64).sum(),
             source,
         }))

@@ -87,11 +87,12 @@ impl Client {
     ) -> StreamSender<T> {
         let window = Window::new(options);
         let (batches, incoming) = mpsc::channel(window.max_batches());
-        let driver = Driver::new(self.clone(), options, incoming, Box::new(on_settled));
+        let mut driver = Driver::new(self.clone(), options, incoming, Box::new(on_settled));
         let closing = window.clone();
         let task = async move {
             let result = driver.run().await;
-            // A sender that waits for room learns that none will come.
+            // A sender that waits for room learns that none will come, before there is
+            // some: else a flush would take what was given up for settled.
             closing.close();
             result
         };
