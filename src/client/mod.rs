@@ -10,6 +10,7 @@
 pub(crate) mod codec;
 mod error;
 mod retry;
+pub mod spans;
 mod stream;
 mod submit;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use uuid::Uuid;
 
 pub use error::ClientError;
 pub use retry::RetryPolicy;
+pub use spans::{SpanDelivery, SpanLayer};
 pub use stream::{Refused, Settled, StreamOptions, StreamSender, Totals, Undelivered};
 pub use tls::ClientTls;
 

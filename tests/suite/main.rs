@@ -36,6 +36,7 @@ mod rls;
 mod role;
 mod schema;
 mod send;
+mod spans;
 mod spool;
 mod streams;
 mod support;

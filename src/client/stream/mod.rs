@@ -197,13 +197,8 @@ impl<T: Clone + std::fmt::Debug + Send + 'static> StreamSender<T> {
     /// [`Undelivered`] with what was settled before delivery was given up.
     pub async fn finish(self) -> Result<Totals<T>, Box<Undelivered<T>>> {
         drop(self.batches);
-        let mut result = self.driver.await.unwrap_or_else(|_| {
-            Err(Box::new(Undelivered {
-                settled: Totals::default(),
-                unsettled_events: 0,
-                source: ClientError::Ended,
-            }))
-        });
+        let driven = self.driver.await;
+        let mut result = driven.unwrap_or_else(|_| Err(Undelivered::unknown()));
         match &mut result {
             Ok(totals) => totals.dropped = self.dropped,
             Err(undelivered) => undelivered.settled.dropped = self.dropped,

@@ -48,6 +48,17 @@ pub struct Undelivered<T: std::fmt::Debug> {
     pub source: ClientError,
 }
 
+impl<T: std::fmt::Debug> Undelivered<T> {
+    /// The task that would know is gone.
+    pub(in crate::client) fn unknown() -> Box<Self> {
+        Box::new(Self {
+            settled: Totals::default(),
+            unsettled_events: 0,
+            source: ClientError::Ended,
+        })
+    }
+}
+
 impl<T> Default for Totals<T> {
     fn default() -> Self {
         Self {

@@ -1,6 +1,6 @@
 //! The client against a fake daemon that breaks, delays, refuses.
 
-mod fake;
+pub(super) mod fake;
 mod stream;
 mod submit;
 
@@ -11,18 +11,18 @@ use fake::{Fake, Line, Plan};
 use super::{Client, RetryPolicy};
 use crate::proto::Event;
 
-const QUICK: RetryPolicy = RetryPolicy {
+pub(super) const QUICK: RetryPolicy = RetryPolicy {
     first_delay: Duration::from_millis(5),
     max_delay: Duration::from_millis(50),
     give_up_after: Duration::from_secs(20),
 };
 
-const HASTY: RetryPolicy = RetryPolicy {
+pub(super) const HASTY: RetryPolicy = RetryPolicy {
     give_up_after: Duration::from_millis(300),
     ..QUICK
 };
 
-async fn connect(address: &str, retry: RetryPolicy) -> Client {
+pub(super) async fn connect(address: &str, retry: RetryPolicy) -> Client {
     Client::connect(address, retry).await.unwrap()
 }
 
