@@ -15,6 +15,7 @@ mod ticket;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use crossbeam_channel::Sender;
 use tokio::runtime::Runtime;
@@ -117,6 +118,7 @@ impl Pipeline {
                     .map_or(writer_config.commit_timeout, |spool| spool.after),
                 spooler,
                 parked: VecDeque::new(),
+                retry_at: Instant::now(),
             };
             let name = format!("writer-{number}");
             threads.push(spawn(name, writer_ended, |runtime| shard.run(runtime))?);

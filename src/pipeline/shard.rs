@@ -143,6 +143,9 @@ pub(super) struct Shard {
     pub parked: VecDeque<Unit>,
     /// The longest that a transaction of parked units may take.
     pub patience: Duration,
+    /// When parked units are tried again while the database is away, however
+    /// many new ones come: the spool may have room again.
+    pub retry_at: Instant,
 }
 
 impl Shard {
@@ -184,9 +187,12 @@ impl Shard {
             };
         }
         if self.is_closed() {
+            let left = self.retry_at.saturating_duration_since(Instant::now());
             if !open {
-                std::thread::sleep(PARKED_INTERVAL);
-            } else if let Ok(first) = self.queue.recv_timeout(PARKED_INTERVAL) {
+                std::thread::sleep(left);
+            } else if !left.is_zero()
+                && let Ok(first) = self.queue.recv_timeout(left)
+            {
                 return Next::Units(gather(*first, self.limits, |limit| self.wait(limit)));
             }
         }
@@ -245,6 +251,7 @@ impl Shard {
             units = self.spool(units);
         }
         self.parked.extend(units);
+        self.retry_at = Instant::now() + PARKED_INTERVAL;
     }
 
     /// Writes units; returns those that are not settled.

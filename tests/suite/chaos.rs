@@ -1,7 +1,11 @@
 //! The conservation oracle: whatever fails, and whenever, what was acknowledged
 //! is in Postgres exactly once, and what is in Postgres was sent.
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod clock_jump;
 mod faults;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod full_disk;
 mod machine;
 mod proxies;
 mod world;
