@@ -1,5 +1,6 @@
 //! Keeps the table of keys as the database has it.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub async fn refresh_keys(
     }
     let mut conn: Option<PgConnection> = None;
     let mut told = false;
+    // Whether the file lacks what the table has, and whether that was told.
+    let (mut stale, mut stale_told) = (false, false);
     loop {
         let loaded = async {
             let mut open = match conn.take() {
@@ -55,7 +58,18 @@ pub async fn refresh_keys(
                 told = false;
                 if table.replace(keys.clone()) {
                     tracing::info!(valid = keys.len(), "the keys have changed");
-                    keep(kept.clone(), keys).await;
+                    stale = true;
+                }
+                if stale && let Some(kept) = &kept {
+                    match keep(kept.clone(), keys).await {
+                        Ok(()) => (stale, stale_told) = (false, false),
+                        Err(error) if !std::mem::replace(&mut stale_told, true) => {
+                            // WARN: tried again; nothing is lost unless this daemon
+                            // is started anew in an outage.
+                            tracing::warn!(%error, "the keys cannot be kept for the next start");
+                        }
+                        Err(_) => {}
+                    }
                 }
             }
             Ok(Err(error)) if needs_a_person(&error) => {
@@ -91,13 +105,9 @@ fn recall(kept: &KeptKeys, table: &KeyTable) {
     }
 }
 
-async fn keep(kept: Option<KeptKeys>, keys: Vec<KeyRecord>) {
-    let Some(kept) = kept else { return };
+async fn keep(kept: KeptKeys, keys: Vec<KeyRecord>) -> io::Result<()> {
     let written = tokio::task::spawn_blocking(move || kept.write(&keys)).await;
-    if let Ok(Err(error)) = written {
-        // WARN: nothing is lost until this daemon is started anew in an outage.
-        tracing::warn!(%error, "the keys cannot be kept for the next start");
-    }
+    written.map_err(io::Error::other).flatten()
 }
 
 /// The database is there and will go on refusing: no right to read the table, or

@@ -1,5 +1,6 @@
 //! The disk beneath the spool is full.
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -19,6 +20,7 @@ use crate::support::tables::count;
 const AWAY: &str = "the database is away";
 const NOWHERE: &str = "durable nowhere";
 const AGAIN: &str = "the spool takes events again";
+const UNKEPT: &str = "the keys cannot be kept for the next start";
 
 async fn daemon(url: &str, machine: &Machine) -> Daemon {
     let args = ["--spool-bytes", "1073741824", "--spool-after", "0.5"];
@@ -163,5 +165,34 @@ async fn who_waited_for_room_is_not_overtaken_forever() {
     })
     .await;
     conn.close().await.unwrap();
+    daemon.finish().await;
+}
+
+/// Scenario: a key is made while the disk has no room for the file of the keys that are known at the
+/// next start; then there is room, and nothing else changes.
+/// Guarantees: one WARN; with room the file has the key, without a hand.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_kept_once_there_is_room() {
+    let database = pg::database().await;
+    let machine = Machine::new();
+    let mut daemon = daemon(database.url(), &machine).await;
+    daemon.expect_warnings(UNKEPT);
+    let file = machine.spool.join("keys.json");
+    let keys = |file: &Path| std::fs::read_to_string(file).unwrap_or_default();
+    wait_until("no keys are kept", async || keys(&file) == "[]").await;
+    machine.fill_up(0);
+    let mut create = Command::new(env!("CARGO_BIN_EXE_runtraced"));
+    create.args(["keys", "create", "--name", "late"]);
+    let created = create.env("DATABASE_URL", database.url()).output().unwrap();
+    assert!(created.status.success());
+    wait_until("it is not told", async || said(&daemon, UNKEPT) == 1).await;
+    machine.felt(Machine::refused).await;
+    assert_eq!(keys(&file), "[]");
+    machine.give_room();
+    wait_until("the key is not kept", async || {
+        keys(&file).contains("sha256")
+    })
+    .await;
+    assert_eq!(said(&daemon, UNKEPT), 1);
     daemon.finish().await;
 }
