@@ -9,15 +9,14 @@ use runtraced::proto::Event;
 use sqlx::{Connection as _, PgConnection};
 use tonic::Code;
 
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{AWAY, Daemon};
 use crate::support::events::{message, new_id, run_started};
 use crate::support::load::Load;
 use crate::support::pg;
+use crate::support::spool::SpoolDir;
 use crate::support::stream::{RawStream, deliver, lanes};
 use crate::support::tables::count;
-use crate::support::watchdog;
 
-const AWAY: &str = "the database is away";
 /// Slack of a busy machine.
 const SLACK: Duration = Duration::from_secs(3);
 
@@ -88,9 +87,8 @@ async fn sigterm_at_full_load_again_and_again() {
     let asked = std::env::var("RUNTRACED_DRAINS").ok();
     let times = asked.and_then(|times| times.parse().ok()).unwrap_or(2);
     let mut cluster = pg::own_cluster().await;
-    let spool = watchdog::scratch_dir("spool");
-    let mut args = vec!["--spool-dir", spool.to_str().unwrap()];
-    args.extend(["--spool-bytes", "1073741824", "--drain-timeout", "15"]);
+    let spool = SpoolDir::new();
+    let args = spool.flags(&["--drain-timeout", "15"]);
     let (mut oracles, retry) = (
         Vec::new(),
         RetryPolicy {
@@ -132,7 +130,6 @@ async fn sigterm_at_full_load_again_and_again() {
     }
     conn.close().await.unwrap();
     last.finish().await;
-    watchdog::remove_scratch_dir(&spool);
 }
 
 /// Scenario: Postgres is away, once stopped and once frozen, with --commit-timeout far beyond

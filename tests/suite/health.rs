@@ -15,7 +15,7 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{AWAY, Daemon, OUTCOMES};
 use crate::support::events::{message, new_id, run_ended, run_started, step_started, tokens};
 use crate::support::pg;
 use crate::support::stream::RawStream;
@@ -94,7 +94,7 @@ async fn started_before_its_postgres_it_waits_migrates_and_serves() {
     cluster.stop_immediate().await;
 
     let mut daemon = Daemon::spawn(&url, &[]).await;
-    daemon.expect_warnings("the database is away");
+    daemon.expect_warnings(AWAY);
     wait_all(&daemon, false).await;
     let (client, run) = (daemon.client().await, new_id());
     let sent = tokio::spawn(async move { client.submit(vec![run_started(0, run)]).await });
@@ -172,16 +172,7 @@ async fn metrics_have_their_names_and_count() {
     };
     let settled =
         |outcome: &str| format!("runtraced_events_settled_total{{outcome=\"{outcome}\"}}");
-    let mut want: BTreeSet<String> = [
-        "committed",
-        "duplicate",
-        "refused",
-        "spooled",
-        "dead_lettered",
-        "ignored",
-    ]
-    .map(settled)
-    .into();
+    let mut want: BTreeSet<String> = OUTCOMES.map(settled).into();
     want.extend(
         ["missing", "malformed", "unknown", "not_loaded", "customer"]
             .map(|reason| format!("runtraced_auth_failures_total{{reason=\"{reason}\"}}")),

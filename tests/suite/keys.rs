@@ -11,6 +11,7 @@ mod secrets;
 mod side_doors;
 mod spooled;
 mod tenancy;
+mod world;
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ use uuid::Uuid;
 
 use crate::support::daemon::Daemon;
 use crate::support::events::{new_id, run_started};
+use crate::support::pg::{self, TestDatabase};
 
 /// What everything is told that is not the customer's.
 const DENIED: &str = "not a run or session of this key's customer";
@@ -115,6 +117,16 @@ async fn submit(client: &Client, events: Vec<Event>) -> Outcome {
 fn refusals(outcome: &Outcome) -> Vec<(RefusalCode, u32)> {
     let refused = outcome.refused.iter();
     refused.map(|r| (r.code(), r.index)).collect()
+}
+
+/// A daemon with these flags, its database, and a key made as `keys create` is told, which
+/// it takes by now.
+async fn with_key(flags: &[&str], told: &[&str]) -> (TestDatabase, Daemon, Key) {
+    let database = pg::database().await;
+    let key = create(database.url(), "agent", told).await;
+    let daemon = Daemon::with_args(database.url(), flags).await;
+    until_judged(&daemon, &key, true).await;
+    (database, daemon, key)
 }
 
 /// Waits until the daemon takes a key, or no longer does; how long that took.

@@ -8,15 +8,13 @@ use rand::{RngExt as _, SeedableRng as _};
 use runtraced::client::RetryPolicy;
 use sqlx::{Connection as _, PgConnection};
 
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{AWAY, Daemon};
 use crate::support::load::Load;
-use crate::support::pg;
+use crate::support::pg::{self, OwnCluster};
 use crate::support::stream::{deliver, lanes};
 
 const KILLS: usize = 10;
 const STREAMS: u64 = 4;
-/// What a writer says while it waits.
-const AWAY: &str = "the database is away";
 
 fn seeded() -> (u64, StdRng) {
     let seed = std::env::var("RUNTRACED_TEST_SEED")
@@ -25,6 +23,16 @@ fn seeded() -> (u64, StdRng) {
         .unwrap_or_else(|| rand::random::<u32>().into());
     println!("RUNTRACED_TEST_SEED={seed}");
     (seed, StdRng::seed_from_u64(seed))
+}
+
+/// Everything is there exactly once when the load has ended.
+async fn ends_well(load: Load, cluster: &OwnCluster, daemon: Daemon) {
+    let oracle = load.finish().await;
+    let mut conn = PgConnection::connect(cluster.url()).await.unwrap();
+    oracle.check_acked(&mut conn).await;
+    oracle.check_all(&mut conn).await;
+    conn.close().await.unwrap();
+    daemon.finish().await;
 }
 
 /// Scenario: the daemon is killed with SIGKILL ten times, each time at a random moment under
@@ -88,12 +96,7 @@ async fn a_crash_of_postgres_loses_nothing_acked() {
         daemon.wait_ready().await;
         load.wait_for_acks(20).await;
     }
-    let oracle = load.finish().await;
-    let mut conn = PgConnection::connect(cluster.url()).await.unwrap();
-    oracle.check_acked(&mut conn).await;
-    oracle.check_all(&mut conn).await;
-    conn.close().await.unwrap();
-    daemon.finish().await;
+    ends_well(load, &cluster, daemon).await;
 }
 
 /// Scenario: under load Postgres is frozen for longer than --commit-timeout, and thaws.
@@ -117,10 +120,5 @@ async fn a_frozen_postgres_loses_nothing_acked() {
     cluster.sigcont();
     daemon.wait_ready().await;
     load.wait_for_acks(20).await;
-    let oracle = load.finish().await;
-    let mut conn = PgConnection::connect(cluster.url()).await.unwrap();
-    oracle.check_acked(&mut conn).await;
-    oracle.check_all(&mut conn).await;
-    conn.close().await.unwrap();
-    daemon.finish().await;
+    ends_well(load, &cluster, daemon).await;
 }

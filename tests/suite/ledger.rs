@@ -9,25 +9,16 @@ use runtraced::proto::{EndStatus, Event};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{AWAY, Daemon, OUTCOMES};
 use crate::support::events::{
     approval_requested, heartbeat, id, message, new_id, run_ended, run_started, step, step_started,
     tokens,
 };
 use crate::support::pg::{self, TestDatabase};
-use crate::support::tables::{count, value};
+use crate::support::tables::{AGENT_TABLES, count, value};
 use crate::support::valid;
 
-const OUTCOMES: [&str; 6] = [
-    "committed",
-    "duplicate",
-    "refused",
-    "spooled",
-    "dead_lettered",
-    "ignored",
-];
-
-/// Per daemon: received, the outcomes in the order above, in flight.
+/// Per daemon: received, the outcomes in the order of `OUTCOMES`, in flight.
 async fn ledger(conn: &mut PgConnection) -> Vec<[i64; 8]> {
     let rows: Vec<Vec<i64>> = sqlx::query_scalar(
         "SELECT ARRAY[received, committed, duplicate, refused, spooled, dead_lettered, ignored, in_flight]
@@ -251,7 +242,7 @@ async fn rows_totals_and_counts_of_a_batch_are_one_transaction() {
 async fn nothing_is_visible_before_everything_is() {
     let database = pg::database().await;
     let mut daemon = Daemon::with_args(database.url(), &["--writers", "1"]).await;
-    daemon.expect_warnings("the database is away");
+    daemon.expect_warnings(AWAY);
     let (mut lock, mut conn) = (database.connect().await, database.connect().await);
     let statement = "BEGIN; LOCK TABLE ingest_ledger IN ACCESS EXCLUSIVE MODE";
     sqlx::raw_sql(statement).execute(&mut lock).await.unwrap();
@@ -265,14 +256,7 @@ async fn nothing_is_visible_before_everything_is() {
                 count(&mut conn, waiting).await == 1
             })
             .await;
-            for table in [
-                "agent_sessions",
-                "agent_runs",
-                "agent_steps",
-                "agent_messages",
-                "agent_token_counts",
-                "approvals",
-            ] {
+            for table in AGENT_TABLES {
                 assert_eq!(count(&mut conn, table).await, 0, "{table}");
             }
             let killed: Vec<bool> = sqlx::query_scalar(

@@ -25,10 +25,24 @@ use tonic::{Code, Status};
 use uuid::Uuid;
 
 use crate::support::daemon::Daemon;
+use crate::support::otlp::{request, span};
 use crate::support::wire::channel;
 
 pub async fn traces(daemon: &Daemon) -> TraceServiceClient<Channel> {
     TraceServiceClient::new(channel(daemon.grpc_url()).await)
+}
+
+/// One span is taken as if nothing had been.
+async fn takes_a_span(daemon: &Daemon) {
+    let one = request(vec![span(new_trace(), 1)]);
+    traces(daemon).await.export(one).await.unwrap();
+}
+
+/// What the counters of a family sum up to whose labels have that text.
+async fn counted(daemon: &Daemon, family: &str, labels: &str) -> u64 {
+    let metrics = daemon.metrics().await;
+    let of_family = |(name, _): &(&String, &u64)| name.starts_with(family) && name.contains(labels);
+    metrics.iter().filter(of_family).map(|(_, n)| n).sum()
 }
 
 /// The run that a trace becomes.

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use runtraced::ingest::native::MAX_EVENTS_PER_MESSAGE;
-use runtraced::proto::event::Event as Body;
 use runtraced::proto::trace_ingest_client::TraceIngestClient;
 use runtraced::proto::{Event, StreamRequest, SubmitRequest, SubmitResponse};
 use sqlx::PgConnection;
@@ -15,7 +14,7 @@ use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
 use crate::support::daemon::Daemon;
-use crate::support::events::{message, new_id};
+use crate::support::events::{long_message, new_id};
 use crate::support::memory::rss_kib;
 use crate::support::pg;
 use crate::support::tables::count;
@@ -27,14 +26,7 @@ const BUDGET: &str = "1048576";
 
 /// Messages of one run with so many bytes of text each.
 fn messages(run: Uuid, count: usize, bytes: usize) -> Vec<Event> {
-    let with_text = |_| {
-        let mut event = message(0, Some(run), None, new_id());
-        if let Some(Body::MessageAppended(message)) = &mut event.event {
-            message.content = Some("x".repeat(bytes));
-        }
-        event
-    };
-    (0..count).map(with_text).collect()
+    (0..count).map(|_| long_message(run, bytes)).collect()
 }
 
 async fn submit(channel: &Channel, events: Vec<Event>) -> Result<SubmitResponse, Status> {

@@ -14,7 +14,8 @@ use crate::support::events::{
 };
 use crate::support::pg;
 use crate::support::random::{Random, World};
-use crate::support::tables::{content, count};
+use crate::support::spool::SpoolDir;
+use crate::support::tables::{AGENT_TABLES, content, count};
 use crate::support::writer::{ROLE, writer};
 
 fn runtraced(database_url: &str, args: &[&str]) -> Output {
@@ -93,21 +94,9 @@ async fn the_writer_writes_what_the_owner_would() {
 async fn the_writer_needs_nothing_more() {
     let mut cluster = pg::own_cluster().await;
     let url = writer(cluster.url()).await;
-    let dir = tempfile::tempdir().unwrap();
-    let spool = dir.path().join("spool");
-    let args = [
-        "--no-migrate",
-        "--spool-dir",
-        spool.to_str().unwrap(),
-        "--spool-bytes",
-        "67108864",
-        "--spool-after",
-        "0.3",
-        "--sweep-interval",
-        "0.2",
-        "--run-timeout",
-        "2",
-    ];
+    let spool = SpoolDir::new();
+    let mut args = spool.flags(&["--no-migrate", "--spool-after", "0.3"]);
+    args.extend(["--sweep-interval", "0.2", "--run-timeout", "2"]);
     let mut daemon = Daemon::spawn_as_is(&url, &args).await;
     // That the database is away.
     daemon.expect_warnings("");
@@ -245,14 +234,7 @@ async fn the_writer_may_do_nothing_else() {
         forbidden.push(format!("DELETE FROM {table}"));
         forbidden.push(format!("INSERT INTO {table} DEFAULT VALUES"));
     }
-    for table in [
-        "agent_sessions",
-        "agent_runs",
-        "agent_steps",
-        "agent_messages",
-        "agent_token_counts",
-        "approvals",
-    ] {
+    for table in AGENT_TABLES {
         forbidden.push(format!("DELETE FROM {table}"));
         forbidden.push(format!("TRUNCATE {table} CASCADE"));
     }

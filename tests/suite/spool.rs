@@ -7,33 +7,10 @@ mod goals;
 mod limits;
 mod restart;
 
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::support::daemon::Daemon;
-use crate::support::watchdog;
-
-/// What a writer says when it begins to spool.
-const AWAY: &str = "the database is away";
-
-/// A folder for a spool, removed in the end.
-struct SpoolDir(PathBuf);
-
-impl SpoolDir {
-    fn new() -> Self {
-        Self(watchdog::scratch_dir("spool"))
-    }
-
-    fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for SpoolDir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
+use crate::support::daemon::{AWAY, Daemon};
+use crate::support::spool::SpoolDir;
 
 /// A daemon with a spool there.
 async fn daemon(url: &str, dir: &SpoolDir, more: &[&str]) -> Daemon {
@@ -45,13 +22,7 @@ async fn daemon(url: &str, dir: &SpoolDir, more: &[&str]) -> Daemon {
 
 /// The same, only until it listens.
 async fn spawn(url: &str, dir: &SpoolDir, more: &[&str]) -> Daemon {
-    let dir = dir.path().to_str().unwrap();
-    let mut args = vec!["--spool-dir", dir];
-    if !more.contains(&"--spool-bytes") {
-        args.extend(["--spool-bytes", "1073741824"]);
-    }
-    args.extend(more);
-    let mut daemon = Daemon::spawn(url, &args).await;
+    let mut daemon = Daemon::spawn(url, &dir.flags(more)).await;
     daemon.expect_warnings(AWAY);
     daemon
 }

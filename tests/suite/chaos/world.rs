@@ -10,7 +10,7 @@ use sqlx::{Connection as _, PgConnection};
 use super::faults::{Fault, LARGE, SPOOL_BYTES};
 use super::machine::Machine;
 use super::proxies::{DaemonProxy, PostgresProxy};
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{AWAY, Daemon};
 use crate::support::load::Load;
 use crate::support::pg::{self, OwnCluster};
 
@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(30);
 
 /// What a daemon may complain of here; each is a WARN, and nothing is lost by it.
 const EXPECTED: [&str; 4] = [
-    "the database is away",
+    AWAY,
     "durable nowhere",
     "cannot be kept for the next start",
     "still open at the drain deadline",

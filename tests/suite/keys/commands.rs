@@ -4,8 +4,7 @@ use serde_json::Value;
 use sqlx::Connection as _;
 use uuid::Uuid;
 
-use super::{create, create_for, customer, revoke, runtraced, until_judged};
-use crate::support::daemon::Daemon;
+use super::{create, create_for, customer, revoke, runtraced, with_key};
 use crate::support::events::new_id;
 use crate::support::pg;
 use crate::support::tables::{count, row};
@@ -138,10 +137,7 @@ async fn what_cannot_be_is_told() {
 /// Guarantees: what is not let in is told with exit code 69 and without the key.
 #[tokio::test(flavor = "multi_thread")]
 async fn send_presents_a_key() {
-    let database = pg::database().await;
-    let key = create(database.url(), "send", &[]).await;
-    let daemon = Daemon::with_args(database.url(), &["--require-keys"]).await;
-    until_judged(&daemon, &key, true).await;
+    let (database, daemon, key) = with_key(&["--require-keys"], &[]).await;
     let dir = crate::support::watchdog::scratch_dir("send");
     let file = dir.join("events.jsonl");
     let line = format!(

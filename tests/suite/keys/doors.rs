@@ -15,10 +15,11 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
-use super::{Key, create, create_for, customer, until_judged};
-use crate::support::daemon::Daemon;
+use super::{Key, create, create_for, customer, until_judged, with_key};
+use crate::support::daemon::{AWAY, Daemon};
 use crate::support::events::{new_id, run_started};
 use crate::support::otlp::{post, request, span};
+use crate::support::spool::SpoolDir;
 use crate::support::wire::channel;
 use crate::support::{pg, watchdog};
 
@@ -129,10 +130,7 @@ pub fn styles(key: &str) -> Vec<(&'static str, String)> {
 /// metrics tell why.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_valid_keys_are_let_in_however_they_are_sent() {
-    let database = pg::database().await;
-    let key = create(database.url(), "all", &[]).await;
-    let daemon = Daemon::with_args(database.url(), &["--require-keys"]).await;
-    until_judged(&daemon, &key, true).await;
+    let (_database, daemon, key) = with_key(&["--require-keys"], &[]).await;
     let before = daemon.metrics().await;
     let wrong = format!(
         "{}{}",
@@ -177,10 +175,7 @@ async fn only_valid_keys_are_let_in_however_they_are_sent() {
 /// Guarantees: what is not ours is ignored, what is ours is judged.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_flag_dummies_are_ignored_and_keys_are_judged() {
-    let database = pg::database().await;
-    let key = create(database.url(), "all", &[]).await;
-    let daemon = Daemon::start(database.url()).await;
-    until_judged(&daemon, &key, true).await;
+    let (_database, daemon, key) = with_key(&[], &[]).await;
     for door in DOORS {
         for (value, want) in [
             ("Bearer sk-dummy".to_owned(), Code::Ok),
@@ -284,16 +279,14 @@ async fn what_is_not_ingest_needs_no_key() {
 /// up; who needs one and has none is told so.
 #[tokio::test(flavor = "multi_thread")]
 async fn before_the_keys_are_known_keys_come_again() {
-    let dir = crate::support::watchdog::scratch_dir("spool");
-    let spool = dir.to_str().unwrap();
+    let spool = SpoolDir::new();
     let bearer = |text: &str| [("authorization", format!("Bearer {text}"))];
     let key = format!("rt_{:032x}_{:064x}", 1, 2);
     for required in [true, false] {
-        let mut args = vec!["--spool-dir", spool, "--spool-bytes", "100000000"];
-        args.extend(["--no-migrate", "--submit-timeout", "0.2"]);
+        let mut args = spool.flags(&["--no-migrate", "--submit-timeout", "0.2"]);
         args.extend(required.then_some("--require-keys"));
         let mut daemon = Daemon::spawn_as_is("postgres://127.0.0.1:1/none", &args).await;
-        daemon.expect_warnings("the database is away");
+        daemon.expect_warnings(AWAY);
         for door in DOORS {
             assert_eq!(ask(&daemon, door, &bearer(&key)).await, Code::Unavailable);
         }
@@ -316,7 +309,6 @@ async fn before_the_keys_are_known_keys_come_again() {
         assert_eq!(ask(&daemon, Door::Native, &bearer("sk-1")).await, want);
         daemon.kill();
     }
-    std::fs::remove_dir_all(dir).unwrap();
 }
 
 /// Scenario: `serve` is told to listen beyond loopback, with no word, with `--insecure`, and with keys.

@@ -9,10 +9,8 @@ use runtraced::proto::SubmitRequest;
 use runtraced::proto::trace_ingest_client::TraceIngestClient;
 use tonic::{Code, Request};
 
-use super::{client, create, until_judged};
-use crate::support::daemon::Daemon;
-use crate::support::events::{new_id, step};
-use crate::support::pg;
+use super::{client, with_key};
+use crate::support::events::{new_id, steps};
 use crate::support::wire::channel;
 
 const FLOODERS: usize = 4;
@@ -28,8 +26,7 @@ async fn throughput(client: &Client) -> f64 {
             tokio::spawn(async move {
                 let mut count = 0;
                 while begin.elapsed() < PHASE {
-                    let run = new_id();
-                    let events = (0..200).map(|_| step(1, 2, run, new_id())).collect();
+                    let events = steps(new_id(), 200);
                     count += client
                         .submit(events)
                         .await
@@ -55,10 +52,7 @@ async fn throughput(client: &Client) -> f64 {
 /// of the flood is refused, and none reaches the database.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_invalid_keys_leaves_valid_ones_more_than_half() {
-    let database = pg::database().await;
-    let key = create(database.url(), "valid", &[]).await;
-    let daemon = Daemon::with_args(database.url(), &["--require-keys"]).await;
-    until_judged(&daemon, &key, true).await;
+    let (_database, daemon, key) = with_key(&["--require-keys"], &[]).await;
     let valid = client(&daemon, &key).await;
     throughput(&valid).await;
     let before = throughput(&valid).await;

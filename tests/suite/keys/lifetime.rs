@@ -10,11 +10,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request};
 
 use super::{Key, client, create, create_for, customer, refused, revoke, until_judged};
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{AWAY, Daemon};
 use crate::support::events::{new_id, run_started};
 use crate::support::pg;
+use crate::support::spool::SpoolDir;
 use crate::support::tables::count;
-use crate::support::watchdog;
 use crate::support::wire::{Exchange, channel};
 
 /// How soon a daemon must have noticed; it looks every second.
@@ -114,18 +114,10 @@ async fn a_key_goes_with_its_customer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_keeps_keys_as_they_were() {
     let mut cluster = pg::own_cluster().await;
-    let dir = watchdog::scratch_dir("spool");
-    let args = [
-        "--require-keys",
-        "--spool-after",
-        "0.3",
-        "--spool-bytes",
-        "100000000",
-        "--spool-dir",
-        dir.to_str().unwrap(),
-    ];
+    let spool = SpoolDir::new();
+    let args = spool.flags(&["--require-keys", "--spool-after", "0.3"]);
     let mut daemon = Daemon::with_args(cluster.url(), &args).await;
-    daemon.expect_warnings("the database is away");
+    daemon.expect_warnings(AWAY);
     let key = create(cluster.url(), "agent", &[]).await;
     until_judged(&daemon, &key, true).await;
     cluster.stop_immediate().await;
@@ -145,13 +137,13 @@ async fn an_outage_keeps_keys_as_they_were() {
         if !restarted {
             daemon.kill();
             daemon = Daemon::spawn_as_is(cluster.url(), &args).await;
-            daemon.expect_warnings("the database is away");
+            daemon.expect_warnings(AWAY);
         }
     }
-    let kept = std::fs::read_to_string(dir.join("keys.json")).unwrap();
+    let kept = std::fs::read_to_string(spool.path().join("keys.json")).unwrap();
     assert!(!kept.contains(&key.text[36..]), "{kept}");
     use std::os::unix::fs::PermissionsExt as _;
-    let mode = std::fs::metadata(dir.join("keys.json"))
+    let mode = std::fs::metadata(spool.path().join("keys.json"))
         .unwrap()
         .permissions();
     assert_eq!(mode.mode() & 0o777, 0o600);
@@ -166,5 +158,4 @@ async fn an_outage_keeps_keys_as_they_were() {
     }
     conn.close().await.unwrap();
     daemon.finish().await;
-    std::fs::remove_dir_all(dir).unwrap();
 }

@@ -5,23 +5,18 @@ use std::time::{Duration, Instant};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use prost::Message as _;
 use runtraced::client::StreamOptions;
+use runtraced::proto::SubmitRequest;
 use runtraced::proto::trace_ingest_client::TraceIngestClient;
-use runtraced::proto::{Event, SubmitRequest};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
-use super::{Key, client, create, until_judged};
+use super::{Key, client, create, until_judged, with_key};
 use crate::support::daemon::Daemon;
-use crate::support::events::{new_id, step};
+use crate::support::events::{new_id, step, steps};
 use crate::support::otlp::{post, request, span};
-use crate::support::pg;
+use crate::support::pg::TestDatabase;
 use crate::support::wire::channel;
-
-fn steps(count: usize) -> Vec<Event> {
-    let run = new_id();
-    (0..count).map(|_| step(1, 2, run, new_id())).collect()
-}
 
 fn signed<T>(message: T, key: &Key) -> Request<T> {
     let mut request = Request::new(message);
@@ -33,7 +28,7 @@ fn signed<T>(message: T, key: &Key) -> Request<T> {
 async fn submit(daemon: &Daemon, key: &Key, count: usize) -> Result<(), Status> {
     let mut client = TraceIngestClient::new(channel(daemon.grpc_url()).await);
     let batch = SubmitRequest {
-        events: steps(count),
+        events: steps(new_id(), count),
         ..Default::default()
     };
     client.submit(signed(batch, key)).await.map(|_| ())
@@ -46,10 +41,12 @@ fn delay(status: &Status) -> Duration {
     info.retry_delay.unwrap()
 }
 
-/// Sends until the key is known, which costs it events, and lets the account fill.
-async fn known(daemon: &Daemon, key: &Key) {
-    until_judged(daemon, key, true).await;
+/// A daemon with a key of that limit. That the key is known has cost it events: its account
+/// is full again.
+async fn with_limit(flags: &[&str], limit: &[&str]) -> (TestDatabase, Daemon, Key) {
+    let made = with_key(flags, limit).await;
     tokio::time::sleep(Duration::from_millis(1_100)).await;
+    made
 }
 
 /// Scenario: a key of 100 events a second sends 99, then 1, then 1 more; waits as long as it is told; sends
@@ -58,17 +55,10 @@ async fn known(daemon: &Daemon, key: &Key) {
 /// which it passes; a batch beyond the limit passes and is paid for; the other key is not held up.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_has_its_events_per_second_and_no_more() {
-    let database = pg::database().await;
-    let limited = create(
-        database.url(),
-        "limited",
-        &["--max-events-per-second", "100"],
-    )
-    .await;
+    let limit = ["--max-events-per-second", "100"];
+    let (database, daemon, limited) = with_limit(&["--require-keys"], &limit).await;
     let free = create(database.url(), "free", &[]).await;
-    let daemon = Daemon::with_args(database.url(), &["--require-keys"]).await;
-    known(&daemon, &free).await;
-    known(&daemon, &limited).await;
+    until_judged(&daemon, &free, true).await;
 
     // It fills while it is used, so that a hundred and some fit.
     submit(&daemon, &limited, 99).await.unwrap();
@@ -112,15 +102,7 @@ async fn a_key_has_its_events_per_second_and_no_more() {
 /// Guarantees: the second is told to wait about as long as the first weighs.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_has_its_bytes_per_second_and_no_more() {
-    let database = pg::database().await;
-    let key = create(
-        database.url(),
-        "bytes",
-        &["--max-bytes-per-second", "100000"],
-    )
-    .await;
-    let daemon = Daemon::start(database.url()).await;
-    known(&daemon, &key).await;
+    let (_database, daemon, key) = with_limit(&[], &["--max-bytes-per-second", "100000"]).await;
     let heavy = |run: Uuid| {
         let mut event = step(1, 2, run, new_id());
         if let Some(runtraced::proto::event::Event::StepEnded(end)) = &mut event.event {
@@ -148,20 +130,12 @@ async fn a_key_has_its_bytes_per_second_and_no_more() {
 /// limit asks for.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_is_held_back_and_not_broken() {
-    let database = pg::database().await;
-    let key = create(
-        database.url(),
-        "stream",
-        &["--max-events-per-second", "200"],
-    )
-    .await;
-    let daemon = Daemon::start(database.url()).await;
-    known(&daemon, &key).await;
+    let (_database, daemon, key) = with_limit(&[], &["--max-events-per-second", "200"]).await;
     let client = client(&daemon, &key).await;
     let begin = Instant::now();
     let mut stream = client.stream(StreamOptions::default());
     for _ in 0..16 {
-        stream.send(steps(50), ()).await.unwrap();
+        stream.send(steps(new_id(), 50), ()).await.unwrap();
     }
     let totals = stream.finish().await.unwrap();
     let took = begin.elapsed();

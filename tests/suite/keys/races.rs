@@ -9,7 +9,7 @@ use runtraced::proto::{Event, RefusalCode};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::tenancy::kinds;
+use super::world::kinds;
 use super::{client, create_for, customer, refusals, submit, until_judged};
 use crate::support::daemon::Daemon;
 use crate::support::events::new_id;

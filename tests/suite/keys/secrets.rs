@@ -9,7 +9,7 @@ use super::{client, create, revoke, until_judged};
 use crate::support::daemon::Daemon;
 use crate::support::events::{new_id, run_started};
 use crate::support::pg;
-use crate::support::watchdog;
+use crate::support::spool::SpoolDir;
 
 /// Scenario: a daemon that logs everything there is to log takes a valid key, one that is wrong, and one that
 /// is none, through every door in every style; one is revoked, under an open connection.
@@ -18,15 +18,9 @@ use crate::support::watchdog;
 #[tokio::test(flavor = "multi_thread")]
 async fn no_key_is_in_logs_metrics_files_or_errors() {
     let database = pg::database().await;
-    let dir = watchdog::scratch_dir("spool");
-    let args = [
-        "--spool-dir",
-        dir.to_str().unwrap(),
-        "--spool-bytes",
-        "10000000",
-    ];
-    let mut daemon =
-        Daemon::spawn_as_is_with_env(database.url(), &args, &[("RUST_LOG", "trace")]).await;
+    let spool = SpoolDir::new();
+    let (args, log) = (spool.flags(&[]), [("RUST_LOG", "trace")]);
+    let mut daemon = Daemon::spawn_as_is_with_env(database.url(), &args, &log).await;
     let key = create(database.url(), "secretive", &[]).await;
     until_judged(&daemon, &key, true).await;
     let wrong = format!("rt_{}_{:064x}", key.id.simple(), 0xdead_beef_u32);
@@ -49,7 +43,7 @@ async fn no_key_is_in_logs_metrics_files_or_errors() {
     told += &format!("{error} {error:?} {denied:?}");
     told += &daemon.get("/metrics").await.1;
     told += &daemon.logs();
-    for file in std::fs::read_dir(&dir).unwrap() {
+    for file in std::fs::read_dir(spool.path()).unwrap() {
         told += &String::from_utf8_lossy(&std::fs::read(file.unwrap().path()).unwrap());
     }
     assert!(
@@ -76,5 +70,4 @@ async fn no_key_is_in_logs_metrics_files_or_errors() {
         }
     }
     assert!(daemon.terminate().await.success());
-    std::fs::remove_dir_all(dir).unwrap();
 }

@@ -7,14 +7,12 @@ use runtraced::proto::{self, Event, RefusalCode, SubmitRequest};
 use tonic::Code;
 use uuid::Uuid;
 
-use super::tenancy::World;
-use super::{DENIED, client, refusals, submit};
-use crate::support::daemon::Daemon;
+use super::world::world;
+use super::{DENIED, refusals, submit};
 use crate::support::events::{
     approval_requested, event, id, message, new_id, run_started, session_titled, started_with,
     step, step_ended, step_started, tokens,
 };
-use crate::support::pg;
 use crate::support::tables::{content, row, value};
 use crate::support::valid;
 use crate::support::wire::{channel, submit_bytes};
@@ -53,12 +51,8 @@ fn kinds() -> [Make; 8] {
 /// they are; the customer's own conflict is told as one.
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_of_others_rows_are_no_way_in() {
-    let database = pg::database().await;
-    let daemon = Daemon::start(database.url()).await;
-    let mut conn = database.connect().await;
-    let world = World::new(database.url(), &daemon, &mut conn).await;
-    let own = client(&daemon, &world.key).await;
-    let theirs = client(&daemon, &world.other_key).await;
+    let (world, daemon, mut conn) = world(&[]).await;
+    let [own, theirs, _] = world.clients(&daemon).await;
     let made = kinds().map(|make| (make, new_id()));
     let of = |run: Uuid| {
         made.iter()
@@ -118,15 +112,8 @@ fn below(run: Uuid, one: Uuid, parent: Uuid) -> Event {
 /// run can be made, and no alias of the customer moves its steps or ends it.
 #[tokio::test(flavor = "multi_thread")]
 async fn aliases_that_come_before_their_run_concern_no_other_customers() {
-    let database = pg::database().await;
-    let daemon = Daemon::start(database.url()).await;
-    let mut conn = database.connect().await;
-    let world = World::new(database.url(), &daemon, &mut conn).await;
-    let own = client(&daemon, &world.key).await;
-    let (theirs, free) = (
-        client(&daemon, &world.other_key).await,
-        daemon.client().await,
-    );
+    let (world, daemon, mut conn) = world(&[]).await;
+    let [own, theirs, free] = world.clients(&daemon).await;
     let denied = [(RefusalCode::PermissionDenied, 0)];
     let (run, span, target) = (new_id(), new_id(), new_id());
     let told = vec![
@@ -199,30 +186,17 @@ async fn aliases_that_come_before_their_run_concern_no_other_customers() {
 /// Guarantees: no sighting, earlier or fuller, takes the other's message or moves it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_changes_hands_takes_no_messages_along() {
-    let database = pg::database().await;
-    let daemon = Daemon::start(database.url()).await;
-    let mut conn = database.connect().await;
-    let world = World::new(database.url(), &daemon, &mut conn).await;
-    let own = client(&daemon, &world.key).await;
-    let (theirs, free) = (
-        client(&daemon, &world.other_key).await,
-        daemon.client().await,
-    );
+    let (world, daemon, mut conn) = world(&[]).await;
+    let [own, theirs, free] = world.clients(&daemon).await;
     let (session, run) = (new_id(), new_id());
-    let given = |millis, whose: &str| {
-        let whose: Uuid = whose.parse().unwrap();
+    let given = |millis, whose| {
         let mut event = session_titled(millis, session, "chat");
         if let Some(Body::SessionUpsert(e)) = &mut event.event {
             e.customer_id = id(whose);
         }
         vec![event]
     };
-    let other = format!(
-        "SELECT tenant_id FROM agent_runs WHERE id = '{}'",
-        world.others.run
-    );
-    let other = value(&mut conn, &other).await;
-    submit(&free, given(0, other.as_str().unwrap())).await;
+    submit(&free, given(0, world.other)).await;
     let seen = |millis, run: Option<Uuid>, one, sighting| {
         let mut event = message(millis, run, Some(session), one);
         if let Some(Body::MessageAppended(e)) = &mut event.event {
@@ -237,7 +211,7 @@ async fn a_session_that_changes_hands_takes_no_messages_along() {
         seen(5, Some(run), said, false),
     ];
     assert_eq!(refusals(&submit(&theirs, first).await), []);
-    submit(&free, given(1, &world.acme.to_string())).await;
+    submit(&free, given(1, world.acme)).await;
     let before = content(&mut conn, &[run], &[]).await;
     assert_eq!(before.len(), 3);
     for run in [None, Some(new_id()), Some(world.own.run)] {
@@ -263,26 +237,9 @@ async fn a_session_that_changes_hands_takes_no_messages_along() {
 /// Guarantees: it ends: who writes beside it came first, or too late.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_changes_hands_beside_who_writes_to_it_is_settled_once() {
-    let database = pg::database().await;
     // Whatever comes within a third of a second is one transaction.
-    let daemon = Daemon::with_args(database.url(), &["--writers", "1", "--linger-ms", "300"]).await;
-    let mut conn = database.connect().await;
-    let world = World::new(database.url(), &daemon, &mut conn).await;
-    let own = client(&daemon, &world.key).await;
-    let (theirs, free) = (
-        client(&daemon, &world.other_key).await,
-        daemon.client().await,
-    );
-    let other = format!(
-        "SELECT tenant_id FROM agent_runs WHERE id = '{}'",
-        world.others.run
-    );
-    let other: Uuid = value(&mut conn, &other)
-        .await
-        .as_str()
-        .unwrap()
-        .parse()
-        .unwrap();
+    let (world, daemon, _conn) = world(&["--writers", "1", "--linger-ms", "300"]).await;
+    let [own, theirs, free] = world.clients(&daemon).await;
     let (session, run, of_session) = (new_id(), new_id(), new_id());
     let given = |millis: i64, whose: Uuid| {
         let mut upsert = session_titled(millis, session, "chat");
@@ -304,8 +261,11 @@ async fn what_changes_hands_beside_who_writes_to_it_is_settled_once() {
         ]
     };
     submit(&free, given(0, world.acme)).await;
-    for (round, (next, writer)) in (1..).zip([(other, &own), (world.acme, &theirs), (other, &own)])
-    {
+    for (round, (next, writer)) in (1..).zip([
+        (world.other, &own),
+        (world.acme, &theirs),
+        (world.other, &own),
+    ]) {
         let (moved, kept) = tokio::join!(
             submit(&free, given(round * 10, next)),
             submit(writer, written(round * 10 + 5))
@@ -324,11 +284,8 @@ async fn what_changes_hands_beside_who_writes_to_it_is_settled_once() {
 /// Guarantees: neither says whose an event is.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_client_says_of_customers_is_not_believed() {
-    let database = pg::database().await;
-    let daemon = Daemon::start(database.url()).await;
-    let mut conn = database.connect().await;
-    let world = World::new(database.url(), &daemon, &mut conn).await;
-    let own = client(&daemon, &world.key).await;
+    let (world, daemon, mut conn) = world(&[]).await;
+    let [own, ..] = world.clients(&daemon).await;
     let before = world.foreign(&mut conn).await;
     let (run, session) = (new_id(), new_id());
     let someone = new_id();

@@ -3,13 +3,29 @@
 use runtraced::proto::{Durability, RefusalCode};
 use sqlx::{Connection as _, PgConnection};
 
-use super::tenancy::World;
-use super::{client, refusals, runtraced, submit};
-use crate::support::daemon::Daemon;
+use super::world::{World, world};
+use super::{Said, refusals, runtraced, submit};
+use crate::support::daemon::{AWAY, Daemon};
 use crate::support::events::{message, new_id, run_started, step};
-use crate::support::pg;
+use crate::support::pg::{self, OwnCluster};
+use crate::support::spool::SpoolDir;
 use crate::support::tables::{content, count, row, value};
-use crate::support::watchdog;
+
+/// A cluster that will go, a daemon with a spool, and the world there.
+async fn spooling(spool: &SpoolDir) -> (OwnCluster, Daemon, World, PgConnection) {
+    let cluster = pg::own_cluster().await;
+    let mut daemon = Daemon::with_args(cluster.url(), &spool.flags(&[])).await;
+    daemon.expect_warnings(AWAY);
+    let mut conn = PgConnection::connect(cluster.url()).await.unwrap();
+    let world = World::new(cluster.url(), &daemon, &mut conn).await;
+    (cluster, daemon, world, conn)
+}
+
+/// Sends all dead letters again, as the operator does.
+async fn replay_all(database: &str, daemon: &Daemon) -> Said {
+    let args = ["dead-letters", "replay", "--all", "--endpoint"];
+    runtraced(database, &[&args[..], &[daemon.grpc_url()]].concat()).await
+}
 
 /// Scenario: while Postgres is away two customers and an unbound client send; one of the customers sends for
 /// the other's run, too. The daemon is killed and started again; Postgres comes back; the dead letters are sent
@@ -18,24 +34,12 @@ use crate::support::watchdog;
 /// customer, and stays refused when it is sent again; nothing of the other's run changes.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_spool_lends_nobody_more_power() {
-    let mut cluster = pg::own_cluster().await;
-    let dir = watchdog::scratch_dir("spool");
-    let args = [
-        "--spool-dir",
-        dir.to_str().unwrap(),
-        "--spool-bytes",
-        "100000000",
-    ];
-    let mut daemon = Daemon::with_args(cluster.url(), &args).await;
-    daemon.expect_warnings("the database is away");
-    let mut conn = PgConnection::connect(cluster.url()).await.unwrap();
-    let world = World::new(cluster.url(), &daemon, &mut conn).await;
+    let spool = SpoolDir::new();
+    let (mut cluster, daemon, world, mut conn) = spooling(&spool).await;
     let before = content(&mut conn, &[world.others.run], &[world.others.session]).await;
     conn.close().await.unwrap();
     cluster.stop_immediate().await;
-    let own = client(&daemon, &world.key).await;
-    let theirs = client(&daemon, &world.other_key).await;
-    let free = daemon.client().await;
+    let [own, theirs, free] = world.clients(&daemon).await;
     let runs = [new_id(), new_id(), new_id()];
     for (client, run) in [&own, &theirs, &free].into_iter().zip(runs) {
         let events = vec![run_started(0, run), step(1, 2, run, new_id())];
@@ -49,8 +53,8 @@ async fn the_spool_lends_nobody_more_power() {
     let answer = own.submit(raid).await.unwrap();
     assert_eq!(answer.durability(), Durability::Spooled);
     daemon.kill();
-    let mut daemon = Daemon::spawn_as_is(cluster.url(), &args).await;
-    daemon.expect_warnings("the database is away");
+    let mut daemon = Daemon::spawn_as_is(cluster.url(), &spool.flags(&[])).await;
+    daemon.expect_warnings(AWAY);
     cluster.start().await;
     daemon.wait_ready().await;
     let mut conn = PgConnection::connect(cluster.url()).await.unwrap();
@@ -60,16 +64,10 @@ async fn the_spool_lends_nobody_more_power() {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     let whose = |run| format!("SELECT tenant_id, customer_id FROM agent_runs WHERE id = '{run}'");
-    let other = format!(
-        "SELECT tenant_id FROM agent_runs WHERE id = '{}'",
-        world.others.run
-    );
-    let other = value(&mut conn, &other).await;
-    for (run, tenant) in runs.into_iter().zip([
-        serde_json::json!(world.acme),
-        other,
-        serde_json::Value::Null,
-    ]) {
+    for (run, tenant) in runs
+        .into_iter()
+        .zip([Some(world.acme), Some(world.other), None])
+    {
         let want = serde_json::json!({"tenant_id": tenant, "customer_id": tenant});
         assert_eq!(row(&mut conn, &whose(run)).await, want);
     }
@@ -78,21 +76,13 @@ async fn the_spool_lends_nobody_more_power() {
         world.acme
     );
     assert_eq!(value(&mut conn, &letters).await, 2);
-    let replay = [
-        "dead-letters",
-        "replay",
-        "--all",
-        "--endpoint",
-        daemon.grpc_url(),
-    ];
-    let said = runtraced(cluster.url(), &replay).await;
+    let said = replay_all(cluster.url(), &daemon).await;
     assert_eq!(said.code, 1, "{}", said.err);
     assert!(said.out.contains("0 replayed, 2 refused"), "{}", said.out);
     let after = content(&mut conn, &[world.others.run], &[world.others.session]).await;
     assert_eq!(after, before);
     conn.close().await.unwrap();
     daemon.finish().await;
-    std::fs::remove_dir_all(dir).unwrap();
 }
 
 /// Scenario: Postgres refuses a message of a customer; its cause is gone; the operator sends it again, without
@@ -100,19 +90,15 @@ async fn the_spool_lends_nobody_more_power() {
 /// Guarantees: it is written as the customer's, with the run that it makes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_letter_comes_back_as_whose_it_was() {
-    let database = pg::database().await;
-    let daemon = Daemon::start(database.url()).await;
-    let mut conn = database.connect().await;
-    let world = World::new(database.url(), &daemon, &mut conn).await;
+    let (world, daemon, mut conn) = world(&[]).await;
+    let [own, theirs, free] = world.clients(&daemon).await;
     let rule =
         "ALTER TABLE agent_messages ADD CONSTRAINT no_hello CHECK (content <> 'hello') NOT VALID";
     sqlx::raw_sql(rule).execute(&mut conn).await.unwrap();
     let run = new_id();
     let lost = message(0, Some(run), None, new_id());
     // The same event of two customers is two letters, and of nobody a third.
-    let own = client(&daemon, &world.key).await;
-    let theirs = client(&daemon, &world.other_key).await;
-    for client in [&own, &theirs, &daemon.client().await] {
+    for client in [&own, &theirs, &free] {
         let outcome = submit(client, vec![lost.clone()]).await;
         assert_eq!(refusals(&outcome), [(RefusalCode::DeadLettered, 0)]);
     }
@@ -124,25 +110,16 @@ async fn a_dead_letter_comes_back_as_whose_it_was() {
         world.acme
     );
     let letter = value(&mut conn, &letter).await;
-    let list = runtraced(database.url(), &["dead-letters", "list"])
-        .await
-        .out;
+    let list = runtraced(&world.url, &["dead-letters", "list"]).await.out;
     assert!(list.contains(&world.acme.to_string()), "{list}");
     let replay = ["dead-letters", "replay", letter.as_str().unwrap()];
     let replay = [&replay[..], &["--endpoint", daemon.grpc_url()]].concat();
-    let said = runtraced(database.url(), &replay).await;
+    let said = runtraced(&world.url, &replay).await;
     assert_eq!(said.code, 0, "{}", said.err);
     let whose = format!("SELECT tenant_id FROM agent_runs WHERE id = '{run}'");
     assert_eq!(value(&mut conn, &whose).await, world.acme.to_string());
     // The run is the customer's now: the other's letter stays.
-    let replay = [
-        "dead-letters",
-        "replay",
-        "--all",
-        "--endpoint",
-        daemon.grpc_url(),
-    ];
-    let said = runtraced(database.url(), &replay).await;
+    let said = replay_all(&world.url, &daemon).await;
     assert_eq!(said.code, 1);
     assert!(said.out.contains("1 replayed, 1 refused"), "{}", said.out);
     daemon.finish().await;
@@ -153,24 +130,19 @@ async fn a_dead_letter_comes_back_as_whose_it_was() {
 /// Guarantees: it is written as whose it was.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_spool_that_is_sent_is_written_as_whose_it_was() {
-    let mut cluster = pg::own_cluster().await;
-    let dir = watchdog::scratch_dir("spool");
-    let folder = dir.to_str().unwrap();
-    let args = ["--spool-dir", folder, "--spool-bytes", "100000000"];
-    let mut gone = Daemon::with_args(cluster.url(), &args).await;
-    gone.expect_warnings("the database is away");
-    let mut conn = PgConnection::connect(cluster.url()).await.unwrap();
-    let world = World::new(cluster.url(), &gone, &mut conn).await;
+    let spool = SpoolDir::new();
+    let (mut cluster, mut gone, world, conn) = spooling(&spool).await;
     conn.close().await.unwrap();
     cluster.stop_immediate().await;
     let runs = [new_id(), new_id()];
-    let clients = [client(&gone, &world.key).await, gone.client().await];
-    for (client, run) in clients.iter().zip(runs) {
+    let [own, _, free] = world.clients(&gone).await;
+    for (client, run) in [own, free].iter().zip(runs) {
         client.submit(vec![run_started(0, run)]).await.unwrap();
     }
     assert!(gone.terminate().await.success(), "{}", gone.logs());
     cluster.start().await;
     let taker = Daemon::start(cluster.url()).await;
+    let folder = spool.path().to_str().unwrap();
     let replay = ["spool", "replay", "--spool-dir", folder];
     let replay = [&replay[..], &["--endpoint", taker.grpc_url()]].concat();
     let said = runtraced(cluster.url(), &replay).await;
@@ -184,5 +156,4 @@ async fn a_spool_that_is_sent_is_written_as_whose_it_was() {
     }
     conn.close().await.unwrap();
     taker.finish().await;
-    std::fs::remove_dir_all(dir).unwrap();
 }

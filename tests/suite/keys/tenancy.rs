@@ -8,194 +8,17 @@ use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 use runtraced::client::Client;
+use runtraced::proto::event::Event as Body;
 use runtraced::proto::{Event, RefusalCode};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{DENIED, Key, client, create_for, customer, refusals, submit, until_judged};
+use super::world::{kinds, rows, world};
+use super::{DENIED, Key, refusals, submit};
 use crate::support::daemon::Daemon;
 use crate::support::events::{id, message, new_id, run_started, session_titled, started_with};
 use crate::support::otlp::{Answer, BASE_NANOS, attribute, post, request, span, text};
-use crate::support::pg;
-use crate::support::tables::{content, value};
+use crate::support::tables::value;
 use crate::support::valid;
-
-/// Rows of one owner.
-#[derive(Clone, Debug)]
-pub struct Owned {
-    pub run: Uuid,
-    pub session: Uuid,
-}
-
-/// Two customers and what there is.
-pub struct World {
-    pub acme: Uuid,
-    pub key: Key,
-    pub other_key: Key,
-    pub own: Owned,
-    /// Of another customer, made with its key.
-    pub others: Owned,
-    /// Of another customer, made without a key that is bound.
-    pub others_untenanted: Owned,
-    /// Of nobody.
-    pub nobodys: Owned,
-    /// Of the customer itself, made without a key that is bound; the run is its own
-    /// by its session alone.
-    pub own_untenanted: Owned,
-}
-
-/// One of each kind.
-fn rows(of: &Owned) -> Vec<Event> {
-    kinds()
-        .into_iter()
-        .map(|(_, make)| make(Some(of.run), Some(of.session)))
-        .collect()
-}
-
-impl World {
-    pub async fn new(url: &str, daemon: &Daemon, conn: &mut PgConnection) -> Self {
-        let (acme, other) = (customer(conn).await, customer(conn).await);
-        let (key, other_key) = (create_for(url, acme).await, create_for(url, other).await);
-        for key in [&key, &other_key] {
-            until_judged(daemon, key, true).await;
-        }
-        let owned = || Owned {
-            run: new_id(),
-            session: new_id(),
-        };
-        let world = Self {
-            acme,
-            key,
-            other_key,
-            own: owned(),
-            others: owned(),
-            others_untenanted: owned(),
-            nobodys: owned(),
-            own_untenanted: owned(),
-        };
-        let made = |outcome: runtraced::proto::Outcome| assert_eq!(refusals(&outcome), []);
-        let theirs = client(daemon, &world.other_key).await;
-        made(submit(&theirs, rows(&world.others)).await);
-        let free = daemon.client().await;
-        for of in [
-            &world.others_untenanted,
-            &world.nobodys,
-            &world.own_untenanted,
-        ] {
-            let mut events = rows(of);
-            // Those that name a customer.
-            events.retain(|event| {
-                !matches!(
-                    event.event,
-                    Some(Body::SessionUpsert(_) | Body::RunStarted(_))
-                )
-            });
-            made(submit(&free, events).await);
-        }
-        for (of, whose) in [
-            (&world.others_untenanted, other),
-            (&world.own_untenanted, acme),
-        ] {
-            let upsert = valid::session_upsert(|e| {
-                (e.session_id, e.customer_id) = (id(of.session), id(whose));
-            });
-            made(submit(&free, vec![upsert]).await);
-        }
-        world
-    }
-
-    /// Everything that is not the customer's.
-    pub async fn foreign(&self, conn: &mut PgConnection) -> Vec<String> {
-        let all = [&self.others, &self.others_untenanted, &self.nobodys];
-        let (runs, sessions): (Vec<_>, Vec<_>) =
-            all.map(|o| (o.run, o.session)).into_iter().unzip();
-        let mut rows = content(conn, &runs, &sessions).await;
-        // What nobody can see by run or session, too.
-        let letters: i64 = sqlx::query_scalar("SELECT count(*) FROM ingest_dead_letters")
-            .fetch_one(conn)
-            .await
-            .unwrap();
-        rows.push(format!("dead letters {letters}"));
-        rows
-    }
-}
-
-use runtraced::proto::event::Event as Body;
-
-/// An event of a kind for a run, in a session where its kind names one.
-type Make = fn(Option<Uuid>, Option<Uuid>) -> Event;
-
-fn or_none(one: Option<Uuid>) -> bytes::Bytes {
-    one.map(id).unwrap_or_default()
-}
-
-/// Every kind, with all its fields set. New kinds must come here: the test below counts.
-pub fn kinds() -> Vec<(&'static str, Make)> {
-    vec![
-        ("session_upsert", |_, session| {
-            valid::session_upsert(|e| e.session_id = or_none(session))
-        }),
-        ("run_started", |run, session| {
-            valid::run_started(|e| {
-                (e.run_id, e.session_id) = (or_none(run), or_none(session));
-            })
-        }),
-        ("run_ended", |run, _| {
-            valid::run_ended(|e| e.run_id = or_none(run))
-        }),
-        ("heartbeat", |run, _| {
-            valid::heartbeat(|e| e.run_id = or_none(run))
-        }),
-        ("step_started", |run, _| {
-            valid::step_started(|e| e.run_id = or_none(run))
-        }),
-        ("step_ended", |run, _| {
-            valid::step_ended(|e| e.run_id = or_none(run))
-        }),
-        ("bridged_step", |run, _| {
-            let mut event = valid::bridged_step();
-            if let Some(Body::StepEnded(e)) = &mut event.event {
-                e.run_id = or_none(run);
-            }
-            event
-        }),
-        ("message", |run, session| {
-            valid::message(|e| (e.run_id, e.session_id) = (or_none(run), or_none(session)))
-        }),
-        ("message_of_session", |_, session| {
-            valid::message(|e| {
-                (e.run_id, e.session_id) = (bytes::Bytes::new(), or_none(session));
-            })
-        }),
-        ("sighting", |run, session| {
-            valid::message(|e| {
-                (e.run_id, e.session_id) = (or_none(run), or_none(session));
-                e.sighting = true;
-            })
-        }),
-        ("token_count", |run, _| {
-            valid::token_count(|e| e.run_id = or_none(run))
-        }),
-        ("approval_requested", |run, session| {
-            valid::approval_requested(|e| {
-                (e.run_id, e.session_id) = (or_none(run), or_none(session));
-            })
-        }),
-        ("approval_decided", |run, session| {
-            valid::approval_decided(|e| {
-                (e.run_id, e.session_id) = (or_none(run), or_none(session));
-            })
-        }),
-        ("run_observed", |run, session| {
-            valid::run_observed(|e| {
-                (e.run_id, e.session_id) = (or_none(run), or_none(session));
-            })
-        }),
-        ("step_aliased", |run, _| {
-            valid::step_aliased(|e| e.run_id = or_none(run))
-        }),
-    ]
-}
 
 /// The run and the session that an event names.
 fn named(event: &Event) -> (bool, bool) {
@@ -258,11 +81,8 @@ async fn each(client: &Client, cell: &str, events: Vec<(&'static str, Event)>, a
 /// alone, in the same words, and not a byte of what is not the customer's changes.
 #[tokio::test(flavor = "multi_thread")]
 async fn events_reach_only_what_is_their_customers() {
-    let database = pg::database().await;
-    let daemon = Daemon::start(database.url()).await;
-    let mut conn = database.connect().await;
-    let world = World::new(database.url(), &daemon, &mut conn).await;
-    let own = client(&daemon, &world.key).await;
+    let (world, daemon, mut conn) = world(&[]).await;
+    let [own, _, free] = world.clients(&daemon).await;
     let before = world.foreign(&mut conn).await;
 
     let cell = |run: Uuid, session: Option<Uuid>, only: fn((bool, bool)) -> bool| {
@@ -342,7 +162,6 @@ async fn events_reach_only_what_is_their_customers() {
     assert_eq!(value(&mut conn, &whose).await, world.acme.to_string());
 
     // Without a key everything may still be touched.
-    let free = daemon.client().await;
     for of in [&world.own, &world.others, &world.nobodys] {
         assert_eq!(refusals(&submit(&free, rows(of)).await), []);
     }
@@ -354,11 +173,8 @@ async fn events_reach_only_what_is_their_customers() {
 /// Guarantees: each bad one is refused with its own position.
 #[tokio::test(flavor = "multi_thread")]
 async fn positions_are_right_in_mixed_batches() {
-    let database = pg::database().await;
-    let daemon = Daemon::start(database.url()).await;
-    let mut conn = database.connect().await;
-    let world = World::new(database.url(), &daemon, &mut conn).await;
-    let own = client(&daemon, &world.key).await;
+    let (world, daemon, mut conn) = world(&[]).await;
+    let [own, ..] = world.clients(&daemon).await;
     let before = world.foreign(&mut conn).await;
     let run = new_id();
     let mut events = Vec::new();
@@ -396,11 +212,8 @@ async fn positions_are_right_in_mixed_batches() {
 /// Guarantees: all are there, and its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_new_runs_in_one_batch_are_all_the_customers() {
-    let database = pg::database().await;
-    let daemon = Daemon::start(database.url()).await;
-    let mut conn = database.connect().await;
-    let world = World::new(database.url(), &daemon, &mut conn).await;
-    let own = client(&daemon, &world.key).await;
+    let (world, daemon, mut conn) = world(&[]).await;
+    let [own, ..] = world.clients(&daemon).await;
     let runs: Vec<Uuid> = (0..3_000).map(|_| new_id()).collect();
     let events = runs
         .iter()
@@ -467,10 +280,7 @@ async fn export(daemon: &Daemon, key: &Key, path: &str, body: &[u8]) -> Answer {
 /// one name are two sessions.
 #[tokio::test(flavor = "multi_thread")]
 async fn spans_reach_only_what_is_their_customers() {
-    let database = pg::database().await;
-    let daemon = Daemon::start(database.url()).await;
-    let mut conn = database.connect().await;
-    let world = World::new(database.url(), &daemon, &mut conn).await;
+    let (world, daemon, mut conn) = world(&[]).await;
     let before = world.foreign(&mut conn).await;
     let rejected = |answer: &Answer| {
         use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
@@ -556,11 +366,8 @@ async fn spans_reach_only_what_is_their_customers() {
 /// Guarantees: whoever customer_id names may write, as long as no bound key made the row; then that one.
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_without_a_tenant_are_whose_customer_id_says() {
-    let database = pg::database().await;
-    let daemon = Daemon::start(database.url()).await;
-    let mut conn = database.connect().await;
-    let world = World::new(database.url(), &daemon, &mut conn).await;
-    let (own, free) = (client(&daemon, &world.key).await, daemon.client().await);
+    let (world, daemon, _conn) = world(&[]).await;
+    let [own, _, free] = world.clients(&daemon).await;
     let (run, session) = (new_id(), new_id());
     let started = started_with(run_started(0, run), |e| e.session_id = id(session));
     submit(&free, vec![started]).await;

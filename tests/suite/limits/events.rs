@@ -8,8 +8,9 @@ use tonic::Code;
 
 use crate::support::compressed;
 use crate::support::daemon::Daemon;
-use crate::support::events::{message, new_id, steps};
+use crate::support::events::{long_message, message, new_id, steps};
 use crate::support::pg;
+use crate::support::spool::SpoolDir;
 use crate::support::tables::count;
 use crate::support::wire::{channel, submit_bytes};
 
@@ -74,17 +75,9 @@ async fn a_field_beyond_the_limit_is_refused_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_are_for_the_door_and_not_for_the_spool() {
     let cluster = pg::own_cluster().await;
-    let dir = tempfile::tempdir().unwrap();
-    let spool = dir.path().join("spool");
-    let spooling = [
-        "--spool-dir",
-        spool.to_str().unwrap(),
-        "--spool-bytes",
-        "67108864",
-        "--spool-after",
-        "0.3",
-    ];
-    let mut wide = Daemon::with_args(cluster.url(), &spooling).await;
+    let spool = SpoolDir::new();
+    let after = ["--spool-after", "0.3"];
+    let mut wide = Daemon::with_args(cluster.url(), &spool.flags(&after)).await;
     wide.expect_warnings("");
     cluster.sigstop();
     let long = with("c".repeat(9_000), "{\"a\":[[[[1]]]]}".into());
@@ -92,7 +85,7 @@ async fn limits_are_for_the_door_and_not_for_the_spool() {
     assert_eq!(answer.outcome.unwrap().spooled, 1);
     wide.kill();
     cluster.sigcont();
-    let mut args = spooling.to_vec();
+    let mut args = spool.flags(&after);
     args.extend(["--max-field-bytes", "256", "--max-json-depth", "2"]);
     let mut narrow = Daemon::with_args(cluster.url(), &args).await;
     narrow.expect_warnings("");
@@ -147,12 +140,8 @@ async fn events_and_decompressed_bytes_are_counted() {
 
 /// One event with a content of so many bytes.
 fn request(content: usize) -> Vec<u8> {
-    let mut event = message(1, Some(new_id()), None, new_id());
-    if let Some(runtraced::proto::event::Event::MessageAppended(message)) = &mut event.event {
-        message.content = Some("c".repeat(content));
-    }
     SubmitRequest {
-        events: vec![event],
+        events: vec![long_message(new_id(), content)],
         ..Default::default()
     }
     .encode_to_vec()

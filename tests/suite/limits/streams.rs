@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use runtraced::proto::trace_ingest_client::TraceIngestClient;
-use runtraced::proto::{Durability, Event, StreamRequest, SubmitRequest};
+use runtraced::proto::{Durability, StreamRequest, SubmitRequest};
 use tokio::net::TcpStream;
 use tonic::Code;
 
 use super::{ended, grpc_address};
 use crate::support::daemon::Daemon;
-use crate::support::events::{message, new_id, steps};
+use crate::support::events::{long_message, new_id, steps};
 use crate::support::memory::rss_kib;
 use crate::support::pg;
+use crate::support::spool::SpoolDir;
 use crate::support::wire::{Exchange, channel};
 
 /// Scenario: as many streams as allowed over all connections, then one more;
@@ -140,25 +141,15 @@ async fn reset_until_refused(daemon: &Daemon, most: usize) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_for_postgres_leaves_room_for_others() {
     let cluster = pg::own_cluster().await;
-    let dir = tempfile::tempdir().unwrap();
-    let spool = dir.path().join("spool");
-    let args = [
-        "--spool-dir",
-        spool.to_str().unwrap(),
-        "--spool-bytes",
-        "67108864",
-        "--spool-after",
-        "0.3",
-        "--memory-budget-bytes",
-        "8388608",
-    ];
-    let mut daemon = Daemon::with_args(cluster.url(), &args).await;
+    let spool = SpoolDir::new();
+    let narrow = ["--spool-after", "0.3", "--memory-budget-bytes", "8388608"];
+    let mut daemon = Daemon::with_args(cluster.url(), &spool.flags(&narrow)).await;
     // That the database is away.
     daemon.expect_warnings("");
     cluster.sigstop();
     let large = |least: Durability| StreamRequest {
         sequence: 1,
-        events: vec![with_content(200_000)],
+        events: vec![long_message(new_id(), 200_000)],
         least_durability: least.into(),
     };
     let mut waiting = Vec::new();
@@ -193,12 +184,4 @@ async fn who_waits_for_postgres_leaves_room_for_others() {
     println!("{acked} acked, {told} told to come again");
     assert!(acked >= 20 && told > 0, "{acked} acked, {told} told");
     daemon.finish().await;
-}
-
-fn with_content(bytes: usize) -> Event {
-    let mut event = message(1, Some(new_id()), None, new_id());
-    if let Some(runtraced::proto::event::Event::MessageAppended(message)) = &mut event.event {
-        message.content = Some("c".repeat(bytes));
-    }
-    event
 }

@@ -10,7 +10,7 @@ use super::{
     deliver::{Doors, Way},
     rows::clear,
 };
-use crate::support::{daemon::Daemon, pg};
+use crate::support::{daemon::Daemon, pg, tables::AGENT_TABLES};
 
 /// How many requests are on their way at once.
 const LANES: usize = 8;
@@ -150,14 +150,7 @@ async fn deliver(doors: &[Doors; 2], lanes: Vec<Lane>) {
 /// it is by the database's clock.
 async fn content(conn: &mut PgConnection) -> BTreeMap<String, String> {
     let mut rows = BTreeMap::new();
-    for table in [
-        "agent_sessions",
-        "agent_runs",
-        "agent_steps",
-        "agent_messages",
-        "agent_token_counts",
-        "approvals",
-    ] {
+    for table in AGENT_TABLES {
         let query =
             format!("SELECT '{table} ' || id, (to_jsonb(t) - 'abandon_at')::text FROM {table} t");
         let found: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(query))

@@ -18,7 +18,7 @@ use serde_json::json;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use super::{new_trace, run_of, traces};
+use super::{counted, new_trace, run_of, traces};
 use crate::support::daemon::Daemon;
 use crate::support::otlp::{Answer, JSON, PROTOBUF, call, exchange, post, request, span};
 use crate::support::pg;
@@ -106,20 +106,11 @@ async fn refused_spans_are_a_partial_success() {
         .await
         .unwrap();
     assert_eq!(steps, 3);
-    let metrics = daemon.metrics().await;
-    let refused = |reason: &str| {
+    for (reason, count) in [("invalid_trace_id", 6), ("invalid_span_id", 3)] {
         let labels = format!("outcome=\"refused\",reason=\"{reason}\"");
-        let of_reason = |(name, _): &(&String, &u64)| {
-            name.starts_with("runtraced_otlp_spans_total") && name.contains(&labels)
-        };
-        metrics
-            .iter()
-            .filter(of_reason)
-            .map(|(_, n)| n)
-            .sum::<u64>()
-    };
-    assert_eq!(refused("invalid_trace_id"), 6);
-    assert_eq!(refused("invalid_span_id"), 3);
+        let refused = counted(&daemon, "runtraced_otlp_spans_total", &labels).await;
+        assert_eq!(refused, count, "{reason}");
+    }
     daemon.finish().await;
 }
 
@@ -169,19 +160,14 @@ async fn other_signals_are_taken_and_counted() {
         let answer = post(&daemon, path, headers, &body).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
+    for (family, count) in [
+        ("runtraced_otlp_data_points_total", 21),
+        ("runtraced_otlp_log_records_total", 9),
+    ] {
+        let ignored = counted(&daemon, family, "outcome=\"ignored\"").await;
+        assert_eq!(ignored, count, "{family}");
+    }
     let metrics = daemon.metrics().await;
-    let ignored = |family: &str| {
-        let of_family = |(name, _): &(&String, &u64)| {
-            name.starts_with(family) && name.contains("outcome=\"ignored\"")
-        };
-        metrics
-            .iter()
-            .filter(of_family)
-            .map(|(_, n)| n)
-            .sum::<u64>()
-    };
-    assert_eq!(ignored("runtraced_otlp_data_points_total"), 21);
-    assert_eq!(ignored("runtraced_otlp_log_records_total"), 9);
     assert_eq!(metrics["runtraced_events_received_total"], 0);
     daemon.finish().await;
 }

@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 
 use runtraced::client::{Client, RetryPolicy, StreamOptions};
 use runtraced::proto::Event;
-use runtraced::proto::event::Event as Body;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::{SpoolDir, daemon, metric, wait_until};
-use crate::support::events::{message, new_id};
+use crate::support::events::{long_message, new_id};
 use crate::support::memory::rss_kib;
 use crate::support::pg;
 
@@ -27,14 +26,7 @@ fn phase() -> Duration {
 }
 
 fn batch(run: Uuid, count: usize, bytes: usize) -> Vec<Event> {
-    let one = |_| {
-        let mut event = message(0, Some(run), None, new_id());
-        if let Some(Body::MessageAppended(message)) = &mut event.event {
-            message.content = Some("x".repeat(bytes));
-        }
-        event
-    };
-    (0..count).map(one).collect()
+    (0..count).map(|_| long_message(run, bytes)).collect()
 }
 
 /// The waits for acks of eight agents that each send a small batch every 20 ms, for one phase.

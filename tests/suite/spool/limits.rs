@@ -2,26 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use runtraced::proto::event::Event as Body;
+use runtraced::proto::SubmitRequest;
 use runtraced::proto::trace_ingest_client::TraceIngestClient;
-use runtraced::proto::{Event, SubmitRequest};
 use sqlx::{Connection as _, PgConnection};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use super::{SpoolDir, metric, replayed, spawn, wait_until};
-use crate::support::events::{message, new_id};
+use crate::support::events::{long_message, new_id};
 use crate::support::pg;
 use crate::support::tables::count;
 use crate::support::wire::channel;
-
-fn large(bytes: usize) -> Event {
-    let mut event = message(0, Some(new_id()), None, new_id());
-    if let Some(Body::MessageAppended(message)) = &mut event.event {
-        message.content = Some("x".repeat(bytes));
-    }
-    event
-}
 
 /// Scenario: Postgres is away, and events come until the spool and the memory budget are full.
 /// Guarantees: what was acked before stays within both budgets; then RESOURCE_EXHAUSTED with a
@@ -48,7 +39,7 @@ async fn spool_and_memory_full_is_told_and_recovers() {
         sent += 1;
         let mut client = TraceIngestClient::new(channel.clone());
         let request = SubmitRequest {
-            events: vec![large(100 << 10)],
+            events: vec![long_message(new_id(), 100 << 10)],
             ..Default::default()
         };
         let mut call = tokio::spawn(async move { client.submit(request).await });

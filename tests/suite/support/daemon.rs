@@ -15,6 +15,19 @@ use super::watchdog;
 /// How long anything may take on a busy machine before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What a daemon warns of when Postgres goes.
+pub const AWAY: &str = "the database is away";
+
+/// What may become of an event, as metrics call it.
+pub const OUTCOMES: [&str; 6] = [
+    "committed",
+    "duplicate",
+    "refused",
+    "spooled",
+    "dead_lettered",
+    "ignored",
+];
+
 /// A running daemon.
 pub struct Daemon {
     child: Child,
@@ -233,18 +246,10 @@ impl Daemon {
 
     /// received = committed + duplicate + refused + spooled + dead-lettered + ignored.
     pub async fn check_counts(&self) {
-        let outcomes = [
-            "committed",
-            "duplicate",
-            "refused",
-            "spooled",
-            "dead_lettered",
-            "ignored",
-        ];
         let deadline = Instant::now() + PATIENCE;
         loop {
             let metrics = self.metrics().await;
-            let sum: u64 = outcomes
+            let sum: u64 = OUTCOMES
                 .iter()
                 .map(|outcome| {
                     metrics[&format!("runtraced_events_settled_total{{outcome=\"{outcome}\"}}")]
@@ -285,7 +290,7 @@ impl Daemon {
             .map(|row: (i64, i64, i64, i64, i64, i64, i64, i64)| row.into());
             let row = row.unwrap();
             let received = metrics["runtraced_events_received_total"];
-            let same = outcomes.iter().zip(&row[1..]).all(|(outcome, count)| {
+            let same = OUTCOMES.iter().zip(&row[1..]).all(|(outcome, count)| {
                 metrics[&format!("runtraced_events_settled_total{{outcome=\"{outcome}\"}}")]
                     == u64::try_from(*count).unwrap()
             });

@@ -112,6 +112,15 @@ pub fn message(millis: i64, run: Option<Uuid>, session: Option<Uuid>, message: U
     event(millis, Body::MessageAppended(appended))
 }
 
+/// A message of a run, with so many bytes of text.
+pub fn long_message(run: Uuid, bytes: usize) -> Event {
+    let mut event = message(0, Some(run), None, new_id());
+    if let Some(Body::MessageAppended(message)) = &mut event.event {
+        message.content = Some("x".repeat(bytes));
+    }
+    event
+}
+
 pub fn tokens(millis: i64, run: Uuid, count: Uuid, input: i64, output: i64) -> Event {
     let count = proto::TokenCount {
         token_count_id: id(count),

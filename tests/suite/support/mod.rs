@@ -8,6 +8,7 @@ pub mod memory;
 pub mod otlp;
 pub mod pg;
 pub mod random;
+pub mod spool;
 pub mod stream;
 pub mod tables;
 pub mod valid;

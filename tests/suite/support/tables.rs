@@ -4,6 +4,16 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
+/// The tables that events are written to.
+pub const AGENT_TABLES: [&str; 6] = [
+    "agent_sessions",
+    "agent_runs",
+    "agent_steps",
+    "agent_messages",
+    "agent_token_counts",
+    "approvals",
+];
+
 /// Every row of the agent tables that belongs to these runs or sessions, whole
 /// but for what is by the database's clock: `abandon_at`, which is NULL in the
 /// end, and whether and when an alias came before its run.
