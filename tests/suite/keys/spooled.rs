@@ -37,6 +37,7 @@ async fn the_spool_lends_nobody_more_power() {
     let spool = SpoolDir::new();
     let (mut cluster, daemon, world, mut conn) = spooling(&spool).await;
     let before = content(&mut conn, &[world.others.run], &[world.others.session]).await;
+    assert!(!before.is_empty());
     conn.close().await.unwrap();
     cluster.stop_immediate().await;
     let [own, theirs, free] = world.clients(&daemon).await;

@@ -6,7 +6,7 @@ use runtraced::proto::event::Event as Body;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Key, client, create_for, customer, refusals, submit, until_judged};
+use super::{Key, client, create_for, customer, refusals, until_judged};
 use crate::support::daemon::Daemon;
 use crate::support::events::{id, new_id};
 use crate::support::pg::{self, TestDatabase};
@@ -41,6 +41,12 @@ pub struct World {
     pub own_untenanted: Owned,
 }
 
+/// Sends what is to be in Postgres, and not in a spool, before the test begins.
+async fn make(client: &Client, events: Vec<Event>) {
+    let made = client.submit_committed(events).await.unwrap();
+    assert_eq!(refusals(&made.outcome.unwrap()), []);
+}
+
 impl World {
     pub async fn new(url: &str, daemon: &Daemon, conn: &mut PgConnection) -> Self {
         let (acme, other) = (customer(conn).await, customer(conn).await);
@@ -65,9 +71,8 @@ impl World {
             nobodys: owned(),
             own_untenanted: owned(),
         };
-        let made = |outcome: runtraced::proto::Outcome| assert_eq!(refusals(&outcome), []);
         let theirs = client(daemon, &world.other_key).await;
-        made(submit(&theirs, rows(&world.others)).await);
+        make(&theirs, rows(&world.others)).await;
         let free = daemon.client().await;
         for of in [
             &world.others_untenanted,
@@ -82,7 +87,7 @@ impl World {
                     Some(Body::SessionUpsert(_) | Body::RunStarted(_))
                 )
             });
-            made(submit(&free, events).await);
+            make(&free, events).await;
         }
         for (of, whose) in [
             (&world.others_untenanted, other),
@@ -91,7 +96,7 @@ impl World {
             let upsert = valid::session_upsert(|e| {
                 (e.session_id, e.customer_id) = (id(of.session), id(whose));
             });
-            made(submit(&free, vec![upsert]).await);
+            make(&free, vec![upsert]).await;
         }
         world
     }
