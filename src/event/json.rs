@@ -69,6 +69,28 @@ impl Json {
         Ok(Self(repair(&text)))
     }
 
+    /// JSON as serde writes it, which needs no check: only a NUL in a string is
+    /// still to be replaced, and what may hold one is looked at. How deep it is
+    /// nested is for the caller to know. `scratch` is used again and again, so that
+    /// no text grows by reallocation, or keeps more memory than it needs.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn of(
+        value: &(impl serde::Serialize + ?Sized),
+        scratch: &mut Vec<u8>,
+        repairs: &mut Repairs,
+    ) -> Result<Self, JsonError> {
+        let unwritable = JsonError::Invalid { offset: 0 };
+        scratch.clear();
+        serde_json::to_writer(&mut *scratch, value).map_err(|_| unwritable)?;
+        let text = std::str::from_utf8(scratch).map_err(|_| unwritable)?;
+        if text.contains("\\u0000") {
+            return Self::new(text.to_owned(), repairs);
+        }
+        Ok(Self(text.to_owned()))
+    }
+
     /// [`Json::new`] for a JSON object.
     ///
     /// # Errors

@@ -143,3 +143,16 @@ proptest! {
         prop_assert_eq!(check(&text), Ok(text));
     }
 }
+
+#[test]
+fn what_serde_writes_needs_no_check_but_for_nul() {
+    let (mut scratch, mut repairs) = (Vec::new(), Repairs::default());
+    let mut of = |value: serde_json::Value| {
+        let json = Json::of(&value, &mut scratch, &mut repairs).unwrap();
+        json.as_str().to_owned()
+    };
+    let text = r#"{"a":["\\u0000 is text",1.5,null,"\"é\n"]}"#;
+    assert_eq!(of(serde_json::from_str(text).unwrap()), text);
+    assert_eq!(of("a\0b".into()), "\"a\\ufffdb\"");
+    assert_eq!((repairs.nuls, repairs.surrogates), (1, 0));
+}

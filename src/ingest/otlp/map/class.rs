@@ -135,7 +135,7 @@ fn implied(facts: &Facts<'_>) -> Option<Work> {
 
 fn unnamed(facts: &Facts<'_>) -> Work {
     let remote = facts.span.kind > INTERNAL;
-    if !facts.agentic && (facts.foreign || remote) {
+    if !facts.agentic && (remote || facts.is_foreign()) {
         return Work::of(Class::Foreign);
     }
     // A span that the application made for itself.

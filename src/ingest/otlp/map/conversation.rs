@@ -101,23 +101,23 @@ impl Conversation {
     /// from how often the same was said before in this conversation: so a
     /// message that every later call repeats is one message, and a second "yes"
     /// is another. Positions would not do: what histories drop or split differs.
-    pub fn identified(&self, scope: Uuid) -> impl Iterator<Item = (Uuid, i64, &Message, bool)> {
-        let mut seen: HashMap<Vec<u8>, u32> = HashMap::new();
-        let given = self.input.iter().map(|message| (message, false));
-        let answered = self.output.iter().map(|message| (message, true));
+    pub fn identified(self, scope: Uuid) -> impl Iterator<Item = (Uuid, i64, Message, bool)> {
+        // By the id that a message has where it is said first.
+        let mut seen: HashMap<Uuid, u32> = HashMap::new();
+        let given = self.input.into_iter().map(|message| (message, false));
+        let answered = self.output.into_iter().map(|message| (message, true));
         (0_i64..)
             .zip(given.chain(answered))
             .map(move |(place, (message, answer))| {
-                let mut key = content_key(message);
-                let count = seen.entry(key.clone()).or_default();
-                key.extend(count.to_be_bytes());
-                *count += 1;
-                (
-                    ids::within(scope, Named::Message(&key)),
-                    place,
-                    message,
-                    answer,
-                )
+                let key = content_key(&message);
+                let first = ids::within(scope, Named::Message(&key, 0));
+                let times = seen.entry(first).or_default();
+                let id = match *times {
+                    0 => first,
+                    times => ids::within(scope, Named::Message(&key, times)),
+                };
+                *times += 1;
+                (id, place, message, answer)
             })
     }
 }

@@ -1,20 +1,21 @@
 //! From what a span says to the events that it makes.
 
-use serde_json::{Map, Value};
+use serde_json::Map;
 use uuid::Uuid;
 
 use super::class::{Class, Work, classify};
 use super::conversation::Conversation;
 use super::facts::Facts;
 use super::ids::{self, Named};
-use super::messages::{Message as Said, ToolCall};
+use super::messages::Message as Said;
+use super::metadata::Metadata;
 use super::naming::{model, name, step_type};
-use super::placed::{Placed, metadata};
+use super::placed::Placed;
 use super::run::Observations;
 use super::slots::Slot;
 use super::text::Fit;
 use super::usage::Usage;
-use super::{session, tool, value};
+use super::{tool, value};
 use crate::event::{
     AliasedRoot, EndStatus, Event, EventBody, Json, Message, MessageRole, RunEnded, RunEndedBy,
     StepAliased, StepDetails, StepEnded, Timestamp, TokenCount,
@@ -65,15 +66,15 @@ impl Emitter<'_> {
             self.tokens(placed, &work, id, usage);
             step_id = Some(id);
         }
+        self.observe(placed, &work, &conversation, root);
         match work.class {
-            Class::Llm => self.messages(placed, step_id, &conversation),
-            Class::Agent => self.unanswered(placed, step_id, &conversation),
+            Class::Llm => self.messages(placed, step_id, conversation),
+            Class::Agent => self.unanswered(placed, step_id, conversation),
             _ => {}
         }
         if root {
             self.run_ended(placed, usage.filter(|_| !own_step), own_step);
         }
-        self.observe(placed, &work, &conversation, root);
         Became::Mapped
     }
 
@@ -118,7 +119,6 @@ impl Emitter<'_> {
         }
         let (status, error) = placed.outcome();
         let (input, output) = self.input_and_output(facts, work.class, conversation);
-        let metadata = metadata(placed);
         let model = model(facts);
         let kind = match work.class {
             Class::Agent => Some("agent".into()),
@@ -132,7 +132,7 @@ impl Emitter<'_> {
             parent_may_be_alias: placed.facts.has_parent(),
             model: model.and_then(|model| self.fit.some(model)),
             input,
-            metadata: self.fit.object(&metadata),
+            metadata: self.fit.object(&Metadata(placed)),
         };
         let ended = StepEnded {
             step_id,
@@ -167,12 +167,9 @@ impl Emitter<'_> {
             let attribute = slots.iter().find_map(|slot| facts.value(*slot));
             match attribute.map(value::text) {
                 Some(text) if value::looks_like_json(&text) => self.fit.json_text(&text),
-                Some(text) => self.fit.json(&Value::String(text.into_owned())),
+                Some(text) => self.fit.json(&*text),
                 None if said.is_empty() => None,
-                None => {
-                    let said: Vec<_> = said.iter().map(Said::to_json).collect();
-                    self.fit.json(&said.into())
-                }
+                None => self.fit.json(said),
             }
         };
         (
@@ -206,12 +203,7 @@ impl Emitter<'_> {
     }
 
     /// The call's conversation; every later call repeats it, and says so.
-    fn messages(
-        &mut self,
-        placed: &Placed<'_>,
-        step_id: Option<Uuid>,
-        conversation: &Conversation,
-    ) {
+    fn messages(&mut self, placed: &Placed<'_>, step_id: Option<Uuid>, conversation: Conversation) {
         let scope = session_id(placed).unwrap_or(placed.run);
         for (message_id, place, said, answer) in conversation.identified(scope) {
             let time = if answer { placed.end } else { placed.start };
@@ -227,14 +219,14 @@ impl Emitter<'_> {
         &mut self,
         placed: &Placed<'_>,
         step_id: Option<Uuid>,
-        conversation: &Conversation,
+        conversation: Conversation,
     ) {
         if !placed.facts.has(Slot::InputMessages) || placed.outcome().0 != EndStatus::Failed {
             return;
         }
         let scope = session_id(placed).unwrap_or(placed.run);
         let said: Vec<_> = conversation.identified(scope).collect();
-        let asked = |(_, _, said, _): &(Uuid, i64, &Said, bool)| said.role == MessageRole::User;
+        let asked = |(_, _, said, _): &(Uuid, i64, Said, bool)| said.role == MessageRole::User;
         let last_answer = said.iter().rposition(|said| !asked(said));
         for (message_id, place, said, _) in
             said.into_iter().skip(last_answer.map_or(0, |at| at + 1))
@@ -250,21 +242,20 @@ impl Emitter<'_> {
         step_id: Option<Uuid>,
         message_id: Uuid,
         place: i64,
-        said: &Said,
+        said: Said,
     ) -> Message {
-        let calls: Vec<_> = said.calls.iter().map(ToolCall::to_json).collect();
         let mut extra = Map::new();
         for (key, text) in [
-            ("name", &said.name),
-            ("tool_call_id", &said.call_id),
-            ("finish_reason", &said.finish_reason),
+            ("name", said.name),
+            ("tool_call_id", said.call_id),
+            ("finish_reason", said.finish_reason),
         ] {
-            if let Some(text) = text.as_ref().filter(|text| !text.is_empty()) {
-                extra.insert(key.into(), text.as_str().into());
+            if let Some(text) = text.filter(|text| !text.is_empty()) {
+                extra.insert(key.into(), text.into());
             }
         }
         if !said.media.is_empty() {
-            extra.insert("media".into(), said.media.clone().into());
+            extra.insert("media".into(), said.media.into());
         }
         Message {
             message_id,
@@ -272,13 +263,13 @@ impl Emitter<'_> {
             session_id: session_id(placed),
             step_id,
             role: said.role,
-            content: self.fit.some(said.text.as_str()),
-            thinking: self.fit.some(said.thinking.as_str()),
-            tool_calls: (!calls.is_empty())
-                .then(|| self.fit.json(&calls.into()))
+            content: self.fit.some(said.text),
+            thinking: self.fit.some(said.thinking),
+            tool_calls: (!said.calls.is_empty())
+                .then(|| self.fit.json(&said.calls))
                 .flatten(),
             metadata: (!extra.is_empty())
-                .then(|| self.fit.object(&extra.into()))
+                .then(|| self.fit.object(&extra))
                 .flatten(),
             seq: Some(place),
             sighting: true,
@@ -291,7 +282,6 @@ impl Emitter<'_> {
             |count: Option<i64>| count.and_then(|count| i32::try_from(count.max(0)).ok());
         let usage = usage.unwrap_or_default();
         // A root that is a step as well keeps what it says there.
-        let metadata = (!has_step).then(|| metadata(placed));
         let ended = RunEnded {
             run_id: placed.run,
             by: RunEndedBy::RootSpan,
@@ -300,7 +290,9 @@ impl Emitter<'_> {
             error: error.map(|error| self.fit.text(error)),
             reported_tokens_input: reported(usage.input),
             reported_tokens_output: reported(usage.output),
-            metadata: metadata.and_then(|metadata| self.fit.object(&metadata)),
+            metadata: (!has_step)
+                .then(|| self.fit.object(&Metadata(placed)))
+                .flatten(),
             started_at: Some(placed.start),
         };
         self.push(placed, placed.end, EventBody::RunEnded(ended));
@@ -308,7 +300,7 @@ impl Emitter<'_> {
 }
 
 fn session_id(placed: &Placed<'_>) -> Option<Uuid> {
-    session::of(&placed.facts).map(|session| session.id)
+    placed.session.as_ref().map(|session| session.id)
 }
 
 #[cfg(test)]

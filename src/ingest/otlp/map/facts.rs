@@ -23,8 +23,6 @@ pub struct Facts<'a> {
     pub dialect: Dialect,
     /// The customer whose key it came with.
     pub tenant: Option<NonNilUuid>,
-    /// Has keys of web servers, databases and the like.
-    pub foreign: bool,
     /// Has keys that only traces of agents have.
     pub agentic: bool,
     /// Messages written as one attribute a field: side, what follows the prefix, value.
@@ -43,7 +41,6 @@ impl<'a> Facts<'a> {
             scope,
             tenant,
             dialect: Dialect::Unknown,
-            foreign: false,
             agentic: false,
             flat: Vec::new(),
             rest: Vec::new(),
@@ -63,7 +60,6 @@ impl<'a> Facts<'a> {
         };
         let key = attribute.key.as_str();
         self.agentic = self.agentic || is_agentic(key);
-        self.foreign = self.foreign || is_foreign(key, self.span.kind);
         if let Some((side, rest)) = indexed(key) {
             self.flat.push((side, rest, value));
             return;
@@ -93,6 +89,14 @@ impl<'a> Facts<'a> {
                 }
             }
         }
+    }
+
+    /// Whether it has keys of web servers, databases and the like.
+    pub fn is_foreign(&self) -> bool {
+        let kind = self.span.kind;
+        let said = self.span.attributes.iter();
+        said.filter(|attribute| attribute.value.as_ref().is_some_and(|v| v.value.is_some()))
+            .any(|attribute| is_foreign(&attribute.key, kind))
     }
 
     /// Whether something is known.

@@ -24,8 +24,8 @@ pub enum Named<'a> {
     ToolCall(&'a str),
     /// The tokens of a step.
     Tokens(Uuid),
-    /// A message, by its content.
-    Message(&'a [u8]),
+    /// A message, by its content and how often the same was said before.
+    Message(&'a [u8], u32),
 }
 
 /// The run of a trace: its 16 bytes.
@@ -47,20 +47,24 @@ pub fn call(response_id: &str, tenant: Option<NonNilUuid>) -> Uuid {
 pub fn within(scope: Uuid, named: Named<'_>) -> Uuid {
     let mut hash = Sha256::new();
     hash.update(scope.as_bytes());
-    let tokens;
-    let (word, bytes): (&[u8], &[u8]) = match named {
-        Named::Span(id) => (b"span", id),
-        Named::Response(id) => (b"response", id.as_bytes()),
-        Named::ToolCall(id) => (b"tool_call", id.as_bytes()),
+    let (tokens, said_before);
+    let (word, bytes, more): (&[u8], &[u8], &[u8]) = match named {
+        Named::Span(id) => (b"span", id, b""),
+        Named::Response(id) => (b"response", id.as_bytes(), b""),
+        Named::ToolCall(id) => (b"tool_call", id.as_bytes(), b""),
         Named::Tokens(step) => {
             tokens = step;
-            (b"tokens", tokens.as_bytes())
+            (b"tokens", tokens.as_bytes(), b"")
         }
-        Named::Message(content) => (b"message", content),
+        Named::Message(content, before) => {
+            said_before = before.to_be_bytes();
+            (b"message", content, &said_before)
+        }
     };
     hash.update(word);
     hash.update([0]);
     hash.update(bytes);
+    hash.update(more);
     finish(scope.as_bytes(), hash)
 }
 
@@ -119,7 +123,7 @@ mod tests {
             within(trace, Named::Response("a")),
             within(trace, Named::ToolCall("a")),
             within(trace, Named::Span(b"a")),
-            within(trace, Named::Message(b"a")),
+            within(trace, Named::Message(b"a", 0)),
             within(other, Named::Response("a")),
         ];
         let distinct: std::collections::HashSet<_> = ids.iter().collect();

@@ -20,10 +20,7 @@ use crate::ingest::otlp::{Fate, MapOptions, Mapped, RefusalReason};
 pub fn map_logs(request: &ExportLogsServiceRequest, options: &MapOptions) -> Mapped {
     let mut mapped = Mapped::default();
     let mut observed = Observations::default();
-    let mut fit = Fit {
-        max_bytes: options.max_field_bytes,
-        ..Fit::default()
-    };
+    let mut fit = Fit::new(options.max_field_bytes);
     let scopes = request
         .resource_logs
         .iter()
@@ -91,11 +88,6 @@ fn map_record(
         observed.add(run, position, rank::CALL, at, Said::Output(fit.text(text)));
     }
     for (message_id, _, message, _) in said.identified(run) {
-        let calls: Vec<Value> = message
-            .calls
-            .iter()
-            .map(super::messages::ToolCall::to_json)
-            .collect();
         let call_id = message
             .call_id
             .as_ref()
@@ -106,10 +98,10 @@ fn map_record(
             session_id: None,
             step_id: Some(step),
             role: message.role,
-            content: fit.some(message.text.as_str()),
-            thinking: fit.some(message.thinking.as_str()),
-            tool_calls: (!calls.is_empty())
-                .then(|| fit.json(&calls.into()))
+            content: fit.some(message.text),
+            thinking: fit.some(message.thinking),
+            tool_calls: (!message.calls.is_empty())
+                .then(|| fit.json(&message.calls))
                 .flatten(),
             metadata: call_id.and_then(|metadata| fit.object(&metadata)),
             seq: Some(place_of(message.role)),
@@ -151,7 +143,7 @@ fn event_name(record: &LogRecord) -> Option<&str> {
 
 /// The body's fields, and the attributes' where the event is written as those.
 fn body(record: &LogRecord) -> Value {
-    let mut fields = value::object(&record.attributes, 0);
+    let mut fields = value::object(&record.attributes);
     let body = record
         .body
         .as_ref()

@@ -13,6 +13,7 @@ pub(crate) mod facts;
 mod ids;
 mod logs;
 mod messages;
+mod metadata;
 mod naming;
 mod observe;
 mod origin;
@@ -47,10 +48,7 @@ use crate::event::Timestamp;
 pub fn map_traces(request: &ExportTraceServiceRequest, options: &MapOptions) -> Mapped {
     let mut mapped = Mapped::default();
     let mut observed = Observations::default();
-    let mut fit = Fit {
-        max_bytes: options.max_field_bytes,
-        ..Fit::default()
-    };
+    let mut fit = Fit::new(options.max_field_bytes);
     let mut position = 0;
     for resource in &request.resource_spans {
         for scope in &resource.scope_spans {
@@ -104,6 +102,7 @@ fn place<'a>(
     }
     let (start, end) = times(span.start_time_unix_nano, span.end_time_unix_nano)?;
     Ok(Placed {
+        session: session::of(&facts),
         facts,
         origin,
         position,

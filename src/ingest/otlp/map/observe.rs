@@ -5,9 +5,9 @@ use super::conversation::Conversation;
 use super::emit::Emitter;
 use super::naming::{agent, name};
 use super::placed::Placed;
-use super::run::{Said, rank};
-use super::session;
+use super::run::{Field, Said, rank};
 use super::slots::Slot;
+use super::text::Fit;
 use crate::event::Timestamp;
 
 impl Emitter<'_> {
@@ -20,12 +20,9 @@ impl Emitter<'_> {
         root: bool,
     ) {
         let facts = &placed.facts;
-        let (run, position) = (placed.run, placed.position);
-        let mut say = |rank: i32, time: Timestamp, said: Said| {
-            self.observed.add(run, position, rank, time, said)
-        };
-        if let Some(session) = session::of(facts) {
-            say(rank::OUTRIGHT, placed.start, Said::Session(session.id));
+        if let Some(session) = &placed.session {
+            let said = |_: &mut Fit| Said::Session(session.id);
+            self.say(placed, rank::OUTRIGHT, placed.start, Field::Session, said);
         }
         let is_agent = matches!(work.class, Class::Agent);
         let by = match work.class {
@@ -35,64 +32,48 @@ impl Emitter<'_> {
             _ => rank::STEP,
         };
         if let Some((agent_rank, agent)) = agent(facts, work.class, root) {
-            say(agent_rank, placed.start, Said::Agent(self.fit.text(agent)));
+            let said = |fit: &mut Fit| Said::Agent(fit.text(agent));
+            self.say(placed, agent_rank, placed.start, Field::Agent, said);
         }
         if let Some(service) = placed.origin.service {
-            say(
-                rank::SERVICE,
-                placed.start,
-                Said::Agent(self.fit.text(service)),
-            );
+            let said = |fit: &mut Fit| Said::Agent(fit.text(service));
+            self.say(placed, rank::SERVICE, placed.start, Field::Agent, said);
         }
-        let framework = placed.origin.framework(facts.dialect);
-        if let Some(framework) = framework {
-            let type_rank = if is_agent {
-                rank::OUTRIGHT
-            } else {
-                by.max(rank::CALL)
+        let type_rank = if is_agent {
+            rank::OUTRIGHT
+        } else {
+            by.max(rank::CALL)
+        };
+        if let Some(framework) = placed.origin.framework(facts.dialect) {
+            let said = |fit: &mut Fit| Said::AgentType(fit.text(framework));
+            self.say(placed, type_rank, placed.start, Field::AgentType, said);
+        }
+        if root || facts.has(Slot::RunName) {
+            let said = |fit: &mut Fit| {
+                let told = facts.text(Slot::RunName);
+                Said::Name(fit.text(told.unwrap_or_else(|| name(facts, work.class).into())))
             };
-            say(
-                type_rank,
-                placed.start,
-                Said::AgentType(self.fit.text(framework)),
-            );
-        }
-        if root {
-            let told = facts
-                .text(Slot::RunName)
-                .unwrap_or_else(|| name(facts, work.class).into());
-            say(
-                rank::OUTRIGHT,
-                placed.start,
-                Said::Name(self.fit.text(told)),
-            );
-        } else if let Some(told) = facts.text(Slot::RunName) {
-            say(
-                rank::OUTRIGHT,
-                placed.start,
-                Said::Name(self.fit.text(told)),
-            );
+            self.say(placed, rank::OUTRIGHT, placed.start, Field::Name, said);
         }
         if let Some(metadata) = &placed.origin.metadata {
-            say(
-                rank::OUTRIGHT,
-                placed.start,
-                Said::Metadata(metadata.clone()),
-            );
+            let said = |_: &mut Fit| Said::Metadata(metadata.clone());
+            self.say(placed, rank::OUTRIGHT, placed.start, Field::Metadata, said);
         }
         if is_agent {
             // A wrapper around agents may end well though they did not.
             let (status, error) = placed.outcome();
-            let error = error.map(|error| self.fit.text(error));
-            self.observed
-                .add(run, position, by, placed.end, Said::Outcome(status, error));
+            let said = |fit: &mut Fit| Said::Outcome(status, error.map(|error| fit.text(error)));
+            self.say(placed, by, placed.end, Field::Outcome, said);
         }
         if root || matches!(work.class, Class::Agent | Class::Llm) {
             self.question_and_answer(placed, conversation, by, root);
         }
-        if let Some(session) = session::of(facts) {
-            let (user, upsert) = session.upsert(facts, self.fit);
-            self.observed.session(position, placed.start, user, upsert);
+        if let Some(session) = &placed.session {
+            let user = facts.text(Slot::User).map(String::from);
+            let (position, time, fit) = (placed.position, placed.start, &mut *self.fit);
+            let upsert = || session.upsert(facts.text(Slot::User).as_deref(), fit);
+            self.observed
+                .session(position, time, user, session.id, upsert);
         }
     }
 
@@ -103,34 +84,38 @@ impl Emitter<'_> {
         by: i32,
         root: bool,
     ) {
-        let (run, position, facts) = (placed.run, placed.position, &placed.facts);
+        let facts = &placed.facts;
         let readable = |text: &&str| !looks_like_a_dump(text);
         let raw = |slot| root.then(|| facts.text(slot)).flatten();
         if let Some(text) = conversation.question().filter(readable) {
-            if self
-                .observed
-                .wants(run, &Said::Input(String::new()), by, placed.start)
-            {
-                let said = Said::Input(self.fit.text(text));
-                self.observed.add(run, position, by, placed.start, said);
-            }
+            let said = |fit: &mut Fit| Said::Input(fit.text(text));
+            self.say(placed, by, placed.start, Field::Input, said);
         } else if let Some(text) = raw(Slot::Input) {
-            let said = Said::Input(self.fit.text(text));
-            self.observed
-                .add(run, position, rank::RAW, placed.start, said);
+            let said = |fit: &mut Fit| Said::Input(fit.text(text));
+            self.say(placed, rank::RAW, placed.start, Field::Input, said);
         }
         if let Some(text) = conversation.answer().filter(readable) {
-            if self
-                .observed
-                .wants(run, &Said::Output(String::new()), by, placed.end)
-            {
-                let said = Said::Output(self.fit.text(text));
-                self.observed.add(run, position, by, placed.end, said);
-            }
+            let said = |fit: &mut Fit| Said::Output(fit.text(text));
+            self.say(placed, by, placed.end, Field::Output, said);
         } else if let Some(text) = raw(Slot::Output) {
-            let said = Said::Output(self.fit.text(text));
+            let said = |fit: &mut Fit| Said::Output(fit.text(text));
+            self.say(placed, rank::RAW, placed.end, Field::Output, said);
+        }
+    }
+
+    /// One field, as one span tells it; not even made where another's stands.
+    fn say(
+        &mut self,
+        placed: &Placed<'_>,
+        rank: i32,
+        time: Timestamp,
+        field: Field,
+        said: impl FnOnce(&mut Fit) -> Said,
+    ) {
+        if self.observed.wants(placed.run, field, rank, time) {
+            let said = said(self.fit);
             self.observed
-                .add(run, position, rank::RAW, placed.end, said);
+                .add(placed.run, placed.position, rank, time, said);
         }
     }
 }

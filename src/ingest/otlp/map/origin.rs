@@ -43,12 +43,12 @@ impl<'a> Origin<'a> {
         let scope_name = scope.map_or("", |scope| scope.name.as_str());
         let mut metadata = json!({});
         if !attributes.is_empty() {
-            metadata["resource"] = value::object(attributes, 0);
+            metadata["resource"] = value::object(attributes);
         }
         if let Some(scope) = scope.filter(|scope| !scope.name.is_empty()) {
             metadata["scope"] = json!({"name": scope.name, "version": scope.version});
             if !scope.attributes.is_empty() {
-                metadata["scope"]["attributes"] = value::object(&scope.attributes, 0);
+                metadata["scope"]["attributes"] = value::object(&scope.attributes);
             }
         }
         let said = metadata

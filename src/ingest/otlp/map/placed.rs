@@ -1,7 +1,7 @@
 //! A span with its place: its run, its ids, its times, how it ended.
 
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::class::Class;
@@ -9,8 +9,9 @@ use super::dialects::{Dialect, anthropic_sdk, lang_graph};
 use super::facts::Facts;
 use super::ids::{self, Named};
 use super::origin::Origin;
+use super::session::Session;
 use super::slots::Slot;
-use super::{span_events, value};
+use super::{metadata::hex, span_events};
 use crate::event::{EndStatus, Timestamp};
 
 /// OTLP's span flags: the parent is known to be, and is, in another process.
@@ -30,6 +31,8 @@ pub struct Placed<'a> {
     pub origin: &'a Origin<'a>,
     /// Its place in the request.
     pub position: u32,
+    /// The conversation that it is part of.
+    pub session: Option<Session>,
     /// Its run: the trace, or the call that [`call_of_its_own`] tells of.
     pub run: Uuid,
     /// When it began.
@@ -169,58 +172,4 @@ fn id_in(output: &str) -> Option<String> {
     ids.into_iter()
         .find(|id| shared.iter().any(|kind| id.starts_with(kind)))
         .map(str::to_owned)
-}
-
-/// Everything that has no column: attributes as they came, events, links, and
-/// what tells the span from others.
-pub fn metadata(placed: &Placed<'_>) -> Value {
-    let facts = &placed.facts;
-    let span = facts.span;
-    let mut object = Map::new();
-    for attribute in &facts.rest {
-        let value = attribute.value.as_ref().and_then(|any| any.value.as_ref());
-        object.insert(
-            attribute.key.clone(),
-            value.map_or(Value::Null, value::json),
-        );
-    }
-    let mut otel = json!({"span_id": hex(&span.span_id), "name": span.name, "dialect": facts.dialect.as_str()});
-    if let Some(exception) = span_events::exception(span) {
-        otel["exception"] = json!({
-            "type": exception.kind, "message": exception.message, "stacktrace": exception.stacktrace,
-        });
-    }
-    if let Some(events) = span_events::kept(span) {
-        otel["events"] = events;
-    }
-    if !span.links.is_empty() {
-        let links = span.links.iter().map(|link| {
-            json!({
-                "trace_id": hex(&link.trace_id), "span_id": hex(&link.span_id),
-                "attributes": value::object(&link.attributes, 0),
-            })
-        });
-        otel["links"] = links.collect();
-    }
-    for (key, count) in [
-        ("dropped_attributes", span.dropped_attributes_count),
-        ("dropped_events", span.dropped_events_count),
-        ("dropped_links", span.dropped_links_count),
-    ] {
-        if count > 0 {
-            otel[key] = count.into();
-        }
-    }
-    if placed.run.as_bytes().as_slice() != span.trace_id {
-        otel["trace_id"] = hex(&span.trace_id).into();
-    }
-    if placed.end < placed.start {
-        otel["ended_before_start"] = true.into();
-    }
-    object.insert("otel".into(), otel);
-    Value::Object(object)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

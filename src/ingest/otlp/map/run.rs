@@ -46,23 +46,39 @@ pub enum Said {
     Outcome(EndStatus, Option<String>),
 }
 
-impl Said {
-    fn field(&self) -> u8 {
-        match self {
-            Self::Session(_) => 0,
-            Self::Agent(_) => 1,
-            Self::AgentType(_) => 2,
-            Self::Name(_) => 3,
-            Self::Input(_) => 4,
-            Self::Output(_) => 5,
-            Self::Metadata(_) => 6,
-            Self::Outcome(..) => 7,
-        }
-    }
+/// The fields that spans tell of; see [`Said`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum Field {
+    Session,
+    Agent,
+    AgentType,
+    Name,
+    Input,
+    Output,
+    Metadata,
+    Outcome,
+}
 
+impl Field {
     /// Whether the latest stands, and not the earliest.
-    fn latest(&self) -> bool {
-        matches!(self, Self::Output(_) | Self::Outcome(..))
+    fn latest(self) -> bool {
+        matches!(self, Self::Output | Self::Outcome)
+    }
+}
+
+impl Said {
+    fn field(&self) -> Field {
+        match self {
+            Self::Session(_) => Field::Session,
+            Self::Agent(_) => Field::Agent,
+            Self::AgentType(_) => Field::AgentType,
+            Self::Name(_) => Field::Name,
+            Self::Input(_) => Field::Input,
+            Self::Output(_) => Field::Output,
+            Self::Metadata(_) => Field::Metadata,
+            Self::Outcome(..) => Field::Outcome,
+        }
     }
 
     /// Of what is equal in rank and time the least text stands, the greatest
@@ -104,19 +120,18 @@ struct SessionHeld {
 /// What is known of runs and sessions from one request.
 #[derive(Default)]
 pub struct Observations {
-    fields: BTreeMap<(Uuid, u8), Held>,
+    fields: BTreeMap<(Uuid, Field), Held>,
     sessions: BTreeMap<(Uuid, Option<String>), SessionHeld>,
 }
 
 impl Observations {
     /// Whether something of this field, from this rank and time, would stand:
     /// spares the making of texts that would not.
-    pub fn wants(&self, run: Uuid, field: &Said, rank: i32, time: Timestamp) -> bool {
-        self.fields.get(&(run, field.field())).is_none_or(|held| {
-            let latest = field.latest();
+    pub fn wants(&self, run: Uuid, field: Field, rank: i32, time: Timestamp) -> bool {
+        self.fields.get(&(run, field)).is_none_or(|held| {
             rank < held.rank
                 || rank == held.rank
-                    && if latest {
+                    && if field.latest() {
                         time >= held.time
                     } else {
                         time <= held.time
@@ -127,15 +142,16 @@ impl Observations {
     /// A field of a run, as one span tells it. `output` is the latest of the
     /// best, everything else the earliest.
     pub fn add(&mut self, run: Uuid, position: u32, rank: i32, time: Timestamp, said: Said) {
-        if !self.wants(run, &said, rank, time) {
+        let field = said.field();
+        if !self.wants(run, field, rank, time) {
             return;
         }
-        let key = (run, said.field());
+        let key = (run, field);
         if let Some(held) = self.fields.get(&key)
             && (held.rank, held.time) == (rank, time)
         {
             let (new, old) = (said.text(), held.said.text());
-            let stands = if said.latest() { new > old } else { new < old };
+            let stands = if field.latest() { new > old } else { new < old };
             if !stands {
                 return;
             }
@@ -156,14 +172,15 @@ impl Observations {
         position: u32,
         time: Timestamp,
         user: Option<String>,
-        upsert: SessionUpsert,
+        session_id: Uuid,
+        upsert: impl FnOnce() -> SessionUpsert,
     ) {
         let told = (time, position);
-        let place = self.sessions.entry((upsert.session_id, user));
+        let place = self.sessions.entry((session_id, user));
         let held = place.or_insert_with(|| SessionHeld {
             earliest: told,
             latest: told,
-            upsert,
+            upsert: upsert(),
         });
         if time < held.earliest.0 {
             held.earliest = told;

@@ -29,20 +29,18 @@ pub fn of(facts: &Facts<'_>) -> Option<Session> {
 }
 
 impl Session {
-    /// What the span tells of it, and by which user.
-    pub fn upsert(self, facts: &Facts<'_>, fit: &mut Fit) -> (Option<String>, SessionUpsert) {
-        let user = facts.text(Slot::User).map(String::from);
-        let user_id = user.as_deref().and_then(|user| Uuid::try_parse(user).ok());
-        let metadata = user.as_ref().filter(|_| user_id.is_none());
+    /// What a span tells of it, as a user's.
+    pub fn upsert(&self, user: Option<&str>, fit: &mut Fit) -> SessionUpsert {
+        let user_id = user.and_then(|user| Uuid::try_parse(user).ok());
+        let metadata = user.filter(|_| user_id.is_none());
         let metadata = metadata.and_then(|user| fit.object(&json!({"user": user})));
-        let upsert = SessionUpsert {
+        SessionUpsert {
             session_id: self.id,
             customer_id: None,
             user_id,
             title: None,
-            external_id: self.external.map(|external| fit.text(external)),
+            external_id: self.external.as_deref().map(|text| fit.text(text)),
             metadata,
-        };
-        (user, upsert)
+        }
     }
 }

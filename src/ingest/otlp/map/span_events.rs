@@ -3,6 +3,7 @@
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::{Span, span::Event};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::conversation::Conversation;
@@ -14,9 +15,10 @@ use crate::event::MessageRole;
 const MAX_KEPT: usize = 64;
 
 /// An exception that a span recorded.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 #[allow(missing_docs)]
 pub struct Exception {
+    #[serde(rename = "type")]
     pub kind: Option<String>,
     pub message: Option<String>,
     pub stacktrace: Option<String>,
@@ -41,7 +43,7 @@ pub fn conversation(span: &Span) -> Conversation {
     let mut conversation = Conversation::default();
     for event in &span.events {
         if is_message(&event.name) {
-            let body = value::object(&event.attributes, 0);
+            let body = value::object(&event.attributes);
             add(&event.name, &body, &mut conversation);
         }
     }
@@ -166,7 +168,7 @@ pub fn kept(span: &Span) -> Option<Value> {
         kept.push(json!({
             "name": event.name,
             "time_unix_nano": event.time_unix_nano.to_string(),
-            "attributes": value::object(&event.attributes, 0),
+            "attributes": value::object(&event.attributes),
         }));
     }
     if left_out > 0 {

@@ -1,6 +1,6 @@
 //! Fields as the events need them: without NUL, and no longer than allowed.
 
-use serde_json::Value;
+use serde::Serialize;
 
 use crate::event::{Json, Repairs, clean_text};
 
@@ -8,14 +8,24 @@ use crate::event::{Json, Repairs, clean_text};
 #[derive(Debug, Default)]
 pub struct Fit {
     /// Longest field in bytes.
-    pub max_bytes: usize,
+    max_bytes: usize,
     /// What was replaced by U+FFFD.
     pub repairs: Repairs,
     /// Fields that were cut.
     pub truncated: u64,
+    /// Where JSON is written before its length is known.
+    scratch: Vec<u8>,
 }
 
 impl Fit {
+    /// Of a request whose fields may have so many bytes.
+    pub fn new(max_bytes: usize) -> Self {
+        Self {
+            max_bytes,
+            ..Self::default()
+        }
+    }
+
     /// A text, cut and marked where it is too long.
     pub fn text(&mut self, text: impl Into<String>) -> String {
         let mut text = text.into();
@@ -32,33 +42,44 @@ impl Fit {
     }
 
     /// JSON. Of what is too long the beginning is kept, as a JSON string.
-    pub fn json(&mut self, value: &Value) -> Option<Json> {
-        self.json_text(&value.to_string())
+    pub fn json(&mut self, value: &(impl Serialize + ?Sized)) -> Option<Json> {
+        let json = self.write(value)?;
+        if json.as_str().len() > self.max_bytes {
+            return self.beginning(json.as_str());
+        }
+        Some(json)
     }
 
     /// A JSON object, for columns that hold nothing else.
-    pub fn object(&mut self, value: &Value) -> Option<Json> {
-        let text = value.to_string();
-        if text.len() > self.max_bytes {
-            let begins = self.text(text);
-            let cut = serde_json::json!({"truncated": begins}).to_string();
-            return Json::object(cut, &mut self.repairs).ok();
+    pub fn object(&mut self, value: &impl Serialize) -> Option<Json> {
+        let json = self.write(value)?;
+        if json.as_str().len() > self.max_bytes {
+            let begins = self.text(json.as_str());
+            let cut = serde_json::json!({"truncated": begins});
+            return self.write(&cut);
         }
-        Json::object(text, &mut self.repairs).ok()
+        json.into_object().ok()
     }
 
     /// JSON text as it came; text that is no JSON becomes a JSON string.
     pub fn json_text(&mut self, text: &str) -> Option<Json> {
         if text.len() > self.max_bytes {
-            let mut cut = text.to_owned();
-            self.cut(&mut cut);
-            return Json::new(Value::String(cut).to_string(), &mut self.repairs).ok();
+            return self.beginning(text);
         }
-        if let Ok(json) = Json::new(text.to_owned(), &mut self.repairs) {
-            return Some(json);
+        match Json::new(text.to_owned(), &mut self.repairs) {
+            Ok(json) => Some(json),
+            Err(_) => self.write(text),
         }
-        let quoted = Value::String(text.to_owned()).to_string();
-        Json::new(quoted, &mut self.repairs).ok()
+    }
+
+    fn write(&mut self, value: &(impl Serialize + ?Sized)) -> Option<Json> {
+        Json::of(value, &mut self.scratch, &mut self.repairs).ok()
+    }
+
+    fn beginning(&mut self, text: &str) -> Option<Json> {
+        let mut cut = text.to_owned();
+        self.cut(&mut cut);
+        self.write(&cut)
     }
 
     fn cut(&mut self, text: &mut String) {
@@ -76,14 +97,13 @@ impl Fit {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
     fn what_is_too_long_is_cut_marked_and_counted() {
-        let mut fit = Fit {
-            max_bytes: 64,
-            ..Fit::default()
-        };
+        let mut fit = Fit::new(64);
         assert_eq!(fit.text("é".repeat(32)), "é".repeat(32));
         assert_eq!(fit.truncated, 0);
         let cut = fit.text("é".repeat(1000));

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
-use serde_json::{Map, Number, Value as JsonValue};
+use serde::{Serialize, Serializer};
+use serde_json::Value as JsonValue;
 
 /// What is nested deeper is cut off with a mark. It is far below what the JSON
 /// columns take, and below what a parser's or a destructor's stack takes.
@@ -17,7 +18,7 @@ pub const TOO_DEEP: &str = "[nested too deep]";
 pub fn text(value: &Value) -> Cow<'_, str> {
     match value {
         Value::StringValue(text) => Cow::Borrowed(text),
-        other => Cow::Owned(json(other).to_string()),
+        other => Cow::Owned(serde_json::to_string(&AsJson::of(other)).unwrap_or_default()),
     }
 }
 
@@ -36,7 +37,18 @@ pub fn count(value: &Value) -> Option<i64> {
 
 /// As JSON, strings staying strings.
 pub fn json(value: &Value) -> JsonValue {
-    nested(value, 0)
+    tree(&AsJson::of(value))
+}
+
+/// Key-value pairs as an object. Of a key that comes twice the last stands, as
+/// it does in `jsonb`.
+pub fn object(pairs: &[KeyValue]) -> JsonValue {
+    tree(&Pairs { pairs, depth: 0 })
+}
+
+fn tree(value: &impl Serialize) -> JsonValue {
+    // Only what serde cannot put into JSON fails, and here is none of that.
+    serde_json::to_value(value).unwrap_or_default()
 }
 
 /// As JSON; a string that holds JSON is taken as what it says.
@@ -79,40 +91,69 @@ fn is_bomb(text: &str) -> bool {
             > text.len() / BYTES_PER_VALUE
 }
 
-fn nested(value: &Value, depth: usize) -> JsonValue {
-    if depth >= MAX_DEPTH {
-        return JsonValue::String(TOO_DEEP.to_owned());
+/// A value, to be written as JSON.
+#[derive(Clone, Copy, Debug)]
+pub struct AsJson<'a> {
+    value: Option<&'a Value>,
+    depth: usize,
+}
+
+impl<'a> AsJson<'a> {
+    /// A value that is there.
+    pub fn of(value: &'a Value) -> Self {
+        let value = Some(value);
+        Self { value, depth: 0 }
     }
-    let inner = |any: &AnyValue| {
-        let value = any.value.as_ref();
-        value.map_or(JsonValue::Null, |value| nested(value, depth + 1))
-    };
-    match value {
-        Value::StringValue(text) => JsonValue::String(text.clone()),
-        Value::BoolValue(flag) => JsonValue::Bool(*flag),
-        Value::IntValue(number) => JsonValue::Number((*number).into()),
-        Value::DoubleValue(number) => Number::from_f64(*number).map_or_else(
-            // JSON has no word for NaN and infinities.
-            || JsonValue::String(number.to_string()),
-            JsonValue::Number,
-        ),
-        Value::BytesValue(bytes) => JsonValue::String(STANDARD.encode(bytes)),
-        Value::ArrayValue(array) => array.values.iter().map(inner).collect(),
-        Value::KvlistValue(list) => object(&list.values, depth + 1),
-        // An index into a table that only profiles carry.
-        other @ Value::StringValueStrindex(_) => JsonValue::String(format!("{other:?}")),
+
+    /// That of an attribute; one without a value is null.
+    pub fn of_attribute(attribute: &'a KeyValue) -> Self {
+        Self::within(attribute.value.as_ref(), 0)
+    }
+
+    fn within(any: Option<&'a AnyValue>, depth: usize) -> Self {
+        let value = any.and_then(|any| any.value.as_ref());
+        Self { value, depth }
     }
 }
 
-/// Key-value pairs as an object. Of a key that comes twice the last stands, as
-/// it does in `jsonb`.
-pub fn object(pairs: &[KeyValue], depth: usize) -> JsonValue {
-    let pairs = pairs.iter().map(|pair| {
-        let value = pair.value.as_ref().and_then(|any| any.value.as_ref());
-        let value = value.map_or(JsonValue::Null, |value| nested(value, depth));
-        (pair.key.clone(), value)
-    });
-    JsonValue::Object(pairs.collect::<Map<_, _>>())
+impl Serialize for AsJson<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let depth = self.depth + 1;
+        match self.value {
+            None => to.serialize_unit(),
+            Some(_) if self.depth >= MAX_DEPTH => to.serialize_str(TOO_DEEP),
+            Some(Value::StringValue(text)) => to.serialize_str(text),
+            Some(Value::BoolValue(flag)) => to.serialize_bool(*flag),
+            Some(Value::IntValue(number)) => to.serialize_i64(*number),
+            Some(Value::DoubleValue(number)) if number.is_finite() => to.serialize_f64(*number),
+            // JSON has no word for NaN and infinities.
+            Some(Value::DoubleValue(number)) => to.collect_str(number),
+            Some(Value::BytesValue(bytes)) => to.serialize_str(&STANDARD.encode(bytes)),
+            Some(Value::ArrayValue(array)) => {
+                let items = array.values.iter();
+                to.collect_seq(items.map(|any| Self::within(Some(any), depth)))
+            }
+            Some(Value::KvlistValue(list)) => {
+                let pairs = &list.values;
+                Pairs { pairs, depth }.serialize(to)
+            }
+            // An index into a table that only profiles carry.
+            Some(other @ Value::StringValueStrindex(_)) => to.serialize_str(&format!("{other:?}")),
+        }
+    }
+}
+
+struct Pairs<'a> {
+    pairs: &'a [KeyValue],
+    depth: usize,
+}
+
+impl Serialize for Pairs<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let inner = |pair| AsJson::within(pair, self.depth);
+        let pairs = self.pairs.iter();
+        to.collect_map(pairs.map(|pair| (&pair.key, inner(pair.value.as_ref()))))
+    }
 }
 
 #[cfg(test)]

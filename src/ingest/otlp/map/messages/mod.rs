@@ -11,7 +11,8 @@ mod shapes;
 #[cfg(test)]
 mod tests;
 
-use serde_json::{Value, json};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use crate::event::MessageRole;
 
@@ -19,46 +20,52 @@ pub use blocks::text_of;
 pub use flat::unflatten;
 pub use shapes::read;
 
-/// One message.
-#[derive(Clone, Debug, PartialEq)]
+/// One message; as JSON, as a step's input or output holds it where the source
+/// has no JSON of its own.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Message {
     /// Who speaks.
+    #[serde(serialize_with = "name_of_role")]
     pub role: MessageRole,
     /// What is said.
+    #[serde(rename = "content")]
     pub text: String,
     /// The reasoning that came with it.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub thinking: String,
     /// The tools that the model wants called.
+    #[serde(rename = "tool_calls", skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<ToolCall>,
     /// Of a tool's answer: which call it answers.
+    #[serde(rename = "tool_call_id", skip_serializing_if = "Option::is_none")]
     pub call_id: Option<String>,
     /// Of a tool's answer: the tool; else who speaks, where that is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// What is not text: kind and size, the data itself stays in the step.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub media: Vec<Value>,
     /// Why the model stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<String>,
 }
 
-/// A call of a tool, as the model asks for it.
-#[derive(Clone, Debug, PartialEq)]
+// serde asks for a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn name_of_role<S: Serializer>(role: &MessageRole, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(role.as_str())
+}
+
+/// A call of a tool, as the model asks for it, and as `agent_messages.tool_calls` holds it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ToolCall {
     /// The model's id of the call.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// The tool.
     pub name: String,
     /// Its arguments; a JSON string holding JSON is taken as what it says.
     pub arguments: Value,
-}
-
-impl ToolCall {
-    /// As `agent_messages.tool_calls` holds it.
-    pub fn to_json(&self) -> Value {
-        match &self.id {
-            Some(id) => json!({"id": id, "name": self.name, "arguments": self.arguments}),
-            None => json!({"name": self.name, "arguments": self.arguments}),
-        }
-    }
 }
 
 impl Message {
@@ -91,32 +98,6 @@ impl Message {
             && self.calls.is_empty()
             && self.media.is_empty()
             && self.call_id.is_none()
-    }
-
-    /// As a step's input or output holds it where the source has no JSON of its own.
-    pub fn to_json(&self) -> Value {
-        let mut object = json!({"role": self.role.as_str(), "content": self.text});
-        let calls: Vec<_> = self.calls.iter().map(ToolCall::to_json).collect();
-        let fields = [
-            (
-                "thinking",
-                (!self.thinking.is_empty()).then(|| self.thinking.clone().into()),
-            ),
-            ("tool_calls", (!calls.is_empty()).then(|| calls.into())),
-            ("tool_call_id", self.call_id.clone().map(Value::from)),
-            ("name", self.name.clone().map(Value::from)),
-            (
-                "media",
-                (!self.media.is_empty()).then(|| self.media.clone().into()),
-            ),
-            ("finish_reason", self.finish_reason.clone().map(Value::from)),
-        ];
-        for (key, value) in fields {
-            if let Some(value) = value {
-                object[key] = value;
-            }
-        }
-        object
     }
 }
 
