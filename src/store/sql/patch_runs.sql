@@ -7,8 +7,8 @@
 -- $21 the default timeout in ms; $22 what its parts tell of it, in the form of
 -- agent_runs.observed; $23 of the end: when the run began; $24 whether the row is ours;
 -- $25 whose the run is if it is new: a customer, or NULL.
--- Rows that are not ours appeared after the locks were taken. They are left alone:
--- updated now, they would be locked in no order.
+-- Rows that are ours are there. Those that are not are new, or appeared after the locks
+-- were taken and are left alone: updated now, they would be locked in no order.
 -- Start: the greatest event time stands, as a whole; started_at is the least.
 -- End: client over root span over abandoned, then the later, then failed over completed.
 -- Observed: field by field, see merge_observed; shown as long as no start came,
@@ -60,6 +60,7 @@ WITH n AS MATERIALIZED (
                CASE WHEN start_event_at IS NULL THEN observed END AS shown,
                CASE WHEN finalized_by IS DISTINCT FROM 'client' THEN observed #>> '{output,2}' END AS told_output
         FROM n
+        WHERE NOT n.ours
     ) n
     ORDER BY id
     ON CONFLICT ON CONSTRAINT agent_runs_pkey DO NOTHING

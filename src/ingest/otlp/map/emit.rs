@@ -306,6 +306,7 @@ fn session_id(placed: &Placed<'_>) -> Option<Uuid> {
 #[cfg(test)]
 mod tests {
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+    use serde_json::Value;
 
     use super::*;
     use crate::ingest::otlp::{MapOptions, map::map_traces};

@@ -110,6 +110,8 @@ mod tests {
         let step = within(trace, Named::Span(&[1, 2, 3, 4, 5, 6, 7, 8]));
         assert_eq!(step.to_string(), "07070707-0707-8a44-be68-b34f3b019210");
         assert_eq!(step.get_version_num(), 8);
+        let message = within(trace, Named::Message(b"a", 1));
+        assert_eq!(message.to_string(), "07070707-0707-8b2b-b39c-ffae5c322aeb");
         let (session, own) = session("thread-1", None);
         assert_eq!(session.get_version_num(), 8);
         assert!(!own);
