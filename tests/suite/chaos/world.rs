@@ -252,9 +252,10 @@ async fn start(url: &str, machine: &Machine, size: usize) -> Daemon {
     daemon
 }
 
-/// Waits until the spool is empty.
+/// Waits until the spool is empty. On a machine that is busy with other things
+/// a Postgres that has 0.3 s to answer is late most of the time.
 async fn empty(daemon: &Daemon) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(180);
     let spooled = "runtraced_events_settled_total{outcome=\"spooled\"}";
     while daemon.metrics().await[spooled] > 0 {
         assert!(Instant::now() < deadline, "not replayed\n{}", daemon.logs());
