@@ -33,6 +33,7 @@ use spooler::Spooler;
 pub use ticket::{Dropped, Ticket};
 use ticket::{Room, Tracker};
 
+use crate::event::Event;
 use crate::store::{ShardCounts, SpoolIdentity, WhenAway, Writer, WriterConfig};
 
 /// Each queue has room for as many units as the budget can hold at this least
@@ -225,15 +226,19 @@ impl Pipeline {
     }
 
     fn enqueue(&self, batch: Batch, least: Durability, room: Room) -> Ticket {
-        let mut units: Vec<Unit> = Vec::new();
-        units.resize_with(self.shards.len(), || Unit::new(least));
         let refused = batch.refused.len() as u64;
         add(&self.counts[0].received, refused);
         add(&self.counts[0].refused, refused);
         self.routes
             .learn(batch.events.iter().map(|(_, event)| event));
-        for (index, event) in batch.events {
-            units[self.routes.shard_of(&event)].push(index, event);
+        let shard_of = |(_, event): &(u32, Event)| self.routes.shard_of(event);
+        let shards: Vec<usize> = batch.events.iter().map(shard_of).collect();
+        let count = |shard| shards.iter().filter(|of| **of == shard).count();
+        let mut units: Vec<Unit> = (0..self.shards.len())
+            .map(|shard| Unit::new(least, count(shard)))
+            .collect();
+        for ((index, event), shard) in batch.events.into_iter().zip(shards) {
+            units[shard].push(index, event);
         }
         let parts = units.iter().filter(|unit| !unit.is_empty()).count();
         let (tracker, ticket) = Tracker::new(parts, batch.refused, room);

@@ -2,6 +2,7 @@
 //! spool while Postgres is away.
 
 use std::collections::VecDeque;
+use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,7 +36,7 @@ pub struct BatchLimits {
 #[derive(Debug)]
 pub(super) struct Unit {
     events: Vec<(u32, Event)>,
-    /// What has become of each event; empty before the first attempt.
+    /// What has become of each event; empty, while it only waits, for all are open.
     states: Vec<State>,
     bytes: usize,
     admitted: Instant,
@@ -52,10 +53,11 @@ enum State {
 }
 
 impl Unit {
-    /// An empty one.
-    pub fn new(least: Durability) -> Self {
+    /// An empty one, with room for so many events and no more: most of the budget
+    /// waits in units.
+    pub fn new(least: Durability, events: usize) -> Self {
         Self {
-            events: Vec::new(),
+            events: Vec::with_capacity(events),
             states: Vec::new(),
             bytes: 0,
             admitted: Instant::now(),
@@ -67,7 +69,6 @@ impl Unit {
     pub fn push(&mut self, index: u32, event: Event) {
         self.bytes += event.weight_bytes();
         self.events.push((index, event));
-        self.states.push(State::Open);
     }
 
     pub fn tracked_by(mut self, tracker: Arc<Tracker>) -> Self {
@@ -85,13 +86,15 @@ impl Unit {
 
     /// Events of which it is not known yet what becomes of them.
     fn open(&self) -> impl Iterator<Item = &Event> {
-        let all = self.events.iter().zip(&self.states);
-        all.filter(|(_, state)| matches!(state, State::Open))
+        let states = self.states.iter().map(Some);
+        let all = self.events.iter().zip(states.chain(iter::repeat(None)));
+        all.filter(|(_, state)| matches!(state, None | Some(State::Open)))
             .map(|((_, event), _)| event)
     }
 
     /// What has become of the open events, in their order.
     fn update(&mut self, mut states: impl Iterator<Item = State>) {
+        self.states.resize_with(self.events.len(), || State::Open);
         for state in &mut self.states {
             if matches!(state, State::Open)
                 && let Some(new) = states.next()
@@ -283,7 +286,7 @@ impl Shard {
         let stored = spooler.store(&events);
         rest.extend(update(
             units,
-            std::iter::repeat_with(|| State::Spooled).take(stored),
+            iter::repeat_with(|| State::Spooled).take(stored),
         ));
         rest
     }
