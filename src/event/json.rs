@@ -76,7 +76,7 @@ impl Json {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn of(
+    pub(crate) fn of(
         value: &(impl serde::Serialize + ?Sized),
         scratch: &mut Vec<u8>,
         repairs: &mut Repairs,

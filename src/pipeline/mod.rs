@@ -6,13 +6,13 @@
 
 mod batch;
 mod gate;
+mod parked;
 mod replay;
 mod route;
 mod shard;
 mod spooler;
 mod ticket;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use batch::{Batch, BatchOutcome, Durability};
 pub use gate::Gate;
+use parked::Parked;
 use replay::Replayer;
 use route::Routes;
 pub use shard::BatchLimits;
@@ -118,7 +119,7 @@ impl Pipeline {
                     .as_ref()
                     .map_or(writer_config.commit_timeout, |spool| spool.after),
                 spooler,
-                parked: VecDeque::new(),
+                parked: Parked::default(),
                 retry_at: Instant::now(),
             };
             let name = format!("writer-{number}");
@@ -233,10 +234,10 @@ impl Pipeline {
             .learn(batch.events.iter().map(|(_, event)| event));
         let shard_of = |(_, event): &(u32, Event)| self.routes.shard_of(event);
         let shards: Vec<usize> = batch.events.iter().map(shard_of).collect();
-        let count = |shard| shards.iter().filter(|of| **of == shard).count();
-        let mut units: Vec<Unit> = (0..self.shards.len())
-            .map(|shard| Unit::new(least, count(shard)))
-            .collect();
+        let mut counts = vec![0; self.shards.len()];
+        shards.iter().for_each(|&shard| counts[shard] += 1);
+        let units = counts.into_iter().map(|count| Unit::new(least, count));
+        let mut units: Vec<Unit> = units.collect();
         for ((index, event), shard) in batch.events.into_iter().zip(shards) {
             units[shard].push(index, event);
         }

@@ -1,7 +1,6 @@
 //! One shard: a queue and the thread that empties it into Postgres, or into the
 //! spool while Postgres is away.
 
-use std::collections::VecDeque;
 use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use tokio::runtime::Runtime;
 
 use super::batch::Durability;
+use super::parked::Parked;
 use super::spooler::Spooler;
 use super::ticket::Tracker;
 use crate::event::Event;
@@ -36,7 +36,7 @@ pub struct BatchLimits {
 #[derive(Debug)]
 pub(super) struct Unit {
     events: Vec<(u32, Event)>,
-    /// What has become of each event; empty, while it only waits, for all are open.
+    /// What has become of each event; empty until something is known of any.
     states: Vec<State>,
     bytes: usize,
     admitted: Instant,
@@ -76,6 +76,10 @@ impl Unit {
         self
     }
 
+    pub fn least(&self) -> Durability {
+        self.least
+    }
+
     pub fn is_empty(&self) -> bool {
         self.events.is_empty()
     }
@@ -93,7 +97,11 @@ impl Unit {
     }
 
     /// What has become of the open events, in their order.
-    fn update(&mut self, mut states: impl Iterator<Item = State>) {
+    fn update(&mut self, states: impl Iterator<Item = State>) {
+        let mut states = states.peekable();
+        if states.peek().is_none() {
+            return;
+        }
         self.states.resize_with(self.events.len(), || State::Open);
         for state in &mut self.states {
             if matches!(state, State::Open)
@@ -141,9 +149,8 @@ pub(super) struct Shard {
     pub writer: Writer,
     pub limits: BatchLimits,
     pub spooler: Option<Spooler>,
-    /// What neither Postgres nor the spool could take. Bounded: it holds its
-    /// part of the byte budget.
-    pub parked: VecDeque<Unit>,
+    /// What neither Postgres nor the spool could take.
+    pub parked: Parked,
     /// The longest that a transaction of parked units may take.
     pub patience: Duration,
     /// When parked units are tried again while the database is away, however
@@ -157,21 +164,21 @@ impl Shard {
         let mut open = true;
         self.writer.set_deadline(self.patience);
         while open || !self.parked.is_empty() {
-            match self.next(open) {
+            if self.writer.gave_up() && !self.parked.is_empty() {
+                // Dropping the units tells their clients to send again.
+                tracing::warn!(
+                    events = self.parked.events(),
+                    "not settled at shutdown; clients are told to resend"
+                );
+                return;
+            }
+            match self.next() {
                 Next::Units(units) => self.handle(runtime, units),
                 Next::Parked(units) => self.handle_parked(runtime, units),
                 // A client that does not let go keeps the queue open.
                 Next::Nothing if self.writer.gave_up() => break,
                 Next::Nothing => self.write_counts(runtime),
                 Next::Closed => open = false,
-            }
-            if self.writer.gave_up() && !self.parked.is_empty() {
-                // Dropping the units tells their clients to send again.
-                tracing::warn!(
-                    events = self.parked.iter().map(Unit::len).sum::<usize>(),
-                    "not settled at shutdown; clients are told to resend"
-                );
-                return;
             }
         }
         if !self.writer.gave_up() {
@@ -181,7 +188,7 @@ impl Shard {
 
     /// What is to be done next; parked units come before new ones once the
     /// database is back.
-    fn next(&mut self, open: bool) -> Next {
+    fn next(&mut self) -> Next {
         if self.parked.is_empty() {
             return match self.queue.recv_timeout(IDLE_INTERVAL) {
                 Ok(first) => Next::Units(gather(*first, self.limits, |limit| self.wait(limit))),
@@ -189,20 +196,26 @@ impl Shard {
                 Err(RecvTimeoutError::Disconnected) => Next::Closed,
             };
         }
-        if self.is_closed() {
-            let left = self.retry_at.saturating_duration_since(Instant::now());
-            if !open {
-                std::thread::sleep(left);
-            } else if !left.is_zero()
-                && let Ok(first) = self.queue.recv_timeout(left)
-            {
-                return Next::Units(gather(*first, self.limits, |limit| self.wait(limit)));
+        let closed = self.is_closed();
+        let left = if self.parked.is_spoolable() {
+            self.retry_at.saturating_duration_since(Instant::now())
+        } else {
+            PARKED_INTERVAL
+        };
+        if closed && !left.is_zero() {
+            match self.queue.recv_timeout(left) {
+                Ok(first) => {
+                    return Next::Units(gather(*first, self.limits, |limit| self.wait(limit)));
+                }
+                // No more will come, so this does not wait by itself.
+                Err(RecvTimeoutError::Disconnected) => std::thread::sleep(left),
+                Err(RecvTimeoutError::Timeout) => {}
             }
         }
-        let Some(first) = self.parked.pop_front() else {
+        let Some(first) = self.parked.pop(closed) else {
             return Next::Nothing;
         };
-        Next::Parked(gather(first, self.limits, |_| self.parked.pop_front()))
+        Next::Parked(gather(first, self.limits, |_| self.parked.pop(closed)))
     }
 
     fn wait(&self, deadline: Option<Instant>) -> Option<Unit> {
@@ -253,8 +266,10 @@ impl Shard {
         if !units.is_empty() {
             units = self.spool(units);
         }
+        if !units.is_empty() {
+            self.retry_at = Instant::now() + PARKED_INTERVAL;
+        }
         self.parked.extend(units);
-        self.retry_at = Instant::now() + PARKED_INTERVAL;
     }
 
     /// Writes units; returns those that are not settled.

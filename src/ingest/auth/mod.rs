@@ -7,6 +7,7 @@
 mod denied;
 mod headers;
 mod identity;
+mod keeper;
 mod kept;
 mod key;
 mod layer;

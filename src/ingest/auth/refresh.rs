@@ -1,6 +1,5 @@
 //! Keeps the table of keys as the database has it.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +8,9 @@ use sqlx::{ConnectOptions as _, PgConnection};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::keeper::Keeper;
 use super::kept::KeptKeys;
-use super::table::{KeyRecord, KeyTable};
+use super::table::KeyTable;
 use crate::store;
 
 /// How soon a new or revoked key is noticed.
@@ -29,13 +29,12 @@ pub async fn refresh_keys(
     kept: Option<KeptKeys>,
     stop: CancellationToken,
 ) {
-    if let Some(kept) = &kept {
-        recall(kept, &table);
+    let mut keeper = kept.map(Keeper::new);
+    if let Some(keeper) = &mut keeper {
+        keeper.recall(&table);
     }
     let mut conn: Option<PgConnection> = None;
     let mut told = false;
-    // Whether the file lacks what the table has, and whether that was told.
-    let (mut stale, mut stale_told) = (false, false);
     loop {
         let loaded = async {
             let mut open = match conn.take() {
@@ -58,18 +57,9 @@ pub async fn refresh_keys(
                 told = false;
                 if table.replace(keys.clone()) {
                     tracing::info!(valid = keys.len(), "the keys have changed");
-                    stale = true;
                 }
-                if stale && let Some(kept) = &kept {
-                    match keep(kept.clone(), keys).await {
-                        Ok(()) => (stale, stale_told) = (false, false),
-                        Err(error) if !std::mem::replace(&mut stale_told, true) => {
-                            // WARN: tried again; nothing is lost unless this daemon
-                            // is started anew in an outage.
-                            tracing::warn!(%error, "the keys cannot be kept for the next start");
-                        }
-                        Err(_) => {}
-                    }
+                if let Some(keeper) = &mut keeper {
+                    keeper.want(keys);
                 }
             }
             Ok(Err(error)) if needs_a_person(&error) => {
@@ -81,6 +71,9 @@ pub async fn refresh_keys(
             Ok(Err(error)) => tracing::debug!(error = %store::reason(&error), "keys not read"),
             Err(_) => tracing::debug!("keys not read in time"),
         }
+        if let Some(keeper) = &mut keeper {
+            keeper.turn().await;
+        }
         let interval = match table.valid() {
             Some(_) => INTERVAL,
             None => FIRST_INTERVAL,
@@ -90,24 +83,6 @@ pub async fn refresh_keys(
             () = stop.cancelled() => return,
         }
     }
-}
-
-/// Those of the last daemon, until the database tells.
-fn recall(kept: &KeptKeys, table: &KeyTable) {
-    match kept.read() {
-        Ok(Some(keys)) => {
-            tracing::info!(valid = keys.len(), "the keys of the last start");
-            table.replace(keys);
-        }
-        Ok(None) => {}
-        // WARN: nothing is lost; who has a key waits until the database is reached.
-        Err(error) => tracing::warn!(%error, "the keys of the last start cannot be read"),
-    }
-}
-
-async fn keep(kept: KeptKeys, keys: Vec<KeyRecord>) -> io::Result<()> {
-    let written = tokio::task::spawn_blocking(move || kept.write(&keys)).await;
-    written.map_err(io::Error::other).flatten()
 }
 
 /// The database is there and will go on refusing: no right to read the table, or

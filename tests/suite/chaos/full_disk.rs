@@ -169,13 +169,14 @@ async fn who_waited_for_room_is_not_overtaken_forever() {
 }
 
 /// Scenario: a key is made while the disk has no room for the file of the keys that are known at the
-/// next start; then there is room, and nothing else changes.
-/// Guarantees: one WARN; with room the file has the key, without a hand.
+/// next start; Postgres goes away, and only then there is room. Later the key's rate changes.
+/// Guarantees: one WARN; with room the file has the key, without a hand and without Postgres; it
+/// follows a change of rates as well.
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_are_kept_once_there_is_room() {
-    let database = pg::database().await;
+    let mut cluster = pg::own_cluster().await;
     let machine = Machine::new();
-    let mut daemon = daemon(database.url(), &machine).await;
+    let mut daemon = daemon(cluster.url(), &machine).await;
     daemon.expect_warnings(UNKEPT);
     let file = machine.spool.join("keys.json");
     let keys = |file: &Path| std::fs::read_to_string(file).unwrap_or_default();
@@ -183,16 +184,28 @@ async fn keys_are_kept_once_there_is_room() {
     machine.fill_up(0);
     let mut create = Command::new(env!("CARGO_BIN_EXE_runtraced"));
     create.args(["keys", "create", "--name", "late"]);
-    let created = create.env("DATABASE_URL", database.url()).output().unwrap();
+    let created = create.env("DATABASE_URL", cluster.url()).output().unwrap();
     assert!(created.status.success());
     wait_until("it is not told", async || said(&daemon, UNKEPT) == 1).await;
     machine.felt(Machine::refused).await;
     assert_eq!(keys(&file), "[]");
+    cluster.stop_immediate().await;
     machine.give_room();
     wait_until("the key is not kept", async || {
         keys(&file).contains("sha256")
     })
     .await;
     assert_eq!(said(&daemon, UNKEPT), 1);
+    cluster.start().await;
+    let mut conn = PgConnection::connect(cluster.url()).await.unwrap();
+    sqlx::raw_sql("UPDATE ingest_keys SET max_events_per_second = 7")
+        .execute(&mut conn)
+        .await
+        .unwrap();
+    conn.close().await.unwrap();
+    wait_until("the rate is not kept", async || {
+        keys(&file).contains("\"max_events_per_second\":7")
+    })
+    .await;
     daemon.finish().await;
 }

@@ -18,7 +18,8 @@ pub const TOO_DEEP: &str = "[nested too deep]";
 pub fn text(value: &Value) -> Cow<'_, str> {
     match value {
         Value::StringValue(text) => Cow::Borrowed(text),
-        other => Cow::Owned(serde_json::to_string(&AsJson::of(other)).unwrap_or_default()),
+        // By way of a tree, which sorts keys: the same value is the same text.
+        other => Cow::Owned(json(other).to_string()),
     }
 }
 
