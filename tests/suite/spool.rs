@@ -3,9 +3,11 @@
 mod accounting;
 mod away;
 mod commands;
+mod formats;
 mod goals;
 mod limits;
 mod restart;
+mod slow;
 
 use std::time::{Duration, Instant};
 
