@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use runtraced::client::RetryPolicy;
-use runtraced::proto::Event;
+use runtraced::proto::{Durability, Event, StreamRequest};
 use sqlx::{Connection as _, PgConnection};
 use tonic::Code;
 
@@ -16,6 +16,7 @@ use crate::support::pg;
 use crate::support::spool::SpoolDir;
 use crate::support::stream::{RawStream, deliver, lanes};
 use crate::support::tables::count;
+use crate::support::wire::{Exchange, channel};
 
 /// Slack of a busy machine.
 const SLACK: Duration = Duration::from_secs(3);
@@ -188,6 +189,97 @@ async fn sigterm_while_postgres_is_away_ends_in_time_and_acks_nothing() {
         let mut conn = PgConnection::connect(cluster.url()).await.unwrap();
         assert!(count(&mut conn, "agent_runs").await >= 1);
         conn.close().await.unwrap();
+    }
+}
+
+/// Seconds of CPU that a process has used, in the kernel too (Linux).
+fn cpu_seconds(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // The second field is the program's name, in brackets.
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let ticks = fields.split(' ').skip(11).take(2);
+    // Linux tells programs of a hundred a second, whatever its own are.
+    ticks
+        .map(|ticks| ticks.parse::<f64>().unwrap())
+        .sum::<f64>()
+        / 100.0
+}
+
+/// Scenario: Postgres is away, once stopped and once frozen, and the daemon has a spool; a stream has
+/// sent what may not be spooled, and another client what may; SIGTERM.
+/// Guarantees: the other is acked from the spool; of the stream's nothing is: it is told to send again
+/// later, and the daemon ends soon after the deadline, with 1; while it waits it does next to nothing.
+/// The next daemon takes what was sent again, and replays what was spooled.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_not_be_spooled_is_waited_for_in_peace_and_not_acked() {
+    for frozen in [false, true] {
+        let mut cluster = pg::own_cluster().await;
+        let spool = SpoolDir::new();
+        let args = spool.flags(&["--drain-timeout", "4", "--spool-after", "0.3"]);
+        let mut daemon = Daemon::with_args(cluster.url(), &args).await;
+        for expected in [
+            AWAY,
+            "still open at the drain deadline",
+            "not settled",
+            "shut down with",
+        ] {
+            daemon.expect_warnings(expected);
+        }
+        let stream = Exchange::open(channel(daemon.grpc_url()).await).await;
+        if frozen {
+            cluster.sigstop();
+        } else {
+            cluster.stop_immediate().await;
+        }
+        let runs: Vec<_> = (0..20).map(|_| new_id()).collect();
+        for (sequence, run) in (1..).zip(&runs) {
+            let request = StreamRequest {
+                sequence,
+                events: vec![run_started(0, *run)],
+                least_durability: Durability::Committed.into(),
+            };
+            stream.requests.send(request).await.unwrap();
+        }
+        let other = new_id();
+        let spooled = daemon.client().await;
+        let spooled = spooled.submit(vec![run_started(0, other)]).await.unwrap();
+        assert_eq!(spooled.durability(), Durability::Spooled);
+        while daemon.metrics().await["runtraced_events_received_total"] < 21 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        pg::send(daemon.pid(), "TERM");
+        let begin = Instant::now();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let (from, before) = (Instant::now(), cpu_seconds(daemon.pid()));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let busy = (cpu_seconds(daemon.pid()) - before) / from.elapsed().as_secs_f64();
+        println!("{:.1} % of one CPU", busy * 100.0);
+        assert!(busy < 0.2, "{busy} of one CPU");
+        let status = daemon.terminate().await;
+        let took = begin.elapsed();
+        assert_eq!(status.code(), Some(1), "{}", daemon.logs());
+        assert!(took < Duration::from_secs(4) + SLACK, "{took:?}");
+        daemon.check_logs();
+        let logs = daemon.logs();
+        assert!(logs.contains("20 events not settled"), "{logs}");
+        let (acks, end) = stream.close().await.unwrap_err();
+        assert_eq!(acks, []);
+        assert_eq!(end.code(), Code::Unavailable, "{end:?}");
+
+        if frozen {
+            cluster.sigcont();
+        } else {
+            cluster.start().await;
+        }
+        let next = Daemon::with_args(cluster.url(), &args).await;
+        let again = runs.iter().map(|run| run_started(0, *run)).collect();
+        assert_eq!(next.submit(again).await.committed, 20);
+        let mut conn = PgConnection::connect(cluster.url()).await.unwrap();
+        while count(&mut conn, "agent_runs").await < 21 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        conn.close().await.unwrap();
+        next.finish().await;
     }
 }
 
