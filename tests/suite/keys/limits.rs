@@ -49,10 +49,10 @@ async fn with_limit(flags: &[&str], limit: &[&str]) -> (TestDatabase, Daemon, Ke
     made
 }
 
-/// Scenario: a key of 100 events a second sends 99, then 1, then 1 more; waits as long as it is told; sends
-/// 1,000 in one batch, and 1 more; over both OTLP doors likewise. Another key has no limit.
-/// Guarantees: all up to the limit pass; the next is told RESOURCE_EXHAUSTED (429) and the true delay, after
-/// which it passes; a batch beyond the limit passes and is paid for; the other key is not held up.
+/// Scenario: a key of 100 events a second sends 99, 1, 1,000 in one batch, and 1 more, by the native door and both
+/// of OTLP; it comes too early, and when it was told to. Another key has no limit.
+/// Guarantees: all up to the limit pass, and one batch beyond it, which is paid for: who comes next is told
+/// RESOURCE_EXHAUSTED (429) and the true delay, after which it passes; the other key is not held up.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_has_its_events_per_second_and_no_more() {
     let limit = ["--max-events-per-second", "100"];
@@ -95,6 +95,37 @@ async fn a_key_has_its_events_per_second_and_no_more() {
     submit(&daemon, &limited, 1).await.unwrap();
     let metrics = daemon.metrics().await;
     assert!(metrics["runtraced_key_limited_total"] >= 4);
+    daemon.finish().await;
+}
+
+/// Scenario: a key of 20 events a second sends one at a time, as fast as it can, for at least a second.
+/// Guarantees: the first 20 pass; the next one is refused, or has been earned by the time that they took; in
+/// any time as many pass as were there at its begin and were earned in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn at_the_limit_nothing_is_refused_and_one_more_is() {
+    let (_database, daemon, key) = with_limit(&[], &["--max-events-per-second", "20"]).await;
+    let begin = Instant::now();
+    for number in 1..=20 {
+        let answer = submit(&daemon, &key, 1).await;
+        assert!(answer.is_ok(), "{number}: {answer:?}");
+    }
+    let (mut passed, mut refused) = (20_u32, 0);
+    while begin.elapsed() < Duration::from_secs(1) || refused == 0 {
+        match submit(&daemon, &key, 1).await {
+            Ok(()) => passed += 1,
+            Err(status) => {
+                assert!(delay(&status) <= Duration::from_millis(50), "{status:?}");
+                refused += 1;
+            }
+        }
+        let earned = 20.0 * begin.elapsed().as_secs_f64();
+        assert!(
+            f64::from(passed) <= 20.0 + earned,
+            "{passed} in {:?}",
+            begin.elapsed()
+        );
+        assert!(begin.elapsed() < Duration::from_secs(30), "never refused");
+    }
     daemon.finish().await;
 }
 

@@ -12,7 +12,7 @@ use crate::support::events::{long_message, message, new_id, steps};
 use crate::support::pg;
 use crate::support::spool::SpoolDir;
 use crate::support::tables::count;
-use crate::support::wire::{channel, submit_bytes};
+use crate::support::wire::{channel, stream_bytes, submit_bytes};
 
 /// A message whose content is that, and one whose metadata is.
 fn with(content: String, metadata: String) -> Event {
@@ -99,13 +99,14 @@ async fn limits_are_for_the_door_and_not_for_the_spool() {
     narrow.finish().await;
 }
 
-/// Scenario: as many events in a message as allowed, and one more; the same
-/// compressed by gzip, zstd and deflate, which unfold to the largest message
-/// taken, and to one byte more.
-/// Guarantees: the former are settled; more events are OUT_OF_RANGE, more bytes
-/// RESOURCE_EXHAUSTED without a delay, so that no client tries again.
+/// Scenario: as many events in a message as allowed, and one more; the largest message
+/// taken, and one byte more, by Submit and by Stream; the same compressed by gzip, zstd
+/// and deflate, which unfold to so much.
+/// Guarantees: the former are settled; more events are OUT_OF_RANGE, and so are more bytes;
+/// more bytes that were compressed are RESOURCE_EXHAUSTED without a delay, so that no
+/// client tries again.
 #[tokio::test(flavor = "multi_thread")]
-async fn events_and_decompressed_bytes_are_counted() {
+async fn events_and_bytes_are_counted() {
     let database = pg::database().await;
     let args = [
         "--max-message-events",
@@ -123,19 +124,40 @@ async fn events_and_decompressed_bytes_are_counted() {
     let refused = submit_bytes(channel(daemon.grpc_url()).await, bytes).await;
     assert_eq!(refused.unwrap_err().code(), Code::OutOfRange);
 
-    for encoding in ["gzip", "zstd", "deflate"] {
-        for (bytes, code) in [(100_000, "0"), (100_001, "8")] {
-            // The lengths before it take more bytes than those of an empty one.
-            let least = bytes - request(0).len() - 12;
-            let plain = (least..bytes)
-                .map(request)
-                .find(|plain| plain.len() == bytes)
-                .unwrap();
+    for (bytes, code) in [(100_000, "0"), (100_001, "8")] {
+        let plain = request_of(bytes);
+        let sent = submit_bytes(channel(daemon.grpc_url()).await, plain.clone().into());
+        let answer = sent.await.map(|answer| answer.outcome.unwrap().committed);
+        // Field 2 of a stream's message is field 1 of Submit's.
+        let mut streamed = vec![2 << 3 | 2];
+        streamed.extend(&plain[1..]);
+        let streamed = vec![Bytes::from(streamed)];
+        let (acks, end) = stream_bytes(channel(daemon.grpc_url()).await, streamed).await;
+        if bytes == 100_000 {
+            assert_eq!(answer.unwrap(), 1);
+            end.unwrap();
+            let outcome = acks.last().unwrap().outcome.as_ref().unwrap();
+            // The event was sent before.
+            assert_eq!((outcome.committed, outcome.duplicate), (0, 1));
+        } else {
+            assert_eq!(answer.unwrap_err().code(), Code::OutOfRange);
+            assert_eq!(end.unwrap_err().code(), Code::OutOfRange);
+            assert_eq!(acks, []);
+        }
+        for encoding in ["gzip", "zstd", "deflate"] {
             let status = compressed::submit(&daemon, encoding, &plain).await;
             assert_eq!(status.0, code, "{encoding} {bytes}: {status:?}");
         }
     }
     daemon.finish().await;
+}
+
+/// A message of exactly so many bytes.
+fn request_of(bytes: usize) -> Vec<u8> {
+    // The lengths before it take more bytes than those of an empty one.
+    let least = bytes - request(0).len() - 12;
+    let mut found = (least..bytes).map(request);
+    found.find(|plain| plain.len() == bytes).unwrap()
 }
 
 /// One event with a content of so many bytes.
