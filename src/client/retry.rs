@@ -66,3 +66,53 @@ impl Attempts {
         (Instant::now() + delay < self.deadline).then_some(delay)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    const POLICY: RetryPolicy = RetryPolicy {
+        first_delay: ms(100),
+        max_delay: ms(500),
+        give_up_after: Duration::from_secs(60),
+    };
+
+    #[test]
+    fn a_delay_is_between_half_and_all_of_it() {
+        let first = |_| POLICY.start().next_delay(None).unwrap();
+        let delays: BTreeSet<_> = (0..1_000).map(first).collect();
+        let (least, most) = (delays.first().unwrap(), delays.last().unwrap());
+        assert!(*least >= ms(50) && *most <= ms(100), "{least:?} {most:?}");
+        assert!(*least < ms(55) && *most > ms(95), "{least:?} {most:?}");
+    }
+
+    #[test]
+    fn delays_double_up_to_the_longest_and_success_starts_anew() {
+        for _ in 0..100 {
+            let mut attempts = POLICY.start();
+            for full in [100, 200, 400, 500, 500, 500] {
+                let delay = attempts.next_delay(None).unwrap();
+                assert!((ms(full / 2)..=ms(full)).contains(&delay), "{delay:?}");
+            }
+            attempts.succeeded();
+            assert!(attempts.next_delay(None).unwrap() <= ms(100));
+        }
+    }
+
+    #[test]
+    fn what_the_daemon_asks_for_comes_on_top_and_the_deadline_stands() {
+        for _ in 0..100 {
+            let delay = POLICY.start().next_delay(Some(ms(2_000))).unwrap();
+            assert!((ms(2_050)..=ms(2_100)).contains(&delay), "{delay:?}");
+        }
+        let mut attempts = POLICY.start();
+        assert_eq!(attempts.next_delay(Some(POLICY.give_up_after)), None);
+        assert!(attempts.next_delay(Some(ms(50_000))).is_some());
+    }
+}
