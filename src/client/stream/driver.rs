@@ -4,7 +4,7 @@ use std::{collections::VecDeque, fmt, future::pending, time::Instant};
 
 use bytes::Bytes;
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::{sleep, sleep_until, timeout, timeout_at},
 };
 use tokio_stream::wrappers::ReceiverStream;
@@ -47,6 +47,8 @@ pub(super) struct Driver<T> {
     totals: Totals<T>,
     attempts: Attempts,
     on_settled: OnSettled<T>,
+    /// The sequence up to which all is settled.
+    settled: watch::Sender<u64>,
 }
 
 /// How one stream ended.
@@ -63,6 +65,7 @@ impl<T: Clone + fmt::Debug> Driver<T> {
         options: StreamOptions,
         incoming: mpsc::Receiver<Batch<T>>,
         on_settled: OnSettled<T>,
+        settled: watch::Sender<u64>,
     ) -> Self {
         Self {
             attempts: client.retry.start(),
@@ -72,6 +75,7 @@ impl<T: Clone + fmt::Debug> Driver<T> {
             unacked: VecDeque::new(),
             totals: Totals::default(),
             on_settled,
+            settled,
         }
     }
 
@@ -193,6 +197,9 @@ impl<T: Clone + fmt::Debug> Driver<T> {
                 waited: batch.handed_over.elapsed(),
                 durability,
             });
+        }
+        if covered > 0 {
+            self.settled.send_replace(ack.settled_sequence);
         }
         self.attempts.succeeded();
         Ok(())

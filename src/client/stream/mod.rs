@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use prost::Message as _;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Client, ClientError};
@@ -64,13 +64,42 @@ pub struct StreamSender<T: std::fmt::Debug> {
     batches: mpsc::Sender<Batch<T>>,
     window: Window,
     next_sequence: u64,
+    settled: watch::Receiver<u64>,
     least: Durability,
     dropped: u64,
     driver: AbortOnDropHandle<Result<Totals<T>, Box<Undelivered<T>>>>,
 }
 
+/// A point in a stream: the last batch that was handed over when it was made.
+#[derive(Debug)]
+pub(in crate::client) struct Mark {
+    settled: watch::Receiver<u64>,
+    last: u64,
+}
+
+impl Mark {
+    /// Waits until all before it is settled.
+    pub(in crate::client) async fn reached(mut self) -> Result<(), ClientError> {
+        // It fails when the driver is gone and has not come so far.
+        let settled = self.settled.wait_for(|settled| *settled >= self.last).await;
+        settled.map(drop).map_err(|_| ClientError::Ended)
+    }
+}
+
+/// Closes a window when it is dropped: also where `on_settled` panics.
+struct Closing(Window);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 impl Client {
     /// A sender over one stream. The stream is opened with the first batch.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime: a task of it sends.
     pub fn stream<T: Clone + std::fmt::Debug + Send + 'static>(
         &self,
         options: StreamOptions,
@@ -79,7 +108,10 @@ impl Client {
     }
 
     /// The same; `on_settled` is called for each batch whose ack comes, in
-    /// order. It must not block.
+    /// order. It must not block. If it panics delivery is given up.
+    ///
+    /// # Panics
+    /// As [`Self::stream`].
     pub fn stream_observed<T: Clone + std::fmt::Debug + Send + 'static>(
         &self,
         options: StreamOptions,
@@ -87,19 +119,21 @@ impl Client {
     ) -> StreamSender<T> {
         let window = Window::new(options);
         let (batches, incoming) = mpsc::channel(window.max_batches());
-        let mut driver = Driver::new(self.clone(), options, incoming, Box::new(on_settled));
-        let closing = window.clone();
+        let (settling, settled) = watch::channel(0);
+        let on_settled = Box::new(on_settled);
+        let mut driver = Driver::new(self.clone(), options, incoming, on_settled, settling);
+        let closing = Closing(window.clone());
         let task = async move {
-            let result = driver.run().await;
-            // A sender that waits for room learns that none will come, before there is
-            // some: else a flush would take what was given up for settled.
-            closing.close();
-            result
+            // Dropped before the driver: a sender that waits for room learns that none
+            // will come, before what was given up leaves some.
+            let _closing = closing;
+            driver.run().await
         };
         StreamSender {
             batches,
             window,
             next_sequence: 1,
+            settled,
             dropped: 0,
             least: if options.committed_only {
                 Durability::Committed
@@ -120,7 +154,7 @@ impl<T: Clone + std::fmt::Debug + Send + 'static> StreamSender<T> {
         let handed_over = Instant::now();
         let (encoded, count) = self.encode(events);
         let room = self.window.enter(encoded.len()).await?;
-        self.hand_over(encoded, count, tag, handed_over, room).await
+        self.hand_over(encoded, count, tag, handed_over, room)
     }
 
     /// Hands over a batch if there is room now; else drops it, counts its events
@@ -136,9 +170,7 @@ impl<T: Clone + std::fmt::Debug + Send + 'static> StreamSender<T> {
             self.dropped += count as u64;
             return Ok(false);
         };
-        // The channel has a place for each batch that has room.
-        self.hand_over(encoded, count, tag, handed_over, room)
-            .await?;
+        self.hand_over(encoded, count, tag, handed_over, room)?;
         Ok(true)
     }
 
@@ -152,7 +184,7 @@ impl<T: Clone + std::fmt::Debug + Send + 'static> StreamSender<T> {
         (Bytes::from(request.encode_to_vec()), count)
     }
 
-    async fn hand_over(
+    fn hand_over(
         &mut self,
         encoded: Bytes,
         events: usize,
@@ -168,9 +200,11 @@ impl<T: Clone + std::fmt::Debug + Send + 'static> StreamSender<T> {
             handed_over,
             _room: room,
         };
+        // The channel has a place for each batch that has room.
+        let sent = self.batches.try_send(batch);
+        sent.map_err(|_| ClientError::Ended)?;
         self.next_sequence += 1;
-        let sent = self.batches.send(batch).await;
-        sent.map_err(|_| ClientError::Ended)
+        Ok(())
     }
 
     /// As [`Self::flush`], for so long at most.
@@ -186,9 +220,17 @@ impl<T: Clone + std::fmt::Debug + Send + 'static> StreamSender<T> {
     /// Waits until everything handed over is settled.
     ///
     /// # Errors
-    /// [`ClientError::Ended`] like [`Self::send`].
+    /// [`ClientError::Ended`] when delivery was given up before.
     pub async fn flush(&mut self) -> Result<(), ClientError> {
-        self.window.emptied().await
+        self.mark().reached().await
+    }
+
+    /// The point up to which batches are handed over, to be waited for while more go.
+    pub(in crate::client) fn mark(&self) -> Mark {
+        Mark {
+            settled: self.settled.clone(),
+            last: self.next_sequence - 1,
+        }
     }
 
     /// Waits until everything handed over is settled, and ends the stream.

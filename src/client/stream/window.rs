@@ -64,12 +64,6 @@ impl Window {
         }
     }
 
-    /// Waits until nothing is in flight.
-    pub(super) async fn emptied(&self) -> Result<(), ClientError> {
-        let all = self.batches.acquire_many(self.max_batches).await;
-        all.map(drop).map_err(|_| ClientError::Ended)
-    }
-
     /// Nobody gets in any more.
     pub(super) fn close(&self) {
         self.batches.close();

@@ -267,3 +267,26 @@ async fn only_what_is_offered_without_room_is_dropped_and_it_is_counted() {
     let totals = undelivered.unwrap_or_else(|error| error.settled);
     assert_eq!(totals.dropped, 20);
 }
+
+/// Scenario: `on_settled` panics at the first of three batches.
+/// Guarantees: nobody takes for settled what was given up, also who waits already.
+#[tokio::test]
+async fn a_panic_of_on_settled_settles_nothing() {
+    let slow = Plan {
+        delay: Duration::from_millis(100),
+        ..Plan::default()
+    };
+    let (_fake, address) = Fake::start([slow]).await;
+    let mut sender = connect(&address, QUICK)
+        .await
+        .stream_observed(StreamOptions::default(), |_| panic!("on purpose"));
+    for tag in 0..3_u64 {
+        sender.send(events(1), tag).await.unwrap();
+    }
+    let flushed = sender.flush().await;
+    assert!(matches!(flushed, Err(ClientError::Ended)), "{flushed:?}");
+    let sent = sender.send(events(1), 3).await;
+    assert!(matches!(sent, Err(ClientError::Ended)), "{sent:?}");
+    let undelivered = sender.finish().await.unwrap_err();
+    assert!(matches!(undelivered.source, ClientError::Ended));
+}
