@@ -10,8 +10,9 @@ use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 use uuid::Uuid;
 
+use super::SpanDelivery;
+use super::buffer::Buffer;
 use super::fields::Fields;
-use super::{Buffer, SpanDelivery};
 use crate::client::StreamSender;
 use crate::proto::{
     EndStatus, Event, RunEnded, RunStarted, StepDetails, StepEnded, TokenCount,
@@ -38,7 +39,11 @@ struct Open {
 
 impl SpanLayer {
     /// A layer whose spans go over a stream, and a handle to wait for them.
-    /// `max_waiting` starts of runs and ended spans may wait to be sent, of 16 MiB in all.
+    /// `max_waiting` starts of runs and ended spans may wait to be sent, two at the least,
+    /// of 16 MiB in all.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime: the task that sends runs in it.
     #[must_use]
     pub fn new(stream: StreamSender<()>, max_waiting: usize) -> (Self, SpanDelivery) {
         let delivery = SpanDelivery::new(stream, max_waiting);
@@ -98,11 +103,16 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanLayer {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let said = ["message", "error"].map(|name| fields.text(name));
-        let said = said.into_iter().flatten().collect::<Vec<_>>().join(": ");
+        let said = said.into_iter().flatten().filter(|said| !said.is_empty());
+        let said = said.collect::<Vec<_>>().join(": ");
         if let Some(span) = context.event_span(event)
             && let Some(open) = span.extensions_mut().get_mut::<Open>()
         {
-            open.error = Some(said);
+            open.error = Some(if said.is_empty() {
+                "failed".into()
+            } else {
+                said
+            });
         }
     }
 

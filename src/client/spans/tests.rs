@@ -1,16 +1,21 @@
 //! What spans become, what becomes of them when there is no room, and delivery.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
 use tonic::Status;
 use tracing::field::Empty;
 use tracing::{error, info, info_span};
 use tracing_subscriber::prelude::*;
 
+use super::buffer::MAX_WAITING_BYTES;
+use super::deliver::{MAX_BATCH_BYTES, MAX_BATCH_EVENTS};
 use super::*;
 use crate::client::StreamOptions;
 use crate::client::tests::fake::{Fake, Plan};
 use crate::client::tests::{HASTY, QUICK, connect};
 use crate::proto::event::Event as Body;
-use crate::proto::{EndStatus, RunEnded, StepDetails, StepEnded, StepType};
+use crate::proto::{EndStatus, Event, RunEnded, StepDetails, StepEnded, StepType};
 
 /// Runs something under the layer; what it told, and how much was dropped.
 fn told_with(max_waiting: usize, work: impl FnOnce()) -> (Vec<Body>, u64) {
@@ -159,6 +164,7 @@ fn a_span_fails_by_its_field_its_own_error_event_or_a_panic() {
         info_span!("field", error = "no such file").in_scope(|| ());
         info_span!("not", error = false, otel.status_code = "OK").in_scope(|| ());
         info_span!("otel", otel.status_code = "ERROR").in_scope(|| ());
+        info_span!("mute").in_scope(|| error!(code = 3));
         let outer = info_span!("outer");
         outer.in_scope(|| info_span!("event").in_scope(|| error!(error = "timeout", "gave up")));
         let panics = || info_span!("panics").in_scope(|| panic!("on purpose"));
@@ -168,6 +174,7 @@ fn a_span_fails_by_its_field_its_own_error_event_or_a_panic() {
         ("field", Some("no such file")),
         ("not", None),
         ("otel", Some("failed")),
+        ("mute", Some("failed")),
         ("outer", None),
         ("event", Some("gave up: timeout")),
         ("panics", Some("panicked")),
@@ -290,6 +297,45 @@ fn the_bytes_that_wait_are_bounded() {
     assert_eq!((bodies.len(), dropped), (1 + 3 + 1, 7));
 }
 
+#[test]
+fn the_smallest_buffer_keeps_a_place_for_ends_of_runs_and_has_one_for_steps() {
+    for max_waiting in [0, 1, 2] {
+        let (bodies, dropped) = told_with(max_waiting, || {
+            let _run = info_span!("run", run.agent = "a").entered();
+            info_span!("step").in_scope(|| ());
+        });
+        assert_eq!((bodies.len(), dropped), (2, 1));
+        run_ended(&bodies);
+    }
+}
+
+/// Scenario: steps end on many threads at once.
+/// Guarantees: not one of them gets what is kept for starts and ends of runs.
+#[test]
+fn steps_of_many_threads_leave_the_last_eighth_alone() {
+    for _ in 0..50 {
+        let (buffer, mut messages) = Buffer::new(64);
+        let barrier = std::sync::Barrier::new(8);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    barrier.wait();
+                    for _ in 0..64 {
+                        buffer.offer(vec![Event::default()], true);
+                    }
+                });
+            }
+        });
+        assert_eq!((messages.len(), buffer.dropped.load(Relaxed)), (56, 456));
+        // Who takes one out gives its room back.
+        drop(messages.try_recv().unwrap());
+        for (of_a_step, count) in [(true, 56), (true, 56), (false, 57)] {
+            buffer.offer(vec![Event::default()], of_a_step);
+            assert_eq!(messages.len(), count);
+        }
+    }
+}
+
 /// This thread's spans go to the layer, as long as the guard lives.
 fn listening(layer: SpanLayer) -> tracing::subscriber::DefaultGuard {
     tracing::subscriber::set_default(tracing_subscriber::registry().with(layer))
@@ -375,4 +421,106 @@ async fn finish_tells_what_became_of_all() {
         (6, 1, 0)
     );
     trace(1);
+}
+
+/// Scenario: very many small steps wait, large ones, and one that is larger than a batch.
+/// Guarantees: all arrive, in small batches; the largest goes alone.
+#[tokio::test]
+async fn batches_are_small() {
+    let (fake, address) = Fake::start([]).await;
+    let client = connect(&address, QUICK).await;
+    let (layer, delivery) = SpanLayer::new(client.stream(StreamOptions::default()), 10_000);
+    let _guard = listening(layer);
+    let (large, huge) = ("x".repeat(100_000), "y".repeat(2 * MAX_BATCH_BYTES));
+    {
+        let _run = info_span!("run", run.agent = "a").entered();
+        for _ in 0..250 {
+            info_span!("step", gen_ai.usage.input_tokens = 1).in_scope(|| ());
+        }
+        for text in [&large, &large, &large, &large, &huge, &large] {
+            info_span!("step", step.input = text).in_scope(|| ());
+        }
+    }
+    let totals = delivery.finish().await.unwrap();
+    assert_eq!((totals.committed, totals.dropped), (508, 0));
+    let mut sizes = fake.sizes.lock().unwrap().clone();
+    let larger = sizes
+        .extract_if(.., |(_, bytes)| *bytes > MAX_BATCH_BYTES + 2_000)
+        .collect::<Vec<_>>();
+    assert_eq!((larger.len(), larger[0].0), (1, 1), "{sizes:?}");
+    assert!(sizes.iter().all(|(events, _)| *events <= MAX_BATCH_EVENTS));
+    assert!(
+        sizes.len() <= 10,
+        "nor are they needlessly small: {sizes:?}"
+    );
+}
+
+/// Scenario: an agent flushes after each run while the daemon acknowledges nothing, and does
+/// not wait to the end of each flush.
+/// Guarantees: what ends meanwhile is sent nevertheless, and nothing is dropped.
+#[tokio::test]
+async fn a_flush_does_not_stop_delivery() {
+    let silent = Plan {
+        acks: Some(0),
+        ..Plan::default()
+    };
+    let (fake, address) = Fake::start([silent]).await;
+    let client = connect(&address, QUICK).await;
+    let (layer, delivery) = SpanLayer::new(client.stream(StreamOptions::default()), 16);
+    let _guard = listening(layer);
+    for run in 1..=10 {
+        trace(5);
+        let flush = tokio::time::timeout(Duration::from_millis(5), delivery.flush(PATIENCE));
+        flush.await.unwrap_err();
+        let arrived = async {
+            while fake.sizes.lock().unwrap().len() < run {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, arrived).await.unwrap();
+    }
+    assert_eq!(delivery.dropped(), 0);
+}
+
+/// Scenario: a daemon that acknowledges the first batch late, and no other.
+/// Guarantees: a flush waits for what ended before it, and for that only.
+#[tokio::test]
+async fn a_flush_waits_for_what_was_before_it() {
+    let once = Plan {
+        acks: Some(1),
+        delay: Duration::from_millis(300),
+        ..Plan::default()
+    };
+    let (_fake, address) = Fake::start([once]).await;
+    let client = connect(&address, QUICK).await;
+    let (layer, delivery) = SpanLayer::new(client.stream(StreamOptions::default()), 100);
+    let _guard = listening(layer);
+    trace(1);
+    let later = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        trace(1);
+    };
+    let (flushed, ()) = tokio::join!(delivery.flush(PATIENCE), later);
+    flushed.unwrap();
+    let late = delivery.flush(Duration::from_millis(200)).await;
+    assert!(matches!(late, Err(ClientError::Late(_))), "{late:?}");
+}
+
+/// Scenario: a thread has a place in the queue and puts its events down when delivery has
+/// ended already.
+/// Guarantees: they count as dropped.
+#[tokio::test]
+async fn what_comes_at_the_very_end_is_counted() {
+    let (_fake, address) = Fake::start([]).await;
+    let client = connect(&address, QUICK).await;
+    let (layer, delivery) = SpanLayer::new(client.stream(StreamOptions::default()), 100);
+    let buffer = layer.0.clone();
+    let place = buffer.messages.clone().reserve_owned().await.unwrap();
+    let finish = tokio::spawn(delivery.finish());
+    buffer.messages.closed().await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let (other, mut others) = Buffer::new(2);
+    other.offer(vec![Event::default(); 3], false);
+    place.send(others.try_recv().unwrap());
+    assert_eq!(finish.await.unwrap().unwrap().dropped, 3);
 }

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use prost::Message as _;
 use tokio::{io::copy_bidirectional, net::TcpListener, sync::mpsc, task::JoinSet};
 use tokio_stream::{
     Stream,
@@ -45,6 +46,8 @@ pub struct Fake {
     plans: Arc<Mutex<VecDeque<Plan>>>,
     /// The sequences that arrived, stream by stream.
     pub streams: Arc<Mutex<Vec<Vec<u64>>>>,
+    /// The events and bytes of each batch that arrived.
+    pub sizes: Arc<Mutex<Vec<(usize, usize)>>>,
 }
 
 impl Fake {
@@ -104,7 +107,7 @@ impl TraceIngest for Fake {
             streams.len() - 1
         };
         let (acks, responses) = mpsc::channel(1);
-        let streams = Arc::clone(&self.streams);
+        let (streams, sizes) = (Arc::clone(&self.streams), Arc::clone(&self.sizes));
         tokio::spawn(async move {
             let mut requests = request.into_inner();
             let mut pending = Outcome::default();
@@ -114,6 +117,8 @@ impl TraceIngest for Fake {
                     break;
                 };
                 streams.lock().unwrap()[number].push(request.sequence);
+                let size = (request.events.len(), request.encoded_len());
+                sizes.lock().unwrap().push(size);
                 taken += 1;
                 let outcome = outcome(&request, &plan);
                 pending.committed += outcome.committed;
