@@ -150,6 +150,19 @@ mod tests {
     }
 
     #[test]
+    fn the_last_byte_of_the_limit_is_allowed_and_one_more_waits() {
+        let limits = limits(0, 1_000);
+        let now = Instant::now();
+        limits.charge(1 << 40, 999);
+        assert_eq!(limits.wait_at(now), Duration::ZERO);
+        limits.charge(0, 1);
+        let wait = limits.wait_at(now);
+        assert!(wait > Duration::from_micros(800), "{wait:?}");
+        assert!(wait <= Duration::from_millis(1), "{wait:?}");
+        assert_eq!(limits.wait_at(now + wait), Duration::ZERO);
+    }
+
+    #[test]
     fn what_was_taken_beyond_the_limit_is_paid_back() {
         let limits = limits(0, 1_000);
         let now = Instant::now();

@@ -193,7 +193,8 @@ impl OtlpIngest {
             _ => body.bytes.len() < LARGE_BYTES / 16,
         };
         if small {
-            let bytes = match decompress(compression, body.bytes.clone(), LARGE_BYTES) {
+            let most = LARGE_BYTES.min(limit);
+            let bytes = match decompress(compression, body.bytes.clone(), most) {
                 Ok(bytes) => Some(bytes),
                 Err(BodyError::TooLarge { .. }) => None,
                 Err(error) => return Err(error.into()),

@@ -7,8 +7,10 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 use tonic::{Code, Request};
+use tonic_types::StatusExt as _;
 
 use super::{export_bytes, new_trace, run_of, takes_a_span, traces};
+use crate::support::compressed::compress;
 use crate::support::daemon::Daemon;
 use crate::support::memory::rss_kib;
 use crate::support::otlp::{JSON, PROTOBUF, attribute, post, request, span, text};
@@ -143,6 +145,92 @@ async fn millions_of_empty_things_are_refused() {
     let (_, peak) = rss_kib(daemon.pid());
     assert!(peak < before + (64 << 10), "{before} KiB, then {peak} KiB");
     takes_a_span(&daemon).await;
+    daemon.finish().await;
+}
+
+/// Scenario: over gRPC and HTTP, in both encodings, plain and compressed, a request of as many bytes as
+/// --max-message-bytes says, and of one more; texts as long as --max-field-bytes says, and one byte
+/// longer.
+/// Guarantees: the former is taken, the latter refused for good; texts at the limit are stored as they
+/// are, those beyond are cut to it, marked and counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_and_texts_are_taken_up_to_their_limits() {
+    const LIMIT: usize = 100_000;
+    let database = pg::database().await;
+    let args = ["--max-message-bytes", "100000", "--max-field-bytes", "256"];
+    let daemon = Daemon::with_args(database.url(), &args).await;
+    for (bytes, taken) in [(LIMIT, true), (LIMIT + 1, false)] {
+        let body = |padding: usize| {
+            let mut span = span(new_trace(), 1);
+            span.trace_state = "x".repeat(padding);
+            request(vec![span]).encode_to_vec()
+        };
+        let least = bytes - body(0).len() - 20;
+        let plain = (least..bytes).map(body).find(|body| body.len() == bytes);
+        let plain = plain.unwrap();
+        let mut json = serde_json::to_vec(&request(vec![span(new_trace(), 1)])).unwrap();
+        json.resize(bytes, b' ');
+        for encoding in [None, Some("gzip"), Some("zstd"), Some("deflate")] {
+            let packed = |plain: &[u8]| match encoding {
+                Some(encoding) => compress(encoding, plain),
+                None => plain.to_vec(),
+            };
+            match export_bytes(&daemon, &packed(&plain), encoding).await {
+                Ok(_) => assert!(taken, "{encoding:?} {bytes}"),
+                Err(status) => {
+                    assert!(!taken, "{encoding:?} {bytes}: {status}");
+                    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+                    assert!(status.get_details_retry_info().is_none(), "{status:?}");
+                }
+            }
+            for (kind, plain) in [(PROTOBUF, &plain), (JSON, &json)] {
+                let mut headers = vec![format!("Content-Type: {kind}")];
+                headers.extend(encoding.map(|encoding| format!("Content-Encoding: {encoding}")));
+                let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+                let answer = post(&daemon, "/v1/traces", &headers, &packed(plain)).await;
+                let status = if taken { 200 } else { 413 };
+                assert_eq!(answer.status, status, "{headers:?} {}", answer.text());
+            }
+        }
+    }
+    let cut = async || {
+        let metrics = daemon.metrics().await;
+        let cut = metrics.iter().find(|(name, _)| name.contains("cut_texts"));
+        *cut.unwrap().1
+    };
+    assert_eq!(cut().await, 0);
+    let mut conn = database.connect().await;
+    for (bytes, cuts) in [(256, 0), (257, 2)] {
+        let trace = new_trace();
+        let mut span = span(trace, 1);
+        let said = "n".repeat(bytes);
+        // As JSON it has two quotes more.
+        let json = "j".repeat(bytes - 2);
+        span.attributes[1] = text("tool.name", &said);
+        span.attributes[3] = text("output.value", &json);
+        traces(&daemon)
+            .await
+            .export(request(vec![span]))
+            .await
+            .unwrap();
+        let texts = "SELECT name, output #>> '{}' FROM agent_steps WHERE run_id = $1";
+        let (name, output): (String, String) = sqlx::query_as(texts)
+            .bind(run_of(trace))
+            .fetch_one(&mut conn)
+            .await
+            .unwrap();
+        for (text, said) in [(name, said), (output, json)] {
+            assert_eq!(text == said, cuts == 0, "{text}");
+            assert_eq!(text.ends_with("bytes left out]"), cuts > 0, "{text}");
+            assert!(text.len() <= 256, "{text}");
+        }
+        // A text may stand in several places.
+        let counted = cut().await;
+        assert!(
+            counted >= cuts && (counted == 0) == (cuts == 0),
+            "{counted}"
+        );
+    }
     daemon.finish().await;
 }
 

@@ -105,16 +105,26 @@ mod tests {
     fn what_is_too_long_is_cut_marked_and_counted() {
         let mut fit = Fit::new(64);
         assert_eq!(fit.text("é".repeat(32)), "é".repeat(32));
+        assert_eq!(fit.json_text(&"x".repeat(64)).unwrap().as_str().len(), 66);
+        assert_eq!(fit.json(&"x".repeat(62)).unwrap().as_str().len(), 64);
         assert_eq!(fit.truncated, 0);
+        let cut = fit.text("x".repeat(65));
+        assert_eq!(cut.len(), 64, "{cut}");
+        assert!(cut.ends_with("bytes left out]"), "{cut}");
+        for cut in [fit.json_text(&"x".repeat(65)), fit.json(&"x".repeat(63))] {
+            let cut = cut.unwrap();
+            assert!(cut.as_str().ends_with("bytes left out]\""), "{cut:?}");
+        }
+        assert_eq!(fit.truncated, 3);
         let cut = fit.text("é".repeat(1000));
         assert!(cut.len() <= 64 && cut.ends_with("bytes left out]"), "{cut}");
-        assert_eq!(fit.truncated, 1);
+        assert_eq!(fit.truncated, 4);
         let cut = fit.json(&Value::String("x".repeat(1000))).unwrap();
         assert!(cut.as_str().starts_with("\"\\\"xx"), "{cut:?}");
         let cut = fit
             .object(&serde_json::json!({"a": "x".repeat(1000)}))
             .unwrap();
         assert!(cut.as_str().starts_with("{\"truncated\":"), "{cut:?}");
-        assert_eq!(fit.truncated, 3);
+        assert_eq!(fit.truncated, 6);
     }
 }
