@@ -93,7 +93,8 @@ async fn started_before_its_postgres_it_waits_migrates_and_serves() {
     let url = cluster.url().replace("/runtraced?", "/fresh?");
     cluster.stop_immediate().await;
 
-    let mut daemon = Daemon::spawn(&url, &[]).await;
+    // As the owner, always: it is to migrate.
+    let mut daemon = Daemon::spawn_as_is(&url, &[]).await;
     daemon.expect_warnings(AWAY);
     wait_all(&daemon, false).await;
     let (client, run) = (daemon.client().await, new_id());

@@ -1,14 +1,22 @@
 //! A role with what the daemon needs and no more. With RUNTRACED_TEST_AS_WRITER
 //! in the environment every daemon of the suite connects as it.
 
+use std::collections::BTreeSet;
 use std::process::Command;
+use std::sync::Mutex;
 
 use sqlx::{Connection as _, PgConnection};
 
 pub const ROLE: &str = "trace writer's";
 
+/// Databases whose writer is there. Asked again later they may be away.
+static GRANTED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
 /// The URL of a database, as the writer, who is there then.
 pub async fn writer(database_url: &str) -> String {
+    if GRANTED.lock().unwrap().contains(database_url) {
+        return as_role(database_url);
+    }
     let mut conn = PgConnection::connect(database_url).await.unwrap();
     sqlx::raw_sql(
         "DO $$ BEGIN CREATE ROLE \"trace writer's\" LOGIN; \
@@ -25,6 +33,7 @@ pub async fn writer(database_url: &str) -> String {
             .unwrap();
         assert!(out.status.success(), "{args:?}: {out:?}");
     }
+    GRANTED.lock().unwrap().insert(database_url.to_owned());
     as_role(database_url)
 }
 
