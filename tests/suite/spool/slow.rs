@@ -125,6 +125,8 @@ async fn a_replay_leaves_half_of_the_time_to_clients() {
     const FRAMES: usize = 8;
     let database = pg::database().await;
     let mut conn = database.connect().await;
+    // Where the suite runs as another role, its rights are granted before the table is locked.
+    Daemon::start(database.url()).await.finish().await;
     // The client's own are slow enough that some always wait.
     let paces = [("agent_messages", 0.3), ("agent_token_counts", 0.02)];
     slow_down(&mut conn, &paces).await;
