@@ -56,6 +56,7 @@ const SELDOM: &[(&str, &[&str])] = &[
             "observed",
             "output_observed",
             "status_observed",
+            "error_observed",
             "root_started_at",
             "tenant_id",
         ],

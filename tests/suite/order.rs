@@ -204,3 +204,47 @@ async fn numbers_that_are_equal_but_written_differently_do_not_tie() {
     assert_eq!(ends[0].len(), 5, "{ends:#?}");
     assert_eq!(ends[0], ends[1]);
 }
+
+/// Scenario: a root span ends a run as completed, with an error of the same words
+/// as that of a failed part; then a nearer part fails without words. Once in
+/// this order, once with the nearer part before the other.
+/// Guarantees: the end's own error is kept in both.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_and_a_part_may_tell_the_same_error() {
+    let run = Uuid::from_u128(1);
+    let part = |rank, error: Option<&str>| {
+        let observed = proto::RunObserved {
+            run_id: id(run),
+            rank,
+            outcome: EndStatus::Failed.into(),
+            error: error.map(str::to_owned),
+            ..Default::default()
+        };
+        event(0, Body::RunObserved(observed))
+    };
+    let end = proto::RunEnded {
+        run_id: id(run),
+        status: EndStatus::Completed.into(),
+        error: Some("same".into()),
+        from_root_span: true,
+        ..Default::default()
+    };
+    let (end, far, near) = (
+        event(0, Body::RunEnded(end)),
+        part(1, Some("same")),
+        part(0, None),
+    );
+    let mut ends = Vec::new();
+    for order in [[&end, &far, &near], [&near, &far, &end]] {
+        let database = pg::database().await;
+        let daemon = Daemon::start(database.url()).await;
+        for event in order {
+            daemon.submit(vec![event.clone()]).await;
+        }
+        let mut conn = database.connect().await;
+        ends.push(content(&mut conn, &[run], &[]).await);
+        daemon.finish().await;
+    }
+    assert!(ends[0][0].contains(r#""error": "same""#), "{ends:#?}");
+    assert_eq!(ends[0], ends[1]);
+}

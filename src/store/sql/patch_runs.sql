@@ -39,7 +39,7 @@ WITH n AS MATERIALIZED (
         id, session_id, agent_id, agent_type, customer_id, status, input, output, started_at, ended_at,
         metadata, parent_run_id, name, error, end_metadata, last_event_at, finalized_by,
         reported_tokens_input, reported_tokens_output, timeout_ms, start_event_at, alive_at, abandon_at,
-        observed, output_observed, status_observed, root_started_at, tenant_id)
+        observed, output_observed, status_observed, error_observed, root_started_at, tenant_id)
     SELECT id, coalesce(session_id, (shown #>> '{session_id,2}')::uuid),
            coalesce(agent_id, shown #>> '{agent_id,2}', 'unknown'),
            coalesce(agent_type, shown #>> '{agent_type,2}', 'unknown'), customer_id,
@@ -47,14 +47,15 @@ WITH n AS MATERIALIZED (
            coalesce(output, told_output), coalesce(start_event_at, root_started_at), ended_at,
            coalesce(metadata, (shown #>> '{metadata,2}')::jsonb), parent_run_id,
            coalesce(name, shown #>> '{name,2}'),
-           CASE WHEN fails THEN coalesce(error, nullif(substr(told_outcome, 9), '')) ELSE error END, end_metadata, alive_at, finalized_by,
+           CASE WHEN fails THEN coalesce(error, told_error) ELSE error END, end_metadata, alive_at, finalized_by,
            reported_tokens_input, reported_tokens_output, timeout_ms, start_event_at, alive_at,
            CASE WHEN finalized_by IS NULL
                 THEN now() + coalesce(timeout_ms, $21) * interval '1.125 ms' END,
            observed, CASE WHEN output IS NULL AND told_output IS NOT NULL THEN true END,
-           CASE WHEN fails THEN true END, root_started_at, tenant_id
+           CASE WHEN fails THEN true END, CASE WHEN fails AND error IS NULL AND told_error IS NOT NULL THEN true END,
+           root_started_at, tenant_id
     FROM (
-        SELECT n.*, observed #>> '{outcome,2}' AS told_outcome,
+        SELECT n.*, nullif(substr(observed #>> '{outcome,2}', 9), '') AS told_error,
                coalesce(finalized_by = 'root_span' AND status = 'completed'
                         AND observed #>> '{outcome,2}' LIKE 'failed%', false) AS fails,
                CASE WHEN start_event_at IS NULL THEN observed END AS shown,
@@ -83,8 +84,7 @@ WITH n AS MATERIALIZED (
                     ELSE public.merge_observed(o.observed, n.observed) END AS all_observed,
                CASE WHEN o.output_observed THEN NULL ELSE o.output END AS end_output,
                CASE WHEN o.status_observed THEN 'completed' ELSE o.status END AS end_status,
-               CASE WHEN o.status_observed AND o.error = nullif(substr(o.observed #>> '{outcome,2}', 9), '')
-                    THEN NULL ELSE o.error END AS end_error
+               CASE WHEN o.error_observed THEN NULL ELSE o.error END AS end_error
     ) v
     CROSS JOIN LATERAL (
         SELECT n.start_event_at IS NOT NULL AND (o.start_event_at IS NULL OR record_gt(
@@ -133,8 +133,8 @@ WITH n AS MATERIALIZED (
         output = CASE WHEN NOT (j.end_wins OR j.tells_more) THEN r.output
                       WHEN j.shows_output THEN j.told_output ELSE j.final_output END,
         output_observed = CASE WHEN j.shows_output THEN true END,
-        error = CASE WHEN j.fails THEN coalesce(j.final_error, nullif(substr(j.told_outcome, 9), ''))
-                     ELSE j.final_error END,
+        error = CASE WHEN j.fails THEN coalesce(j.final_error, j.told_error) ELSE j.final_error END,
+        error_observed = CASE WHEN j.fails AND j.final_error IS NULL AND j.told_error IS NOT NULL THEN true END,
         ended_at = CASE WHEN j.end_wins THEN j.ended_at ELSE r.ended_at END,
         end_metadata = CASE WHEN j.end_wins THEN j.end_metadata ELSE r.end_metadata END,
         reported_tokens_input =
@@ -159,6 +159,7 @@ WITH n AS MATERIALIZED (
                    CASE WHEN j.end_wins THEN j.error ELSE j.end_error END AS final_error,
                    CASE WHEN j.end_wins THEN j.finalized_by ELSE j.old_finalized_by END AS final_by,
                    j.all_observed #>> '{outcome,2}' AS told_outcome,
+                   nullif(substr(j.all_observed #>> '{outcome,2}', 9), '') AS told_error,
                    CASE WHEN CASE WHEN j.end_wins THEN j.finalized_by = 'client' OR j.output IS NOT NULL
                                   ELSE j.old_finalized_by IS NOT DISTINCT FROM 'client'
                                        OR j.end_output IS NOT NULL END

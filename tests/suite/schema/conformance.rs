@@ -53,6 +53,7 @@ const ADDED: &[(&str, &[&str])] = &[
             "status_observed boolean",
             "root_started_at timestamp with time zone",
             "tenant_id uuid",
+            "error_observed boolean",
         ],
     ),
     (
