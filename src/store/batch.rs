@@ -12,12 +12,14 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::aliases::Aliases;
-use super::merge::{self, LockedRun, PatchedRun, RowFate};
+use super::merge::{self, RowFate};
 use super::outcome::Fate;
 use super::plan::{Plan, Rows, RunPatch, Rung};
 use super::rows::{MESSAGES, STEPS, TOKEN_COUNTS, encode_message, encode_token_count};
+use super::runs::{self, LockedRun, PatchedRun};
+use super::sums::{self, KnownSums, Sums};
 use super::tenancy::{self, Screen};
-use crate::event::{Event, Refusal, RefusalCode};
+use crate::event::{AliasedRoot, Event, Refusal, RefusalCode};
 
 /// Why a batch was not written; its transaction is to be rolled back.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +51,16 @@ impl BatchError {
 const MAX_PASSES: usize = 256;
 const _: () = assert!(MAX_PASSES <= i16::MAX as usize);
 
-/// Writes a batch into an open transaction; returns the fate of each event.
+/// What came of a batch, once its transaction has committed.
+#[derive(Debug)]
+pub struct WrittenBatch {
+    /// The fate of each event.
+    pub fates: Vec<Fate>,
+    /// The sums that its writer knows then, of runs that go on.
+    pub sums: HashMap<Uuid, Sums>,
+}
+
+/// Writes a batch into an open transaction.
 ///
 /// # Errors
 /// The transaction must be rolled back then.
@@ -58,7 +69,8 @@ pub async fn write_batch(
     events: &[&Event],
     rung: Rung,
     run_timeout_ms: i64,
-) -> Result<Vec<Fate>, BatchError> {
+    known: &mut KnownSums,
+) -> Result<WrittenBatch, BatchError> {
     let screen = tenancy::screen(conn, events).await?;
     let planned = screen.as_ref().map_or(events, Screen::allowed);
     let mut plan = Plan::new(planned, rung);
@@ -84,17 +96,20 @@ pub async fn write_batch(
     }
     batch.patch_sessions(&plan).await?;
     let roots = batch.write_aliases(&plan, &runs).await?;
-    batch.write_runs(&mut plan, &mut runs).await?;
+    batch.sum_up(&plan, &mut runs, &roots, known).await?;
+    batch.write_runs(&mut plan, &mut runs, known).await?;
     batch.end_by_roots(&roots, &mut runs).await?;
     batch.append(&plan).await?;
     batch.merge(&plan).await?;
     batch.write_approvals(&plan).await?;
     batch.settle(&runs).await?;
     batch.judge_superseded(&plan);
-    match screen {
-        Some(screen) => Ok(screen.fates(batch.conn, batch.fates).await?),
-        None => Ok(batch.fates),
-    }
+    let fates = match screen {
+        Some(screen) => screen.fates(batch.conn, batch.fates).await?,
+        None => batch.fates,
+    };
+    let sums = runs.sums;
+    Ok(WrittenBatch { fates, sums })
 }
 
 struct Batch<'c> {
@@ -113,6 +128,10 @@ struct Runs {
     ids: Vec<Uuid>,
     locked: HashMap<Uuid, LockedRun>,
     ended: HashSet<Uuid>,
+    /// Of those that go on and of which the writer knows the sums: what they will be.
+    sums: HashMap<Uuid, Sums>,
+    /// The same of those that the batch ends, and that need not be settled.
+    final_sums: HashMap<Uuid, Sums>,
 }
 
 impl Batch<'_> {
@@ -126,29 +145,92 @@ impl Batch<'_> {
         Ok(())
     }
 
-    async fn write_runs(&mut self, plan: &mut Plan<'_>, runs: &mut Runs) -> Result<(), BatchError> {
+    /// Finds out of which runs this writer knows the sums, now that they are locked.
+    async fn sum_up(
+        &mut self,
+        plan: &Plan<'_>,
+        runs: &mut Runs,
+        roots: &[(Uuid, AliasedRoot)],
+        known: &mut KnownSums,
+    ) -> Result<(), BatchError> {
+        let mut others = Vec::new();
+        let ends = |patch: &&RunPatch<'_>| patch.end.is_some();
+        let ending: HashSet<Uuid> = plan
+            .run_passes
+            .iter()
+            .flatten()
+            .filter(ends)
+            .map(|p| p.id)
+            .collect();
+        for (id, added) in sums::added(plan) {
+            let taken = known.take(id);
+            let before = match runs.locked.get(&id) {
+                None => Some(Sums::default()),
+                Some(run) if run.summed_by == Some(known.writer()) => {
+                    taken.filter(|_| !run.is_final)
+                }
+                Some(run) => {
+                    others.extend(run.summed_by.map(|_| id));
+                    None
+                }
+            };
+            let (Some(before), Some(added)) = (before, added) else {
+                continue;
+            };
+            let sums = before.and(added);
+            if ending.contains(&id) {
+                runs.final_sums.insert(id, sums);
+            } else {
+                runs.sums.insert(id, sums);
+            }
+        }
+        for (run, _) in roots {
+            runs.final_sums.remove(run);
+            runs.sums.remove(run);
+        }
+        if !others.is_empty() {
+            runs::disown_runs(self.conn, &others).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_runs(
+        &mut self,
+        plan: &mut Plan<'_>,
+        runs: &mut Runs,
+        known: &KnownSums,
+    ) -> Result<(), BatchError> {
         let mut passes = std::mem::take(&mut plan.run_passes);
         add_placeholders(&mut passes, &plan.runs, &runs.locked);
+        let timeout_ms = self.run_timeout_ms;
         for (number, pass) in passes.iter().enumerate() {
-            if pass.is_empty() {
-                continue;
-            }
-            let ours = |id: Uuid| number > 0 || runs.locked.contains_key(&id);
-            let timeout_ms = self.run_timeout_ms;
-            let tenants = &plan.run_tenants;
-            let patched = merge::patch_runs(self.conn, pass, timeout_ms, tenants, ours).await?;
-            for patch in pass {
-                let result = patched.get(&patch.id).copied();
-                // Another writer has inserted it since the locks were taken. It may
-                // even have ended: the next attempt sees.
-                if number == 0 && result.is_none() && !runs.locked.contains_key(&patch.id) {
-                    return Err(BatchError::Raced);
+            let is_new =
+                |patch: &&RunPatch<'_>| number == 0 && !runs.locked.contains_key(&patch.id);
+            let (new, old): (Vec<_>, Vec<_>) = pass.iter().partition(is_new);
+            if !new.is_empty() {
+                let mark = |patch: &RunPatch<'_>| runs.sums.get(&patch.id).map(|_| known.writer());
+                let ends = &runs.final_sums;
+                let inserted =
+                    runs::insert_runs(self.conn, &new, timeout_ms, &plan.run_tenants, ends, mark)
+                        .await?;
+                for patch in new {
+                    // Another writer has inserted it since the locks were taken. It may
+                    // even have ended: the next attempt sees.
+                    if !inserted.contains(&patch.id) {
+                        return Err(BatchError::Raced);
+                    }
+                    self.judge_run(patch, Some(PatchedRun::NEW));
                 }
-                self.judge_run(patch, result);
-                if patch.end.is_some() {
-                    runs.ended.insert(patch.id);
+            }
+            if !old.is_empty() {
+                let patched =
+                    runs::patch_runs(self.conn, &old, timeout_ms, &runs.final_sums).await?;
+                for patch in old {
+                    self.judge_run(patch, patched.get(&patch.id).copied());
                 }
             }
+            let ended = pass.iter().filter(|patch| patch.end.is_some());
+            runs.ended.extend(ended.map(|patch| patch.id));
         }
         Ok(())
     }
@@ -281,7 +363,7 @@ impl Batch<'_> {
             if before.is_some_and(|run| run.abandoned) && !ended {
                 reopened.push(id);
             } else if ended || before.is_some_and(|run| run.is_final) {
-                if self.changed_runs.contains(&id) {
+                if self.changed_runs.contains(&id) && !runs.final_sums.contains_key(&id) {
                     settled.push(id);
                 }
             } else if before.is_some_and(|run| run.fading) {
@@ -289,13 +371,13 @@ impl Batch<'_> {
             }
         }
         if !reopened.is_empty() {
-            merge::reopen_runs(self.conn, &reopened, self.run_timeout_ms).await?;
+            runs::reopen_runs(self.conn, &reopened, self.run_timeout_ms).await?;
         }
         if !settled.is_empty() {
-            merge::settle_runs(self.conn, &settled).await?;
+            runs::settle_runs(self.conn, &settled).await?;
         }
         if !fading.is_empty() {
-            merge::touch_runs(self.conn, &fading, self.run_timeout_ms).await?;
+            runs::touch_runs(self.conn, &fading, self.run_timeout_ms).await?;
         }
         Ok(())
     }

@@ -8,29 +8,8 @@ use uuid::Uuid;
 
 use super::copy::CopyBuffer;
 use super::pg_time::PgTime;
-use super::plan::{ApprovalPatch, At, Plan, RunPatch, SessionRef};
-use crate::event::{EndStatus, Json, RunEndedBy, SessionUpsert, Timestamp};
-
-/// What the database holds of a run that a batch touches.
-#[derive(Clone, Copy, Debug)]
-pub struct LockedRun {
-    /// It has ended, be it only by a guess.
-    pub is_final: bool,
-    /// The end is a guess of the sweeper.
-    pub abandoned: bool,
-    /// It is time to put off its being abandoned.
-    pub fading: bool,
-}
-
-/// What patching did to a run.
-#[derive(Clone, Copy, Debug, Default)]
-#[allow(missing_docs)]
-pub struct PatchedRun {
-    pub start_changed: bool,
-    pub end_changed: bool,
-    pub life_changed: bool,
-    pub observed_changed: bool,
-}
+use super::plan::{ApprovalPatch, At, Plan, SessionRef};
+use crate::event::{Json, SessionUpsert, Timestamp};
 
 /// What merging did to a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,83 +88,6 @@ pub async fn patch_sessions(
     rows.iter().map(|row| row.try_get(0)).collect()
 }
 
-/// Locks the runs of a batch that exist, in order.
-pub async fn lock_runs(
-    conn: &mut PgConnection,
-    runs: &[Uuid],
-    timeout_ms: i64,
-) -> Result<HashMap<Uuid, LockedRun>, sqlx::Error> {
-    let rows = sqlx::query(include_str!("sql/lock_runs.sql"))
-        .bind(runs)
-        .bind(timeout_ms)
-        .fetch_all(conn)
-        .await?;
-    rows.iter()
-        .map(|row| {
-            let run = LockedRun {
-                is_final: row.try_get("final")?,
-                abandoned: row.try_get("abandoned")?,
-                fading: row.try_get("fading")?,
-            };
-            Ok((row.try_get("id")?, run))
-        })
-        .collect()
-}
-
-/// Inserts and merges runs; returns those that changed. Of rows that are there
-/// already only those are touched that are `ours`: locked, or inserted by us. Those
-/// that are inserted belong to their `tenants`.
-pub async fn patch_runs<'a>(
-    conn: &mut PgConnection,
-    pass: &[RunPatch<'a>],
-    timeout_ms: i64,
-    tenants: &HashMap<Uuid, Uuid>,
-    ours: impl Fn(Uuid) -> bool,
-) -> Result<HashMap<Uuid, PatchedRun>, sqlx::Error> {
-    let column = Column(pass);
-    let start = |patch: &RunPatch<'a>| patch.start;
-    let end = |patch: &RunPatch<'a>| patch.end;
-    let rows = sqlx::query(include_str!("sql/patch_runs.sql"))
-        .bind(column.of(|p| p.id))
-        .bind(column.of(|p| start(p).map(|s| PgTime(s.time))))
-        .bind(column.of(|p| start(p).and_then(|s| s.event.session_id)))
-        .bind(column.of(|p| start(p).and_then(|s| s.event.parent_run_id)))
-        .bind(column.of(|p| start(p).and_then(|s| s.event.customer_id)))
-        .bind(column.of(|p| start(p).map(|s| s.event.agent_id.as_str())))
-        .bind(column.of(|p| start(p).map(|s| s.event.agent_type.as_str())))
-        .bind(column.of(|p| start(p).and_then(|s| s.event.name.as_deref())))
-        .bind(column.of(|p| start(p).and_then(|s| s.event.input.as_deref())))
-        .bind(column.of(|p| start(p).and_then(|s| json(s.event.metadata.as_ref()))))
-        .bind(column.of(|p| start(p).and_then(|s| s.event.timeout_ms)))
-        .bind(column.of(|p| end(p).map(|e| RunEndedBy::as_str(e.event.by))))
-        .bind(column.of(|p| end(p).map(|e| EndStatus::as_str(e.event.status))))
-        .bind(column.of(|p| end(p).and_then(|e| e.event.output.as_deref())))
-        .bind(column.of(|p| end(p).and_then(|e| e.event.error.as_deref())))
-        .bind(column.of(|p| end(p).map(|e| PgTime(e.time))))
-        .bind(column.of(|p| end(p).and_then(|e| e.event.reported_tokens_input)))
-        .bind(column.of(|p| end(p).and_then(|e| e.event.reported_tokens_output)))
-        .bind(column.of(|p| end(p).and_then(|e| json(e.event.metadata.as_ref()))))
-        .bind(column.of(|p| time(p.alive_at)))
-        .bind(timeout_ms)
-        .bind(column.of(|p| p.observed.to_json()))
-        .bind(column.of(|p| time(end(p).and_then(|e| e.event.started_at))))
-        .bind(column.of(|p| ours(p.id)))
-        .bind(column.of(|p| tenants.get(&p.id).copied()))
-        .fetch_all(conn)
-        .await?;
-    rows.iter()
-        .map(|row| {
-            let run = PatchedRun {
-                start_changed: row.try_get("start_changed")?,
-                end_changed: row.try_get("end_changed")?,
-                life_changed: row.try_get("life_changed")?,
-                observed_changed: row.try_get("observed_changed")?,
-            };
-            Ok((row.try_get("id")?, run))
-        })
-        .collect()
-}
-
 /// Merges one staged pass with `statement`; returns the rows that changed or belong elsewhere.
 pub async fn merge_staged(
     conn: &mut PgConnection,
@@ -246,62 +148,20 @@ pub async fn patch_approvals<'a>(
     fates(rows)
 }
 
-/// Puts off the abandonment of runs that are alive.
-pub async fn touch_runs(
-    conn: &mut PgConnection,
-    runs: &[Uuid],
-    timeout_ms: i64,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(include_str!("sql/touch_runs.sql"))
-        .bind(runs)
-        .bind(timeout_ms)
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
-/// Takes back the guess that runs were abandoned.
-pub async fn reopen_runs(
-    conn: &mut PgConnection,
-    runs: &[Uuid],
-    timeout_ms: i64,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(include_str!("sql/reopen_runs.sql"))
-        .bind(runs)
-        .bind(timeout_ms)
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
-/// Makes the rows of final runs exact and closes their open steps.
-pub async fn settle_runs(conn: &mut PgConnection, runs: &[Uuid]) -> Result<(), sqlx::Error> {
-    for statement in [
-        include_str!("sql/close_steps.sql"),
-        include_str!("sql/settle_runs.sql"),
-    ] {
-        sqlx::query(statement)
-            .bind(runs)
-            .execute(&mut *conn)
-            .await?;
-    }
-    Ok(())
-}
-
 /// One column of a set of rows, as an array parameter.
-struct Column<'a, R>(&'a [R]);
+pub(super) struct Column<'a, R>(pub &'a [R]);
 
 impl<'a, R> Column<'a, R> {
-    fn of<T>(&self, value: impl Fn(&'a R) -> T) -> Vec<T> {
+    pub(super) fn of<T>(&self, value: impl Fn(&'a R) -> T) -> Vec<T> {
         self.0.iter().map(value).collect()
     }
 }
 
-fn json(json: Option<&Json>) -> Option<&str> {
+pub(super) fn json(json: Option<&Json>) -> Option<&str> {
     json.map(Json::as_str)
 }
 
-fn time(time: Option<Timestamp>) -> Option<PgTime> {
+pub(super) fn time(time: Option<Timestamp>) -> Option<PgTime> {
     time.map(PgTime)
 }
 

@@ -7,8 +7,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::aliases;
-use super::merge::{patch_runs, settle_runs};
 use super::plan::{At, RunPatch};
+use super::runs::{patch_runs, settle_runs};
 use crate::event::{AliasedRoot, RunEnded, RunEndedBy, RunObserved};
 
 /// Farther from a run than whatever a bridge tells of it.
@@ -67,11 +67,9 @@ pub async fn end_runs(
     }
     let mut changed = Vec::new();
     for pass in &passes {
-        changed.extend(
-            patch_runs(conn, pass, NO_TIMEOUT_MS, &HashMap::new(), |_| true)
-                .await?
-                .into_keys(),
-        );
+        let pass: Vec<_> = pass.iter().collect();
+        let patched = patch_runs(conn, &pass, NO_TIMEOUT_MS, &HashMap::new()).await?;
+        changed.extend(patched.into_keys());
     }
     Ok(changed)
 }

@@ -117,6 +117,16 @@ impl<'a> StepPart<'a> {
         }
     }
 
+    /// When it began and when it ended, as far as the batch knows.
+    pub fn times(&self) -> (Option<Timestamp>, Option<Timestamp>) {
+        let started_at = [
+            self.start.map(|(at, _)| at),
+            self.end.and_then(|(_, end)| end.started_at),
+        ];
+        let ended_at = self.end.map(|(at, _)| at);
+        (started_at.into_iter().flatten().min(), ended_at)
+    }
+
     /// Appends the row of `agent_steps`.
     pub fn encode(&self, copy: &mut CopyBuffer, pass: Option<i16>, aliases: &Aliases) {
         let (id, run_id) = self.ids();
@@ -126,12 +136,7 @@ impl<'a> StepPart<'a> {
             _ => (None, None),
         };
         let end = self.end.map(|(_, end)| end);
-        let ended_at = self.end.map(|(at, _)| at);
-        let start_times = [
-            self.start.map(|(at, _)| at),
-            end.and_then(|end| end.started_at),
-        ];
-        let started_at = start_times.into_iter().flatten().min();
+        let (started_at, ended_at) = self.times();
         let reported = end.and_then(|end| end.duration_ms);
         let duration_ms = reported.or_else(|| {
             let millis = ended_at?.millis_since(started_at?);

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::batch::{BatchError, write_batch};
+use super::batch::{BatchError, WrittenBatch, write_batch};
 use super::connection::{PlanAge, connect};
 use super::dead_letters::{self, DeadLetter};
 use super::error::{Verdict, judge, reason};
@@ -22,6 +22,7 @@ use super::ledger::{Reading, ShardCounts, SpoolIdentity, take_over_spool, write_
 use super::outage::Outage;
 use super::outcome::{Fate, Tally};
 use super::plan::Rung;
+use super::sums::KnownSums;
 use crate::event::{Event, Refusal, RefusalCode};
 
 /// What a writer needs to know.
@@ -91,6 +92,8 @@ pub struct Writer {
     /// The spool it replays, if it is a replayer.
     spool: Option<SpoolIdentity>,
     taken_over: bool,
+    /// Of runs that it has made and alone has written to.
+    sums: KnownSums,
 }
 
 impl Writer {
@@ -109,6 +112,7 @@ impl Writer {
             written,
             spool: None,
             taken_over: false,
+            sums: KnownSums::new(),
         }
     }
 
@@ -282,18 +286,23 @@ impl Writer {
         let run_timeout_ms = self.config.run_timeout_ms;
         let (ledger, counts) = (self.ledger(), self.counts.clone());
         let render = self.spool.map(|_| self.config.render);
-        let (fates, tally, reading) = self
+        // Should this be given up halfway, they are not known any more.
+        let mut known = std::mem::replace(&mut self.sums, KnownSums::new());
+        let written = self
             .transaction(async |tx| {
-                let mut fates = write_batch(tx, events, rung, run_timeout_ms).await?;
+                let mut batch = write_batch(tx, events, rung, run_timeout_ms, &mut known).await?;
                 if let Some(render) = render {
-                    keep_refused(tx, events, &mut fates, render).await?;
+                    keep_refused(tx, events, &mut batch.fates, render).await?;
                 }
-                let tally = Tally::of(&fates);
+                let tally = Tally::of(&batch.fates);
                 let reading = counts.read_with(tally);
                 ledger.write(tx, reading).await?;
-                Ok((fates, tally, reading))
+                Ok((batch, tally, reading))
             })
-            .await?;
+            .await;
+        self.sums = known;
+        let (WrittenBatch { fates, sums }, tally, reading) = written?;
+        self.sums.know(sums);
         self.counts.add(tally);
         self.wrote(reading);
         Ok(fates)

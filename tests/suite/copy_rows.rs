@@ -30,14 +30,15 @@ fn uuid(bytes: &Bytes) -> Uuid {
     Uuid::from_slice(bytes).unwrap()
 }
 
-/// The whole row but for what is by the database's clock.
+/// The whole row but for what is by the database's clock, and by whom it was written.
 async fn whole_row(conn: &mut PgConnection, table: &str, id: Uuid) -> Value {
     let clock = if table == "agent_step_aliases" {
         "created_at"
     } else {
         "abandon_at"
     };
-    let query = format!("SELECT to_jsonb(t) - '{clock}' FROM {table} t WHERE id = $1");
+    let query =
+        format!("SELECT to_jsonb(t) - '{clock}' - 'summed_by' FROM {table} t WHERE id = $1");
     sqlx::query_scalar(AssertSqlSafe(query))
         .bind(id)
         .fetch_one(conn)

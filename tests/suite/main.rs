@@ -39,6 +39,7 @@ mod send;
 mod spans;
 mod spool;
 mod streams;
+mod sums;
 mod support;
 mod tls;
 mod totals;

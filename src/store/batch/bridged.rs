@@ -7,10 +7,9 @@ use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 use super::super::aliases::{self, Written};
-use super::super::merge;
 use super::super::outcome::Fate;
 use super::super::plan::Plan;
-use super::super::roots;
+use super::super::{roots, runs as run_rows};
 use super::{Batch, BatchError, Runs};
 use crate::event::AliasedRoot;
 
@@ -25,6 +24,8 @@ impl Batch<'_> {
             ids: plan.runs.clone(),
             locked: HashMap::new(),
             ended: HashSet::new(),
+            sums: HashMap::new(),
+            final_sums: HashMap::new(),
         };
         runs.ids.extend(&plan.bridged_runs);
         runs.ids.sort_unstable();
@@ -32,7 +33,7 @@ impl Batch<'_> {
         if runs.ids.is_empty() {
             return Ok(runs);
         }
-        runs.locked = merge::lock_runs(self.conn, &runs.ids, self.run_timeout_ms).await?;
+        runs.locked = run_rows::lock_runs(self.conn, &runs.ids, self.run_timeout_ms).await?;
         // Whose a new run is must be settled with those who bring its aliases.
         let bridged = plan.bridged_runs.iter().chain(plan.run_tenants.keys());
         let mut absent: Vec<Uuid> = bridged
@@ -46,7 +47,7 @@ impl Batch<'_> {
         }
         if !absent.is_empty() {
             aliases::reserve_runs(self.conn, &absent).await?;
-            let come = merge::lock_runs(self.conn, &absent, self.run_timeout_ms).await?;
+            let come = run_rows::lock_runs(self.conn, &absent, self.run_timeout_ms).await?;
             runs.locked.extend(come);
         }
         runs.ids

@@ -5,7 +5,8 @@
 SELECT id,
        status IS DISTINCT FROM 'running' AS final,
        finalized_by IS NOT DISTINCT FROM 'abandoned' AS abandoned,
-       coalesce(abandon_at < now() + coalesce(timeout_ms, $2) * interval '1 ms', true) AS fading
+       coalesce(abandon_at < now() + coalesce(timeout_ms, $2) * interval '1 ms', true) AS fading,
+       summed_by
 FROM agent_runs
 WHERE id = ANY ($1::uuid[])
 ORDER BY id

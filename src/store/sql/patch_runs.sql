@@ -1,14 +1,13 @@
--- Inserts runs (placeholders too) and merges starts, ends and signs of life, at
--- most one of each a run. Rows that exist are locked by lock_runs.sql.
+-- Merges starts, ends and signs of life into runs that are there and locked, at most
+-- one of each a run.
 -- $1 ids; of the start: $2 event time (NULL: none), $3 session, $4 parent, $5 customer,
 -- $6 agent id, $7 agent type, $8 name, $9 input, $10 metadata, $11 timeout in ms;
 -- of the end: $12 by whom (NULL: none), $13 status, $14 output, $15 error, $16 ended_at,
 -- $17, $18 reported tokens, $19 metadata; $20 last run-level event time (NULL: a mere placeholder);
 -- $21 the default timeout in ms; $22 what its parts tell of it, in the form of
--- agent_runs.observed; $23 of the end: when the run began; $24 whether the row is ours;
--- $25 whose the run is if it is new: a customer, or NULL.
--- Rows that are ours are there. Those that are not are new, or appeared after the locks
--- were taken and are left alone: updated now, they would be locked in no order.
+-- agent_runs.observed; $23 of the end: when the run began; of what is below the run,
+-- where it ends and its sums are known (else NULL, and settle_runs.sql follows):
+-- $24 whether tokens were counted, $25, $26 their sums, $27 the first and $28 the last time.
 -- Start: the greatest event time stands, as a whole; started_at is the least.
 -- End: client over root span over abandoned, then the later, then failed over completed.
 -- Observed: field by field, see merge_observed; shown as long as no start came,
@@ -23,49 +22,18 @@ WITH n AS MATERIALIZED (
                 ELSE u.metadata::jsonb END AS metadata,
            u.finalized_by, u.status, u.output, u.error, u.ended_at,
            u.reported_tokens_input, u.reported_tokens_output, u.end_metadata::jsonb AS end_metadata,
-           u.alive_at, u.observed::jsonb AS observed, u.root_started_at, u.ours, u.tenant_id
+           u.alive_at, u.observed::jsonb AS observed, u.root_started_at, u.counted, u.tokens_input,
+           u.tokens_output, u.first_at, u.last_at
     FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
                 $8::text[], $9::text[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::text[],
                 $15::text[], $16::timestamptz[], $17::integer[], $18::integer[], $19::text[],
-                $20::timestamptz[], $22::text[], $23::timestamptz[], $24::boolean[], $25::uuid[])
+                $20::timestamptz[], $22::text[], $23::timestamptz[], $24::boolean[], $25::bigint[],
+                $26::bigint[], $27::timestamptz[], $28::timestamptz[])
          AS u (id, start_event_at, session_id, parent_run_id, customer_id, agent_id, agent_type,
                name, input, metadata, timeout_ms, finalized_by, status, output,
                error, ended_at, reported_tokens_input, reported_tokens_output, end_metadata, alive_at,
-               observed, root_started_at, ours, tenant_id)
-    -- Without a start the run is its tenant's, as its start will say.
-    LEFT JOIN customers c ON c.id = CASE WHEN u.start_event_at IS NULL THEN u.tenant_id ELSE u.customer_id END
-), inserted AS (
-    INSERT INTO agent_runs (
-        id, session_id, agent_id, agent_type, customer_id, status, input, output, started_at, ended_at,
-        metadata, parent_run_id, name, error, end_metadata, last_event_at, finalized_by,
-        reported_tokens_input, reported_tokens_output, timeout_ms, start_event_at, alive_at, abandon_at,
-        observed, output_observed, status_observed, error_observed, root_started_at, tenant_id)
-    SELECT id, coalesce(session_id, (shown #>> '{session_id,2}')::uuid),
-           coalesce(agent_id, shown #>> '{agent_id,2}', 'unknown'),
-           coalesce(agent_type, shown #>> '{agent_type,2}', 'unknown'), customer_id,
-           CASE WHEN fails THEN 'failed' ELSE coalesce(status, 'running') END, coalesce(input, shown #>> '{input,2}'),
-           coalesce(output, told_output), coalesce(start_event_at, root_started_at), ended_at,
-           coalesce(metadata, (shown #>> '{metadata,2}')::jsonb), parent_run_id,
-           coalesce(name, shown #>> '{name,2}'),
-           CASE WHEN fails THEN coalesce(error, told_error) ELSE error END, end_metadata, alive_at, finalized_by,
-           reported_tokens_input, reported_tokens_output, timeout_ms, start_event_at, alive_at,
-           CASE WHEN finalized_by IS NULL
-                THEN now() + coalesce(timeout_ms, $21) * interval '1.125 ms' END,
-           observed, CASE WHEN output IS NULL AND told_output IS NOT NULL THEN true END,
-           CASE WHEN fails THEN true END, CASE WHEN fails AND error IS NULL AND told_error IS NOT NULL THEN true END,
-           root_started_at, tenant_id
-    FROM (
-        SELECT n.*, nullif(substr(observed #>> '{outcome,2}', 9), '') AS told_error,
-               coalesce(finalized_by = 'root_span' AND status = 'completed'
-                        AND observed #>> '{outcome,2}' LIKE 'failed%', false) AS fails,
-               CASE WHEN start_event_at IS NULL THEN observed END AS shown,
-               CASE WHEN finalized_by IS DISTINCT FROM 'client' THEN observed #>> '{output,2}' END AS told_output
-        FROM n
-        WHERE NOT n.ours
-    ) n
-    ORDER BY id
-    ON CONFLICT ON CONSTRAINT agent_runs_pkey DO NOTHING
-    RETURNING id
+               observed, root_started_at, counted, tokens_input, tokens_output, first_at, last_at)
+    LEFT JOIN customers c ON c.id = u.customer_id
 ), judged AS (
     SELECT n.*, w.start_wins, w.end_wins,
            n.start_event_at IS NOT NULL
@@ -78,7 +46,7 @@ WITH n AS MATERIALIZED (
            v.end_status, v.end_error,
            o.start_event_at AS old_start_at, o.finalized_by AS old_finalized_by
     FROM n
-    JOIN agent_runs o ON o.id = n.id AND n.ours
+    JOIN agent_runs o ON o.id = n.id
     CROSS JOIN LATERAL (
         SELECT CASE WHEN n.observed IS NULL THEN o.observed
                     ELSE public.merge_observed(o.observed, n.observed) END AS all_observed,
@@ -100,80 +68,87 @@ WITH n AS MATERIALIZED (
                        v.end_status, v.end_output, v.end_error, o.reported_tokens_input,
                        o.reported_tokens_output, o.end_metadata::text))) AS end_wins
     ) w
-), updated AS (
-    UPDATE agent_runs AS r
-    SET session_id = CASE WHEN j.start_wins THEN j.session_id
-                          WHEN j.shows_observed THEN (j.all_observed #>> '{session_id,2}')::uuid
-                          ELSE r.session_id END,
-        parent_run_id = CASE WHEN j.start_wins THEN j.parent_run_id ELSE r.parent_run_id END,
-        customer_id = CASE WHEN j.start_wins THEN j.customer_id ELSE r.customer_id END,
-        agent_id = CASE WHEN j.start_wins THEN j.agent_id
-                        WHEN j.shows_observed THEN coalesce(j.all_observed #>> '{agent_id,2}', 'unknown')
-                        ELSE r.agent_id END,
-        agent_type = CASE WHEN j.start_wins THEN j.agent_type
-                          WHEN j.shows_observed THEN coalesce(j.all_observed #>> '{agent_type,2}', 'unknown')
-                          ELSE r.agent_type END,
-        name = CASE WHEN j.start_wins THEN j.name
-                    WHEN j.shows_observed THEN j.all_observed #>> '{name,2}' ELSE r.name END,
-        input = CASE WHEN j.start_wins THEN j.input
-                     WHEN j.shows_observed THEN j.all_observed #>> '{input,2}' ELSE r.input END,
-        metadata = CASE WHEN j.start_wins THEN j.metadata
-                        WHEN j.shows_observed THEN (j.all_observed #>> '{metadata,2}')::jsonb
-                        ELSE r.metadata END,
-        timeout_ms = CASE WHEN j.start_wins THEN j.timeout_ms ELSE r.timeout_ms END,
-        start_event_at = CASE WHEN j.start_wins THEN j.start_event_at ELSE r.start_event_at END,
-        started_at = CASE WHEN j.starts_earlier THEN j.start_event_at
-                          WHEN r.start_event_at IS NULL AND j.began_earlier THEN j.root_started_at
-                          ELSE r.started_at END,
-        root_started_at = CASE WHEN j.began_earlier THEN j.root_started_at ELSE r.root_started_at END,
-        observed = CASE WHEN j.tells_more THEN j.all_observed ELSE r.observed END,
-        finalized_by = CASE WHEN j.end_wins THEN j.finalized_by ELSE r.finalized_by END,
-        status = CASE WHEN j.fails THEN 'failed' ELSE j.final_status END,
-        status_observed = CASE WHEN j.fails THEN true END,
-        output = CASE WHEN NOT (j.end_wins OR j.tells_more) THEN r.output
-                      WHEN j.shows_output THEN j.told_output ELSE j.final_output END,
-        output_observed = CASE WHEN j.shows_output THEN true END,
-        error = CASE WHEN j.fails THEN coalesce(j.final_error, j.told_error) ELSE j.final_error END,
-        error_observed = CASE WHEN j.fails AND j.final_error IS NULL AND j.told_error IS NOT NULL THEN true END,
-        ended_at = CASE WHEN j.end_wins THEN j.ended_at ELSE r.ended_at END,
-        end_metadata = CASE WHEN j.end_wins THEN j.end_metadata ELSE r.end_metadata END,
-        reported_tokens_input =
-            CASE WHEN j.end_wins THEN j.reported_tokens_input ELSE r.reported_tokens_input END,
-        reported_tokens_output =
-            CASE WHEN j.end_wins THEN j.reported_tokens_output ELSE r.reported_tokens_output END,
-        alive_at = CASE WHEN j.lives_longer THEN j.alive_at ELSE r.alive_at END,
-        last_event_at = greatest(r.last_event_at, j.alive_at),
-        abandon_at = CASE
-            WHEN j.end_wins OR r.status <> 'running' THEN NULL
-            ELSE now() + coalesce(CASE WHEN j.start_wins THEN j.timeout_ms ELSE r.timeout_ms END, $21)
-                         * interval '1.125 ms' END
-    FROM (
-        SELECT j.*, e.*, e.told_output IS NOT NULL AS shows_output,
-               coalesce(e.final_by = 'root_span' AND e.final_status = 'completed'
-                        AND e.told_outcome LIKE 'failed%', false) AS fails
-        FROM judged j
-        CROSS JOIN LATERAL (
-            SELECT j.tells_more AND NOT j.start_wins AND j.old_start_at IS NULL AS shows_observed,
-                   CASE WHEN j.end_wins THEN j.output ELSE j.end_output END AS final_output,
-                   CASE WHEN j.end_wins THEN j.status ELSE j.end_status END AS final_status,
-                   CASE WHEN j.end_wins THEN j.error ELSE j.end_error END AS final_error,
-                   CASE WHEN j.end_wins THEN j.finalized_by ELSE j.old_finalized_by END AS final_by,
-                   j.all_observed #>> '{outcome,2}' AS told_outcome,
-                   nullif(substr(j.all_observed #>> '{outcome,2}', 9), '') AS told_error,
-                   CASE WHEN CASE WHEN j.end_wins THEN j.finalized_by = 'client' OR j.output IS NOT NULL
-                                  ELSE j.old_finalized_by IS NOT DISTINCT FROM 'client'
-                                       OR j.end_output IS NOT NULL END
-                        THEN NULL ELSE j.all_observed #>> '{output,2}' END AS told_output
-        ) e
-        WHERE j.start_wins OR j.end_wins OR j.starts_earlier OR j.lives_longer OR j.tells_more
-           OR j.began_earlier
-    ) j
-    WHERE r.id = j.id
-    RETURNING r.id, j.start_wins OR j.starts_earlier AS start_changed,
-              j.end_wins OR j.began_earlier AS end_changed, j.lives_longer AS life_changed,
-              j.tells_more AS observed_changed
 )
-SELECT id, true AS start_changed, true AS end_changed, true AS life_changed, true AS observed_changed
-FROM inserted
-UNION ALL
-SELECT id, start_changed, end_changed, life_changed, observed_changed FROM updated
+UPDATE agent_runs AS r
+SET session_id = CASE WHEN j.start_wins THEN j.session_id
+                      WHEN j.shows_observed THEN (j.all_observed #>> '{session_id,2}')::uuid
+                      ELSE r.session_id END,
+    parent_run_id = CASE WHEN j.start_wins THEN j.parent_run_id ELSE r.parent_run_id END,
+    customer_id = CASE WHEN j.start_wins THEN j.customer_id ELSE r.customer_id END,
+    agent_id = CASE WHEN j.start_wins THEN j.agent_id
+                    WHEN j.shows_observed THEN coalesce(j.all_observed #>> '{agent_id,2}', 'unknown')
+                    ELSE r.agent_id END,
+    agent_type = CASE WHEN j.start_wins THEN j.agent_type
+                      WHEN j.shows_observed THEN coalesce(j.all_observed #>> '{agent_type,2}', 'unknown')
+                      ELSE r.agent_type END,
+    name = CASE WHEN j.start_wins THEN j.name
+                WHEN j.shows_observed THEN j.all_observed #>> '{name,2}' ELSE r.name END,
+    input = CASE WHEN j.start_wins THEN j.input
+                 WHEN j.shows_observed THEN j.all_observed #>> '{input,2}' ELSE r.input END,
+    metadata = CASE WHEN j.start_wins THEN j.metadata
+                    WHEN j.shows_observed THEN (j.all_observed #>> '{metadata,2}')::jsonb
+                    ELSE r.metadata END,
+    timeout_ms = CASE WHEN j.start_wins THEN j.timeout_ms ELSE r.timeout_ms END,
+    start_event_at = CASE WHEN j.start_wins THEN j.start_event_at ELSE r.start_event_at END,
+    started_at = CASE WHEN j.starts_earlier THEN j.start_event_at
+                      WHEN r.start_event_at IS NULL AND j.began_earlier THEN j.root_started_at
+                      -- Nothing told when it began.
+                      ELSE coalesce(r.started_at, j.first_at) END,
+    root_started_at = CASE WHEN j.began_earlier THEN j.root_started_at ELSE r.root_started_at END,
+    observed = CASE WHEN j.tells_more THEN j.all_observed ELSE r.observed END,
+    finalized_by = CASE WHEN j.end_wins THEN j.finalized_by ELSE r.finalized_by END,
+    status = CASE WHEN j.fails THEN 'failed' ELSE j.final_status END,
+    status_observed = CASE WHEN j.fails THEN true END,
+    output = CASE WHEN NOT (j.end_wins OR j.tells_more) THEN r.output
+                  WHEN j.shows_output THEN j.told_output ELSE j.final_output END,
+    output_observed = CASE WHEN j.shows_output THEN true END,
+    error = CASE WHEN j.fails THEN coalesce(j.final_error, j.told_error) ELSE j.final_error END,
+    error_observed = CASE WHEN j.fails AND j.final_error IS NULL AND j.told_error IS NOT NULL THEN true END,
+    ended_at = CASE WHEN j.end_wins THEN j.ended_at ELSE r.ended_at END,
+    end_metadata = CASE WHEN j.end_wins THEN j.end_metadata ELSE r.end_metadata END,
+    reported_tokens_input =
+        CASE WHEN j.end_wins THEN j.reported_tokens_input ELSE r.reported_tokens_input END,
+    reported_tokens_output =
+        CASE WHEN j.end_wins THEN j.reported_tokens_output ELSE r.reported_tokens_output END,
+    alive_at = CASE WHEN j.lives_longer THEN j.alive_at ELSE r.alive_at END,
+    last_event_at = greatest(r.last_event_at, j.alive_at, j.last_at),
+    total_tokens_input = CASE
+        WHEN j.counted THEN least(j.tokens_input, 2147483647)::integer
+        WHEN NOT j.counted AND j.end_wins THEN j.reported_tokens_input
+        WHEN NOT j.counted THEN r.reported_tokens_input
+        ELSE r.total_tokens_input END,
+    total_tokens_output = CASE
+        WHEN j.counted THEN least(j.tokens_output, 2147483647)::integer
+        WHEN NOT j.counted AND j.end_wins THEN j.reported_tokens_output
+        WHEN NOT j.counted THEN r.reported_tokens_output
+        ELSE r.total_tokens_output END,
+    summed_by = CASE WHEN NOT j.end_wins THEN r.summed_by END,
+    abandon_at = CASE
+        WHEN j.end_wins OR r.status <> 'running' THEN NULL
+        ELSE now() + coalesce(CASE WHEN j.start_wins THEN j.timeout_ms ELSE r.timeout_ms END, $21)
+                     * interval '1.125 ms' END
+FROM (
+    SELECT j.*, e.*, e.told_output IS NOT NULL AS shows_output,
+           coalesce(e.final_by = 'root_span' AND e.final_status = 'completed'
+                    AND e.told_outcome LIKE 'failed%', false) AS fails
+    FROM judged j
+    CROSS JOIN LATERAL (
+        SELECT j.tells_more AND NOT j.start_wins AND j.old_start_at IS NULL AS shows_observed,
+               CASE WHEN j.end_wins THEN j.output ELSE j.end_output END AS final_output,
+               CASE WHEN j.end_wins THEN j.status ELSE j.end_status END AS final_status,
+               CASE WHEN j.end_wins THEN j.error ELSE j.end_error END AS final_error,
+               CASE WHEN j.end_wins THEN j.finalized_by ELSE j.old_finalized_by END AS final_by,
+               j.all_observed #>> '{outcome,2}' AS told_outcome,
+               nullif(substr(j.all_observed #>> '{outcome,2}', 9), '') AS told_error,
+               CASE WHEN CASE WHEN j.end_wins THEN j.finalized_by = 'client' OR j.output IS NOT NULL
+                              ELSE j.old_finalized_by IS NOT DISTINCT FROM 'client'
+                                   OR j.end_output IS NOT NULL END
+                    THEN NULL ELSE j.all_observed #>> '{output,2}' END AS told_output
+    ) e
+    WHERE j.start_wins OR j.end_wins OR j.starts_earlier OR j.lives_longer OR j.tells_more
+       OR j.began_earlier
+) j
+WHERE r.id = j.id
+RETURNING r.id, j.start_wins OR j.starts_earlier AS start_changed,
+          j.end_wins OR j.began_earlier AS end_changed, j.lives_longer AS life_changed,
+          j.tells_more AS observed_changed

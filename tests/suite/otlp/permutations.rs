@@ -146,13 +146,14 @@ async fn deliver(doors: &[Doors; 2], lanes: Vec<Lane>) {
     }
 }
 
-/// Every row of the agent tables, by table and id, whole but for `abandon_at`:
+/// Every row of the agent tables, by table and id, whole but for `abandon_at` and `summed_by`:
 /// it is by the database's clock.
 async fn content(conn: &mut PgConnection) -> BTreeMap<String, String> {
     let mut rows = BTreeMap::new();
     for table in AGENT_TABLES {
-        let query =
-            format!("SELECT '{table} ' || id, (to_jsonb(t) - 'abandon_at')::text FROM {table} t");
+        let query = format!(
+            "SELECT '{table} ' || id, (to_jsonb(t) - '{{abandon_at,summed_by}}'::text[])::text FROM {table} t"
+        );
         let found: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(query))
             .fetch_all(&mut *conn)
             .await

@@ -54,6 +54,7 @@ const ADDED: &[(&str, &[&str])] = &[
             "root_started_at timestamp with time zone",
             "tenant_id uuid",
             "error_observed boolean",
+            "summed_by bigint",
         ],
     ),
     (

@@ -1,0 +1,229 @@
+//! Totals that a writer has kept are those that the rows say.
+
+use rand::RngExt as _;
+use rand::seq::{IndexedRandom as _, SliceRandom as _};
+use runtraced::proto::event::Event as Body;
+use runtraced::proto::{self, EndStatus, Event};
+use runtraced::store;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::support::daemon::Daemon;
+use crate::support::events::{
+    at, event, id, message, run_ended, run_started, step, step_ended, step_started, tokens,
+};
+use crate::support::pg;
+use crate::support::random::{Random, World};
+use crate::support::tables::content;
+
+/// A run as a client sends it, nothing twice; not everything is always there.
+fn run(random: &mut Random, run: Uuid) -> Vec<Event> {
+    let mut events = Vec::new();
+    if random.rng.random_bool(0.7) {
+        events.push(run_started(random.rng.random_range(0..9_000), run));
+    }
+    for _ in 0..random.upto(0, 5) {
+        let (new, began) = (
+            Uuid::from_u128(random.rng.random()),
+            random.rng.random_range(0..9_000),
+        );
+        let ended = began + random.rng.random_range(-500..2_000);
+        match random.upto(0, 9) {
+            0 => events.push(step_started(began, run, new)),
+            1 => events.extend([step_started(began, run, new), step_ended(ended, run, new)]),
+            _ => events.push(step(began, ended, run, new)),
+        }
+    }
+    for _ in 0..random.upto(0, 3) {
+        let (new, time) = (
+            Uuid::from_u128(random.rng.random()),
+            random.rng.random_range(0..9_000),
+        );
+        events.push(message(time, Some(run), None, new));
+    }
+    for _ in 0..random.upto(0, 3) {
+        let (new, time) = (
+            Uuid::from_u128(random.rng.random()),
+            random.rng.random_range(0..9_000),
+        );
+        let input = *[0, 7, i32::MAX.into()].choose(&mut random.rng).unwrap();
+        let mut counted = tokens(time, run, new, input, 3);
+        if let Some(Body::TokenCount(count)) = &mut counted.event {
+            count.rollup = random.rng.random_bool(0.3);
+            count.input = Some(input).filter(|_| random.rng.random_bool(0.8));
+        }
+        events.push(counted);
+    }
+    let ended = proto::RunEnded {
+        run_id: id(run),
+        status: EndStatus::Completed.into(),
+        reported_tokens_input: Some(11).filter(|_| random.rng.random_bool(0.5)),
+        from_root_span: random.rng.random_bool(0.5),
+        started_at: Some(at(5)).filter(|_| random.rng.random_bool(0.2)),
+        ..Default::default()
+    };
+    if random.rng.random_bool(0.3) {
+        events.shuffle(&mut random.rng);
+    }
+    events.push(event(9_500, Body::RunEnded(ended)));
+    if random.rng.random_bool(0.2) {
+        events.shuffle(&mut random.rng);
+    }
+    events
+}
+
+/// Events of several runs, interleaved, each run's in their order.
+fn interleaved(random: &mut Random, runs: &[Uuid]) -> Vec<Event> {
+    let mut rest: Vec<_> = runs.iter().map(|&id| run(random, id).into_iter()).collect();
+    let mut events = Vec::new();
+    while !rest.is_empty() {
+        let at = random.upto(0, rest.len() - 1);
+        match rest[at].next() {
+            Some(event) => events.push(event),
+            None => _ = rest.swap_remove(at),
+        }
+    }
+    events
+}
+
+/// What reading all that is below the runs would change.
+async fn differences(conn: &mut PgConnection, runs: &[Uuid]) -> Vec<(String, String)> {
+    let before = content(conn, runs, &[]).await;
+    store::settle_runs(conn, runs).await.unwrap();
+    let after = content(conn, runs, &[]).await;
+    before
+        .into_iter()
+        .zip(after)
+        .filter(|(a, b)| a != b)
+        .collect()
+}
+
+/// Scenario: runs are sent once, interleaved, in batches of any size; through
+/// one daemon, and through two that take turns.
+/// Guarantees: reading what is below the runs changes nothing in their rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn totals_are_those_that_the_rows_say() {
+    let database = pg::database().await;
+    let daemons = [
+        Daemon::start(database.url()).await,
+        Daemon::start(database.url()).await,
+    ];
+    let clients = [daemons[0].client().await, daemons[1].client().await];
+    let mut conn = database.connect().await;
+    let world = World {
+        customers: Vec::new(),
+        users: Vec::new(),
+    };
+    let first = rand::random::<u32>();
+    for seed in first..first + 60 {
+        let mut random = Random::new(seed.into(), &world);
+        let runs: Vec<Uuid> = (0..random.upto(1, 5))
+            .map(|_| Uuid::from_u128(random.rng.random()))
+            .collect();
+        let both = random.rng.random_bool(0.4);
+        let mut rest = interleaved(&mut random, &runs);
+        while !rest.is_empty() {
+            let len = random.upto(1, 30).min(rest.len());
+            let client = &clients[if both { random.upto(0, 1) } else { 0 }];
+            let outcome = client
+                .submit(rest.drain(..len).collect())
+                .await
+                .unwrap()
+                .outcome
+                .unwrap();
+            assert!(outcome.refused.is_empty(), "{:?}", outcome.refused);
+        }
+        let open: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM agent_runs WHERE id = ANY ($1) AND status = 'running'",
+        )
+        .bind(&runs)
+        .fetch_one(&mut conn)
+        .await
+        .unwrap();
+        assert_eq!(open, 0, "seed {seed}");
+        assert_eq!(differences(&mut conn, &runs).await, [], "seed {seed}");
+    }
+    for daemon in daemons {
+        daemon.finish().await;
+    }
+}
+
+async fn summed(conn: &mut PgConnection, run: Uuid) -> bool {
+    sqlx::query_scalar("SELECT summed_by IS NOT NULL FROM agent_runs WHERE id = $1")
+        .bind(run)
+        .fetch_one(conn)
+        .await
+        .unwrap()
+}
+
+/// Scenario: a daemon makes a run; another writes below it; the first goes on, and
+/// ends it.
+/// Guarantees: the mark of the one that knows the sums is there until another
+/// writes, and the totals hold both's tokens.
+#[tokio::test]
+async fn who_is_not_alone_below_a_run_does_not_know_its_sums() {
+    let database = pg::database().await;
+    let (first, second) = (
+        Daemon::start(database.url()).await,
+        Daemon::start(database.url()).await,
+    );
+    let mut conn = database.connect().await;
+    let run = Uuid::now_v7();
+    let count = |input| tokens(1_000, run, Uuid::now_v7(), input, 1);
+    first.submit(vec![run_started(0, run), count(5)]).await;
+    first.submit(vec![count(6)]).await;
+    assert!(summed(&mut conn, run).await);
+    second.submit(vec![count(100)]).await;
+    assert!(!summed(&mut conn, run).await);
+    first.submit(vec![count(7)]).await;
+    first
+        .submit(vec![run_ended(9_000, run, EndStatus::Completed)])
+        .await;
+    let totals: (i32, i32) = sqlx::query_as(
+        "SELECT total_tokens_input, total_tokens_output FROM agent_runs WHERE id = $1",
+    )
+    .bind(run)
+    .fetch_one(&mut conn)
+    .await
+    .unwrap();
+    assert_eq!(totals, (118, 4));
+    first.finish().await;
+    second.finish().await;
+}
+
+/// Scenario: what is below a run was changed by hand after its writer wrote it, which
+/// the daemon cannot see; the writer ends the run.
+/// Guarantees: it ends with the writer's sums, so what is below is not read. What a
+/// second end finds it reads.
+#[tokio::test]
+async fn a_run_that_one_writer_has_made_is_not_read_again() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let mut conn = database.connect().await;
+    let run = Uuid::now_v7();
+    daemon.submit(vec![run_started(0, run)]).await;
+    daemon
+        .submit(vec![tokens(1_000, run, Uuid::now_v7(), 5, 1)])
+        .await;
+    sqlx::query("UPDATE agent_token_counts SET input = 50 WHERE run_id = $1")
+        .bind(run)
+        .execute(&mut conn)
+        .await
+        .unwrap();
+    let mut totals = Vec::new();
+    for millis in [9_000, 9_500] {
+        daemon
+            .submit(vec![run_ended(millis, run, EndStatus::Completed)])
+            .await;
+        let total: i32 =
+            sqlx::query_scalar("SELECT total_tokens_input FROM agent_runs WHERE id = $1")
+                .bind(run)
+                .fetch_one(&mut conn)
+                .await
+                .unwrap();
+        totals.push(total);
+        assert!(!summed(&mut conn, run).await);
+    }
+    assert_eq!(totals, [5, 50]);
+    daemon.finish().await;
+}
