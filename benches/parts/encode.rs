@@ -8,7 +8,7 @@ use runtraced::ingest::native::decode_event;
 use runtraced::proto::StreamRequest;
 use runtraced::store::Aliases;
 use runtraced::store::copy::CopyBuffer;
-use runtraced::store::rows::{StepPart, encode_message, encode_token_count};
+use runtraced::store::rows::{StepPart, encode_message, encode_step, encode_token_count};
 
 use crate::decode::request;
 
@@ -53,13 +53,15 @@ pub fn rows(c: &mut Criterion) {
 
 fn encode(event: &Event, copy: &mut CopyBuffer) {
     match &event.body {
-        EventBody::StepEnded(end) => StepPart {
-            start: None,
-            end: Some((event.time, end)),
+        EventBody::StepEnded(end) => {
+            let part = StepPart {
+                start: None,
+                end: Some((event.time, end)),
+            };
+            encode_step(copy, &part.row(&Aliases::default()));
         }
-        .encode(copy, None, &Aliases::default()),
-        EventBody::Message(message) => encode_message(copy, None, event.time, message),
-        EventBody::TokenCount(count) => encode_token_count(copy, None, event.time, count),
+        EventBody::Message(message) => encode_message(copy, event.time, message),
+        EventBody::TokenCount(count) => encode_token_count(copy, event.time, count),
         _ => {}
     }
 }

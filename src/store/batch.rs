@@ -14,8 +14,8 @@ use uuid::Uuid;
 use super::aliases::Aliases;
 use super::merge::{self, RowFate};
 use super::outcome::Fate;
-use super::plan::{Plan, Rows, RunPatch, Rung};
-use super::rows::{MESSAGES, STEPS, TOKEN_COUNTS, encode_message, encode_token_count};
+use super::plan::{Plan, RunPatch, Rung};
+use super::rows::{MESSAGES, STEPS, TOKEN_COUNTS, encode_message, encode_step, encode_token_count};
 use super::runs::{self, LockedRun, PatchedRun};
 use super::sums::{self, KnownSums, Sums};
 use super::tenancy::{self, Screen};
@@ -46,10 +46,8 @@ impl BatchError {
     }
 }
 
-/// How often one transaction merges the same id. Each time is a statement that
-/// reads all that is staged, so the cost grows with the square.
+/// How often one transaction merges the same id: each time is a statement of its own.
 const MAX_PASSES: usize = 256;
-const _: () = assert!(MAX_PASSES <= i16::MAX as usize);
 
 /// What came of a batch, once its transaction has committed.
 #[derive(Debug)]
@@ -257,21 +255,17 @@ impl Batch<'_> {
     async fn append(&mut self, plan: &Plan<'_>) -> Result<(), BatchError> {
         let rows = &plan.appends;
         merge::copy(self.conn, STEPS.copy, &rows.steps, |row, copy| {
-            row.part.encode(copy, None, &self.aliases);
+            encode_step(copy, &row.part.row(&self.aliases));
         })
         .await?;
         merge::copy(self.conn, MESSAGES.copy, &rows.messages, |row, copy| {
-            encode_message(copy, None, row.time, row.event);
+            encode_message(copy, row.time, row.event);
         })
         .await?;
-        merge::copy(
-            self.conn,
-            TOKEN_COUNTS.copy,
-            &rows.token_counts,
-            |row, copy| {
-                encode_token_count(copy, None, row.time, row.event);
-            },
-        )
+        let counts = &rows.token_counts;
+        merge::copy(self.conn, TOKEN_COUNTS.copy, counts, |row, copy| {
+            encode_token_count(copy, row.time, row.event);
+        })
         .await?;
         let messages = rows.messages.iter().filter_map(|row| row.event.run_id);
         self.changed_runs
@@ -283,31 +277,10 @@ impl Batch<'_> {
     }
 
     async fn merge(&mut self, plan: &Plan<'_>) -> Result<(), BatchError> {
-        let steps = numbered(&plan.merges, |rows| &rows.steps);
-        merge::copy(self.conn, STEPS.stage, steps, |(pass, row), copy| {
-            row.part.encode(copy, Some(pass), &self.aliases);
-        })
-        .await?;
-        let messages = numbered(&plan.merges, |rows| &rows.messages);
-        merge::copy(self.conn, MESSAGES.stage, messages, |(pass, row), copy| {
-            encode_message(copy, Some(pass), row.time, row.event);
-        })
-        .await?;
-        let counts = numbered(&plan.merges, |rows| &rows.token_counts);
-        merge::copy(
-            self.conn,
-            TOKEN_COUNTS.stage,
-            counts,
-            |(pass, row), copy| {
-                encode_token_count(copy, Some(pass), row.time, row.event);
-            },
-        )
-        .await?;
-        for (number, pass) in passes(&plan.merges) {
+        for pass in &plan.merges {
             if !pass.steps.is_empty() {
-                let fates = self
-                    .staged(include_str!("sql/merge_steps.sql"), number)
-                    .await?;
+                let merged = merge::merge_steps(self.conn, &pass.steps, &self.aliases).await?;
+                let fates = not_raced(merged)?;
                 for row in &pass.steps {
                     for &index in row.events.iter().flatten() {
                         self.judge_row(index, Some(row.run_id), "step_id", fates.get(&row.id));
@@ -315,18 +288,15 @@ impl Batch<'_> {
                 }
             }
             if !pass.messages.is_empty() {
-                let fates = self
-                    .staged(include_str!("sql/merge_messages.sql"), number)
-                    .await?;
+                let fates = not_raced(merge::merge_messages(self.conn, &pass.messages).await?)?;
                 for row in &pass.messages {
                     let fate = fates.get(&row.event.message_id);
                     self.judge_row(row.index, row.event.run_id, "message_id", fate);
                 }
             }
             if !pass.token_counts.is_empty() {
-                let fates = self
-                    .staged(include_str!("sql/merge_token_counts.sql"), number)
-                    .await?;
+                let merged = merge::merge_token_counts(self.conn, &pass.token_counts).await?;
+                let fates = not_raced(merged)?;
                 for row in &pass.token_counts {
                     let fate = fates.get(&row.event.token_count_id);
                     self.judge_row(row.index, Some(row.event.run_id), "token_count_id", fate);
@@ -382,18 +352,6 @@ impl Batch<'_> {
         Ok(())
     }
 
-    async fn staged(
-        &mut self,
-        statement: &'static str,
-        pass: i16,
-    ) -> Result<HashMap<Uuid, RowFate>, BatchError> {
-        let fates = merge::merge_staged(self.conn, statement, pass).await?;
-        if fates.values().any(|fate| *fate == RowFate::Raced) {
-            return Err(BatchError::Raced);
-        }
-        Ok(fates)
-    }
-
     fn judge(&mut self, index: usize, changed: bool) {
         self.fates[index] = if changed {
             Fate::Committed
@@ -440,15 +398,10 @@ fn add_placeholders(
     passes[0].extend(placeholders);
 }
 
-/// Passes with their numbers as the staging tables hold them.
-fn passes<T>(passes: &[T]) -> impl Iterator<Item = (i16, &T)> {
-    (0_i16..).zip(passes)
-}
-
-/// The rows of one table in all passes, each with the number of its pass.
-fn numbered<'p, 'a, T>(
-    merges: &'p [Rows<'a>],
-    of: fn(&'p Rows<'a>) -> &'p Vec<T>,
-) -> impl Iterator<Item = (i16, &'p T)> {
-    passes(merges).flat_map(move |(number, rows)| of(rows).iter().map(move |row| (number, row)))
+/// As they are, unless another transaction has inserted one of the rows just now.
+fn not_raced(fates: HashMap<Uuid, RowFate>) -> Result<HashMap<Uuid, RowFate>, BatchError> {
+    if fates.values().any(|fate| *fate == RowFate::Raced) {
+        return Err(BatchError::Raced);
+    }
+    Ok(fates)
 }

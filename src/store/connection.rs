@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 
-/// Connects and prepares the session: durable commits whatever the server's
-/// default, UTC, and the staging tables. What is slow or fails is told by those
-/// who use it, not by sqlx for each statement. Needs a session of its own: a pooler
-/// in transaction mode will not do.
+/// Connects and prepares the session: durable commits whatever the server's default,
+/// and UTC. What is slow or fails is told by those who use it, not by sqlx for each
+/// statement. Needs a session of its own: a pooler in transaction mode will not do.
 ///
 /// # Errors
 /// When the server is away or refuses.
@@ -24,13 +23,15 @@ pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::E
             // Plans are kept, those of the foreign keys' checks too (see
             // `PlanAge`). One made while a table is small would read all of it
             // for each batch, or each row, after it has grown. So everything is
-            // found by an index, whatever the statistics say; staging tables
-            // have none and are read whole all the same.
+            // found by an index, whatever the statistics say.
             ("enable_seqscan", "off"),
             ("enable_hashjoin", "off"),
             ("enable_mergejoin", "off"),
             ("jit", "off"),
-            // A batch of staged rows, without a detour over the disk.
+            // There is one plan for batches of any size: to make one for each costs
+            // a small batch more than to execute it.
+            ("plan_cache_mode", "force_generic_plan"),
+            // The rows of one merging statement, without a detour over the disk.
             ("work_mem", "32MB"),
         ]);
     let mut conn = PgConnection::connect_with(&options).await?;
@@ -45,9 +46,6 @@ pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::E
     )
     .execute(&mut conn)
     .await?;
-    sqlx::raw_sql(include_str!("sql/stage_tables.sql"))
-        .execute(&mut conn)
-        .await?;
     Ok(conn)
 }
 

@@ -6,10 +6,12 @@ use std::collections::{HashMap, HashSet};
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
+use super::aliases::Aliases;
 use super::copy::CopyBuffer;
 use super::pg_time::PgTime;
-use super::plan::{ApprovalPatch, At, Plan, SessionRef};
-use crate::event::{Json, SessionUpsert, Timestamp};
+use super::plan::{ApprovalPatch, At, Plan, SessionRef, StepRow};
+use super::rows::StepColumns;
+use crate::event::{Json, Message, SessionUpsert, Timestamp, TokenCount};
 
 /// What merging did to a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,11 @@ pub enum RowFate {
 /// Postgres is busy with one while the next is encoded, and that a large batch
 /// is never in memory twice.
 const CHUNK_BYTES: usize = 256 << 10;
+
+/// Of the rows that one merging statement takes, about.
+const PART_BYTES: usize = 1 << 20;
+/// Of a row's columns of fixed size.
+const ROW_BYTES: usize = 200;
 
 /// Copies rows, if there are any.
 pub async fn copy<R>(
@@ -88,13 +95,123 @@ pub async fn patch_sessions(
     rows.iter().map(|row| row.try_get(0)).collect()
 }
 
-/// Merges one staged pass with `statement`; returns the rows that changed or belong elsewhere.
-pub async fn merge_staged(
+/// Merges steps, each at most once; returns those that changed or belong elsewhere.
+pub async fn merge_steps(
     conn: &mut PgConnection,
-    statement: &'static str,
-    pass: i16,
+    rows: &[StepRow<'_>],
+    aliases: &Aliases,
 ) -> Result<HashMap<Uuid, RowFate>, sqlx::Error> {
-    fates(sqlx::query(statement).bind(pass).fetch_all(conn).await?)
+    let rows: Vec<_> = rows.iter().map(|row| row.part.row(aliases)).collect();
+    let bytes = |row: &StepColumns<'_>| {
+        let texts = [row.name, row.kind, row.error, row.model];
+        let jsons = [row.input, row.output, row.metadata].map(json);
+        texts.into_iter().chain(jsons).flatten().map(str::len).sum()
+    };
+    let mut all = HashMap::with_capacity(rows.len());
+    for part in parts(&rows, bytes) {
+        let column = Column(part);
+        let merged = sqlx::query(include_str!("sql/merge_steps.sql"))
+            .bind(column.of(|r| r.id))
+            .bind(column.of(|r| r.run_id))
+            .bind(column.of(|r| r.step_type))
+            .bind(column.of(|r| r.name))
+            .bind(column.of(|r| json(r.input)))
+            .bind(column.of(|r| json(r.output)))
+            .bind(column.of(|r| r.duration_ms))
+            .bind(column.of(|r| time(r.created_at)))
+            .bind(column.of(|r| r.parent_step_id))
+            .bind(column.of(|r| r.kind))
+            .bind(column.of(|r| r.status))
+            .bind(column.of(|r| r.error))
+            .bind(column.of(|r| r.model))
+            .bind(column.of(|r| time(r.started_at)))
+            .bind(column.of(|r| time(r.ended_at)))
+            .bind(column.of(|r| json(r.metadata)))
+            .bind(column.of(|r| r.duration_reported))
+            .bind(column.of(|r| r.details_rank))
+            .bind(column.of(|r| time(r.details_at)))
+            .bind(column.of(|r| r.named_parent_step_id))
+            .bind(column.of(|r| r.view));
+        all.extend(fates(merged.fetch_all(&mut *conn).await?)?);
+    }
+    Ok(all)
+}
+
+/// Merges messages, each at most once; returns those that changed or belong elsewhere.
+pub async fn merge_messages(
+    conn: &mut PgConnection,
+    rows: &[At<'_, Message>],
+) -> Result<HashMap<Uuid, RowFate>, sqlx::Error> {
+    // Not all of them have their run's lock, so in one order.
+    let mut rows = rows.to_vec();
+    rows.sort_unstable_by_key(|row| row.event.message_id);
+    let bytes = |row: &At<'_, Message>| {
+        let jsons = [&row.event.tool_calls, &row.event.metadata].map(|j| json(j.as_ref()));
+        let texts = [&row.event.content, &row.event.thinking].map(|text| text.as_deref());
+        texts.into_iter().chain(jsons).flatten().map(str::len).sum()
+    };
+    let mut all = HashMap::with_capacity(rows.len());
+    for part in parts(&rows, bytes) {
+        let column = Column(part);
+        let merged = sqlx::query(include_str!("sql/merge_messages.sql"))
+            .bind(column.of(|r| r.event.message_id))
+            .bind(column.of(|r| r.event.session_id))
+            .bind(column.of(|r| r.event.role.as_str()))
+            .bind(column.of(|r| r.event.content.as_deref()))
+            .bind(column.of(|r| r.event.thinking.as_deref()))
+            .bind(column.of(|r| json(r.event.tool_calls.as_ref())))
+            .bind(column.of(|r| json(r.event.metadata.as_ref())))
+            .bind(column.of(|r| PgTime(r.time)))
+            .bind(column.of(|r| r.event.run_id))
+            .bind(column.of(|r| r.event.step_id))
+            .bind(column.of(|r| r.event.seq))
+            .bind(column.of(|r| r.event.sighting.then_some(true)));
+        all.extend(fates(merged.fetch_all(&mut *conn).await?)?);
+    }
+    Ok(all)
+}
+
+/// Merges token counts, each at most once; returns those that changed or belong elsewhere.
+pub async fn merge_token_counts(
+    conn: &mut PgConnection,
+    rows: &[At<'_, TokenCount>],
+) -> Result<HashMap<Uuid, RowFate>, sqlx::Error> {
+    let bytes = |row: &At<'_, TokenCount>| row.event.model.as_ref().map_or(0, String::len);
+    let mut all = HashMap::with_capacity(rows.len());
+    for part in parts(rows, bytes) {
+        let column = Column(part);
+        let merged = sqlx::query(include_str!("sql/merge_token_counts.sql"))
+            .bind(column.of(|r| r.event.token_count_id))
+            .bind(column.of(|r| r.event.run_id))
+            .bind(column.of(|r| r.event.step_id))
+            .bind(column.of(|r| r.event.model.as_deref()))
+            .bind(column.of(|r| r.event.input))
+            .bind(column.of(|r| r.event.output))
+            .bind(column.of(|r| r.event.cache_read))
+            .bind(column.of(|r| r.event.cache_write))
+            .bind(column.of(|r| r.event.reasoning))
+            .bind(column.of(|r| r.event.rollup))
+            .bind(column.of(|r| PgTime(r.time)));
+        all.extend(fates(merged.fetch_all(&mut *conn).await?)?);
+    }
+    Ok(all)
+}
+
+/// Rows of one statement each: many enough that its own cost is small beside theirs,
+/// few enough that a large batch is never in memory twice.
+fn parts<R>(rows: &[R], bytes: impl Fn(&R) -> usize) -> impl Iterator<Item = &[R]> {
+    let mut rest = rows;
+    std::iter::from_fn(move || {
+        let mut sum = 0;
+        let fits = rest.iter().take_while(|row| {
+            let first = sum == 0;
+            sum += ROW_BYTES + bytes(row);
+            first || sum <= PART_BYTES
+        });
+        let (part, after) = rest.split_at(fits.count());
+        rest = after;
+        (!part.is_empty()).then_some(part)
+    })
 }
 
 /// Locks the approvals of a batch that exist, in order.

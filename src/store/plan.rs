@@ -22,7 +22,7 @@ use crate::event::{
 pub enum Rung {
     /// COPY new rows straight into their tables.
     Append,
-    /// Stage all rows and merge them.
+    /// Merge all rows.
     Merge,
 }
 

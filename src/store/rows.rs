@@ -1,47 +1,28 @@
 //! The rows of the tables that only grow by COPY: which columns, in which
-//! order, with which values. The staging tables have the same columns.
+//! order, with which values. Merging statements take the same columns as arrays.
 
 use uuid::Uuid;
 
 use super::aliases::{Aliases, OfRun};
 use super::copy::CopyBuffer;
-use crate::event::{Message, StepDetails, StepEnded, StepStarted, Timestamp, TokenCount};
+use crate::event::{Json, Message, StepDetails, StepEnded, StepStarted, Timestamp, TokenCount};
 
 /// A table that takes COPY.
 #[derive(Clone, Copy, Debug)]
 pub struct Table {
     /// `COPY` into the table itself.
     pub copy: &'static str,
-    /// `COPY` into its staging table.
-    pub stage: &'static str,
-    /// Columns of `copy`; `stage` has `pass` before them.
+    /// Columns of `copy`.
     columns: i16,
 }
 
-impl Table {
-    /// Begins a row, of the staging table when there is a pass.
-    fn row<'a>(&self, copy: &'a mut CopyBuffer, pass: Option<i16>) -> &'a mut CopyBuffer {
-        match pass {
-            None => copy.row(self.columns),
-            Some(pass) => copy.row(self.columns + 1).int2(Some(pass)),
-        }
-    }
-}
-
 macro_rules! table {
-    ($name:literal, $stage:literal, $count:literal, $columns:literal) => {
+    ($name:literal, $count:literal, $columns:literal) => {
         Table {
             copy: concat!(
                 "COPY ",
                 $name,
                 " (",
-                $columns,
-                ") FROM STDIN (FORMAT binary)"
-            ),
-            stage: concat!(
-                "COPY ",
-                $stage,
-                " (pass, ",
                 $columns,
                 ") FROM STDIN (FORMAT binary)"
             ),
@@ -53,7 +34,6 @@ macro_rules! table {
 /// `agent_steps`.
 pub const STEPS: Table = table!(
     "agent_steps",
-    "stage_steps",
     21,
     "id, run_id, step_type, name, input, output, duration_ms, created_at, parent_step_id, kind, status, error, \
      model, started_at, ended_at, metadata, duration_reported, details_rank, details_at, \
@@ -62,14 +42,12 @@ pub const STEPS: Table = table!(
 /// `agent_messages`.
 pub const MESSAGES: Table = table!(
     "agent_messages",
-    "stage_messages",
     12,
     "id, session_id, role, content, thinking, tool_calls, metadata, created_at, run_id, step_id, seq, sighting"
 );
 /// `agent_token_counts`.
 pub const TOKEN_COUNTS: Table = table!(
     "agent_token_counts",
-    "stage_token_counts",
     11,
     "id, run_id, step_id, model, input, output, cache_read, cache_write, reasoning, rollup, created_at"
 );
@@ -127,11 +105,11 @@ impl<'a> StepPart<'a> {
         (started_at.into_iter().flatten().min(), ended_at)
     }
 
-    /// Appends the row of `agent_steps`.
-    pub fn encode(&self, copy: &mut CopyBuffer, pass: Option<i16>, aliases: &Aliases) {
+    /// The row of `agent_steps`.
+    pub fn row(&self, aliases: &Aliases) -> StepColumns<'a> {
         let (id, run_id) = self.ids();
-        let (details, rank, details_at) = self.details();
-        let (parent, named_parent) = match (details, run_id, id) {
+        let (details, details_rank, details_at) = self.details();
+        let (parent_step_id, named_parent_step_id) = match (details, run_id, id) {
             (Some(details), Some(run), Some(id)) => aliases.parents((run, id), details),
             _ => (None, None),
         };
@@ -142,36 +120,88 @@ impl<'a> StepPart<'a> {
             let millis = ended_at?.millis_since(started_at?);
             Some(i32::try_from(millis).unwrap_or(i32::MAX))
         });
-        STEPS
-            .row(copy, pass)
-            .uuid(id)
-            .uuid(run_id)
-            .text(details.map(|d| d.step_type.as_str()))
-            .text(details.and_then(|d| d.name.as_deref()))
-            .jsonb(details.and_then(|d| d.input.as_ref()))
-            .jsonb(end.and_then(|end| end.output.as_ref()))
-            .int4(duration_ms)
-            .timestamp(started_at.or(ended_at))
-            .uuid(parent)
-            .text(details.and_then(|d| d.kind.as_deref()))
-            .text(Some(end.map_or("running", |end| end.status.as_str())))
-            .text(end.and_then(|end| end.error.as_deref()))
-            .text(details.and_then(|d| d.model.as_deref()))
-            .timestamp(started_at)
-            .timestamp(ended_at)
-            .jsonb(details.and_then(|d| d.metadata.as_ref()))
-            .bool(reported.map(|_| true))
-            .int2(rank)
-            .timestamp(details_at)
-            .uuid(named_parent)
-            .int2(end.map(|end| end.view).filter(|view| *view != 0));
+        StepColumns {
+            id,
+            run_id,
+            step_type: details.map(|d| d.step_type.as_str()),
+            name: details.and_then(|d| d.name.as_deref()),
+            input: details.and_then(|d| d.input.as_ref()),
+            output: end.and_then(|end| end.output.as_ref()),
+            duration_ms,
+            created_at: started_at.or(ended_at),
+            parent_step_id,
+            kind: details.and_then(|d| d.kind.as_deref()),
+            status: end.map_or("running", |end| end.status.as_str()),
+            error: end.and_then(|end| end.error.as_deref()),
+            model: details.and_then(|d| d.model.as_deref()),
+            started_at,
+            ended_at,
+            metadata: details.and_then(|d| d.metadata.as_ref()),
+            duration_reported: reported.map(|_| true),
+            details_rank,
+            details_at,
+            named_parent_step_id,
+            view: end.map(|end| end.view).filter(|view| *view != 0),
+        }
     }
 }
 
+/// A row of `agent_steps`.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)] // the names of the columns
+pub struct StepColumns<'a> {
+    pub id: Option<Uuid>,
+    pub run_id: Option<Uuid>,
+    pub step_type: Option<&'static str>,
+    pub name: Option<&'a str>,
+    pub input: Option<&'a Json>,
+    pub output: Option<&'a Json>,
+    pub duration_ms: Option<i32>,
+    pub created_at: Option<Timestamp>,
+    pub parent_step_id: Option<Uuid>,
+    pub kind: Option<&'a str>,
+    pub status: &'static str,
+    pub error: Option<&'a str>,
+    pub model: Option<&'a str>,
+    pub started_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    pub metadata: Option<&'a Json>,
+    pub duration_reported: Option<bool>,
+    pub details_rank: Option<i16>,
+    pub details_at: Option<Timestamp>,
+    pub named_parent_step_id: Option<Uuid>,
+    pub view: Option<i16>,
+}
+
+/// Appends the row of `agent_steps`.
+pub fn encode_step(copy: &mut CopyBuffer, row: &StepColumns<'_>) {
+    copy.row(STEPS.columns)
+        .uuid(row.id)
+        .uuid(row.run_id)
+        .text(row.step_type)
+        .text(row.name)
+        .jsonb(row.input)
+        .jsonb(row.output)
+        .int4(row.duration_ms)
+        .timestamp(row.created_at)
+        .uuid(row.parent_step_id)
+        .text(row.kind)
+        .text(Some(row.status))
+        .text(row.error)
+        .text(row.model)
+        .timestamp(row.started_at)
+        .timestamp(row.ended_at)
+        .jsonb(row.metadata)
+        .bool(row.duration_reported)
+        .int2(row.details_rank)
+        .timestamp(row.details_at)
+        .uuid(row.named_parent_step_id)
+        .int2(row.view);
+}
+
 /// Appends the row of `agent_messages`.
-pub fn encode_message(copy: &mut CopyBuffer, pass: Option<i16>, time: Timestamp, e: &Message) {
-    MESSAGES
-        .row(copy, pass)
+pub fn encode_message(copy: &mut CopyBuffer, time: Timestamp, e: &Message) {
+    copy.row(MESSAGES.columns)
         .uuid(Some(e.message_id))
         .uuid(e.session_id)
         .text(Some(e.role.as_str()))
@@ -187,14 +217,8 @@ pub fn encode_message(copy: &mut CopyBuffer, pass: Option<i16>, time: Timestamp,
 }
 
 /// Appends the row of `agent_token_counts`.
-pub fn encode_token_count(
-    copy: &mut CopyBuffer,
-    pass: Option<i16>,
-    time: Timestamp,
-    e: &TokenCount,
-) {
-    TOKEN_COUNTS
-        .row(copy, pass)
+pub fn encode_token_count(copy: &mut CopyBuffer, time: Timestamp, e: &TokenCount) {
+    copy.row(TOKEN_COUNTS.columns)
         .uuid(Some(e.token_count_id))
         .uuid(Some(e.run_id))
         .uuid(e.step_id)
@@ -220,26 +244,16 @@ mod tests {
     }
 
     #[test]
-    fn staging_has_the_columns_of_its_table_after_the_pass() {
-        let stages = include_str!("sql/stage_tables.sql");
-        for (table, stage) in [
-            (STEPS, "stage_steps"),
-            (MESSAGES, "stage_messages"),
-            (TOKEN_COUNTS, "stage_token_counts"),
+    fn merging_takes_the_columns_that_are_copied() {
+        for (table, statement) in [
+            (STEPS, include_str!("sql/merge_steps.sql")),
+            (MESSAGES, include_str!("sql/merge_messages.sql")),
+            (TOKEN_COUNTS, include_str!("sql/merge_token_counts.sql")),
         ] {
-            let into = columns(table.copy);
-            assert_eq!(into.len(), table.columns as usize);
-            assert_eq!(columns(table.stage)[0], "pass");
-            assert_eq!(columns(table.stage)[1..], into);
-            let created = stages
-                .split_once(&format!("TABLE {stage} "))
-                .expect(stage)
-                .1;
-            let created: Vec<_> = columns(created)
-                .into_iter()
-                .map(|column| column.split(' ').next().expect("a name"))
-                .collect();
-            assert_eq!(created[1..], into);
+            let copied = columns(table.copy);
+            assert_eq!(copied.len(), table.columns as usize);
+            let arrays = statement.split_once("AS u ").expect("arrays").1;
+            assert_eq!(columns(arrays), copied);
         }
     }
 
@@ -321,15 +335,12 @@ mod tests {
             start: Some((time(0), &start)),
             end: None,
         };
-        for pass in [None, Some(4)] {
-            let [mut steps, mut counts] = [CopyBuffer::default(), CopyBuffer::default()];
-            part.encode(&mut steps, pass, &Aliases::default());
-            encode_token_count(&mut counts, pass, time(0), &count);
-            for (mut buffer, table) in [(steps, STEPS), (counts, TOKEN_COUNTS)] {
-                let want = table.columns + i16::from(pass.is_some());
-                buffer.finish();
-                assert_eq!(fields(buffer.bytes()), want);
-            }
+        let [mut steps, mut counts] = [CopyBuffer::default(), CopyBuffer::default()];
+        encode_step(&mut steps, &part.row(&Aliases::default()));
+        encode_token_count(&mut counts, time(0), &count);
+        for (mut buffer, table) in [(steps, STEPS), (counts, TOKEN_COUNTS)] {
+            buffer.finish();
+            assert_eq!(fields(buffer.bytes()), table.columns);
         }
     }
 

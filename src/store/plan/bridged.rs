@@ -44,7 +44,7 @@ fn order(at: &At<'_, Message>) -> (Timestamp, [(bool, Option<Uuid>); 2]) {
 
 impl<'a> Builder<'a> {
     /// A history repeats its messages with every call: only the least sighting
-    /// of each is staged.
+    /// of each is merged.
     pub(super) fn sighted(&mut self, new: At<'a, Message>) {
         let id = new.event.message_id;
         let session = new.event.session_id;
@@ -146,13 +146,13 @@ mod tests {
     }
 
     /// Positions of the messages of each pass.
-    fn staged(plan: &Plan<'_>) -> Vec<Vec<usize>> {
+    fn merged(plan: &Plan<'_>) -> Vec<Vec<usize>> {
         let rows = |pass: &super::super::Rows<'_>| pass.messages.iter().map(|m| m.index).collect();
         plan.merges.iter().map(rows).collect()
     }
 
     #[test]
-    fn only_the_least_sighting_is_staged_and_the_others_follow_it() {
+    fn only_the_least_sighting_is_merged_and_the_others_follow_it() {
         let other = Uuid::from_u128(0);
         let events = [
             sighting(7, RUN, Some(SESSION), "a"),
@@ -162,7 +162,7 @@ mod tests {
         ];
         let plan = plan(&events);
         assert!(plan.appends.messages.is_empty());
-        assert_eq!(staged(&plan), [[2]]);
+        assert_eq!(merged(&plan), [[2]]);
         let mut superseded = plan.superseded.clone();
         superseded.sort_unstable();
         assert_eq!(superseded, [(0, 2), (1, 2), (3, 2)]);
@@ -176,7 +176,7 @@ mod tests {
             sighting(7, RUN, Some(SESSION), "a"),
         ];
         let plan = plan(&events);
-        assert_eq!(staged(&plan), [[0], [1]]);
+        assert_eq!(merged(&plan), [[0], [1]]);
         assert_eq!(plan.superseded, [(2, 0)]);
     }
 
@@ -188,7 +188,7 @@ mod tests {
             sighting(5, Uuid::from_u128(3), None, "a"),
         ];
         let plan = plan(&events);
-        assert_eq!(staged(&plan), [[0], [1], [2]]);
+        assert_eq!(merged(&plan), [[0], [1], [2]]);
         assert!(plan.superseded.is_empty());
     }
 

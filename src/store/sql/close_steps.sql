@@ -11,5 +11,5 @@ FROM (
     JOIN agent_steps o ON o.run_id = r.id AND (o.status = 'running' OR o.closed_with_run)
     WHERE r.id = ANY ($1::uuid[])
 ) m
-WHERE s.run_id = m.run_id AND s.id = m.id
+WHERE s.id = m.id AND (s.run_id = m.run_id) IS TRUE
   AND (s.closed_with_run, s.status, s.ended_at) IS DISTINCT FROM (true, m.status, m.ended_at)

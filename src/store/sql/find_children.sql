@@ -10,7 +10,7 @@ WHERE s.named_parent_step_id IS NOT NULL
 UNION
 SELECT s.run_id, s.id, s.named_parent_step_id
 FROM unnest($1::uuid[], $2::uuid[]) AS n (run_id, id)
-JOIN agent_steps s ON s.run_id = n.run_id AND s.id = n.id
+JOIN agent_steps s ON s.id = n.id AND (s.run_id = n.run_id) IS TRUE
 WHERE s.named_parent_step_id IS NOT NULL
 UNION
 SELECT s.run_id, s.id, s.named_parent_step_id

@@ -8,8 +8,9 @@ DECLARE
   one text;
 BEGIN
   EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', writer);
-  -- Writers stage what may be there already in temporary tables.
-  EXECUTE format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO %I', current_database(), writer);
+  EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), writer);
+  -- It was needed once.
+  EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM %I', current_database(), writer);
   EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA public FROM %I', writer);
 
   -- What traces become. Policies bind by row and are for people: the daemon needs every row.

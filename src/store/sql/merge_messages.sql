@@ -1,4 +1,5 @@
--- Merges one pass of staged messages. $1 the pass.
+-- Merges messages, each at most once. $1 to $12 the columns of their rows, as COPY
+-- would write them.
 -- Of two contents for one message the later stands, then the greater; of two
 -- sightings the earlier, then the lesser; any other content over a sighting.
 -- A sighting is of the message of that id of its run, or of its session, and goes
@@ -7,7 +8,11 @@
 -- changed, those whose id belongs to another run or session, and those that were
 -- not there (new). What is new and did not change has another transaction inserted just now.
 WITH n AS MATERIALIZED (
-    SELECT * FROM stage_messages WHERE pass = $1
+    SELECT u.id, u.session_id, u.role, u.content, u.thinking, u.tool_calls::jsonb AS tool_calls,
+           u.metadata::jsonb AS metadata, u.created_at, u.run_id, u.step_id, u.seq, u.sighting
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[],
+                $9::uuid[], $10::uuid[], $11::bigint[], $12::boolean[])
+         AS u (id, session_id, role, content, thinking, tool_calls, metadata, created_at, run_id, step_id, seq, sighting)
 ), merged AS (
     INSERT INTO agent_messages AS m (
         id, session_id, role, content, thinking, tool_calls, metadata, created_at, run_id, step_id, seq,

@@ -1,4 +1,5 @@
--- Merges one pass of staged steps; their runs are locked. $1 the pass.
+-- Merges steps, each at most once; their runs are locked. $1 to $21 the columns of
+-- their rows, as COPY would write them.
 -- Details stand as a whole: those of an end (rank 2) over those of a start
 -- (rank 1), of ends the greater view, then the later. A row whose details are
 -- those of its end leaves rank, time and view of the details NULL. End: the
@@ -7,7 +8,8 @@
 -- Ties are broken by content. Returns the steps that changed, those whose id
 -- belongs to another run, and those that were not there (new). What is new and
 -- was not inserted has another transaction inserted just now.
--- Nothing joins two sets that have no index: it would be the square of the batch.
+-- Nothing joins two sets that have no index: it would be the square of the batch. IS TRUE
+-- keeps the index of run_id away: a step is found by its id, not among all of its run.
 --
 -- other_view keeps the greatest details and the greatest end of a view below the
 -- one that stands, each as an array in the order in which they are compared, and
@@ -15,10 +17,19 @@
 -- other_view (1: it had none itself, 2: it had), and, where the view that stands
 -- has none, input (4), model (8) and output (16). Parents are compared as named.
 WITH n AS MATERIALIZED (
-    SELECT s.*, coalesce(s.named_parent_step_id, s.parent_step_id) AS raw_parent,
-           s.named_parent_step_id IS NOT NULL AS may_be_alias
-    FROM stage_steps s
-    WHERE pass = $1
+    SELECT u.id, u.run_id, u.step_type, u.name, u.input::jsonb AS input, u.output::jsonb AS output, u.duration_ms,
+           u.created_at, u.parent_step_id, u.kind, u.status, u.error, u.model, u.started_at, u.ended_at,
+           u.metadata::jsonb AS metadata, u.duration_reported, u.details_rank, u.details_at,
+           u.named_parent_step_id, u.view,
+           coalesce(u.named_parent_step_id, u.parent_step_id) AS raw_parent,
+           u.named_parent_step_id IS NOT NULL AS may_be_alias
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::integer[], $8::timestamptz[],
+                $9::uuid[], $10::text[], $11::text[], $12::text[], $13::text[], $14::timestamptz[],
+                $15::timestamptz[], $16::text[], $17::boolean[], $18::smallint[], $19::timestamptz[],
+                $20::uuid[], $21::smallint[])
+         AS u (id, run_id, step_type, name, input, output, duration_ms, created_at, parent_step_id, kind, status, error,
+               model, started_at, ended_at, metadata, duration_reported, details_rank, details_at,
+               named_parent_step_id, view)
 ), inserted AS (
     INSERT INTO agent_steps (
         id, run_id, step_type, name, input, output, duration_ms, created_at, parent_step_id, kind, status,
@@ -60,7 +71,7 @@ WITH n AS MATERIALIZED (
            o.closed_with_run AS old_closed_with_run, o.started_at AS old_started_at,
            o.other_view AS old_other
     FROM n
-    JOIN agent_steps o ON o.run_id = n.run_id AND o.id = n.id
+    JOIN agent_steps o ON o.id = n.id AND (o.run_id = n.run_id) IS TRUE
     CROSS JOIN LATERAL (SELECT coalesce((o.other_view ->> 2)::integer, 0) AS filled) f
 ), judged AS (
     SELECT m.*,
@@ -193,7 +204,7 @@ WITH n AS MATERIALIZED (
                + CASE WHEN f.model IS NULL AND f.other_details ->> 6 IS NOT NULL THEN 8 ELSE 0 END
                + CASE WHEN f.output IS NULL AND f.other_end ->> 3 IS NOT NULL THEN 16 ELSE 0 END AS filled
     ) w
-    WHERE s.run_id = f.run_id AND s.id = f.id
+    WHERE s.id = f.id AND (s.run_id = f.run_id) IS TRUE
     RETURNING s.id
 )
 SELECT id, 'inserted' AS fate FROM inserted

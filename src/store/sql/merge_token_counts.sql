@@ -1,10 +1,14 @@
--- Merges one pass of staged token counts. $1 the pass.
+-- Merges token counts, each at most once. $1 to $11 the columns of their rows, as
+-- COPY would write them.
 -- Of two contents for one count the later stands, then the greater. Returns
 -- the counts that changed, those whose id belongs to another run, and those
 -- that were not there (new). What is new and did not change has another
 -- transaction inserted just now.
 WITH n AS MATERIALIZED (
-    SELECT * FROM stage_token_counts WHERE pass = $1
+    SELECT *
+    FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::integer[], $6::integer[], $7::integer[], $8::integer[],
+                $9::integer[], $10::boolean[], $11::timestamptz[])
+         AS u (id, run_id, step_id, model, input, output, cache_read, cache_write, reasoning, rollup, created_at)
 ), merged AS (
     INSERT INTO agent_token_counts AS t (
         id, run_id, step_id, model, input, output, cache_read, cache_write, reasoning, rollup, created_at)
