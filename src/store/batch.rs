@@ -95,7 +95,7 @@ pub async fn write_batch(
     batch.patch_sessions(&plan).await?;
     let roots = batch.write_aliases(&plan, &runs).await?;
     batch.sum_up(&plan, &mut runs, &roots, known).await?;
-    batch.write_runs(&mut plan, &mut runs, known).await?;
+    batch.write_runs(&mut plan, &runs, known).await?;
     batch.end_by_roots(&roots, &mut runs).await?;
     batch.append(&plan).await?;
     batch.merge(&plan).await?;
@@ -125,6 +125,7 @@ struct Runs {
     /// Those that exist, or will when the batch is written; sorted.
     ids: Vec<Uuid>,
     locked: HashMap<Uuid, LockedRun>,
+    /// Those of which the batch brings an end.
     ended: HashSet<Uuid>,
     /// Of those that go on and of which the writer knows the sums: what they will be.
     sums: HashMap<Uuid, Sums>,
@@ -152,14 +153,6 @@ impl Batch<'_> {
         known: &mut KnownSums,
     ) -> Result<(), BatchError> {
         let mut others = Vec::new();
-        let ends = |patch: &&RunPatch<'_>| patch.end.is_some();
-        let ending: HashSet<Uuid> = plan
-            .run_passes
-            .iter()
-            .flatten()
-            .filter(ends)
-            .map(|p| p.id)
-            .collect();
         for (id, added) in sums::added(plan) {
             let taken = known.take(id);
             let before = match runs.locked.get(&id) {
@@ -176,7 +169,7 @@ impl Batch<'_> {
                 continue;
             };
             let sums = before.and(added);
-            if ending.contains(&id) {
+            if runs.ended.contains(&id) {
                 runs.final_sums.insert(id, sums);
             } else {
                 runs.sums.insert(id, sums);
@@ -195,7 +188,7 @@ impl Batch<'_> {
     async fn write_runs(
         &mut self,
         plan: &mut Plan<'_>,
-        runs: &mut Runs,
+        runs: &Runs,
         known: &KnownSums,
     ) -> Result<(), BatchError> {
         let mut passes = std::mem::take(&mut plan.run_passes);
@@ -227,8 +220,6 @@ impl Batch<'_> {
                     self.judge_run(patch, patched.get(&patch.id).copied());
                 }
             }
-            let ended = pass.iter().filter(|patch| patch.end.is_some());
-            runs.ended.extend(ended.map(|patch| patch.id));
         }
         Ok(())
     }

@@ -142,16 +142,13 @@ pub async fn merge_messages(
     conn: &mut PgConnection,
     rows: &[At<'_, Message>],
 ) -> Result<HashMap<Uuid, RowFate>, sqlx::Error> {
-    // Not all of them have their run's lock, so in one order.
-    let mut rows = rows.to_vec();
-    rows.sort_unstable_by_key(|row| row.event.message_id);
     let bytes = |row: &At<'_, Message>| {
         let jsons = [&row.event.tool_calls, &row.event.metadata].map(|j| json(j.as_ref()));
         let texts = [&row.event.content, &row.event.thinking].map(|text| text.as_deref());
         texts.into_iter().chain(jsons).flatten().map(str::len).sum()
     };
     let mut all = HashMap::with_capacity(rows.len());
-    for part in parts(&rows, bytes) {
+    for part in parts(rows, bytes) {
         let column = Column(part);
         let merged = sqlx::query(include_str!("sql/merge_messages.sql"))
             .bind(column.of(|r| r.event.message_id))

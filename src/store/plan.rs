@@ -6,7 +6,7 @@
 mod bridged;
 mod observed;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use uuid::{NonNilUuid, Uuid};
 
@@ -180,6 +180,14 @@ impl<'a> Plan<'a> {
             builder.add(index, event);
         }
         builder.finish(rung)
+    }
+
+    /// The runs of which the batch brings an end.
+    #[must_use]
+    pub fn ends(&self) -> HashSet<Uuid> {
+        let patches = self.run_passes.iter().flatten();
+        let ends = patches.filter(|patch| patch.end.is_some());
+        ends.map(|patch| patch.id).collect()
     }
 
     /// How many passes the most often named id takes.
@@ -410,6 +418,15 @@ impl<'a> Builder<'a> {
                 at_pass(&mut plan.merges, pass)
             };
             rows.token_counts.push(row);
+        }
+        // What is merged comes upon rows of other runs, too, where an id is taken: in one
+        // order over all statements of a pass.
+        for rows in &mut plan.merges {
+            rows.steps.sort_unstable_by_key(|row| row.id);
+            rows.messages
+                .sort_unstable_by_key(|row| row.event.message_id);
+            rows.token_counts
+                .sort_unstable_by_key(|row| row.event.token_count_id);
         }
         for runs in [&mut plan.runs, &mut plan.bridged_runs] {
             runs.sort_unstable();

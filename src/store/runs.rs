@@ -22,7 +22,7 @@ pub struct LockedRun {
     pub abandoned: bool,
     /// It is time to put off its being abandoned.
     pub fading: bool,
-    /// The writer that knows the sums of what is below it.
+    /// The only writer that may know the sums of what is below it.
     pub summed_by: Option<i64>,
 }
 
@@ -70,7 +70,7 @@ pub async fn lock_runs(
         .collect()
 }
 
-/// The sums of what is below a run are not known to this writer any more.
+/// Nobody knows the sums of what is below these runs any more.
 pub async fn disown_runs(conn: &mut PgConnection, runs: &[Uuid]) -> Result<(), sqlx::Error> {
     sqlx::query(include_str!("sql/disown_runs.sql"))
         .bind(runs)

@@ -69,7 +69,7 @@ impl KnownSums {
         }
     }
 
-    /// The mark on runs of which it knows the sums.
+    /// The mark on runs of which it may know the sums.
     #[must_use]
     pub const fn writer(&self) -> i64 {
         self.writer
@@ -94,10 +94,8 @@ impl KnownSums {
 /// What a batch adds below each run; `None` where it does more than append rows that
 /// are complete, and where rows of it may have been there.
 pub fn added(plan: &Plan<'_>) -> HashMap<Uuid, Option<Sums>> {
-    let mut added = HashMap::with_capacity(plan.runs.len());
-    for run in &plan.runs {
-        added.insert(*run, Some(Sums::default()));
-    }
+    let nothing = plan.runs.iter().map(|run| (*run, Some(Sums::default())));
+    let mut added = nothing.collect();
     append(&mut added, &plan.appends);
     for run in beyond_appending(plan) {
         added.insert(run, None);
@@ -106,33 +104,28 @@ pub fn added(plan: &Plan<'_>) -> HashMap<Uuid, Option<Sums>> {
 }
 
 fn append(added: &mut HashMap<Uuid, Option<Sums>>, rows: &Rows<'_>) {
-    let mut of = |run: Uuid, add: &dyn Fn(&mut Sums)| {
-        if let Some(Some(sums)) = added.get_mut(&run) {
-            add(sums);
-        }
-    };
     for row in &rows.steps {
         let (started_at, ended_at) = row.part.times();
-        of(row.run_id, &|sums| {
-            sums.seen(started_at.or(ended_at), started_at.max(ended_at));
-        });
+        sums_of(added, row.run_id).seen(started_at.or(ended_at), started_at.max(ended_at));
     }
     for row in &rows.messages {
-        let Some(run) = row.event.run_id else {
-            continue;
-        };
-        of(run, &|sums| sums.seen(Some(row.time), Some(row.time)));
+        if let Some(run) = row.event.run_id {
+            sums_of(added, run).seen(Some(row.time), Some(row.time));
+        }
     }
     for row in &rows.token_counts {
-        of(row.event.run_id, &|sums| {
-            sums.seen(Some(row.time), Some(row.time));
-            if !row.event.rollup {
-                sums.counted = true;
-                sums.input += i64::from(row.event.input.unwrap_or(0));
-                sums.output += i64::from(row.event.output.unwrap_or(0));
-            }
-        });
+        let sums = sums_of(added, row.event.run_id);
+        sums.seen(Some(row.time), Some(row.time));
+        if !row.event.rollup {
+            sums.counted = true;
+            sums.input += i64::from(row.event.input.unwrap_or(0));
+            sums.output += i64::from(row.event.output.unwrap_or(0));
+        }
     }
+}
+
+fn sums_of(added: &mut HashMap<Uuid, Option<Sums>>, run: Uuid) -> &mut Sums {
+    added.entry(run).or_default().get_or_insert_default()
 }
 
 /// Runs below which the batch does more. What a history only repeats counts for

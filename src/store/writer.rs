@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::batch::{BatchError, WrittenBatch, write_batch};
+use super::batch::{BatchError, write_batch};
 use super::connection::{PlanAge, connect};
 use super::dead_letters::{self, DeadLetter};
 use super::error::{Verdict, judge, reason};
@@ -80,7 +80,7 @@ pub struct Writer {
     shard: i32,
     counts: Arc<ShardCounts>,
     deadline: Duration,
-    conn: Option<(PgConnection, PlanAge)>,
+    session: Option<Session>,
     /// The last batch met rows that were there already: a client that resends
     /// one batch resends its neighbours too, so the next is merged at once.
     merging: bool,
@@ -92,8 +92,25 @@ pub struct Writer {
     /// The spool it replays, if it is a replayer.
     spool: Option<SpoolIdentity>,
     taken_over: bool,
-    /// Of runs that it has made and alone has written to.
+}
+
+/// A connection, and what is true as long as it lasts.
+#[derive(Debug)]
+struct Session {
+    conn: PgConnection,
+    plans: PlanAge,
+    /// A server that comes back may have lost what another one had.
     sums: KnownSums,
+}
+
+impl Session {
+    async fn open(database: &PgConnectOptions) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            conn: connect(database).await?,
+            plans: PlanAge::new(),
+            sums: KnownSums::new(),
+        })
+    }
 }
 
 impl Writer {
@@ -106,13 +123,12 @@ impl Writer {
             shard,
             counts,
             deadline,
-            conn: None,
+            session: None,
             merging: false,
             guarded: false,
             written,
             spool: None,
             taken_over: false,
-            sums: KnownSums::new(),
         }
     }
 
@@ -227,7 +243,7 @@ impl Writer {
     pub async fn probe(&mut self) -> Result<(), sqlx::Error> {
         let reading = self.counts.read();
         let ledger = self.ledger();
-        self.transaction(async |tx| Ok(ledger.write(tx, reading).await?))
+        self.transaction(async |tx, _| Ok(ledger.write(tx, reading).await?))
             .await
             .map_err(BatchError::into_sql)?;
         self.wrote(reading);
@@ -286,11 +302,9 @@ impl Writer {
         let run_timeout_ms = self.config.run_timeout_ms;
         let (ledger, counts) = (self.ledger(), self.counts.clone());
         let render = self.spool.map(|_| self.config.render);
-        // Should this be given up halfway, they are not known any more.
-        let mut known = std::mem::replace(&mut self.sums, KnownSums::new());
-        let written = self
-            .transaction(async |tx| {
-                let mut batch = write_batch(tx, events, rung, run_timeout_ms, &mut known).await?;
+        let (written, tally, reading) = self
+            .transaction(async |tx, known| {
+                let mut batch = write_batch(tx, events, rung, run_timeout_ms, known).await?;
                 if let Some(render) = render {
                     keep_refused(tx, events, &mut batch.fates, render).await?;
                 }
@@ -299,13 +313,13 @@ impl Writer {
                 ledger.write(tx, reading).await?;
                 Ok((batch, tally, reading))
             })
-            .await;
-        self.sums = known;
-        let (WrittenBatch { fates, sums }, tally, reading) = written?;
-        self.sums.know(sums);
+            .await?;
+        if let Some(session) = &mut self.session {
+            session.sums.know(written.sums);
+        }
         self.counts.add(tally);
         self.wrote(reading);
-        Ok(fates)
+        Ok(written.fates)
     }
 
     /// Keeps the events that Postgres refuses, in one transaction if it takes
@@ -361,7 +375,7 @@ impl Writer {
             ..Tally::default()
         };
         let reading = self.counts.read_with(tally);
-        self.transaction(async |tx| {
+        self.transaction(async |tx, _| {
             dead_letters::keep(tx, letters).await?;
             Ok(ledger.write(tx, reading).await?)
         })
@@ -376,34 +390,35 @@ impl Writer {
     /// connection is not used again.
     async fn transaction<T>(
         &mut self,
-        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, BatchError>,
+        work: impl AsyncFnOnce(&mut PgConnection, &mut KnownSums) -> Result<T, BatchError>,
     ) -> Result<T, BatchError> {
         self.written = None;
         let limit = self.deadline;
         let database = self.config.database.clone();
-        let mut conn = self.conn.take();
+        let session = self.session.take();
         let transaction = async {
-            let (mut open, mut plans) = match conn.take() {
-                Some(open) => open,
-                None => (connect(&database).await?, PlanAge::new()),
+            let mut session = match session {
+                Some(session) => session,
+                None => Session::open(&database).await?,
             };
+            let Session { conn, plans, sums } = &mut session;
             let result = async {
-                plans.renew(&mut open).await?;
-                let mut tx = open.begin().await?;
-                let value = work(&mut tx).await?;
+                plans.renew(conn).await?;
+                let mut tx = conn.begin().await?;
+                let value = work(&mut tx, sums).await?;
                 tx.commit().await?;
                 Ok(value)
             }
             .await;
-            Ok::<_, BatchError>(((open, plans), result))
+            Ok::<_, BatchError>((session, result))
         };
-        let (open, result) = timeout(limit, transaction).await.map_err(|_| {
+        let (session, result) = timeout(limit, transaction).await.map_err(|_| {
             let late = io::Error::new(ErrorKind::TimedOut, "the database did not answer in time");
             BatchError::Sql(sqlx::Error::Io(late))
         })??;
         match &result {
             Err(BatchError::Sql(error)) if judge(error) == Verdict::Unavailable => {}
-            _ => self.conn = Some(open),
+            _ => self.session = Some(session),
         }
         result
     }

@@ -1,7 +1,5 @@
 //! Order and repetition do not matter (promise 2).
 
-use std::env;
-
 use runtraced::client::Client;
 use runtraced::proto::event::Event as Body;
 use runtraced::proto::{self, EndStatus, Event, MessageRole};
@@ -11,15 +9,8 @@ use uuid::Uuid;
 use crate::support::daemon::Daemon;
 use crate::support::events::{details, event, id};
 use crate::support::pg;
-use crate::support::random::{Random, World};
+use crate::support::random::{Random, World, from_env};
 use crate::support::tables::content;
-
-fn from_env(name: &str, default: u64) -> u64 {
-    env::var(name)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(default)
-}
 
 /// Two customers and users that exist, and one of each that does not.
 async fn populate(urls: [&str; 2]) -> World {

@@ -8,13 +8,13 @@ use runtraced::store;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{AWAY, Daemon};
 use crate::support::events::{
-    at, event, id, message, run_ended, run_started, step, step_ended, step_started, tokens,
+    at, event, id, message, new_id, run_ended, run_started, step, step_ended, step_started, tokens,
 };
 use crate::support::pg;
-use crate::support::random::{Random, World};
-use crate::support::tables::content;
+use crate::support::random::{Random, World, from_env};
+use crate::support::tables::{content, count};
 
 /// A run as a client sends it, nothing twice; not everything is always there.
 fn run(random: &mut Random, run: Uuid) -> Vec<Event> {
@@ -101,6 +101,7 @@ async fn differences(conn: &mut PgConnection, runs: &[Uuid]) -> Vec<(String, Str
 /// Scenario: runs are sent once, interleaved, in batches of any size; through
 /// one daemon, and through two that take turns.
 /// Guarantees: reading what is below the runs changes nothing in their rows.
+/// `RUNTRACED_TEST_SEED` replays, `RUNTRACED_TEST_CASES` asks for more.
 #[tokio::test(flavor = "multi_thread")]
 async fn totals_are_those_that_the_rows_say() {
     let database = pg::database().await;
@@ -114,9 +115,10 @@ async fn totals_are_those_that_the_rows_say() {
         customers: Vec::new(),
         users: Vec::new(),
     };
-    let first = rand::random::<u32>();
-    for seed in first..first + 60 {
-        let mut random = Random::new(seed.into(), &world);
+    let first = from_env("RUNTRACED_TEST_SEED", rand::random::<u32>().into());
+    let cases = from_env("RUNTRACED_TEST_CASES", 60);
+    for seed in first..first + cases {
+        let mut random = Random::new(seed, &world);
         let runs: Vec<Uuid> = (0..random.upto(1, 5))
             .map(|_| Uuid::from_u128(random.rng.random()))
             .collect();
@@ -133,14 +135,8 @@ async fn totals_are_those_that_the_rows_say() {
                 .unwrap();
             assert!(outcome.refused.is_empty(), "{:?}", outcome.refused);
         }
-        let open: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM agent_runs WHERE id = ANY ($1) AND status = 'running'",
-        )
-        .bind(&runs)
-        .fetch_one(&mut conn)
-        .await
-        .unwrap();
-        assert_eq!(open, 0, "seed {seed}");
+        let open = "agent_runs WHERE status = 'running'";
+        assert_eq!(count(&mut conn, open).await, 0, "seed {seed}");
         assert_eq!(differences(&mut conn, &runs).await, [], "seed {seed}");
     }
     for daemon in daemons {
@@ -148,12 +144,19 @@ async fn totals_are_those_that_the_rows_say() {
     }
 }
 
-async fn summed(conn: &mut PgConnection, run: Uuid) -> bool {
-    sqlx::query_scalar("SELECT summed_by IS NOT NULL FROM agent_runs WHERE id = $1")
+/// The run's input and output tokens, and whether a writer may know its sums.
+async fn totals(conn: &mut PgConnection, run: Uuid) -> (Option<i32>, Option<i32>, bool) {
+    let query = "SELECT total_tokens_input, total_tokens_output, summed_by IS NOT NULL FROM agent_runs WHERE id = $1";
+    sqlx::query_as(query)
         .bind(run)
         .fetch_one(conn)
         .await
         .unwrap()
+}
+
+/// What no daemon can see.
+async fn by_hand(conn: &mut PgConnection, query: &'static str) {
+    sqlx::query(query).execute(conn).await.unwrap();
 }
 
 /// Scenario: a daemon makes a run; another writes below it; the first goes on, and
@@ -168,62 +171,66 @@ async fn who_is_not_alone_below_a_run_does_not_know_its_sums() {
         Daemon::start(database.url()).await,
     );
     let mut conn = database.connect().await;
-    let run = Uuid::now_v7();
-    let count = |input| tokens(1_000, run, Uuid::now_v7(), input, 1);
+    let run = new_id();
+    let count = |input| tokens(1_000, run, new_id(), input, 1);
+    let end = run_ended(9_000, run, EndStatus::Completed);
     first.submit(vec![run_started(0, run), count(5)]).await;
     first.submit(vec![count(6)]).await;
-    assert!(summed(&mut conn, run).await);
+    assert_eq!(totals(&mut conn, run).await, (None, None, true));
     second.submit(vec![count(100)]).await;
-    assert!(!summed(&mut conn, run).await);
+    assert_eq!(totals(&mut conn, run).await, (None, None, false));
     first.submit(vec![count(7)]).await;
-    first
-        .submit(vec![run_ended(9_000, run, EndStatus::Completed)])
-        .await;
-    let totals: (i32, i32) = sqlx::query_as(
-        "SELECT total_tokens_input, total_tokens_output FROM agent_runs WHERE id = $1",
-    )
-    .bind(run)
-    .fetch_one(&mut conn)
-    .await
-    .unwrap();
-    assert_eq!(totals, (118, 4));
+    first.submit(vec![end]).await;
+    assert_eq!(totals(&mut conn, run).await, (Some(118), Some(4), false));
     first.finish().await;
     second.finish().await;
 }
 
-/// Scenario: what is below a run was changed by hand after its writer wrote it, which
-/// the daemon cannot see; the writer ends the run.
-/// Guarantees: it ends with the writer's sums, so what is below is not read. What a
-/// second end finds it reads.
+/// Scenario: what is below a run was changed by hand after its writer wrote it; the
+/// writer ends the run, twice.
+/// Guarantees: it ends with the writer's sums, so what is below is not read. For the
+/// second end it is.
 #[tokio::test]
 async fn a_run_that_one_writer_has_made_is_not_read_again() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let mut conn = database.connect().await;
-    let run = Uuid::now_v7();
+    let run = new_id();
+    let end = |millis| vec![run_ended(millis, run, EndStatus::Completed)];
     daemon.submit(vec![run_started(0, run)]).await;
     daemon
-        .submit(vec![tokens(1_000, run, Uuid::now_v7(), 5, 1)])
+        .submit(vec![tokens(1_000, run, new_id(), 5, 1)])
         .await;
-    sqlx::query("UPDATE agent_token_counts SET input = 50 WHERE run_id = $1")
-        .bind(run)
-        .execute(&mut conn)
-        .await
-        .unwrap();
-    let mut totals = Vec::new();
-    for millis in [9_000, 9_500] {
-        daemon
-            .submit(vec![run_ended(millis, run, EndStatus::Completed)])
-            .await;
-        let total: i32 =
-            sqlx::query_scalar("SELECT total_tokens_input FROM agent_runs WHERE id = $1")
-                .bind(run)
-                .fetch_one(&mut conn)
-                .await
-                .unwrap();
-        totals.push(total);
-        assert!(!summed(&mut conn, run).await);
-    }
-    assert_eq!(totals, [5, 50]);
+    by_hand(&mut conn, "UPDATE agent_token_counts SET input = 50").await;
+    daemon.submit(end(9_000)).await;
+    assert_eq!(totals(&mut conn, run).await, (Some(5), Some(1), false));
+    daemon.submit(end(9_500)).await;
+    assert_eq!(totals(&mut conn, run).await, (Some(50), Some(1), false));
+    daemon.finish().await;
+}
+
+/// Scenario: a run's writer loses its connection; the server that it finds then has
+/// lost a row, as after a failover to one that was behind.
+/// Guarantees: the run's totals are those of the rows that are there.
+#[tokio::test]
+async fn sums_do_not_outlive_the_connection() {
+    let database = pg::database().await;
+    let mut daemon = Daemon::start(database.url()).await;
+    daemon.expect_warnings(AWAY);
+    let mut conn = database.connect().await;
+    let run = new_id();
+    let count = |input| tokens(1_000, run, new_id(), input, 1);
+    daemon.submit(vec![run_started(0, run), count(5)]).await;
+    daemon.submit(vec![count(6)]).await;
+    by_hand(
+        &mut conn,
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+         WHERE datname = current_database() AND application_name = 'runtraced'",
+    )
+    .await;
+    by_hand(&mut conn, "DELETE FROM agent_token_counts WHERE input = 6").await;
+    let end = run_ended(9_000, run, EndStatus::Completed);
+    daemon.submit(vec![end]).await;
+    assert_eq!(totals(&mut conn, run).await, (Some(5), Some(1), false));
     daemon.finish().await;
 }

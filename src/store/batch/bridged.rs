@@ -23,7 +23,7 @@ impl Batch<'_> {
         let mut runs = Runs {
             ids: plan.runs.clone(),
             locked: HashMap::new(),
-            ended: HashSet::new(),
+            ended: plan.ends(),
             sums: HashMap::new(),
             final_sums: HashMap::new(),
         };

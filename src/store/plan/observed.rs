@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::event::{EndStatus, Json, RunObserved, Timestamp};
 
-/// The fields, as `merge_observed` and `patch_runs.sql` name them.
+/// The fields, as `merge_observed`, `insert_runs.sql` and `patch_runs.sql` name them.
 const FIELDS: [&str; 8] = [
     "session_id",
     "agent_id",

@@ -110,6 +110,22 @@ fn message(micros: i64, run_id: Option<Uuid>, session_id: Option<Uuid>, id: u128
     )
 }
 
+fn token_count(micros: i64, run_id: Uuid, id: u128) -> Event {
+    let count = TokenCount {
+        token_count_id: Uuid::from_u128(id),
+        run_id,
+        step_id: None,
+        model: None,
+        input: None,
+        output: None,
+        cache_read: None,
+        cache_write: None,
+        reasoning: None,
+        rollup: false,
+    };
+    event(micros, EventBody::TokenCount(count))
+}
+
 fn plan(events: &[Event], rung: Rung) -> Plan<'_> {
     Plan::new(&events.iter().collect::<Vec<_>>(), rung)
 }
@@ -220,4 +236,18 @@ fn runs_are_sorted_and_sessions_know_their_least_time() {
     assert_eq!(plan.sessions.len(), 1);
     let named = plan.sessions[&session];
     assert_eq!((named.at.postgres_micros(), named.upsert), (4, false));
+}
+
+#[test]
+fn what_is_merged_comes_in_the_order_of_its_ids() {
+    let mut events: Vec<Event> = [7, 3, 9, 1]
+        .map(|step| step_ended(0, RUN, step, false))
+        .into();
+    events.extend([8, 2, 6].map(|count| token_count(0, RUN, count)));
+    let plan = plan(&events, Rung::Merge);
+    let steps = plan.merges[0].steps.iter().map(|row| row.id);
+    assert!(steps.eq([1, 3, 7, 9].map(Uuid::from_u128)));
+    let counts = plan.merges[0].token_counts.iter();
+    let counts = counts.map(|row| row.event.token_count_id);
+    assert!(counts.eq([2, 6, 8].map(Uuid::from_u128)));
 }

@@ -10,6 +10,12 @@ use uuid::Uuid;
 
 use super::events::{at, event, id};
 
+/// A number from the environment.
+pub fn from_env(name: &str, default: u64) -> u64 {
+    let text = std::env::var(name).ok();
+    text.and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
 /// A set of events and what they are about.
 #[derive(Debug)]
 pub struct Scenario {
