@@ -41,7 +41,7 @@ chaos: postgres
 
 # Bombs, floods and resets, far more of them than `make test` sends.
 hostile: postgres
-	RUNTRACED_HOSTILE=10 RUNTRACED_RESETS=100000 cargo test --locked --test suite -- hostile:: limits::streams --nocapture
+	RUNTRACED_HOSTILE=10 RUNTRACED_RESETS=100000 cargo test --locked --test suite -- --test-threads=1 hostile:: limits::streams keys::flood --nocapture
 
 # Licences, duplicates and sources of all dependencies (deny.toml). Not in the gate, since the tool is
 # not on every machine.

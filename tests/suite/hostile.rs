@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::support::daemon::Daemon;
 use crate::support::events::{new_id, steps};
-use crate::support::memory::rss_kib;
+use crate::support::process::rss_kib;
 
 const MEGABYTE: usize = 1 << 20;
 

@@ -15,8 +15,8 @@ use uuid::Uuid;
 
 use crate::support::daemon::Daemon;
 use crate::support::events::{long_message, new_id};
-use crate::support::memory::rss_kib;
 use crate::support::pg;
+use crate::support::process::rss_kib;
 use crate::support::tables::count;
 use crate::support::valid;
 use crate::support::wire::{Exchange, Proxy, channel, submit_bytes};

@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use crate::support::daemon::Daemon;
 use crate::support::events::{heartbeat, message, new_id, steps};
-use crate::support::memory::rss_kib;
 use crate::support::pg;
+use crate::support::process::rss_kib;
 use crate::support::stream::sum;
 use crate::support::tables::count;
 use crate::support::wire::{Exchange, Proxy, channel};

@@ -11,8 +11,8 @@ use tonic::Code;
 use super::{ended, grpc_address};
 use crate::support::daemon::Daemon;
 use crate::support::events::{long_message, new_id, steps};
-use crate::support::memory::rss_kib;
 use crate::support::pg;
+use crate::support::process::rss_kib;
 use crate::support::spool::SpoolDir;
 use crate::support::wire::{Exchange, channel};
 

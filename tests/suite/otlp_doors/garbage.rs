@@ -291,7 +291,7 @@ async fn text_that_is_not_utf8_is_mended() {
 /// Guarantees: the answer that says so, at once and in little memory.
 #[tokio::test(flavor = "multi_thread")]
 async fn compression_gone_wrong() {
-    use crate::support::memory::rss_kib;
+    use crate::support::process::rss_kib;
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let good = request(vec![span(new_trace(), 1)]).encode_to_vec();

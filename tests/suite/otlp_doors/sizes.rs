@@ -12,9 +12,9 @@ use tonic_types::StatusExt as _;
 use super::{export_bytes, new_trace, run_of, takes_a_span, traces};
 use crate::support::compressed::compress;
 use crate::support::daemon::Daemon;
-use crate::support::memory::rss_kib;
 use crate::support::otlp::{JSON, PROTOBUF, attribute, post, request, span, text};
 use crate::support::pg;
+use crate::support::process::rss_kib;
 use crate::support::tables::count;
 
 const MEGABYTE: usize = 1 << 20;

@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use super::{SpoolDir, daemon, metric, wait_until};
 use crate::support::events::{long_message, new_id};
-use crate::support::memory::rss_kib;
 use crate::support::pg;
+use crate::support::process::rss_kib;
 
 /// How long each phase is asked to last: by `make chaos`, for minutes.
 fn asked() -> Option<Duration> {
