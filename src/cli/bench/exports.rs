@@ -9,15 +9,32 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse
 use tokio::task::JoinSet;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 
-use super::load::{Ack, Delivery, connect};
+use super::load::{Ack, Delivery};
 use super::workload::Request;
 use crate::client::codec::EncodedCodec;
 
 const EXPORT_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 /// Requests of one connection that wait for their answers: as many exporters.
 const EXPORTERS: usize = 4;
+const WINDOW_BYTES: u32 = 1 << 20;
+
+/// So many connections, with room for a large request on its way.
+///
+/// # Errors
+/// When the daemon does not answer.
+async fn connect(endpoint: &str, count: usize) -> anyhow::Result<Vec<Channel>> {
+    let mut channels = Vec::new();
+    for _ in 0..count {
+        let endpoint = Endpoint::from_shared(endpoint.to_owned())?
+            .tcp_nodelay(true)
+            .initial_stream_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(WINDOW_BYTES);
+        channels.push(endpoint.connect().await?);
+    }
+    Ok(channels)
+}
 
 /// Delivers each stream over a connection of its own, as fast as it is answered.
 /// OTLP's answers do not tell rows that are new from others, so neither does

@@ -1,24 +1,18 @@
-//! The load: streams of requests that are encoded already, and their acks.
+//! The load: streams of requests that are encoded already, sent by the client that
+//! agents use, and their acks.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use bytes::Bytes;
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::client::Grpc;
-use tonic::codegen::http::uri::PathAndQuery;
-use tonic::transport::{Channel, Endpoint};
+use tokio::runtime::Handle;
+use tokio::task::{JoinSet, spawn_blocking};
 
 use super::workload::Request;
-use crate::client::codec::{EncodedCodec, STREAM_PATH};
-use crate::proto::StreamResponse;
+use crate::client::{Client, ClientError, RetryPolicy, StreamOptions, StreamSender};
 
-/// Requests that wait for HTTP/2 to take them.
-const WAITING: usize = 4;
-const WINDOW_BYTES: u32 = 1 << 20;
+/// Requests of a stream that may wait for their acks under full load.
+const IN_FLIGHT: u32 = 128;
 
 /// A request that is settled.
 #[derive(Clone, Copy, Debug)]
@@ -55,48 +49,33 @@ pub enum Pace {
     Every(Duration),
 }
 
-/// So many connections, with room for a large request on its way.
+/// Delivers each stream over a connection of its own. Where one breaks it goes on as
+/// the client does, until `retry` gives up.
 ///
 /// # Errors
-/// When the daemon does not answer.
-pub(super) async fn connect(endpoint: &str, count: usize) -> anyhow::Result<Vec<Channel>> {
-    let mut channels = Vec::new();
-    for _ in 0..count {
-        let endpoint = Endpoint::from_shared(endpoint.to_owned())?
-            .tcp_nodelay(true)
-            .initial_stream_window_size(WINDOW_BYTES)
-            .initial_connection_window_size(WINDOW_BYTES);
-        channels.push(endpoint.connect().await?);
-    }
-    Ok(channels)
-}
-
-/// Delivers each stream over a connection of its own.
-///
-/// # Errors
-/// When anything is refused or breaks: then there is nothing to measure.
+/// When anything is refused or given up: then there is nothing to measure.
 pub async fn deliver(
     endpoint: &str,
     streams: &[Vec<Request>],
     pace: Pace,
+    retry: RetryPolicy,
     progress: impl Fn(u64) + Clone + Send + 'static,
 ) -> anyhow::Result<Delivery> {
-    let channels = connect(endpoint, streams.len()).await?;
+    let mut clients = Vec::new();
+    for _ in streams {
+        clients.push(Client::connect(endpoint, retry).await?);
+    }
     let begin = Instant::now();
     let mut tasks = JoinSet::new();
     let count = u32::try_from(streams.len())?;
-    for ((number, channel), requests) in (0..).zip(channels).zip(streams) {
-        let pace = match pace {
+    for ((number, client), requests) in (0..).zip(clients).zip(streams) {
+        let schedule = match pace {
             Pace::Full => Schedule::Full,
             // Streams take turns.
             Pace::Every(interval) => Schedule::From(begin + interval * number / count, interval),
         };
-        tasks.spawn(one_stream(
-            channel,
-            requests.clone(),
-            pace,
-            progress.clone(),
-        ));
+        let (requests, progress) = (requests.clone(), progress.clone());
+        tasks.spawn(one_stream(client, requests, schedule, progress));
     }
     let mut sum = Delivery::default();
     while let Some(done) = tasks.join_next().await {
@@ -117,67 +96,60 @@ enum Schedule {
 }
 
 async fn one_stream(
-    channel: Channel,
+    client: Client,
     requests: Vec<Request>,
     schedule: Schedule,
-    progress: impl Fn(u64) + Send,
+    progress: impl Fn(u64) + Send + 'static,
 ) -> anyhow::Result<Delivery> {
-    let room = match schedule {
-        Schedule::Full => WAITING,
-        // The schedule waits for nobody.
-        Schedule::From(..) => requests.len().max(1),
+    let options = StreamOptions {
+        max_batches_in_flight: match schedule {
+            Schedule::Full => IN_FLIGHT,
+            // The schedule waits for nobody.
+            Schedule::From(..) => u32::try_from(requests.len())?,
+        },
+        max_bytes_in_flight: u32::MAX,
+        ..StreamOptions::default()
     };
-    let (outgoing, incoming) = mpsc::channel(room);
-    let sent: Arc<Mutex<Vec<Instant>>> = Arc::default();
-    let events: Vec<u64> = requests.iter().map(|request| request.events).collect();
-    let feeder = std::thread::Builder::new().name("load".into());
-    let times = Arc::clone(&sent);
-    feeder.spawn(move || feed(requests, &outgoing, schedule, &times))?;
-
-    let mut grpc = Grpc::new(channel);
-    grpc.ready().await?;
-    let requests = tonic::Request::new(ReceiverStream::new(incoming));
-    let path = PathAndQuery::from_static(STREAM_PATH);
-    let codec = EncodedCodec::<StreamResponse>::new();
-    let mut responses = grpc.streaming(requests, path, codec).await?.into_inner();
-    let mut delivery = Delivery::default();
-    while let Some(response) = responses.message().await? {
-        let at = Instant::now();
-        let outcome = response.outcome.context("an ack without an outcome")?;
-        ensure!(
-            outcome.refused.is_empty(),
-            "refused: {:?}",
-            outcome.refused.first()
-        );
-        delivery.committed += outcome.committed;
-        delivery.duplicate += outcome.duplicate;
-        let settled = usize::try_from(response.settled_sequence)?;
-        let sent = sent.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = delivery.acks.len();
-        for (number, &events) in events.iter().enumerate().take(settled).skip(before) {
-            delivery.acks.push(Ack {
-                from: *sent.get(number).context("an ack for what was not sent")?,
-                at,
-                events,
-            });
-            progress(events);
-        }
-    }
+    let acks: Arc<Mutex<Vec<Ack>>> = Arc::default();
+    let (taken, count) = (acks.clone(), requests.len());
+    let sender = client.stream_observed(options, move |settled| {
+        let ack = Ack {
+            from: *settled.tag,
+            at: Instant::now(),
+            events: settled.events as u64,
+        };
+        progress(ack.events);
+        taken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(ack);
+    });
+    let runtime = Handle::current();
+    let sender = spawn_blocking(move || feed(sender, requests, schedule, &runtime)).await?;
+    let totals = sender.finish().await?;
     ensure!(
-        delivery.acks.len() == events.len(),
-        "the stream ended before its last ack"
+        totals.refused_count == 0,
+        "refused: {:?}",
+        totals.refused.first()
     );
-    Ok(delivery)
+    let acks = std::mem::take(&mut *acks.lock().unwrap_or_else(PoisonError::into_inner));
+    ensure!(acks.len() == count, "{} acks of {count}", acks.len());
+    Ok(Delivery {
+        committed: totals.committed,
+        duplicate: totals.duplicate,
+        acks,
+        took: Duration::ZERO,
+    })
 }
 
 /// On a thread of its own, whose sleep is exact to some 50 µs; that of the
 /// runtime is not.
 fn feed(
+    mut sender: StreamSender<Instant>,
     requests: Vec<Request>,
-    outgoing: &mpsc::Sender<Bytes>,
     schedule: Schedule,
-    times: &Mutex<Vec<Instant>>,
-) {
+    runtime: &Handle,
+) -> StreamSender<Instant> {
     for (number, request) in (0..).zip(requests) {
         let from = match schedule {
             Schedule::Full => Instant::now(),
@@ -187,13 +159,11 @@ fn feed(
                 due
             }
         };
-        times
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(from);
-        // The other end says why it is gone.
-        if outgoing.blocking_send(request.encoded).is_err() {
-            return;
+        let sent = sender.send_encoded(request.encoded, request.events as usize, from);
+        if let Err(ClientError::Ended) = runtime.block_on(sent) {
+            // `finish` says why.
+            break;
         }
     }
+    sender
 }

@@ -16,6 +16,7 @@ use super::progress::Progress;
 use super::rows::Rows;
 use super::waits::{Distribution, timeline};
 use super::workload::{Kind, Shape, Workload};
+use crate::client::RetryPolicy;
 
 /// Rows of a direct transaction that are tried.
 const SWEEP: [usize; 5] = [1_000, 2_500, 5_000, 10_000, 25_000];
@@ -280,7 +281,8 @@ impl Bench {
         let delivery = if workload.kind == Kind::Otlp {
             export(&self.endpoint, streams, progress).await
         } else {
-            deliver(&self.endpoint, streams, pace, progress).await
+            let retry = RetryPolicy::default();
+            deliver(&self.endpoint, streams, pace, retry, progress).await
         };
         bar.finish_and_clear();
         delivery

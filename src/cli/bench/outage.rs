@@ -24,6 +24,7 @@ use super::workload::{Kind, Shape, Workload};
 use super::{BenchArgs, private_config, write};
 use crate::cli::child::{Daemon, Folder};
 use crate::cli::output;
+use crate::client::RetryPolicy;
 use crate::proto::StreamRequest;
 use crate::proto::trace_ingest_client::TraceIngestClient;
 use crate::store::postgres::{PrivatePostgres, StopMode};
@@ -38,6 +39,12 @@ const IDLE_STREAMS: usize = 1_000;
 const IDLE_PER_CONNECTION: usize = 50;
 /// Rows of one piece of the load: made while the one before is sent.
 const PIECE_ROWS: usize = 20_000;
+/// Clients of a daemon whose spool is full wait for as long as it takes.
+const PATIENT: RetryPolicy = RetryPolicy {
+    first_delay: Duration::from_millis(50),
+    max_delay: Duration::from_secs(1),
+    give_up_after: REPLAY_LIMIT,
+};
 /// What the daemon may have beyond its budget.
 const BESIDE_BUDGET_BYTES: u64 = 100 << 20;
 const DEFAULT_BUDGET_BYTES: u64 = 64 << 20;
@@ -64,8 +71,6 @@ struct Figures {
     replayed_at: f64,
     acked_events: u64,
     acked_while_away: u64,
-    /// Times that a client had to come again with a piece, the spool being full.
-    put_off: u64,
     samples: Vec<Sample>,
 }
 
@@ -73,7 +78,6 @@ struct Figures {
 #[derive(Debug, Default)]
 struct Shared {
     acked: AtomicU64,
-    put_off: AtomicU64,
     ended: AtomicBool,
 }
 
@@ -173,7 +177,6 @@ async fn measure(
         replayed_at,
         acked_events: sent,
         acked_while_away: while_away,
-        put_off: shared.put_off.load(Relaxed),
         samples,
     })
 }
@@ -223,24 +226,9 @@ async fn client(endpoint: String, seed: u64, shared: Arc<Shared>) -> anyhow::Res
             ids: super::workload::Ids::V7,
         };
         let piece = tokio::task::spawn_blocking(move || Workload::new(&shape)).await?;
-        loop {
-            // What was acknowledged before the stream broke counts when it is again.
-            let acked = Arc::new(AtomicU64::new(0));
-            let (all, part) = (shared.clone(), acked.clone());
-            let progress = move |events| {
-                part.fetch_add(events, Relaxed);
-                all.acked.fetch_add(events, Relaxed);
-            };
-            if deliver(&endpoint, &piece.streams, Pace::Full, progress)
-                .await
-                .is_ok()
-            {
-                break;
-            }
-            shared.acked.fetch_sub(acked.load(Relaxed), Relaxed);
-            shared.put_off.fetch_add(1, Relaxed);
-            sleep(Duration::from_secs(1)).await;
-        }
+        let all = shared.clone();
+        let progress = move |events| _ = all.acked.fetch_add(events, Relaxed);
+        deliver(&endpoint, &piece.streams, Pace::Full, PATIENT, progress).await?;
         sent += piece.events();
     }
     Ok(sent)
@@ -322,11 +310,10 @@ fn text(figures: &Figures) -> String {
     );
     let _ = writeln!(
         text,
-        "Peak memory of the daemon {:.0} MiB (budget {:.0} + 100 MiB); peak spool {:.0} MiB; {} pieces put off.",
+        "Peak memory of the daemon {:.0} MiB (budget {:.0} + 100 MiB); peak spool {:.0} MiB.",
         mb(most(|s| s.resident_bytes)),
         mb(figures.budget_bytes),
         mb(most(|s| s.spool_bytes)),
-        figures.put_off,
     );
     text
 }

@@ -157,6 +157,19 @@ impl<T: Clone + std::fmt::Debug + Send + 'static> StreamSender<T> {
         self.hand_over(encoded, count, tag, handed_over, room)
     }
 
+    /// The same with a whole `StreamRequest` of so many events, encoded before: a
+    /// benchmark's. Its sequence must be the next of this sender, the first is 1.
+    pub(crate) async fn send_encoded(
+        &mut self,
+        encoded: Bytes,
+        events: usize,
+        tag: T,
+    ) -> Result<(), ClientError> {
+        let handed_over = Instant::now();
+        let room = self.window.enter(encoded.len()).await?;
+        self.hand_over(encoded, events, tag, handed_over, room)
+    }
+
     /// Hands over a batch if there is room now; else drops it, counts its events
     /// in [`Totals::dropped`], and returns false. For agents that must not wait:
     /// the only way in which this client drops anything.
