@@ -1,8 +1,13 @@
 //! Each down file undoes its up file exactly.
 
-use sqlx::Connection as _;
+use runtraced::proto::event::Event as Body;
+use runtraced::proto::{self, EndStatus};
+use sqlx::{Connection as _, PgConnection};
+use uuid::Uuid;
 
 use super::catalog::{MIGRATIONS, dump, run};
+use crate::support::daemon::Daemon;
+use crate::support::events::{event, id};
 use crate::support::pg;
 
 #[tokio::test]
@@ -69,6 +74,55 @@ async fn down_with_data_keeps_what_the_seed_can_hold() {
             .unwrap();
     assert_eq!((name.as_str(), step_type), ("kept", None));
     MIGRATIONS.run(&mut connection).await.unwrap();
+}
+
+/// Scenario: runs whose error is that of a failed part, that of their end, or nobody's, as they
+/// were before migration 18; then migration 20.
+/// Guarantees: it marks the same errors as parts' that a daemon does.
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_of_parts_are_found_in_runs_of_before() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let told = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    for (number, (of_end, of_part)) in (1..).zip([("", "part"), ("end", "part"), ("", "")]) {
+        let run_id = id(Uuid::from_u128(number));
+        let end = proto::RunEnded {
+            run_id: run_id.clone(),
+            status: EndStatus::Completed.into(),
+            error: told(of_end),
+            from_root_span: true,
+            ..Default::default()
+        };
+        let part = proto::RunObserved {
+            run_id,
+            outcome: EndStatus::Failed.into(),
+            error: told(of_part),
+            ..Default::default()
+        };
+        let events = [Body::RunEnded(end), Body::RunObserved(part)];
+        daemon
+            .submit(events.map(|body| event(0, body)).into())
+            .await;
+    }
+    daemon.finish().await;
+    let mut connection = database.connect().await;
+    let marks = async |connection: &mut PgConnection| -> Vec<(Option<String>, Option<bool>)> {
+        let query = "SELECT error, error_observed FROM agent_runs ORDER BY id";
+        sqlx::query_as(query).fetch_all(connection).await.unwrap()
+    };
+    let made = marks(&mut connection).await;
+    let expected = [("part", Some(true)), ("end", None), ("", None)];
+    assert_eq!(made, expected.map(|(error, mark)| (told(error), mark)));
+    run(
+        &mut connection,
+        "UPDATE agent_runs SET error_observed = NULL",
+    )
+    .await;
+    let is_it =
+        |m: &&sqlx::migrate::Migration| m.version == 20 && m.migration_type.is_up_migration();
+    let backfill = MIGRATIONS.iter().find(is_it).unwrap();
+    run(&mut connection, backfill.sql.as_str()).await;
+    assert_eq!(marks(&mut connection).await, made);
 }
 
 #[test]
