@@ -12,7 +12,7 @@ use crate::support::daemon::{AWAY, Daemon};
 use crate::support::events::{
     at, event, id, message, new_id, run_ended, run_started, step, step_ended, step_started, tokens,
 };
-use crate::support::pg;
+use crate::support::pg::{self, TestDatabase};
 use crate::support::random::{Random, World, from_env};
 use crate::support::tables::{content, count};
 
@@ -154,6 +154,14 @@ async fn totals(conn: &mut PgConnection, run: Uuid) -> (Option<i32>, Option<i32>
         .unwrap()
 }
 
+/// A daemon of the owner in any case: the writer's role cannot COPY, so it always merges and
+/// knows no sums.
+async fn owners(database: &TestDatabase) -> Daemon {
+    let daemon = Daemon::spawn_as_is(database.url(), &[]).await;
+    daemon.wait_ready().await;
+    daemon
+}
+
 /// What no daemon can see.
 async fn by_hand(conn: &mut PgConnection, query: &'static str) {
     sqlx::query(query).execute(conn).await.unwrap();
@@ -166,10 +174,7 @@ async fn by_hand(conn: &mut PgConnection, query: &'static str) {
 #[tokio::test]
 async fn who_is_not_alone_below_a_run_does_not_know_its_sums() {
     let database = pg::database().await;
-    let (first, second) = (
-        Daemon::start(database.url()).await,
-        Daemon::start(database.url()).await,
-    );
+    let (first, second) = (owners(&database).await, owners(&database).await);
     let mut conn = database.connect().await;
     let run = new_id();
     let count = |input| tokens(1_000, run, new_id(), input, 1);
@@ -193,7 +198,7 @@ async fn who_is_not_alone_below_a_run_does_not_know_its_sums() {
 #[tokio::test]
 async fn a_run_that_one_writer_has_made_is_not_read_again() {
     let database = pg::database().await;
-    let daemon = Daemon::start(database.url()).await;
+    let daemon = owners(&database).await;
     let mut conn = database.connect().await;
     let run = new_id();
     let end = |millis| vec![run_ended(millis, run, EndStatus::Completed)];
@@ -215,7 +220,7 @@ async fn a_run_that_one_writer_has_made_is_not_read_again() {
 #[tokio::test]
 async fn sums_do_not_outlive_the_connection() {
     let database = pg::database().await;
-    let mut daemon = Daemon::start(database.url()).await;
+    let mut daemon = owners(&database).await;
     daemon.expect_warnings(AWAY);
     let mut conn = database.connect().await;
     let run = new_id();
