@@ -11,8 +11,9 @@ use tokio::task::{JoinSet, spawn_blocking};
 use super::workload::Request;
 use crate::client::{Client, ClientError, RetryPolicy, StreamOptions, StreamSender};
 
-/// Requests of a stream that may wait for their acks under full load.
-const IN_FLIGHT: u32 = 128;
+/// Requests of a stream that may wait for their acks under full load: enough that the
+/// daemon's own bounds are what holds the client back.
+const IN_FLIGHT: u32 = 256;
 
 /// A request that is settled.
 #[derive(Clone, Copy, Debug)]

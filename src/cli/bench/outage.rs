@@ -39,12 +39,6 @@ const IDLE_STREAMS: usize = 1_000;
 const IDLE_PER_CONNECTION: usize = 50;
 /// Rows of one piece of the load: made while the one before is sent.
 const PIECE_ROWS: usize = 20_000;
-/// Clients of a daemon whose spool is full wait for as long as it takes.
-const PATIENT: RetryPolicy = RetryPolicy {
-    first_delay: Duration::from_millis(50),
-    max_delay: Duration::from_secs(1),
-    give_up_after: REPLAY_LIMIT,
-};
 /// What the daemon may have beyond its budget.
 const BESIDE_BUDGET_BYTES: u64 = 100 << 20;
 const DEFAULT_BUDGET_BYTES: u64 = 64 << 20;
@@ -131,6 +125,7 @@ async fn measure(
         load.spawn(client(
             endpoint.clone(),
             args.seed << 32 | number << 20,
+            patient(Duration::from_secs(args.outage)),
             shared.clone(),
         ));
     }
@@ -209,9 +204,23 @@ async fn idle_streams(endpoint: &str) -> anyhow::Result<Vec<Box<dyn std::any::An
     Ok(open)
 }
 
+/// Clients of a daemon whose spool is full wait for longer than Postgres is away.
+fn patient(outage: Duration) -> RetryPolicy {
+    RetryPolicy {
+        first_delay: Duration::from_millis(50),
+        max_delay: Duration::from_secs(1),
+        give_up_after: outage + REPLAY_LIMIT,
+    }
+}
+
 /// Sends new runs piece by piece, each until all of it is acknowledged; returns
 /// how many events that were.
-async fn client(endpoint: String, seed: u64, shared: Arc<Shared>) -> anyhow::Result<u64> {
+async fn client(
+    endpoint: String,
+    seed: u64,
+    retry: RetryPolicy,
+    shared: Arc<Shared>,
+) -> anyhow::Result<u64> {
     let mut sent = 0;
     for number in 0.. {
         if shared.ended.load(Relaxed) {
@@ -228,7 +237,7 @@ async fn client(endpoint: String, seed: u64, shared: Arc<Shared>) -> anyhow::Res
         let piece = tokio::task::spawn_blocking(move || Workload::new(&shape)).await?;
         let all = shared.clone();
         let progress = move |events| _ = all.acked.fetch_add(events, Relaxed);
-        deliver(&endpoint, &piece.streams, Pace::Full, PATIENT, progress).await?;
+        deliver(&endpoint, &piece.streams, Pace::Full, retry, progress).await?;
         sent += piece.events();
     }
     Ok(sent)

@@ -1,6 +1,6 @@
 -- Inserts runs that were not there when the batch took its locks, placeholders too.
 -- Parameters $1 to $28 as in patch_runs.sql; $29 whose the run is: a customer, or NULL;
--- $30 the writer that knows the sums of what is below it, or NULL.
+-- $30 the writer that may know the sums of what is below it, or NULL.
 -- What another transaction has inserted since is left alone and not returned.
 WITH n AS (
     SELECT u.*, c.id AS known_customer_id,

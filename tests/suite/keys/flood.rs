@@ -163,12 +163,13 @@ async fn a_flood_of_invalid_keys_leaves_valid_ones_more_than_half() {
         };
         let (refused, beside) = tokio::join!(flood, beside);
         println!("{alone:.0} events/s alone, {beside:.0} beside {refused} invalid calls");
-        assert!(refused > 500 || !measured, "{refused}");
-        assert!(beside > 0.0, "nothing was taken beside the flood");
+        assert!(refused > 0, "there was no flood");
         ratios.push(beside / alone);
     }
     ratios.sort_by(f64::total_cmp);
     let median = ratios[turns / 2];
-    assert!(median > 0.5 || !measured, "{ratios:.2?}");
+    // The latter is what no noise of a machine explains.
+    let least = if measured { 0.5 } else { 0.05 };
+    assert!(median > least, "{ratios:.2?}");
     daemon.finish().await;
 }

@@ -78,7 +78,8 @@ async fn down_with_data_keeps_what_the_seed_can_hold() {
 
 /// Scenario: runs whose error is that of a failed part, that of their end, or nobody's, as they
 /// were before migration 18; then migration 20.
-/// Guarantees: it marks the same errors as parts' that a daemon does.
+/// Guarantees: it marks the same errors as parts' that a daemon does. (An end's own error in a
+/// part's very words was not told apart before.)
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_of_parts_are_found_in_runs_of_before() {
     let database = pg::database().await;
