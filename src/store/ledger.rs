@@ -149,43 +149,51 @@ pub struct SpoolIdentity {
     pub found: u64,
 }
 
-/// Takes over what earlier daemons left in the spool; part of the transaction
-/// that first writes this one's counts.
-pub(super) async fn take_over_spool(
-    conn: &mut PgConnection,
-    instance: Uuid,
-    shard: i32,
-    spool: SpoolIdentity,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(include_str!("sql/take_over_spool.sql"))
-        .bind(spool.id)
-        .bind(instance)
-        .bind(shard)
-        .bind(i64::try_from(spool.found).unwrap_or(i64::MAX))
-        .execute(conn)
-        .await?;
-    Ok(())
+/// Where the counts of one shard are written.
+#[derive(Clone, Copy)]
+pub(super) struct Ledger {
+    /// This run of the daemon.
+    pub instance: Uuid,
+    pub shard: i32,
+    /// What is to be taken over from earlier daemons with it.
+    pub take_over: Option<SpoolIdentity>,
 }
 
-/// Writes a shard's counts; part of the transaction that they speak of.
-pub(super) async fn write_ledger(
-    conn: &mut PgConnection,
-    instance: Uuid,
-    shard: i32,
-    reading: Reading,
-) -> Result<(), sqlx::Error> {
-    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    sqlx::query(include_str!("sql/write_ledger.sql"))
-        .bind(instance)
-        .bind(shard)
-        .bind(count(reading.received))
-        .bind(count(reading.committed))
-        .bind(count(reading.duplicate))
-        .bind(count(reading.refused))
-        .bind(count(reading.spooled))
-        .bind(count(reading.dead_lettered))
-        .bind(count(reading.ignored))
-        .execute(conn)
-        .await?;
-    Ok(())
+impl Ledger {
+    /// Writes the counts; part of the transaction that they speak of.
+    pub async fn write(self, conn: &mut PgConnection, reading: Reading) -> Result<(), sqlx::Error> {
+        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        sqlx::query(include_str!("sql/write_ledger.sql"))
+            .bind(self.instance)
+            .bind(self.shard)
+            .bind(count(reading.received))
+            .bind(count(reading.committed))
+            .bind(count(reading.duplicate))
+            .bind(count(reading.refused))
+            .bind(count(reading.spooled))
+            .bind(count(reading.dead_lettered))
+            .bind(count(reading.ignored))
+            .execute(&mut *conn)
+            .await?;
+        match self.take_over {
+            Some(spool) => self.take_over_spool(conn, spool).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Takes over what earlier daemons left in the spool.
+    async fn take_over_spool(
+        self,
+        conn: &mut PgConnection,
+        spool: SpoolIdentity,
+    ) -> Result<(), sqlx::Error> {
+        sqlx::query(include_str!("sql/take_over_spool.sql"))
+            .bind(spool.id)
+            .bind(self.instance)
+            .bind(self.shard)
+            .bind(i64::try_from(spool.found).unwrap_or(i64::MAX))
+            .execute(conn)
+            .await?;
+        Ok(())
+    }
 }

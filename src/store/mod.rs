@@ -21,6 +21,7 @@ pub mod postgres;
 mod roots;
 pub mod rows;
 mod runs;
+mod session;
 mod sums;
 mod tenancy;
 mod writer;

@@ -4,24 +4,22 @@
 //! event that Postgres refuses → dead letter. When the database is away the
 //! writer waits for it, or says so where somebody else can keep the events.
 
-use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection as _, PgConnection};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::batch::{BatchError, write_batch};
-use super::connection::{PlanAge, connect};
 use super::dead_letters::{self, DeadLetter};
 use super::error::{Verdict, judge, reason};
-use super::ledger::{Reading, ShardCounts, SpoolIdentity, take_over_spool, write_ledger};
+use super::ledger::{Ledger, Reading, ShardCounts, SpoolIdentity};
 use super::outage::Outage;
 use super::outcome::{Fate, Tally};
 use super::plan::Rung;
+use super::session::Database;
 use super::sums::KnownSums;
 use crate::event::{Event, Refusal, RefusalCode};
 
@@ -79,8 +77,7 @@ pub struct Writer {
     config: WriterConfig,
     shard: i32,
     counts: Arc<ShardCounts>,
-    deadline: Duration,
-    session: Option<Session>,
+    database: Database,
     /// The last batch met rows that were there already: a client that resends
     /// one batch resends its neighbours too, so the next is merged at once.
     merging: bool,
@@ -94,39 +91,18 @@ pub struct Writer {
     taken_over: bool,
 }
 
-/// A connection, and what is true as long as it lasts.
-#[derive(Debug)]
-struct Session {
-    conn: PgConnection,
-    plans: PlanAge,
-    /// A server that comes back may have lost what another one had.
-    sums: KnownSums,
-}
-
-impl Session {
-    async fn open(database: &PgConnectOptions) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            conn: connect(database).await?,
-            plans: PlanAge::new(),
-            sums: KnownSums::new(),
-        })
-    }
-}
-
 impl Writer {
     /// A writer that connects when it first writes.
     #[must_use]
     pub fn new(config: WriterConfig, shard: i32, counts: Arc<ShardCounts>) -> Self {
-        let (written, deadline) = (Some(Reading::default()), config.commit_timeout);
         Self {
+            database: Database::new(config.database.clone(), config.commit_timeout),
             config,
             shard,
             counts,
-            deadline,
-            session: None,
             merging: false,
             guarded: false,
-            written,
+            written: Some(Reading::default()),
             spool: None,
             taken_over: false,
         }
@@ -170,7 +146,8 @@ impl Writer {
 
     /// Transactions that take longer are given up, from now on.
     pub fn set_deadline(&mut self, deadline: Duration) {
-        self.deadline = self.longest(deadline);
+        let deadline = self.longest(deadline);
+        self.database.set_deadline(deadline);
     }
 
     /// That much time, or as much as the configuration gives at most.
@@ -250,6 +227,15 @@ impl Writer {
         Ok(())
     }
 
+    /// One transaction; until it has committed, what the ledger says is not known.
+    async fn transaction<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut PgConnection, &mut KnownSums) -> Result<T, BatchError>,
+    ) -> Result<T, BatchError> {
+        self.written = None;
+        self.database.transaction(work).await
+    }
+
     fn ledger(&self) -> Ledger {
         Ledger {
             instance: self.config.instance,
@@ -314,9 +300,7 @@ impl Writer {
                 Ok((batch, tally, reading))
             })
             .await?;
-        if let Some(session) = &mut self.session {
-            session.sums.know(written.sums);
-        }
+        self.database.know(written.sums);
         self.counts.add(tally);
         self.wrote(reading);
         Ok(written.fates)
@@ -384,62 +368,6 @@ impl Writer {
         self.counts.add(tally);
         self.wrote(reading);
         Ok(())
-    }
-
-    /// One transaction under the deadline. Unless it is merely refused, its
-    /// connection is not used again.
-    async fn transaction<T>(
-        &mut self,
-        work: impl AsyncFnOnce(&mut PgConnection, &mut KnownSums) -> Result<T, BatchError>,
-    ) -> Result<T, BatchError> {
-        self.written = None;
-        let limit = self.deadline;
-        let database = self.config.database.clone();
-        let session = self.session.take();
-        let transaction = async {
-            let mut session = match session {
-                Some(session) => session,
-                None => Session::open(&database).await?,
-            };
-            let Session { conn, plans, sums } = &mut session;
-            let result = async {
-                plans.renew(conn).await?;
-                let mut tx = conn.begin().await?;
-                let value = work(&mut tx, sums).await?;
-                tx.commit().await?;
-                Ok(value)
-            }
-            .await;
-            Ok::<_, BatchError>((session, result))
-        };
-        let (session, result) = timeout(limit, transaction).await.map_err(|_| {
-            let late = io::Error::new(ErrorKind::TimedOut, "the database did not answer in time");
-            BatchError::Sql(sqlx::Error::Io(late))
-        })??;
-        match &result {
-            Err(BatchError::Sql(error)) if judge(error) == Verdict::Unavailable => {}
-            _ => self.session = Some(session),
-        }
-        result
-    }
-}
-
-/// Whose counts a transaction writes.
-#[derive(Clone, Copy)]
-struct Ledger {
-    instance: Uuid,
-    shard: i32,
-    /// What is to be taken over from earlier daemons with it.
-    take_over: Option<SpoolIdentity>,
-}
-
-impl Ledger {
-    async fn write(self, conn: &mut PgConnection, reading: Reading) -> Result<(), sqlx::Error> {
-        write_ledger(conn, self.instance, self.shard, reading).await?;
-        match self.take_over {
-            Some(spool) => take_over_spool(conn, self.instance, self.shard, spool).await,
-            None => Ok(()),
-        }
     }
 }
 
