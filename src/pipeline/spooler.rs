@@ -43,16 +43,12 @@ impl Spooler {
     /// from the first on.
     pub fn store(&self, events: &[&Event]) -> usize {
         let parts = frames(events);
-        let frames: Vec<_> = parts
-            .iter()
-            .map(|part| {
-                let events = u32::try_from(part.len()).unwrap_or(u32::MAX);
-                ((self.config.encode)(part), events)
-            })
-            .collect();
-        let payloads = frames.iter().map(|(bytes, events)| (&bytes[..], *events));
+        let frames = parts.iter().map(|part| {
+            let events = u32::try_from(part.len()).unwrap_or(u32::MAX);
+            ((self.config.encode)(part), events)
+        });
         let before = self.config.spool.refusing();
-        let (stored, result) = self.config.spool.store(payloads, &self.spooled);
+        let (stored, result) = self.config.spool.store(frames, &self.spooled);
         match result {
             // WARN: nothing is lost, but clients are held back from now on.
             Err(error) if !before => {

@@ -75,13 +75,14 @@ impl<D: Disk> Spool<D> {
 
     /// Makes payloads durable, each with its number of events, and returns how
     /// many of them are, from the first on. `counter` grows by the events of
-    /// those. Blocks for the disk.
+    /// those. Each payload is asked for when the one before has been appended, so
+    /// one of them is in memory at a time. Blocks for the disk.
     ///
     /// # Errors
     /// Beside the count: why the others are not in the spool.
-    pub fn store<'a>(
+    pub fn store<P: AsRef<[u8]>>(
         &self,
-        payloads: impl IntoIterator<Item = (&'a [u8], u32)>,
+        payloads: impl IntoIterator<Item = (P, u32)>,
         counter: &Arc<AtomicU64>,
     ) -> (usize, Result<(), SpoolError>) {
         let (appended, mut result) = self.append(payloads, counter);
@@ -94,15 +95,14 @@ impl<D: Disk> Spool<D> {
         (stored, result)
     }
 
-    fn append<'a>(
+    fn append<P: AsRef<[u8]>>(
         &self,
-        payloads: impl IntoIterator<Item = (&'a [u8], u32)>,
+        payloads: impl IntoIterator<Item = (P, u32)>,
         counter: &Arc<AtomicU64>,
     ) -> (Vec<Pending>, Result<(), SpoolError>) {
         let mut appended = Vec::new();
-        let mut log = lock(&self.log);
         for (payload, events) in payloads {
-            match log.append(payload, events, counter) {
+            match lock(&self.log).append(payload.as_ref(), events, counter) {
                 Ok(pending) => appended.push(pending),
                 Err(error) => return (appended, Err(error)),
             }
