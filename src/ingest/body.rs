@@ -1,6 +1,6 @@
 //! Bodies of requests: read within a byte budget, and decompressed within a limit.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ const DISCARD_PATIENCE: Duration = Duration::from_secs(2);
 /// The largest window of zstd that is taken (as a power of two, 16 MiB): it is
 /// memory, whatever comes out. RFC 8878 asks for 8 MiB.
 const ZSTD_WINDOW_LOG_MAX: u32 = 24;
+/// What is decompressed has room for so much at first.
+const FIRST_ROOM_BYTES: usize = 16 << 10;
 
 /// Why a body could not be taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -188,15 +190,25 @@ pub fn decompress(
 }
 
 fn read_limited(decoder: impl Read, limit: usize) -> Result<Bytes, BodyError> {
-    let mut bytes = Vec::new();
-    decoder
-        .take(limit as u64 + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|_| BodyError::Corrupt)?;
+    let bytes = read_up_to(decoder, limit + 1).map_err(|_| BodyError::Corrupt)?;
     if bytes.len() > limit {
         return Err(BodyError::TooLarge { limit });
     }
     Ok(bytes.into())
+}
+
+/// Reads to the end, but no more than `most` bytes. The buffer doubles, as any, but
+/// does not outgrow `most`: while it moves, both the old and the new one are there.
+fn read_up_to(mut from: impl Read, most: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    loop {
+        let room = bytes.len().max(FIRST_ROOM_BYTES).min(most - bytes.len());
+        bytes.reserve_exact(room);
+        let came = from.by_ref().take(room as u64).read_to_end(&mut bytes)?;
+        if came < room || bytes.len() == most {
+            return Ok(bytes);
+        }
+    }
 }
 
 /// RFC 1950: the method is 8, and the two bytes are a multiple of 31.
@@ -245,6 +257,33 @@ mod tests {
             assert!(bytes.len() < 16 << 10, "{compression:?}");
             let error = decompress(compression, bytes.into(), 1 << 20).unwrap_err();
             assert_eq!(error, BodyError::TooLarge { limit: 1 << 20 });
+        }
+    }
+
+    #[test]
+    fn the_buffer_never_outgrows_what_may_be_read() {
+        let all = vec![1; 1 << 20];
+        for most in [1, 40, FIRST_ROOM_BYTES, 3 * FIRST_ROOM_BYTES, 1 << 20] {
+            for len in [0, most - 1, most, most + 1] {
+                let bytes = read_up_to(&all[..len.min(all.len())], most).unwrap();
+                assert_eq!(bytes.len(), len.min(most));
+                assert!(bytes.capacity() <= most, "{} of {most}", bytes.capacity());
+            }
+        }
+    }
+
+    #[test]
+    fn the_limit_is_exact() {
+        for limit in [1, FIRST_ROOM_BYTES, 2 * FIRST_ROOM_BYTES + 1] {
+            let plain = |len| vec![5; len];
+            for (compression, bytes) in every_way(&plain(limit)).into_iter().skip(1) {
+                let back = decompress(compression, bytes.into(), limit).unwrap();
+                assert_eq!(back, plain(limit), "{compression:?}");
+            }
+            for (compression, bytes) in every_way(&plain(limit + 1)).into_iter().skip(1) {
+                let error = decompress(compression, bytes.into(), limit).unwrap_err();
+                assert_eq!(error, BodyError::TooLarge { limit }, "{compression:?}");
+            }
         }
     }
 
