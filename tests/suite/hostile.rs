@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::support::daemon::Daemon;
 use crate::support::events::{new_id, steps};
-use crate::support::process::{ALLOCATOR_KEEPS_KIB, rss_kib};
+use crate::support::process::rss_kib;
 
 const MEGABYTE: usize = 1 << 20;
 
@@ -82,9 +82,6 @@ impl Bystander {
             "{what}: grown by {grown} MiB; a bystander was served {} times, at the slowest in {slowest:?}",
             self.served.load(Relaxed)
         );
-        assert!(
-            grown <= most_mib + (ALLOCATOR_KEEPS_KIB >> 10),
-            "{what}: grown by {grown} MiB"
-        );
+        assert!(grown <= most_mib, "{what}: grown by {grown} MiB");
     }
 }

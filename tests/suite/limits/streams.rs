@@ -12,7 +12,7 @@ use super::{ended, grpc_address};
 use crate::support::daemon::Daemon;
 use crate::support::events::{long_message, new_id, steps};
 use crate::support::pg;
-use crate::support::process::{ALLOCATOR_KEEPS_KIB, rss_kib};
+use crate::support::process::rss_kib;
 use crate::support::spool::SpoolDir;
 use crate::support::wire::{Exchange, channel};
 
@@ -96,7 +96,7 @@ async fn rapid_resets_end_the_connection() {
     let (_, peak) = rss_kib(daemon.pid());
     let grown = peak.saturating_sub(before) >> 10;
     println!("{resets} resets over {connections} connections; grown by {grown} MiB");
-    assert!(grown < 64 + (ALLOCATOR_KEEPS_KIB >> 10), "{grown} MiB");
+    assert!(grown < 64, "{grown} MiB");
     assert!(ended(&daemon, "grpc", "protocol").await > 0);
     assert_eq!(daemon.submit(steps(new_id(), 2)).await.committed, 2);
     daemon.finish().await;

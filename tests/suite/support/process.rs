@@ -1,9 +1,5 @@
 //! What a process uses of memory and CPU (Linux).
 
-/// What is free already and not yet given back, in KiB: the allocator waits a second,
-/// for each thread that had it.
-pub const ALLOCATOR_KEEPS_KIB: u64 = 32 << 10;
-
 /// Resident now and at most so far, in KiB.
 pub fn rss_kib(pid: u32) -> (u64, u64) {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
