@@ -102,7 +102,13 @@ impl<D: Disk> Spool<D> {
     ) -> (Vec<Pending>, Result<(), SpoolError>) {
         let mut appended = Vec::new();
         for (payload, events) in payloads {
-            match lock(&self.log).append(payload.as_ref(), events, counter) {
+            let mut log = lock(&self.log);
+            // A failed sync of another thread's loses all that was appended before it.
+            // What came after it would be kept, and counted, though nothing is stored.
+            if appended.last().and_then(Pending::durable) == Some(false) {
+                return (appended, Err(lost()));
+            }
+            match log.append(payload.as_ref(), events, counter) {
                 Ok(pending) => appended.push(pending),
                 Err(error) => return (appended, Err(error)),
             }
@@ -122,8 +128,7 @@ impl<D: Disk> Spool<D> {
             .iter()
             .any(|pending| pending.durable() == Some(false))
         {
-            let lost = std::io::Error::other("another writer's sync failed");
-            return Err(lost.into());
+            return Err(lost());
         }
         let plan = lock(&self.log).begin_sync();
         // Others append meanwhile, and share the next sync.
@@ -163,6 +168,10 @@ impl<D: Disk> Spool<D> {
     fn publish(&self, log: &SegmentLog<D>) {
         *lock(&self.usage) = log.usage();
     }
+}
+
+fn lost() -> SpoolError {
+    std::io::Error::other("another writer's sync failed").into()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

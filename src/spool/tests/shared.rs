@@ -46,6 +46,35 @@ fn a_full_disk_stores_a_prefix_and_says_so() {
     assert_eq!(read, [b"one".as_slice(), b"one", b"two", b"three"]);
 }
 
+/// Scenario: while one thread makes its second payload, the sync of another thread's fails, which
+/// loses the first one's too.
+/// Guarantees: others may use the log meanwhile; neither thread's payloads are stored, then or
+/// later, or counted.
+#[test]
+fn what_is_lost_between_two_payloads_takes_those_after_it_along() {
+    let disk = FakeDisk::default();
+    let (spool, counter) = (spool(&disk), Arc::<AtomicU64>::default());
+    let other = Arc::<AtomicU64>::default();
+    let payloads = [b"one".as_slice(), b"two"].into_iter().enumerate();
+    let payloads = payloads.map(|(index, payload)| {
+        if index == 1 {
+            disk.fail_syncs(1);
+            let (stored, result) = spool.store([(b"other", 7)], &other);
+            assert_eq!((stored, result.is_err()), (0, true));
+        }
+        (payload, 5)
+    });
+    let (stored, result) = spool.store(payloads, &counter);
+    assert_eq!((stored, result.is_err()), (0, true));
+
+    assert_eq!(spool.store([(b"three", 5)], &counter).0, 1);
+    assert_eq!(spool.read().unwrap().unwrap().payload, b"three");
+    spool.ack();
+    assert!(spool.read().unwrap().is_none());
+    assert_eq!(counter.load(Ordering::Relaxed), 5);
+    assert_eq!(other.load(Ordering::Relaxed), 0);
+}
+
 /// Scenario: eight threads store small payloads in a real folder, and one reads.
 /// Guarantees: each payload is read exactly once, and none before it was counted.
 #[test]
