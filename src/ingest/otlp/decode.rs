@@ -1,11 +1,9 @@
 //! From the bytes of a request to what the mapping makes of it.
 
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use prost::Message;
-
 use super::map::{map_logs, map_traces};
-use super::wire::{JsonError, ScanError, Schema, WireRepairs, json_to_wire, repair, scan};
+use super::wire::{
+    JsonError, Malformed, ScanError, Schema, WireRepairs, json_to_wire, repair, scan,
+};
 use super::{Fate, MapOptions, Mapped, Signal};
 
 /// How a request is written.
@@ -27,7 +25,7 @@ pub enum DecodeError {
     Scan(#[from] ScanError),
     /// Its fields have the wrong types.
     #[error("the body is not OTLP's protobuf")]
-    Protobuf,
+    Protobuf(#[from] Malformed),
 }
 
 /// A request, mapped.
@@ -72,14 +70,8 @@ pub fn decode(
         too_deep: extent.too_deep,
     };
     let (mapped, repairs) = match signal {
-        Signal::Traces => {
-            let (request, repairs) = reader.message::<ExportTraceServiceRequest>()?;
-            (map_traces(&request, options), repairs)
-        }
-        Signal::Logs => {
-            let (request, repairs) = reader.message::<ExportLogsServiceRequest>()?;
-            (map_logs(&request, options), repairs)
-        }
+        Signal::Traces => reader.map(|wire| map_traces(wire, options))?,
+        Signal::Logs => reader.map(|wire| map_logs(wire, options))?,
         // They have nowhere to go, so they are not built either.
         Signal::Metrics => (ignored_metrics(extent.records), WireRepairs::default()),
     };
@@ -108,17 +100,19 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Decodes, and what no decoder takes is repaired first.
-    fn message<T: Message + Default>(&self) -> Result<(T, WireRepairs), DecodeError> {
+    /// Maps, and what cannot be read is repaired first.
+    fn map(
+        &self,
+        map: impl Fn(&[u8]) -> Result<Mapped, Malformed>,
+    ) -> Result<(Mapped, WireRepairs), DecodeError> {
         if !self.too_deep
-            && let Ok(message) = T::decode(self.wire)
+            && let Ok(mapped) = map(self.wire)
         {
-            return Ok((message, WireRepairs::default()));
+            return Ok((mapped, WireRepairs::default()));
         }
         let request = self.signal.request(self.schema);
         let (repaired, repairs) =
             repair(self.schema, request, self.wire).ok_or(ScanError::Malformed)?;
-        let message = T::decode(&*repaired).map_err(|_| DecodeError::Protobuf)?;
-        Ok((message, repairs))
+        Ok((map(&repaired)?, repairs))
     }
 }

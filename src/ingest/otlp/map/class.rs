@@ -69,7 +69,7 @@ const INTERNAL: i32 = 1;
 /// Tells the kind of work: by what names it outright, in the words of the most
 /// particular dialect first; by what only such work has; by the span's kind.
 pub fn classify(facts: &Facts<'_>) -> Work {
-    let name = facts.span.name.as_str();
+    let name = facts.span.name;
     if facts.dialect == Dialect::Adk && adk::is_merged_tool(name) {
         return Work::kind(Class::Other, "merged_tools");
     }

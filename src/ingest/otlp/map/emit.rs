@@ -91,10 +91,10 @@ impl Emitter<'_> {
             ended_at: placed.end,
             status,
             error: error.map(|error| self.fit.text(error)),
-            name: self.fit.text(placed.facts.span.name.as_str()),
+            name: self.fit.text(placed.facts.span.name),
         });
         let alias = StepAliased {
-            alias_id: placed.span_step(&placed.facts.span.span_id),
+            alias_id: placed.span_step(placed.facts.span.span_id),
             run_id: placed.run,
             step_id: None,
             parent_step_id: placed.parent(),
@@ -106,7 +106,7 @@ impl Emitter<'_> {
     fn step(&mut self, placed: &Placed<'_>, work: &Work, conversation: &Conversation) -> Uuid {
         let facts = &placed.facts;
         let step_id = placed.step(work.class);
-        let span_step = placed.span_step(&facts.span.span_id);
+        let span_step = placed.span_step(facts.span.span_id);
         if step_id != span_step {
             let alias = StepAliased {
                 alias_id: span_step,
@@ -306,6 +306,7 @@ fn session_id(placed: &Placed<'_>) -> Option<Uuid> {
 #[cfg(test)]
 mod tests {
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+    use prost::Message as _;
     use serde_json::Value;
 
     use super::*;
@@ -331,7 +332,8 @@ mod tests {
         });
         let request = serde_json::json!({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]});
         let request: ExportTraceServiceRequest = serde_json::from_value(request).unwrap();
-        let events = map_traces(&request, &MapOptions::default()).events;
+        let events = map_traces(&request.encode_to_vec(), &MapOptions::default());
+        let events = events.unwrap().events;
         let messages = events
             .into_iter()
             .filter_map(|(_, event)| match event.body {

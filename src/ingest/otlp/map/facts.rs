@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
-use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
-use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::Value as JsonValue;
 use uuid::NonNilUuid;
 
@@ -12,11 +10,12 @@ use super::class::dialect;
 use super::dialects::Dialect;
 use super::slots::{Side, Slot, indexed, is_agentic, is_foreign, lookup};
 use super::value;
+use crate::ingest::otlp::wire::{KeyValue, Span, Value};
 
 /// A span and what its attributes mean.
 pub struct Facts<'a> {
     /// The span itself.
-    pub span: &'a Span,
+    pub span: &'a Span<'a>,
     /// The name of the instrumentation.
     pub scope: &'a str,
     /// Who wrote it.
@@ -26,16 +25,16 @@ pub struct Facts<'a> {
     /// Has keys that only traces of agents have.
     pub agentic: bool,
     /// Messages written as one attribute a field: side, what follows the prefix, value.
-    pub flat: Vec<(Side, &'a str, &'a Value)>,
+    pub flat: Vec<(Side, &'a str, &'a Value<'a>)>,
     /// Attributes that are kept as they are.
-    pub rest: Vec<&'a KeyValue>,
-    slots: [Option<(&'a KeyValue, u8)>; Slot::COUNT],
+    pub rest: Vec<&'a KeyValue<'a>>,
+    slots: [Option<(&'a KeyValue<'a>, u8)>; Slot::COUNT],
     metadata: OnceCell<Option<JsonValue>>,
 }
 
 impl<'a> Facts<'a> {
     /// Reads a span.
-    pub fn read(span: &'a Span, scope: &'a str, tenant: Option<NonNilUuid>) -> Self {
+    pub fn read(span: &'a Span<'a>, scope: &'a str, tenant: Option<NonNilUuid>) -> Self {
         let mut facts = Self {
             span,
             scope,
@@ -54,11 +53,11 @@ impl<'a> Facts<'a> {
         facts
     }
 
-    fn take(&mut self, attribute: &'a KeyValue) {
-        let Some(value) = attribute.value.as_ref().and_then(|v| v.value.as_ref()) else {
+    fn take(&mut self, attribute: &'a KeyValue<'a>) {
+        let Some(value) = &attribute.value else {
             return;
         };
-        let key = attribute.key.as_str();
+        let key = attribute.key;
         self.agentic = self.agentic || is_agentic(key);
         if let Some((side, rest)) = indexed(key) {
             self.flat.push((side, rest, value));
@@ -95,8 +94,8 @@ impl<'a> Facts<'a> {
     pub fn is_foreign(&self) -> bool {
         let kind = self.span.kind;
         let said = self.span.attributes.iter();
-        said.filter(|attribute| attribute.value.as_ref().is_some_and(|v| v.value.is_some()))
-            .any(|attribute| is_foreign(&attribute.key, kind))
+        said.filter(|attribute| attribute.value.is_some())
+            .any(|attribute| is_foreign(attribute.key, kind))
     }
 
     /// Whether something is known.
@@ -106,19 +105,19 @@ impl<'a> Facts<'a> {
 
     /// The key that something is known by.
     pub fn key(&self, slot: Slot) -> Option<&'a str> {
-        self.slots[slot as usize].map(|(attribute, _)| attribute.key.as_str())
+        self.slots[slot as usize].map(|(attribute, _)| attribute.key)
     }
 
     /// What is known, as it came.
-    pub fn value(&self, slot: Slot) -> Option<&'a Value> {
+    pub fn value(&self, slot: Slot) -> Option<&'a Value<'a>> {
         let (attribute, _) = self.slots[slot as usize]?;
-        attribute.value.as_ref()?.value.as_ref()
+        attribute.value.as_ref()
     }
 
     /// The same where it is a string.
     pub fn str(&self, slot: Slot) -> Option<&'a str> {
         match self.value(slot)? {
-            Value::StringValue(text) => Some(text.as_str()),
+            Value::String(text) => Some(text),
             _ => None,
         }
     }
@@ -175,11 +174,11 @@ impl<'a> Facts<'a> {
 
 /// Nothing is said by an empty string, an empty list, or the words that some
 /// languages print for nothing.
-fn is_blank(value: &Value) -> bool {
+fn is_blank(value: &Value<'_>) -> bool {
     match value {
-        Value::StringValue(text) => matches!(text.as_str(), "" | "null" | "None"),
-        Value::ArrayValue(array) => array.values.is_empty(),
-        Value::KvlistValue(list) => list.values.is_empty(),
+        Value::String(text) => matches!(*text, "" | "null" | "None"),
+        Value::Array(values) => values.is_empty(),
+        Value::Kvlist(entries) => entries.is_empty(),
         _ => false,
     }
 }

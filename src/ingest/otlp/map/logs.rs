@@ -1,9 +1,6 @@
 //! Log records that carry what was said in a step: the conventions' events up
 //! to 1.36, which some SDKs still send as logs, and the later single event.
 
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::common::v1::any_value::Value as Attribute;
-use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use serde_json::{Value, json};
 
 use super::conversation::Conversation;
@@ -13,22 +10,23 @@ use super::run::{Observations, Said, rank};
 use super::text::Fit;
 use super::{Dialect, span_events, time, value};
 use crate::event::{Event, EventBody, Message, MessageRole, Timestamp};
+use crate::ingest::otlp::wire::{self, Export, LogRecord, Malformed, Message as _};
 use crate::ingest::otlp::{Fate, MapOptions, Mapped, RefusalReason};
 
 /// Maps the log records that carry messages; the others are counted as ignored.
-#[must_use]
-pub fn map_logs(request: &ExportLogsServiceRequest, options: &MapOptions) -> Mapped {
+///
+/// # Errors
+/// When the bytes are no request of log records.
+pub fn map_logs(request: &[u8], options: &MapOptions) -> Result<Mapped, Malformed> {
     let mut mapped = Mapped::default();
     let mut observed = Observations::default();
     let mut fit = Fit::new(options.max_field_bytes);
-    let scopes = request
-        .resource_logs
-        .iter()
-        .flat_map(|resource| &resource.scope_logs);
-    let records = scopes.flat_map(|scope| &scope.log_records);
+    let request = Export::read(request)?;
+    let scopes = request.resources.iter().flat_map(|of| &of.scopes);
+    let records = scopes.flat_map(|of| &of.records);
     for (position, record) in (0_u32..).zip(records) {
         let fate = match map_record(
-            record,
+            &LogRecord::read(record)?,
             position,
             &mut fit,
             &mut observed,
@@ -46,17 +44,17 @@ pub fn map_logs(request: &ExportLogsServiceRequest, options: &MapOptions) -> Map
         };
         mapped.count(dialect.as_str(), fate);
         if !mapped.fits(options) {
-            return mapped;
+            return Ok(mapped);
         }
     }
     mapped.events.extend(observed.into_events());
     mapped.repairs = fit.repairs;
     mapped.truncated = fit.truncated;
-    mapped
+    Ok(mapped)
 }
 
 fn map_record(
-    record: &LogRecord,
+    record: &LogRecord<'_>,
     position: u32,
     fit: &mut Fit,
     observed: &mut Observations,
@@ -66,7 +64,7 @@ fn map_record(
         return Ok(Fate::Ignored("not_genai"));
     };
     let (Some(run), true) = (
-        ids::run(&record.trace_id),
+        ids::run(record.trace_id),
         record.span_id.iter().any(|byte| *byte != 0),
     ) else {
         return Ok(Fate::Ignored("no_span"));
@@ -76,7 +74,7 @@ fn map_record(
         at => at,
     };
     let at = time(at)?;
-    let step = ids::within(run, Named::Span(&record.span_id));
+    let step = ids::within(run, Named::Span(record.span_id));
     let mut said = Conversation::default();
     span_events::add(name, &body(record), &mut said);
     said.input = join(said.input);
@@ -127,28 +125,24 @@ fn place_of(role: MessageRole) -> i64 {
 }
 
 /// Its name stands in a field of its own since 1.5 of the protocol.
-fn event_name(record: &LogRecord) -> Option<&str> {
+fn event_name<'a>(record: &LogRecord<'a>) -> Option<&'a str> {
     if !record.event_name.is_empty() {
-        return Some(&record.event_name);
+        return Some(record.event_name);
     }
     let attribute = record
         .attributes
         .iter()
         .find(|attribute| attribute.key == "event.name")?;
-    match attribute.value.as_ref()?.value.as_ref()? {
-        Attribute::StringValue(name) => Some(name),
+    match attribute.value.as_ref()? {
+        wire::Value::String(name) => Some(name),
         _ => None,
     }
 }
 
 /// The body's fields, and the attributes' where the event is written as those.
-fn body(record: &LogRecord) -> Value {
+fn body(record: &LogRecord<'_>) -> Value {
     let mut fields = value::object(&record.attributes);
-    let body = record
-        .body
-        .as_ref()
-        .and_then(|body| body.value.as_ref())
-        .map(value::parsed);
+    let body = record.body.as_ref().map(value::parsed);
     match (body, fields.as_object_mut()) {
         (Some(Value::Object(body)), Some(fields)) => fields.extend(body),
         (Some(body), Some(fields)) => {

@@ -1,6 +1,5 @@
 //! What a step keeps in its metadata: everything that has no column.
 
-use opentelemetry_proto::tonic::trace::v1::span::Link;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -8,6 +7,7 @@ use serde_json::Value;
 use super::placed::Placed;
 use super::span_events::{self, Exception};
 use super::value::{self, AsJson};
+use crate::ingest::otlp::wire::Link;
 
 /// The attributes of a span as they came, its events and links, and what tells it
 /// from others; to be written as JSON.
@@ -19,7 +19,7 @@ impl Serialize for Metadata<'_> {
         let mut object = to.serialize_map(None)?;
         // Of a key that comes twice the last stands, as in `jsonb`.
         for attribute in &placed.facts.rest {
-            object.serialize_entry(&attribute.key, &AsJson::of_attribute(attribute))?;
+            object.serialize_entry(attribute.key, &AsJson::of_attribute(attribute))?;
         }
         object.serialize_entry("otel", &Otel::of(placed))?;
         object.end()
@@ -61,15 +61,15 @@ struct Linked {
 impl<'a> Otel<'a> {
     fn of(placed: &'a Placed<'_>) -> Self {
         let span = placed.facts.span;
-        let linked = |link: &Link| Linked {
-            trace_id: hex(&link.trace_id),
-            span_id: hex(&link.span_id),
+        let linked = |link: &Link<'_>| Linked {
+            trace_id: hex(link.trace_id),
+            span_id: hex(link.span_id),
             attributes: value::object(&link.attributes),
         };
         let named_after_trace = placed.run.as_bytes().as_slice() == span.trace_id;
         Self {
-            span_id: hex(&span.span_id),
-            name: &span.name,
+            span_id: hex(span.span_id),
+            name: span.name,
             dialect: placed.facts.dialect.as_str(),
             exception: span_events::exception(span),
             events: span_events::kept(span),
@@ -77,7 +77,7 @@ impl<'a> Otel<'a> {
             dropped_attributes: span.dropped_attributes_count,
             dropped_events: span.dropped_events_count,
             dropped_links: span.dropped_links_count,
-            trace_id: (!named_after_trace).then(|| hex(&span.trace_id)),
+            trace_id: (!named_after_trace).then(|| hex(span.trace_id)),
             ended_before_start: (placed.end < placed.start).then_some(true),
         }
     }

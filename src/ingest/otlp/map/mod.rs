@@ -28,9 +28,6 @@ mod tool;
 mod usage;
 pub(crate) mod value;
 
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::trace::v1::Span;
-
 pub use dialects::Dialect;
 pub use logs::map_logs;
 
@@ -40,21 +37,28 @@ use self::origin::Origin;
 use self::placed::Placed;
 use self::run::Observations;
 use self::text::Fit;
+use super::wire::{Export, Malformed, Message as _, Span};
 use super::{Fate, MapOptions, Mapped, RefusalReason};
 use crate::event::Timestamp;
 
 /// Maps every span of a request.
-#[must_use]
-pub fn map_traces(request: &ExportTraceServiceRequest, options: &MapOptions) -> Mapped {
+///
+/// # Errors
+/// When the bytes are no request of spans.
+pub fn map_traces(request: &[u8], options: &MapOptions) -> Result<Mapped, Malformed> {
     let mut mapped = Mapped::default();
     let mut observed = Observations::default();
     let mut fit = Fit::new(options.max_field_bytes);
     let mut position = 0;
-    for resource in &request.resource_spans {
-        for scope in &resource.scope_spans {
-            let origin = Origin::read(resource.resource.as_ref(), scope.scope.as_ref(), &mut fit);
-            for span in &scope.spans {
-                let facts = Facts::read(span, origin.scope, options.tenant);
+    let request = Export::read(request)?;
+    let mut span = Span::default();
+    for of_resource in &request.resources {
+        for of_scope in &of_resource.scopes {
+            let (resource, scope) = (&of_resource.resource, &of_scope.scope);
+            let origin = Origin::read(resource.as_ref(), scope.as_ref(), &mut fit);
+            for bytes in &of_scope.records {
+                span.read_anew(bytes)?;
+                let facts = Facts::read(&span, origin.scope, options.tenant);
                 let dialect = facts.dialect.as_str();
                 match place(facts, &origin, position) {
                     Ok(placed) => {
@@ -73,7 +77,7 @@ pub fn map_traces(request: &ExportTraceServiceRequest, options: &MapOptions) -> 
                 }
                 position += 1;
                 if !mapped.fits(options) {
-                    return mapped;
+                    return Ok(mapped);
                 }
             }
         }
@@ -81,7 +85,7 @@ pub fn map_traces(request: &ExportTraceServiceRequest, options: &MapOptions) -> 
     mapped.events.extend(observed.into_events());
     mapped.repairs = fit.repairs;
     mapped.truncated = fit.truncated;
-    mapped
+    Ok(mapped)
 }
 
 /// Checks ids and times.
@@ -90,8 +94,8 @@ fn place<'a>(
     origin: &'a Origin<'a>,
     position: u32,
 ) -> Result<Placed<'a>, (RefusalReason, &'static str)> {
-    let span: &Span = facts.span;
-    let trace = ids::run(&span.trace_id).ok_or((
+    let span = facts.span;
+    let trace = ids::run(span.trace_id).ok_or((
         RefusalReason::InvalidTraceId,
         "trace_id is not 16 bytes, or all zero",
     ))?;

@@ -43,7 +43,7 @@ pub fn agent(facts: &Facts<'_>, class: Class, root: bool) -> Option<(i32, String
 
 /// The step's name: the tool, the agent, what a person is meant to read.
 pub fn name(facts: &Facts<'_>, class: Class) -> String {
-    let span = facts.span.name.as_str();
+    let span = facts.span.name;
     let told = match class {
         Class::Tool => {
             let own = facts

@@ -1,13 +1,12 @@
 //! Where a span comes from: the resource and the instrumentation.
 
-use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, any_value::Value as Attribute};
-use opentelemetry_proto::tonic::resource::v1::Resource;
 use serde_json::json;
 
 use super::dialects::Dialect;
 use super::text::Fit;
 use super::value;
 use crate::event::Json;
+use crate::ingest::otlp::wire::{InstrumentationScope, Resource, Value};
 
 /// What all spans of one scope have in common.
 pub struct Origin<'a> {
@@ -22,25 +21,22 @@ pub struct Origin<'a> {
 impl<'a> Origin<'a> {
     /// Reads resource and scope.
     pub fn read(
-        resource: Option<&'a Resource>,
-        scope: Option<&'a InstrumentationScope>,
+        resource: Option<&'a Resource<'a>>,
+        scope: Option<&'a InstrumentationScope<'a>>,
         fit: &mut Fit,
     ) -> Self {
         let attributes = resource.map_or(&[][..], |resource| &resource.attributes);
         let service = attributes
             .iter()
             .find(|attribute| attribute.key == "service.name");
-        let service =
-            service.and_then(
-                |attribute| match attribute.value.as_ref()?.value.as_ref()? {
-                    Attribute::StringValue(name) => Some(name.as_str()),
-                    _ => None,
-                },
-            );
+        let service = service.and_then(|attribute| match attribute.value.as_ref()? {
+            Value::String(name) => Some(*name),
+            _ => None,
+        });
         // SDKs that were told no name say "unknown_service:python".
         let service =
             service.filter(|name| !name.is_empty() && !name.starts_with("unknown_service"));
-        let scope_name = scope.map_or("", |scope| scope.name.as_str());
+        let scope_name = scope.map_or("", |scope| scope.name);
         let mut metadata = json!({});
         if !attributes.is_empty() {
             metadata["resource"] = value::object(attributes);

@@ -1,6 +1,5 @@
 //! A span with its place: its run, its ids, its times, how it ended.
 
-use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -13,6 +12,7 @@ use super::session::Session;
 use super::slots::Slot;
 use super::{metadata::hex, span_events};
 use crate::event::{EndStatus, Timestamp};
+use crate::ingest::otlp::wire::Status;
 
 /// OTLP's span flags: the parent is known to be, and is, in another process.
 const REMOTE_PARENT: u32 = 0x300;
@@ -49,7 +49,7 @@ impl Placed<'_> {
 
     /// The span above, as a step.
     pub fn parent(&self) -> Option<Uuid> {
-        let id = &self.facts.span.parent_span_id;
+        let id = self.facts.span.parent_span_id;
         self.facts.has_parent().then(|| self.span_step(id))
     }
 
@@ -72,7 +72,7 @@ impl Placed<'_> {
             }
             _ => None,
         };
-        named.unwrap_or_else(|| self.span_step(&self.facts.span.span_id))
+        named.unwrap_or_else(|| self.span_step(self.facts.span.span_id))
     }
 
     /// How much this view counts where another describes the same call.
@@ -99,7 +99,7 @@ impl Placed<'_> {
             .str(Slot::Level)
             .is_some_and(|level| level.eq_ignore_ascii_case("error"));
         let tool = matches!(facts.str(Slot::ToolStatus), Some("error" | "failed"));
-        let failed = said.is_some_and(|status| status.code() == StatusCode::Error) || level || tool;
+        let failed = said.is_some_and(|status| status.code == Status::ERROR) || level || tool;
         if !failed {
             return (EndStatus::Completed, None);
         }
@@ -107,7 +107,7 @@ impl Placed<'_> {
         let error = exception
             .and_then(|exception| exception.message.or(exception.kind))
             .or_else(|| {
-                said.map(|status| status.message.clone())
+                said.map(|status| status.message.to_owned())
                     .filter(|text| !text.is_empty())
             })
             .or_else(|| facts.text(Slot::ErrorMessage).map(Into::into))

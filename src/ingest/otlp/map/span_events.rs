@@ -1,8 +1,6 @@
 //! What span events say: exceptions, and conversations as the conventions
 //! recorded them up to 1.36 (and in a later form as one event).
 
-use opentelemetry_proto::tonic::common::v1::KeyValue;
-use opentelemetry_proto::tonic::trace::v1::{Span, span::Event};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -10,6 +8,7 @@ use super::conversation::Conversation;
 use super::messages::{Message, read};
 use super::value;
 use crate::event::MessageRole;
+use crate::ingest::otlp::wire::{Event, KeyValue, Span};
 
 /// Events that are kept on a step; an SDK may write one for each chunk of a stream.
 const MAX_KEPT: usize = 64;
@@ -25,7 +24,7 @@ pub struct Exception {
 }
 
 /// The last exception: what the span ended with.
-pub fn exception(span: &Span) -> Option<Exception> {
+pub fn exception(span: &Span<'_>) -> Option<Exception> {
     let event = span
         .events
         .iter()
@@ -39,12 +38,12 @@ pub fn exception(span: &Span) -> Option<Exception> {
 }
 
 /// The messages of the events, by the conventions' names for them.
-pub fn conversation(span: &Span) -> Conversation {
+pub fn conversation(span: &Span<'_>) -> Conversation {
     let mut conversation = Conversation::default();
     for event in &span.events {
-        if is_message(&event.name) {
+        if is_message(event.name) {
             let body = value::object(&event.attributes);
-            add(&event.name, &body, &mut conversation);
+            add(event.name, &body, &mut conversation);
         }
     }
     conversation
@@ -143,7 +142,7 @@ fn parsed(value: Value) -> Value {
 }
 
 /// The arguments and the result of a tool, where events hold them (Strands).
-pub fn tool(span: &Span) -> (Option<Value>, Option<Value>) {
+pub fn tool(span: &Span<'_>) -> (Option<Value>, Option<Value>) {
     let find = |name: &str, key: &str| {
         let event = span.events.iter().find(|event| event.name == name)?;
         Some(value::parse(&text_at(&event.attributes, key)?))
@@ -156,8 +155,8 @@ pub fn tool(span: &Span) -> (Option<Value>, Option<Value>) {
 
 /// The events that are kept with the step: all but those that are understood,
 /// and no more than a few of those that come by the chunk.
-pub fn kept(span: &Span) -> Option<Value> {
-    let keep = |event: &&Event| !is_message(&event.name) && event.name != "exception";
+pub fn kept(span: &Span<'_>) -> Option<Value> {
+    let keep = |event: &&Event<'_>| !is_message(event.name) && event.name != "exception";
     let mut kept: Vec<Value> = Vec::new();
     let mut left_out = 0_usize;
     for event in span.events.iter().filter(keep) {
@@ -177,8 +176,8 @@ pub fn kept(span: &Span) -> Option<Value> {
     (!kept.is_empty()).then_some(Value::Array(kept))
 }
 
-fn text_at(attributes: &[KeyValue], key: &str) -> Option<String> {
+fn text_at(attributes: &[KeyValue<'_>], key: &str) -> Option<String> {
     let found = attributes.iter().find(|attribute| attribute.key == key)?;
-    let text = value::text(found.value.as_ref()?.value.as_ref()?);
+    let text = value::text(found.value.as_ref()?);
     (!text.is_empty()).then(|| text.into_owned())
 }

@@ -1,7 +1,6 @@
 //! What a tool was called with and what it gave back, freed from the wrappers
 //! that frameworks put around them.
 
-use opentelemetry_proto::tonic::common::v1::any_value::Value as Attribute;
 use serde_json::{Map, Value};
 
 use super::dialects::{Dialect, lang_graph};
@@ -11,6 +10,7 @@ use super::python;
 use super::slots::Slot;
 use super::span_events;
 use super::value;
+use crate::ingest::otlp::wire;
 
 /// The tool that a LangGraph node was made to call.
 pub fn name_in_node(facts: &Facts<'_>) -> Option<String> {
@@ -54,7 +54,7 @@ fn adk_result(value: Value) -> Value {
 }
 
 /// Some put JSON into JSON.
-fn told(attribute: &Attribute) -> Value {
+fn told(attribute: &wire::Value<'_>) -> Value {
     match value::parsed(attribute) {
         Value::String(text) => value::parse(&text),
         other => other,

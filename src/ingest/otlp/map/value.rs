@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use serde::{Serialize, Serializer};
 use serde_json::Value as JsonValue;
+
+use crate::ingest::otlp::wire::{KeyValue, Value};
 
 /// What is nested deeper is cut off with a mark. It is far below what the JSON
 /// columns take, and below what a parser's or a destructor's stack takes.
@@ -15,35 +16,35 @@ pub const MAX_DEPTH: usize = 64;
 pub const TOO_DEEP: &str = "[nested too deep]";
 
 /// As text: strings as they are, everything else as JSON writes it.
-pub fn text(value: &Value) -> Cow<'_, str> {
+pub fn text<'a>(value: &Value<'a>) -> Cow<'a, str> {
     match value {
-        Value::StringValue(text) => Cow::Borrowed(text),
+        Value::String(text) => Cow::Borrowed(text),
         // By way of a tree, which sorts keys: the same value is the same text.
         other => Cow::Owned(json(other).to_string()),
     }
 }
 
 /// As a count. Some send numbers as strings or as floats.
-pub fn count(value: &Value) -> Option<i64> {
+pub fn count(value: &Value<'_>) -> Option<i64> {
     match value {
-        Value::IntValue(number) => Some(*number),
-        Value::DoubleValue(number) if number.fract() == 0.0 && number.abs() < 9e15 => {
+        Value::Int(number) => Some(*number),
+        Value::Double(number) if number.fract() == 0.0 && number.abs() < 9e15 => {
             // Exact: no fraction, and far below 2^63.
             Some(*number as i64)
         }
-        Value::StringValue(text) => text.trim().parse().ok(),
+        Value::String(text) => text.trim().parse().ok(),
         _ => None,
     }
 }
 
 /// As JSON, strings staying strings.
-pub fn json(value: &Value) -> JsonValue {
+pub fn json(value: &Value<'_>) -> JsonValue {
     tree(&AsJson::of(value))
 }
 
 /// Key-value pairs as an object. Of a key that comes twice the last stands, as
 /// it does in `jsonb`.
-pub fn object(pairs: &[KeyValue]) -> JsonValue {
+pub fn object(pairs: &[KeyValue<'_>]) -> JsonValue {
     tree(&Pairs { pairs, depth: 0 })
 }
 
@@ -53,9 +54,9 @@ fn tree(value: &impl Serialize) -> JsonValue {
 }
 
 /// As JSON; a string that holds JSON is taken as what it says.
-pub fn parsed(value: &Value) -> JsonValue {
+pub fn parsed(value: &Value<'_>) -> JsonValue {
     match value {
-        Value::StringValue(text) => parse(text),
+        Value::String(text) => parse(text),
         other => json(other),
     }
 }
@@ -95,24 +96,23 @@ fn is_bomb(text: &str) -> bool {
 /// A value, to be written as JSON.
 #[derive(Clone, Copy, Debug)]
 pub struct AsJson<'a> {
-    value: Option<&'a Value>,
+    value: Option<&'a Value<'a>>,
     depth: usize,
 }
 
 impl<'a> AsJson<'a> {
     /// A value that is there.
-    pub fn of(value: &'a Value) -> Self {
+    pub fn of(value: &'a Value<'a>) -> Self {
         let value = Some(value);
         Self { value, depth: 0 }
     }
 
     /// That of an attribute; one without a value is null.
-    pub fn of_attribute(attribute: &'a KeyValue) -> Self {
+    pub fn of_attribute(attribute: &'a KeyValue<'a>) -> Self {
         Self::within(attribute.value.as_ref(), 0)
     }
 
-    fn within(any: Option<&'a AnyValue>, depth: usize) -> Self {
-        let value = any.and_then(|any| any.value.as_ref());
+    fn within(value: Option<&'a Value<'a>>, depth: usize) -> Self {
         Self { value, depth }
     }
 }
@@ -123,79 +123,60 @@ impl Serialize for AsJson<'_> {
         match self.value {
             None => to.serialize_unit(),
             Some(_) if self.depth >= MAX_DEPTH => to.serialize_str(TOO_DEEP),
-            Some(Value::StringValue(text)) => to.serialize_str(text),
-            Some(Value::BoolValue(flag)) => to.serialize_bool(*flag),
-            Some(Value::IntValue(number)) => to.serialize_i64(*number),
-            Some(Value::DoubleValue(number)) if number.is_finite() => to.serialize_f64(*number),
+            Some(Value::String(text)) => to.serialize_str(text),
+            Some(Value::Bool(flag)) => to.serialize_bool(*flag),
+            Some(Value::Int(number)) => to.serialize_i64(*number),
+            Some(Value::Double(number)) if number.is_finite() => to.serialize_f64(*number),
             // JSON has no word for NaN and infinities.
-            Some(Value::DoubleValue(number)) => to.collect_str(number),
-            Some(Value::BytesValue(bytes)) => to.serialize_str(&STANDARD.encode(bytes)),
-            Some(Value::ArrayValue(array)) => {
-                let items = array.values.iter();
-                to.collect_seq(items.map(|any| Self::within(Some(any), depth)))
+            Some(Value::Double(number)) => to.collect_str(number),
+            Some(Value::Bytes(bytes)) => to.serialize_str(&STANDARD.encode(bytes)),
+            Some(Value::Array(values)) => {
+                let items = values.iter();
+                to.collect_seq(items.map(|value| Self::within(value.as_ref(), depth)))
             }
-            Some(Value::KvlistValue(list)) => {
-                let pairs = &list.values;
-                Pairs { pairs, depth }.serialize(to)
-            }
-            // An index into a table that only profiles carry.
-            Some(other @ Value::StringValueStrindex(_)) => to.serialize_str(&format!("{other:?}")),
+            Some(Value::Kvlist(pairs)) => Pairs { pairs, depth }.serialize(to),
         }
     }
 }
 
 struct Pairs<'a> {
-    pairs: &'a [KeyValue],
+    pairs: &'a [KeyValue<'a>],
     depth: usize,
 }
 
 impl Serialize for Pairs<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let inner = |pair| AsJson::within(pair, self.depth);
+        let inner = |value| AsJson::within(value, self.depth);
         let pairs = self.pairs.iter();
-        to.collect_map(pairs.map(|pair| (&pair.key, inner(pair.value.as_ref()))))
+        to.collect_map(pairs.map(|pair| (pair.key, inner(pair.value.as_ref()))))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use opentelemetry_proto::tonic::common::v1::ArrayValue;
-
     use super::*;
-
-    fn any(value: Value) -> AnyValue {
-        AnyValue { value: Some(value) }
-    }
 
     #[test]
     fn counts_come_in_several_types() {
-        assert_eq!(count(&Value::IntValue(7)), Some(7));
-        assert_eq!(count(&Value::DoubleValue(7.0)), Some(7));
-        assert_eq!(count(&Value::StringValue(" 7".into())), Some(7));
-        assert_eq!(count(&Value::DoubleValue(7.5)), None);
-        assert_eq!(count(&Value::DoubleValue(f64::NAN)), None);
-        assert_eq!(count(&Value::BoolValue(true)), None);
+        assert_eq!(count(&Value::Int(7)), Some(7));
+        assert_eq!(count(&Value::Double(7.0)), Some(7));
+        assert_eq!(count(&Value::String(" 7")), Some(7));
+        assert_eq!(count(&Value::Double(7.5)), None);
+        assert_eq!(count(&Value::Double(f64::NAN)), None);
+        assert_eq!(count(&Value::Bool(true)), None);
     }
 
     #[test]
     fn what_json_cannot_say_is_text() {
-        assert_eq!(
-            json(&Value::DoubleValue(f64::INFINITY)),
-            JsonValue::from("inf")
-        );
-        assert_eq!(
-            json(&Value::BytesValue(vec![0, 255])),
-            JsonValue::from("AP8=")
-        );
+        assert_eq!(json(&Value::Double(f64::INFINITY)), JsonValue::from("inf"));
+        assert_eq!(json(&Value::Bytes(&[0, 255])), JsonValue::from("AP8="));
     }
 
     #[test]
     fn depth_ends_with_a_mark() {
-        let mut value = Value::IntValue(1);
+        let mut value = Value::Int(1);
         for _ in 0..10 * MAX_DEPTH {
-            value = Value::ArrayValue(ArrayValue {
-                values: vec![any(value)],
-            });
+            value = Value::Array(vec![Some(value)]);
         }
         let text = json(&value).to_string();
         assert!(text.contains(TOO_DEEP) && text.len() < 3 * MAX_DEPTH + TOO_DEEP.len());

@@ -1,8 +1,10 @@
-//! OTLP on the wire, before any message is built of it: how much it holds, what
-//! of it can be repaired, and JSON as protobuf. All is driven by the
-//! descriptors of OpenTelemetry's own protocol; nothing here knows a dialect.
+//! OTLP on the wire: how much a request holds, what of it can be repaired, and JSON
+//! as protobuf, all driven by the descriptors of OpenTelemetry's own protocol; and
+//! the messages that are mapped, read where they stand. Nothing here knows a dialect.
 
+mod fields;
 mod json;
+mod message;
 mod reader;
 mod repair;
 mod scan;
@@ -10,7 +12,11 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
+pub use fields::{Malformed, Message};
 pub use json::json_to_wire;
+pub use message::{
+    Event, Export, InstrumentationScope, KeyValue, Link, LogRecord, Resource, Span, Status, Value,
+};
 pub use reader::JsonError;
 pub use repair::repair;
 pub use scan::{Extent, ScanError, scan};

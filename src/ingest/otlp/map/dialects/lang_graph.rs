@@ -14,7 +14,7 @@ fn is_lang_chain(facts: &Facts<'_>) -> bool {
 /// instrumentation calls both an agent; the node has no agent's name in its metadata.
 pub fn is_agent_node(facts: &Facts<'_>) -> bool {
     is_lang_chain(facts)
-        && facts.meta_text("langgraph_node").as_deref() == Some(facts.span.name.as_str())
+        && facts.meta_text("langgraph_node").as_deref() == Some(facts.span.name)
         && facts.meta_text("lc_agent_name").is_none()
 }
 

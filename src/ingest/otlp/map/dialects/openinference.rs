@@ -58,7 +58,7 @@ pub const KEYS: &[Key] = &[
 /// The kinds of work, by `openinference.span.kind`, and what some
 /// instrumentations mean by it.
 pub fn work(kind: &str, facts: &Facts<'_>) -> Option<Work> {
-    let name = facts.span.name.as_str();
+    let name = facts.span.name;
     Some(match kind.to_ascii_uppercase().as_str() {
         // LlamaIndex marks the making of the request as a call of the model.
         "LLM" if name.contains("._prepare_chat") => Work::kind(Class::Other, "prompt"),
@@ -109,7 +109,7 @@ fn is_llama_index_agent(facts: &Facts<'_>) -> bool {
 /// The agent that a hand-off of openai-agents goes to: in Python
 /// `handoff to X` with `output.value`, in JavaScript a tool `handoff_to_X`.
 pub fn transfer_target<'a>(facts: &Facts<'a>) -> Option<&'a str> {
-    let name = facts.span.name.as_str();
+    let name = facts.span.name;
     let tool = facts.str(Slot::ToolName);
     match tool {
         None => name

@@ -3,24 +3,24 @@
 
 use std::collections::BTreeMap;
 
-use opentelemetry_proto::tonic::common::v1::any_value::Value as Attribute;
 use serde_json::Value;
 
 use crate::ingest::otlp::map::value;
+use crate::ingest::otlp::wire::Value as Attribute;
 
 /// Deeper paths are left out.
 const MAX_DEPTH: usize = 12;
 
 #[derive(Default)]
 struct Node<'a> {
-    leaf: Option<&'a Attribute>,
+    leaf: Option<&'a Attribute<'a>>,
     items: BTreeMap<u32, Node<'a>>,
     fields: BTreeMap<&'a str, Node<'a>>,
 }
 
 /// Builds the list that the paths describe. Numbers need not begin at 0, nor be
 /// without gaps: their order counts.
-pub fn unflatten<'a>(paths: impl Iterator<Item = (&'a str, &'a Attribute)>) -> Value {
+pub fn unflatten<'a>(paths: impl Iterator<Item = (&'a str, &'a Attribute<'a>)>) -> Value {
     let mut root = Node::default();
     for (path, attribute) in paths {
         root.insert(path, attribute);
@@ -29,7 +29,7 @@ pub fn unflatten<'a>(paths: impl Iterator<Item = (&'a str, &'a Attribute)>) -> V
 }
 
 impl<'a> Node<'a> {
-    fn insert(&mut self, path: &'a str, attribute: &'a Attribute) {
+    fn insert(&mut self, path: &'a str, attribute: &'a Attribute<'a>) {
         let mut node = self;
         for (depth, part) in path.split('.').enumerate() {
             if depth >= MAX_DEPTH {
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn paths_become_messages_in_the_order_of_their_numbers() {
-        let text = |text: &str| Attribute::StringValue(text.into());
+        let text = Attribute::String;
         let attributes = [
             ("10.message.role", text("assistant")),
             ("2.message.role", text("user")),
