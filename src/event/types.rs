@@ -218,6 +218,15 @@ pub struct Message {
     pub metadata: Option<Json>,
     pub seq: Option<i64>,
     pub sighting: bool,
+    pub believed_new: bool,
+}
+
+impl Message {
+    /// Whether its row is believed not to be there.
+    #[must_use]
+    pub fn is_believed_new(&self) -> bool {
+        !self.sighting || self.believed_new
+    }
 }
 
 /// Tokens were used.
@@ -358,7 +367,7 @@ impl Event {
         match &self.body {
             EventBody::StepStarted(_) | EventBody::TokenCount(_) => true,
             EventBody::StepEnded(e) => !e.announced && e.view == 0,
-            EventBody::Message(e) => !e.sighting,
+            EventBody::Message(e) => e.is_believed_new(),
             _ => false,
         }
     }

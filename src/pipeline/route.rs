@@ -148,6 +148,7 @@ mod tests {
             metadata: None,
             seq: None,
             sighting: false,
+            believed_new: false,
         };
         Event {
             body: EventBody::Message(message),

@@ -258,7 +258,8 @@ impl Batch<'_> {
             encode_token_count(copy, row.time, row.event);
         })
         .await?;
-        let messages = rows.messages.iter().filter_map(|row| row.event.run_id);
+        let own = rows.messages.iter().filter(|row| !row.event.sighting);
+        let messages = own.filter_map(|row| row.event.run_id);
         self.changed_runs
             .extend(rows.steps.iter().map(|row| row.run_id));
         self.changed_runs.extend(messages);

@@ -397,18 +397,19 @@ impl<'a> Builder<'a> {
             }
         }
         for (pass, row) in self.messages.drain(..) {
-            // What a history repeats is there already, as a rule.
-            let rows = if appends(pass) && !row.event.sighting {
+            // What a history repeats is there already, as a rule; an answer is not.
+            let rows = if appends(pass) && row.event.is_believed_new() {
                 &mut plan.appends
             } else {
                 at_pass(&mut plan.merges, pass)
             };
             rows.messages.push(row);
         }
-        // Rows of a run have its lock. Of messages without a run two writers may
-        // insert the same at once, and must come upon them in one order.
+        // Rows of a run have its lock. Of messages without a run, and of sightings, two
+        // writers may insert the same at once, and must come upon them in one order.
         let messages = &mut plan.appends.messages;
-        if messages.iter().any(|row| row.event.run_id.is_none()) {
+        let shared = |row: &At<'_, Message>| row.event.run_id.is_none() || row.event.sighting;
+        if messages.iter().any(shared) {
             messages.sort_unstable_by_key(|row| row.event.message_id);
         }
         for (pass, row) in self.token_counts.drain(..) {

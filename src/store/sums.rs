@@ -108,7 +108,7 @@ fn append(added: &mut HashMap<Uuid, Option<Sums>>, rows: &Rows<'_>) {
         let (started_at, ended_at) = row.part.times();
         sums_of(added, row.run_id).seen(started_at.or(ended_at), started_at.max(ended_at));
     }
-    for row in &rows.messages {
+    for row in rows.messages.iter().filter(|row| !row.event.sighting) {
         if let Some(run) = row.event.run_id {
             sums_of(added, run).seen(Some(row.time), Some(row.time));
         }

@@ -194,6 +194,7 @@ impl Decoder<'_> {
             metadata: self.object("metadata_json", e.metadata_json)?,
             seq: e.seq,
             sighting: e.sighting,
+            believed_new: e.believed_new,
         })
     }
 

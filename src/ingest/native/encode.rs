@@ -107,6 +107,7 @@ fn body(body: &EventBody) -> proto::event::Event {
             metadata_json: json(e.metadata.as_ref()),
             seq: e.seq,
             sighting: e.sighting,
+            believed_new: e.believed_new,
         }),
         EventBody::TokenCount(e) => Wire::TokenCount(proto::TokenCount {
             token_count_id: id(e.token_count_id),

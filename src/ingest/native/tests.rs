@@ -246,7 +246,12 @@ fn message() -> impl Strategy<Value = EventBody> {
         Just(MessageRole::Tool),
     ];
     let texts = (of(text()), of(text()));
-    let rest = (of(json()), of(object()), of(any::<i64>()), any::<bool>());
+    let rest = (
+        of(json()),
+        of(object()),
+        of(any::<i64>()),
+        any::<[bool; 2]>(),
+    );
     (id(), owner(), of(id()), role, texts, rest).prop_map(
         |(message_id, (run_id, session_id), step_id, role, (content, thinking), rest)| {
             EventBody::Message(Message {
@@ -260,7 +265,8 @@ fn message() -> impl Strategy<Value = EventBody> {
                 tool_calls: rest.0,
                 metadata: rest.1,
                 seq: rest.2,
-                sighting: rest.3,
+                sighting: rest.3[0],
+                believed_new: rest.3[1],
             })
         },
     )

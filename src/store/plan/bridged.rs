@@ -126,6 +126,7 @@ mod tests {
             metadata: None,
             seq: None,
             sighting: true,
+            believed_new: false,
         };
         event(micros, EventBody::Message(message))
     }

@@ -106,6 +106,7 @@ fn message(micros: i64, run_id: Option<Uuid>, session_id: Option<Uuid>, id: u128
             metadata: None,
             seq: None,
             sighting: false,
+            believed_new: false,
         }),
     )
 }

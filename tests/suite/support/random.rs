@@ -367,6 +367,7 @@ impl Random {
                 metadata_json: self.object(),
                 seq: self.maybe(0.5, |r| r.rng.random_range(-1..3)),
                 sighting: false,
+                believed_new: self.chance(0.1),
             };
             self.push(Body::MessageAppended(appended));
         }
@@ -399,6 +400,7 @@ impl Random {
             role: self.rng.random_range(1..=4),
             content: self.text(),
             sighting: is,
+            believed_new: is && self.chance(0.3),
             ..Default::default()
         };
         self.push(Body::MessageAppended(appended));

@@ -133,6 +133,7 @@ kind!(
         metadata_json: text("{\"of\":\"message\"}"),
         seq: Some(7),
         sighting: false,
+        believed_new: false,
     }
 );
 

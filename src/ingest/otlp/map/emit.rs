@@ -157,20 +157,13 @@ impl Emitter<'_> {
         conversation: &Conversation,
     ) -> (Option<Json>, Option<Json>) {
         if matches!(class, Class::Tool | Class::Transfer) {
-            let (arguments, result) = tool::call(facts);
-            return (
-                arguments.and_then(|value| self.fit.json(&value)),
-                result.and_then(|value| self.fit.json(&value)),
-            );
+            return tool::call(facts, self.fit);
         }
-        let mut raw = |slots: &[Slot], said: &[Said]| {
-            let attribute = slots.iter().find_map(|slot| facts.value(*slot));
-            match attribute.map(value::text) {
-                Some(text) if value::looks_like_json(&text) => self.fit.json_text(&text),
-                Some(text) => self.fit.json(&*text),
-                None if said.is_empty() => None,
-                None => self.fit.json(said),
-            }
+        let mut raw = |slots: &[Slot], said: &[Said]| match facts.first(slots).map(value::text) {
+            Some(text) if value::looks_like_json(&text) => self.fit.json_text(&text),
+            Some(text) => self.fit.json(&*text),
+            None if said.is_empty() => None,
+            None => self.fit.json(said),
         };
         (
             raw(
@@ -207,7 +200,10 @@ impl Emitter<'_> {
         let scope = session_id(placed).unwrap_or(placed.run);
         for (message_id, place, said, answer) in conversation.identified(scope) {
             let time = if answer { placed.end } else { placed.start };
-            let message = self.message(placed, step_id, message_id, place, said);
+            let message = Message {
+                believed_new: answer && !placed.has_other_views(),
+                ..self.message(placed, step_id, message_id, place, said)
+            };
             self.push(placed, time, EventBody::Message(message));
         }
     }
@@ -273,6 +269,7 @@ impl Emitter<'_> {
                 .flatten(),
             seq: Some(place),
             sighting: true,
+            believed_new: false,
         }
     }
 

@@ -114,6 +114,11 @@ impl<'a> Facts<'a> {
         attribute.value.as_ref()
     }
 
+    /// The first of several that is known.
+    pub fn first(&self, slots: &[Slot]) -> Option<&'a Value<'a>> {
+        slots.iter().find_map(|slot| self.value(*slot))
+    }
+
     /// The same where it is a string.
     pub fn str(&self, slot: Slot) -> Option<&'a str> {
         match self.value(slot)? {

@@ -104,6 +104,7 @@ fn map_record(
             metadata: call_id.and_then(|metadata| fit.object(&metadata)),
             seq: Some(place_of(message.role)),
             sighting: true,
+            believed_new: false,
         };
         push(events, position, at, EventBody::Message(event));
     }

@@ -41,6 +41,9 @@ use super::wire::{Export, Malformed, Message as _, Span};
 use super::{Fate, MapOptions, Mapped, RefusalReason};
 use crate::event::Timestamp;
 
+/// Spans of which room is made for the events before they are read.
+const MOST_EXPECTED: usize = 1024;
+
 /// Maps every span of a request.
 ///
 /// # Errors
@@ -51,6 +54,10 @@ pub fn map_traces(request: &[u8], options: &MapOptions) -> Result<Mapped, Malfor
     let mut fit = Fit::new(options.max_field_bytes);
     let mut position = 0;
     let request = Export::read(request)?;
+    let spans = request.resources.iter().flat_map(|of| &of.scopes);
+    let spans: usize = spans.map(|of| of.records.len()).sum();
+    // A step, and something beside it; what is more grows.
+    mapped.events.reserve(2 * spans.min(MOST_EXPECTED));
     let mut span = Span::default();
     for of_resource in &request.resources {
         for of_scope in &of_resource.scopes {

@@ -141,16 +141,19 @@ fn parsed(value: Value) -> Value {
     }
 }
 
-/// The arguments and the result of a tool, where events hold them (Strands).
-pub fn tool(span: &Span<'_>) -> (Option<Value>, Option<Value>) {
-    let find = |name: &str, key: &str| {
-        let event = span.events.iter().find(|event| event.name == name)?;
-        Some(value::parse(&text_at(&event.attributes, key)?))
-    };
-    (
-        find("gen_ai.tool.message", "content"),
-        find("gen_ai.choice", "message"),
-    )
+/// The arguments of a tool, where an event holds them (Strands).
+pub fn tool_arguments(span: &Span<'_>) -> Option<Value> {
+    parsed_at(span, "gen_ai.tool.message", "content")
+}
+
+/// The same of the result.
+pub fn tool_result(span: &Span<'_>) -> Option<Value> {
+    parsed_at(span, "gen_ai.choice", "message")
+}
+
+fn parsed_at(span: &Span<'_>, name: &str, key: &str) -> Option<Value> {
+    let event = span.events.iter().find(|event| event.name == name)?;
+    Some(value::parse(&text_at(&event.attributes, key)?))
 }
 
 /// The events that are kept with the step: all but those that are understood,

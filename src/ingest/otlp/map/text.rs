@@ -66,10 +66,13 @@ impl Fit {
         if text.len() > self.max_bytes {
             return self.beginning(text);
         }
-        match Json::new(text.to_owned(), &mut self.repairs) {
-            Ok(json) => Some(json),
-            Err(_) => self.write(text),
-        }
+        self.whole_json(text).or_else(|| self.write(text))
+    }
+
+    /// JSON text as it came, unless it is too long or no JSON.
+    pub fn whole_json(&mut self, text: &str) -> Option<Json> {
+        let fits = text.len() <= self.max_bytes;
+        fits.then(|| Json::new(text.to_owned(), &mut self.repairs).ok())?
     }
 
     fn write(&mut self, value: &(impl Serialize + ?Sized)) -> Option<Json> {

@@ -9,7 +9,9 @@ use super::messages::text_of;
 use super::python;
 use super::slots::Slot;
 use super::span_events;
+use super::text::Fit;
 use super::value;
+use crate::event::Json;
 use crate::ingest::otlp::wire;
 
 /// The tool that a LangGraph node was made to call.
@@ -20,27 +22,62 @@ pub fn name_in_node(facts: &Facts<'_>) -> Option<String> {
 }
 
 /// The arguments and the result of a call.
-pub fn call(facts: &Facts<'_>) -> (Option<Value>, Option<Value>) {
+pub fn call(facts: &Facts<'_>, fit: &mut Fit) -> (Option<Json>, Option<Json>) {
     if lang_graph::is_call_node(facts) {
         // What came of it, the tool's own span knows better.
         let input = facts.json(Slot::Input);
         let call = input.as_ref().and_then(lang_graph::only_call);
-        return (call.and_then(|call| call.get("args")).cloned(), None);
+        let arguments = call.and_then(|call| call.get("args"));
+        return (arguments.and_then(|arguments| fit.json(arguments)), None);
     }
-    let (event_arguments, event_result) = span_events::tool(facts.span);
-    let from = |slots: [Slot; 2]| slots.iter().find_map(|slot| facts.value(*slot)).map(told);
-    let mut arguments = from([Slot::ToolArguments, Slot::Input]).or(event_arguments);
-    if lang_graph::call_node(facts).is_some() && arguments.as_ref().is_some_and(Value::is_string) {
+    (arguments(facts, fit), result(facts, fit))
+}
+
+fn arguments(facts: &Facts<'_>, fit: &mut Fit) -> Option<Json> {
+    let attribute = facts.first(&[Slot::ToolArguments, Slot::Input]);
+    if let Some(json) = as_it_came(attribute, &[r#""kwargs""#, r#""input_s"#], fit) {
+        return Some(json);
+    }
+    let told = attribute.map(told);
+    let arguments = told.or_else(|| span_events::tool_arguments(facts.span))?;
+    if lang_graph::call_node(facts).is_some() && arguments.is_string() {
         // LangChain shows the bare value of a single argument; the node's view
         // has it by name.
-        arguments = None;
+        return None;
     }
-    let result = from([Slot::ToolResult, Slot::Output]).or(event_result);
-    let result = result.map(result_of).map(|result| match facts.dialect {
-        Dialect::Adk => adk_result(result),
-        _ => result,
-    });
-    (arguments.map(arguments_of), result)
+    fit.json(&arguments_of(arguments))
+}
+
+fn result(facts: &Facts<'_>, fit: &mut Fit) -> Option<Json> {
+    let attribute = facts.first(&[Slot::ToolResult, Slot::Output]);
+    let wrapped = [r#""raw_out"#, r#""text""#, r#""data""#, r#""lc""#];
+    if facts.dialect != Dialect::Adk
+        && let Some(json) = as_it_came(attribute, &wrapped, fit)
+    {
+        return Some(json);
+    }
+    let told = attribute.map(told);
+    let result = result_of(told.or_else(|| span_events::tool_result(facts.span))?);
+    match facts.dialect {
+        Dialect::Adk => fit.json(&adk_result(result)),
+        _ => fit.json(&result),
+    }
+}
+
+/// A text that is an object or a list as JSON, without a tree being made of it: where it
+/// holds none of the keys, or beginnings of keys, by which wrappers are known.
+fn as_it_came(
+    attribute: Option<&wire::Value<'_>>,
+    wrapped: &[&str],
+    fit: &mut Fit,
+) -> Option<Json> {
+    let Some(wire::Value::String(text)) = attribute else {
+        return None;
+    };
+    let plain = !text.starts_with('"')
+        && value::looks_like_json(text)
+        && !wrapped.iter().any(|key| text.contains(key));
+    plain.then(|| fit.whole_json(text)).flatten()
 }
 
 /// ADK puts what is no object into one.
@@ -139,6 +176,57 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    /// What a tool's span with this input and this output tells.
+    fn told_by(input: &str, output: &str) -> [Option<String>; 2] {
+        let attribute = |(key, text)| wire::KeyValue {
+            key,
+            value: Some(wire::Value::String(text)),
+        };
+        let attributes = [("input.value", input), ("output.value", output)].map(attribute);
+        let span = wire::Span {
+            attributes: attributes.into(),
+            ..wire::Span::default()
+        };
+        let (arguments, result) = call(&Facts::read(&span, "", None), &mut Fit::new(100));
+        [arguments, result].map(|json| json.map(|json| json.as_str().to_owned()))
+    }
+
+    #[test]
+    fn json_without_a_wrapper_stays_as_it_came() {
+        let some = |text: &str| Some(text.to_owned());
+        // Wider than any number of a program, spaced, with keys in no order.
+        let text = r#" {"n": 12345678901234567890123, "b": [1.0], "a": {}} "#;
+        assert_eq!(told_by(text, text), [some(text), some(text)]);
+        let list = r#"["text of a list"]"#;
+        assert_eq!(told_by(list, list), [some(list), some(list)]);
+        // No JSON but Python, too long, and JSON within JSON.
+        assert_eq!(told_by("{'a': 1}", "")[0], some(r#"{"a":1}"#));
+        let long = format!("[{}1]", "1,".repeat(60));
+        let cut = told_by("", &long)[1].clone().unwrap();
+        assert!(cut.ends_with("bytes left out]\""), "{cut}");
+        assert_eq!(told_by(r#""[1]""#, r#""{}""#), [some("[1]"), some("{}")]);
+    }
+
+    #[test]
+    fn wrappers_are_known_by_their_keys() {
+        let some = |text: &str| Some(text.to_owned());
+        for wrapped in [
+            r#"{"args": [], "kwargs": {"a": 1}}"#,
+            r#"{"kwargs": {"a": 1}}"#,
+            r#"{"input_str": "{'a': 1}"}"#,
+        ] {
+            assert_eq!(told_by(wrapped, "")[0], some(r#"{"a":1}"#), "{wrapped}");
+        }
+        for wrapped in [
+            r#"{"raw_input": 1, "raw_output": "x"}"#,
+            r#"[{"type": "text", "text": "x"}]"#,
+            r#"{"type": "tool", "data": {"content": "x"}}"#,
+            r#"{"output": {"lc": 1, "kwargs": {"content": "x"}}}"#,
+        ] {
+            assert_eq!(told_by("", wrapped)[1], some(r#""x""#), "{wrapped}");
+        }
+    }
 
     #[test]
     fn arguments_lose_their_wrappers() {

@@ -46,9 +46,9 @@ pub fn call_node<'a>(facts: &Facts<'a>) -> Option<&'a [u8]> {
     }
     let span = facts.span;
     Some(if facts.has(Slot::ToolName) {
-        &span.parent_span_id
+        span.parent_span_id
     } else {
-        &span.span_id
+        span.span_id
     })
 }
 
