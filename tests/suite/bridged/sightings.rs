@@ -115,6 +115,54 @@ async fn a_history_that_is_repeated_hundreds_of_times_is_cheap() {
     daemon.finish().await;
 }
 
+/// Scenario: what two calls answered, in one batch with what the second was given;
+/// then another run tells the first answer, and believes that nobody did before.
+/// Guarantees: a wrong belief costs a second attempt and nothing else: no message is
+/// there twice, and no run's own columns depend on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_appended_and_a_wrong_belief_does_no_harm() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let mut conn = database.connect().await;
+    let [run, other, session, first, second] = std::array::from_fn(|_| new_id());
+    let answer = |millis, run, own, content: &str| {
+        let mut event = sighting(millis, run, Some(session), own, content);
+        if let Some(Body::MessageAppended(message)) = &mut event.event {
+            message.believed_new = true;
+        }
+        event
+    };
+    let told = daemon
+        .submit(vec![
+            answer(5, run, first, "first"),
+            sighting(6, run, Some(session), first, "first, in a history"),
+            answer(7, run, second, "second"),
+        ])
+        .await;
+    assert_eq!((told.committed, told.duplicate), (2, 1));
+    let again = daemon
+        .submit(vec![
+            answer(9, other, first, "late"),
+            answer(9, other, new_id(), "third"),
+        ])
+        .await;
+    assert_eq!((again.committed, again.duplicate), (1, 1));
+    let earlier = daemon
+        .submit(vec![answer(3, other, second, "earlier")])
+        .await;
+    assert_eq!((earlier.committed, earlier.duplicate), (1, 0));
+    assert_eq!(
+        json!([read(&mut conn, first).await, read(&mut conn, second).await]),
+        json!([
+            {"run_id": run, "content": "first", "n": 3},
+            {"run_id": other, "content": "earlier", "n": 3},
+        ])
+    );
+    let query = format!("SELECT last_event_at FROM agent_runs WHERE id = '{run}'");
+    assert_eq!(row(&mut conn, &query).await, json!({"last_event_at": null}));
+    daemon.finish().await;
+}
+
 /// How often the ledger was written: once a transaction.
 async fn transactions(conn: &mut PgConnection) -> i64 {
     sqlx::query_scalar(
