@@ -30,6 +30,9 @@ pub enum JsonError {
         /// The limit.
         limit: usize,
     },
+    /// JSON, with a number that Postgres may not take.
+    #[error("holds a number too large to be sure of")]
+    LargeNumber,
     /// JSON, but no object where one is asked for.
     #[error("is not a JSON object")]
     NotAnObject,
@@ -44,6 +47,15 @@ impl Json {
         Self::within(MAX_JSON_DEPTH, text, repairs)
     }
 
+    /// The same of JSON that Postgres is sure to take: for texts that may just as well
+    /// be kept as they are.
+    ///
+    /// # Errors
+    /// As [`Json::new`], and when a number may be beyond Postgres' `numeric`.
+    pub fn surely(text: String, repairs: &mut Repairs) -> Result<Self, JsonError> {
+        Self::checked(MAX_JSON_DEPTH, text, repairs, false)
+    }
+
     /// The same with fewer levels than [`MAX_JSON_DEPTH`].
     ///
     /// # Errors
@@ -53,13 +65,26 @@ impl Json {
         text: String,
         repairs: &mut Repairs,
     ) -> Result<Self, JsonError> {
+        Self::checked(max_depth, text, repairs, true)
+    }
+
+    fn checked(
+        max_depth: usize,
+        text: String,
+        repairs: &mut Repairs,
+        any_number: bool,
+    ) -> Result<Self, JsonError> {
         let mut scan = Scan {
             bytes: text.as_bytes(),
             at: 0,
             max_depth: max_depth.min(MAX_JSON_DEPTH),
             repairs: Repairs::default(),
+            large_number: false,
         };
         scan.document()?;
+        if scan.large_number && !any_number {
+            return Err(JsonError::LargeNumber);
+        }
         let found = scan.repairs;
         if found == Repairs::default() {
             return Ok(Self(text));
@@ -152,6 +177,8 @@ struct Scan<'a> {
     at: usize,
     max_depth: usize,
     repairs: Repairs,
+    /// A number has so many digits, or such an exponent, that `numeric` may not hold it.
+    large_number: bool,
 }
 
 impl Scan<'_> {
@@ -269,6 +296,10 @@ impl Scan<'_> {
     }
 
     fn number(&mut self) -> Result<(), JsonError> {
+        /// `numeric` has room for 131,072 digits before the point and 16,383 after it.
+        const SURE_DIGITS: usize = 1_000;
+        const SURE_EXPONENT_DIGITS: usize = 3;
+        let from = self.at;
         if self.peek() == Some(b'-') {
             self.at += 1;
         }
@@ -286,8 +317,11 @@ impl Scan<'_> {
             if matches!(self.peek(), Some(b'+' | b'-')) {
                 self.at += 1;
             }
+            let exponent = self.at;
             self.digits()?;
+            self.large_number |= self.at - exponent > SURE_EXPONENT_DIGITS;
         }
+        self.large_number |= self.at - from > SURE_DIGITS;
         Ok(())
     }
 

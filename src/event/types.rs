@@ -222,6 +222,17 @@ pub struct Message {
 }
 
 impl Message {
+    /// Whether it says the same, whatever is believed of it.
+    #[must_use]
+    pub fn says_what(&self, other: &Self) -> bool {
+        let Self { believed_new, .. } = *other;
+        let as_believed = || Self {
+            believed_new,
+            ..self.clone()
+        };
+        self == other || self.believed_new != believed_new && as_believed() == *other
+    }
+
     /// Whether its row is believed not to be there.
     #[must_use]
     pub fn is_believed_new(&self) -> bool {
@@ -359,15 +370,15 @@ impl Event {
         }
     }
 
-    /// Whether it makes a row that is believed not to be there. An announced
-    /// end, another view of a step and a message that a history repeats are
-    /// expected to find theirs.
+    /// Whether it makes a row that can be there only if the event is repeated. An
+    /// announced end and another view of a step are expected to find theirs, and
+    /// of sightings even one that is believed new may.
     #[must_use]
-    pub fn is_believed_new(&self) -> bool {
+    pub fn is_surely_new(&self) -> bool {
         match &self.body {
             EventBody::StepStarted(_) | EventBody::TokenCount(_) => true,
             EventBody::StepEnded(e) => !e.announced && e.view == 0,
-            EventBody::Message(e) => e.is_believed_new(),
+            EventBody::Message(e) => !e.sighting,
             _ => false,
         }
     }

@@ -196,7 +196,7 @@ impl Writer {
             }
         }
         let repeated = |(event, fate): (&&Event, &Option<Fate>)| {
-            event.is_believed_new() && *fate == Some(Fate::Duplicate)
+            event.is_surely_new() && *fate == Some(Fate::Duplicate)
         };
         self.merging = rung == Rung::Merge && events.iter().zip(fates.iter()).any(repeated);
         self.bury(&refused, fates).await

@@ -286,7 +286,9 @@ fn missing(field: &str) -> Refusal {
 fn bad_json(field: &str, error: JsonError) -> Refusal {
     let code = match error {
         JsonError::TooDeep { .. } => RefusalCode::JsonTooDeep,
-        JsonError::Invalid { .. } | JsonError::NotAnObject => RefusalCode::InvalidJson,
+        JsonError::Invalid { .. } | JsonError::NotAnObject | JsonError::LargeNumber => {
+            RefusalCode::InvalidJson
+        }
     };
     Refusal::new(code, format!("{field} {error}"))
 }

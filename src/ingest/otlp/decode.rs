@@ -113,6 +113,10 @@ impl Reader<'_> {
         let request = self.signal.request(self.schema);
         let (repaired, repairs) =
             repair(self.schema, request, self.wire).ok_or(ScanError::Malformed)?;
+        if repairs == WireRepairs::default() {
+            // Nothing that a second attempt would read otherwise.
+            return Err(Malformed.into());
+        }
         Ok((map(&repaired)?, repairs))
     }
 }

@@ -64,7 +64,7 @@ impl<'a> Builder<'a> {
                 *least = new;
             }
             // The database knows the order of contents.
-            std::cmp::Ordering::Equal if new.event != least.event => {
+            std::cmp::Ordering::Equal if !new.event.says_what(least.event) => {
                 let pass = self.pass(1, id);
                 self.messages.push((pass, new));
             }
@@ -179,6 +179,39 @@ mod tests {
         let plan = plan(&events);
         assert_eq!(merged(&plan), [[0], [1]]);
         assert_eq!(plan.superseded, [(2, 0)]);
+    }
+
+    /// A sighting that nobody is believed to have told before.
+    fn answer(micros: i64, id: u128, content: &str) -> Event {
+        let mut event = sighting(micros, RUN, Some(SESSION), content);
+        if let EventBody::Message(message) = &mut event.body {
+            message.message_id = Uuid::from_u128(id);
+            message.believed_new = true;
+        }
+        event
+    }
+
+    #[test]
+    fn what_is_believed_new_is_appended_by_id_and_counts_for_no_run() {
+        let events = [
+            answer(7, 6, "a"),
+            answer(8, 5, "b"),
+            sighting(9, RUN, Some(SESSION), "b"),
+            sighting(8, RUN, Some(SESSION), "b"),
+            answer(9, 4, "c"),
+        ];
+        let plan = plan(&events);
+        let appended: Vec<usize> = plan.appends.messages.iter().map(|at| at.index).collect();
+        assert_eq!(appended, [4, 1, 0]);
+        assert!(plan.merges.is_empty());
+        assert_eq!(plan.superseded, [(2, 1), (3, 1)]);
+        let added = crate::store::sums::added(&plan);
+        assert_eq!(
+            added.get(&RUN),
+            Some(&Some(crate::store::sums::Sums::default()))
+        );
+        let events: Vec<&Event> = events.iter().collect();
+        assert!(Plan::new(&events, Rung::Merge).appends.messages.is_empty());
     }
 
     #[test]

@@ -200,8 +200,9 @@ impl Emitter<'_> {
         let scope = session_id(placed).unwrap_or(placed.run);
         for (message_id, place, said, answer) in conversation.identified(scope) {
             let time = if answer { placed.end } else { placed.start };
+            let believed_new = answer && !placed.has_other_views() && is_distinctive(&said);
             let message = Message {
-                believed_new: answer && !placed.has_other_views(),
+                believed_new,
                 ..self.message(placed, step_id, message_id, place, said)
             };
             self.push(placed, time, EventBody::Message(message));
@@ -296,6 +297,13 @@ impl Emitter<'_> {
     }
 }
 
+/// Whether no other call is likely to answer just so. A "yes" is one message however
+/// many calls of a conversation answer it.
+fn is_distinctive(answer: &Said) -> bool {
+    const LONG_BYTES: usize = 80;
+    answer.calls.iter().any(|call| call.id.is_some()) || answer.text.len() >= LONG_BYTES
+}
+
 fn session_id(placed: &Placed<'_>) -> Option<Uuid> {
     placed.session.as_ref().map(|session| session.id)
 }
@@ -308,6 +316,54 @@ mod tests {
 
     use super::*;
     use crate::ingest::otlp::{MapOptions, map::map_traces};
+
+    /// The messages of a model's call, and which of them are believed new.
+    fn believed_new(response_id: &str, answer: &Value) -> Vec<(MessageRole, bool)> {
+        let text =
+            |key: &str, text: &str| serde_json::json!({"key": key, "value": {"stringValue": text}});
+        let long =
+            "What was asked before is told by every call that comes after it, word for word.";
+        let asked = serde_json::json!([
+            {"role": "user", "parts": [{"type": "text", "content": long.repeat(2)}]},
+        ]);
+        let answered = serde_json::json!([{"role": "assistant", "parts": [answer]}]);
+        let span = serde_json::json!({
+            "traceId": "5b8aa5a2d2c872e8321cf37308d69df2", "spanId": "051581bf3cb55c13",
+            "parentSpanId": "051581bf3cb55c14", "name": "chat", "startTimeUnixNano": "1767225600000000000",
+            "endTimeUnixNano": "1767225601000000000",
+            "attributes": [
+                text("gen_ai.operation.name", "chat"),
+                text("gen_ai.response.id", response_id),
+                text("gen_ai.input.messages", &asked.to_string()),
+                text("gen_ai.output.messages", &answered.to_string()),
+            ]
+        });
+        let request = serde_json::json!({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]});
+        let request: ExportTraceServiceRequest = serde_json::from_value(request).unwrap();
+        let mapped = map_traces(&request.encode_to_vec(), &MapOptions::default()).unwrap();
+        let events = mapped.events.into_iter();
+        let messages = events.filter_map(|(_, event)| match event.body {
+            EventBody::Message(message) => Some((message.role, message.believed_new)),
+            _ => None,
+        });
+        messages.collect()
+    }
+
+    #[test]
+    fn only_an_answer_that_no_other_call_gives_is_believed_new() {
+        let (user, assistant) = (MessageRole::User, MessageRole::Assistant);
+        let say = |content: &str| serde_json::json!({"type": "text", "content": content});
+        let long = say(&"a long answer ".repeat(10));
+        let told = |id: &str, answer: &Value| believed_new(id, answer);
+        assert_eq!(told("", &long), [(user, false), (assistant, true)]);
+        assert_eq!(told("", &say("yes")), [(user, false), (assistant, false)]);
+        let call = |id: &Value| serde_json::json!({"type": "tool_call", "id": id, "name": "f", "arguments": {}});
+        let (named, nameless) = (call(&"call_1".into()), call(&Value::Null));
+        assert_eq!(told("", &named), [(user, false), (assistant, true)]);
+        assert_eq!(told("", &nameless), [(user, false), (assistant, false)]);
+        // Anthropic's client tells of the same call.
+        assert_eq!(told("msg_01XY", &long), [(user, false), (assistant, false)]);
+    }
 
     /// Who said what in the messages of an agent's span.
     fn said(status: i32, parts: &[(&str, &str)]) -> Vec<(MessageRole, String)> {

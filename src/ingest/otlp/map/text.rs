@@ -69,10 +69,10 @@ impl Fit {
         self.whole_json(text).or_else(|| self.write(text))
     }
 
-    /// JSON text as it came, unless it is too long or no JSON.
+    /// JSON text as it came, unless it is too long, or no JSON that can surely be stored.
     pub fn whole_json(&mut self, text: &str) -> Option<Json> {
         let fits = text.len() <= self.max_bytes;
-        fits.then(|| Json::new(text.to_owned(), &mut self.repairs).ok())?
+        fits.then(|| Json::surely(text.to_owned(), &mut self.repairs).ok())?
     }
 
     fn write(&mut self, value: &(impl Serialize + ?Sized)) -> Option<Json> {
@@ -103,6 +103,21 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+
+    #[test]
+    fn a_number_that_postgres_may_not_take_leaves_its_text_a_text() {
+        let mut fit = Fit::new(1 << 20);
+        for number in ["1e9999", "-1E+09999", "0.5e-1000", &"9".repeat(1_001)] {
+            let text = format!("[{number}]");
+            let json = fit.json_text(&text).unwrap();
+            assert_eq!(json.as_str(), format!("\"{text}\""));
+            assert_eq!(fit.whole_json(&text), None);
+        }
+        for number in ["1e999", "-0.1E-308", &"9".repeat(1_000), "\"1e9999\""] {
+            let text = format!("[{number}]");
+            assert_eq!(fit.json_text(&text).unwrap().as_str(), text);
+        }
+    }
 
     #[test]
     fn what_is_too_long_is_cut_marked_and_counted() {

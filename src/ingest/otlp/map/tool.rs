@@ -74,7 +74,7 @@ fn as_it_came(
     let Some(wire::Value::String(text)) = attribute else {
         return None;
     };
-    let plain = !text.starts_with('"')
+    let plain = text.trim_start().starts_with(['{', '['])
         && value::looks_like_json(text)
         && !wrapped.iter().any(|key| text.contains(key));
     plain.then(|| fit.whole_json(text)).flatten()
@@ -205,7 +205,9 @@ mod tests {
         let long = format!("[{}1]", "1,".repeat(60));
         let cut = told_by("", &long)[1].clone().unwrap();
         assert!(cut.ends_with("bytes left out]\""), "{cut}");
-        assert_eq!(told_by(r#""[1]""#, r#""{}""#), [some("[1]"), some("{}")]);
+        assert_eq!(told_by(r#""[1]""#, r#" "{}""#), [some("[1]"), some("{}")]);
+        let large = r#"{"n":1e9999}"#;
+        assert_eq!(told_by(large, "")[0], some(r#""{\"n\":1e9999}""#));
     }
 
     #[test]

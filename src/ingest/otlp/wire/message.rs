@@ -174,6 +174,12 @@ impl<'a> Message<'a> for Option<Value<'a>> {
                 Value::Kvlist(all)
             }
             7 => Value::Bytes(content.bytes()?),
+            8 => {
+                // An index into a table that only profiles carry.
+                content.varint()?;
+                *self = None;
+                return Ok(());
+            }
             _ => return Ok(()),
         });
         Ok(())

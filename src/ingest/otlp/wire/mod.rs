@@ -23,8 +23,8 @@ pub use scan::{Extent, ScanError, scan};
 pub use schema::{MessageId, Schema, SchemaError};
 
 /// Values nested deeper are replaced by [`TOO_DEEP`], counted in messages from
-/// the request down, of which a value in a list takes two. The decoder gives up
-/// at 100, and with that one value the whole request.
+/// the request down, of which a value in a list takes two. Other decoders give up
+/// at 100; ours recurses, and has no limit but this one.
 pub const MAX_DEPTH: usize = 96;
 
 /// Stands where a value was nested too deep.

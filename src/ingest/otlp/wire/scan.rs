@@ -1,7 +1,8 @@
-//! How much a request holds, found without building any of it.
+//! How much a request holds, found before any of it is read.
 //!
-//! An empty span is two bytes on the wire and hundreds in memory, so bytes alone
-//! bound nothing.
+//! An empty span is two bytes on the wire and hundreds as what becomes of it, so
+//! bytes alone bound nothing. And what is read afterwards recurses: how deep, is
+//! bounded here.
 
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 

@@ -18,8 +18,8 @@ const RECORDS: [&str; 6] = [
 ];
 const ANY_VALUE: &str = "opentelemetry.proto.common.v1.AnyValue";
 
-/// What one element of a list costs in memory beside its text, counting that a
-/// growing list is up to twice as large as what is in it.
+/// What one element of a list is counted as, beside its text. That is more than it takes
+/// where one span is read at a time; what becomes of it takes memory too.
 const RECORD_BYTES: usize = 1024;
 const ELEMENT_BYTES: usize = 192;
 

@@ -265,7 +265,7 @@ fn any_record() -> impl Strategy<Value = logs::LogRecord> {
     )
 }
 
-/// Who sent them, twice: a second part of the same field adds to the first.
+/// Who sent them.
 fn origin() -> impl Strategy<Value = (resource::Resource, common::InstrumentationScope)> {
     let resource = any_attributes(any_value()).prop_map(|attributes| resource::Resource {
         attributes,
@@ -309,6 +309,21 @@ proptest! {
     fn spans_are_what_prost_reads(request in traces()) {
         let bytes = request.encode_to_vec();
         prop_assert_eq!(ours(&bytes), Ok(spans(&request)));
+    }
+
+    /// Two parts of one field are one message, of origins and of values.
+    #[test]
+    fn parts_are_put_together_as_prost_does(one in origin(), other in origin(), values in vec(any_value(), 2)) {
+        let parts = |parts: [Vec<u8>; 2]| parts.concat();
+        let bytes = parts([&one, &other].map(|(resource, _)| resource.encode_to_vec()));
+        let told = resource::Resource::decode(&*bytes).unwrap();
+        prop_assert_eq!(Resource::read(&bytes).ok(), of_resource(Some(&told)));
+        let bytes = parts([&one, &other].map(|(_, scope)| scope.encode_to_vec()));
+        let told = common::InstrumentationScope::decode(&*bytes).unwrap();
+        prop_assert_eq!(InstrumentationScope::read(&bytes).ok(), of_scope(Some(&told)));
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.encode_to_vec()).collect();
+        let told = common::AnyValue::decode(&*bytes).unwrap();
+        prop_assert_eq!(Option::<Value<'_>>::read(&bytes), Ok(value(&told)));
     }
 
     #[test]
