@@ -224,7 +224,7 @@ pub struct Message {
 impl Message {
     /// Whether it says the same, whatever is believed of it.
     #[must_use]
-    pub fn says_what(&self, other: &Self) -> bool {
+    pub fn says_the_same(&self, other: &Self) -> bool {
         let Self { believed_new, .. } = *other;
         let as_believed = || Self {
             believed_new,

@@ -156,22 +156,20 @@ impl<'a> Message<'a> for Option<Value<'a>> {
             3 => Value::Int(content.varint()?.cast_signed()),
             4 => Value::Double(f64::from_bits(content.fixed64()?)),
             5 => {
-                let Elements(mut new) = content.message()?;
-                let mut all = match self.take() {
-                    Some(Value::Array(all)) => all,
+                let mut list = List(match self.take() {
+                    Some(Value::Array(values)) => values,
                     _ => Vec::new(),
-                };
-                all.append(&mut new);
-                Value::Array(all)
+                });
+                list.merge(content.bytes()?)?;
+                Value::Array(list.0)
             }
             6 => {
-                let Entries(mut new) = content.message()?;
-                let mut all = match self.take() {
-                    Some(Value::Kvlist(all)) => all,
+                let mut list = List(match self.take() {
+                    Some(Value::Kvlist(entries)) => entries,
                     _ => Vec::new(),
-                };
-                all.append(&mut new);
-                Value::Kvlist(all)
+                });
+                list.merge(content.bytes()?)?;
+                Value::Kvlist(list.0)
             }
             7 => Value::Bytes(content.bytes()?),
             8 => {
@@ -186,24 +184,11 @@ impl<'a> Message<'a> for Option<Value<'a>> {
     }
 }
 
-/// `ArrayValue`.
+/// A message that is a list and nothing else: `ArrayValue`, `KeyValueList`.
 #[derive(Default)]
-struct Elements<'a>(Vec<Option<Value<'a>>>);
+struct List<T>(Vec<T>);
 
-impl<'a> Message<'a> for Elements<'a> {
-    fn field(&mut self, number: u32, content: Content<'a>) -> Result<(), Malformed> {
-        if number == 1 {
-            self.0.push(content.message()?);
-        }
-        Ok(())
-    }
-}
-
-/// `KeyValueList`.
-#[derive(Default)]
-struct Entries<'a>(Vec<KeyValue<'a>>);
-
-impl<'a> Message<'a> for Entries<'a> {
+impl<'a, T: Message<'a>> Message<'a> for List<T> {
     fn field(&mut self, number: u32, content: Content<'a>) -> Result<(), Malformed> {
         if number == 1 {
             self.0.push(content.message()?);
