@@ -12,7 +12,10 @@ use runtraced::store::rows::{StepPart, encode_message, encode_step, encode_token
 
 use crate::decode::first_request;
 
-/// The first `count` or more validated events of a workload.
+/// Enough events that every table gets many rows.
+const AGENT_EVENTS: usize = 5_000;
+
+/// Up to `count` validated events of a workload.
 pub fn events(kind: WorkloadKind, count: usize, seed: u64) -> Vec<Event> {
     let request = StreamRequest::decode(first_request(kind, count, seed)).unwrap();
     let events = request.events.into_iter();
