@@ -19,7 +19,7 @@ major_in() {
     printf '%s' "${BASH_REMATCH[1]}"
 }
 
-# Where to look, in order: the same places as src/store/postgres/binaries.rs.
+# Where to look, in order: the same places as src/postgres/binaries.rs.
 places() {
     local major
     if [[ -n ${RUNTRACED_PG_BIN:-} ]]; then

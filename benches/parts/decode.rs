@@ -2,7 +2,7 @@
 
 use criterion::{BatchSize, Criterion, Throughput};
 use prost::Message as _;
-use runtraced::cli::bench::workload::{Ids, Kind, Shape, Workload};
+use runtraced::bench::workload::{Ids, Kind, Shape, Workload};
 use runtraced::event::Repairs;
 use runtraced::ingest::native::decode_event;
 use runtraced::proto::StreamRequest;
