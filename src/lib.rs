@@ -15,6 +15,7 @@ pub mod proto {
 
 pub mod listen;
 
+pub mod auth;
 pub mod ingest;
 
 pub mod event;
@@ -30,12 +31,12 @@ pub mod finalize;
 pub mod telemetry;
 
 pub mod app;
+pub mod bench;
 pub mod cli;
 pub mod config;
-pub mod database;
-mod grpc;
-mod shutdown;
 
 pub mod client;
-pub mod inspect;
+pub mod console;
 pub mod json_mapping;
+pub mod postgres;
+pub mod query;

@@ -2,7 +2,7 @@
 
 use criterion::{BatchSize, Criterion, Throughput};
 use prost::Message as _;
-use runtraced::cli::bench::workload::{IdVersion, Workload, WorkloadKind, WorkloadSpec};
+use runtraced::bench::workload::{IdVersion, Workload, WorkloadKind, WorkloadSpec};
 use runtraced::event::Repairs;
 use runtraced::ingest::native::decode_event;
 use runtraced::proto::StreamRequest;

@@ -2,13 +2,13 @@
 
 use criterion::{Criterion, Throughput};
 use prost::Message as _;
-use runtraced::cli::bench::workload::WorkloadKind;
+use runtraced::bench::workload::WorkloadKind;
 use runtraced::event::{Event, EventBody, Repairs};
 use runtraced::ingest::native::decode_event;
 use runtraced::proto::StreamRequest;
-use runtraced::store::Aliases;
-use runtraced::store::copy::CopyBuffer;
-use runtraced::store::rows::{StepPart, encode_message, encode_step, encode_token_count};
+use runtraced::store::encode::Aliases;
+use runtraced::store::encode::copy::CopyBuffer;
+use runtraced::store::encode::rows::{StepPart, encode_message, encode_step, encode_token_count};
 
 use crate::decode::first_request;
 

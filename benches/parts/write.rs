@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput};
-use runtraced::cli::bench::workload::WorkloadKind;
+use runtraced::bench::workload::WorkloadKind;
 use runtraced::event::Event;
-use runtraced::store::postgres::{PrivateConfig, PrivatePostgres, StopMode};
+use runtraced::postgres::{PrivateConfig, PrivatePostgres, StopMode};
 use runtraced::store::{WhenAway, Writer, WriterConfig, migrate};
 use sqlx::{Connection as _, PgConnection};
 use tokio::runtime::Runtime;

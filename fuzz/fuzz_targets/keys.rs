@@ -4,7 +4,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use libfuzzer_sys::fuzz_target;
-use runtraced::ingest::auth::{parse_key, presented};
+use runtraced::auth::{parse_key, presented};
 
 const HEADERS: [&str; 5] = [
     "authorization",

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use sqlx::PgConnection;
 
-use crate::{config, inspect, store::postgres::PrivatePostgres};
+use crate::{config, postgres::PrivatePostgres, query};
 
 /// Which database to read.
 #[derive(Debug, Clone, clap::Args)]
@@ -39,6 +39,6 @@ impl DatabaseArgs {
     /// # Errors
     /// As [`Self::url`], and when nothing answers there.
     pub async fn connect(&self) -> anyhow::Result<PgConnection> {
-        Ok(inspect::connect(&self.url()?).await?)
+        Ok(query::connect(&self.url()?).await?)
     }
 }

@@ -15,9 +15,9 @@ use super::{
 };
 use crate::{
     client::{Client, RetryPolicy},
-    inspect::{self, DeadLetter, DeadLetterFilter},
     json_mapping::event_from_json,
     proto::Event,
+    query::{self, DeadLetter, DeadLetterFilter},
     store,
 };
 
@@ -147,7 +147,7 @@ async fn list(conn: &mut PgConnection, args: &ListArgs) -> anyhow::Result<ExitCo
         limit: args.limit.into(),
         ..DeadLetterFilter::default()
     };
-    let letters = inspect::dead_letters(conn, &filter).await?;
+    let letters = query::dead_letters(conn, &filter).await?;
     if letters.is_empty() {
         output::print("No dead letters.\n")?;
         return Ok(ExitCode::SUCCESS);
@@ -177,7 +177,7 @@ async fn show(conn: &mut PgConnection, id: Uuid) -> anyhow::Result<ExitCode> {
         limit: 1,
         ..DeadLetterFilter::default()
     };
-    let Some(letter) = inspect::dead_letters(conn, &filter).await?.pop() else {
+    let Some(letter) = query::dead_letters(conn, &filter).await?.pop() else {
         return Ok(output::fail(EXIT_REFUSED, format!("no dead letter {id}")));
     };
     output::print(&format!("{}\n", serde_json::to_string_pretty(&letter)?))?;
@@ -192,7 +192,7 @@ async fn replay(conn: &mut PgConnection, args: &ReplayArgs) -> anyhow::Result<Ex
     let mut filter = args.which.filter();
     let (mut replayed, mut refused) = (0, 0);
     loop {
-        let letters = inspect::dead_letters(conn, &filter).await?;
+        let letters = query::dead_letters(conn, &filter).await?;
         let Some(last) = letters.last() else { break };
         // Those that are refused again stay, and must not be met again.
         filter.after = Some((last.received_at.clone(), last.id));

@@ -80,7 +80,7 @@ impl EndpointError {
     /// For the exit code.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        use super::output::{EXIT_NO_INPUT, EXIT_UNAVAILABLE, EXIT_USAGE};
+        use crate::console::output::{EXIT_NO_INPUT, EXIT_UNAVAILABLE, EXIT_USAGE};
         match self {
             Self::File { .. } => EXIT_NO_INPUT,
             Self::Client(ClientError::Endpoint(_) | ClientError::Tls(_) | ClientError::Key) => {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use super::database::DatabaseArgs;
-use super::output::{self, EXIT_REFUSED};
+use crate::console::output::{self, EXIT_REFUSED};
 use crate::store::{Grant, GrantError, grant};
 
 /// Give a database role what the daemon needs to write, and no more.

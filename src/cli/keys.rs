@@ -11,8 +11,8 @@ use super::{
     output::{self, EXIT_REFUSED, EXIT_UNAVAILABLE, EXIT_USAGE, shortened},
 };
 use crate::{
-    ingest::auth::{NewKey, Rates},
-    inspect,
+    auth::{NewKey, Rates},
+    query,
     store::{self, KeyError},
 };
 
@@ -129,7 +129,7 @@ async fn create(conn: &mut PgConnection, args: &CreateArgs) -> anyhow::Result<Ex
 }
 
 async fn list(conn: &mut PgConnection, args: &ListArgs) -> anyhow::Result<ExitCode> {
-    let keys = inspect::keys(conn, args.revoked).await?;
+    let keys = query::keys(conn, args.revoked).await?;
     if args.json {
         output::print(&format!("{}\n", serde_json::to_string_pretty(&keys)?))?;
         return Ok(ExitCode::SUCCESS);

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 
+use crate::app::database::migrate_now;
 use crate::config::parse_database_url;
-use crate::database::migrate_now;
 
 /// `runtraced migrate`.
 #[derive(Args, Debug)]

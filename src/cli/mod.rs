@@ -1,7 +1,5 @@
 //! The command line: one file a command.
 
-pub mod bench;
-mod child;
 pub mod database;
 pub mod dead_letters;
 pub mod demo;
@@ -9,7 +7,6 @@ pub mod endpoint;
 pub mod grant;
 pub mod keys;
 pub mod migrate;
-pub mod output;
 pub mod psql;
 pub mod runs;
 pub mod send;
@@ -22,6 +19,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::bench;
+// For the commands, as `super::output` and `super::child`.
+use crate::console::{child, output};
 use output::EXIT_USAGE;
 
 /// Tracing for LLM agents, in plain Postgres.

@@ -11,7 +11,7 @@ use super::{
     database::DatabaseArgs,
     output::{self, EXIT_UNAVAILABLE},
 };
-use crate::store::postgres::Binaries;
+use crate::postgres::Binaries;
 
 /// Open psql on the daemon's database.
 #[derive(Debug, Clone, clap::Args)]

@@ -9,7 +9,7 @@ use super::{
     database::DatabaseArgs,
     output::{self, EXIT_UNAVAILABLE, duration, shortened, thousands},
 };
-use crate::inspect::{self, InspectError, RunFilter, RunSummary};
+use crate::query::{self, InspectError, RunFilter, RunSummary};
 
 /// Longer names are cut in the table.
 const NAME_CHARS: usize = 36;
@@ -62,7 +62,7 @@ async fn list(args: &RunsArgs) -> anyhow::Result<String> {
         limit: i64::from(args.limit),
         without_start: args.without_start,
     };
-    let rows = inspect::runs(&mut connection, &filter).await?;
+    let rows = query::runs(&mut connection, &filter).await?;
     if args.json {
         return Ok(format!("{}\n", serde_json::to_string_pretty(&rows)?));
     }

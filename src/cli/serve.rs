@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::output::EXIT_USAGE;
 use crate::app::App;
 use crate::config::{Config, ServeArgs};
+use crate::console::output::EXIT_USAGE;
 use crate::listen::raise_file_limit;
 use crate::telemetry::init_logs;
 

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use clap::Subcommand;
 
 use super::endpoint::EndpointArgs;
-use super::output::{self, EXIT_REFUSED, thousands};
+use crate::console::output::{self, EXIT_REFUSED, thousands};
 use crate::{
     client::RetryPolicy,
     config,
@@ -143,7 +143,7 @@ async fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
             spool.ack();
         } else {
             // Kept: it was acknowledged once.
-            spool.put_aside();
+            spool.quarantine();
         }
     }
     let text = format!(

@@ -15,7 +15,7 @@ use super::{
     endpoint::ClientTlsArgs,
     output::{self, EXIT_REFUSED, EXIT_UNAVAILABLE, thousands},
 };
-use crate::inspect::{self, LedgerSum};
+use crate::query::{self, LedgerSum};
 
 /// How long the daemon may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -75,7 +75,7 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let metrics = parse(&metrics);
     let ledger = timeout(DATABASE_PATIENCE, async {
         let mut connection = args.database.connect().await?;
-        anyhow::Ok(inspect::ledger_sum(&mut connection).await?)
+        anyhow::Ok(query::ledger_sum(&mut connection).await?)
     });
     let ledger = match ledger.await {
         Ok(Ok(ledger)) => Ok(ledger),

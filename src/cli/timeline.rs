@@ -9,7 +9,7 @@ use super::{
     database::DatabaseArgs,
     output::{self, EXIT_REFUSED, EXIT_UNAVAILABLE},
 };
-use crate::inspect::{self, IdPrefix, InspectError, Lookup};
+use crate::query::{self, IdPrefix, InspectError, Lookup};
 
 /// Draw a run as a waterfall.
 ///
@@ -49,13 +49,13 @@ pub async fn run(args: TimelineArgs) -> anyhow::Result<ExitCode> {
 /// The text to print, or why there is none for this id.
 async fn read(args: &TimelineArgs) -> anyhow::Result<Result<String, String>> {
     let mut connection = args.database.connect().await?;
-    let run = match inspect::find_run(&mut connection, args.run_id).await? {
+    let run = match query::find_run(&mut connection, args.run_id).await? {
         Lookup::One(run) => run,
         Lookup::None => return Ok(Err("no such run".to_owned())),
         Lookup::Several(runs) => return Ok(Err(ambiguous(&runs))),
     };
     if args.json {
-        let json = inspect::timeline_json(&mut connection, run).await?;
+        let json = query::timeline_json(&mut connection, run).await?;
         return Ok(Ok(format!("{json}\n")));
     }
     let cells = args.width.unwrap_or_else(|| cells_for(output::width()));
@@ -87,7 +87,7 @@ pub async fn drawing(
     run: Uuid,
     cells: u16,
 ) -> Result<String, InspectError> {
-    let lines = inspect::waterfall(connection, run, i32::from(cells)).await?;
+    let lines = query::waterfall(connection, run, i32::from(cells)).await?;
     let mut text = String::new();
     for line in lines {
         text.push_str(&output::paint_mark(&line));

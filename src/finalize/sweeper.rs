@@ -28,7 +28,7 @@ pub struct SweepCounts {
 pub async fn sweep_forever(
     database: PgConnectOptions,
     interval: Duration,
-    patience: Duration,
+    time_limit: Duration,
     counts: &SweepCounts,
     stop: CancellationToken,
 ) {
@@ -47,7 +47,7 @@ pub async fn sweep_forever(
             conn = Some(open);
             Ok::<_, sqlx::Error>(())
         };
-        match timeout(patience, sweep).await {
+        match timeout(time_limit, sweep).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) if !store::is_outage(&error) => {
                 // A person is needed: until then silent runs stay open.

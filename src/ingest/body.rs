@@ -86,7 +86,7 @@ impl Compression {
 pub struct BodyBudget {
     bytes: Arc<Semaphore>,
     /// For one body, from its first byte to its last.
-    patience: Duration,
+    timeout: Duration,
 }
 
 /// A body, and its share of the budget.
@@ -98,12 +98,12 @@ pub struct ReadBody {
 }
 
 impl BodyBudget {
-    /// A budget of so many bytes; a body must come within `patience`.
+    /// A budget of so many bytes; a body must come within `timeout`.
     #[must_use]
-    pub fn new(bytes: usize, patience: Duration) -> Self {
+    pub fn new(bytes: usize, timeout: Duration) -> Self {
         Self {
             bytes: Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))),
-            patience,
+            timeout,
         }
     }
 
@@ -117,7 +117,7 @@ impl BodyBudget {
         mut body: Body,
         limit: usize,
     ) -> Result<Result<ReadBody, BodyError>, Unsettled> {
-        let deadline = Instant::now() + self.patience;
+        let deadline = Instant::now() + self.timeout;
         let mut read = BytesMut::new();
         let mut share: Option<OwnedSemaphorePermit> = None;
         loop {

@@ -1,14 +1,15 @@
 //! The front doors: decode, validate, admit, answer. A thin handler per
 //! protocol; no SQL and no rule about how events merge belongs here.
 
-pub mod auth;
 mod body;
+mod crowded;
 pub mod native;
 pub mod otlp;
 pub(crate) mod settle;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+pub use self::crowded::refuse_crowded;
 use self::otlp::wire::WireRepairs;
 use crate::event::Repairs;
 

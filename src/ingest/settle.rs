@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use crate::auth::QuotaExceeded;
 use crate::pipeline::{Batch, BatchOutcome, Durability, Pipeline, Ticket};
 
 /// What clients are told to wait before they send again.
@@ -69,6 +70,12 @@ impl Unsettled {
     }
 }
 
+impl From<QuotaExceeded> for Unsettled {
+    fn from(QuotaExceeded(wait): QuotaExceeded) -> Self {
+        Self::Limited(wait)
+    }
+}
+
 impl From<Unsettled> for Status {
     fn from(unsettled: Unsettled) -> Self {
         Self::with_error_details(
@@ -92,9 +99,9 @@ pub fn admit(pipeline: &Pipeline, batch: Batch, least: Durability) -> Result<Tic
 /// Waits for an admitted batch.
 ///
 /// # Errors
-/// [`Unsettled::Late`] after `patience`, [`Unsettled::ShuttingDown`].
-pub async fn settled(mut ticket: Ticket, patience: Duration) -> Result<BatchOutcome, Unsettled> {
-    tokio::time::timeout(patience, ticket.settled())
+/// [`Unsettled::Late`] after `timeout`, [`Unsettled::ShuttingDown`].
+pub async fn settled(mut ticket: Ticket, timeout: Duration) -> Result<BatchOutcome, Unsettled> {
+    tokio::time::timeout(timeout, ticket.settled())
         .await
         .map_err(|_| Unsettled::Late)?
         .map_err(|_| Unsettled::ShuttingDown)

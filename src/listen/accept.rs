@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{self, Connection};
-use super::{ConnectionLimits, DoorCounts, Ended, Tls, WindowBudget};
+use super::{ConnectionLimits, Ended, EndpointCounts, Tls, WindowBudget};
 
 /// Between two log lines about the same trouble.
 const QUIET: Duration = Duration::from_secs(60);
@@ -21,7 +21,7 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
 /// One listening socket, and what its connections share.
 #[derive(Debug)]
-pub struct Door {
+pub struct Endpoint {
     /// For logs: `gRPC` or `HTTP`.
     pub name: &'static str,
     /// Where it listens.
@@ -33,26 +33,26 @@ pub struct Door {
     /// What clients may send before it is read.
     pub windows: WindowBudget,
     /// For metrics.
-    pub counts: Arc<DoorCounts>,
+    pub counts: Arc<EndpointCounts>,
 }
 
 /// Serves connections until `stop`, then waits for the open ones, which take no
 /// new requests. Dropping it cuts them.
-pub async fn serve(door: Door, app: Router, stop: CancellationToken) {
-    let places = Arc::new(Semaphore::new(door.limits.connections));
+pub async fn serve(endpoint: Endpoint, app: Router, stop: CancellationToken) {
+    let places = Arc::new(Semaphore::new(endpoint.limits.connections));
     let mut connections = JoinSet::new();
-    let mut trouble = Trouble::new(door.name);
+    let mut trouble = Trouble::new(endpoint.name);
     loop {
         let accepted = tokio::select! {
             biased;
             () = stop.cancelled() => break,
             Some(ended) = connections.join_next(), if !connections.is_empty() => {
                 if let Err(error) = ended {
-                    tracing::error!(door = door.name, %error, "a connection's task failed");
+                    tracing::error!(endpoint = endpoint.name, %error, "a connection's task failed");
                 }
                 continue;
             }
-            accepted = door.listener.accept() => accepted,
+            accepted = endpoint.listener.accept() => accepted,
         };
         let socket = match accepted {
             Ok((socket, _)) => socket,
@@ -65,26 +65,26 @@ pub async fn serve(door: Door, app: Router, stop: CancellationToken) {
         };
         let Ok(place) = places.clone().try_acquire_owned() else {
             // Closed at once, so that the client learns of it rather than waits.
-            door.counts.ended(Ended::Full);
+            endpoint.counts.ended(Ended::Full);
             trouble.tell("as many connections as --max-connections are open; more are closed");
             continue;
         };
         prepare(&socket);
         let connection = Connection {
-            limits: door.limits,
-            tls: door.tls.clone(),
-            windows: door.windows.clone(),
-            counts: door.counts.clone(),
+            limits: endpoint.limits,
+            tls: endpoint.tls.clone(),
+            windows: endpoint.windows.clone(),
+            counts: endpoint.counts.clone(),
             stop: stop.clone(),
         };
         let app = app.clone();
-        let open = door.counts.opened();
+        let open = endpoint.counts.opened();
         connections.spawn(async move {
             connection::serve(connection, socket, app).await;
             drop((open, place));
         });
     }
-    drop(door.listener);
+    drop(endpoint.listener);
     while connections.join_next().await.is_some() {}
 }
 
@@ -103,19 +103,22 @@ fn is_of_one_connection(error: &std::io::Error) -> bool {
 
 /// Tells of trouble, but not again and again.
 struct Trouble {
-    door: &'static str,
+    endpoint: &'static str,
     told: Option<Instant>,
 }
 
 impl Trouble {
-    fn new(door: &'static str) -> Self {
-        Self { door, told: None }
+    fn new(endpoint: &'static str) -> Self {
+        Self {
+            endpoint,
+            told: None,
+        }
     }
 
     fn tell(&mut self, what: &str) {
         if self.told.is_none_or(|told| told.elapsed() > QUIET) {
             self.told = Some(Instant::now());
-            tracing::warn!(door = self.door, "{what}");
+            tracing::warn!(endpoint = self.endpoint, "{what}");
         }
     }
 }

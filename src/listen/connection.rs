@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::activity::Activity;
 use super::io::{ClientIo, Version};
-use super::{ConnectionLimits, DoorCounts, Ended, Tls, WindowBudget};
+use super::{ConnectionLimits, Ended, EndpointCounts, Tls, WindowBudget};
 
 /// Answers of one stream that wait for a client that does not read.
 const SEND_BUFFER_BYTES: usize = 64 << 10;
@@ -28,7 +28,7 @@ pub(super) struct Connection {
     pub(super) limits: ConnectionLimits,
     pub(super) tls: Option<Tls>,
     pub(super) windows: WindowBudget,
-    pub(super) counts: Arc<DoorCounts>,
+    pub(super) counts: Arc<EndpointCounts>,
     pub(super) stop: CancellationToken,
 }
 

@@ -41,15 +41,15 @@ impl Ended {
     }
 }
 
-/// Counts of one door.
+/// Counts of one endpoint.
 #[derive(Debug, Default)]
-pub struct DoorCounts {
+pub struct EndpointCounts {
     open: AtomicU64,
     accepted: AtomicU64,
     ended: [AtomicU64; Ended::ALL.len()],
 }
 
-impl DoorCounts {
+impl EndpointCounts {
     /// Connections that are open now.
     #[must_use]
     pub fn open(&self) -> u64 {
@@ -80,7 +80,7 @@ impl DoorCounts {
     }
 }
 
-pub(super) struct Open(Arc<DoorCounts>);
+pub(super) struct Open(Arc<EndpointCounts>);
 
 impl Drop for Open {
     fn drop(&mut self) {

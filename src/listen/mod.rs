@@ -15,12 +15,15 @@ mod windows;
 
 use std::time::Duration;
 
-pub use accept::{Door, serve};
-pub use counts::{DoorCounts, Ended};
+pub use accept::{Endpoint, serve};
+pub use counts::{Ended, EndpointCounts};
 pub use files::raise_file_limit;
 pub use requests::RequestLimit;
 pub use tls::{Tls, TlsError, TlsFiles, TlsReloader};
 pub use windows::WindowBudget;
+
+/// The two endpoints, as logs and metrics name them.
+pub const ENDPOINT_NAMES: [&str; 2] = ["grpc", "http"];
 
 /// What a connection may take, of memory and of time.
 #[derive(Clone, Copy, Debug)]

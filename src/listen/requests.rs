@@ -7,31 +7,31 @@ use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
-use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::ingest::otlp::is_grpc;
-use crate::ingest::settle::{RETRY_DELAY, Unsettled};
-
-/// Shared by both doors.
+/// Shared by both endpoints.
 #[derive(Clone, Debug)]
-pub struct RequestLimit(Arc<Semaphore>);
+pub struct RequestLimit {
+    places: Arc<Semaphore>,
+    refuse: fn(&Request) -> Response,
+}
 
 impl RequestLimit {
-    /// So many at a time.
+    /// So many at a time; `refuse` answers those beyond.
     #[must_use]
-    pub fn new(requests: usize) -> Self {
-        Self(Arc::new(Semaphore::new(requests)))
+    pub fn new(requests: usize, refuse: fn(&Request) -> Response) -> Self {
+        let places = Arc::new(Semaphore::new(requests));
+        Self { places, refuse }
     }
 
     /// A place until the answer's last byte is sent; without one the client is
     /// told to come again.
     pub async fn enter(self, request: Request, next: Next) -> Response {
-        let Ok(place) = self.0.try_acquire_owned() else {
-            return full(&request);
+        let Ok(place) = self.places.try_acquire_owned() else {
+            return (self.refuse)(&request);
         };
         let response = next.run(request).await;
         response.map(|body| {
@@ -68,17 +68,4 @@ impl HttpBody for Placed {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
-}
-
-fn full(request: &Request) -> Response {
-    if is_grpc(request.headers()) {
-        return tonic::Status::from(Unsettled::Crowded).into_http();
-    }
-    let mut response = Response::new(Body::from(format!("{}\n", Unsettled::Crowded)));
-    *response.status_mut() = Unsettled::Crowded.http_status();
-    let headers = response.headers_mut();
-    headers.insert(header::RETRY_AFTER, RETRY_DELAY.as_secs().into());
-    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
-    headers.insert(header::CONTENT_TYPE, kind);
-    response
 }

@@ -12,6 +12,7 @@ mod route;
 mod shard;
 mod spooler;
 mod ticket;
+mod unit;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -28,11 +29,12 @@ use parked::Parked;
 use replay::Replayer;
 use route::Routes;
 pub use shard::BatchLimits;
-use shard::{Shard, Unit};
+use shard::Shard;
 pub use spooler::SpoolConfig;
 use spooler::Spooler;
-pub use ticket::{Dropped, Ticket};
-use ticket::{Room, Tracker};
+use ticket::{BudgetShare, Tracker};
+pub use ticket::{DroppedUnsettled, Ticket};
+use unit::Unit;
 
 use crate::event::Event;
 use crate::store::{ShardCounts, SpoolIdentity, WhenAway, Writer, WriterConfig};
@@ -114,7 +116,7 @@ impl Pipeline {
                 queue: receiver,
                 writer: Writer::new(writer_config.clone(), number, counts.clone()),
                 limits: config.limits,
-                patience: config
+                timeout: config
                     .spool
                     .as_ref()
                     .map_or(writer_config.commit_timeout, |spool| spool.after),
@@ -136,7 +138,7 @@ impl Pipeline {
             let number = i32::try_from(writers).unwrap_or(i32::MAX);
             let replayer = Replayer {
                 writer: Writer::replayer(writer_config, number, replayed.clone(), identity),
-                patience: spool.after,
+                timeout: spool.after,
                 config: spool,
                 gate: gate.clone(),
                 shards: shards_running,
@@ -168,19 +170,19 @@ impl Pipeline {
     ///
     /// # Errors
     /// When the pipeline is shutting down.
-    pub async fn admit(&self, batch: Batch, least: Durability) -> Result<Ticket, Dropped> {
+    pub async fn admit(&self, batch: Batch, least: Durability) -> Result<Ticket, DroppedUnsettled> {
         let waiting = match least {
             Durability::Spooled => None,
             Durability::Committed => {
                 let weight = weight(&batch, self.waiting_bytes);
                 let room = self.waiting.clone().acquire_many_owned(weight).await;
-                Some(room.map_err(|_| Dropped)?)
+                Some(room.map_err(|_| DroppedUnsettled)?)
             }
         };
         let weight = weight(&batch, self.budget_bytes);
         let budget = self.budget.clone().acquire_many_owned(weight).await;
-        let room = Room {
-            _budget: budget.map_err(|_| Dropped)?,
+        let room = BudgetShare {
+            _budget: budget.map_err(|_| DroppedUnsettled)?,
             _waiting: waiting,
         };
         Ok(self.enqueue(batch, least, room))
@@ -201,7 +203,7 @@ impl Pipeline {
         };
         let weight = weight(&batch, self.budget_bytes);
         let budget = self.budget.clone().try_acquire_many_owned(weight);
-        let room = Room {
+        let room = BudgetShare {
             _budget: budget.map_err(|_| Full)?,
             _waiting: waiting,
         };
@@ -226,7 +228,7 @@ impl Pipeline {
         self.budget.clone()
     }
 
-    fn enqueue(&self, batch: Batch, least: Durability, room: Room) -> Ticket {
+    fn enqueue(&self, batch: Batch, least: Durability, room: BudgetShare) -> Ticket {
         let refused = batch.refused.len() as u64;
         add(&self.counts[0].received, refused);
         add(&self.counts[0].refused, refused);

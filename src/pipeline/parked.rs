@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::batch::Durability;
-use super::shard::Unit;
+use super::unit::Unit;
 
 /// Units that wait to be tried again. Bounded: they hold their part of the byte budget.
 #[derive(Debug, Default)]

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::gate::Gate;
 use super::spooler::SpoolConfig;
 use crate::event::Event;
-use crate::store::{Fate, Unsettled, Writer};
+use crate::store::{EventOutcome, PartlyWritten, Writer};
 
 /// How often a database that is away is asked.
 const PROBE_INTERVAL: Duration = Duration::from_millis(200);
@@ -35,7 +35,7 @@ pub(super) struct Replayer {
     pub budget_bytes: usize,
     /// The longest that a transaction may take: more each time that it is late,
     /// or a frame might never be written.
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 impl Replayer {
@@ -114,7 +114,7 @@ impl Replayer {
                         events = frame.events,
                         "a frame of the spool holds events that this version does not know; its file is kept"
                     );
-                    self.config.spool.put_aside();
+                    self.config.spool.quarantine();
                 }
             }
         }
@@ -123,27 +123,30 @@ impl Replayer {
     /// Writes what is in hand; what could not be written stays there.
     fn write(&mut self, runtime: &Runtime, events: &mut Vec<Event>) {
         let borrowed: Vec<&Event> = events.iter().collect();
-        self.writer.set_deadline(self.patience);
+        self.writer.set_deadline(self.timeout);
         let written = runtime.block_on(self.writer.write(&borrowed));
         match written {
-            Ok(fates) => {
-                if fates.iter().any(|fate| matches!(fate, Fate::Refused(_))) {
+            Ok(outcomes) => {
+                if outcomes
+                    .iter()
+                    .any(|outcome| matches!(outcome, EventOutcome::Refused(_)))
+                {
                     // Neither stored nor kept as a dead letter, which was told as an error.
-                    self.config.spool.put_aside();
+                    self.config.spool.quarantine();
                 } else {
                     self.config.spool.ack();
                 }
                 events.clear();
-                self.patience = self.config.after;
+                self.timeout = self.config.after;
             }
-            Err(Unsettled { fates, source }) => {
-                let mut fates = fates.iter();
+            Err(PartlyWritten { outcomes, source }) => {
+                let mut outcomes = outcomes.iter();
                 // Those that are settled are counted: they are not to be again.
-                events.retain(|_| fates.next().is_none_or(Option::is_none));
+                events.retain(|_| outcomes.next().is_none_or(Option::is_none));
                 if let Some(error) = source {
                     self.gate.close(&error);
                 }
-                self.patience = self.writer.longest(self.patience * 2);
+                self.timeout = self.writer.longest(self.timeout * 2);
             }
         }
     }

@@ -2,7 +2,6 @@
 //! spool while Postgres is away.
 
 use std::iter;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -11,9 +10,9 @@ use tokio::runtime::Runtime;
 use super::batch::Durability;
 use super::parked::Parked;
 use super::spooler::Spooler;
-use super::ticket::Tracker;
+use super::unit::{Unit, UnitState, update};
 use crate::event::Event;
-use crate::store::{Fate, Unsettled, Writer};
+use crate::store::{EventOutcome, PartlyWritten, Writer};
 
 /// After so long without events a writer brings the ledger up to date.
 const IDLE_INTERVAL: Duration = Duration::from_millis(500);
@@ -32,116 +31,6 @@ pub struct BatchLimits {
     pub linger: Duration,
 }
 
-/// The part of a client's batch that goes to one shard.
-#[derive(Debug)]
-pub(super) struct Unit {
-    events: Vec<(u32, Event)>,
-    /// What has become of each event; empty until something is known of any.
-    states: Vec<State>,
-    bytes: usize,
-    admitted: Instant,
-    /// The least that the client wants.
-    least: Durability,
-    tracker: Option<Arc<Tracker>>,
-}
-
-#[derive(Debug)]
-enum State {
-    Open,
-    Written(Fate),
-    Spooled,
-}
-
-impl Unit {
-    /// An empty one, with room for so many events and no more: most of the budget
-    /// waits in units.
-    pub fn new(least: Durability, events: usize) -> Self {
-        Self {
-            events: Vec::with_capacity(events),
-            states: Vec::new(),
-            bytes: 0,
-            admitted: Instant::now(),
-            least,
-            tracker: None,
-        }
-    }
-
-    pub fn push(&mut self, index: u32, event: Event) {
-        self.bytes += event.weight_bytes();
-        self.events.push((index, event));
-    }
-
-    pub fn tracked_by(mut self, tracker: Arc<Tracker>) -> Self {
-        self.tracker = Some(tracker);
-        self
-    }
-
-    pub fn least(&self) -> Durability {
-        self.least
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.events.is_empty()
-    }
-
-    pub fn len(&self) -> usize {
-        self.events.len()
-    }
-
-    /// Events of which it is not known yet what becomes of them.
-    fn open(&self) -> impl Iterator<Item = &Event> {
-        let states = self.states.iter().map(Some);
-        let all = self.events.iter().zip(states.chain(iter::repeat(None)));
-        all.filter(|(_, state)| matches!(state, None | Some(State::Open)))
-            .map(|((_, event), _)| event)
-    }
-
-    /// What has become of the open events, in their order.
-    fn update(&mut self, states: impl Iterator<Item = State>) {
-        let mut states = states.peekable();
-        if states.peek().is_none() {
-            return;
-        }
-        self.states.resize_with(self.events.len(), || State::Open);
-        for state in &mut self.states {
-            if matches!(state, State::Open)
-                && let Some(new) = states.next()
-            {
-                *state = new;
-            }
-        }
-    }
-
-    /// Answers for it if nothing is open; gives it back if something is.
-    fn settle(self) -> Option<Self> {
-        if self.open().next().is_some() {
-            return Some(self);
-        }
-        let indexes = self.events.iter().map(|(index, _)| *index);
-        let fates = self.states.into_iter().map(|state| match state {
-            State::Written(fate) => Some(fate),
-            State::Open | State::Spooled => None,
-        });
-        if let Some(tracker) = &self.tracker {
-            tracker.settle(indexes.zip(fates));
-        }
-        None
-    }
-}
-
-/// Says what has become of the open events of units; returns those that still
-/// have some.
-fn update(units: Vec<Unit>, states: impl IntoIterator<Item = State>) -> Vec<Unit> {
-    let mut states = states.into_iter();
-    let mut rest = Vec::new();
-    for mut unit in units {
-        let open = unit.open().count();
-        unit.update(states.by_ref().take(open));
-        rest.extend(unit.settle());
-    }
-    rest
-}
-
 /// The thread's state.
 pub(super) struct Shard {
     /// Boxed, for a queue has memory for all that it may hold.
@@ -152,7 +41,7 @@ pub(super) struct Shard {
     /// What neither Postgres nor the spool could take.
     pub parked: Parked,
     /// The longest that a transaction of parked units may take.
-    pub patience: Duration,
+    pub timeout: Duration,
     /// When parked units are tried again while the database is away, however
     /// many new ones come: the spool may have room again.
     pub retry_at: Instant,
@@ -162,7 +51,7 @@ impl Shard {
     /// Empties the queue until it is closed and empty, or until the writer gives up.
     pub fn run(mut self, runtime: &Runtime) {
         let mut open = true;
-        self.writer.set_deadline(self.patience);
+        self.writer.set_deadline(self.timeout);
         while open || !self.parked.is_empty() {
             if self.writer.gave_up() && !self.parked.is_empty() {
                 // Dropping the units tells their clients to send again.
@@ -237,7 +126,7 @@ impl Shard {
         let after = self.spooler.as_ref().map(|spooler| spooler.config.after);
         if let Some(after) = after {
             self.writer.set_deadline(after);
-            let oldest = units.first().map(|unit| unit.admitted.elapsed());
+            let oldest = units.first().map(|unit| unit.age());
             if oldest.is_some_and(|age| age > after) {
                 // Postgres is too slow for what comes.
                 units = self.spool(units);
@@ -256,11 +145,11 @@ impl Shard {
     /// give it more time, or they might never be written.
     fn handle_parked(&mut self, runtime: &Runtime, mut units: Vec<Unit>) {
         if !self.is_closed() {
-            self.writer.set_deadline(self.patience);
+            self.writer.set_deadline(self.timeout);
             units = self.write(runtime, units);
             match &self.spooler {
-                Some(spooler) if units.is_empty() => self.patience = spooler.config.after,
-                _ => self.patience = self.writer.longest(self.patience * 2),
+                Some(spooler) if units.is_empty() => self.timeout = spooler.config.after,
+                _ => self.timeout = self.writer.longest(self.timeout * 2),
             }
         }
         if !units.is_empty() {
@@ -276,13 +165,15 @@ impl Shard {
     fn write(&mut self, runtime: &Runtime, units: Vec<Unit>) -> Vec<Unit> {
         let events: Vec<&Event> = units.iter().flat_map(Unit::open).collect();
         match runtime.block_on(self.writer.write(&events)) {
-            Ok(fates) => update(units, fates.into_iter().map(State::Written)),
-            Err(Unsettled { fates, source }) => {
+            Ok(outcomes) => update(units, outcomes.into_iter().map(UnitState::Written)),
+            Err(PartlyWritten { outcomes, source }) => {
                 if let (Some(error), Some(spooler)) = (source, &self.spooler) {
                     spooler.gate.close(&error);
                 }
-                let state = |fate: Option<Fate>| fate.map_or(State::Open, State::Written);
-                update(units, fates.into_iter().map(state))
+                let state = |outcome: Option<EventOutcome>| {
+                    outcome.map_or(UnitState::Open, UnitState::Written)
+                };
+                update(units, outcomes.into_iter().map(state))
             }
         }
     }
@@ -292,7 +183,7 @@ impl Shard {
         let Some(spooler) = &self.spooler else {
             return units;
         };
-        let spoolable = |unit: &Unit| unit.least == Durability::Spooled;
+        let spoolable = |unit: &Unit| unit.least() == Durability::Spooled;
         let (units, mut rest): (Vec<_>, Vec<_>) = units.into_iter().partition(spoolable);
         let events: Vec<&Event> = units.iter().flat_map(Unit::open).collect();
         if events.is_empty() {
@@ -301,7 +192,7 @@ impl Shard {
         let stored = spooler.store(&events);
         rest.extend(update(
             units,
-            iter::repeat_with(|| State::Spooled).take(stored),
+            iter::repeat_with(|| UnitState::Spooled).take(stored),
         ));
         rest
     }
@@ -336,13 +227,13 @@ fn gather(
     limits: BatchLimits,
     mut next: impl FnMut(Option<Instant>) -> Option<Unit>,
 ) -> Vec<Unit> {
-    let (mut events, mut bytes) = (first.len(), first.bytes);
+    let (mut events, mut bytes) = (first.len(), first.bytes());
     let mut units = vec![first];
     let deadline = (!limits.linger.is_zero()).then(|| Instant::now() + limits.linger);
     while events < limits.max_events && bytes < limits.max_bytes {
         let Some(unit) = next(deadline) else { break };
         events += unit.len();
-        bytes += unit.bytes;
+        bytes += unit.bytes();
         units.push(unit);
     }
     units

@@ -6,12 +6,12 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::batch::{BatchOutcome, Durability};
 use crate::event::Refusal;
-use crate::store::Fate;
+use crate::store::EventOutcome;
 
 /// The batch was not settled: the daemon is going down. Send it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the daemon is shutting down; the batch is not settled")]
-pub struct Dropped;
+pub struct DroppedUnsettled;
 
 /// Waits for a batch to be settled.
 #[derive(Debug)]
@@ -22,16 +22,16 @@ impl Ticket {
     ///
     /// # Errors
     /// When the daemon goes down before that.
-    pub async fn settled(&mut self) -> Result<BatchOutcome, Dropped> {
-        (&mut self.0).await.map_err(|_| Dropped)
+    pub async fn settled(&mut self) -> Result<BatchOutcome, DroppedUnsettled> {
+        (&mut self.0).await.map_err(|_| DroppedUnsettled)
     }
 
     /// The same without waiting; `None` while it is not settled.
-    pub fn try_settled(&mut self) -> Option<Result<BatchOutcome, Dropped>> {
+    pub fn try_settled(&mut self) -> Option<Result<BatchOutcome, DroppedUnsettled>> {
         match self.0.try_recv() {
             Ok(outcome) => Some(Ok(outcome)),
             Err(oneshot::error::TryRecvError::Empty) => None,
-            Err(oneshot::error::TryRecvError::Closed) => Some(Err(Dropped)),
+            Err(oneshot::error::TryRecvError::Closed) => Some(Err(DroppedUnsettled)),
         }
     }
 }
@@ -44,7 +44,7 @@ pub(super) struct Tracker(Mutex<State>);
 /// What a batch holds of the budget; and of the part of it for those that wait
 /// for Postgres.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct BudgetShare {
     pub _budget: OwnedSemaphorePermit,
     pub _waiting: Option<OwnedSemaphorePermit>,
 }
@@ -53,12 +53,16 @@ pub(super) struct Room {
 struct State {
     parts_left: usize,
     outcome: BatchOutcome,
-    answer: Option<(oneshot::Sender<BatchOutcome>, Room)>,
+    answer: Option<(oneshot::Sender<BatchOutcome>, BudgetShare)>,
 }
 
 impl Tracker {
     /// A tracker of so many parts; with none the ticket is answered at once.
-    pub fn new(parts: usize, refused: Vec<(u32, Refusal)>, permit: Room) -> (Arc<Self>, Ticket) {
+    pub fn new(
+        parts: usize,
+        refused: Vec<(u32, Refusal)>,
+        permit: BudgetShare,
+    ) -> (Arc<Self>, Ticket) {
         let (sender, receiver) = oneshot::channel();
         let outcome = BatchOutcome {
             durability: Durability::Committed,
@@ -78,14 +82,14 @@ impl Tracker {
         (Arc::new(Self(Mutex::new(state))), Ticket(receiver))
     }
 
-    /// One shard has settled its part: written, or spooled where there is no fate yet.
-    pub fn settle(&self, fates: impl Iterator<Item = (u32, Option<Fate>)>) {
+    /// One shard has settled its part: written, or spooled where there is no outcome yet.
+    pub fn settle(&self, outcomes: impl Iterator<Item = (u32, Option<EventOutcome>)>) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (index, fate) in fates {
-            match fate {
-                Some(Fate::Committed) => state.outcome.committed += 1,
-                Some(Fate::Duplicate) => state.outcome.duplicate += 1,
-                Some(Fate::Refused(refusal) | Fate::DeadLettered(refusal)) => {
+        for (index, outcome) in outcomes {
+            match outcome {
+                Some(EventOutcome::Committed) => state.outcome.committed += 1,
+                Some(EventOutcome::Duplicate) => state.outcome.duplicate += 1,
+                Some(EventOutcome::Refused(refusal) | EventOutcome::DeadLettered(refusal)) => {
                     state.outcome.refused.push((index, refusal));
                 }
                 None => {

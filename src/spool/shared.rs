@@ -159,9 +159,9 @@ impl<D: Disk> Spool<D> {
 
     /// The frame that was last read cannot be settled: it is not read again
     /// before the next start, and its file is kept.
-    pub fn put_aside(&self) {
+    pub fn quarantine(&self) {
         let mut log = lock(&self.log);
-        log.put_aside();
+        log.quarantine();
         self.publish(&log);
     }
 

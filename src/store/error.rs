@@ -4,7 +4,7 @@ use sqlx::Error;
 
 /// What to do about a failed write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum FailureClass {
     /// An appended row was there already: merge instead.
     Exists,
     /// COPY does not write to tables whose policies bind this role: merge.
@@ -19,34 +19,37 @@ pub enum Verdict {
 
 /// Judges by SQLSTATE (PostgreSQL manual, appendix A).
 #[must_use]
-pub fn judge(error: &Error) -> Verdict {
+pub fn classify_failure(error: &Error) -> FailureClass {
     let Error::Database(error) = error else {
         return match error {
-            Error::Encode(_) | Error::InvalidArgument(_) => Verdict::BadData,
-            _ => Verdict::Unavailable,
+            Error::Encode(_) | Error::InvalidArgument(_) => FailureClass::BadData,
+            _ => FailureClass::Unavailable,
         };
     };
     let code = error.code().unwrap_or_default();
     match code.as_ref() {
-        "23505" => Verdict::Exists,
-        "0A000" if error.message().contains("row-level security") => Verdict::Guarded,
-        "40001" | "40P01" | "55P03" => Verdict::Conflict,
+        "23505" => FailureClass::Exists,
+        "0A000" if error.message().contains("row-level security") => FailureClass::Guarded,
+        "40001" | "40P01" | "55P03" => FailureClass::Conflict,
         // Cardinality, data, constraint, check option, limits, raised by a
         // trigger, internal (an allocation too large, for example).
         code if ["21", "22", "23", "44", "54", "P0", "XX"]
             .iter()
             .any(|c| code.starts_with(c)) =>
         {
-            Verdict::BadData
+            FailureClass::BadData
         }
-        _ => Verdict::Unavailable,
+        _ => FailureClass::Unavailable,
     }
 }
 
 /// Whether the database is away or busy, rather than at odds with the statement.
 #[must_use]
 pub fn is_outage(error: &Error) -> bool {
-    matches!(judge(error), Verdict::Unavailable | Verdict::Conflict)
+    matches!(
+        classify_failure(error),
+        FailureClass::Unavailable | FailureClass::Conflict
+    )
 }
 
 /// SQLSTATEs of a table and a column that are not there (PostgreSQL manual,

@@ -1,41 +1,27 @@
-//! The only place with SQL for writing: the binary COPY encoder, the write
-//! ladder, the merging statements, migrations, and the private Postgres.
+//! The only place with SQL for writing.
+//!
+//! - `encode/`: events to values of Postgres; the binary COPY format.
+//! - `plan/`: the events of a batch, sorted by table and by run.
+//! - `batch/`: one batch in one transaction.
+//! - `writer/`: the write ladder, sessions, outages, dead letters, the ledger.
+//! - `admin/`: migrations, grants, keys.
+//! - `sql/`: the statements.
 
-mod aliases;
+mod admin;
 mod batch;
-mod connection;
-pub mod copy;
-mod dead_letters;
+pub mod encode;
 mod error;
-mod grant;
-mod keys;
-mod ledger;
-mod merge;
-mod migrate;
-mod nagle;
-mod outage;
 mod outcome;
-mod pg_time;
 mod plan;
-pub mod postgres;
-mod roots;
-pub mod rows;
-mod runs;
-mod session;
-mod sums;
-mod tenancy;
 mod writer;
 
-pub use aliases::Aliases;
-pub use connection::connect;
-pub use dead_letters::{drop_dead_letters, mark_replayed};
+pub use admin::{
+    Grant, GrantError, KeyError, MIGRATIONS, create_key, grant, load_keys, migrate, revoke_key,
+};
+pub use batch::{settle_bridged_runs, settle_runs};
 pub use error::{is_not_migrated, is_outage, reason, sqlstate};
-pub use grant::{Grant, GrantError, grant};
-pub use keys::{KeyError, create_key, load_keys, revoke_key};
-pub use ledger::{Reading, ShardCounts, SpoolIdentity};
-pub use migrate::{MIGRATIONS, migrate};
-pub use nagle::turn_off as turn_off_nagle;
-pub use outcome::{Fate, Tally};
-pub use roots::settle_bridged_runs;
-pub use runs::settle_runs;
-pub use writer::{Unsettled, WhenAway, Writer, WriterConfig};
+pub use outcome::{EventOutcome, OutcomeCounts};
+pub use writer::{
+    CountsReading, PartlyWritten, ShardCounts, SpoolIdentity, WhenAway, Writer, WriterConfig,
+    connect, drop_dead_letters, mark_replayed, turn_off_nagle,
+};

@@ -2,9 +2,9 @@
 
 use crate::event::Refusal;
 
-/// What became of one event; each has exactly one fate.
+/// What became of one event; each has exactly one outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum EventOutcome {
     /// It made or changed a row.
     Committed,
     /// It was there already.
@@ -15,26 +15,26 @@ pub enum Fate {
     DeadLettered(Refusal),
 }
 
-/// How many events met which fate.
+/// How many events met which outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub struct Tally {
+pub struct OutcomeCounts {
     pub committed: u64,
     pub duplicate: u64,
     pub refused: u64,
     pub dead_lettered: u64,
 }
 
-impl Tally {
-    /// Counts fates.
-    pub fn of<'a>(fates: impl IntoIterator<Item = &'a Fate>) -> Self {
+impl OutcomeCounts {
+    /// Counts outcomes.
+    pub fn of<'a>(outcomes: impl IntoIterator<Item = &'a EventOutcome>) -> Self {
         let mut tally = Self::default();
-        for fate in fates {
-            match fate {
-                Fate::Committed => tally.committed += 1,
-                Fate::Duplicate => tally.duplicate += 1,
-                Fate::Refused(_) => tally.refused += 1,
-                Fate::DeadLettered(_) => tally.dead_lettered += 1,
+        for outcome in outcomes {
+            match outcome {
+                EventOutcome::Committed => tally.committed += 1,
+                EventOutcome::Duplicate => tally.duplicate += 1,
+                EventOutcome::Refused(_) => tally.refused += 1,
+                EventOutcome::DeadLettered(_) => tally.dead_lettered += 1,
             }
         }
         tally

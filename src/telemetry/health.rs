@@ -12,7 +12,7 @@ use crate::spool::Spool;
 
 /// How often the database is asked, and how long it may take to answer.
 const INTERVAL: Duration = Duration::from_millis(500);
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Ready or not, and why not.
 #[derive(Clone, Debug)]
@@ -73,7 +73,7 @@ pub async fn watch_database(
 ) {
     let mut conn = None;
     loop {
-        let answer = tokio::time::timeout(PATIENCE, ping(&options, &mut conn)).await;
+        let answer = tokio::time::timeout(TIMEOUT, ping(&options, &mut conn)).await;
         let state = match answer {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err("the database is away"),

@@ -13,12 +13,11 @@ use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 
 use super::Readiness;
-use crate::app::DOORS;
+use crate::auth::KeyTable;
 use crate::finalize::SweepCounts;
 use crate::ingest::RepairCounts;
-use crate::ingest::auth::KeyTable;
-use crate::ingest::otlp::{Fate, OtlpCounts, Signal};
-use crate::listen::{DoorCounts, Ended};
+use crate::ingest::otlp::{OtlpCounts, Signal, SpanOutcome};
+use crate::listen::{ENDPOINT_NAMES, Ended, EndpointCounts};
 use crate::pipeline::Gate;
 use crate::spool::Spool;
 use crate::store::ShardCounts;
@@ -44,8 +43,8 @@ pub struct Metrics {
     pub spool: Option<Arc<Spool>>,
     /// Whether events go there.
     pub gate: Arc<Gate>,
-    /// What happened at each of [`DOORS`].
-    pub doors: [Arc<DoorCounts>; DOORS.len()],
+    /// What happened at each of [`ENDPOINT_NAMES`].
+    pub endpoints: [Arc<EndpointCounts>; ENDPOINT_NAMES.len()],
 }
 
 impl Metrics {
@@ -141,7 +140,7 @@ impl Collector for Metrics {
             counter(&mut encoder, name, help, count(repaired))?;
         }
         otlp(&mut encoder, &self.otlp)?;
-        doors(&mut encoder, &self.doors)?;
+        endpoints(&mut encoder, &self.endpoints)?;
         encode_keys(&mut encoder, &self.keys)?;
         let abandoned = count(&self.sweeps.runs_abandoned);
         counter(
@@ -183,9 +182,9 @@ fn otlp(encoder: &mut DescriptorEncoder, counts: &OtlpCounts) -> fmt::Result {
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         for ((_, dialect, fate), count) in tally.iter().filter(|((of, ..), _)| *of == signal) {
             let (outcome, reason) = match fate {
-                Fate::Mapped => ("mapped", ""),
-                Fate::Ignored(why) => ("ignored", *why),
-                Fate::Refused(why) => ("refused", why.as_str()),
+                SpanOutcome::Mapped => ("mapped", ""),
+                SpanOutcome::Ignored(why) => ("ignored", *why),
+                SpanOutcome::Refused(why) => ("refused", why.as_str()),
             };
             let labels = [
                 ("dialect", *dialect),
@@ -199,17 +198,17 @@ fn otlp(encoder: &mut DescriptorEncoder, counts: &OtlpCounts) -> fmt::Result {
 }
 
 /// Connections of each door.
-fn doors(encoder: &mut DescriptorEncoder, doors: &[Arc<DoorCounts>]) -> fmt::Result {
-    let doors = || DOORS.into_iter().zip(doors);
+fn endpoints(encoder: &mut DescriptorEncoder, counts: &[Arc<EndpointCounts>]) -> fmt::Result {
+    let endpoints = || ENDPOINT_NAMES.into_iter().zip(counts);
     let mut family = encoder.encode_descriptor(
         "connections",
         "Connections that are open",
         None,
         MetricType::Gauge,
     )?;
-    for (door, counts) in doors() {
+    for (endpoint, counts) in endpoints() {
         let open = i64::try_from(counts.open()).unwrap_or(i64::MAX);
-        ConstGauge::new(open).encode(family.encode_family(&[("door", door)])?)?;
+        ConstGauge::new(open).encode(family.encode_family(&[("door", endpoint)])?)?;
     }
     let mut family = encoder.encode_descriptor(
         "connections_accepted",
@@ -217,9 +216,9 @@ fn doors(encoder: &mut DescriptorEncoder, doors: &[Arc<DoorCounts>]) -> fmt::Res
         None,
         MetricType::Counter,
     )?;
-    for (door, counts) in doors() {
+    for (endpoint, counts) in endpoints() {
         let accepted = ConstCounter::new(counts.accepted());
-        accepted.encode(family.encode_family(&[("door", door)])?)?;
+        accepted.encode(family.encode_family(&[("door", endpoint)])?)?;
     }
     let mut family = encoder.encode_descriptor(
         "connections_ended",
@@ -227,9 +226,9 @@ fn doors(encoder: &mut DescriptorEncoder, doors: &[Arc<DoorCounts>]) -> fmt::Res
         None,
         MetricType::Counter,
     )?;
-    for (door, counts) in doors() {
+    for (endpoint, counts) in endpoints() {
         for why in Ended::ALL {
-            let labels = [("door", door), ("reason", why.as_str())];
+            let labels = [("door", endpoint), ("reason", why.as_str())];
             ConstCounter::new(counts.ended_for(why)).encode(family.encode_family(&labels)?)?;
         }
     }

@@ -11,7 +11,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use runtraced::store::postgres::{PrivateConfig, PrivateError, PrivatePostgres, StopMode};
+use runtraced::postgres::{PrivateConfig, PrivateError, PrivatePostgres, StopMode};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::support::{

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     client::{Client, RetryPolicy, StreamOptions, StreamSender},
-    inspect::{self, InspectError, RunFilter, RunSummary},
+    query::{self, InspectError, RunFilter, RunSummary},
 };
 pub use script::Scene;
 pub use story::{GLANCE_AT_MS, Story, story};
@@ -76,7 +76,7 @@ async fn show(daemon: &mut Daemon) -> anyhow::Result<()> {
     let took = began.elapsed().as_secs_f64();
     screen::say(&format!("Ready after {took:.1} s: gRPC on {grpc}."))?;
     screen::say(&format!("While the demo runs: psql '{database_url}'"))?;
-    let mut database = inspect::connect(&database_url).await?;
+    let mut database = query::connect(&database_url).await?;
 
     screen::head("Three agents at work, streamed as it happens")?;
     let client = Client::connect(&format!("http://{grpc}"), RetryPolicy::default()).await?;
@@ -187,7 +187,7 @@ async fn table(database: &mut PgConnection) -> anyhow::Result<String> {
         limit: 10,
         ..RunFilter::default()
     };
-    let rows = inspect::runs(database, &filter).await?;
+    let rows = query::runs(database, &filter).await?;
     let rows: Result<Vec<_>, InspectError> =
         rows.iter().map(|row| RunSummary::from_row(row)).collect();
     Ok(runs::table(&rows?))

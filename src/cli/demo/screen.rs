@@ -3,7 +3,7 @@
 use std::io;
 
 use super::{script::Scene, story::Story};
-use crate::cli::output::{self, Colour};
+use crate::console::output::{self, Colour};
 
 const COLUMNS: usize = 100;
 

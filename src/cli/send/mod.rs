@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::endpoint::EndpointArgs;
-use super::output::{self, EXIT_NO_INPUT, EXIT_REFUSED, EXIT_UNAVAILABLE};
+use crate::console::output::{self, EXIT_NO_INPUT, EXIT_REFUSED, EXIT_UNAVAILABLE};
 use crate::{
     client::{Client, ClientError, RetryPolicy, StreamOptions, StreamSender, Totals},
     json_mapping::event_from_json,

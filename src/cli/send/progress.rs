@@ -10,7 +10,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::super::output::thousands;
+use crate::console::output::thousands;
 
 const WITH_LENGTH: &str = "{bar:30} {bytes}/{total_bytes} {binary_bytes_per_sec} · {msg} · {eta}";
 const WITHOUT: &str = "{spinner} {bytes} {binary_bytes_per_sec} · {msg}";

@@ -2,8 +2,8 @@
 
 use std::{fmt::Write as _, sync::Arc};
 
-use super::super::output::thousands;
 use crate::client::{Refused, Totals};
+use crate::console::output::thousands;
 
 /// The line numbers of a batch's events.
 pub(super) type BatchLines = Arc<[u64]>;

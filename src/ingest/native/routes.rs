@@ -15,9 +15,9 @@ use tonic::Status;
 use tonic::codec::{Codec as _, EncodeBody, SingleMessageCompressionOverride};
 use tonic_prost::ProstCodec;
 
+use super::handler::NativeIngest;
 use super::receive::{Messages, When};
-use super::service::NativeIngest;
-use crate::ingest::auth::Identity;
+use crate::auth::Identity;
 use crate::ingest::body::{Compression, FRAME_HEADER_BYTES};
 use crate::ingest::otlp::grpc_timeout;
 use crate::proto;
@@ -67,8 +67,8 @@ async fn submit(ingest: NativeIngest, request: Request) -> Result<Body, Status> 
     let (head, body) = request.into_parts();
     let identity = Identity::of(&head.extensions)?;
     let mut messages = messages(&ingest, &head.headers, body, When::Now)?;
-    let patience = grpc_timeout(&head.headers).unwrap_or(Duration::MAX);
-    let answer = ingest.submit(&identity, &mut messages, patience).await?;
+    let timeout = grpc_timeout(&head.headers).unwrap_or(Duration::MAX);
+    let answer = ingest.submit(&identity, &mut messages, timeout).await?;
     let len = answer.encoded_len();
     let mut frame = BytesMut::with_capacity(FRAME_HEADER_BYTES + len);
     frame.put_u8(0);

@@ -18,13 +18,12 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::codec::MAX_EVENTS_PER_MESSAGE;
+use super::handler::NativeIngest;
+use super::outcome::{durability, encode_outcome, least_durability, no_message};
 use super::receive::Messages;
-use super::service::{
-    Acks, NativeIngest, durability, encode_outcome, least_durability, no_message,
-};
-use crate::ingest::auth::{Denied, Identity};
+use crate::auth::{Denied, Identity};
 use crate::ingest::settle::Unsettled;
-use crate::pipeline::{BatchOutcome, Dropped, Durability, Ticket};
+use crate::pipeline::{BatchOutcome, DroppedUnsettled, Durability, Ticket};
 use crate::proto::{StreamRequest, StreamResponse};
 
 /// Acks that wait for the transport to take them.
@@ -37,24 +36,18 @@ const REFUSALS_PER_ACK: usize = 1_000;
 const EVENTS_IN_FLIGHT: usize = 1 << 18;
 const _: () = assert!(EVENTS_IN_FLIGHT >= MAX_EVENTS_PER_MESSAGE);
 
-/// Limits of one stream.
-#[derive(Clone, Copy, Debug)]
-pub struct StreamLimits {
-    /// Batches admitted and not yet acked.
-    pub batches_in_flight: usize,
-    /// A client that takes no ack for so long is given up.
-    pub ack_timeout: Duration,
-}
+/// The acks of a stream.
+pub(super) type Acks = Pin<Box<dyn Stream<Item = Result<StreamResponse, Status>> + Send>>;
 
 /// What the reader hands to the acker.
 enum Admitted {
-    Batch(u64, Ticket, Room),
+    Batch(u64, Ticket, UnackedShare),
     /// The last word, after which the stream ends.
     End(Status),
 }
 
 /// What a batch takes until the transport has its ack.
-struct Room {
+struct UnackedShare {
     _events: OwnedSemaphorePermit,
     /// Where there are refusals.
     _refusals: Option<OwnedSemaphorePermit>,
@@ -65,13 +58,13 @@ pub(super) fn serve_stream(ingest: NativeIngest, identity: Identity, messages: M
     // and most streams are idle most of the time.
     let (admitted, waiting) = mpsc::channel(ingest.limits.batches_in_flight.max(1));
     let (acks, responses) = mpsc::channel(ACKS_WAITING);
-    let patience = ingest.limits.ack_timeout;
+    let timeout = ingest.limits.ack_timeout;
     let queue = Arc::new(Mutex::new(responses));
     let unread = Arc::new(AtomicBool::new(false));
     // Weak, so that a client that goes away is noticed by all who answer it.
     let (given_up, told) = (Arc::downgrade(&queue), unread.clone());
     ingest.tasks.spawn(async move {
-        if !ack(waiting, acks, patience).await {
+        if !ack(waiting, acks, timeout).await {
             told.store(true, Relaxed);
             // The transport keeps its half of the stream for as long as the client
             // likes: not what waits in it.
@@ -87,7 +80,7 @@ pub(super) fn serve_stream(ingest: NativeIngest, identity: Identity, messages: M
     let listening = gone.clone().drop_guard();
     tasks.spawn(read(ingest, identity, messages, admitted, gone));
     let next = move |cx: &mut Context<'_>| {
-        // Dropped with the client's half of the connection.
+        // DroppedUnsettled with the client's half of the connection.
         let _ = &listening;
         queue
             .lock()
@@ -133,7 +126,7 @@ where
 /// An answer on its way, and what is kept for it.
 struct Ack {
     answer: Result<StreamResponse, Status>,
-    _rooms: Vec<Room>,
+    _rooms: Vec<UnackedShare>,
 }
 
 impl Ack {
@@ -161,7 +154,7 @@ async fn read(
         // a part of what all share. Nor is it noticed then that it has gone.
         let next = async {
             tokio::select! {
-                () = identity.until_may_send() => messages.next().await,
+                () = identity.wait_for_quota() => messages.next().await,
                 () = gone.cancelled() => Ok(None),
             }
         };
@@ -205,8 +198,8 @@ async fn read(
             let refusals = ingest.receive.refusals(batch.refused.len()).await?;
             let _held_back = (least == Durability::Spooled).then(|| ingest.receive.hold_back());
             let ticket = ingest.pipeline.admit(batch, least).await;
-            let ticket = ticket.map_err(|Dropped| Unsettled::ShuttingDown)?;
-            let room = Room {
+            let ticket = ticket.map_err(|DroppedUnsettled| Unsettled::ShuttingDown)?;
+            let room = UnackedShare {
                 _events: events,
                 _refusals: refusals,
             };
@@ -239,7 +232,7 @@ async fn read(
 async fn ack(
     mut waiting: mpsc::Receiver<Box<Admitted>>,
     acks: mpsc::Sender<Box<Ack>>,
-    patience: Duration,
+    timeout: Duration,
 ) -> bool {
     let mut carried = None;
     loop {
@@ -253,12 +246,12 @@ async fn ack(
         let (sequence, mut ticket, room) = match *next {
             Admitted::Batch(sequence, ticket, room) => (sequence, ticket, room),
             Admitted::End(status) => {
-                return taken(acks.send_timeout(Ack::last(status), patience).await);
+                return taken(acks.send_timeout(Ack::last(status), timeout).await);
             }
         };
         let Ok(outcome) = ticket.settled().await else {
             let last = Ack::last(Unsettled::ShuttingDown.into());
-            return taken(acks.send_timeout(last, patience).await);
+            return taken(acks.send_timeout(last, timeout).await);
         };
         let mut rooms = vec![room];
         let mut response = response(sequence, outcome);
@@ -267,7 +260,7 @@ async fn ack(
             answer: Ok(response),
             _rooms: rooms,
         });
-        if let Err(error) = acks.send_timeout(ack, patience).await {
+        if let Err(error) = acks.send_timeout(ack, timeout).await {
             // What the client sent is settled all the same.
             return taken(Err(error));
         }
@@ -283,7 +276,7 @@ fn taken<T>(sent: Result<(), SendTimeoutError<T>>) -> bool {
 fn gather_settled(
     waiting: &mut mpsc::Receiver<Box<Admitted>>,
     response: &mut StreamResponse,
-    rooms: &mut Vec<Room>,
+    rooms: &mut Vec<UnackedShare>,
 ) -> Option<Box<Admitted>> {
     loop {
         if response
@@ -299,7 +292,7 @@ fn gather_settled(
                     merge(response, self::response(sequence, outcome));
                     rooms.push(room);
                 }
-                Some(Err(Dropped)) => {
+                Some(Err(DroppedUnsettled)) => {
                     let end = Admitted::End(Unsettled::ShuttingDown.into());
                     return Some(Box::new(end));
                 }

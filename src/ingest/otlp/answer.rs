@@ -12,10 +12,10 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use super::decode::{DecodeError, Encoding};
 use super::wire::ScanError;
 use super::{Decoded, Signal};
+use crate::auth::Denied;
 use crate::event::Refusal;
-use crate::ingest::auth::Denied;
 use crate::ingest::body::BodyError;
-use crate::ingest::settle::{RETRY_DELAY, Unsettled};
+use crate::ingest::settle::Unsettled;
 
 /// So many kinds of refusals are told apart in an answer.
 const KINDS_TOLD: usize = 8;
@@ -92,7 +92,7 @@ impl ExportError {
     pub fn retry_delay(self) -> Option<Duration> {
         match self {
             Self::Unsettled(unsettled) => Some(unsettled.retry_delay()),
-            Self::Denied(Denied::NotLoaded) => Some(RETRY_DELAY),
+            Self::Denied(denied) => denied.retry_delay(),
             _ => None,
         }
     }

@@ -5,10 +5,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::{Fate, Signal};
+use super::{Signal, SpanOutcome};
 
 /// How many of a signal and a dialect met which fate.
-pub type Tally = BTreeMap<(Signal, &'static str, Fate), u64>;
+pub type Tally = BTreeMap<(Signal, &'static str, SpanOutcome), u64>;
 
 /// The counts. Written once a request, read when somebody asks.
 #[derive(Debug, Default)]
@@ -16,7 +16,7 @@ pub struct OtlpCounts(Mutex<Tally>);
 
 impl OtlpCounts {
     /// Adds what a request that was taken in held.
-    pub fn add(&self, signal: Signal, fates: &BTreeMap<(&'static str, Fate), u64>) {
+    pub fn add(&self, signal: Signal, fates: &BTreeMap<(&'static str, SpanOutcome), u64>) {
         let mut tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for ((dialect, fate), count) in fates {
             *tally.entry((signal, dialect, *fate)).or_default() += count;

@@ -4,7 +4,7 @@ use super::map::{map_logs, map_traces};
 use super::wire::{
     JsonError, Malformed, ScanError, Schema, WireRepairs, json_to_wire, repair, scan,
 };
-use super::{Fate, MapOptions, Mapped, Signal};
+use super::{MapOptions, Mapped, Signal, SpanOutcome};
 
 /// How a request is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +88,9 @@ pub fn decode(
 
 fn ignored_metrics(count: u64) -> Mapped {
     let mut mapped = Mapped::default();
-    mapped.fates.insert(("", Fate::Ignored("metrics")), count);
+    mapped
+        .fates
+        .insert(("", SpanOutcome::Ignored("metrics")), count);
     mapped
 }
 

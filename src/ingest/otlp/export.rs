@@ -13,8 +13,8 @@ use super::answer::{Accepted, ExportError};
 use super::decode::{Decoded, Encoding, decode};
 use super::wire::{Schema, SchemaError};
 use super::{MapOptions, OtlpCounts, Signal};
+use crate::auth::Identity;
 use crate::ingest::RepairCounts;
-use crate::ingest::auth::Identity;
 use crate::ingest::body::{BodyBudget, BodyError, Compression, ReadBody, decompress};
 use crate::ingest::settle::{Unsettled, admit, settled};
 use crate::pipeline::{Batch, Durability, Pipeline};
@@ -22,7 +22,7 @@ use crate::pipeline::{Batch, Durability, Pipeline};
 /// Exporters give up after 10 s (`OTEL_EXPORTER_OTLP_TIMEOUT`), many of them
 /// for good. Who is answered before that tries again. Where a client says how
 /// long it waits, that counts instead.
-const EXPORTER_PATIENCE: Duration = Duration::from_secs(8);
+const EXPORTER_TIMEOUT: Duration = Duration::from_secs(8);
 /// Requests from this size on are worked on beside the threads that serve
 /// connections, so many at once.
 const LARGE_BYTES: usize = 256 << 10;
@@ -49,7 +49,7 @@ pub struct OtlpConfig {
     /// A body must come whole within this.
     pub receive_timeout: Duration,
     /// A request that is not settled after this is told to come again.
-    pub patience: Duration,
+    pub submit_timeout: Duration,
     /// Cancelled when no more is to be taken in.
     pub draining: CancellationToken,
     /// Follows the requests that are being answered.
@@ -159,8 +159,10 @@ impl OtlpIngest {
             // What is admitted is written, whether or not that is soon enough
             // for this client.
             self.count(signal, &decoded);
-            let patience = config.patience.min(deadline.unwrap_or(EXPORTER_PATIENCE));
-            settled(ticket, patience).await?.refused
+            let timeout = config
+                .submit_timeout
+                .min(deadline.unwrap_or(EXPORTER_TIMEOUT));
+            settled(ticket, timeout).await?.refused
         };
         Ok(Accepted::new(signal, &decoded, &refused))
     }

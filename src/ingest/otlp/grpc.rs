@@ -18,8 +18,9 @@ use tonic::{Code, Status};
 
 use super::answer::ExportError;
 use super::{Encoding, OtlpIngest, Signal};
-use crate::ingest::auth::Identity;
+use crate::auth::Identity;
 use crate::ingest::body::{BodyError, Compression, FRAME_HEADER_BYTES};
+use crate::ingest::settle::Unsettled;
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const STATUS: &str = "grpc-status";
@@ -47,7 +48,7 @@ async fn export(
 ) -> Result<Vec<u8>, ExportError> {
     let (head, body) = request.into_parts();
     let identity = Identity::of(&head.extensions)?;
-    identity.may_send()?;
+    identity.check_quota().map_err(Unsettled::from)?;
     let named = head.headers.get("grpc-encoding");
     let compression = Compression::named(named.map_or(&b""[..], HeaderValue::as_bytes))?;
     let deadline = grpc_timeout(&head.headers);

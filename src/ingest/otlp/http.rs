@@ -13,8 +13,9 @@ use tonic::Status;
 use super::answer::{ExportError, encode_status};
 use super::grpc::is_grpc;
 use super::{Accepted, Encoding, OtlpIngest, Signal};
-use crate::ingest::auth::{Denied, Identity};
+use crate::auth::{Denied, Identity};
 use crate::ingest::body::Compression;
+use crate::ingest::settle::Unsettled;
 
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
@@ -62,7 +63,7 @@ async fn export(
     body: Body,
 ) -> Result<Accepted, ExportError> {
     let identity = Identity::of(&head.extensions)?;
-    identity.may_send()?;
+    identity.check_quota().map_err(Unsettled::from)?;
     let named = head.headers.get(header::CONTENT_ENCODING);
     let compression = Compression::named(named.map_or(&b""[..], HeaderValue::as_bytes))?;
     let body = ingest.read(body, 0).await?;

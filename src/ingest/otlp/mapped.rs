@@ -40,7 +40,7 @@ pub struct Mapped {
     /// The spans that can never be kept, in order of position.
     pub refused: Vec<(u32, SpanRefusal)>,
     /// How many met which fate, by the name of their dialect.
-    pub fates: BTreeMap<(&'static str, Fate), u64>,
+    pub fates: BTreeMap<(&'static str, SpanOutcome), u64>,
     /// What Postgres cannot store and was replaced.
     pub repairs: Repairs,
     /// Fields that were cut to [`MapOptions::max_field_bytes`].
@@ -53,7 +53,7 @@ pub struct Mapped {
 
 /// What became of one span. Each is counted once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Fate {
+pub enum SpanOutcome {
     /// It made events.
     Mapped,
     /// It is not about agents; why, in a word or two with underscores.
@@ -104,7 +104,7 @@ impl Mapped {
     }
 
     /// Counts the fate of one span of a dialect.
-    pub fn count(&mut self, dialect: &'static str, fate: Fate) {
+    pub fn count(&mut self, dialect: &'static str, fate: SpanOutcome) {
         *self.fates.entry((dialect, fate)).or_default() += 1;
     }
 
@@ -118,6 +118,6 @@ impl Mapped {
     ) {
         let reason = reason.into();
         self.refused.push((position, SpanRefusal { code, reason }));
-        self.count(dialect, Fate::Refused(code));
+        self.count(dialect, SpanOutcome::Refused(code));
     }
 }

@@ -20,5 +20,5 @@ pub use decode::{DecodeError, Decoded, Encoding, decode};
 pub use export::{OtlpConfig, OtlpIngest};
 pub use grpc::{grpc_routes, grpc_timeout, is_grpc};
 pub use http::{answer_denied, answer_http};
-pub use mapped::{Fate, MapOptions, Mapped, RefusalReason, SpanRefusal};
+pub use mapped::{MapOptions, Mapped, RefusalReason, SpanOutcome, SpanRefusal};
 pub use signal::Signal;

@@ -86,7 +86,7 @@ impl<D: Disk> SegmentLog<D> {
     }
 
     /// The frame that was last read cannot be settled; its file is kept.
-    pub fn put_aside(&mut self) {
+    pub fn quarantine(&mut self) {
         if let Some(first) = self.segments.front_mut() {
             first.damaged = true;
         }

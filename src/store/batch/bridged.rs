@@ -6,17 +6,16 @@ use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::super::aliases::{self, Written};
-use super::super::outcome::Fate;
-use super::super::plan::Plan;
-use super::super::{roots, runs as run_rows};
-use super::{Batch, BatchError, Runs};
+use super::aliases::Written;
+use super::{BatchError, BatchWriter, Runs, aliases, roots, runs as run_rows};
 use crate::event::AliasedRoot;
+use crate::store::outcome::EventOutcome;
+use crate::store::plan::Plan;
 
 /// Runs that one transaction waits for: each is a lock of the server's table.
 const MAX_RESERVED_RUNS: usize = 500;
 
-impl Batch<'_> {
+impl BatchWriter<'_> {
     /// Locks the runs of the batch that exist, those included that only aliases
     /// name.
     pub(super) async fn lock_runs(&mut self, plan: &Plan<'_>) -> Result<Runs, BatchError> {
@@ -73,7 +72,7 @@ impl Batch<'_> {
             let changed: HashSet<_> = part.inserted.iter().chain(&part.updated).collect();
             for at in pass {
                 let id = (at.event.run_id, at.event.alias_id);
-                self.judge(at.index, changed.contains(&id));
+                self.record_outcome(at.index, changed.contains(&id));
             }
             written.inserted.extend(&part.inserted);
             written.updated.extend(&part.updated);
@@ -110,11 +109,11 @@ impl Batch<'_> {
     }
 
     /// Says what became of events that others stand for.
-    pub(super) fn judge_superseded(&mut self, plan: &Plan<'_>) {
+    pub(super) fn record_superseded(&mut self, plan: &Plan<'_>) {
         for &(index, by) in &plan.superseded {
-            self.fates[index] = match &self.fates[by] {
-                refused @ Fate::Refused(_) => refused.clone(),
-                _ => Fate::Duplicate,
+            self.outcomes[index] = match &self.outcomes[by] {
+                refused @ EventOutcome::Refused(_) => refused.clone(),
+                _ => EventOutcome::Duplicate,
             };
         }
     }

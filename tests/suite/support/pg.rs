@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use runtraced::store::postgres::{PrivateConfig, PrivatePostgres, StopMode};
+use runtraced::postgres::{PrivateConfig, PrivatePostgres, StopMode};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::watchdog;

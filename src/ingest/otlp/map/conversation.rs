@@ -8,20 +8,12 @@ use uuid::Uuid;
 
 use super::facts::Facts;
 use super::ids::{self, Named};
+pub use super::messages::Conversation;
 use super::messages::{Message, join, read, unflatten};
 use super::slots::{Side, Slot};
 use super::span_events;
 use super::value;
 use crate::event::MessageRole;
-
-/// Input and output of one call, each in order.
-#[derive(Debug, Default)]
-pub struct Conversation {
-    /// Instructions first, then the history, the latest last.
-    pub input: Vec<Message>,
-    /// The answer.
-    pub output: Vec<Message>,
-}
 
 impl Conversation {
     /// Reads it from wherever the span has it: structured messages, one

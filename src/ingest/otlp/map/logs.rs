@@ -11,7 +11,7 @@ use super::text::Fit;
 use super::{Dialect, span_events, time, value};
 use crate::event::{Event, EventBody, Message, MessageRole, Timestamp};
 use crate::ingest::otlp::wire::{self, Export, LogRecord, Malformed, Message as _};
-use crate::ingest::otlp::{Fate, MapOptions, Mapped, RefusalReason};
+use crate::ingest::otlp::{MapOptions, Mapped, RefusalReason, SpanOutcome};
 
 /// Maps the log records that carry messages; the others are counted as ignored.
 ///
@@ -39,7 +39,7 @@ pub fn map_logs(request: &[u8], options: &MapOptions) -> Result<Mapped, Malforme
             }
         };
         let dialect = match fate {
-            Fate::Mapped => Dialect::GenAi,
+            SpanOutcome::Mapped => Dialect::GenAi,
             _ => Dialect::Unknown,
         };
         mapped.count(dialect.as_str(), fate);
@@ -59,15 +59,15 @@ fn map_record(
     fit: &mut Fit,
     observed: &mut Observations,
     events: &mut Vec<(u32, Event)>,
-) -> Result<Fate, (RefusalReason, &'static str)> {
+) -> Result<SpanOutcome, (RefusalReason, &'static str)> {
     let Some(name) = event_name(record).filter(|name| span_events::is_message(name)) else {
-        return Ok(Fate::Ignored("not_genai"));
+        return Ok(SpanOutcome::Ignored("not_genai"));
     };
     let (Some(run), true) = (
         ids::run(record.trace_id),
         record.span_id.iter().any(|byte| *byte != 0),
     ) else {
-        return Ok(Fate::Ignored("no_span"));
+        return Ok(SpanOutcome::Ignored("no_span"));
     };
     let at = match record.time_unix_nano {
         0 => record.observed_time_unix_nano,
@@ -108,7 +108,7 @@ fn map_record(
         };
         push(events, position, at, EventBody::Message(event));
     }
-    Ok(Fate::Mapped)
+    Ok(SpanOutcome::Mapped)
 }
 
 fn push(events: &mut Vec<(u32, Event)>, position: u32, time: Timestamp, body: EventBody) {

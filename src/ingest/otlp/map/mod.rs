@@ -10,6 +10,7 @@ mod conversation;
 pub(crate) mod dialects;
 mod emit;
 pub(crate) mod facts;
+mod hex;
 mod ids;
 mod logs;
 mod messages;
@@ -38,7 +39,7 @@ use self::placed::Placed;
 use self::run::Observations;
 use self::text::Fit;
 use super::wire::{Export, Malformed, Message as _, Span};
-use super::{Fate, MapOptions, Mapped, RefusalReason};
+use super::{MapOptions, Mapped, RefusalReason, SpanOutcome};
 use crate::event::Timestamp;
 
 /// Spans of which room is made for the events before they are read.
@@ -75,8 +76,8 @@ pub fn map_traces(request: &[u8], options: &MapOptions) -> Result<Mapped, Malfor
                             observed: &mut observed,
                         };
                         let fate = match emitter.span(&placed, options.keep_foreign_spans) {
-                            Became::Mapped => Fate::Mapped,
-                            Became::Link => Fate::Ignored("foreign"),
+                            Became::Mapped => SpanOutcome::Mapped,
+                            Became::Link => SpanOutcome::Ignored("foreign"),
                         };
                         mapped.count(dialect, fate);
                     }

@@ -10,7 +10,7 @@ use super::ids::{self, Named};
 use super::origin::Origin;
 use super::session::Session;
 use super::slots::Slot;
-use super::{metadata::hex, span_events};
+use super::{hex::hex, span_events};
 use crate::event::{EndStatus, Timestamp};
 use crate::ingest::otlp::wire::Status;
 

@@ -4,8 +4,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::conversation::Conversation;
-use super::messages::{Message, read};
+use super::messages::{Conversation, Message, read};
 use super::value;
 use crate::event::MessageRole;
 use crate::ingest::otlp::wire::{Event, KeyValue, Span};

@@ -101,6 +101,15 @@ impl Message {
     }
 }
 
+/// Input and output of one call, each in order.
+#[derive(Debug, Default)]
+pub struct Conversation {
+    /// Instructions first, then the history, the latest last.
+    pub input: Vec<Message>,
+    /// The answer.
+    pub output: Vec<Message>,
+}
+
 /// Puts together what is one message though it came as several: OpenAI's
 /// Responses API has an item for the text and for each call, and streams are
 /// recorded a chunk at a time (Google's ADK: no chunk but the last has a reason

@@ -1,0 +1,138 @@
+//! The database of the daemon as a whole: the private one from start to stop,
+//! and bringing the schema up to date when the database is there.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::migrate::MigrateError;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::parse_database_url;
+use crate::postgres::{PrivateConfig, PrivateError, PrivatePostgres, StopMode};
+use crate::store::{migrate, reason};
+use crate::telemetry::Readiness;
+
+/// How long between attempts to reach the database at start.
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Why the database cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // the messages tell
+pub enum DatabaseError {
+    #[error(transparent)]
+    Private(#[from] PrivateError),
+    #[error("the private Postgres came back on another port than it had; start again")]
+    Moved,
+    #[error("the private Postgres has a URL that {0}")]
+    Url(String),
+    #[error("the schema cannot be brought up to date: {0}")]
+    Migrate(#[from] MigrateError),
+}
+
+/// The daemon's own Postgres.
+pub struct PrivateDatabase(PrivatePostgres);
+
+impl PrivateDatabase {
+    /// Starts it, or adopts the one that a killed daemon left.
+    ///
+    /// # Errors
+    /// Each says what to do.
+    pub async fn start(data_dir: &Path, bin_dir: Option<&Path>) -> Result<Self, DatabaseError> {
+        let mut config = PrivateConfig::new(data_dir);
+        config.bin_dir = bin_dir.map(Path::to_owned);
+        Ok(Self(PrivatePostgres::start(&config).await?))
+    }
+
+    /// For people and psql; holds no password.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.0.url()
+    }
+
+    /// For connections of the daemon.
+    ///
+    /// # Errors
+    /// When the URL cannot be read, which would be a fault of this program.
+    pub fn options(&self) -> Result<PgConnectOptions, DatabaseError> {
+        parse_database_url(self.0.url()).map_err(DatabaseError::Url)
+    }
+
+    /// Restarts it when it dies, until stopped; then stops it.
+    ///
+    /// # Errors
+    /// When it cannot be restarted or stopped.
+    pub async fn supervise(mut self, stop: CancellationToken) -> Result<(), DatabaseError> {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.0.exited() => {}
+            }
+            if stop.is_cancelled() {
+                break;
+            }
+            tracing::warn!("the private Postgres ended; starting it again");
+            let url = self.0.url().to_owned();
+            while let Err(error) = self.0.restart().await {
+                tracing::error!(%error, "the private Postgres does not start");
+                tokio::select! {
+                    () = sleep(RETRY_INTERVAL * 4) => {}
+                    () = stop.cancelled() => return Ok(()),
+                }
+            }
+            if self.0.url() != url {
+                self.0.stop(StopMode::Fast).await?;
+                return Err(DatabaseError::Moved);
+            }
+        }
+        Ok(self.0.stop(StopMode::Fast).await?)
+    }
+}
+
+/// Migrates as soon as the database can be reached.
+///
+/// # Errors
+/// When a migration itself fails.
+pub async fn migrate_when_there(
+    options: &PgConnectOptions,
+    readiness: &Readiness,
+) -> Result<(), DatabaseError> {
+    let mut told = false;
+    loop {
+        match migrate_now(options).await {
+            Ok(()) => return Ok(()),
+            Err(MigrateError::Execute(error)) if !matches!(error, sqlx::Error::Database(_)) => {
+                readiness.database_away("the database is away");
+                if !told {
+                    tracing::warn!(error = %reason(&error), "the database is away; waiting for it");
+                }
+                told = true;
+                sleep(RETRY_INTERVAL).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Migrates now.
+///
+/// # Errors
+/// When the database is away or a migration fails.
+pub async fn migrate_now(options: &PgConnectOptions) -> Result<(), MigrateError> {
+    let options = options
+        .clone()
+        .application_name("runtraced migrate")
+        .disable_statement_logging();
+    let mut conn = match options.connect().await {
+        Ok(conn) => conn,
+        // Starting up or shutting down: it will be there.
+        Err(sqlx::Error::Database(error)) if error.code().is_some_and(|c| c.starts_with("57")) => {
+            return Err(MigrateError::Execute(sqlx::Error::PoolClosed));
+        }
+        Err(error) => return Err(MigrateError::Execute(error)),
+    };
+    migrate(&mut conn).await?;
+    conn.close().await.map_err(MigrateError::Execute)
+}

@@ -1,0 +1,38 @@
+//! Why the daemon did not start, or did not end well.
+
+use std::net::SocketAddr;
+
+use super::database::DatabaseError;
+use crate::listen::TlsError;
+use crate::spool::SpoolError;
+
+/// Why the daemon did not start or run.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// An address is taken, or not ours.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The database cannot be used.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// A task of the daemon failed.
+    #[error("{0}")]
+    Task(String),
+    /// The system refused a thread or a socket.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The spool cannot be used.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The files of TLS cannot be used.
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
+    /// The drain deadline passed.
+    #[error("shut down with {0} events not settled; their clients are told to send them again")]
+    Unsettled(u64),
+}

@@ -1,0 +1,198 @@
+//! The daemon from the first request to the last: start every part, wait, shut down.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use super::drain::{Phases, drain};
+use super::endpoints::{Endpoints, GRPC, HTTP};
+use super::error::AppError;
+use super::grpc::GrpcServer;
+use super::helpers::{Helpers, unexpected_end};
+use super::http::http_routes;
+use super::{Addresses, App, Daemon, Sockets};
+use crate::auth::{Authenticator, KeyTable};
+use crate::finalize::SweepCounts;
+use crate::ingest::otlp::OtlpCounts;
+use crate::ingest::{RepairCounts, refuse_crowded};
+use crate::listen::{self, RequestLimit};
+use crate::pipeline::Pipeline;
+use crate::spool::Spool;
+use crate::store::ShardCounts;
+use crate::telemetry::{Metrics, Readiness, router};
+
+/// State that several parts read or count in.
+pub(super) struct Shared {
+    pub readiness: Readiness,
+    pub sweeps: Arc<SweepCounts>,
+    pub repairs: Arc<RepairCounts>,
+    pub spans: Arc<OtlpCounts>,
+    pub keys: Arc<KeyTable>,
+}
+
+impl Shared {
+    fn new(spool: Option<Arc<Spool>>) -> Self {
+        Self {
+            readiness: Readiness::new(spool),
+            sweeps: Arc::default(),
+            repairs: Arc::default(),
+            spans: Arc::default(),
+            keys: Arc::default(),
+        }
+    }
+}
+
+/// The running parts, as the shutdown needs them.
+struct Running {
+    phases: Phases,
+    /// Streams and calls that are open.
+    tasks: TaskTracker,
+    servers: JoinSet<Result<(), AppError>>,
+    writers: Vec<JoinHandle<()>>,
+    helpers: Helpers,
+    counts: Arc<[Arc<ShardCounts>]>,
+}
+
+impl App {
+    /// Serves until `shutdown`, then settles the events that were admitted.
+    ///
+    /// # Errors
+    /// When a part of the daemon failed, or some events were not settled in time.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), AppError> {
+        let Self {
+            addresses,
+            daemon,
+            sockets,
+            private,
+        } = self;
+        let shared = Shared::new(daemon.spool.clone());
+        let mut running = daemon.start(sockets, addresses, &shared).await?;
+        let private = private.map(|private| {
+            let stop = running.phases.stop.clone();
+            tokio::spawn(private.supervise(stop))
+        });
+        let failed = tokio::select! {
+            () = shutdown => None,
+            error = running.first_failure() => Some(error),
+        };
+        tracing::info!("shutting down");
+        shared.readiness.shut_down();
+        let deadline = Instant::now() + daemon.config.drain_timeout;
+        let in_flight = running.shut_down(deadline).await;
+        if let Some(private) = private {
+            private
+                .await
+                .map_err(|error| AppError::Task(error.to_string()))??;
+        }
+        match (failed, in_flight) {
+            (Some(error), _) => Err(error),
+            (None, 0) => Ok(()),
+            (None, events) => Err(AppError::Unsettled(events)),
+        }
+    }
+}
+
+impl Daemon {
+    /// Starts writers, servers and helpers.
+    async fn start(
+        &self,
+        sockets: Sockets,
+        addresses: Addresses,
+        shared: &Shared,
+    ) -> Result<Running, AppError> {
+        let phases = Phases::default();
+        let tasks = TaskTracker::new();
+        let mut helpers = Helpers::new(phases.stop.clone());
+        let (reloader, tls) = sockets.tls.unzip();
+        if let Some(reloader) = reloader {
+            helpers.reload_certificates(reloader);
+        }
+        let endpoints = Endpoints::new(&self.config, tls);
+        let (pipeline, writers) =
+            Pipeline::start(self.pipeline_config(&phases), &phases.writer_ended)?;
+        let counts = pipeline.counts();
+        let metrics = self.metrics(shared, &pipeline, &endpoints);
+        let pipeline = Arc::new(pipeline);
+        let otlp = self.otlp_ingest(&pipeline, shared, &phases, &tasks)?;
+        let authenticator = Authenticator::new(shared.keys.clone(), self.config.require_keys);
+        let requests = RequestLimit::new(self.config.max_streams, refuse_crowded);
+        let grpc = GrpcServer {
+            endpoint: endpoints.open(GRPC, sockets.grpc),
+            requests: requests.clone(),
+            native: self.native_ingest(pipeline, shared, &phases, &tasks),
+            otlp: otlp.clone(),
+            authenticator: authenticator.clone(),
+        };
+        // Servers hold the pipeline and helpers do not, so the pipeline ends with the servers.
+        let mut servers = JoinSet::new();
+        let readiness = shared.readiness.clone();
+        servers.spawn(grpc.start(readiness, phases.draining.clone()).await?);
+        let http = http_routes(
+            router(metrics),
+            otlp,
+            addresses.grpc,
+            requests,
+            authenticator,
+        );
+        let endpoint = endpoints.open(HTTP, sockets.http);
+        helpers.spawn(listen::serve(endpoint, http, phases.stop.clone()));
+        helpers.refresh_keys(&self.config, self.options.clone(), shared.keys.clone());
+        helpers.tend_database(&self.config, self.options.clone(), shared);
+        Ok(Running {
+            phases,
+            tasks,
+            servers,
+            writers,
+            helpers,
+            counts,
+        })
+    }
+
+    fn metrics(&self, shared: &Shared, pipeline: &Pipeline, endpoints: &Endpoints) -> Arc<Metrics> {
+        Arc::new(Metrics {
+            shards: pipeline.counts(),
+            repairs: shared.repairs.clone(),
+            otlp: shared.spans.clone(),
+            keys: shared.keys.clone(),
+            sweeps: shared.sweeps.clone(),
+            budget: (pipeline.budget(), self.config.memory_budget_bytes),
+            readiness: shared.readiness.clone(),
+            spool: self.spool.clone(),
+            gate: pipeline.gate(),
+            endpoints: endpoints.counts.clone(),
+        })
+    }
+}
+
+impl Running {
+    /// Waits for a part that ends before it is told to.
+    async fn first_failure(&mut self) -> AppError {
+        tokio::select! {
+            Some(ended) = self.servers.join_next() => unexpected_end(ended),
+            error = self.helpers.first_ended() => error,
+            () = self.phases.writer_ended.cancelled() => {
+                AppError::Task("a writer thread ended by itself".into())
+            }
+        }
+    }
+
+    /// Settles what was admitted, ends every part, and returns how many events are not
+    /// settled.
+    async fn shut_down(self, deadline: Instant) -> u64 {
+        drain(
+            &self.phases,
+            self.servers,
+            &self.tasks,
+            self.writers,
+            deadline,
+        )
+        .await;
+        self.phases.stop.cancel();
+        let in_flight = ShardCounts::sum(&self.counts).in_flight();
+        self.helpers.abort().await;
+        in_flight
+    }
+}

@@ -1,0 +1,124 @@
+//! From the flags to the settings of each layer.
+
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+
+use super::Daemon;
+use super::drain::Phases;
+use super::error::AppError;
+use super::run::Shared;
+use super::stored_events::{decode_events, render_event};
+use crate::config::Config;
+use crate::event::FieldLimits;
+use crate::ingest::native::{
+    NativeIngest, ReceiveBudget, ReceiveLimits, StreamLimits, encode_frame,
+};
+use crate::ingest::otlp::{MapOptions, OtlpConfig, OtlpIngest};
+use crate::pipeline::{BatchLimits, Pipeline, PipelineConfig, SpoolConfig};
+use crate::store::{WhenAway, WriterConfig};
+
+/// A request of OTLP may become so many times its own size as events: ids and the
+/// attributes of its resource are repeated in each.
+const EVENTS_PER_BYTE_OF_OTLP: usize = 4;
+
+impl Daemon {
+    pub(super) fn pipeline_config(&self, phases: &Phases) -> PipelineConfig {
+        let config = &self.config;
+        let spool = self.spool.clone().zip(config.spool.as_ref());
+        PipelineConfig {
+            writers: config.writers,
+            memory_budget_bytes: config.memory_budget_bytes,
+            limits: BatchLimits {
+                max_events: config.batch_events,
+                max_bytes: config.batch_bytes,
+                linger: config.linger,
+            },
+            writer: WriterConfig {
+                database: self.options.clone(),
+                instance: self.instance,
+                run_timeout_ms: run_timeout_ms(config),
+                commit_timeout: config.commit_timeout,
+                when_away: WhenAway::Wait,
+                render: render_event,
+                give_up: phases.give_up.clone(),
+            },
+            spool: spool.map(|(spool, settings)| SpoolConfig {
+                spool,
+                encode: encode_frame,
+                decode: decode_events,
+                after: settings.after,
+            }),
+            draining: phases.draining.clone(),
+        }
+    }
+
+    /// The handler of OTLP. It holds the pipeline weakly, since the HTTP server outlives it.
+    pub(super) fn otlp_ingest(
+        &self,
+        pipeline: &Arc<Pipeline>,
+        shared: &Shared,
+        phases: &Phases,
+        tasks: &TaskTracker,
+    ) -> Result<OtlpIngest, AppError> {
+        let config = &self.config;
+        OtlpIngest::new(OtlpConfig {
+            pipeline: Arc::downgrade(pipeline),
+            counts: shared.spans.clone(),
+            repairs: shared.repairs.clone(),
+            options: MapOptions {
+                max_field_bytes: config.max_field_bytes,
+                keep_foreign_spans: config.keep_foreign_spans,
+                tenant: None,
+                max_events_bytes: config
+                    .max_message_bytes
+                    .saturating_mul(EVENTS_PER_BYTE_OF_OTLP),
+            },
+            max_message_bytes: config.max_message_bytes,
+            body_budget_bytes: config.memory_budget_bytes,
+            receive_timeout: config.receive_timeout,
+            submit_timeout: config.submit_timeout,
+            draining: phases.draining.clone(),
+            tasks: tasks.clone(),
+        })
+        .map_err(|error| AppError::Task(error.to_string()))
+    }
+
+    /// The handler of the native protocol.
+    pub(super) fn native_ingest(
+        &self,
+        pipeline: Arc<Pipeline>,
+        shared: &Shared,
+        phases: &Phases,
+        tasks: &TaskTracker,
+    ) -> NativeIngest {
+        let config = &self.config;
+        NativeIngest {
+            pipeline,
+            repairs: shared.repairs.clone(),
+            submit_timeout: config.submit_timeout,
+            limits: StreamLimits {
+                batches_in_flight: config.stream_batches,
+                ack_timeout: config.receive_timeout,
+            },
+            fields: FieldLimits {
+                bytes: config.max_field_bytes,
+                json_depth: config.max_json_depth,
+            },
+            receive: ReceiveBudget::new(
+                ReceiveLimits {
+                    message_bytes: config.max_message_bytes,
+                    message_events: config.max_message_events,
+                    timeout: config.receive_timeout,
+                },
+                config.memory_budget_bytes,
+            ),
+            draining: phases.draining.clone(),
+            tasks: tasks.clone(),
+        }
+    }
+}
+
+fn run_timeout_ms(config: &Config) -> i64 {
+    i64::try_from(config.run_timeout.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,293 @@
+//! The statements of a batch's transaction, each set-wise: one for all rows of
+//! a pass. The rules of merging are in the SQL files.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::{PgConnection, Row as _};
+use uuid::Uuid;
+
+use crate::event::{Json, Message, SessionUpsert, Timestamp, TokenCount};
+use crate::store::encode::copy::CopyBuffer;
+use crate::store::encode::rows::StepColumns;
+use crate::store::encode::{Aliases, PgTime};
+use crate::store::plan::{ApprovalPatch, At, Plan, SessionRef, StepRow};
+
+/// What merging did to a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowOutcome {
+    /// Inserted or updated.
+    Changed,
+    /// Its id belongs to another run or session.
+    Elsewhere,
+    /// Another transaction inserted it just now; the next attempt sees whose it is.
+    Raced,
+}
+
+/// Of one COPY message. Large, for each is flushed by itself; small enough that
+/// Postgres is busy with one while the next is encoded, and that a large batch
+/// is never in memory twice.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// Of the rows that one merging statement takes, about.
+const PART_BYTES: usize = 1 << 20;
+/// Of a row's columns of fixed size.
+const ROW_BYTES: usize = 200;
+
+/// Copies rows, if there are any.
+pub async fn copy<R>(
+    conn: &mut PgConnection,
+    statement: &str,
+    rows: impl IntoIterator<Item = R>,
+    encode: impl Fn(R, &mut CopyBuffer),
+) -> Result<(), sqlx::Error> {
+    let mut rows = rows.into_iter().peekable();
+    if rows.peek().is_none() {
+        return Ok(());
+    }
+    let mut copy = conn.copy_in_raw(statement).await?;
+    let mut buffer = CopyBuffer::default();
+    for row in rows {
+        encode(row, &mut buffer);
+        if buffer.bytes().len() >= CHUNK_BYTES {
+            copy.send(buffer.bytes()).await?;
+            buffer.clear();
+        }
+    }
+    buffer.finish();
+    copy.send(buffer.bytes()).await?;
+    copy.finish().await?;
+    Ok(())
+}
+
+/// Sees to it that all named sessions exist.
+pub async fn ensure_sessions(
+    conn: &mut PgConnection,
+    sessions: &HashMap<Uuid, SessionRef>,
+) -> Result<(), sqlx::Error> {
+    let (ids, refs): (Vec<Uuid>, Vec<&SessionRef>) = sessions.iter().unzip();
+    sqlx::query(include_str!("../sql/ensure_sessions.sql"))
+        .bind(ids)
+        .bind(refs.iter().map(|r| PgTime(r.at)).collect::<Vec<_>>())
+        .bind(refs.iter().map(|r| r.upsert).collect::<Vec<_>>())
+        .bind(refs.iter().map(|r| r.tenant).collect::<Vec<_>>())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Merges session upserts; returns the sessions that changed.
+pub async fn patch_sessions(
+    conn: &mut PgConnection,
+    pass: &[At<'_, SessionUpsert>],
+) -> Result<HashSet<Uuid>, sqlx::Error> {
+    let column = Column(pass);
+    let rows = sqlx::query(include_str!("../sql/patch_sessions.sql"))
+        .bind(column.of(|s| s.event.session_id))
+        .bind(column.of(|s| PgTime(s.time)))
+        .bind(column.of(|s| s.event.customer_id))
+        .bind(column.of(|s| s.event.user_id))
+        .bind(column.of(|s| s.event.title.as_deref()))
+        .bind(column.of(|s| s.event.external_id.as_deref()))
+        .bind(column.of(|s| json(s.event.metadata.as_ref())))
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
+}
+
+/// Merges steps, each at most once; returns those that changed or belong elsewhere.
+pub async fn merge_steps(
+    conn: &mut PgConnection,
+    rows: &[StepRow<'_>],
+    aliases: &Aliases,
+) -> Result<HashMap<Uuid, RowOutcome>, sqlx::Error> {
+    let rows: Vec<_> = rows.iter().map(|row| row.part.row(aliases)).collect();
+    let bytes = |row: &StepColumns<'_>| {
+        let texts = [row.name, row.kind, row.error, row.model];
+        let jsons = [row.input, row.output, row.metadata].map(json);
+        texts.into_iter().chain(jsons).flatten().map(str::len).sum()
+    };
+    let mut all = HashMap::with_capacity(rows.len());
+    for part in parts(&rows, bytes) {
+        let column = Column(part);
+        let merged = sqlx::query(include_str!("../sql/merge_steps.sql"))
+            .bind(column.of(|r| r.id))
+            .bind(column.of(|r| r.run_id))
+            .bind(column.of(|r| r.step_type))
+            .bind(column.of(|r| r.name))
+            .bind(column.of(|r| json(r.input)))
+            .bind(column.of(|r| json(r.output)))
+            .bind(column.of(|r| r.duration_ms))
+            .bind(column.of(|r| time(r.created_at)))
+            .bind(column.of(|r| r.parent_step_id))
+            .bind(column.of(|r| r.kind))
+            .bind(column.of(|r| r.status))
+            .bind(column.of(|r| r.error))
+            .bind(column.of(|r| r.model))
+            .bind(column.of(|r| time(r.started_at)))
+            .bind(column.of(|r| time(r.ended_at)))
+            .bind(column.of(|r| json(r.metadata)))
+            .bind(column.of(|r| r.duration_reported))
+            .bind(column.of(|r| r.details_rank))
+            .bind(column.of(|r| time(r.details_at)))
+            .bind(column.of(|r| r.named_parent_step_id))
+            .bind(column.of(|r| r.view));
+        all.extend(outcomes(merged.fetch_all(&mut *conn).await?)?);
+    }
+    Ok(all)
+}
+
+/// Merges messages, each at most once; returns those that changed or belong elsewhere.
+pub async fn merge_messages(
+    conn: &mut PgConnection,
+    rows: &[At<'_, Message>],
+) -> Result<HashMap<Uuid, RowOutcome>, sqlx::Error> {
+    let bytes = |row: &At<'_, Message>| {
+        let jsons = [&row.event.tool_calls, &row.event.metadata].map(|j| json(j.as_ref()));
+        let texts = [&row.event.content, &row.event.thinking].map(|text| text.as_deref());
+        texts.into_iter().chain(jsons).flatten().map(str::len).sum()
+    };
+    let mut all = HashMap::with_capacity(rows.len());
+    for part in parts(rows, bytes) {
+        let column = Column(part);
+        let merged = sqlx::query(include_str!("../sql/merge_messages.sql"))
+            .bind(column.of(|r| r.event.message_id))
+            .bind(column.of(|r| r.event.session_id))
+            .bind(column.of(|r| r.event.role.as_str()))
+            .bind(column.of(|r| r.event.content.as_deref()))
+            .bind(column.of(|r| r.event.thinking.as_deref()))
+            .bind(column.of(|r| json(r.event.tool_calls.as_ref())))
+            .bind(column.of(|r| json(r.event.metadata.as_ref())))
+            .bind(column.of(|r| PgTime(r.time)))
+            .bind(column.of(|r| r.event.run_id))
+            .bind(column.of(|r| r.event.step_id))
+            .bind(column.of(|r| r.event.seq))
+            .bind(column.of(|r| r.event.sighting.then_some(true)));
+        all.extend(outcomes(merged.fetch_all(&mut *conn).await?)?);
+    }
+    Ok(all)
+}
+
+/// Merges token counts, each at most once; returns those that changed or belong elsewhere.
+pub async fn merge_token_counts(
+    conn: &mut PgConnection,
+    rows: &[At<'_, TokenCount>],
+) -> Result<HashMap<Uuid, RowOutcome>, sqlx::Error> {
+    let bytes = |row: &At<'_, TokenCount>| row.event.model.as_ref().map_or(0, String::len);
+    let mut all = HashMap::with_capacity(rows.len());
+    for part in parts(rows, bytes) {
+        let column = Column(part);
+        let merged = sqlx::query(include_str!("../sql/merge_token_counts.sql"))
+            .bind(column.of(|r| r.event.token_count_id))
+            .bind(column.of(|r| r.event.run_id))
+            .bind(column.of(|r| r.event.step_id))
+            .bind(column.of(|r| r.event.model.as_deref()))
+            .bind(column.of(|r| r.event.input))
+            .bind(column.of(|r| r.event.output))
+            .bind(column.of(|r| r.event.cache_read))
+            .bind(column.of(|r| r.event.cache_write))
+            .bind(column.of(|r| r.event.reasoning))
+            .bind(column.of(|r| r.event.rollup))
+            .bind(column.of(|r| PgTime(r.time)));
+        all.extend(outcomes(merged.fetch_all(&mut *conn).await?)?);
+    }
+    Ok(all)
+}
+
+/// Rows of one statement each: many enough that its own cost is small beside theirs,
+/// few enough that a large batch is never in memory twice.
+fn parts<R>(rows: &[R], bytes: impl Fn(&R) -> usize) -> impl Iterator<Item = &[R]> {
+    let mut rest = rows;
+    std::iter::from_fn(move || {
+        let mut sum = 0;
+        let fits = rest.iter().take_while(|row| {
+            let first = sum == 0;
+            sum += ROW_BYTES + bytes(row);
+            first || sum <= PART_BYTES
+        });
+        let (part, after) = rest.split_at(fits.count());
+        rest = after;
+        (!part.is_empty()).then_some(part)
+    })
+}
+
+/// Locks the approvals of a batch that exist, in order.
+pub async fn lock_approvals(
+    conn: &mut PgConnection,
+    plan: &Plan<'_>,
+) -> Result<HashSet<Uuid>, sqlx::Error> {
+    let ids: Vec<Uuid> = plan
+        .approval_passes
+        .iter()
+        .flatten()
+        .map(ApprovalPatch::id)
+        .collect();
+    let rows = sqlx::query(include_str!("../sql/lock_approvals.sql"))
+        .bind(ids)
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
+}
+
+/// Merges requests and decisions; returns the rows that changed or belong elsewhere.
+pub async fn patch_approvals<'a>(
+    conn: &mut PgConnection,
+    pass: &[ApprovalPatch<'a>],
+) -> Result<HashMap<Uuid, RowOutcome>, sqlx::Error> {
+    let column = Column(pass);
+    let requested = |patch: &ApprovalPatch<'a>| match *patch {
+        ApprovalPatch::Requested(at) => Some(at),
+        ApprovalPatch::Decided(_) => None,
+    };
+    let decided = |patch: &ApprovalPatch<'a>| match *patch {
+        ApprovalPatch::Requested(_) => None,
+        ApprovalPatch::Decided(at) => Some(at),
+    };
+    let rows = sqlx::query(include_str!("../sql/patch_approvals.sql"))
+        .bind(column.of(ApprovalPatch::id))
+        .bind(column.of(ApprovalPatch::run_id))
+        .bind(column.of(ApprovalPatch::session_id))
+        .bind(column.of(|p| requested(p).map(|r| PgTime(r.time))))
+        .bind(column.of(|p| requested(p).and_then(|r| r.event.step_id)))
+        .bind(column.of(|p| requested(p).map(|r| r.event.action_type.as_str())))
+        .bind(column.of(|p| requested(p).and_then(|r| r.event.action_description.as_deref())))
+        .bind(column.of(|p| requested(p).and_then(|r| json(r.event.action_data.as_ref()))))
+        .bind(column.of(|p| requested(p).and_then(|r| time(r.event.expires_at))))
+        .bind(column.of(|p| decided(p).map(|d| d.event.status.as_str())))
+        .bind(column.of(|p| decided(p).map(|d| PgTime(d.time))))
+        .bind(column.of(|p| decided(p).and_then(|d| d.event.decided_by)))
+        .bind(column.of(|p| decided(p).and_then(|d| d.event.notes.as_deref())))
+        .fetch_all(conn)
+        .await?;
+    outcomes(rows)
+}
+
+/// One column of a set of rows, as an array parameter.
+pub(super) struct Column<'a, R>(pub &'a [R]);
+
+impl<'a, R> Column<'a, R> {
+    pub(super) fn of<T>(&self, value: impl Fn(&'a R) -> T) -> Vec<T> {
+        self.0.iter().map(value).collect()
+    }
+}
+
+pub(super) fn json(json: Option<&Json>) -> Option<&str> {
+    json.map(Json::as_str)
+}
+
+pub(super) fn time(time: Option<Timestamp>) -> Option<PgTime> {
+    time.map(PgTime)
+}
+
+fn outcomes(rows: Vec<sqlx::postgres::PgRow>) -> Result<HashMap<Uuid, RowOutcome>, sqlx::Error> {
+    let mut outcomes = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        let id = row.try_get("id")?;
+        match row.try_get("outcome")? {
+            "elsewhere" => _ = outcomes.entry(id).or_insert(RowOutcome::Elsewhere),
+            // Unless another line says that it was inserted.
+            "new" => _ = outcomes.entry(id).or_insert(RowOutcome::Raced),
+            _ => _ = outcomes.insert(id, RowOutcome::Changed),
+        }
+    }
+    Ok(outcomes)
+}

@@ -1,0 +1,104 @@
+//! Roots of traces that are no steps and make no runs, but end them; and what
+//! writers that missed each other left undone.
+
+use std::collections::HashMap;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::aliases;
+use super::runs::{patch_runs, settle_runs};
+use crate::event::{AliasedRoot, RunEnded, RunEndedBy, RunObserved};
+use crate::store::plan::{At, RunPatch};
+
+/// Farther from a run than whatever a bridge tells of it.
+const ROOT_RANK: i32 = 1_000;
+
+/// What has ended is never abandoned.
+const NO_TIMEOUT_MS: i64 = 0;
+
+/// Applies all aliases of runs that are locked: for writers that did not see
+/// each other's.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn settle_bridged_runs(
+    conn: &mut PgConnection,
+    runs: &[Uuid],
+) -> Result<(), sqlx::Error> {
+    if runs.is_empty() {
+        return Ok(());
+    }
+    aliases::move_late_steps(conn, runs).await?;
+    let (_, roots) = aliases::find(conn, &[], runs, &HashMap::new()).await?;
+    let ended = end_runs(conn, &roots).await?;
+    if !ended.is_empty() {
+        settle_runs(conn, &ended).await?;
+    }
+    Ok(())
+}
+
+/// Lets roots end their runs, which exist and are locked; returns the runs that changed.
+pub async fn end_runs(
+    conn: &mut PgConnection,
+    roots: &[(Uuid, AliasedRoot)],
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    let events: Vec<_> = roots.iter().map(|(run, root)| events(*run, root)).collect();
+    let mut passes: Vec<Vec<RunPatch<'_>>> = Vec::new();
+    let mut seen: HashMap<Uuid, usize> = HashMap::new();
+    for ((run, root), (ended, observed)) in roots.iter().zip(&events) {
+        let pass = seen.entry(*run).or_default();
+        if passes.len() <= *pass {
+            passes.push(Vec::new());
+        }
+        let mut patch = RunPatch {
+            id: *run,
+            end: Some(At {
+                index: 0,
+                time: root.ended_at,
+                event: ended,
+            }),
+            alive_at: Some(root.ended_at),
+            ..RunPatch::default()
+        };
+        patch.observed.add(0, root.started_at, observed);
+        passes[*pass].push(patch);
+        *pass += 1;
+    }
+    let mut changed = Vec::new();
+    for pass in &passes {
+        let pass: Vec<_> = pass.iter().collect();
+        let patched = patch_runs(conn, &pass, NO_TIMEOUT_MS, &HashMap::new()).await?;
+        changed.extend(patched.into_keys());
+    }
+    Ok(changed)
+}
+
+/// What a root says as events do.
+fn events(run_id: Uuid, root: &AliasedRoot) -> (RunEnded, RunObserved) {
+    let ended = RunEnded {
+        run_id,
+        by: RunEndedBy::RootSpan,
+        status: root.status,
+        output: None,
+        error: root.error.clone(),
+        reported_tokens_input: None,
+        reported_tokens_output: None,
+        metadata: None,
+        started_at: Some(root.started_at),
+    };
+    let observed = RunObserved {
+        run_id,
+        rank: ROOT_RANK,
+        session_id: None,
+        agent_id: None,
+        agent_type: None,
+        name: Some(root.name.clone()),
+        input: None,
+        output: None,
+        metadata: None,
+        outcome: None,
+        error: None,
+    };
+    (ended, observed)
+}
