@@ -11,7 +11,7 @@ pub enum SpoolError {
     /// The frame does not fit into the byte budget.
     #[error("the spool is full")]
     Full,
-    /// The disk failed. The spool has stored nothing of what was being written.
+    /// The disk failed. Payloads that were not reported as stored are not in the spool.
     #[error("the disk of the spool failed: {0}")]
     Io(#[from] io::Error),
     /// The folder cannot be used.

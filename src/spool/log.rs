@@ -377,8 +377,8 @@ impl<D: Disk> SegmentLog<D> {
         Ok(())
     }
 
-    /// Cuts off all unsynced frames, because after a failed sync their state on disk is
-    /// unknown. The file of the last segment takes no more frames.
+    /// Cuts off all unsynced frames, because their state on disk is unknown after a failed
+    /// sync. The file of the last segment takes no more frames.
     fn lose_unsynced(&mut self) {
         self.active = None;
         self.dirty.clear();

@@ -11,7 +11,8 @@ pub enum EventOutcome {
     Duplicate,
     /// The event was refused and is not stored.
     Refused(Refusal),
-    /// Postgres refused the event; it is stored in `ingest_dead_letters`.
+    /// The event is stored in `ingest_dead_letters`: Postgres refused it, or it was refused
+    /// after its ack.
     DeadLettered(Refusal),
 }
 

@@ -9,8 +9,7 @@
 //!
 //! Within a batch, tenant events claim new ids in their order, and before all events
 //! without a tenant. So a new id belongs to the customer whose event names it first.
-//! This is fair because all events of a batch are unanswered: none came first for its
-//! client.
+//! This order is allowed because no client has an answer yet for any event of the batch.
 
 use std::collections::HashMap;
 

@@ -1,10 +1,13 @@
 //! Turns off Nagle's algorithm on connections that sqlx has opened.
 //!
 //! With it, the last two writes of a COPY wait for a delayed TCP ack: 40 ms per batch.
-//! sqlx 0.9 never sets `TCP_NODELAY`, has no option for it, and neither accepts a socket
-//! from the caller nor exposes the socket of a connection. So this module finds the
-//! sockets among the process's own descriptors in /proc, duplicates each one, and sets
-//! the option on the duplicate, which shares it with the original.
+//!
+//! There is no cleaner way: sqlx 0.9 never sets `TCP_NODELAY` and has no option for it. It
+//! neither accepts a socket from the caller nor exposes the socket of a connection.
+//!
+//! So this module finds the sockets among the process's own descriptors in /proc. It
+//! duplicates each one and sets the option on the duplicate, which shares it with the
+//! original.
 
 /// Turns Nagle's algorithm off for every TCP connection of this process to that port.
 ///
