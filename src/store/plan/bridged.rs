@@ -64,7 +64,7 @@ impl<'a> Builder<'a> {
                 *least = new;
             }
             // The database knows the order of contents.
-            std::cmp::Ordering::Equal if !new.event.says_the_same(least.event) => {
+            std::cmp::Ordering::Equal if !new.event.same_content(least.event) => {
                 let pass = self.pass(1, id);
                 self.messages.push((pass, new));
             }
