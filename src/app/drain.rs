@@ -50,7 +50,7 @@ pub async fn drain(
         .await;
     }
     if settled.is_err() {
-        tracing::warn!("closing the calls that are still open after the drain deadline");
+        tracing::warn!("calls are still open at the drain deadline; closing them");
         servers.abort_all();
         while servers.join_next().await.is_some() {}
     }
