@@ -143,7 +143,7 @@ impl OtlpIngest {
         };
         if let Some(tenant) = identity.tenant() {
             let events = batch.events.iter_mut();
-            events.for_each(|(_, event)| event.bind(tenant));
+            events.for_each(|(_, event)| event.assign_tenant(tenant));
         }
         // What makes no event has cost something all the same.
         let records = usize::try_from(decoded.records).unwrap_or(usize::MAX);

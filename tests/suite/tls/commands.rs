@@ -39,7 +39,7 @@ async fn faults_are_told_at_the_start() {
         (
             vec!["--tls-cert", "/nowhere", "--tls-key", &key],
             1,
-            "/nowhere cannot be read",
+            "cannot read /nowhere",
         ),
         (
             vec!["--tls-cert", &path("text"), "--tls-key", &key],
@@ -54,7 +54,7 @@ async fn faults_are_told_at_the_start() {
         (
             vec!["--tls-cert", &cert, "--tls-key", &path("other.key")],
             1,
-            "is not that of the certificate",
+            "does not belong to the certificate",
         ),
     ] {
         let listen = [

@@ -72,11 +72,11 @@ impl Fit {
     /// JSON text as it came, unless it is too long, or no JSON that can surely be stored.
     pub fn whole_json(&mut self, text: &str) -> Option<Json> {
         let fits = text.len() <= self.max_bytes;
-        fits.then(|| Json::surely(text.to_owned(), &mut self.repairs).ok())?
+        fits.then(|| Json::without_large_numbers(text.to_owned(), &mut self.repairs).ok())?
     }
 
     fn write(&mut self, value: &(impl Serialize + ?Sized)) -> Option<Json> {
-        Json::of(value, &mut self.scratch, &mut self.repairs).ok()
+        Json::from_value(value, &mut self.scratch, &mut self.repairs).ok()
     }
 
     fn beginning(&mut self, text: &str) -> Option<Json> {
