@@ -1,11 +1,11 @@
 -- Locks the runs that a batch touches, in the order of their ids, so that
 -- writers never deadlock and everything below a run has one writer at a time.
 -- $1 ids, $2 the default timeout in milliseconds.
--- `fading`: it would count as abandoned after less than its timeout from now.
+-- `near_timeout`: it would count as abandoned after less than its timeout from now.
 SELECT id,
        status IS DISTINCT FROM 'running' AS final,
        finalized_by IS NOT DISTINCT FROM 'abandoned' AS abandoned,
-       coalesce(abandon_at < now() + coalesce(timeout_ms, $2) * interval '1 ms', true) AS fading,
+       coalesce(abandon_at < now() + coalesce(timeout_ms, $2) * interval '1 ms', true) AS near_timeout,
        summed_by
 FROM agent_runs
 WHERE id = ANY ($1::uuid[])

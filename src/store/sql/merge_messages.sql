@@ -55,7 +55,7 @@ WITH n AS MATERIALIZED (
           END
     RETURNING m.id
 )
-SELECT id, 'updated' AS fate FROM merged
+SELECT id, 'updated' AS outcome FROM merged
 UNION ALL
 SELECT n.id, CASE WHEN o.id IS NULL THEN 'new' ELSE 'elsewhere' END
 FROM n

@@ -207,7 +207,7 @@ WITH n AS MATERIALIZED (
     WHERE s.id = f.id AND (s.run_id = f.run_id) IS TRUE
     RETURNING s.id
 )
-SELECT id, 'inserted' AS fate FROM inserted
+SELECT id, 'inserted' AS outcome FROM inserted
 UNION ALL
 SELECT id, 'updated' FROM updated
 UNION ALL

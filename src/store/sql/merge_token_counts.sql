@@ -36,7 +36,7 @@ WITH n AS MATERIALIZED (
               t.cache_read, t.cache_write, t.reasoning, t.rollup))
     RETURNING t.id
 )
-SELECT id, 'updated' AS fate FROM merged
+SELECT id, 'updated' AS outcome FROM merged
 UNION ALL
 SELECT n.id, CASE WHEN o.id IS NULL THEN 'new' ELSE 'elsewhere' END
 FROM n

@@ -68,7 +68,7 @@ WITH n AS MATERIALIZED (
     WHERE a.id = j.id AND (j.request_wins OR j.decision_wins OR j.session_wins)
     RETURNING a.id
 )
-SELECT id, 'inserted' AS fate FROM inserted
+SELECT id, 'inserted' AS outcome FROM inserted
 UNION ALL
 SELECT id, 'updated' FROM updated
 UNION ALL

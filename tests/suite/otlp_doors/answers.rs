@@ -84,9 +84,9 @@ async fn refused_spans_are_a_partial_success() {
     for part in [
         "3 of 6 spans refused",
         "2 invalid_trace_id",
-        "the first at 1",
+        "first at position 1",
         "1 invalid_span_id",
-        "the first at 4",
+        "first at position 4",
     ] {
         assert!(partial.error_message.contains(part), "{partial:?}");
     }

@@ -50,8 +50,8 @@ pub fn hold(signal: Signal, encoding: Encoding, bytes: &[u8]) {
         return;
     };
     let mapped = &decoded.mapped;
-    let fates: u64 = mapped.fates.values().sum();
-    assert_eq!(fates, decoded.records, "{:?}", mapped.fates);
+    let outcomes: u64 = mapped.outcomes.values().sum();
+    assert_eq!(outcomes, decoded.records, "{:?}", mapped.outcomes);
     for (position, event) in &mapped.events {
         assert!(u64::from(*position) < decoded.records, "{event:?}");
         let escaped = format!("{event:?}").replace("\\\\", "");

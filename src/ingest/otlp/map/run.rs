@@ -1,5 +1,6 @@
-//! What the spans of one request tell of their runs and sessions, put together
-//! so that a request makes a few events a run rather than a few a span.
+//! Collects what the spans of one request tell about their runs and sessions.
+//!
+//! So a request makes a few such events per run, instead of a few per span.
 
 use std::collections::BTreeMap;
 
@@ -7,28 +8,28 @@ use uuid::Uuid;
 
 use crate::event::{EndStatus, Event, EventBody, Json, RunObserved, SessionUpsert, Timestamp};
 
-/// How good a source is for a field of a run: the least number stands.
+/// The rank of a source for a field of a run. The lowest number wins.
 pub mod rank {
-    /// Said outright, by the span that it is about.
-    pub const OUTRIGHT: i32 = 0;
-    /// By an agent within, or by a name that only may be an agent's.
+    /// Stated by the span that the field is about.
+    pub const DIRECT: i32 = 0;
+    /// Stated by an agent within the run, or by a name that is possibly an agent's.
     pub const AGENT: i32 = 1;
-    /// By a call of a model.
+    /// Stated by a model call.
     pub const CALL: i32 = 2;
-    /// By any other step.
+    /// Stated by any other step.
     pub const STEP: i32 = 3;
-    /// By a workflow's name.
+    /// Taken from the name of a workflow.
     pub const WORKFLOW: i32 = 5;
-    /// In a form that is not made for people.
+    /// Raw input or output that is not meant for people.
     pub const RAW: i32 = 7;
-    /// By the service's name.
+    /// Taken from the name of the service.
     pub const SERVICE: i32 = 9;
 }
 
-/// One field's value.
+/// The value of one field of a run.
 #[derive(Clone, Debug)]
-pub enum Said {
-    /// The session.
+pub enum RunFact {
+    /// `session_id`.
     Session(Uuid),
     /// `agent_id`.
     Agent(String),
@@ -36,20 +37,20 @@ pub enum Said {
     AgentType(String),
     /// `name`.
     Name(String),
-    /// What was asked.
+    /// `input`.
     Input(String),
-    /// What was answered.
+    /// `output`.
     Output(String),
-    /// Resource and scope.
+    /// `metadata`: resource and scope.
     Metadata(Json),
-    /// How an agent ended, and what went wrong.
+    /// How an agent ended, and its error.
     Outcome(EndStatus, Option<String>),
 }
 
-/// The fields that spans tell of; see [`Said`].
+/// The fields of a run that spans tell; see [`RunFact`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs)]
-pub enum Field {
+pub enum RunField {
     Session,
     Agent,
     AgentType,
@@ -60,30 +61,30 @@ pub enum Field {
     Outcome,
 }
 
-impl Field {
-    /// Whether the latest stands, and not the earliest.
-    fn latest(self) -> bool {
+impl RunField {
+    /// Whether the latest value wins instead of the earliest.
+    fn prefers_latest(self) -> bool {
         matches!(self, Self::Output | Self::Outcome)
     }
 }
 
-impl Said {
-    fn field(&self) -> Field {
+impl RunFact {
+    fn field(&self) -> RunField {
         match self {
-            Self::Session(_) => Field::Session,
-            Self::Agent(_) => Field::Agent,
-            Self::AgentType(_) => Field::AgentType,
-            Self::Name(_) => Field::Name,
-            Self::Input(_) => Field::Input,
-            Self::Output(_) => Field::Output,
-            Self::Metadata(_) => Field::Metadata,
-            Self::Outcome(..) => Field::Outcome,
+            Self::Session(_) => RunField::Session,
+            Self::Agent(_) => RunField::Agent,
+            Self::AgentType(_) => RunField::AgentType,
+            Self::Name(_) => RunField::Name,
+            Self::Input(_) => RunField::Input,
+            Self::Output(_) => RunField::Output,
+            Self::Metadata(_) => RunField::Metadata,
+            Self::Outcome(..) => RunField::Outcome,
         }
     }
 
-    /// Of what is equal in rank and time the least text stands, the greatest
-    /// where the latest does; the store decides the same way.
-    fn text(&self) -> String {
+    /// The text that decides between facts of equal rank and time: the smallest
+    /// wins, or the greatest if the latest value wins. The store uses the same rule.
+    fn tie_break(&self) -> String {
         match self {
             Self::Session(id) => id.to_string(),
             Self::Agent(text)
@@ -103,35 +104,35 @@ impl Said {
     }
 }
 
-struct Held {
+struct HeldFact {
     rank: i32,
     time: Timestamp,
-    said: Said,
+    fact: RunFact,
     position: u32,
 }
 
-/// One session as one user of it tells it, each time in the same words.
-struct SessionHeld {
+/// The observations of one session for one user. All of them have the same content.
+struct HeldSession {
     earliest: (Timestamp, u32),
     latest: (Timestamp, u32),
     upsert: SessionUpsert,
 }
 
-/// What is known of runs and sessions from one request.
+/// The observations of the runs and sessions of one request.
 #[derive(Default)]
 pub struct Observations {
-    fields: BTreeMap<(Uuid, Field), Held>,
-    sessions: BTreeMap<(Uuid, Option<String>), SessionHeld>,
+    fields: BTreeMap<(Uuid, RunField), HeldFact>,
+    sessions: BTreeMap<(Uuid, Option<String>), HeldSession>,
 }
 
 impl Observations {
-    /// Whether something of this field, from this rank and time, would stand:
-    /// spares the making of texts that would not.
-    pub fn wants(&self, run: Uuid, field: Field, rank: i32, time: Timestamp) -> bool {
+    /// Whether a fact of this rank and time would win. Callers ask first, to
+    /// avoid making texts that lose.
+    pub fn is_better(&self, run: Uuid, field: RunField, rank: i32, time: Timestamp) -> bool {
         self.fields.get(&(run, field)).is_none_or(|held| {
             rank < held.rank
                 || rank == held.rank
-                    && if field.latest() {
+                    && if field.prefers_latest() {
                         time >= held.time
                     } else {
                         time <= held.time
@@ -139,35 +140,39 @@ impl Observations {
         })
     }
 
-    /// A field of a run, as one span tells it. `output` is the latest of the
-    /// best, everything else the earliest.
-    pub fn add(&mut self, run: Uuid, position: u32, rank: i32, time: Timestamp, said: Said) {
-        let field = said.field();
-        if !self.wants(run, field, rank, time) {
+    /// Adds one fact about a run. The lowest rank wins; within a rank, the latest
+    /// fact wins for `output` and the outcome, and the earliest for other fields.
+    pub fn add(&mut self, run: Uuid, position: u32, rank: i32, time: Timestamp, fact: RunFact) {
+        let field = fact.field();
+        if !self.is_better(run, field, rank, time) {
             return;
         }
         let key = (run, field);
         if let Some(held) = self.fields.get(&key)
             && (held.rank, held.time) == (rank, time)
         {
-            let (new, old) = (said.text(), held.said.text());
-            let stands = if field.latest() { new > old } else { new < old };
-            if !stands {
+            let (new, old) = (fact.tie_break(), held.fact.tie_break());
+            let wins = if field.prefers_latest() {
+                new > old
+            } else {
+                new < old
+            };
+            if !wins {
                 return;
             }
         }
-        let held = Held {
+        let held = HeldFact {
             rank,
             time,
-            said,
+            fact,
             position,
         };
         self.fields.insert(key, held);
     }
 
-    /// What a span tells of its session. The latest time stands for each user;
-    /// the earliest is when the session began.
-    pub fn session(
+    /// Adds what a span tells about its session. The event of each user has the
+    /// latest time; one more event has the earliest, which is the session's start.
+    pub fn add_session(
         &mut self,
         position: u32,
         time: Timestamp,
@@ -175,36 +180,37 @@ impl Observations {
         session_id: Uuid,
         upsert: impl FnOnce() -> SessionUpsert,
     ) {
-        let told = (time, position);
-        let place = self.sessions.entry((session_id, user));
-        let held = place.or_insert_with(|| SessionHeld {
-            earliest: told,
-            latest: told,
+        let seen = (time, position);
+        let entry = self.sessions.entry((session_id, user));
+        let held = entry.or_insert_with(|| HeldSession {
+            earliest: seen,
+            latest: seen,
             upsert: upsert(),
         });
         if time < held.earliest.0 {
-            held.earliest = told;
+            held.earliest = seen;
         }
         if time > held.latest.0 {
-            held.latest = told;
+            held.latest = seen;
         }
     }
 
-    /// The events, those of one rank and time in one.
+    /// The events. Facts of the same run, rank and time share one event.
     pub fn into_events(self) -> impl Iterator<Item = (u32, Event)> {
         let mut runs: BTreeMap<(Uuid, i32, Timestamp), (u32, RunObserved)> = BTreeMap::new();
         for ((run_id, _), held) in self.fields {
-            let place = runs.entry((run_id, held.rank, held.time));
-            let (_, event) = place.or_insert_with(|| (held.position, empty(run_id, held.rank)));
-            match held.said {
-                Said::Session(id) => event.session_id = Some(id),
-                Said::Agent(text) => event.agent_id = Some(text),
-                Said::AgentType(text) => event.agent_type = Some(text),
-                Said::Name(text) => event.name = Some(text),
-                Said::Input(text) => event.input = Some(text),
-                Said::Output(text) => event.output = Some(text),
-                Said::Metadata(json) => event.metadata = Some(json),
-                Said::Outcome(status, error) => {
+            let entry = runs.entry((run_id, held.rank, held.time));
+            let (_, event) =
+                entry.or_insert_with(|| (held.position, empty_event(run_id, held.rank)));
+            match held.fact {
+                RunFact::Session(id) => event.session_id = Some(id),
+                RunFact::Agent(text) => event.agent_id = Some(text),
+                RunFact::AgentType(text) => event.agent_type = Some(text),
+                RunFact::Name(text) => event.name = Some(text),
+                RunFact::Input(text) => event.input = Some(text),
+                RunFact::Output(text) => event.output = Some(text),
+                RunFact::Metadata(json) => event.metadata = Some(json),
+                RunFact::Outcome(status, error) => {
                     event.outcome = Some(status);
                     event.error = error;
                 }
@@ -226,7 +232,7 @@ impl Observations {
     }
 }
 
-fn empty(run_id: Uuid, rank: i32) -> RunObserved {
+fn empty_event(run_id: Uuid, rank: i32) -> RunObserved {
     RunObserved {
         run_id,
         rank,
