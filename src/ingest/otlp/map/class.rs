@@ -101,10 +101,10 @@ fn declared(facts: &SpanFacts<'_>) -> Option<Classification> {
         .or_else(|| word(Slot::LangfuseType).and_then(langfuse::classify))
         .or_else(|| word(Slot::MlflowType).and_then(mlflow::classify))
         .or_else(|| {
-            let work = word(Slot::LaminarType).and_then(laminar::classify);
+            let classification = word(Slot::LaminarType).and_then(laminar::classify);
             // Laminar's DEFAULT is not specific: prefer the GenAI operation.
-            work.filter(|work| {
-                work.class != SpanClass::Workflow || !facts.has(Slot::GenAiOperation)
+            classification.filter(|classification| {
+                classification.class != SpanClass::Workflow || !facts.has(Slot::GenAiOperation)
             })
         })
         .or_else(|| word(Slot::LangSmithKind).and_then(langsmith::classify))

@@ -39,26 +39,26 @@ impl Conversation {
         if let Some(system) = facts.json(Slot::SystemInstructions) {
             input.extend(read(&system, MessageRole::System));
         }
-        let mut found = read_side(facts, ConversationSide::Input);
+        let mut history = read_side(facts, ConversationSide::Input);
         let mut output = read_side(facts, ConversationSide::Output);
         let events = span_events::conversation(facts.span);
-        if found.is_empty() {
-            found = events.input;
+        if history.is_empty() {
+            history = events.input;
         }
         if output.is_empty() {
             output = events.output;
         }
-        if found.is_empty()
+        if history.is_empty()
             && let Some(raw) = facts.json(Slot::Input)
         {
-            found = read(&raw, MessageRole::User);
+            history = read(&raw, MessageRole::User);
         }
         if output.is_empty()
             && let Some(raw) = facts.json(Slot::Output)
         {
             output = read(&raw, MessageRole::Assistant);
         }
-        input.extend(found);
+        input.extend(history);
         let mut conversation = Self {
             input: join(input),
             output: join(output),

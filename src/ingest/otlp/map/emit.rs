@@ -6,15 +6,15 @@ use uuid::Uuid;
 use super::class::{Classification, SpanClass, classify};
 use super::conversation::{Conversation, IdentifiedMessage};
 use super::facts::SpanFacts;
+use super::fit::FieldFitter;
 use super::ids::{self, IdSource};
 use super::messages::ChatMessage;
 use super::metadata::StepMetadata;
 use super::naming::{model_name, step_name, step_type};
+use super::observations::Observations;
 use super::observe::RunObserver;
 use super::placed::PlacedSpan;
-use super::run::Observations;
 use super::slots::Slot;
-use super::text::FieldFitter;
 use super::usage::TokenUsage;
 use super::{tool, value};
 use crate::event::{
@@ -49,35 +49,35 @@ pub enum EmitOutcome {
 impl Emitter<'_> {
     /// Emits the events of one span.
     pub fn emit_span(&mut self, placed: &PlacedSpan<'_>, keep_foreign: bool) -> EmitOutcome {
-        let mut work = classify(&placed.facts);
-        if work.class == SpanClass::Foreign {
+        let mut classification = classify(&placed.facts);
+        if classification.class == SpanClass::Foreign {
             if !keep_foreign {
                 self.emit_alias(placed);
                 return EmitOutcome::Foreign;
             }
-            work = Classification::with_kind(SpanClass::Other, "span");
+            classification = Classification::with_kind(SpanClass::Other, "span");
         }
         let root = placed.is_root();
-        let conversation = match work.class {
+        let conversation = match classification.class {
             SpanClass::Llm | SpanClass::Agent => Conversation::read(&placed.facts),
             SpanClass::Workflow if root => Conversation::read(&placed.facts),
             _ => Conversation::default(),
         };
         let own_step = placed.facts.has_parent()
-            || !matches!(work.class, SpanClass::Agent | SpanClass::Workflow);
+            || !matches!(classification.class, SpanClass::Agent | SpanClass::Workflow);
         let usage = TokenUsage::read(&placed.facts);
         let mut step_id = None;
         if own_step {
-            let id = self.emit_step(placed, &work, &conversation);
-            self.emit_token_count(placed, &work, id, usage);
+            let id = self.emit_step(placed, &classification, &conversation);
+            self.emit_token_count(placed, &classification, id, usage);
             step_id = Some(id);
         }
         let mut observer = RunObserver {
             fit: self.fit,
             observed: self.observed,
         };
-        observer.observe(placed, &work, &conversation, root);
-        match work.class {
+        observer.observe(placed, &classification, &conversation, root);
+        match classification.class {
             SpanClass::Llm => self.emit_messages(placed, step_id, conversation),
             SpanClass::Agent => self.emit_unanswered(placed, step_id, conversation),
             _ => {}
@@ -116,11 +116,11 @@ impl Emitter<'_> {
     fn emit_step(
         &mut self,
         placed: &PlacedSpan<'_>,
-        work: &Classification,
+        classification: &Classification,
         conversation: &Conversation,
     ) -> Uuid {
         let facts = &placed.facts;
-        let step_id = placed.step_id(work.class);
+        let step_id = placed.step_id(classification.class);
         let span_step = placed.span_step_id(facts.span.span_id);
         if step_id != span_step {
             let alias = StepAliased {
@@ -133,16 +133,18 @@ impl Emitter<'_> {
             self.push(placed, placed.end, EventBody::StepAliased(alias));
         }
         let (status, error) = placed.outcome();
-        let (input, output) = self.step_input_and_output(facts, work.class, conversation);
+        let (input, output) = self.step_input_and_output(facts, classification.class, conversation);
         let model = model_name(facts);
-        let kind = match work.class {
+        let kind = match classification.class {
             SpanClass::Agent => Some("agent".into()),
-            _ => work.kind.clone(),
+            _ => classification.kind.clone(),
         };
         let details = StepDetails {
-            step_type: step_type(work.class),
+            step_type: step_type(classification.class),
             kind: kind.map(|kind| self.fit.text(kind)),
-            name: self.fit.non_empty_text(step_name(facts, work.class)),
+            name: self
+                .fit
+                .non_empty_text(step_name(facts, classification.class)),
             parent_step_id: placed.parent_step_id(),
             parent_may_be_alias: placed.facts.has_parent(),
             model: model.and_then(|model| self.fit.non_empty_text(model)),
@@ -195,7 +197,7 @@ impl Emitter<'_> {
     fn emit_token_count(
         &mut self,
         placed: &PlacedSpan<'_>,
-        work: &Classification,
+        classification: &Classification,
         step_id: Uuid,
         usage: Option<TokenUsage>,
     ) {
@@ -212,7 +214,7 @@ impl Emitter<'_> {
             cache_read: stored_count(usage.cache_read),
             cache_write: stored_count(usage.cache_write),
             reasoning: stored_count(usage.reasoning),
-            rollup: !matches!(work.class, SpanClass::Llm | SpanClass::Embedding),
+            rollup: !matches!(classification.class, SpanClass::Llm | SpanClass::Embedding),
         };
         self.push(placed, placed.end, EventBody::TokenCount(count));
     }
@@ -340,109 +342,4 @@ fn session_id(placed: &PlacedSpan<'_>) -> Option<Uuid> {
 }
 
 #[cfg(test)]
-mod tests {
-    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-    use prost::Message as _;
-    use serde_json::Value;
-
-    use super::*;
-    use crate::ingest::otlp::{MapOptions, map::map_traces};
-
-    /// The messages of a model call, and whether each is believed to be new.
-    fn believed_new(response_id: &str, answer: &Value) -> Vec<(MessageRole, bool)> {
-        let text =
-            |key: &str, text: &str| serde_json::json!({"key": key, "value": {"stringValue": text}});
-        let long =
-            "Every later call repeats this question word for word, because it has a history.";
-        let asked = serde_json::json!([
-            {"role": "user", "parts": [{"type": "text", "content": long.repeat(2)}]},
-        ]);
-        let answered = serde_json::json!([{"role": "assistant", "parts": [answer]}]);
-        let span = serde_json::json!({
-            "traceId": "5b8aa5a2d2c872e8321cf37308d69df2", "spanId": "051581bf3cb55c13",
-            "parentSpanId": "051581bf3cb55c14", "name": "chat", "startTimeUnixNano": "1767225600000000000",
-            "endTimeUnixNano": "1767225601000000000",
-            "attributes": [
-                text("gen_ai.operation.name", "chat"),
-                text("gen_ai.response.id", response_id),
-                text("gen_ai.input.messages", &asked.to_string()),
-                text("gen_ai.output.messages", &answered.to_string()),
-            ]
-        });
-        let request = serde_json::json!({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]});
-        let request: ExportTraceServiceRequest = serde_json::from_value(request).unwrap();
-        let mapped = map_traces(&request.encode_to_vec(), &MapOptions::default()).unwrap();
-        let events = mapped.events.into_iter();
-        let messages = events.filter_map(|(_, event)| match event.body {
-            EventBody::Message(message) => Some((message.role, message.believed_new)),
-            _ => None,
-        });
-        messages.collect()
-    }
-
-    #[test]
-    fn only_a_distinctive_answer_is_believed_new() {
-        let (user, assistant) = (MessageRole::User, MessageRole::Assistant);
-        let say = |content: &str| serde_json::json!({"type": "text", "content": content});
-        let long = say(&"a long answer ".repeat(10));
-        let messages = |id: &str, answer: &Value| believed_new(id, answer);
-        assert_eq!(messages("", &long), [(user, false), (assistant, true)]);
-        assert_eq!(
-            messages("", &say("yes")),
-            [(user, false), (assistant, false)]
-        );
-        let call = |id: &Value| serde_json::json!({"type": "tool_call", "id": id, "name": "f", "arguments": {}});
-        let (named, nameless) = (call(&"call_1".into()), call(&Value::Null));
-        assert_eq!(messages("", &named), [(user, false), (assistant, true)]);
-        assert_eq!(messages("", &nameless), [(user, false), (assistant, false)]);
-        // The Anthropic client may have a view of the same call.
-        assert_eq!(
-            messages("msg_01XY", &long),
-            [(user, false), (assistant, false)]
-        );
-    }
-
-    /// The role and text of the messages that an agent's span makes.
-    fn said(status: i32, parts: &[(&str, &str)]) -> Vec<(MessageRole, String)> {
-        let messages: Vec<Value> = parts
-            .iter()
-            .map(|(role, text)| {
-                serde_json::json!({"role": role, "parts": [{"type": "text", "content": text}]})
-            })
-            .collect();
-        let text = |key: &str, text: String| serde_json::json!({"key": key, "value": {"stringValue": text}});
-        let span = serde_json::json!({
-            "traceId": "5b8aa5a2d2c872e8321cf37308d69df2", "spanId": "051581bf3cb55c13",
-            "name": "invoke_agent", "startTimeUnixNano": "1767225600000000000",
-            "endTimeUnixNano": "1767225601000000000", "status": {"code": status},
-            "attributes": [
-                text("gen_ai.operation.name", "invoke_agent".into()),
-                text("gen_ai.input.messages", Value::from(messages).to_string()),
-            ]
-        });
-        let request = serde_json::json!({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]});
-        let request: ExportTraceServiceRequest = serde_json::from_value(request).unwrap();
-        let events = map_traces(&request.encode_to_vec(), &MapOptions::default());
-        let events = events.unwrap().events;
-        let messages = events
-            .into_iter()
-            .filter_map(|(_, event)| match event.body {
-                EventBody::Message(message) => Some((message.role, message.content?)),
-                _ => None,
-            });
-        messages.collect()
-    }
-
-    #[test]
-    fn the_last_question_to_a_failed_agent_is_kept() {
-        const OK: i32 = 1;
-        const ERROR: i32 = 2;
-        let asked = [("system", "Be brief."), ("user", "Hello?")];
-        let user = |text: &str| (MessageRole::User, text.to_owned());
-        assert_eq!(said(ERROR, &asked), [user("Hello?")]);
-        assert_eq!(said(OK, &asked), []);
-        let history = [("user", "Hello?"), ("assistant", "Hi."), ("user", "And?")];
-        assert_eq!(said(ERROR, &history), [user("And?")]);
-        assert_eq!(said(ERROR, &history[..2]), []);
-    }
-}
+mod tests;

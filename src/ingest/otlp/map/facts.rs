@@ -75,18 +75,18 @@ impl<'a> SpanFacts<'a> {
         if slot.keeps_raw_attribute() {
             self.kept_attributes.push(attribute);
         }
-        let place = &mut self.slots[slot as usize];
-        match place {
-            Some((_, held)) if *held <= preference => {
+        let entry = &mut self.slots[slot as usize];
+        match entry {
+            Some((_, best)) if *best <= preference => {
                 if !slot.keeps_raw_attribute() {
                     self.kept_attributes.push(attribute);
                 }
             }
             _ => {
-                if let Some((loser, _)) = place.replace((attribute, preference))
+                if let Some((replaced, _)) = entry.replace((attribute, preference))
                     && !slot.keeps_raw_attribute()
                 {
-                    self.kept_attributes.push(loser);
+                    self.kept_attributes.push(replaced);
                 }
             }
         }

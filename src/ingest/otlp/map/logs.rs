@@ -6,10 +6,10 @@
 use serde_json::{Value, json};
 
 use super::conversation::{Conversation, IdentifiedMessage};
+use super::fit::FieldFitter;
 use super::ids::{self, IdSource};
 use super::messages::join;
-use super::run::{Observations, RunFact, rank};
-use super::text::FieldFitter;
+use super::observations::{Observations, RunFact, rank};
 use super::{Dialect, span_events, time::timestamp, value};
 use crate::event::{Event, EventBody, Message, MessageRole, Timestamp};
 use crate::ingest::otlp::wire::{

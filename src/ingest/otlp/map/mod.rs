@@ -15,21 +15,21 @@ mod detect;
 pub(crate) mod dialects;
 mod emit;
 pub(crate) mod facts;
+mod fit;
 mod hex;
 mod ids;
 mod logs;
 mod messages;
 mod metadata;
 mod naming;
+mod observations;
 mod observe;
 mod origin;
 mod placed;
 mod python;
-mod run;
 mod session;
 pub(crate) mod slots;
 mod span_events;
-mod text;
 mod time;
 mod tool;
 mod usage;
@@ -40,10 +40,10 @@ pub use logs::map_logs;
 
 use self::emit::{EmitOutcome, Emitter};
 use self::facts::SpanFacts;
+use self::fit::FieldFitter;
+use self::observations::Observations;
 use self::origin::SpanOrigin;
 use self::placed::PlacedSpan;
-use self::run::Observations;
-use self::text::FieldFitter;
 use super::wire::{ExportRequest, MalformedProtobuf, Span, WireMessage as _};
 use super::{MapOptions, Mapped, RefusalReason, SpanOutcome};
 
@@ -77,7 +77,7 @@ pub fn map_traces(request: &[u8], options: &MapOptions) -> Result<Mapped, Malfor
                 span.reset_and_read(bytes)?;
                 let facts = SpanFacts::read(&span, origin.scope, options.tenant);
                 let dialect = facts.dialect.as_str();
-                match place(facts, &origin, position) {
+                match validate(facts, &origin, position) {
                     Ok(placed) => {
                         let mut emitter = Emitter {
                             events: &mut mapped.events,
@@ -106,7 +106,7 @@ pub fn map_traces(request: &[u8], options: &MapOptions) -> Result<Mapped, Malfor
 }
 
 /// Validates the ids and times of a span.
-fn place<'a>(
+fn validate<'a>(
     facts: SpanFacts<'a>,
     origin: &'a SpanOrigin<'a>,
     position: u32,

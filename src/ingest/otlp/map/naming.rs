@@ -3,7 +3,7 @@
 use super::class::SpanClass;
 use super::dialects::openinference_rules;
 use super::facts::SpanFacts;
-use super::run::rank;
+use super::observations::rank;
 use super::slots::Slot;
 use super::tool;
 use crate::event::StepType;

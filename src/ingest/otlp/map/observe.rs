@@ -2,11 +2,11 @@
 
 use super::class::{Classification, SpanClass};
 use super::conversation::Conversation;
+use super::fit::FieldFitter;
 use super::naming::{agent_name, step_name};
+use super::observations::{Observations, RunFact, RunField, rank};
 use super::placed::PlacedSpan;
-use super::run::{Observations, RunFact, RunField, rank};
 use super::slots::Slot;
-use super::text::FieldFitter;
 use crate::event::Timestamp;
 
 /// Adds the observations of spans to those of their request.
@@ -22,7 +22,7 @@ impl RunObserver<'_> {
     pub fn observe(
         &mut self,
         placed: &PlacedSpan<'_>,
-        work: &Classification,
+        classification: &Classification,
         conversation: &Conversation,
         root: bool,
     ) {
@@ -31,14 +31,14 @@ impl RunObserver<'_> {
             let fact = |_: &mut FieldFitter| RunFact::Session(session.id);
             self.observe_field(placed, rank::DIRECT, placed.start, RunField::Session, fact);
         }
-        let is_agent = matches!(work.class, SpanClass::Agent);
-        let source_rank = match work.class {
+        let is_agent = matches!(classification.class, SpanClass::Agent);
+        let source_rank = match classification.class {
             _ if root => rank::DIRECT,
             SpanClass::Agent => rank::AGENT,
             SpanClass::Llm => rank::CALL,
             _ => rank::STEP,
         };
-        if let Some((agent_rank, agent)) = agent_name(facts, work.class, root) {
+        if let Some((agent_rank, agent)) = agent_name(facts, classification.class, root) {
             let fact = |fit: &mut FieldFitter| RunFact::Agent(fit.text(agent));
             self.observe_field(placed, agent_rank, placed.start, RunField::Agent, fact);
         }
@@ -56,12 +56,13 @@ impl RunObserver<'_> {
             self.observe_field(placed, type_rank, placed.start, RunField::AgentType, fact);
         }
         if root || facts.has(Slot::RunName) {
-            let fact = |fit: &mut FieldFitter| {
-                let stated = facts.text(Slot::RunName);
-                RunFact::Name(
-                    fit.text(stated.unwrap_or_else(|| step_name(facts, work.class).into())),
-                )
-            };
+            let fact =
+                |fit: &mut FieldFitter| {
+                    let stated = facts.text(Slot::RunName);
+                    RunFact::Name(fit.text(
+                        stated.unwrap_or_else(|| step_name(facts, classification.class).into()),
+                    ))
+                };
             self.observe_field(placed, rank::DIRECT, placed.start, RunField::Name, fact);
         }
         if let Some(metadata) = &placed.origin.metadata {
@@ -76,7 +77,7 @@ impl RunObserver<'_> {
             };
             self.observe_field(placed, source_rank, placed.end, RunField::Outcome, fact);
         }
-        if root || matches!(work.class, SpanClass::Agent | SpanClass::Llm) {
+        if root || matches!(classification.class, SpanClass::Agent | SpanClass::Llm) {
             self.question_and_answer(placed, conversation, source_rank, root);
         }
         if let Some(session) = &placed.session {

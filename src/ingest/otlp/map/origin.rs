@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::dialects::Dialect;
-use super::text::FieldFitter;
+use super::fit::FieldFitter;
 use super::value;
 use crate::event::Json;
 use crate::ingest::otlp::wire::{AnyValue, InstrumentationScope, Resource};

@@ -4,9 +4,9 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::facts::SpanFacts;
+use super::fit::FieldFitter;
 use super::ids;
 use super::slots::Slot;
-use super::text::FieldFitter;
 use crate::event::SessionUpsert;
 
 /// The session that a span names.

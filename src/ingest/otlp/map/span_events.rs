@@ -95,10 +95,10 @@ pub fn add_messages(name: &str, body: &Value, to: &mut Conversation) {
         "gen_ai.client.inference.operation.details" => {
             let system = parsed(field("gen_ai.system_instructions"));
             to.input.extend(read(&system, MessageRole::System));
-            let given = parsed(field("gen_ai.input.messages"));
-            to.input.extend(read(&given, MessageRole::User));
-            let answered = parsed(field("gen_ai.output.messages"));
-            to.output.extend(read(&answered, MessageRole::Assistant));
+            let input = parsed(field("gen_ai.input.messages"));
+            to.input.extend(read(&input, MessageRole::User));
+            let output = parsed(field("gen_ai.output.messages"));
+            to.output.extend(read(&output, MessageRole::Assistant));
         }
         _ => {}
     }

@@ -5,11 +5,11 @@ use serde_json::{Map, Value};
 
 use super::dialects::{Dialect, lang_graph};
 use super::facts::SpanFacts;
+use super::fit::FieldFitter;
 use super::messages::text_of;
 use super::python;
 use super::slots::Slot;
 use super::span_events;
-use super::text::FieldFitter;
 use super::value;
 use crate::event::Json;
 use crate::ingest::otlp::wire;

@@ -132,7 +132,7 @@ impl MessageSchema {
 #[derive(Default)]
 struct SchemaBuilder {
     ids: HashMap<String, MessageId>,
-    found: Vec<MessageDescriptor>,
+    descriptors: Vec<MessageDescriptor>,
 }
 
 impl SchemaBuilder {
@@ -140,9 +140,9 @@ impl SchemaBuilder {
         if let Some(id) = self.ids.get(message.full_name()) {
             return *id;
         }
-        let id = MessageId(self.found.len());
+        let id = MessageId(self.descriptors.len());
         self.ids.insert(message.full_name().to_owned(), id);
-        self.found.push(message.clone());
+        self.descriptors.push(message.clone());
         for field in message.fields() {
             if let Reflected::Message(inner) = field.kind() {
                 self.add(&inner);
@@ -152,8 +152,11 @@ impl SchemaBuilder {
     }
 
     fn finish(mut self) -> Vec<MessageSchema> {
-        let found = std::mem::take(&mut self.found);
-        found.iter().map(|message| self.message(message)).collect()
+        let descriptors = std::mem::take(&mut self.descriptors);
+        descriptors
+            .iter()
+            .map(|message| self.message(message))
+            .collect()
     }
 
     fn message(&self, message: &MessageDescriptor) -> MessageSchema {

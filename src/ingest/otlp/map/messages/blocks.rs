@@ -49,7 +49,7 @@ pub fn add_parts(parts: &[Value], message: &mut ChatMessage, out: &mut Vec<ChatM
             Some(MessagePart::Text(text)) => message.text.push_str(&text),
             Some(MessagePart::Thinking(text)) => message.thinking.push_str(&text),
             Some(MessagePart::Call(call))
-                if !message.calls.iter().any(|held| held.is_same(&call)) =>
+                if !message.calls.iter().any(|known| known.is_same(&call)) =>
             {
                 message.calls.push(call);
             }
@@ -221,7 +221,7 @@ fn parse_tool_result(object: &Map<String, Value>) -> ChatMessage {
         let found = keys.iter().find_map(|key| object.get(*key)?.as_str());
         found.filter(|text| !text.is_empty()).map(str::to_owned)
     };
-    let said = ["response", "result", "content", "output"]
+    let content = ["response", "result", "content", "output"]
         .iter()
         .find_map(|key| object.get(*key));
     ChatMessage {
@@ -234,7 +234,7 @@ fn parse_tool_result(object: &Map<String, Value>) -> ChatMessage {
             "id",
         ]),
         name: text_at(&["name", "toolName", "tool_name"]),
-        ..ChatMessage::text(MessageRole::Tool, said.map(text_of).unwrap_or_default())
+        ..ChatMessage::text(MessageRole::Tool, content.map(text_of).unwrap_or_default())
     }
 }
 

@@ -277,10 +277,10 @@ fn collect_responses_item(object: &Map<String, Value>, out: &mut Vec<ChatMessage
             });
         }
         Some("reasoning") if !object.contains_key("role") => {
-            let said = ["summary", "content", "text"]
+            let reasoning = ["summary", "content", "text"]
                 .iter()
                 .find_map(|key| object.get(*key));
-            let text = said.map(text_of).unwrap_or_default();
+            let text = reasoning.map(text_of).unwrap_or_default();
             if !text.is_empty() {
                 out.push(ChatMessage {
                     thinking: text,

@@ -104,7 +104,8 @@ impl RunFact {
     }
 }
 
-struct HeldFact {
+/// The best fact so far for one field of a run.
+struct BestFact {
     rank: i32,
     time: Timestamp,
     fact: RunFact,
@@ -112,7 +113,7 @@ struct HeldFact {
 }
 
 /// The observations of one session for one user. All of them have the same content.
-struct HeldSession {
+struct ObservedSession {
     earliest: (Timestamp, u32),
     latest: (Timestamp, u32),
     upsert: SessionUpsert,
@@ -121,21 +122,21 @@ struct HeldSession {
 /// The observations of the runs and sessions of one request.
 #[derive(Default)]
 pub struct Observations {
-    fields: BTreeMap<(Uuid, RunField), HeldFact>,
-    sessions: BTreeMap<(Uuid, Option<String>), HeldSession>,
+    fields: BTreeMap<(Uuid, RunField), BestFact>,
+    sessions: BTreeMap<(Uuid, Option<String>), ObservedSession>,
 }
 
 impl Observations {
     /// Whether a fact of this rank and time would win. Callers ask first, to
     /// avoid making texts that lose.
     pub fn is_better(&self, run: Uuid, field: RunField, rank: i32, time: Timestamp) -> bool {
-        self.fields.get(&(run, field)).is_none_or(|held| {
-            rank < held.rank
-                || rank == held.rank
+        self.fields.get(&(run, field)).is_none_or(|best| {
+            rank < best.rank
+                || rank == best.rank
                     && if field.prefers_latest() {
-                        time >= held.time
+                        time >= best.time
                     } else {
-                        time <= held.time
+                        time <= best.time
                     }
         })
     }
@@ -148,10 +149,10 @@ impl Observations {
             return;
         }
         let key = (run, field);
-        if let Some(held) = self.fields.get(&key)
-            && (held.rank, held.time) == (rank, time)
+        if let Some(best) = self.fields.get(&key)
+            && (best.rank, best.time) == (rank, time)
         {
-            let (new, old) = (fact.tie_break(), held.fact.tie_break());
+            let (new, old) = (fact.tie_break(), best.fact.tie_break());
             let wins = if field.prefers_latest() {
                 new > old
             } else {
@@ -161,13 +162,13 @@ impl Observations {
                 return;
             }
         }
-        let held = HeldFact {
+        let best = BestFact {
             rank,
             time,
             fact,
             position,
         };
-        self.fields.insert(key, held);
+        self.fields.insert(key, best);
     }
 
     /// Adds what a span tells about its session. The event of each user has the
@@ -182,27 +183,27 @@ impl Observations {
     ) {
         let seen = (time, position);
         let entry = self.sessions.entry((session_id, user));
-        let held = entry.or_insert_with(|| HeldSession {
+        let observed = entry.or_insert_with(|| ObservedSession {
             earliest: seen,
             latest: seen,
             upsert: upsert(),
         });
-        if time < held.earliest.0 {
-            held.earliest = seen;
+        if time < observed.earliest.0 {
+            observed.earliest = seen;
         }
-        if time > held.latest.0 {
-            held.latest = seen;
+        if time > observed.latest.0 {
+            observed.latest = seen;
         }
     }
 
     /// The events. Facts of the same run, rank and time share one event.
     pub fn into_events(self) -> impl Iterator<Item = (u32, Event)> {
         let mut runs: BTreeMap<(Uuid, i32, Timestamp), (u32, RunObserved)> = BTreeMap::new();
-        for ((run_id, _), held) in self.fields {
-            let entry = runs.entry((run_id, held.rank, held.time));
+        for ((run_id, _), best) in self.fields {
+            let entry = runs.entry((run_id, best.rank, best.time));
             let (_, event) =
-                entry.or_insert_with(|| (held.position, empty_event(run_id, held.rank)));
-            match held.fact {
+                entry.or_insert_with(|| (best.position, empty_event(run_id, best.rank)));
+            match best.fact {
                 RunFact::Session(id) => event.session_id = Some(id),
                 RunFact::Agent(text) => event.agent_id = Some(text),
                 RunFact::AgentType(text) => event.agent_type = Some(text),
@@ -216,11 +217,11 @@ impl Observations {
                 }
             }
         }
-        let sessions = self.sessions.into_values().flat_map(|held| {
-            let first = (held.earliest.0 != held.latest.0).then_some(held.earliest);
-            let times = first.into_iter().chain([held.latest]);
+        let sessions = self.sessions.into_values().flat_map(|observed| {
+            let first = (observed.earliest.0 != observed.latest.0).then_some(observed.earliest);
+            let times = first.into_iter().chain([observed.latest]);
             times.map(move |(time, position)| {
-                let body = EventBody::SessionUpsert(held.upsert.clone());
+                let body = EventBody::SessionUpsert(observed.upsert.clone());
                 (position, Event::new(time, body))
             })
         });
