@@ -47,7 +47,7 @@ pub const GAPS: &[Gap] = &[
         sdk: "google-adk",
         scenarios: "approval",
         facts: &[ToolCalls],
-        reason: "The attempt that was refused to ask a person is a separate call, in the run that it paused.",
+        reason: "The attempt that the SDK rejected, to ask a person first, is a separate call, in the run that it paused.",
     },
     Gap {
         sdk: "google-adk",
