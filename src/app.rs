@@ -20,7 +20,7 @@ use uuid::Uuid;
 pub use self::doors::DOORS;
 use self::doors::{Doors, GRPC, HTTP};
 use self::kept::{decode_events, render_event};
-use crate::config::{Config, Database, SpoolSettings};
+use crate::config::{Config, DatabaseSource, SpoolSettings};
 use crate::database::{self, DatabaseError, PrivateDatabase};
 use crate::event::FieldLimits;
 use crate::finalize::{SweepCounts, sweep_forever};
@@ -113,8 +113,8 @@ impl App {
             .map(|settings| open_spool(settings, instance))
             .transpose()?;
         let (private, options) = match &config.database {
-            Database::Url(options) => (None, (**options).clone()),
-            Database::Private { data_dir, bin_dir } => {
+            DatabaseSource::Url(options) => (None, (**options).clone()),
+            DatabaseSource::Private { data_dir, bin_dir } => {
                 let private = PrivateDatabase::start(data_dir, bin_dir.as_deref()).await?;
                 let options = private.options()?;
                 (Some(private), options)

@@ -37,7 +37,7 @@ use process::Watched;
 use progress::Progress;
 use workload::{Kind, Shape};
 
-use super::child::{Daemon, Folder};
+use super::child::{ChildDaemon, TemporaryFolder};
 use super::output;
 use crate::store::postgres::{PrivateConfig, PrivatePostgres, StopMode};
 
@@ -61,7 +61,7 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
         return outage::run(&args, stopped).await;
     }
     // Declared first, so removed last.
-    let folder = Folder::new("bench", false);
+    let folder = TemporaryFolder::new("bench", false);
     let mut server = None;
     let url = match &args.database_url {
         Some(url) => url.clone(),
@@ -187,7 +187,7 @@ async fn start(
     connections: usize,
     more_flags: &[&str],
     progress: Progress,
-) -> anyhow::Result<(Bench, Daemon)> {
+) -> anyhow::Result<(Bench, ChildDaemon)> {
     progress.stage("starting a daemon");
     let writers = connections.to_string();
     // Without a spool every ack means committed.
@@ -196,7 +196,7 @@ async fn start(
         .into();
     flags.extend(args.serve.iter().map(OsStr::new));
     flags.extend(more_flags.iter().map(OsStr::new));
-    let mut daemon = Daemon::spawn(&flags, &[("DATABASE_URL", &scratch.url)])?;
+    let mut daemon = ChildDaemon::spawn(&flags, &[("DATABASE_URL", &scratch.url)])?;
     let listening = daemon.ready().await?;
     let bench = Bench {
         scratch: scratch.clone(),
@@ -212,7 +212,7 @@ async fn start(
 }
 
 /// Stops it, and fails if it had anything to complain of.
-async fn stop(daemon: Daemon) -> anyhow::Result<()> {
+async fn stop(daemon: ChildDaemon) -> anyhow::Result<()> {
     let complaints = daemon.complaints();
     tokio::task::spawn_blocking(|| daemon.stop()).await??;
     if complaints > 0 {

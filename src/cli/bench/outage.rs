@@ -22,7 +22,7 @@ use super::progress::Progress;
 use super::svg::{self, Axis, Scale, Series};
 use super::workload::{Kind, Shape, Workload};
 use super::{BenchArgs, private_config, write};
-use crate::cli::child::{Daemon, Folder};
+use crate::cli::child::{ChildDaemon, TemporaryFolder};
 use crate::cli::output;
 use crate::client::RetryPolicy;
 use crate::proto::StreamRequest;
@@ -84,7 +84,7 @@ pub async fn run(args: &BenchArgs, stopped: impl Future<Output = ()>) -> anyhow:
         bail!("--outage stops its Postgres, so it takes a private one and no --database-url");
     }
     // Declared first, so removed last.
-    let folder = Folder::new("bench", false);
+    let folder = TemporaryFolder::new("bench", false);
     let mut server = PrivatePostgres::start(&private_config(args, folder.path())?).await?;
     let figures = tokio::select! {
         figures = measure(args, &mut server, folder.path()) => figures,
@@ -110,7 +110,7 @@ async fn measure(
     let scratch = Scratch::named(server.url())?;
     scratch.create().await?;
     let spool = folder.join("spool");
-    let mut daemon = Daemon::spawn(
+    let mut daemon = ChildDaemon::spawn(
         &flags(args, &spool)
             .iter()
             .map(OsString::as_os_str)

@@ -119,7 +119,11 @@ async fn commands_speak_tls() {
         (&with_ca, 69, ""),
         (&[&with_ca[..], &mine[..2]].concat(), 64, "--client-key"),
         (&[&send[..], &["--ca", "/nowhere"]].concat(), 66, "/nowhere"),
-        (&[&send[..], &["--ca", &events]].concat(), 69, ""),
+        (
+            &[&send[..], &["--ca", &events]].concat(),
+            66,
+            "events.jsonl holds no certificate in PEM",
+        ),
     ] {
         let out = runtraced(args);
         let said = String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned();
