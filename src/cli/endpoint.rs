@@ -147,16 +147,25 @@ impl EndpointArgs {
     }
 
     fn cause(&self, error: &ClientError) -> String {
-        let text = failure::explain(error);
-        match self.endpoint.text().strip_prefix("http://") {
-            // A port with TLS hangs up on a client without.
-            Some(address)
-                if error.is_broken_connection()
-                    && !matches!(error, ClientError::Unreachable { .. }) =>
-            {
+        let Some(cause) = error.broken_connection() else {
+            return failure::explain(error);
+        };
+        let (endpoint, cause) = (self.endpoint.text(), failure::explain(cause));
+        if cause == failure::CONNECTION_REFUSED {
+            return format!("no daemon answers at {endpoint}: {cause}");
+        }
+        let text = format!("the connection to {endpoint} broke: {cause}");
+        // Both sides of a mistake with TLS see no more than that the other one hung up.
+        match endpoint.strip_prefix("http://") {
+            _ if cause.contains("; ") => text, // the cause has its own advice
+            Some(address) => {
                 format!("{text}; if the daemon uses TLS, write --endpoint https://{address}")
             }
-            _ => text,
+            None if self.tls.client_cert.is_none() => format!(
+                "{text}; if the daemon requires client certificates, give --client-cert and \
+                 --client-key"
+            ),
+            None => format!("{text}; check that the daemon trusts --client-cert"),
         }
     }
 }

@@ -7,6 +7,8 @@ mod database;
 mod tls;
 
 use std::error::Error;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use sqlx::migrate::MigrateError;
@@ -14,10 +16,17 @@ use sqlx::migrate::MigrateError;
 use super::database::NoDatabase;
 use super::endpoint::EndpointError;
 use super::output::{self, EXIT_FAILED, EXIT_UNAVAILABLE, EXIT_USAGE};
+use crate::app::AppError;
 use crate::config::Faults;
 use crate::inspect::InspectError;
+use crate::spool::SpoolError;
 
 pub(super) use tls::{USE_SERVER_CERTIFICATE, is_ca_as_server};
+
+/// The text of a port where nothing listens.
+pub(super) const CONNECTION_REFUSED: &str = "connection refused";
+/// The text of a failed name look-up.
+const HOST_NOT_FOUND: &str = "host not found";
 
 /// Says on stderr why a command failed, and gives its exit code.
 pub fn report(error: &anyhow::Error) -> ExitCode {
@@ -80,6 +89,20 @@ fn explain_known(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<rustls::Error>() {
         return Some(tls::explain(error));
     }
+    match error.downcast_ref::<AppError>() {
+        Some(AppError::Bind { address, source }) => return Some(explain_bind(*address, source)),
+        // Transparent errors hide the one that they consist of.
+        Some(AppError::Spool(error)) => return explain_known(error),
+        _ => {}
+    }
+    if let Some(SpoolError::Folder { folder, source }) = error.downcast_ref() {
+        return Some(format!(
+            "the spool folder {} cannot be used: {}; choose another --spool-dir, or make it a \
+             folder that this user can read and write",
+            folder.display(),
+            explain_io(source)
+        ));
+    }
     if let Some(error) = error.downcast_ref::<std::io::Error>() {
         return Some(explain_io(error));
     }
@@ -97,6 +120,19 @@ fn innermost<'a>(mut error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'stat
     error
 }
 
+fn explain_bind(address: SocketAddr, error: &std::io::Error) -> String {
+    let advice = match error.kind() {
+        ErrorKind::AddrInUse => "stop the process that listens there, or choose another address",
+        ErrorKind::AddrNotAvailable => "choose an address of this machine",
+        ErrorKind::PermissionDenied => "choose a port above 1023",
+        _ => "choose another address",
+    };
+    format!(
+        "cannot listen on {address}: {}; {advice} (--grpc-listen, --http-listen)",
+        explain_io(error)
+    )
+}
+
 /// An I/O error without its number: `no such file or directory`.
 fn explain_io(error: &std::io::Error) -> String {
     let inner = error
@@ -107,7 +143,7 @@ fn explain_io(error: &std::io::Error) -> String {
     }
     let text = error.to_string();
     if text.starts_with("failed to lookup address information") {
-        return "host not found".to_owned();
+        return HOST_NOT_FOUND.to_owned();
     }
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut chars = text.chars();

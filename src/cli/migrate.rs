@@ -6,9 +6,11 @@ use anyhow::Context as _;
 use clap::Args;
 use sqlx::postgres::PgConnectOptions;
 
+use super::database::NoDatabase;
 use super::output;
 use crate::config::{Faults, database_address, parse_database_url};
 use crate::database::migrate_now;
+use crate::inspect;
 
 /// Bring a database's schema up to date.
 #[derive(Args, Debug)]
@@ -32,6 +34,9 @@ impl MigrateArgs {
 pub async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
     let options = args.options()?;
     let address = database_address(&options);
+    // First, because the errors of migrations do not tell a server that is away.
+    let connection = inspect::connect(&options).await.map_err(NoDatabase::from)?;
+    drop(connection);
     migrate_now(&options)
         .await
         .with_context(|| format!("cannot migrate the database at {address}"))?;

@@ -187,6 +187,7 @@ impl LocalClock {
         match self.zone.iana_name() {
             // Without a zone of the system, jiff uses UTC.
             _ if self.zone.is_unknown() => "UTC".to_owned(),
+            Some("Etc/UTC") => "UTC".to_owned(),
             Some(name) => name.to_owned(),
             None => self.zoned(self.now).strftime("%Z").to_string(),
         }

@@ -51,13 +51,12 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// Whether the connection broke, rather than that the daemon refused something.
+    /// Why the connection broke, if that is what happened to a call.
     #[must_use]
-    pub fn is_broken_connection(&self) -> bool {
+    pub fn broken_connection(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Self::Unreachable { .. } => true,
-            Self::Refused(status) => is_local(status),
-            _ => false,
+            Self::Refused(status) if is_local(status) => Some(innermost(&**status)),
+            _ => None,
         }
     }
 }
@@ -79,11 +78,19 @@ fn malformed_endpoint(endpoint: &str) -> String {
 
 fn refusal(status: &Status) -> String {
     if is_local(status) {
-        format!("the connection to the daemon broke: {}", status.message())
+        format!("the connection to the daemon broke: {}", innermost(status))
     } else {
         let (code, message) = (status.code(), status.message());
         format!("the daemon refused the call: {message} ({code:?})")
     }
+}
+
+/// The bottom of a chain of errors: the layers above it say less.
+fn innermost<'a>(mut error: &'a (dyn StdError + 'static)) -> &'a (dyn StdError + 'static) {
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error
 }
 
 /// A status with a source was made on this side; the daemon's have none.
@@ -93,11 +100,7 @@ fn is_local(status: &Status) -> bool {
 
 /// The status of a call that found no connection: nothing was sent.
 pub(super) fn not_connected(error: tonic::transport::Error) -> Status {
-    let mut cause: &dyn StdError = &error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    let mut status = Status::unavailable(cause.to_string());
+    let mut status = Status::unavailable(innermost(&error).to_string());
     status.set_source(std::sync::Arc::new(error));
     status
 }

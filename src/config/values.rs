@@ -95,7 +95,7 @@ impl TypedValueParser for FlagValueParser {
             .filter(|name| std::env::var_os(name).is_some_and(|set| set == value));
         let flag = arg.map(|arg| match arg.get_long() {
             Some(long) => format!("--{long}"),
-            None => arg.to_string(),
+            None => arg.get_value_names().unwrap_or_default().concat(),
         });
         Ok(FlagValue {
             name: variable.map_or(flag.unwrap_or_default(), |name| {

@@ -117,6 +117,35 @@ async fn the_reading_commands_find_filter_and_explain() {
     let (_, narrow, _) = runtraced(url, &["timeline", &run, "--width", "10"]);
     assert!(narrow.contains("│    ░░░░░░│"), "{narrow}");
 
+    let (code, full, error) = runtraced(url, &["timeline", &run, "--full"]);
+    assert_eq!((code, error.as_str()), (0, ""));
+    let (_, drawing, _) = runtraced(url, &["timeline", &run]);
+    assert!(
+        full.starts_with(&drawing),
+        "the drawing comes first: {full}"
+    );
+    for line in [
+        "    output: Dana Reyes was written to; reply tracked.",
+        "✓ step  find_stakeholder (tool_call) · completed in 240 ms · at 340 ms",
+        "    input: {\"role\": \"sponsor\"}",
+        "✓ approval  Send the email to Dana Reyes (send_email) · approved after 2.0 s · at 2.1 s",
+        "    notes: Good. Send it today.",
+    ] {
+        assert!(full.lines().any(|shown| shown == line), "{line}\n{full}");
+    }
+    let contract = story.contract.to_string();
+    let (_, full, _) = runtraced(url, &["timeline", &contract, "--full"]);
+    for line in [
+        "    error: globex-2026.pdf is encrypted: a password is needed",
+        "    text: Take the entitlements from globex-2026.pdf.",
+    ] {
+        assert!(full.lines().any(|shown| shown == line), "{line}\n{full}");
+    }
+    assert_eq!(
+        runtraced(url, &["timeline", &run, "--full", "--json"]).0,
+        64
+    );
+
     // The ids are small numbers: all begin with the same digits.
     let (code, _, error) = runtraced(url, &["timeline", "0000"]);
     assert_eq!(code, 1);

@@ -3,7 +3,7 @@
 use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
 
-use super::{explain_io, tls};
+use super::{HOST_NOT_FOUND, explain_io, tls};
 
 const CORRECT_URL: &str = "correct --database-url (DATABASE_URL)";
 
@@ -11,10 +11,10 @@ const CORRECT_URL: &str = "correct --database-url (DATABASE_URL)";
 pub(super) fn explain(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Database(error) => explain_sqlstate(error.as_ref()),
-        sqlx::Error::Io(error) => {
-            let cause = explain_io(error);
-            format!("{cause}; start Postgres there, or {CORRECT_URL}")
-        }
+        sqlx::Error::Io(error) => match explain_io(error) {
+            cause if cause == HOST_NOT_FOUND => format!("{cause}; {CORRECT_URL}"),
+            cause => format!("{cause}; start Postgres there, or {CORRECT_URL}"),
+        },
         sqlx::Error::Tls(error) => explain_tls(error.as_ref()),
         sqlx::Error::Protocol(_) => {
             format!("the server there does not speak the Postgres protocol; {CORRECT_URL}")

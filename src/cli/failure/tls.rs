@@ -77,6 +77,7 @@ fn classify(error: &Error) -> (String, Option<&'static str>) {
             "the server does not trust the client certificate",
             Some("give another one with --client-cert and --client-key"),
         ),
+        Error::InconsistentKeys(_) => ("the private key does not belong to the certificate", None),
         Error::InvalidCertificate(other) => {
             return (
                 format!("the server's certificate is invalid: {other}"),

@@ -113,7 +113,8 @@ impl HttpEndpoint {
             ),
         };
         let Some(tls) = &self.tls else {
-            return ask(socket, authority, path).await;
+            let broke = || format!("the connection to {authority} broke");
+            return ask(socket, authority, path).await.with_context(broke);
         };
         let name = ServerName::try_from(host.clone())?;
         let failed = || format!("the TLS connection to {authority} failed");
@@ -127,7 +128,7 @@ async fn ask(
     mut socket: impl AsyncRead + AsyncWrite + Unpin,
     authority: &str,
     path: &str,
-) -> anyhow::Result<String> {
+) -> std::io::Result<String> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
     socket.write_all(request.as_bytes()).await?;
     socket.flush().await?;
@@ -135,7 +136,7 @@ async fn ask(
     match socket.read_to_end(&mut answer).await {
         // What came before the connection broke may be a whole answer.
         Err(_) if !answer.is_empty() => {}
-        read => drop(read.context("the connection broke")?),
+        read => drop(read?),
     }
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }

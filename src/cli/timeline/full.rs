@@ -29,16 +29,16 @@ pub(super) async fn texts(
     let text = inspect::run_text(connection, run).await?;
     let items = inspect::timeline_items(connection, run, line_chars).await?;
     let wrap_at = output::terminal_width().map(usize::from);
-    Ok(render(&text, &items, wrap_at))
+    Ok(render(run, &text, &items, wrap_at))
 }
 
 /// `wrap_at`: the terminal's width; `None` leaves lines whole, for other programs.
-fn render(run: &RunText, items: &[TimelineItem], wrap_at: Option<usize>) -> String {
+fn render(id: Uuid, run: &RunText, items: &[TimelineItem], wrap_at: Option<usize>) -> String {
     let mut page = Page {
         text: String::new(),
         wrap_at,
     };
-    page.head(0, "run");
+    page.head(0, &format!("run {id}"));
     page.fields(
         0,
         [
@@ -52,13 +52,18 @@ fn render(run: &RunText, items: &[TimelineItem], wrap_at: Option<usize>) -> Stri
         let level = usize::try_from(item.depth).unwrap_or(0).min(MAX_LEVELS);
         let indent = level * LEVEL_INDENT;
         page.head(indent, &head(item));
+        let content = if item.item == "approval" {
+            "notes"
+        } else {
+            "text"
+        };
         page.fields(
             indent,
             [
                 ("input", &item.input),
                 ("output", &item.output),
                 ("error", &item.error),
-                ("text", &item.content),
+                (content, &item.content),
                 ("thinking", &item.thinking),
                 ("tool calls", &item.tool_calls),
             ],
@@ -77,8 +82,13 @@ fn head(item: &TimelineItem) -> String {
         "tokens" => format!("tokens  {kind}"),
         other => format!("{other}  {kind}"),
     }];
+    let after = if item.item == "approval" {
+        "after"
+    } else {
+        "in"
+    };
     match (item.status.as_deref(), item.duration_ms) {
-        (Some(status), Some(ms)) => parts.push(format!("{status} in {}", duration(ms))),
+        (Some(status), Some(ms)) => parts.push(format!("{status} {after} {}", duration(ms))),
         (Some(status), None) => parts.push(status.to_owned()),
         _ => {}
     }
@@ -209,7 +219,7 @@ mod tests {
     }
 
     fn shown(input: &str, wrap_at: Option<usize>) -> String {
-        render(&run(input), &[], wrap_at)
+        render(Uuid::nil(), &run(input), &[], wrap_at)
     }
 
     #[test]
@@ -234,7 +244,10 @@ mod tests {
         let solid = "x".repeat(5_000);
         assert_eq!(
             shown(&solid, None),
-            format!("\nrun\n    name: Brief\n    input: {solid}\n")
+            format!(
+                "\nrun {}\n    name: Brief\n    input: {solid}\n",
+                Uuid::nil()
+            )
         );
     }
 
@@ -242,7 +255,10 @@ mod tests {
     fn texts_of_several_lines_stand_below_their_name() {
         assert_eq!(
             shown("{\n  \"a\": 1\n}", None),
-            "\nrun\n    name: Brief\n    input:\n        {\n          \"a\": 1\n        }\n"
+            format!(
+                "\nrun {}\n    name: Brief\n    input:\n        {{\n          \"a\": 1\n        }}\n",
+                Uuid::nil()
+            )
         );
     }
 
