@@ -9,7 +9,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::parse_database_url;
+use crate::config::{database_address, parse_database_url};
 use crate::postgres::{PrivateConfig, PrivateError, PrivatePostgres, StopMode};
 use crate::store::{migrate, reason};
 use crate::telemetry::Readiness;
@@ -109,7 +109,8 @@ pub async fn migrate_when_reachable(
             Err(MigrateError::Execute(error)) if !matches!(error, sqlx::Error::Database(_)) => {
                 readiness.database_away("the database is away");
                 if !warned {
-                    tracing::warn!(error = %reason(&error), "the database is away; waiting for it");
+                    let address = database_address(options);
+                    tracing::warn!(address, error = %reason(&error), "the database is away; waiting for it");
                 }
                 warned = true;
                 sleep(CONNECT_RETRY_INTERVAL).await;

@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use self::database::PrivateDatabase;
 pub use self::error::AppError;
-use crate::config::{Config, Database, SpoolSettings};
+use crate::config::{Config, DatabaseSource, SpoolSettings};
 use crate::listen::{Tls, TlsReloader};
 use crate::spool::{Spool, SpoolError, SpoolFolder, SpoolLimits};
 
@@ -83,8 +83,8 @@ impl App {
             .map(|settings| open_spool(settings, instance))
             .transpose()?;
         let (private, options) = match &config.database {
-            Database::Url(options) => (None, (**options).clone()),
-            Database::Private { data_dir, bin_dir } => {
+            DatabaseSource::Url(options) => (None, (**options).clone()),
+            DatabaseSource::Private { data_dir, bin_dir } => {
                 let private = PrivateDatabase::start(data_dir, bin_dir.as_deref()).await?;
                 let options = private.options()?;
                 (Some(private), options)
