@@ -1,4 +1,4 @@
-//! The answers that OTLP asks for, in both protocols.
+//! The answers that OTLP specifies, in both protocols.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ use crate::support::wire::channel;
 const PB: &[&str] = &["Content-Type: application/x-protobuf"];
 const JS: &[&str] = &["Content-Type: application/json"];
 
-/// `google.rpc.Status`, whose type and whose details are right for the answer.
+/// The code and message of a `google.rpc.Status` in the encoding of the answer.
 fn status_of(answer: &Answer) -> (i32, String) {
     match answer.header("content-type") {
         PROTOBUF => {
@@ -44,10 +44,10 @@ fn status_of(answer: &Answer) -> (i32, String) {
     }
 }
 
-/// Scenario: requests that hold nothing, of every signal, in every way.
-/// Guarantees: success, with no partial success.
+/// Scenario: empty requests of every signal, in every protocol and encoding.
+/// Guarantees: success, without a partial success.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_of_nothing_is_a_success() {
+async fn an_empty_request_succeeds() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let empty = ExportTraceServiceRequest::default();
@@ -64,11 +64,11 @@ async fn a_request_of_nothing_is_a_success() {
     daemon.finish().await;
 }
 
-/// Scenario: spans with ids that are none between good ones.
-/// Guarantees: success that counts and explains the refused, in each encoding;
-/// the good ones are there; metrics count each by its reason.
+/// Scenario: spans with invalid ids among valid ones.
+/// Guarantees: a partial success counts and explains the refusals, in each
+/// encoding. The valid spans are stored. Metrics count refusals by reason.
 #[tokio::test(flavor = "multi_thread")]
-async fn refused_spans_are_a_partial_success() {
+async fn refused_spans_give_a_partial_success() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let mut conn = database.connect().await;
@@ -84,9 +84,9 @@ async fn refused_spans_are_a_partial_success() {
     for part in [
         "3 of 6 spans refused",
         "2 invalid_trace_id",
-        "the first at 1",
+        "first at position 1",
         "1 invalid_span_id",
-        "the first at 4",
+        "first at position 4",
     ] {
         assert!(partial.error_message.contains(part), "{partial:?}");
     }
@@ -114,10 +114,10 @@ async fn refused_spans_are_a_partial_success() {
     daemon.finish().await;
 }
 
-/// Scenario: metrics, and log records that say nothing of agents.
-/// Guarantees: success; counted as ignored; no event comes of them.
+/// Scenario: metrics, and log records that are not about agents.
+/// Guarantees: success. They are counted as ignored and make no events.
 #[tokio::test(flavor = "multi_thread")]
-async fn other_signals_are_taken_and_counted() {
+async fn other_signals_are_accepted_and_counted() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let gauge = Gauge {
@@ -172,12 +172,13 @@ async fn other_signals_are_taken_and_counted() {
     daemon.finish().await;
 }
 
-/// Scenario: what can never be taken: no such path, method, content type,
-/// content encoding; bytes that are no message, cut off, or of wrong types.
-/// Guarantees: each has its own answer, in the encoding of the request, which
-/// repeats nothing of the content; none is one that exporters send again.
+/// Scenario: requests that can never be accepted: an unknown path, method,
+/// content type or content encoding; bytes that are not a message, are cut off,
+/// or have fields of the wrong type.
+/// Guarantees: each has its own answer in the encoding of the request. No answer
+/// repeats content of the request, and none makes exporters retry.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_can_never_be_taken_is_told_apart() {
+async fn permanent_errors_have_distinct_answers() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let good = request(vec![span(new_trace(), 1)]).encode_to_vec();
@@ -217,7 +218,7 @@ async fn what_can_never_be_taken_is_told_apart() {
     for (headers, body) in [
         (PB, &good[..good.len() - 1]),
         (PB, b"S3CRET\xff\xff"),
-        // A name that is a number.
+        // A span whose name is a number.
         (PB, b"\x0a\x08\x12\x06\x12\x04\x28\x01\x28\x01"),
         (JS, b""),
         (JS, b"[]"),
@@ -263,10 +264,10 @@ async fn what_can_never_be_taken_is_told_apart() {
     daemon.finish().await;
 }
 
-/// Scenario: who has the right daemon but the wrong port.
-/// Guarantees: told so, in a way that the client can show.
+/// Scenario: a client uses the wrong port of the daemon.
+/// Guarantees: the answer names the right port, in a form that the client can show.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_comes_to_the_wrong_port_is_told() {
+async fn the_wrong_port_names_the_right_one() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let url = format!("http://{}", daemon.http_address());
@@ -287,10 +288,10 @@ async fn who_comes_to_the_wrong_port_is_told() {
     daemon.finish().await;
 }
 
-/// Scenario: the paths under which vendors take OTLP, with their ways to say a key.
-/// Guarantees: all are taken; what stands in the headers is logged nowhere.
+/// Scenario: requests to the OTLP paths of vendors, with their headers for keys.
+/// Guarantees: all are accepted, and no log contains the content of a header.
 #[tokio::test(flavor = "multi_thread")]
-async fn vendors_paths_and_headers_are_taken() {
+async fn paths_and_headers_of_vendors_are_accepted() {
     let database = pg::database().await;
     let daemon = Daemon::with_args(database.url(), &[]).await;
     let mut conn = database.connect().await;
@@ -328,10 +329,10 @@ async fn vendors_paths_and_headers_are_taken() {
 }
 
 /// Scenario: bodies above `--max-message-bytes`, plain and compressed.
-/// Guarantees: 413, and over gRPC a code that exporters do not retry; what
-/// comes after is taken.
+/// Guarantees: 413, and over gRPC a code that exporters do not retry. The next
+/// request is accepted.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_above_the_limit_is_not_sent_again() {
+async fn a_body_above_the_limit_is_not_retried() {
     let database = pg::database().await;
     let daemon = Daemon::with_args(database.url(), &["--max-message-bytes", "1048576"]).await;
     let mut large = span(new_trace(), 1);
@@ -366,8 +367,8 @@ async fn a_body_above_the_limit_is_not_sent_again() {
     daemon.finish().await;
 }
 
-/// Scenario: the OTLP services are asked for by health.
-/// Guarantees: each is known, and serves.
+/// Scenario: a health check of each OTLP service.
+/// Guarantees: each is known and serving.
 #[tokio::test(flavor = "multi_thread")]
 async fn health_knows_the_services() {
     use tonic_health::pb::HealthCheckRequest;
@@ -390,12 +391,12 @@ async fn health_knows_the_services() {
     daemon.finish().await;
 }
 
-/// Scenario: nothing can be written; first there is room in the budget, then none.
-/// Guarantees: 503 and UNAVAILABLE, 429 and RESOURCE_EXHAUSTED, each with the
-/// delay; what had room is written when Postgres is back, and sent again it
-/// changes nothing.
+/// Scenario: Postgres is down. First the budget has capacity left, then it is full.
+/// Guarantees: 503 and UNAVAILABLE, then 429 and RESOURCE_EXHAUSTED, each with a
+/// retry delay. Admitted requests are written when Postgres is back; sending them
+/// again changes nothing.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_must_come_again_is_told_when() {
+async fn retryable_errors_name_a_delay() {
     let database = pg::database().await;
     let args = [
         "--submit-timeout",
@@ -453,7 +454,7 @@ async fn who_must_come_again_is_told_when() {
     check(full, Code::ResourceExhausted);
     let body = too_much.encode_to_vec();
     check_http(post(&daemon, "/v1/traces", PB, &body).await, 429, PB);
-    // Who says a deadline is answered before it, and can send again.
+    // A client with a deadline is answered before it, so it can retry.
     let mut hurried = tonic::Request::new(sized(5, 10));
     hurried.set_timeout(Duration::from_millis(300));
     check(client.export(hurried).await.unwrap_err(), Code::Unavailable);
@@ -472,10 +473,10 @@ async fn who_must_come_again_is_told_when() {
     daemon.finish().await;
 }
 
-/// Scenario: the daemon is told to end while requests wait for the database.
-/// Guarantees: they are settled, or told to come again; a new one is not taken in.
+/// Scenario: the daemon is stopped while requests wait for the database.
+/// Guarantees: each is settled or told to retry. New requests are not accepted.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drain_settles_what_waits() {
+async fn a_drain_settles_waiting_requests() {
     let database = pg::database().await;
     let mut daemon = Daemon::start(database.url()).await;
     let mut conn = database.connect().await;
