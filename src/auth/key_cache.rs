@@ -104,8 +104,8 @@ impl CachedKey {
         if !is_hex || self.sha256.len() != 2 * sha256.len() {
             return None;
         }
-        for (place, byte) in sha256.iter_mut().enumerate() {
-            let digits = self.sha256.get(2 * place..2 * place + 2)?;
+        for (index, byte) in sha256.iter_mut().enumerate() {
+            let digits = self.sha256.get(2 * index..2 * index + 2)?;
             *byte = u8::from_str_radix(digits, 16).ok()?;
         }
         let customer = match self.customer.map(NonNilUuid::new) {

@@ -11,7 +11,7 @@ use super::decode::decode_event_within;
 use super::receive::ReceiveBudget;
 use crate::auth::Identity;
 use crate::event::{FieldLimits, Repairs};
-use crate::ingest::RepairCounts;
+use crate::ingest::repairs::RepairCounts;
 use crate::pipeline::{Batch, Pipeline};
 use crate::proto;
 
