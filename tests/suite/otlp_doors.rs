@@ -7,6 +7,7 @@ mod exporters;
 mod garbage;
 mod properties;
 mod random;
+mod retries;
 mod sizes;
 
 use std::future::poll_fn;
