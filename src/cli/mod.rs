@@ -8,6 +8,7 @@ pub mod grant;
 pub mod keys;
 pub mod migrate;
 pub mod psql;
+pub mod restore;
 pub mod runs;
 pub mod send;
 pub mod serve;
@@ -43,6 +44,7 @@ enum Command {
     Runs(runs::RunsArgs),
     Timeline(timeline::TimelineArgs),
     Psql(psql::PsqlArgs),
+    Restore(restore::RestoreArgs),
     Status(status::StatusArgs),
     Spool(spool::SpoolArgs),
     DeadLetters(dead_letters::DeadLettersArgs),
@@ -85,6 +87,7 @@ impl Cli {
                 Command::Runs(args) => runs::run(args).await,
                 Command::Timeline(args) => timeline::run(args).await,
                 Command::Psql(args) => psql::run(args).await,
+                Command::Restore(args) => restore::run(args).await,
                 Command::Status(args) => status::run(args).await,
                 Command::Spool(args) => spool::run(args).await,
                 Command::DeadLetters(args) => dead_letters::run(args).await,

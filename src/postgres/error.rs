@@ -49,7 +49,7 @@ pub enum PrivateError {
     #[error(
         "{} was made by PostgreSQL {made_by}, but here is {found}: \
          install PostgreSQL {made_by} (or set RUNTRACED_PG_BIN to its bin directory), \
-         or move to a new --data-dir with pg_dump and psql",
+         or move to a new --data-dir with pg_dump and `runtraced restore`",
         dir.display()
     )]
     VersionMismatch {

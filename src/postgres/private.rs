@@ -1,6 +1,10 @@
 //! The private Postgres from start to stop.
 
-use std::{fmt, path::Path, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{
     config::{PrivateConfig, StopMode},
@@ -73,6 +77,11 @@ impl PrivatePostgres {
     /// The major version of its programs.
     pub fn major_version(&self) -> u32 {
         self.prepared.binaries.major
+    }
+
+    /// The path of one of its programs, such as `psql`.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.prepared.binaries.program(name)
     }
 
     /// The process number of the postmaster.
