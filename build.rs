@@ -1,5 +1,5 @@
-//! Compiles the protocol with protox (no `protoc` needed) and keeps its
-//! descriptors, which reflection and the JSON mapping read.
+//! Compiles the protocol with protox, so that no `protoc` is needed. Also writes its
+//! descriptors, which gRPC reflection and the JSON mapping read.
 
 use std::{env, error::Error, fs, path::PathBuf};
 
@@ -12,7 +12,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
     fs::write(out.join("descriptors.bin"), files.encode_to_vec())?;
     tonic_prost_build::configure()
-        // Ids are read where they lie in the receive buffer.
+        // `bytes` fields become `Bytes`, so that ids are not copied from the receive buffer.
         .bytes(".")
         .compile_fds(files)?;
     Ok(())

@@ -1,29 +1,32 @@
-//! From the bytes of a request to validated events.
+//! The cost of turning the bytes of a request into validated events.
 
 use criterion::{BatchSize, Criterion, Throughput};
 use prost::Message as _;
-use runtraced::bench::workload::{Ids, Kind, Shape, Workload};
+use runtraced::bench::workload::{IdVersion, Workload, WorkloadKind, WorkloadSpec};
 use runtraced::event::Repairs;
 use runtraced::ingest::native::decode_event;
 use runtraced::proto::StreamRequest;
 
-/// The first request of a workload.
-pub fn request(kind: Kind, events: usize, seed: u64) -> bytes::Bytes {
-    let workload = Workload::new(&Shape {
+/// Events per request, the default of `runtraced bench`.
+const REQUEST_EVENTS: usize = 100;
+
+/// The first request of a workload with `events` events, encoded.
+pub fn first_request(kind: WorkloadKind, events: usize, seed: u64) -> bytes::Bytes {
+    let workload = Workload::new(&WorkloadSpec {
         kind,
         rows: events,
         streams: 1,
         request_events: events,
         seed,
-        ids: Ids::V7,
+        ids: IdVersion::V7,
     });
     workload.streams[0][0].encoded.clone()
 }
 
 pub fn decode(c: &mut Criterion) {
     let mut group = c.benchmark_group("decode");
-    for kind in [Kind::Steps, Kind::Agent, Kind::Tiny] {
-        let encoded = request(kind, 100, 1);
+    for kind in [WorkloadKind::Steps, WorkloadKind::Agent, WorkloadKind::Tiny] {
+        let encoded = first_request(kind, REQUEST_EVENTS, 1);
         let decoded = StreamRequest::decode(encoded.clone()).unwrap();
         group.throughput(Throughput::Elements(decoded.events.len() as u64));
         group.bench_function(format!("{}/protobuf", kind.name()), |b| {

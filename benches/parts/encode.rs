@@ -1,8 +1,8 @@
-//! Rows of COPY, by table.
+//! The cost of encoding rows for COPY, by table.
 
 use criterion::{Criterion, Throughput};
 use prost::Message as _;
-use runtraced::bench::workload::Kind;
+use runtraced::bench::workload::WorkloadKind;
 use runtraced::event::{Event, EventBody, Repairs};
 use runtraced::ingest::native::decode_event;
 use runtraced::proto::StreamRequest;
@@ -10,11 +10,14 @@ use runtraced::store::encode::Aliases;
 use runtraced::store::encode::copy::CopyBuffer;
 use runtraced::store::encode::rows::{StepPart, encode_message, encode_step, encode_token_count};
 
-use crate::decode::request;
+use crate::decode::first_request;
 
-/// Validated events of a workload.
-pub fn events(kind: Kind, count: usize, seed: u64) -> Vec<Event> {
-    let request = StreamRequest::decode(request(kind, count, seed)).unwrap();
+/// Enough events that every table gets many rows.
+const AGENT_EVENTS: usize = 5_000;
+
+/// Up to `count` validated events of a workload.
+pub fn events(kind: WorkloadKind, count: usize, seed: u64) -> Vec<Event> {
+    let request = StreamRequest::decode(first_request(kind, count, seed)).unwrap();
     let events = request.events.into_iter();
     let valid: Result<Vec<_>, _> = events
         .map(|event| decode_event(event, &mut Repairs::default()))
@@ -23,7 +26,7 @@ pub fn events(kind: Kind, count: usize, seed: u64) -> Vec<Event> {
 }
 
 pub fn rows(c: &mut Criterion) {
-    let all = events(Kind::Agent, 5_000, 1);
+    let all = events(WorkloadKind::Agent, AGENT_EVENTS, 1);
     let mut group = c.benchmark_group("encode");
     let mut copy = CopyBuffer::default();
     let mut bench = |name: &str, wanted: fn(&EventBody) -> bool| {

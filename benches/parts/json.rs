@@ -1,4 +1,4 @@
-//! The check of JSON text.
+//! The cost of validating JSON text.
 
 use criterion::{BatchSize, Criterion, Throughput};
 use runtraced::event::{Json, Repairs};

@@ -1,7 +1,7 @@
-//! The hot parts of the path of an event, each alone, so that a regression has
-//! an address. `cargo bench --bench parts`, or `cargo bench --bench parts -- json`.
+//! Benchmarks of the hot parts of an event's path, each alone, so that a regression can be
+//! located. Run `cargo bench --bench parts`, or one part: `cargo bench --bench parts -- json`.
 //!
-//! What the whole reaches is another question: `runtraced bench`.
+//! `runtraced bench` measures the whole path.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 

@@ -1,11 +1,11 @@
-//! Batches in Postgres, from planning to COMMIT: new rows by COPY, and the same
-//! once more, which merges.
+//! The cost of writing a batch to Postgres, from planning to COMMIT: new events, which are
+//! appended with COPY, and the same events again, which are merged.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput};
-use runtraced::bench::workload::Kind;
+use runtraced::bench::workload::WorkloadKind;
 use runtraced::event::Event;
 use runtraced::postgres::{PrivateConfig, PrivatePostgres, StopMode};
 use runtraced::store::{WhenAway, Writer, WriterConfig, migrate};
@@ -15,6 +15,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::encode::events;
+
+/// Events per batch.
+const BATCH_SIZES: [usize; 4] = [10, 100, 1_000, 10_000];
 
 pub fn batches(c: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
@@ -26,17 +29,19 @@ pub fn batches(c: &mut Criterion) {
         let mut conn = PgConnection::connect(&url).await.unwrap();
         migrate(&mut conn).await.unwrap();
     });
+    // Every batch needs its own seed, so that its ids are new.
     let mut seed = 1_u64;
     for (kind, duplicate) in [
-        (Kind::Steps, false),
-        (Kind::Steps, true),
-        (Kind::Agent, false),
-        (Kind::Agent, true),
+        (WorkloadKind::Steps, false),
+        (WorkloadKind::Steps, true),
+        (WorkloadKind::Agent, false),
+        (WorkloadKind::Agent, true),
     ] {
         let name = if duplicate { "duplicates" } else { "new" };
         let mut group = c.benchmark_group(format!("write/{}/{name}", kind.name()));
+        // A sample of large batches takes seconds, so take the fewest that criterion allows.
         group.sample_size(10);
-        for size in [10, 100, 1_000, 10_000] {
+        for size in BATCH_SIZES {
             group.throughput(Throughput::Elements(size as u64));
             group.bench_function(size.to_string(), |b| {
                 let mut writer = writer(&url);

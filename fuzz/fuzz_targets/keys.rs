@@ -1,5 +1,5 @@
-//! Any bytes as a key, and as the value of each header in which keys come. The
-//! first chooses the header.
+//! Parses arbitrary bytes as a tenant key, and as the value of each header that can carry a
+//! key. The first byte chooses the header.
 #![no_main]
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -26,7 +26,7 @@ fuzz_target!(|bytes: &[u8]| {
     let name = HeaderName::from_static(HEADERS[usize::from(*choice) % HEADERS.len()]);
     let headers = HeaderMap::from_iter([(name, value)]);
     if let Ok(key) = read {
-        // What is a key is found as it is.
+        // A valid key must be found in every header.
         assert_eq!(presented(&headers), Ok(Some(key)));
     } else {
         let _ = presented(&headers);

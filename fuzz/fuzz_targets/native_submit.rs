@@ -1,6 +1,6 @@
-//! Any bytes as a batch of the native protocol. What is taken means the same
-//! after another trip over the wire, which is how the spool keeps it; narrower
-//! limits refuse more, and never other than by an event's refusal.
+//! Decodes arbitrary bytes as a request of the native protocol. Properties: an accepted event
+//! is unchanged after it is encoded and decoded again, as the spool does. Narrower limits can
+//! only refuse more events.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -9,7 +9,8 @@ use runtraced::event::{FieldLimits, Repairs};
 use runtraced::ingest::native::{decode_event, decode_event_within, encode_event};
 use runtraced::proto::SubmitRequest;
 
-const NARROW: FieldLimits = FieldLimits {
+/// Small enough that generated events often exceed them.
+const NARROW_LIMITS: FieldLimits = FieldLimits {
     bytes: 16,
     json_depth: 2,
 };
@@ -21,16 +22,16 @@ fuzz_target!(|bytes: &[u8]| {
     for wire in request.events {
         let mut repairs = Repairs::default();
         let taken = decode_event(wire.clone(), &mut repairs);
-        let narrow = decode_event_within(NARROW, wire, &mut Repairs::default());
+        let narrow = decode_event_within(NARROW_LIMITS, wire, &mut Repairs::default());
         match (&taken, narrow) {
             (Ok(event), Ok(same)) => assert_eq!(*event, same),
             (Ok(_), Err(_)) | (Err(_), Err(_)) => {}
-            (Err(refusal), Ok(_)) => panic!("narrow limits take what is refused: {refusal:?}"),
+            (Err(refusal), Ok(_)) => panic!("narrow limits accept an event that wide ones refuse: {refusal:?}"),
         }
         if let Ok(event) = taken {
             let mut again = Repairs::default();
             assert_eq!(decode_event(encode_event(&event), &mut again), Ok(event));
-            assert_eq!(again, Repairs::default(), "repaired twice");
+            assert_eq!(again, Repairs::default(), "an event was repaired a second time");
         }
     }
 });

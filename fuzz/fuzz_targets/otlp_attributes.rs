@@ -1,4 +1,4 @@
-//! Any bytes as the attributes of a span, under keys that mean something.
+//! Maps a span whose attributes have known keys and arbitrary values.
 #![no_main]
 
 #[path = "../../tests/suite/otlp_doors/properties.rs"]

@@ -1,5 +1,5 @@
-//! Any bytes as a segment of the spool, beside a sound one. It is opened and read
-//! to its end; nothing but sound frames comes out, and reading ends.
+//! Opens a spool whose only segment has arbitrary bytes, and reads it to the end. Properties:
+//! reading ends, and returns no more events than the segment lists.
 #![no_main]
 
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use runtraced::spool::{SpoolFolder, SpoolLimits, list};
 use uuid::Uuid;
 
-/// In memory where there is such a folder.
+/// The spool's folder; in memory if the system has such a folder.
 static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
     let shared = PathBuf::from("/dev/shm");
     let base = if shared.is_dir() {
@@ -20,9 +20,10 @@ static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
     base.join(format!("runtraced-fuzz-spool-{}", std::process::id()))
 });
 
-/// The name of the first segment.
+/// The file name of the first segment.
 const SEGMENT: &str = "00000000000000000001.spool";
 
+/// Small, so that an iteration is fast.
 const LIMITS: SpoolLimits = SpoolLimits {
     total_bytes: 1 << 20,
     segment_bytes: 1 << 16,
@@ -43,5 +44,5 @@ fuzz_target!(|bytes: &[u8]| {
         read += u64::from(frame.events);
         spool.ack();
     }
-    assert!(read <= events, "{read} of {events} events");
+    assert!(read <= events, "read {read} events from a segment of {events}");
 });

@@ -4,17 +4,22 @@ use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 
-use super::workload::{Ids, Kind};
+use super::workload::{IdVersion, WorkloadKind};
 
-/// Measure how many rows a second become durable, beside plain COPY.
+/// `--quick` divides the rows by this, so that two workloads take under two minutes.
+const QUICK_ROWS_DIVISOR: usize = 4;
+/// Rounds with `--quick`, and of variant workloads: the fewest that give a median and a spread.
+const REDUCED_ROUNDS: usize = 3;
+
+/// Measure how many rows per second become durable, compared with plain COPY.
 ///
-/// Starts a daemon, and a private Postgres where no --database-url is given;
-/// sends workloads that a seed decides; copies the very rows that they have
-/// become into the same schema over as many plain connections; and shows each
-/// figure beside its limit. Leaves nothing behind.
+/// Starts a daemon, and a private Postgres unless --database-url is given. Sends
+/// workloads generated from a seed. Then copies the same rows into the same schema
+/// with plain COPY, over the same number of connections, and shows both results
+/// side by side. Removes everything it created.
 #[derive(Debug, Clone, clap::Args)]
 pub struct BenchArgs {
-    /// What is sent.
+    /// Workloads to send.
     #[arg(
         long,
         env = "RUNTRACED_BENCH_WORKLOAD",
@@ -23,8 +28,8 @@ pub struct BenchArgs {
         default_value = "steps,agent",
         value_name = "NAMES"
     )]
-    pub workload: Vec<Kind>,
-    /// Rows that a workload becomes, about.
+    pub workload: Vec<WorkloadKind>,
+    /// Approximate number of rows that a workload becomes.
     #[arg(
         long,
         env = "RUNTRACED_BENCH_ROWS",
@@ -32,7 +37,7 @@ pub struct BenchArgs {
         value_name = "N"
     )]
     pub rows: usize,
-    /// Rounds; each measures both ways, which take turns in going first.
+    /// Rounds. Each round measures runtraced and plain COPY; they take turns in going first.
     #[arg(
         long,
         env = "RUNTRACED_BENCH_ROUNDS",
@@ -40,13 +45,13 @@ pub struct BenchArgs {
         value_name = "N"
     )]
     pub rounds: usize,
-    /// Fewer rows and rounds: under two minutes for two workloads, and less exact.
+    /// Use fewer rows and rounds: under two minutes for two workloads, but less exact.
     #[arg(long, env = "RUNTRACED_BENCH_QUICK", value_parser = BoolishValueParser::new())]
     pub quick: bool,
-    /// Also everything that takes longer: all workloads, and what changes with one setting.
+    /// Measure all workloads, and the effect of connection count and batch size. Takes longer.
     #[arg(long, env = "RUNTRACED_BENCH_FULL", value_parser = BoolishValueParser::new(), conflicts_with = "quick")]
     pub full: bool,
-    /// Connections to Postgres, of the daemon and of plain COPY alike.
+    /// Connections to Postgres, for the daemon and for plain COPY alike.
     #[arg(
         long,
         env = "RUNTRACED_BENCH_CONNECTIONS",
@@ -54,7 +59,7 @@ pub struct BenchArgs {
         value_name = "N"
     )]
     pub connections: usize,
-    /// Streams of the client, each over a connection of its own.
+    /// Streams of the client. Each stream has its own connection.
     #[arg(
         long,
         env = "RUNTRACED_BENCH_STREAMS",
@@ -62,7 +67,7 @@ pub struct BenchArgs {
         value_name = "N"
     )]
     pub streams: usize,
-    /// Events of a request under full load.
+    /// Events per request under full load.
     #[arg(
         long,
         env = "RUNTRACED_BENCH_REQUEST_EVENTS",
@@ -70,7 +75,7 @@ pub struct BenchArgs {
         value_name = "N"
     )]
     pub request_events: usize,
-    /// Decides all ids, texts and choices.
+    /// Seed of all generated ids, texts and choices.
     #[arg(
         long,
         env = "RUNTRACED_BENCH_SEED",
@@ -78,7 +83,7 @@ pub struct BenchArgs {
         value_name = "N"
     )]
     pub seed: u64,
-    /// Which UUIDs the client makes.
+    /// UUID version of the ids that the client generates.
     #[arg(
         long,
         env = "RUNTRACED_BENCH_IDS",
@@ -86,11 +91,11 @@ pub struct BenchArgs {
         default_value = "v7",
         value_name = "VERSION"
     )]
-    pub ids: Ids,
-    /// Leave the waits for acks at fixed rates out.
+    pub ids: IdVersion,
+    /// Do not measure ack latency at fixed rates.
     #[arg(long, env = "RUNTRACED_BENCH_NO_LATENCY", value_parser = BoolishValueParser::new())]
     pub no_latency: bool,
-    /// Also measure beside tables that hold so many steps already.
+    /// Also measure with this many steps already in the tables.
     #[arg(
         long,
         env = "RUNTRACED_BENCH_GROW_TO",
@@ -98,8 +103,8 @@ pub struct BenchArgs {
         value_name = "STEPS"
     )]
     pub grow_to: u64,
-    /// Instead of rates, measure the daemon's memory while Postgres is stopped for so many
-    /// seconds at full load, with 1,000 idle streams open.
+    /// Instead of rates, measure the daemon's memory while Postgres is stopped for this many
+    /// seconds under full load, with 1,000 idle streams open.
     #[arg(
         long,
         env = "RUNTRACED_BENCH_OUTAGE",
@@ -108,7 +113,7 @@ pub struct BenchArgs {
         conflicts_with_all = ["quick", "full", "grow_to", "html", "markdown"]
     )]
     pub outage: u64,
-    /// Write the plot of --outage here, as SVG.
+    /// Write the plot of --outage to this file, as SVG.
     #[arg(
         long,
         env = "RUNTRACED_BENCH_PLOT",
@@ -116,7 +121,7 @@ pub struct BenchArgs {
         requires = "outage"
     )]
     pub plot: Option<PathBuf>,
-    /// A server on which a scratch database is made and dropped. Without it, a private Postgres.
+    /// Create a scratch database on this server, and drop it at the end. Default: start a private Postgres.
     #[arg(
         long,
         env = "RUNTRACED_BENCH_DATABASE_URL",
@@ -124,7 +129,7 @@ pub struct BenchArgs {
         value_name = "URL"
     )]
     pub database_url: Option<String>,
-    /// A setting of the private Postgres; may be given several times.
+    /// Setting of the private Postgres. Can be given several times.
     #[arg(
         long,
         env = "RUNTRACED_BENCH_SET",
@@ -132,7 +137,7 @@ pub struct BenchArgs {
         value_name = "NAME=VALUE"
     )]
     pub set: Vec<String>,
-    /// A flag for the daemon, as in --serve=--linger-ms=5; may be given several times.
+    /// Flag for the daemon, as in --serve=--linger-ms=5. Can be given several times.
     #[arg(
         long,
         env = "RUNTRACED_BENCH_SERVE",
@@ -141,49 +146,53 @@ pub struct BenchArgs {
         value_name = "FLAG"
     )]
     pub serve: Vec<String>,
-    /// Write all figures here.
+    /// Write all figures to this file, as JSON.
     #[arg(long, env = "RUNTRACED_BENCH_JSON", value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Write a page with plots here.
+    /// Write a page with tables and plots to this file, as HTML.
     #[arg(long, env = "RUNTRACED_BENCH_HTML", value_name = "FILE")]
     pub html: Option<PathBuf>,
-    /// Write the figures into this Markdown page, between its two marks.
+    /// Write the figures into this Markdown page, between its two marker comments.
     #[arg(long, env = "RUNTRACED_BENCH_MARKDOWN", value_name = "FILE")]
     pub markdown: Option<PathBuf>,
 }
 
 impl BenchArgs {
-    /// The workloads that are meant.
+    /// The workloads to measure.
     #[must_use]
-    pub fn workloads(&self) -> Vec<Kind> {
+    pub fn workloads(&self) -> Vec<WorkloadKind> {
         if self.full {
             vec![
-                Kind::Steps,
-                Kind::Agent,
-                Kind::Tiny,
-                Kind::Huge,
-                Kind::Otlp,
-                Kind::Long,
-                Kind::Wide,
+                WorkloadKind::Steps,
+                WorkloadKind::Agent,
+                WorkloadKind::Tiny,
+                WorkloadKind::Huge,
+                WorkloadKind::Otlp,
+                WorkloadKind::Long,
+                WorkloadKind::Wide,
             ]
         } else {
             self.workload.clone()
         }
     }
 
-    /// Rows of a round.
+    /// Rows of a workload in one round.
     #[must_use]
-    pub fn round_rows(&self, kind: Kind) -> usize {
-        kind.scaled(if self.quick { self.rows / 4 } else { self.rows })
+    pub fn round_rows(&self, kind: WorkloadKind) -> usize {
+        kind.rows_in_equal_time(if self.quick {
+            self.rows / QUICK_ROWS_DIVISOR
+        } else {
+            self.rows
+        })
     }
 
-    /// Rounds of a workload: fewer of those that only vary another.
+    /// Rounds of a workload. Workloads that only vary another one get fewer.
     #[must_use]
-    pub fn round_count(&self, kind: Kind) -> usize {
+    pub fn round_count(&self, kind: WorkloadKind) -> usize {
         let most = match kind {
-            _ if self.quick => 3,
-            Kind::Steps | Kind::Agent | Kind::Otlp => self.rounds,
-            _ => 3,
+            _ if self.quick => REDUCED_ROUNDS,
+            WorkloadKind::Steps | WorkloadKind::Agent | WorkloadKind::Otlp => self.rounds,
+            _ => REDUCED_ROUNDS,
         };
         self.rounds.min(most).max(1)
     }

@@ -1,4 +1,4 @@
-//! The scratch database that a benchmark fills and empties.
+//! The scratch database that a benchmark fills and truncates.
 
 use anyhow::{Context as _, bail};
 use sqlx::postgres::PgConnectOptions;
@@ -19,30 +19,33 @@ pub const TABLES: [&str; 7] = [
     "agent_step_aliases",
 ];
 
-/// Columns that differ from run to run: they hold the database's clock, or
-/// whether a run was there when an alias came.
-const CLOCKS: &[(&str, &str)] = &[
+/// Columns that differ between equal deliveries. They hold a time of the database's clock,
+/// or whether the run existed when the alias was written.
+const NONDETERMINISTIC_COLUMNS: &[(&str, &str)] = &[
     ("agent_runs", "abandon_at"),
     ("agent_step_aliases", "created_at"),
     ("agent_step_aliases", "run_pending"),
 ];
 
-/// A migrated database that nobody else uses.
+/// SQLSTATE: the role may not write a checkpoint.
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+
+/// A migrated database for one benchmark process.
 #[derive(Clone, Debug)]
-pub struct Scratch {
+pub struct ScratchDatabase {
     name: String,
     server: PgConnectOptions,
-    /// What the daemon is given as DATABASE_URL.
+    /// The daemon's DATABASE_URL.
     pub url: String,
     options: PgConnectOptions,
 }
 
-impl Scratch {
-    /// The one of this process, on the server of `url`; it need not be there.
+impl ScratchDatabase {
+    /// Names this process's database on the server of `url`. Does not create it.
     ///
     /// # Errors
-    /// When that is no URL.
-    pub fn named(url: &str) -> anyhow::Result<Self> {
+    /// When `url` is not a valid URL of Postgres.
+    pub fn for_this_process(url: &str) -> anyhow::Result<Self> {
         let server = parse_database_url(url).map_err(anyhow::Error::msg)?;
         let name = format!("runtraced_bench_{}", std::process::id());
         Ok(Self {
@@ -53,10 +56,10 @@ impl Scratch {
         })
     }
 
-    /// Makes it.
+    /// Creates and migrates the database.
     ///
     /// # Errors
-    /// When the server is away or does not let us.
+    /// When the server is unreachable or the role may not create databases.
     pub async fn create(&self) -> anyhow::Result<()> {
         let mut conn = connect(&self.server).await?;
         let create = format!("CREATE DATABASE {}", self.name);
@@ -67,10 +70,10 @@ impl Scratch {
         Ok(())
     }
 
-    /// Drops it.
+    /// Drops the database.
     ///
     /// # Errors
-    /// When the server is away.
+    /// When the server is unreachable.
     pub async fn remove(&self) -> anyhow::Result<()> {
         let mut conn = connect(&self.server).await?;
         let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
@@ -80,10 +83,10 @@ impl Scratch {
         Ok(())
     }
 
-    /// A plain connection, as psql has it.
+    /// Opens a plain connection, as psql does.
     ///
     /// # Errors
-    /// When the server is away.
+    /// When the server is unreachable.
     pub async fn connect(&self) -> anyhow::Result<PgConnection> {
         let conn = connect(&self.options).await?;
         if self.options.get_socket().is_none() {
@@ -92,12 +95,12 @@ impl Scratch {
         Ok(conn)
     }
 
-    /// Empties the tables, and writes a checkpoint now rather than amid what is
-    /// measured next.
+    /// Truncates the tables, then writes a checkpoint, so that none is due during the next
+    /// measurement.
     ///
     /// # Errors
-    /// When the server is away or does not let us.
-    pub async fn empty(&self) -> anyhow::Result<()> {
+    /// When the server is unreachable or the role may not truncate.
+    pub async fn truncate(&self) -> anyhow::Result<()> {
         let mut conn = self.connect().await?;
         let tables = TABLES.join(", ");
         let truncate = format!("TRUNCATE {tables}, ingest_dead_letters CASCADE");
@@ -105,17 +108,21 @@ impl Scratch {
             .execute(&mut conn)
             .await?;
         match sqlx::raw_sql("CHECKPOINT").execute(&mut conn).await {
-            // A role that may not: then checkpoints come when they come, both ways.
-            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42501") => Ok(()),
+            // Without the privilege, checkpoints happen at any time, for both ways alike.
+            Err(sqlx::Error::Database(error))
+                if error.code().as_deref() == Some(INSUFFICIENT_PRIVILEGE) =>
+            {
+                Ok(())
+            }
             done => Ok(done.map(drop)?),
         }
     }
 
-    /// The process number of the postmaster, where it is on this machine.
+    /// The process id of the postmaster; `None` when the server is on another machine.
     ///
     /// # Errors
-    /// When the server is away.
-    pub async fn postmaster(&self) -> anyhow::Result<Option<u32>> {
+    /// When the server is unreachable.
+    pub async fn postmaster_pid(&self) -> anyhow::Result<Option<u32>> {
         let mut conn = self.connect().await?;
         let backend: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
             .fetch_one(&mut conn)
@@ -125,14 +132,14 @@ impl Scratch {
             || host.starts_with('/')
             || ["localhost", "127.0.0.1", "::1"].contains(&host);
         let backend = u32::try_from(backend).ok().filter(|_| here);
-        Ok(backend.and_then(process::parent))
+        Ok(backend.and_then(process::parent_pid))
     }
 
-    /// How many rows each of [`TABLES`] has.
+    /// The number of rows in each of [`TABLES`].
     ///
     /// # Errors
-    /// When the server is away.
-    pub async fn counts(&self) -> anyhow::Result<[u64; TABLES.len()]> {
+    /// When the server is unreachable.
+    pub async fn row_counts(&self) -> anyhow::Result<[u64; TABLES.len()]> {
         let mut conn = self.connect().await?;
         let mut counts = [0; TABLES.len()];
         for (count, table) in counts.iter_mut().zip(TABLES) {
@@ -145,19 +152,19 @@ impl Scratch {
         Ok(counts)
     }
 
-    /// A number that tells the content of the tables, but for the clocks of the
-    /// database: rows in any order, each hashed whole.
+    /// A digest of the content of all tables, except [`NONDETERMINISTIC_COLUMNS`].
+    /// It does not depend on the order of rows.
     ///
     /// # Errors
-    /// When the server is away.
-    pub async fn digest(&self) -> anyhow::Result<String> {
+    /// When the server is unreachable.
+    pub async fn content_digest(&self) -> anyhow::Result<String> {
         let mut conn = self.connect().await?;
         let mut digests = Vec::new();
         for table in TABLES {
             let columns = columns(&mut conn, table).await?;
             let columns: Vec<_> = columns
                 .iter()
-                .filter(|column| !CLOCKS.contains(&(table, column.as_str())))
+                .filter(|column| !NONDETERMINISTIC_COLUMNS.contains(&(table, column.as_str())))
                 .map(String::as_str)
                 .collect();
             let query = format!(
@@ -172,10 +179,10 @@ impl Scratch {
         Ok(digests.join(" "))
     }
 
-    /// How far the write-ahead log has come, in bytes.
+    /// The current position of the write-ahead log, in bytes.
     ///
     /// # Errors
-    /// When the server is away.
+    /// When the server is unreachable.
     pub async fn wal_bytes(&self) -> anyhow::Result<f64> {
         let mut conn = self.connect().await?;
         let bytes = sqlx::query_scalar(
@@ -186,10 +193,10 @@ impl Scratch {
         Ok(bytes)
     }
 
-    /// The server's version and the settings that matter to writing.
+    /// The server's version, and its settings that affect writes.
     ///
     /// # Errors
-    /// When the server is away.
+    /// When the server is unreachable.
     pub async fn settings(&self) -> anyhow::Result<Vec<(String, String)>> {
         let mut conn = self.connect().await?;
         let rows = sqlx::query_as(
@@ -203,10 +210,10 @@ impl Scratch {
     }
 }
 
-/// The columns of a table that can be written.
+/// The writable columns of a table: all but generated ones.
 ///
 /// # Errors
-/// When the server is away.
+/// When the server is unreachable.
 pub async fn columns(conn: &mut PgConnection, table: &str) -> anyhow::Result<Vec<String>> {
     let columns: Vec<String> = sqlx::query_scalar(
         "SELECT quote_ident(attname) FROM pg_attribute \
@@ -232,13 +239,15 @@ async fn connect(options: &PgConnectOptions) -> anyhow::Result<PgConnection> {
         .context("cannot connect to Postgres")
 }
 
-/// `url` with another database. What stands before `?` ends in the old one.
+/// Replaces the database name in a URL: the path before `?`.
 fn with_database(url: &str, name: &str) -> anyhow::Result<String> {
     let (base, query) = match url.split_once('?') {
         Some((base, query)) => (base, format!("?{query}")),
         None => (url, String::new()),
     };
-    let (scheme, rest) = base.split_once("://").context("no URL of Postgres")?;
+    let (scheme, rest) = base
+        .split_once("://")
+        .context("not a URL of Postgres: expected postgres://…")?;
     let authority = rest.split('/').next().unwrap_or_default();
     Ok(format!("{scheme}://{authority}/{name}{query}"))
 }
@@ -248,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_database_of_a_url_is_changed() {
+    fn only_the_database_name_of_a_url_changes() {
         for (url, want) in [
             (
                 "postgresql://me:p%2Fw@host:1/a?b=c/d",

@@ -1,4 +1,4 @@
-//! The load over OTLP: requests that are encoded already, and their answers.
+//! Sends the `otlp` workload: requests encoded beforehand, over OTLP/gRPC.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,19 +11,21 @@ use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, Endpoint};
 
-use super::load::{Ack, Delivery};
-use super::workload::Request;
+use super::load::{DeliveryResult, RequestAck};
+use super::workload::EncodedRequest;
 use crate::client::codec::EncodedCodec;
 
 const EXPORT_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
-/// Requests of one connection that wait for their answers: as many exporters.
-const EXPORTERS: usize = 4;
+/// Requests in flight per connection. Each exporter waits for its response before it sends
+/// the next request.
+const EXPORTERS_PER_CONNECTION: usize = 4;
+/// HTTP/2 flow-control window of each connection and stream.
 const WINDOW_BYTES: u32 = 1 << 20;
 
-/// So many connections, with room for a large request on its way.
+/// Opens `count` connections.
 ///
 /// # Errors
-/// When the daemon does not answer.
+/// When the daemon does not accept a connection.
 async fn connect(endpoint: &str, count: usize) -> anyhow::Result<Vec<Channel>> {
     let mut channels = Vec::new();
     for _ in 0..count {
@@ -36,41 +38,40 @@ async fn connect(endpoint: &str, count: usize) -> anyhow::Result<Vec<Channel>> {
     Ok(channels)
 }
 
-/// Delivers each stream over a connection of its own, as fast as it is answered.
-/// OTLP's answers do not tell rows that are new from others, so neither does
-/// the delivery.
+/// Sends each stream over its own connection, as fast as responses arrive. The result has no
+/// counts of committed and duplicate events, because OTLP responses do not report them.
 ///
 /// # Errors
-/// When anything is refused or breaks: then there is nothing to measure.
-pub async fn export(
+/// When a request is refused or a connection fails; the figures would not be valid.
+pub async fn deliver_otlp(
     endpoint: &str,
-    streams: &[Vec<Request>],
+    streams: &[Vec<EncodedRequest>],
     progress: impl Fn(u64) + Clone + Send + 'static,
-) -> anyhow::Result<Delivery> {
+) -> anyhow::Result<DeliveryResult> {
     let channels = connect(endpoint, streams.len()).await?;
     let begin = Instant::now();
     let mut exporters = JoinSet::new();
     for (channel, requests) in channels.into_iter().zip(streams) {
         let queue = Arc::new(Mutex::new(VecDeque::from(requests.clone())));
-        for _ in 0..EXPORTERS {
-            let exporter = one_exporter(channel.clone(), queue.clone(), progress.clone());
+        for _ in 0..EXPORTERS_PER_CONNECTION {
+            let exporter = run_exporter(channel.clone(), queue.clone(), progress.clone());
             exporters.spawn(exporter);
         }
     }
-    let mut sum = Delivery::default();
+    let mut result = DeliveryResult::default();
     while let Some(done) = exporters.join_next().await {
-        sum.acks.extend(done??);
+        result.acks.extend(done??);
     }
-    let last = sum.acks.iter().map(|ack| ack.at).max();
-    sum.took = last.context("nothing was sent")? - begin;
-    Ok(sum)
+    let last = result.acks.iter().map(|ack| ack.acked_at).max();
+    result.took = last.context("the workload has no requests")? - begin;
+    Ok(result)
 }
 
-async fn one_exporter(
+async fn run_exporter(
     channel: Channel,
-    queue: Arc<Mutex<VecDeque<Request>>>,
+    queue: Arc<Mutex<VecDeque<EncodedRequest>>>,
     progress: impl Fn(u64),
-) -> anyhow::Result<Vec<Ack>> {
+) -> anyhow::Result<Vec<RequestAck>> {
     let mut grpc = Grpc::new(channel);
     let mut acks = Vec::new();
     loop {
@@ -81,7 +82,7 @@ async fn one_exporter(
         let Some(request) = next else {
             return Ok(acks);
         };
-        let from = Instant::now();
+        let waiting_since = Instant::now();
         grpc.ready().await?;
         let path = PathAndQuery::from_static(EXPORT_PATH);
         let codec = EncodedCodec::<ExportTraceServiceResponse>::new();
@@ -89,10 +90,10 @@ async fn one_exporter(
             .unary(tonic::Request::new(request.encoded), path, codec)
             .await?;
         let partial = response.into_inner().partial_success;
-        ensure!(partial.is_none(), "refused: {partial:?}");
-        acks.push(Ack {
-            from,
-            at: Instant::now(),
+        ensure!(partial.is_none(), "the daemon refused spans: {partial:?}");
+        acks.push(RequestAck {
+            waiting_since,
+            acked_at: Instant::now(),
             events: request.events,
         });
         progress(request.events);

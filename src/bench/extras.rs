@@ -1,45 +1,54 @@
-//! What changes with one setting, and with what is in the tables.
+//! Measures how rates change with one setting, and with rows already in the tables.
 
 use sqlx::AssertSqlSafe;
 
 use super::args::BenchArgs;
-use super::database::Scratch;
-use super::figures::{Growth, Scaling, Spread};
-use super::measure::{Bench, Effort};
-use super::progress::Progress;
-use super::workload::{Ids, Kind, Shape, Workload};
-use super::{shape, start, stop};
+use super::database::ScratchDatabase;
+use super::figures::{GrowthFigures, ScalingFigures, Spread};
+use super::measure::{BenchHarness, MeasurePlan};
+use super::progress::BenchProgress;
+use super::workload::{IdVersion, Workload, WorkloadKind, WorkloadSpec};
+use super::{start_harness, stop_daemon, workload_spec};
 
-/// Measurements of one value.
+/// Rounds per value: the fewest that give a median and a spread.
 const ROUNDS: usize = 3;
+/// Connections to try: from half to twice the default.
+const CONNECTION_COUNTS: [usize; 3] = [1, 2, 4];
+/// Values of `--batch-events` to try.
+const BATCH_EVENTS: [u32; 5] = [100, 1_000, 5_000, 10_000, 20_000];
+/// Divides the rows of each round, because scaling has many values to measure.
+const SCALING_ROWS_DIVISOR: usize = 2;
+/// Seed of the first round into grown tables. It differs from the seeds for empty tables, so
+/// that all ids are new.
+const FIRST_GROWN_SEED: u64 = 1_000;
 
-/// Connections, and events of a transaction.
+/// Measures `steps` by the number of connections, and by the largest batch.
 ///
 /// # Errors
-/// When anything breaks.
+/// When any part fails.
 pub async fn scaling(
     args: &BenchArgs,
-    scratch: &Scratch,
-    progress: &Progress,
-) -> anyhow::Result<Vec<Scaling>> {
-    let mut connections = Scaling {
-        kind: Kind::Steps,
+    scratch: &ScratchDatabase,
+    progress: &BenchProgress,
+) -> anyhow::Result<Vec<ScalingFigures>> {
+    let mut connections = ScalingFigures {
+        kind: WorkloadKind::Steps,
         what: "connections".into(),
         points: Vec::new(),
     };
-    let shape = Shape {
-        rows: args.round_rows(Kind::Steps) / 2,
-        ..shape(args, Kind::Steps)
+    let spec = WorkloadSpec {
+        rows: args.round_rows(WorkloadKind::Steps) / SCALING_ROWS_DIVISOR,
+        ..workload_spec(args, WorkloadKind::Steps)
     };
-    let effort = Effort {
+    let plan = MeasurePlan {
         rounds: ROUNDS,
         sweep: false,
-        latency: None,
+        latency_hold: None,
     };
-    for count in [1, 2, 4] {
-        let (bench, daemon) = start(args, scratch, count, &[], progress.clone()).await?;
-        let figures = bench.workload(&shape, effort).await?;
-        stop(daemon).await?;
+    for count in CONNECTION_COUNTS {
+        let (bench, daemon) = start_harness(args, scratch, count, &[], progress.clone()).await?;
+        let figures = bench.workload(&spec, plan).await?;
+        stop_daemon(daemon).await?;
         let direct = figures
             .spread(|round| round.direct.rows_per_second())
             .median;
@@ -50,61 +59,67 @@ pub async fn scaling(
             .points
             .push((count as f64, Some(direct), through));
     }
-    let mut events = Scaling {
-        kind: Kind::Steps,
-        what: "events of a transaction, at most".into(),
+    let mut events = ScalingFigures {
+        kind: WorkloadKind::Steps,
+        what: "events per transaction (maximum)".into(),
         points: Vec::new(),
     };
-    for most in [100, 1_000, 5_000, 10_000, 20_000] {
-        let flag = format!("--batch-events={most}");
-        let started = start(args, scratch, args.connections, &[&flag], progress.clone()).await?;
+    for max_events in BATCH_EVENTS {
+        let flag = format!("--batch-events={max_events}");
+        let started =
+            start_harness(args, scratch, args.connections, &[&flag], progress.clone()).await?;
         let (bench, daemon) = started;
-        let figures = bench.workload(&shape, effort).await?;
-        stop(daemon).await?;
+        let figures = bench.workload(&spec, plan).await?;
+        stop_daemon(daemon).await?;
         let through = figures
             .spread(|round| round.through.rows_per_second())
             .median;
-        events.points.push((f64::from(most), None, through));
+        events.points.push((f64::from(max_events), None, through));
     }
     Ok(vec![connections, events])
 }
 
-/// Rates beside tables that hold many steps already, for both kinds of ids.
+/// Measures rates into empty tables and into tables that hold `--grow-to` steps, for both
+/// UUID versions.
 ///
 /// # Errors
-/// When anything breaks.
+/// When any part fails.
 pub async fn growth(
     args: &BenchArgs,
-    scratch: &Scratch,
-    progress: &Progress,
-) -> anyhow::Result<Vec<Growth>> {
+    scratch: &ScratchDatabase,
+    progress: &BenchProgress,
+) -> anyhow::Result<Vec<GrowthFigures>> {
     let mut all = Vec::new();
-    for (name, ids) in [("v7", Ids::V7), ("v4", Ids::V4)] {
-        let (bench, daemon) = start(args, scratch, args.connections, &[], progress.clone()).await?;
-        let shape = Shape {
+    for (name, ids) in [("v7", IdVersion::V7), ("v4", IdVersion::V4)] {
+        let (bench, daemon) =
+            start_harness(args, scratch, args.connections, &[], progress.clone()).await?;
+        let spec = WorkloadSpec {
             ids,
-            ..shape(args, Kind::Steps)
+            ..workload_spec(args, WorkloadKind::Steps)
         };
         let mut rates = [Vec::new(), Vec::new()];
         for round in 0..=ROUNDS as u64 {
-            scratch.empty().await?;
-            let rate = rate(&bench, &shape, round, "empty tables").await?;
-            // The first warms up.
+            scratch.truncate().await?;
+            let rate = measure_rate(&bench, &spec, round, "empty tables").await?;
+            // The first round warms up.
             if round > 0 {
                 rates[0].push(rate);
             }
         }
-        scratch.empty().await?;
-        progress.stage(&format!("{} steps with {name} ids", args.grow_to));
-        fill(scratch, args.grow_to, ids).await?;
+        scratch.truncate().await?;
+        progress.stage(&format!(
+            "filling the tables with {} steps, {name} ids",
+            args.grow_to
+        ));
+        fill_tables(scratch, args.grow_to, ids).await?;
         for round in 0..ROUNDS as u64 {
-            let seed = 1_000 + round;
-            rates[1].push(rate(&bench, &shape, seed, "grown tables").await?);
+            let seed = FIRST_GROWN_SEED + round;
+            rates[1].push(measure_rate(&bench, &spec, seed, "grown tables").await?);
         }
-        scratch.empty().await?;
-        stop(daemon).await?;
+        scratch.truncate().await?;
+        stop_daemon(daemon).await?;
         let [empty, grown] = rates.map(|rates| Spread::of(rates).median);
-        all.push(Growth {
+        all.push(GrowthFigures {
             ids: name.into(),
             steps_before: args.grow_to,
             empty_rows_per_second: empty,
@@ -114,36 +129,45 @@ pub async fn growth(
     Ok(all)
 }
 
-async fn rate(bench: &Bench, shape: &Shape, seed: u64, what: &str) -> anyhow::Result<f64> {
-    let workload = Workload::new(&Shape { seed, ..*shape });
-    // One row for each event of `steps`.
+async fn measure_rate(
+    bench: &BenchHarness,
+    spec: &WorkloadSpec,
+    seed: u64,
+    what: &str,
+) -> anyhow::Result<f64> {
+    let workload = Workload::new(&WorkloadSpec { seed, ..*spec });
+    // Every event of `steps` becomes one row.
     let rows = workload.events();
-    let (_, sample) = bench.sampled(&workload, what, rows).await?;
-    Ok(sample.rows_per_second())
+    let (_, measured) = bench.deliver_measured(&workload, what, rows).await?;
+    Ok(measured.rows_per_second())
 }
 
-/// Rows a statement, so that progress survives a failure of none of them.
-const CHUNK: u64 = 1_000_000;
+/// Steps of each generated run, as in `steps`.
+const STEPS_PER_RUN: u64 = 20;
+/// Time of the oldest generated v7 id, 2023-11-14: before all ids of the workloads.
+const OLD_IDS_UNIX_MS: u64 = 1_700_000_000_000;
+/// Steps per INSERT statement, to keep each transaction small.
+const STEPS_PER_INSERT: u64 = 1_000_000;
 
-/// Steps as `steps` has them, 20 a run, made by the server. Their ids lie
-/// before those of the workloads, as old rows' do.
-async fn fill(scratch: &Scratch, steps: u64, ids: Ids) -> anyhow::Result<()> {
+/// Inserts steps like those of `steps`, generated by the server. Their v7 ids are older than
+/// those of the workloads.
+async fn fill_tables(scratch: &ScratchDatabase, steps: u64, ids: IdVersion) -> anyhow::Result<()> {
     let id = |salt: &str, number: &str| match ids {
-        Ids::V4 => format!("md5('{salt}' || {number})::uuid"),
-        Ids::V7 => format!(
-            "(lpad(to_hex(1700000000000 + {number}), 12, '0') || '7' || substr(md5('{salt}' || {number}), 1, 3) \
+        IdVersion::V4 => format!("md5('{salt}' || {number})::uuid"),
+        IdVersion::V7 => format!(
+            "(lpad(to_hex({OLD_IDS_UNIX_MS} + {number}), 12, '0') || '7' || substr(md5('{salt}' || {number}), 1, 3) \
              || '8' || substr(md5('{salt}' || {number}), 4, 15))::uuid"
         ),
     };
     let mut conn = scratch.connect().await?;
-    for from in (0..steps).step_by(CHUNK as usize) {
-        let to = (from + CHUNK).min(steps) - 1;
+    for from in (0..steps).step_by(STEPS_PER_INSERT as usize) {
+        let to = (from + STEPS_PER_INSERT).min(steps) - 1;
         let runs = format!(
             "INSERT INTO agent_runs (id, agent_id, agent_type, status, started_at) \
              SELECT {}, 'old', 'old', 'completed', '2025-01-01' FROM generate_series({}, {}) n",
             id("r", "n::bigint"),
-            from.div_ceil(20),
-            to / 20
+            from.div_ceil(STEPS_PER_RUN),
+            to / STEPS_PER_RUN
         );
         let rows = format!(
             "INSERT INTO agent_steps (id, run_id, step_type, name, input, output, status, created_at, started_at, ended_at) \
@@ -154,7 +178,7 @@ async fn fill(scratch: &Scratch, steps: u64, ids: Ids) -> anyhow::Result<()> {
              FROM generate_series({from}, {to}) n, \
                   LATERAL (SELECT '2025-01-01'::timestamptz + n * interval '1 ms' AS at) t",
             id("s", "n::bigint"),
-            id("r", "(n / 20)::bigint")
+            id("r", &format!("(n / {STEPS_PER_RUN})::bigint"))
         );
         for statement in [runs, rows] {
             sqlx::raw_sql(AssertSqlSafe(statement))

@@ -1,42 +1,43 @@
-//! What was measured: the shape of `--json`, from which table and report are made.
+//! The results of a benchmark. They define the JSON of `--json`; all other outputs are made
+//! from them.
 
 use serde::Serialize;
 
-use super::process::Cpu;
-use super::workload::Kind;
+use super::process::CpuSeconds;
+use super::workload::WorkloadKind;
 
-/// All of a benchmark.
+/// The results of one benchmark.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
-    /// How to measure it again.
+pub struct BenchReport {
+    /// The command line that repeats the benchmark.
     pub command: String,
-    /// When, RFC 3339.
+    /// The time of the benchmark, RFC 3339.
     pub at: String,
-    /// Where.
+    /// The machine of the benchmark.
     pub machine: Machine,
     /// The daemon's version.
     pub runtraced: String,
-    /// Postgres' version and settings, as it says them.
+    /// Postgres' version and its settings that affect writes, by name.
     pub postgres: Vec<(String, String)>,
-    /// Connections to Postgres, of the daemon and of the direct COPY alike.
+    /// Connections to Postgres, for the daemon and for plain COPY alike.
     pub connections: usize,
     /// Streams of the client.
     pub streams: usize,
-    /// Events of a request under full load.
+    /// Events per request under full load.
     pub request_events: usize,
-    /// Rounds that were counted.
+    /// Rounds, without the warm-up.
     pub rounds: usize,
-    /// What decides the content.
+    /// Seed of all generated content.
     pub seed: u64,
-    /// By workload.
+    /// Results by workload.
     pub workloads: Vec<WorkloadFigures>,
-    /// How the rates change with one setting.
-    pub scaling: Vec<Scaling>,
-    /// How the rates change with what is in the tables.
-    pub growth: Vec<Growth>,
+    /// Rates by the value of one setting (`--full`).
+    pub scaling: Vec<ScalingFigures>,
+    /// Rates by the number of rows already in the tables (`--grow-to`).
+    pub growth: Vec<GrowthFigures>,
 }
 
-/// The machine.
+/// Hardware, kernel and load of the machine.
 #[derive(Clone, Debug, Serialize)]
 #[allow(missing_docs)]
 pub struct Machine {
@@ -44,77 +45,78 @@ pub struct Machine {
     pub cores: usize,
     pub memory_gib: f64,
     pub kernel: String,
-    /// The load average of the last minute before the first round: other work spoils figures.
+    /// Load average over the minute before the first round. Other load distorts the figures.
     pub load_before: f64,
 }
 
-/// One workload.
+/// The results of one workload.
 #[derive(Clone, Debug, Serialize)]
 pub struct WorkloadFigures {
-    /// Which.
-    pub kind: Kind,
-    /// What it is.
+    /// The workload.
+    pub kind: WorkloadKind,
+    /// Description of the workload.
     pub about: &'static str,
     /// Events sent.
     pub events: u64,
-    /// Rows they become.
+    /// Rows that the events become.
     pub rows: u64,
-    /// Average bytes of a row in COPY's binary format.
+    /// Average size of a row in COPY's binary format, in bytes.
     pub row_bytes: f64,
-    /// Direct COPY by rows of a transaction; the best is used in the rounds.
+    /// Plain COPY: rows per transaction, and rows per second. The rounds use the fastest size.
     pub sweep: Vec<(usize, f64)>,
-    /// Rows of a direct transaction in the rounds.
+    /// Plain COPY: rows per transaction in the rounds.
     pub copy_rows: usize,
-    /// Both ways, alternating.
-    pub rounds: Vec<Round>,
-    /// Everything delivered a second time.
-    pub duplicates: Vec<Duplicates>,
-    /// Waits for acks.
-    pub latency: Option<Latency>,
-    /// Over all of it.
+    /// One result per round.
+    pub rounds: Vec<RoundFigures>,
+    /// The second delivery of each round: every event is a duplicate.
+    pub duplicates: Vec<Redelivery>,
+    /// Ack latency at fixed rates; `None`: not measured.
+    pub latency: Option<LatencyFigures>,
+    /// Largest resident memory of the daemon over the whole workload, in bytes.
     pub peak_daemon_bytes: u64,
-    /// Rows counted in SQL after each delivery and each copy, both ways.
-    pub counted: Counted,
-    /// Rows a second over the time of the last delivery, by tenths of a second.
+    /// The checks made in SQL after each delivery and each copy.
+    pub counted: RowChecks,
+    /// The first delivery of the last round over time: seconds, and rows per second in the
+    /// tenth of a second that begins there.
     pub timeline: Vec<(f64, f64)>,
 }
 
-/// One measurement.
+/// Cost of writing all rows of a workload once.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Sample {
-    /// Rows made durable.
+pub struct Measurement {
+    /// Rows that became durable.
     pub rows: u64,
-    /// In so many seconds.
+    /// Elapsed seconds.
     pub seconds: f64,
-    /// Of all involved.
-    pub cpu: Cpu,
-    /// Bytes of write-ahead log.
+    /// CPU time of client, daemon and Postgres.
+    pub cpu: CpuSeconds,
+    /// Bytes of write-ahead log written.
     pub wal_bytes: f64,
 }
 
-/// The same rows, both ways.
+/// One round: the same rows with plain COPY (`direct`) and through runtraced (`through`).
 #[derive(Clone, Copy, Debug, Serialize)]
 #[allow(missing_docs)]
-pub struct Round {
-    pub direct: Sample,
-    pub through: Sample,
-    /// Waits for acks under full load, in ms.
-    pub full_load_ack: Waits,
+pub struct RoundFigures {
+    pub direct: Measurement,
+    pub through: Measurement,
+    /// Ack latency under full load.
+    pub full_load_ack: WaitQuantiles,
 }
 
-/// A second delivery of everything.
+/// A delivery of the same events again, all of which are duplicates.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[allow(missing_docs)]
-pub struct Duplicates {
+pub struct Redelivery {
     pub events_per_second: f64,
-    /// Beside the first delivery, which came just before.
+    /// Rate relative to the first delivery of the same round.
     pub of_first: f64,
 }
 
-/// Waits in milliseconds.
+/// Quantiles of waits, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 #[allow(missing_docs)]
-pub struct Waits {
+pub struct WaitQuantiles {
     pub count: u64,
     pub p50: f64,
     pub p99: f64,
@@ -122,84 +124,85 @@ pub struct Waits {
     pub max: f64,
 }
 
-/// Waits for acks at fixed rates, counted from when a request was due.
+/// Ack latency at fixed rates. Each wait counts from when the request was due.
 #[derive(Clone, Debug, Serialize)]
-pub struct Latency {
-    /// Single-row transactions over a plain connection.
-    pub single_commit: Waits,
-    /// By share of the greatest rate.
-    pub at: Vec<LatencyAt>,
+pub struct LatencyFigures {
+    /// Durations of single-row transactions over a plain connection.
+    pub single_commit: WaitQuantiles,
+    /// Ack latency by rate.
+    pub at: Vec<LatencyAtRate>,
 }
 
-/// At one rate.
+/// Ack latency at one rate.
 #[derive(Clone, Debug, Serialize)]
 #[allow(missing_docs)]
-pub struct LatencyAt {
-    /// Share of the median rate of the rounds.
+pub struct LatencyAtRate {
+    /// Fraction of the median rate of the rounds.
     pub share: f64,
     pub events_per_second: f64,
     pub request_events: usize,
     pub seconds: f64,
-    pub waits: Waits,
-    /// The distribution: share of requests that waited no longer than so many ms.
+    pub waits: WaitQuantiles,
+    /// Points of the distribution: quantile, and wait in ms.
     pub distribution: Vec<(f64, f64)>,
 }
 
-/// What was checked.
+/// The checks of a workload's rows.
 #[derive(Clone, Debug, Serialize)]
 #[allow(missing_docs)]
-pub struct Counted {
+pub struct RowChecks {
     /// Rows by table.
     pub rows: Vec<(String, u64)>,
-    /// How often they were counted and found complete.
+    /// How often the rows were counted and complete.
     pub times: usize,
-    /// How often the whole content was compared and found equal.
+    /// How often the whole content was compared and equal.
     pub compared: usize,
 }
 
-/// One setting, several values.
+/// Rates by the value of one setting.
 #[derive(Clone, Debug, Serialize)]
 #[allow(missing_docs)]
-pub struct Scaling {
-    pub kind: Kind,
+pub struct ScalingFigures {
+    pub kind: WorkloadKind,
     pub what: String,
-    /// Value, rows a second direct (where it means something there), through the daemon.
+    /// The value; rows per second of plain COPY, if the setting applies to it; rows per second
+    /// through runtraced.
     pub points: Vec<(f64, Option<f64>, f64)>,
 }
 
-/// Rates into tables that hold much already.
+/// Rates into empty tables and into tables that hold many rows.
 #[derive(Clone, Debug, Serialize)]
 #[allow(missing_docs)]
-pub struct Growth {
+pub struct GrowthFigures {
     pub ids: String,
     pub steps_before: u64,
     pub empty_rows_per_second: f64,
     pub grown_rows_per_second: f64,
 }
 
-impl Sample {
-    /// The rate.
+impl Measurement {
+    /// Rows per second.
     #[must_use]
     pub fn rows_per_second(&self) -> f64 {
         self.rows as f64 / self.seconds
     }
 
-    /// Microseconds a row of so many CPU seconds.
+    /// Converts CPU seconds to microseconds per row.
     #[must_use]
-    pub fn micros(&self, cpu_seconds: f64) -> f64 {
+    pub fn micros_per_row(&self, cpu_seconds: f64) -> f64 {
         cpu_seconds * 1e6 / self.rows as f64
     }
 }
 
-impl Round {
-    /// Through the daemon beside direct.
+impl RoundFigures {
+    /// The rate through runtraced divided by that of plain COPY.
     #[must_use]
     pub fn ratio(&self) -> f64 {
         self.through.rows_per_second() / self.direct.rows_per_second()
     }
 }
 
-/// Median, least and greatest.
+/// Median, minimum and maximum of a figure over the rounds.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 #[allow(missing_docs)]
 pub struct Spread {
@@ -209,7 +212,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of values; zeros of none.
+    /// The spread of `values`; all zeros without values.
     #[must_use]
     pub fn of(values: impl IntoIterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.into_iter().collect();
@@ -232,8 +235,8 @@ impl Spread {
 }
 
 impl WorkloadFigures {
-    /// Over the rounds.
-    pub fn spread(&self, of: impl Fn(&Round) -> f64) -> Spread {
+    /// The spread of one figure over the rounds.
+    pub fn spread(&self, of: impl Fn(&RoundFigures) -> f64) -> Spread {
         Spread::of(self.rounds.iter().map(of))
     }
 }

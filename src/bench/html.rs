@@ -1,7 +1,7 @@
-//! The figures as one page that needs nothing else: tables and plots.
+//! The figures as a self-contained HTML page with tables and plots.
 
-use super::figures::{Report, Spread, WorkloadFigures};
-use super::svg::{Axis, Scale, Series, escaped, lines, stacked};
+use super::figures::{BenchReport, Spread, WorkloadFigures};
+use super::svg::{AxisScale, PlotAxis, PlotSeries, escaped, lines, stacked_bars};
 use super::table::{self, number};
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:1180px;margin:2em auto;padding:0 1em;color:#1c1e21}\
@@ -13,12 +13,15 @@ svg{width:100%;font:12px system-ui,sans-serif;fill:#333}.grid{stroke:#e3e3e3}.ti
 .legend span{margin-right:1.2em}.legend i{display:inline-block;width:.8em;height:.8em;margin-right:.4em}\
 .legend{margin:.2em 0}code{background:#f3f3f3;padding:.1em .3em}";
 
-/// The page.
+/// Values of a setting beyond this spread over powers of ten: plot them on a logarithmic axis.
+const LARGEST_LINEAR_VALUE: f64 = 50.0;
+
+/// The whole page.
 #[must_use]
-pub fn page(report: &Report) -> String {
+pub fn page(report: &BenchReport) -> String {
     let mut body = format!(
-        "<h1>runtraced beside plain COPY</h1><p>{}</p><p>Measured {} with <code>{}</code>, kernel {}.</p>",
-        escaped(&table::heading(report)),
+        "<h1>runtraced compared with plain COPY</h1><p>{}</p><p>Measured {} with <code>{}</code>, kernel {}.</p>",
+        escaped(&table::environment(report)),
         escaped(&report.at),
         escaped(&report.command),
         escaped(&report.machine.kernel)
@@ -46,58 +49,64 @@ pub fn page(report: &Report) -> String {
     )
 }
 
-/// All workloads beside one another: rates, CPU, and payload.
-fn overview(report: &Report) -> String {
+/// Compares all workloads: CPU per row, and rates by the size of a row.
+fn overview(report: &BenchReport) -> String {
     let mut bars = Vec::new();
-    let mut rates = Vec::new();
+    let mut by_row_size = Vec::new();
     for w in &report.workloads {
-        let direct = w.spread(|r| r.direct.micros(r.direct.cpu.postgres)).median;
-        let client = w.spread(|r| r.direct.micros(r.direct.cpu.client)).median;
+        let direct = w
+            .spread(|r| r.direct.micros_per_row(r.direct.cpu.postgres))
+            .median;
+        let client = w
+            .spread(|r| r.direct.micros_per_row(r.direct.cpu.client))
+            .median;
         bars.push((
             format!("{}, plain COPY", w.kind.name()),
             vec![direct, 0.0, client],
         ));
-        let of = |cpu: fn(&super::process::Cpu) -> f64| {
-            w.spread(|r| r.through.micros(cpu(&r.through.cpu))).median
+        let of = |cpu: fn(&super::process::CpuSeconds) -> f64| {
+            w.spread(|r| r.through.micros_per_row(cpu(&r.through.cpu)))
+                .median
         };
         let parts = vec![of(|c| c.postgres), of(|c| c.daemon), of(|c| c.client)];
         bars.push((format!("{}, runtraced", w.kind.name()), parts));
-        rates.push(w);
+        by_row_size.push(w);
     }
-    rates.sort_by(|a, b| a.row_bytes.total_cmp(&b.row_bytes));
-    let by_payload = |of: fn(&WorkloadFigures) -> f64| {
-        rates
+    by_row_size.sort_by(|a, b| a.row_bytes.total_cmp(&b.row_bytes));
+    let curve = |of: fn(&WorkloadFigures) -> f64| {
+        by_row_size
             .iter()
             .map(|w| (w.row_bytes, of(w)))
             .collect::<Vec<_>>()
     };
     let mut plots = figure(
-        "CPU a row",
-        &stacked(&["Postgres", "daemon", "client"], &bars, "µs"),
+        "CPU per row",
+        &stacked_bars(&["Postgres", "daemon", "client"], &bars, "µs"),
     );
-    if rates.len() > 2 {
+    // With fewer points, a line over the size of a row means nothing.
+    if by_row_size.len() > 2 {
         let all = [
             series(
                 "plain COPY",
-                by_payload(|w| w.spread(|r| r.direct.rows_per_second()).median),
+                curve(|w| w.spread(|r| r.direct.rows_per_second()).median),
             ),
             series(
                 "through runtraced",
-                by_payload(|w| w.spread(|r| r.through.rows_per_second()).median),
+                curve(|w| w.spread(|r| r.through.rows_per_second()).median),
             ),
         ];
-        let x = Axis::new("bytes of a row", Scale::Log);
+        let x = PlotAxis::new("bytes per row", AxisScale::Log);
         plots.push_str(&figure(
-            "Rate by payload",
-            &lines(&x, &Axis::new("rows/s", Scale::Log), &all),
+            "Rate by row size",
+            &lines(&x, &PlotAxis::new("rows/s", AxisScale::Log), &all),
         ));
     }
     format!("<div class=\"plots\">{plots}</div>")
 }
 
 fn workload(w: &WorkloadFigures) -> String {
-    let mut rows = String::from("<tr><th></th><th>median</th><th>least</th><th>greatest</th></tr>");
-    for line in table::lines(w) {
+    let mut rows = String::from("<tr><th></th><th>median</th><th>min</th><th>max</th></tr>");
+    for line in table::figure_rows(w) {
         let Spread {
             median,
             least,
@@ -112,21 +121,21 @@ fn workload(w: &WorkloadFigures) -> String {
         };
         rows.push_str(&format!(
             "<tr><td>{}</td><td>{}</td>{rest}</tr>",
-            line.what,
+            line.label,
             cell(median)
         ));
     }
     format!(
         "<h2>{}</h2><p>{} {}</p><table>{rows}</table><div class=\"plots\">{}</div>",
         w.kind.name(),
-        escaped(&table::about(w)),
-        table::checked(w),
+        escaped(&table::workload_summary(w)),
+        table::check_summary(w),
         plots(w)
     )
 }
 
 fn plots(w: &WorkloadFigures) -> String {
-    let rounds = |of: &dyn Fn(&super::figures::Round) -> f64| {
+    let rounds = |of: &dyn Fn(&super::figures::RoundFigures) -> f64| {
         (1..)
             .map(f64::from)
             .zip(w.rounds.iter().map(of))
@@ -139,8 +148,8 @@ fn plots(w: &WorkloadFigures) -> String {
             rounds(&|r| r.through.rows_per_second()),
         ),
     ];
-    let rate = Axis::new("rows/s", Scale::Linear);
-    let mut x = Axis::new("round", Scale::Linear);
+    let rate = PlotAxis::new("rows/s", AxisScale::Linear);
+    let mut x = PlotAxis::new("round", AxisScale::Linear);
     x.marks = Some(
         (1..=w.rounds.len())
             .map(|n| (n as f64, n.to_string()))
@@ -148,13 +157,16 @@ fn plots(w: &WorkloadFigures) -> String {
     );
     let mut plots = figure("Round by round", &lines(&x, &rate, &both));
     let over_time = [series("acknowledged", w.timeline.clone())];
-    let time = Axis::new("seconds", Scale::Linear);
+    let time = PlotAxis::new("seconds", AxisScale::Linear);
     plots.push_str(&figure(
-        "Over time, the last delivery",
+        "Rate over time, last delivery",
         &lines(&time, &rate, &over_time),
     ));
     if let Some(latency) = &w.latency {
-        plots.push_str(&figure("Waits for acks at fixed rates", &waits(latency)));
+        plots.push_str(&figure(
+            "Ack latency at fixed rates",
+            &latency_plot(latency),
+        ));
     }
     if !w.sweep.is_empty() {
         let swept = w
@@ -162,28 +174,28 @@ fn plots(w: &WorkloadFigures) -> String {
             .iter()
             .map(|&(rows, rate)| (rows as f64, rate))
             .collect();
-        let x = Axis::new("rows a transaction", Scale::Log);
+        let x = PlotAxis::new("rows per transaction", AxisScale::Log);
         let plot = lines(&x, &rate, &[series("plain COPY", swept)]);
-        plots.push_str(&figure("Size of a transaction", &plot));
+        plots.push_str(&figure("Rate by transaction size", &plot));
     }
     plots
 }
 
-/// Quantiles towards the slowest: each tenth of what is left takes as much room.
-fn waits(latency: &super::figures::Latency) -> String {
-    let slower = |quantile: f64| 1.0 / (1.0 - quantile);
-    let all: Vec<Series> = latency
+/// Plots waits by quantile, with a logarithmic axis towards the slowest requests.
+fn latency_plot(latency: &super::figures::LatencyFigures) -> String {
+    let one_in = |quantile: f64| 1.0 / (1.0 - quantile);
+    let all: Vec<PlotSeries> = latency
         .at
         .iter()
         .map(|at| {
-            let points = at.distribution.iter().map(|&(q, ms)| (slower(q), ms));
+            let points = at.distribution.iter().map(|&(q, ms)| (one_in(q), ms));
             series(
                 &format!("at {:.0} % of the rate", at.share * 100.0),
                 points.collect(),
             )
         })
         .collect();
-    let mut x = Axis::new("share of requests", Scale::Log);
+    let mut x = PlotAxis::new("share of requests", AxisScale::Log);
     x.marks = Some(
         [
             (0.0, "0"),
@@ -196,15 +208,15 @@ fn waits(latency: &super::figures::Latency) -> String {
         .filter(|(q, _)| {
             all.iter()
                 .flat_map(|s| &s.points)
-                .any(|p| p.0 >= slower(*q))
+                .any(|p| p.0 >= one_in(*q))
         })
-        .map(|(q, text)| (slower(q), text.to_owned()))
+        .map(|(q, text)| (one_in(q), text.to_owned()))
         .collect(),
     );
-    lines(&x, &Axis::new("ms", Scale::Log), &all)
+    lines(&x, &PlotAxis::new("ms", AxisScale::Log), &all)
 }
 
-fn scaling(report: &Report) -> String {
+fn scaling(report: &BenchReport) -> String {
     let plots: String = report
         .scaling
         .iter()
@@ -222,18 +234,18 @@ fn scaling(report: &Report) -> String {
                 all.insert(0, series("plain COPY", direct));
             }
             let greatest = scaling.points.iter().map(|p| p.0).fold(0.0, f64::max);
-            let scale = if greatest > 50.0 {
-                Scale::Log
+            let scale = if greatest > LARGEST_LINEAR_VALUE {
+                AxisScale::Log
             } else {
-                Scale::Linear
+                AxisScale::Linear
             };
             let plot = lines(
-                &Axis::new(&scaling.what, scale),
-                &Axis::new("rows/s", Scale::Linear),
+                &PlotAxis::new(&scaling.what, scale),
+                &PlotAxis::new("rows/s", AxisScale::Linear),
                 &all,
             );
             figure(
-                &format!("{}, by {}", scaling.kind.name(), scaling.what),
+                &format!("{} by {}", scaling.kind.name(), scaling.what),
                 &plot,
             )
         })
@@ -242,17 +254,19 @@ fn scaling(report: &Report) -> String {
         .growth
         .iter()
         .map(|_| ())
-        .zip(table::further(report).into_iter().rev())
+        .zip(table::scaling_and_growth(report).into_iter().rev())
         .map(|((), line)| format!("<li>{}</li>", escaped(&line)))
         .collect();
     if plots.is_empty() && growth.is_empty() {
         return String::new();
     }
-    format!("<h2>What changes the rate</h2><div class=\"plots\">{plots}</div><ul>{growth}</ul>")
+    format!(
+        "<h2>Effect of settings and table size</h2><div class=\"plots\">{plots}</div><ul>{growth}</ul>"
+    )
 }
 
-fn series(name: &str, points: Vec<(f64, f64)>) -> Series {
-    Series {
+fn series(name: &str, points: Vec<(f64, f64)>) -> PlotSeries {
+    PlotSeries {
         name: name.into(),
         points,
     }

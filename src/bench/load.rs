@@ -1,5 +1,5 @@
-//! The load: streams of requests that are encoded already, sent by the client that
-//! agents use, and their acks.
+//! Sends workloads over the native protocol, with the client of this crate: requests
+//! encoded beforehand, and the times of their acks.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,60 +8,59 @@ use anyhow::{Context as _, ensure};
 use tokio::runtime::Handle;
 use tokio::task::{JoinSet, spawn_blocking};
 
-use super::workload::Request;
+use super::workload::EncodedRequest;
 use crate::client::{Client, ClientError, RetryPolicy, StreamOptions, StreamSender};
 
-/// Requests of a stream that may wait for their acks under full load: enough that the
-/// daemon's own bounds are what holds the client back.
-const IN_FLIGHT: u32 = 256;
+/// Requests in flight per stream under full load. High enough that the daemon's limits,
+/// not this one, slow the client down.
+const FULL_LOAD_IN_FLIGHT: u32 = 256;
 
-/// A request that is settled.
+/// The ack of one request.
 #[derive(Clone, Copy, Debug)]
-pub struct Ack {
-    /// When it was handed over, or when it was due.
-    pub from: Instant,
-    /// When its ack came.
-    pub at: Instant,
-    /// How many events it held.
+pub struct RequestAck {
+    /// When the wait began: when the request was sent, or at a fixed pace when it was due.
+    pub waiting_since: Instant,
+    /// When the ack arrived.
+    pub acked_at: Instant,
+    /// Events in the request.
     pub events: u64,
 }
 
-/// What became of a delivery.
+/// The result of delivering a workload once.
 #[derive(Clone, Debug, Default)]
-pub struct Delivery {
-    /// Events that made or changed a row.
+pub struct DeliveryResult {
+    /// Events that inserted or changed a row.
     pub committed: u64,
-    /// Events that were there already.
+    /// Events that were in the database already.
     pub duplicate: u64,
-    /// Every request.
-    pub acks: Vec<Ack>,
-    /// From the first request to the last ack.
+    /// One ack per request.
+    pub acks: Vec<RequestAck>,
+    /// Time from the first request to the last ack.
     pub took: Duration,
 }
 
-/// When requests are sent.
+/// When a stream sends its requests.
 #[derive(Clone, Copy, Debug)]
 pub enum Pace {
-    /// As fast as they are taken.
+    /// As fast as flow control allows.
     Full,
-    /// One after each such time on every stream, whatever became of those
-    /// before it; waits count from when a request was due (Tene: coordinated
-    /// omission).
+    /// One request per interval on every stream, without waiting for earlier acks. Waits
+    /// count from when a request was due, which avoids coordinated omission (Gil Tene).
     Every(Duration),
 }
 
-/// Delivers each stream over a connection of its own. Where one breaks it goes on as
-/// the client does, until `retry` gives up.
+/// Sends each stream over its own connection. The client reconnects and resends after a
+/// failure, within the limits of `retry`.
 ///
 /// # Errors
-/// When anything is refused or given up: then there is nothing to measure.
+/// When an event is refused or `retry` gives up; the figures would not be valid.
 pub async fn deliver(
     endpoint: &str,
-    streams: &[Vec<Request>],
+    streams: &[Vec<EncodedRequest>],
     pace: Pace,
     retry: RetryPolicy,
     progress: impl Fn(u64) + Clone + Send + 'static,
-) -> anyhow::Result<Delivery> {
+) -> anyhow::Result<DeliveryResult> {
     let mut clients = Vec::new();
     for _ in streams {
         clients.push(Client::connect(endpoint, retry).await?);
@@ -71,71 +70,79 @@ pub async fn deliver(
     let count = u32::try_from(streams.len())?;
     for ((number, client), requests) in (0..).zip(clients).zip(streams) {
         let schedule = match pace {
-            Pace::Full => Schedule::Full,
-            // Streams take turns.
-            Pace::Every(interval) => Schedule::From(begin + interval * number / count, interval),
+            Pace::Full => StreamSchedule::Full,
+            // Streams are offset, so that they do not all send at the same instant.
+            Pace::Every(interval) => {
+                StreamSchedule::From(begin + interval * number / count, interval)
+            }
         };
         let (requests, progress) = (requests.clone(), progress.clone());
-        tasks.spawn(one_stream(client, requests, schedule, progress));
+        tasks.spawn(run_stream(client, requests, schedule, progress));
     }
-    let mut sum = Delivery::default();
+    let mut result = DeliveryResult::default();
     while let Some(done) = tasks.join_next().await {
         let delivery = done??;
-        sum.committed += delivery.committed;
-        sum.duplicate += delivery.duplicate;
-        sum.acks.extend(delivery.acks);
+        result.committed += delivery.committed;
+        result.duplicate += delivery.duplicate;
+        result.acks.extend(delivery.acks);
     }
-    let last = sum.acks.iter().map(|ack| ack.at).max();
-    sum.took = last.context("nothing was sent")? - begin;
-    Ok(sum)
+    let last = result.acks.iter().map(|ack| ack.acked_at).max();
+    result.took = last.context("the workload has no requests")? - begin;
+    Ok(result)
 }
 
 #[derive(Clone, Copy)]
-enum Schedule {
+enum StreamSchedule {
     Full,
+    /// The first request is due at the instant, each later one an interval after it.
     From(Instant, Duration),
 }
 
-async fn one_stream(
+async fn run_stream(
     client: Client,
-    requests: Vec<Request>,
-    schedule: Schedule,
+    requests: Vec<EncodedRequest>,
+    schedule: StreamSchedule,
     progress: impl Fn(u64) + Send + 'static,
-) -> anyhow::Result<Delivery> {
+) -> anyhow::Result<DeliveryResult> {
     let options = StreamOptions {
         max_batches_in_flight: match schedule {
-            Schedule::Full => IN_FLIGHT,
-            // The schedule waits for nobody.
-            Schedule::From(..) => u32::try_from(requests.len())?,
+            StreamSchedule::Full => FULL_LOAD_IN_FLIGHT,
+            // A fixed schedule does not wait for acks, so all requests may be in flight.
+            StreamSchedule::From(..) => u32::try_from(requests.len())?,
         },
         max_bytes_in_flight: u32::MAX,
         ..StreamOptions::default()
     };
-    let acks: Arc<Mutex<Vec<Ack>>> = Arc::default();
-    let (taken, count) = (acks.clone(), requests.len());
+    let acks: Arc<Mutex<Vec<RequestAck>>> = Arc::default();
+    let (recorded, count) = (acks.clone(), requests.len());
     let sender = client.stream_observed(options, move |settled| {
-        let ack = Ack {
-            from: *settled.tag,
-            at: Instant::now(),
+        let ack = RequestAck {
+            waiting_since: *settled.tag,
+            acked_at: Instant::now(),
             events: settled.events as u64,
         };
         progress(ack.events);
-        taken
+        recorded
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(ack);
     });
     let runtime = Handle::current();
-    let sender = spawn_blocking(move || feed(sender, requests, schedule, &runtime)).await?;
+    let sender = spawn_blocking(move || feed_stream(sender, requests, schedule, &runtime)).await?;
     let totals = sender.finish().await?;
     ensure!(
         totals.refused_count == 0,
-        "refused: {:?}",
+        "the daemon refused {} events; the first: {:?}",
+        totals.refused_count,
         totals.refused.first()
     );
     let acks = std::mem::take(&mut *acks.lock().unwrap_or_else(PoisonError::into_inner));
-    ensure!(acks.len() == count, "{} acks of {count}", acks.len());
-    Ok(Delivery {
+    ensure!(
+        acks.len() == count,
+        "{} acks arrived for {count} requests",
+        acks.len()
+    );
+    Ok(DeliveryResult {
         committed: totals.committed,
         duplicate: totals.duplicate,
         acks,
@@ -143,26 +150,26 @@ async fn one_stream(
     })
 }
 
-/// On a thread of its own, whose sleep is exact to some 50 µs; that of the
-/// runtime is not.
-fn feed(
+/// Sends the requests at their times. Runs on its own thread, because a thread's sleep is
+/// exact to about 50 µs and a timer of the runtime is not.
+fn feed_stream(
     mut sender: StreamSender<Instant>,
-    requests: Vec<Request>,
-    schedule: Schedule,
+    requests: Vec<EncodedRequest>,
+    schedule: StreamSchedule,
     runtime: &Handle,
 ) -> StreamSender<Instant> {
     for (number, request) in (0..).zip(requests) {
-        let from = match schedule {
-            Schedule::Full => Instant::now(),
-            Schedule::From(begin, interval) => {
+        let waiting_since = match schedule {
+            StreamSchedule::Full => Instant::now(),
+            StreamSchedule::From(begin, interval) => {
                 let due = begin + interval * number;
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
                 due
             }
         };
-        let sent = sender.send_encoded(request.encoded, request.events as usize, from);
+        let sent = sender.send_encoded(request.encoded, request.events as usize, waiting_since);
         if let Err(ClientError::Ended) = runtime.block_on(sent) {
-            // `finish` says why.
+            // `finish` reports the reason.
             break;
         }
     }

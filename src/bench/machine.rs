@@ -1,20 +1,22 @@
-//! Where and how it was measured.
+//! Describes the machine, the command line and the time of a measurement.
 
 use std::fs;
 
 use super::figures::Machine;
 
-/// This machine.
+const KIB_PER_GIB: f64 = 1_048_576.0;
+
+/// Describes this machine. A value that `/proc` does not give is empty or 0.
 #[must_use]
-pub fn this() -> Machine {
+pub fn describe() -> Machine {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let field = |text: &str, name: &str| {
         let line = text.lines().find(|line| line.starts_with(name));
         let value = line.and_then(|line| Some(line.split_once(':')?.1.trim().to_owned()));
         value.unwrap_or_default()
     };
-    let memory = field(&read("/proc/meminfo"), "MemTotal");
-    let kib: f64 = memory
+    let total_memory = field(&read("/proc/meminfo"), "MemTotal");
+    let kib: f64 = total_memory
         .split(' ')
         .next()
         .and_then(|n| n.parse().ok())
@@ -23,7 +25,7 @@ pub fn this() -> Machine {
     Machine {
         cpu: field(&read("/proc/cpuinfo"), "model name"),
         cores: std::thread::available_parallelism().map_or(0, usize::from),
-        memory_gib: kib / f64::from(1 << 20),
+        memory_gib: kib / KIB_PER_GIB,
         kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
         load_before: load
             .split(' ')
@@ -33,9 +35,10 @@ pub fn this() -> Machine {
     }
 }
 
-/// The command line, without the folder of the program and without a database's password.
+/// The command line, without the program's folder and without the database URL, which can
+/// hold a password.
 #[must_use]
-pub fn command() -> String {
+pub fn command_line() -> String {
     let mut words: Vec<_> = std::env::args_os().collect();
     if let Some(program) = words.first_mut() {
         *program = "runtraced".into();
@@ -53,10 +56,10 @@ pub fn command() -> String {
         }
         hide_next = text == "--database-url";
     }
-    super::shell_words(words)
+    super::shell_command(words)
 }
 
-/// The time, RFC 3339.
+/// The current time, RFC 3339.
 #[must_use]
 pub fn now() -> String {
     let now = std::time::SystemTime::now();

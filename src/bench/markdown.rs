@@ -1,40 +1,40 @@
-//! The figures within a Markdown page, between two marks.
+//! The figures as Markdown, written between two marker comments of a page.
 
 use anyhow::Context as _;
 
-use super::figures::{Report, Spread};
+use super::figures::{BenchReport, Spread};
 use super::table::{self, number};
 
 const BEGIN: &str = "<!-- figures: begin -->";
 const END: &str = "<!-- figures: end -->";
 
-/// `page` with the figures of `report` between its marks.
+/// Replaces the text between the markers of `page` with the figures of `report`.
 ///
 /// # Errors
-/// When a mark is missing.
-pub fn update(page: &str, report: &Report) -> anyhow::Result<String> {
-    let missing = || format!("the page lacks {BEGIN} or {END}");
+/// When a marker is missing.
+pub fn update(page: &str, report: &BenchReport) -> anyhow::Result<String> {
+    let missing = || format!("the page has no {BEGIN} or no {END} after it");
     let (before, rest) = page.split_once(BEGIN).with_context(missing)?;
     let (_, after) = rest.split_once(END).with_context(missing)?;
     Ok(format!("{before}{BEGIN}\n{}{END}{after}", figures(report)))
 }
 
-fn figures(report: &Report) -> String {
+fn figures(report: &BenchReport) -> String {
     let mut text = format!(
         "Measured {} with\n\n```sh\n{}\n```\n\n{}; kernel {}.\n",
         report.at,
         report.command,
-        table::heading(report),
+        table::environment(report),
         report.machine.kernel
     );
     for w in &report.workloads {
         text.push_str(&format!(
-            "\n### {}\n\n{}\n{}\n\n| measure | median | least | greatest |\n| --- | ---: | ---: | ---: |\n",
+            "\n### {}\n\n{}\n{}\n\n| measure | median | min | max |\n| --- | ---: | ---: | ---: |\n",
             w.kind.name(),
-            table::about(w),
-            table::checked(w)
+            table::workload_summary(w),
+            table::check_summary(w)
         ));
-        for line in table::lines(w) {
+        for line in table::figure_rows(w) {
             let Spread {
                 median,
                 least,
@@ -48,15 +48,15 @@ fn figures(report: &Report) -> String {
             };
             text.push_str(&format!(
                 "| {} | {} | {least} | {greatest} |\n",
-                line.what,
+                line.label,
                 cell(median)
             ));
         }
     }
-    let further = table::further(report);
-    if !further.is_empty() {
-        text.push_str("\n### What changes the rate\n\n");
-        for line in further {
+    let scaling_and_growth = table::scaling_and_growth(report);
+    if !scaling_and_growth.is_empty() {
+        text.push_str("\n### Effect of settings and table size\n\n");
+        for line in scaling_and_growth {
             text.push_str(&format!("- {line}\n"));
         }
     }

@@ -1,197 +1,212 @@
-//! Both ways through the same rows, alternating, each checked in SQL.
+//! Measures one workload: the same rows through runtraced and with plain COPY, in alternating
+//! order, with every result checked in SQL.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 
-use super::database::{Scratch, TABLES};
+use super::database::{ScratchDatabase, TABLES};
 use super::direct;
-use super::exports::export;
+use super::exports::deliver_otlp;
 use super::figures::{
-    Counted, Duplicates, Latency, LatencyAt, Round, Sample, Spread, WorkloadFigures,
+    LatencyAtRate, LatencyFigures, Measurement, Redelivery, RoundFigures, RowChecks, Spread,
+    WorkloadFigures,
 };
-use super::load::{Delivery, Pace, deliver};
-use super::process::Watched;
-use super::progress::Progress;
-use super::rows::Rows;
-use super::waits::{Distribution, timeline};
-use super::workload::{Kind, Shape, Workload};
+use super::load::{DeliveryResult, Pace, deliver};
+use super::process::WatchedProcesses;
+use super::progress::BenchProgress;
+use super::rows::WorkloadRows;
+use super::waits::{WaitDistribution, timeline};
+use super::workload::{Workload, WorkloadKind, WorkloadSpec};
 use crate::client::RetryPolicy;
 
-/// Rows of a direct transaction that are tried.
-const SWEEP: [usize; 5] = [1_000, 2_500, 5_000, 10_000, 25_000];
-/// Events of a request at low rate: what an agent sends when it sends at once.
-const SMALL_REQUEST: usize = 10;
-/// Single commits that are timed.
+/// Rows per plain COPY transaction to try.
+const COPY_ROWS_SWEEP: [usize; 5] = [1_000, 2_500, 5_000, 10_000, 25_000];
+/// Events per request at the low rate: an agent that sends without delay fills small requests.
+const SMALL_REQUEST_EVENTS: usize = 10;
+/// Single-row transactions to time.
 const SINGLE_COMMITS: usize = 300;
+/// Rows per plain COPY transaction without a sweep: in the middle of [`COPY_ROWS_SWEEP`]'s best sizes.
+const DEFAULT_COPY_ROWS: usize = 10_000;
+/// Fractions of the median rate at which ack latency is measured: a nearly idle daemon, and one
+/// near its capacity.
+const LOW_RATE: f64 = 0.1;
+const HIGH_RATE: f64 = 0.8;
 
-/// What a workload is measured with.
+/// A running daemon, its database, and what is needed to measure them.
 #[derive(Debug)]
-pub struct Bench {
-    /// The database.
-    pub scratch: Scratch,
-    /// Where the daemon listens.
+pub struct BenchHarness {
+    /// The database that the daemon writes to.
+    pub scratch: ScratchDatabase,
+    /// URL of the daemon's gRPC endpoint.
     pub endpoint: String,
-    /// Who is watched.
-    pub watched: Watched,
-    /// Connections to Postgres.
+    /// The processes whose CPU and memory are measured.
+    pub watched: WatchedProcesses,
+    /// Connections to Postgres, of the daemon and of plain COPY.
     pub connections: usize,
-    /// For the eyes.
-    pub progress: Progress,
+    /// Shows progress.
+    pub progress: BenchProgress,
 }
 
-/// How long and how often.
+/// What to measure about a workload, and how often.
 #[derive(Clone, Copy, Debug)]
-pub struct Effort {
-    /// Rounds that count; one before them warms up.
+pub struct MeasurePlan {
+    /// Rounds, without the warm-up delivery.
     pub rounds: usize,
-    /// Whether to look for the best size of a direct transaction, or to take 10,000.
+    /// Whether to search for the fastest size of a plain COPY transaction. Otherwise it is
+    /// [`DEFAULT_COPY_ROWS`].
     pub sweep: bool,
-    /// How long each rate is held for the latencies; none: no latencies.
-    pub latency: Option<Duration>,
+    /// How long to hold each rate while latency is measured; `None`: do not measure it.
+    pub latency_hold: Option<Duration>,
 }
 
-impl Bench {
+impl BenchHarness {
     /// Measures one workload.
     ///
     /// # Errors
-    /// When anything breaks, or rows are missing: then there is no figure.
-    pub async fn workload(&self, shape: &Shape, effort: Effort) -> anyhow::Result<WorkloadFigures> {
-        let name = shape.kind.name();
-        self.progress.stage(&format!("{name}: making events"));
-        let workload = Workload::new(shape);
+    /// When any part fails, or rows are missing or differ.
+    pub async fn workload(
+        &self,
+        spec: &WorkloadSpec,
+        plan: MeasurePlan,
+    ) -> anyhow::Result<WorkloadFigures> {
+        let name = spec.kind.name();
+        self.progress.stage(&format!("{name}: generating events"));
+        let workload = Workload::new(spec);
 
-        // Warms up, and shows what rows the events become.
-        self.scratch.empty().await?;
+        // Warms up, and yields the rows for plain COPY.
+        self.scratch.truncate().await?;
         self.deliver(&workload, &format!("{name}: warming up"), Pace::Full)
             .await?;
-        let counts = self.scratch.counts().await?;
-        let content = self.scratch.digest().await?;
-        let rows = Rows::read(&self.scratch).await?;
+        let counts = self.scratch.row_counts().await?;
+        let content = self.scratch.content_digest().await?;
+        let rows = WorkloadRows::read(&self.scratch).await?;
         let total: u64 = counts.iter().sum();
         ensure!(
             rows.count() as u64 == total && total > 0,
-            "{total} rows, {} read",
+            "the tables hold {total} rows, but COPY returned {}",
             rows.count()
         );
 
         let mut figures = WorkloadFigures {
-            kind: shape.kind,
-            about: shape.kind.about(),
+            kind: spec.kind,
+            about: spec.kind.about(),
             events: workload.events(),
             rows: total,
             row_bytes: rows.bytes() as f64 / total as f64,
             sweep: Vec::new(),
-            copy_rows: 10_000,
+            copy_rows: DEFAULT_COPY_ROWS,
             rounds: Vec::new(),
             duplicates: Vec::new(),
             latency: None,
             peak_daemon_bytes: 0,
-            counted: Counted {
+            counted: RowChecks {
                 rows: TABLES.map(str::to_owned).into_iter().zip(counts).collect(),
                 times: 1,
                 compared: 0,
             },
             timeline: Vec::new(),
         };
-        if effort.sweep {
-            for copy_rows in SWEEP {
-                let sample = self.direct(&rows, copy_rows, &mut figures).await?;
-                figures.sweep.push((copy_rows, sample.rows_per_second()));
+        if plan.sweep {
+            for copy_rows in COPY_ROWS_SWEEP {
+                let measured = self.copy_directly(&rows, copy_rows, &mut figures).await?;
+                figures.sweep.push((copy_rows, measured.rows_per_second()));
             }
             let best = figures.sweep.iter().max_by(|a, b| a.1.total_cmp(&b.1));
-            figures.copy_rows = best.context("a sweep of nothing")?.0;
+            figures.copy_rows = best.context("the sweep has no transaction sizes")?.0;
         }
-        for round in 0..effort.rounds {
+        for round in 0..plan.rounds {
             self.round(round, &workload, &rows, &content, &mut figures)
                 .await?;
         }
-        if let Some(duration) = effort.latency {
-            figures.latency = Some(self.latency(shape, &figures, duration).await?);
+        if let Some(duration) = plan.latency_hold {
+            figures.latency = Some(self.measure_latency(spec, &figures, duration).await?);
         }
         figures.peak_daemon_bytes = self.watched.peak_daemon_bytes();
         Ok(figures)
     }
 
-    /// Both ways once, in turns first.
+    /// Measures both ways once. Even rounds start with plain COPY, odd ones with runtraced.
     async fn round(
         &self,
         number: usize,
         workload: &Workload,
-        rows: &Rows,
+        rows: &WorkloadRows,
         content: &str,
         figures: &mut WorkloadFigures,
     ) -> anyhow::Result<()> {
         let first = number == 0;
         let mut direct = None;
         if number.is_multiple_of(2) {
-            direct = Some(self.direct(rows, figures.copy_rows, figures).await?);
-            self.compare(first, content, figures).await?;
+            direct = Some(self.copy_directly(rows, figures.copy_rows, figures).await?);
+            self.check_content(first, content, figures).await?;
         }
-        self.scratch.empty().await?;
+        self.scratch.truncate().await?;
         let stage = format!(
-            "{}: round {}, through the daemon",
+            "{}: round {}, through runtraced",
             workload.kind.name(),
             number + 1
         );
-        let (delivery, through) = self.sampled(workload, &stage, figures.rows).await?;
-        self.count(figures).await?;
-        self.compare(first, content, figures).await?;
+        let (delivery, through) = self
+            .deliver_measured(workload, &stage, figures.rows)
+            .await?;
+        self.check_row_counts(figures).await?;
+        self.check_content(first, content, figures).await?;
         ensure!(
             delivery.duplicate == 0,
-            "{} duplicates in a first delivery",
+            "the first delivery had {} duplicates; expected none",
             delivery.duplicate
         );
         figures.timeline = timeline(&delivery, figures.rows as f64 / figures.events as f64);
 
         let stage = format!(
-            "{}: round {}, everything again",
+            "{}: round {}, second delivery",
             workload.kind.name(),
             number + 1
         );
         let again = self.deliver(workload, &stage, Pace::Full).await?;
         ensure!(
             again.committed == 0,
-            "{} events changed rows when repeated",
+            "the second delivery changed rows with {} events; expected none",
             again.committed
         );
-        self.count(figures).await?;
-        self.compare(first, content, figures).await?;
-        figures.duplicates.push(Duplicates {
+        self.check_row_counts(figures).await?;
+        self.check_content(first, content, figures).await?;
+        figures.duplicates.push(Redelivery {
             events_per_second: figures.events as f64 / again.took.as_secs_f64(),
             of_first: delivery.took.as_secs_f64() / again.took.as_secs_f64(),
         });
         let direct = match direct {
             Some(direct) => direct,
-            None => self.direct(rows, figures.copy_rows, figures).await?,
+            None => self.copy_directly(rows, figures.copy_rows, figures).await?,
         };
-        figures.rounds.push(Round {
+        figures.rounds.push(RoundFigures {
             direct,
             through,
-            full_load_ack: Distribution::of_acks(&delivery)?.waits(),
+            full_load_ack: WaitDistribution::of_acks(&delivery)?.quantiles(),
         });
         Ok(())
     }
 
-    /// Copies all rows into empty tables.
-    async fn direct(
+    /// Writes all rows into empty tables with plain COPY.
+    async fn copy_directly(
         &self,
-        rows: &Rows,
+        rows: &WorkloadRows,
         copy_rows: usize,
         figures: &mut WorkloadFigures,
-    ) -> anyhow::Result<Sample> {
+    ) -> anyhow::Result<Measurement> {
         let name = figures.kind.name();
         self.progress.stage(&format!(
-            "{name}: plain COPY, {copy_rows} rows a transaction"
+            "{name}: plain COPY, {copy_rows} rows per transaction"
         ));
-        self.scratch.empty().await?;
-        let lanes = rows.cut(self.connections, copy_rows);
+        self.scratch.truncate().await?;
+        let plans = rows.split(self.connections, copy_rows);
         let (wal, cpu) = (self.scratch.wal_bytes().await?, self.watched.cpu());
-        let took = direct::copy_all(&self.scratch, lanes).await?;
+        let took = direct::copy_all(&self.scratch, plans).await?;
         let cpu = self.watched.cpu().since(cpu);
         let wal_bytes = self.scratch.wal_bytes().await? - wal;
-        self.count(figures).await?;
-        Ok(Sample {
+        self.check_row_counts(figures).await?;
+        Ok(Measurement {
             rows: figures.rows,
             seconds: took.as_secs_f64(),
             cpu,
@@ -199,36 +214,36 @@ impl Bench {
         })
     }
 
-    /// Delivers at full pace, with all that is measured about it.
-    pub async fn sampled(
+    /// Delivers at full pace, and measures time, CPU and WAL.
+    pub async fn deliver_measured(
         &self,
         workload: &Workload,
         stage: &str,
         rows: u64,
-    ) -> anyhow::Result<(Delivery, Sample)> {
+    ) -> anyhow::Result<(DeliveryResult, Measurement)> {
         let (wal, cpu) = (self.scratch.wal_bytes().await?, self.watched.cpu());
         let delivery = self.deliver(workload, stage, Pace::Full).await?;
         let cpu = self.watched.cpu().since(cpu);
         let wal_bytes = self.scratch.wal_bytes().await? - wal;
-        let sample = Sample {
+        let measured = Measurement {
             rows,
             seconds: delivery.took.as_secs_f64(),
             cpu,
             wal_bytes,
         };
-        Ok((delivery, sample))
+        Ok((delivery, measured))
     }
 
-    /// Waits at fixed rates, beside those of single commits.
-    async fn latency(
+    /// Measures ack latency at fixed rates, and the duration of single commits.
+    async fn measure_latency(
         &self,
-        shape: &Shape,
+        spec: &WorkloadSpec,
         figures: &WorkloadFigures,
         duration: Duration,
-    ) -> anyhow::Result<Latency> {
-        let name = shape.kind.name();
+    ) -> anyhow::Result<LatencyFigures> {
+        let name = spec.kind.name();
         self.progress.stage(&format!("{name}: single commits"));
-        self.scratch.empty().await?;
+        self.scratch.truncate().await?;
         let commits = direct::single_commits(&self.scratch, SINGLE_COMMITS).await?;
         let rate = Spread::of(
             figures
@@ -237,49 +252,52 @@ impl Bench {
                 .map(|r| figures.events as f64 / r.through.seconds),
         );
         let mut at = Vec::new();
-        for (share, request_events) in [(0.1, SMALL_REQUEST), (0.8, shape.request_events)] {
+        for (share, request_events) in [
+            (LOW_RATE, SMALL_REQUEST_EVENTS),
+            (HIGH_RATE, spec.request_events),
+        ] {
             let events_per_second = rate.median * share;
             let events = events_per_second * duration.as_secs_f64();
             let rows_per_event = figures.rows as f64 / figures.events as f64;
-            let workload = Workload::new(&Shape {
-                rows: (events * rows_per_event).min(shape.rows as f64) as usize,
+            let workload = Workload::new(&WorkloadSpec {
+                rows: (events * rows_per_event).min(spec.rows as f64) as usize,
                 request_events,
-                ..*shape
+                ..*spec
             });
-            let interval = (shape.streams * request_events) as f64 / events_per_second;
+            let interval = (spec.streams * request_events) as f64 / events_per_second;
             let pace = Pace::Every(Duration::from_secs_f64(interval));
-            self.scratch.empty().await?;
-            let stage = format!("{name}: waits at {:.0} % of the rate", share * 100.0);
+            self.scratch.truncate().await?;
+            let stage = format!("{name}: latency at {:.0} % of the rate", share * 100.0);
             let delivery = self.deliver(&workload, &stage, pace).await?;
-            let distribution = Distribution::of_acks(&delivery)?;
-            at.push(LatencyAt {
+            let distribution = WaitDistribution::of_acks(&delivery)?;
+            at.push(LatencyAtRate {
                 share,
                 events_per_second,
                 request_events,
                 seconds: delivery.took.as_secs_f64(),
-                waits: distribution.waits(),
+                waits: distribution.quantiles(),
                 distribution: distribution.curve(),
             });
         }
-        Ok(Latency {
-            single_commit: Distribution::of(commits)?.waits(),
+        Ok(LatencyFigures {
+            single_commit: WaitDistribution::of(commits)?.quantiles(),
             at,
         })
     }
 
-    /// Delivers a workload.
+    /// Delivers a workload. `otlp` ignores `pace`, and is always delivered at full pace.
     pub async fn deliver(
         &self,
         workload: &Workload,
         stage: &str,
         pace: Pace,
-    ) -> anyhow::Result<Delivery> {
+    ) -> anyhow::Result<DeliveryResult> {
         let bar = self.progress.delivery(stage, workload.events());
         let tick = bar.clone();
         let progress = move |events| tick.inc(events);
         let streams = &workload.streams;
-        let delivery = if workload.kind == Kind::Otlp {
-            export(&self.endpoint, streams, progress).await
+        let delivery = if workload.kind == WorkloadKind::Otlp {
+            deliver_otlp(&self.endpoint, streams, progress).await
         } else {
             let retry = RetryPolicy::default();
             deliver(&self.endpoint, streams, pace, retry, progress).await
@@ -288,20 +306,22 @@ impl Bench {
         delivery
     }
 
-    async fn count(&self, figures: &mut WorkloadFigures) -> anyhow::Result<()> {
-        let counts = self.scratch.counts().await?;
+    /// Fails unless every table holds as many rows as after the warm-up.
+    async fn check_row_counts(&self, figures: &mut WorkloadFigures) -> anyhow::Result<()> {
+        let counts = self.scratch.row_counts().await?;
         for ((table, want), count) in figures.counted.rows.iter().zip(counts) {
             ensure!(
                 *want == count,
-                "{table}: {count} rows where {want} were due"
+                "{table} holds {count} rows; expected {want}"
             );
         }
         figures.counted.times += 1;
         Ok(())
     }
 
-    /// Compares the whole content, which takes a while.
-    async fn compare(
+    /// Fails unless the whole content equals that after the warm-up. Slow, so only `wanted` in
+    /// the first round.
+    async fn check_content(
         &self,
         wanted: bool,
         content: &str,
@@ -310,10 +330,10 @@ impl Bench {
         if wanted {
             self.progress
                 .stage(&format!("{}: comparing content", figures.kind.name()));
-            let found = self.scratch.digest().await?;
+            let found = self.scratch.content_digest().await?;
             ensure!(
                 found == content,
-                "the tables hold something else than before"
+                "the content of the tables differs from that after the first delivery"
             );
             figures.counted.compared += 1;
         }

@@ -1,5 +1,5 @@
-//! `runtraced bench`: rows made durable a second, beside what plain COPY
-//! reaches with the very same rows, in the same run on the same machine.
+//! `runtraced bench`: measures how many rows per second become durable, and
+//! compares that with plain COPY of the same rows on the same machine.
 
 mod args;
 mod database;
@@ -30,26 +30,34 @@ use anyhow::{Context as _, bail};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub use args::BenchArgs;
-use database::Scratch;
-use figures::Report;
-use measure::{Bench, Effort};
-use process::Watched;
-use progress::Progress;
-use workload::{Kind, Shape};
+use database::ScratchDatabase;
+use figures::BenchReport;
+use measure::{BenchHarness, MeasurePlan};
+use process::WatchedProcesses;
+use progress::BenchProgress;
+use workload::{WorkloadKind, WorkloadSpec};
 
 use crate::console::child::{Daemon, Folder};
 use crate::console::output;
 use crate::postgres::{PrivateConfig, PrivatePostgres, StopMode};
 
-/// Runs the command.
+/// How long each rate is held while ack latency is measured.
+const LATENCY_HOLD: Duration = Duration::from_secs(20);
+/// The same with `--quick`.
+const QUICK_LATENCY_HOLD: Duration = Duration::from_secs(4);
+/// Events per request of `huge`. With 100 events of 100 KB, requests would only measure the
+/// limit on the size of a message.
+const HUGE_REQUEST_EVENTS: usize = 10;
+
+/// Runs `runtraced bench`.
 ///
 /// # Errors
-/// When a part of it fails; everything is stopped and removed nevertheless.
+/// When any part fails. Everything is stopped and removed in that case too.
 pub async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     if args.plot.is_some() && args.outage == 0 {
-        bail!("--plot is the plot of --outage");
+        bail!("--plot needs --outage SECONDS with more than 0 seconds");
     }
     if args.outage > 0 {
         let stopped = async {
@@ -60,7 +68,7 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
         };
         return outage::run(&args, stopped).await;
     }
-    // Declared first, so removed last.
+    // Declared before the server, so that it is removed after the server has stopped.
     let folder = Folder::new("bench", false);
     let mut server = None;
     let url = match &args.database_url {
@@ -79,25 +87,25 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
     };
     let removed = match server {
         Some(mut server) => Ok(server.stop(StopMode::Immediate).await?),
-        None => Scratch::named(&url)?.remove().await,
+        None => ScratchDatabase::for_this_process(&url)?.remove().await,
     };
     let report = measured?;
     removed?;
     output::print(&table::text(&report))?;
-    write(
+    write_file(
         args.json.as_deref(),
         &serde_json::to_string_pretty(&report)?,
     )?;
-    write(args.html.as_deref(), &html::page(&report))?;
+    write_file(args.html.as_deref(), &html::page(&report))?;
     if let Some(page) = &args.markdown {
         let text = std::fs::read_to_string(page)
             .with_context(|| format!("cannot read {}", page.display()))?;
-        write(Some(page), &markdown::update(&text, &report)?)?;
+        write_file(Some(page), &markdown::update(&text, &report)?)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn write(path: Option<&Path>, text: &str) -> anyhow::Result<()> {
+fn write_file(path: Option<&Path>, text: &str) -> anyhow::Result<()> {
     match path {
         Some(path) => {
             std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
@@ -110,20 +118,20 @@ fn private_config(args: &BenchArgs, folder: &Path) -> anyhow::Result<PrivateConf
     let mut config = PrivateConfig::new(folder);
     for setting in &args.set {
         let Some((name, value)) = setting.split_once('=') else {
-            bail!("--set {setting}: that is no NAME=VALUE");
+            bail!("--set {setting}: expected NAME=VALUE");
         };
         config.settings.push((name.into(), value.into()));
     }
     Ok(config)
 }
 
-async fn measure_on(args: &BenchArgs, url: &str) -> anyhow::Result<Report> {
-    let machine = machine::this();
-    let scratch = Scratch::named(url)?;
+async fn measure_on(args: &BenchArgs, url: &str) -> anyhow::Result<BenchReport> {
+    let machine = machine::describe();
+    let scratch = ScratchDatabase::for_this_process(url)?;
     scratch.create().await?;
-    let progress = Progress::new();
-    let mut report = Report {
-        command: machine::command(),
+    let progress = BenchProgress::new();
+    let mut report = BenchReport {
+        command: machine::command_line(),
         at: machine::now(),
         machine,
         runtraced: env!("CARGO_PKG_VERSION").into(),
@@ -139,14 +147,14 @@ async fn measure_on(args: &BenchArgs, url: &str) -> anyhow::Result<Report> {
     };
     for kind in args.workloads() {
         let (bench, daemon) =
-            start(args, &scratch, args.connections, &[], progress.clone()).await?;
-        let effort = Effort {
+            start_harness(args, &scratch, args.connections, &[], progress.clone()).await?;
+        let plan = MeasurePlan {
             rounds: args.round_count(kind),
             sweep: true,
-            latency: latency(args, kind),
+            latency_hold: latency_hold(args, kind),
         };
-        let figures = bench.workload(&shape(args, kind), effort).await?;
-        stop(daemon).await?;
+        let figures = bench.workload(&workload_spec(args, kind), plan).await?;
+        stop_daemon(daemon).await?;
         report.workloads.push(figures);
     }
     if args.full {
@@ -159,19 +167,23 @@ async fn measure_on(args: &BenchArgs, url: &str) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-fn latency(args: &BenchArgs, kind: Kind) -> Option<Duration> {
-    let asked = !args.no_latency && matches!(kind, Kind::Steps | Kind::Agent);
-    asked.then(|| Duration::from_secs(if args.quick { 4 } else { 20 }))
+/// How long to hold each rate for a workload; `None`: do not measure its latency.
+fn latency_hold(args: &BenchArgs, kind: WorkloadKind) -> Option<Duration> {
+    let measured = !args.no_latency && matches!(kind, WorkloadKind::Steps | WorkloadKind::Agent);
+    measured.then_some(if args.quick {
+        QUICK_LATENCY_HOLD
+    } else {
+        LATENCY_HOLD
+    })
 }
 
-fn shape(args: &BenchArgs, kind: Kind) -> Shape {
-    Shape {
+fn workload_spec(args: &BenchArgs, kind: WorkloadKind) -> WorkloadSpec {
+    WorkloadSpec {
         kind,
         rows: args.round_rows(kind),
         streams: args.streams.max(1),
-        // Requests of 100 events of 100 KB would only measure the limit of a message.
-        request_events: if kind == Kind::Huge {
-            10
+        request_events: if kind == WorkloadKind::Huge {
+            HUGE_REQUEST_EVENTS
         } else {
             args.request_events
         },
@@ -180,17 +192,17 @@ fn shape(args: &BenchArgs, kind: Kind) -> Shape {
     }
 }
 
-/// Starts a daemon with so many writers on the scratch database.
-async fn start(
+/// Starts a daemon on the scratch database, with one writer per connection.
+async fn start_harness(
     args: &BenchArgs,
-    scratch: &Scratch,
+    scratch: &ScratchDatabase,
     connections: usize,
     more_flags: &[&str],
-    progress: Progress,
-) -> anyhow::Result<(Bench, Daemon)> {
+    progress: BenchProgress,
+) -> anyhow::Result<(BenchHarness, Daemon)> {
     progress.stage("starting a daemon");
     let writers = connections.to_string();
-    // Without a spool every ack means committed.
+    // Without a spool, an ack means that the events are committed.
     let mut flags: Vec<&OsStr> = ["--spool-bytes=0", "--writers", &writers]
         .map(OsStr::new)
         .into();
@@ -198,12 +210,12 @@ async fn start(
     flags.extend(more_flags.iter().map(OsStr::new));
     let mut daemon = Daemon::spawn(&flags, &[("DATABASE_URL", &scratch.url)])?;
     let listening = daemon.ready().await?;
-    let bench = Bench {
+    let bench = BenchHarness {
         scratch: scratch.clone(),
         endpoint: format!("http://{}", listening.grpc),
-        watched: Watched {
+        watched: WatchedProcesses {
             daemon: daemon.pid(),
-            postmaster: scratch.postmaster().await?,
+            postmaster: scratch.postmaster_pid().await?,
         },
         connections,
         progress,
@@ -211,18 +223,18 @@ async fn start(
     Ok((bench, daemon))
 }
 
-/// Stops it, and fails if it had anything to complain of.
-async fn stop(daemon: Daemon) -> anyhow::Result<()> {
+/// Stops the daemon, and fails if it logged a warning or an error.
+async fn stop_daemon(daemon: Daemon) -> anyhow::Result<()> {
     let complaints = daemon.complaints();
     tokio::task::spawn_blocking(|| daemon.stop()).await??;
     if complaints > 0 {
-        bail!("the daemon logged {complaints} warnings or errors");
+        bail!("the daemon logged {complaints} warnings or errors; the figures are not valid");
     }
     Ok(())
 }
 
-/// The words of a command line, for a shell.
-fn shell_words(words: impl IntoIterator<Item = OsString>) -> String {
+/// A command line, quoted for a shell.
+fn shell_command(words: impl IntoIterator<Item = OsString>) -> String {
     let quoted = words.into_iter().map(|word| {
         let word = word.to_string_lossy().into_owned();
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_=/.,:".contains(c);

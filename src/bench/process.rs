@@ -1,48 +1,51 @@
-//! What processes use: CPU time and memory, as Linux tells in /proc.
+//! CPU time and memory of processes, from Linux' /proc.
 
 use std::fs;
 
-/// USER_HZ, which Linux fixes at 100 for all that is in /proc.
+/// USER_HZ: the unit of times in /proc, which Linux fixes at 100 (proc(5)).
 const TICKS_PER_SECOND: f64 = 100.0;
+/// Indexes into [`stat_fields`] of the fields 4 and 14 of proc(5).
+const PPID: usize = 1;
+const UTIME: usize = 11;
 
-/// Who is watched.
+/// The processes whose resources are measured.
 #[derive(Clone, Copy, Debug)]
-pub struct Watched {
-    /// The daemon.
+pub struct WatchedProcesses {
+    /// Process id of the daemon.
     pub daemon: u32,
-    /// The postmaster, where it is on this machine.
+    /// Process id of the postmaster; `None` when it is on another machine.
     pub postmaster: Option<u32>,
 }
 
-/// CPU seconds, user and system.
+/// CPU time of each party, user and system, in seconds.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize)]
 #[allow(missing_docs)]
-pub struct Cpu {
+pub struct CpuSeconds {
     pub client: f64,
     pub daemon: f64,
     pub postgres: f64,
 }
 
-impl Watched {
-    /// CPU time used so far.
+impl WatchedProcesses {
+    /// CPU time used so far. Postgres includes all its backends.
     #[must_use]
-    pub fn cpu(&self) -> Cpu {
-        let postgres = |pid| ticks(pid, true) + children(pid);
-        Cpu {
-            client: ticks(std::process::id(), false),
-            daemon: ticks(self.daemon, false),
+    pub fn cpu(&self) -> CpuSeconds {
+        let postgres = |pid| cpu_seconds(pid, true) + children_cpu_seconds(pid);
+        CpuSeconds {
+            client: cpu_seconds(std::process::id(), false),
+            daemon: cpu_seconds(self.daemon, false),
             postgres: self.postmaster.map_or(0.0, postgres),
         }
     }
 
-    /// The most memory that the daemon ever had, in bytes.
+    /// The largest resident size that the daemon ever had, in bytes.
     #[must_use]
     pub fn peak_daemon_bytes(&self) -> u64 {
         memory_bytes(self.daemon, "VmHWM:")
     }
 }
 
-/// The memory that a process has now, in bytes; 0 where it is gone.
+/// The resident size of a process, in bytes; 0 when the process has ended.
 #[must_use]
 pub fn resident_bytes(pid: u32) -> u64 {
     memory_bytes(pid, "VmRSS:")
@@ -56,8 +59,8 @@ fn memory_bytes(pid: u32, name: &str) -> u64 {
     kib.unwrap_or(0) * 1_024
 }
 
-impl Cpu {
-    /// What was used since `earlier`.
+impl CpuSeconds {
+    /// CPU time used between `earlier` and `self`.
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {
         Self {
@@ -68,35 +71,36 @@ impl Cpu {
     }
 }
 
-/// The parent of a process.
+/// The process id of a process's parent.
 #[must_use]
-pub fn parent(pid: u32) -> Option<u32> {
-    fields(pid)?.get(1)?.parse().ok()
+pub fn parent_pid(pid: u32) -> Option<u32> {
+    stat_fields(pid)?.get(PPID)?.parse().ok()
 }
 
-/// The fields of `stat` after the name, from the third on (proc(5)).
-fn fields(pid: u32) -> Option<Vec<String>> {
+/// The fields of /proc/PID/stat after the process name: index 0 is field 3 of proc(5).
+fn stat_fields(pid: u32) -> Option<Vec<String>> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(") ")?;
     Some(fields.split(' ').map(str::to_owned).collect())
 }
 
-/// utime and stime, with those of ended children if asked, in seconds.
-fn ticks(pid: u32, ended_children: bool) -> f64 {
-    let fields = fields(pid).unwrap_or_default();
+/// utime plus stime of a process in seconds, on request with those of its ended children.
+fn cpu_seconds(pid: u32, ended_children: bool) -> f64 {
+    let fields = stat_fields(pid).unwrap_or_default();
+    // utime and stime; the two fields after them are cutime and cstime.
     let count = if ended_children { 4 } else { 2 };
-    let ticks = fields.iter().skip(11).take(count);
+    let ticks = fields.iter().skip(UTIME).take(count);
     ticks
         .filter_map(|field| field.parse::<f64>().ok())
         .sum::<f64>()
         / TICKS_PER_SECOND
 }
 
-fn children(pid: u32) -> f64 {
+fn children_cpu_seconds(pid: u32) -> f64 {
     let path = format!("/proc/{pid}/task/{pid}/children");
     let list = fs::read_to_string(path).unwrap_or_default();
     let pids = list.split_whitespace().filter_map(|pid| pid.parse().ok());
-    pids.map(|pid| ticks(pid, false)).sum()
+    pids.map(|pid| cpu_seconds(pid, false)).sum()
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -105,7 +109,7 @@ mod tests {
 
     #[test]
     fn work_shows_as_cpu_time() {
-        let watched = Watched {
+        let watched = WatchedProcesses {
             daemon: std::process::id(),
             postmaster: None,
         };
@@ -117,6 +121,6 @@ mod tests {
         let used = watched.cpu().since(before);
         assert!(used.daemon > 0.0, "{used:?}");
         assert!(watched.peak_daemon_bytes() > 1 << 20);
-        assert!(parent(std::process::id()).is_some());
+        assert!(parent_pid(std::process::id()).is_some());
     }
 }

@@ -1,22 +1,24 @@
-//! What is being measured, on stderr, where that is a terminal.
+//! Progress of the benchmark, on stderr if that is a terminal.
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-const STAGE: &str = "{spinner} {msg}";
-const DELIVERY: &str = "{bar:30} {human_pos}/{human_len} events · {per_sec} · {msg}";
+const STAGE_TEMPLATE: &str = "{spinner} {msg}";
+const DELIVERY_TEMPLATE: &str = "{bar:30} {human_pos}/{human_len} events · {per_sec} · {msg}";
 
-/// Shows what is going on.
+const SPINNER_TICK: Duration = Duration::from_millis(200);
+
+/// Shows the current stage and the progress of a delivery.
 #[derive(Clone, Debug)]
-pub struct Progress {
+pub struct BenchProgress {
     shown: bool,
     stage: ProgressBar,
 }
 
-impl Progress {
-    /// On a terminal only.
+impl BenchProgress {
+    /// Shows progress if stderr is a terminal, and nothing otherwise.
     #[must_use]
     pub fn new() -> Self {
         let shown = std::io::stderr().is_terminal();
@@ -25,19 +27,19 @@ impl Progress {
         } else {
             ProgressBar::hidden()
         };
-        if let Ok(style) = ProgressStyle::with_template(STAGE) {
+        if let Ok(style) = ProgressStyle::with_template(STAGE_TEMPLATE) {
             stage.set_style(style);
         }
-        stage.enable_steady_tick(Duration::from_millis(200));
+        stage.enable_steady_tick(SPINNER_TICK);
         Self { shown, stage }
     }
 
-    /// What is done now.
+    /// Names the current stage.
     pub fn stage(&self, what: &str) {
         self.stage.set_message(what.to_owned());
     }
 
-    /// A bar for a delivery of so many events.
+    /// Shows a progress bar for a delivery of `events` events.
     #[must_use]
     pub fn delivery(&self, what: &str, events: u64) -> ProgressBar {
         self.stage(what);
@@ -45,20 +47,20 @@ impl Progress {
             return ProgressBar::hidden();
         }
         let bar = ProgressBar::new(events);
-        if let Ok(style) = ProgressStyle::with_template(DELIVERY) {
+        if let Ok(style) = ProgressStyle::with_template(DELIVERY_TEMPLATE) {
             bar.set_style(style);
         }
         bar.set_message(what.to_owned());
         bar
     }
 
-    /// Takes all of it off the screen.
+    /// Removes all progress from the screen.
     pub fn clear(&self) {
         self.stage.finish_and_clear();
     }
 }
 
-impl Default for Progress {
+impl Default for BenchProgress {
     fn default() -> Self {
         Self::new()
     }

@@ -1,5 +1,7 @@
-//! The rows that a workload has become, as Postgres itself gives them out in
-//! binary, cut into the COPYs of plain connections.
+//! Reads the rows of a workload back in COPY's binary format, and splits them into
+//! transactions for plain COPY.
+
+use std::ops::Range;
 
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
@@ -7,45 +9,50 @@ use sqlx::PgConnection;
 use tokio_stream::StreamExt as _;
 use uuid::Uuid;
 
-use super::database::{Scratch, TABLES, columns};
+use super::database::{ScratchDatabase, TABLES, columns};
 
-/// Signature, flags (none), length of the extension (none); see the PostgreSQL
-/// manual, "COPY, Binary Format".
+/// Signature, flags (none) and header extension length (0): PostgreSQL manual, COPY, Binary
+/// Format.
 const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// A field count of -1 ends the stream.
 const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
+/// Where the group's UUID is in a row: after the field count (2 bytes) and the length of the
+/// first field (4 bytes).
+const GROUP: Range<usize> = 6..22;
 
-/// All rows of all tables.
+/// All rows that a workload has become, by table.
 #[derive(Debug)]
-pub struct Rows {
+pub struct WorkloadRows {
     tables: Vec<TableRows>,
 }
 
 #[derive(Debug)]
 struct TableRows {
+    /// The COPY that writes these rows.
     statement: String,
     bytes: Vec<u8>,
-    /// Of each row: what it belongs to, and where it ends in `bytes`.
+    /// For each row its group, and the offset of its end in `bytes`.
     ends: Vec<(Uuid, usize)>,
 }
 
-/// One COPY: its statement and its whole stream.
+/// One COPY: its statement and its complete stream.
 #[derive(Clone, Debug)]
-pub struct Copy {
+pub struct TableCopy {
     /// `COPY … FROM STDIN (FORMAT binary)`.
     pub statement: String,
     /// Header, rows, trailer.
     pub stream: Bytes,
 }
 
-/// What is copied in one transaction, parents first.
-pub type Transaction = Vec<Copy>;
+/// The COPYs of one transaction, parents first.
+pub type CopyTransaction = Vec<TableCopy>;
 
-impl Rows {
-    /// Reads what is in the tables.
+impl WorkloadRows {
+    /// Reads all tables.
     ///
     /// # Errors
-    /// When the server is away or gives out something else.
-    pub async fn read(scratch: &Scratch) -> anyhow::Result<Self> {
+    /// When the server is unreachable or its output is not in the expected format.
+    pub async fn read(scratch: &ScratchDatabase) -> anyhow::Result<Self> {
         let mut conn = scratch.connect().await?;
         let mut tables = Vec::new();
         for table in TABLES {
@@ -54,23 +61,25 @@ impl Rows {
         Ok(Self { tables })
     }
 
-    /// How many there are.
+    /// The number of rows.
     #[must_use]
     pub fn count(&self) -> usize {
         self.tables.iter().map(|table| table.ends.len()).sum()
     }
 
-    /// How many bytes they are in COPY's binary format.
+    /// The size of all rows in COPY's binary format, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.tables.iter().map(|table| table.bytes.len()).sum()
     }
 
-    /// Transactions of so many rows for each of so many connections. What
-    /// refers to one another stays on one connection, parents first.
+    /// Splits all rows into transactions of `rows` rows for each connection. Rows of one group
+    /// refer to one another, so they stay on one connection, parents first.
     #[must_use]
-    pub fn cut(&self, connections: usize, rows: usize) -> Vec<Vec<Transaction>> {
-        let mut lanes: Vec<Lane> = (0..connections.max(1)).map(|_| Lane::default()).collect();
+    pub fn split(&self, connections: usize, rows: usize) -> Vec<Vec<CopyTransaction>> {
+        let mut plans: Vec<ConnectionPlan> = (0..connections.max(1))
+            .map(|_| ConnectionPlan::default())
+            .collect();
         let mut at = [0; TABLES.len()];
         loop {
             let heads = self
@@ -81,24 +90,24 @@ impl Rows {
             let Some(group) = heads.map(|(group, _)| *group).min() else {
                 break;
             };
-            let Some(lane) = lanes.iter_mut().min_by_key(|lane| lane.total) else {
+            let Some(plan) = plans.iter_mut().min_by_key(|plan| plan.total) else {
                 break;
             };
             for (number, table) in self.tables.iter().enumerate() {
                 while table.ends.get(at[number]).is_some_and(|(g, _)| *g == group) {
-                    lane.add(number, table.row(at[number]));
+                    plan.add(number, table.row(at[number]));
                     at[number] += 1;
-                    if lane.rows >= rows {
-                        lane.cut(&self.tables);
+                    if plan.rows >= rows {
+                        plan.end_transaction(&self.tables);
                     }
                 }
             }
         }
-        lanes
+        plans
             .into_iter()
-            .map(|mut lane| {
-                lane.cut(&self.tables);
-                lane.transactions
+            .map(|mut plan| {
+                plan.end_transaction(&self.tables);
+                plan.transactions
             })
             .collect()
     }
@@ -113,16 +122,18 @@ impl TableRows {
     }
 }
 
-/// What one connection copies.
+/// The transactions of one connection, while they are built.
 #[derive(Default)]
-struct Lane {
-    transactions: Vec<Transaction>,
+struct ConnectionPlan {
+    transactions: Vec<CopyTransaction>,
     streams: [Vec<u8>; TABLES.len()],
+    /// Rows in the transaction that is being built.
     rows: usize,
+    /// Rows in all transactions.
     total: usize,
 }
 
-impl Lane {
+impl ConnectionPlan {
     fn add(&mut self, table: usize, row: &[u8]) {
         let stream = &mut self.streams[table];
         if stream.is_empty() {
@@ -133,7 +144,7 @@ impl Lane {
         self.total += 1;
     }
 
-    fn cut(&mut self, tables: &[TableRows]) {
+    fn end_transaction(&mut self, tables: &[TableRows]) {
         self.rows = 0;
         let streams = std::mem::take(&mut self.streams);
         let copies = streams
@@ -144,19 +155,19 @@ impl Lane {
                     return None;
                 }
                 stream.extend_from_slice(&TRAILER);
-                Some(Copy {
+                Some(TableCopy {
                     statement: table.statement.clone(),
                     stream: stream.into(),
                 })
             });
-        let transaction: Transaction = copies.collect();
+        let transaction: CopyTransaction = copies.collect();
         if !transaction.is_empty() {
             self.transactions.push(transaction);
         }
     }
 }
 
-/// The rows of a table in the order of what they belong to: its session, else its run.
+/// Reads a table's rows ordered by group: the session of a row, or its run without a session.
 async fn read_table(conn: &mut PgConnection, table: &str) -> anyhow::Result<TableRows> {
     let (group, join) = match table {
         "agent_sessions" => ("t.id", ""),
@@ -184,7 +195,7 @@ async fn read_table(conn: &mut PgConnection, table: &str) -> anyhow::Result<Tabl
         bytes: Vec::new(),
         ends: Vec::new(),
     };
-    // Chunks end where rows do not: what is left of one goes before the next.
+    // Chunks can end inside a row, so the incomplete rest of one precedes the next.
     let mut rest = Vec::new();
     let mut header = HEADER.len();
     let mut chunks = conn.copy_out_raw(&copy_out).await?;
@@ -193,25 +204,28 @@ async fn read_table(conn: &mut PgConnection, table: &str) -> anyhow::Result<Tabl
         let skipped = header.min(rest.len());
         rest.drain(..skipped);
         header -= skipped;
-        let used = rows.take(&rest)?;
+        let used = rows.append_complete_rows(&rest)?;
         rest.drain(..used);
     }
-    ensure!(rest == TRAILER, "{table}: the COPY ends amid a row");
+    ensure!(
+        rest == TRAILER,
+        "{table}: the COPY output ends inside a row"
+    );
     Ok(rows)
 }
 
 impl TableRows {
-    /// Takes the whole rows at the front; returns how many bytes they are.
-    fn take(&mut self, bytes: &[u8]) -> anyhow::Result<usize> {
+    /// Appends the complete rows at the front of `bytes`. Returns their length in bytes.
+    fn append_complete_rows(&mut self, bytes: &[u8]) -> anyhow::Result<usize> {
         let mut used = 0;
         while let Some(len) = row_len(&bytes[used..]) {
             let row = &bytes[used..used + len];
             let fields = i16::from_be_bytes([row[0], row[1]]);
-            let group = row.get(6..22).context("a row without a group")?;
+            let group = row.get(GROUP).context("a row has no group")?;
             let group = Uuid::from_slice(group)?;
-            // The group, an i32 of length and 16 bytes, is no column.
+            // The group is not a column of the table.
             self.bytes.extend_from_slice(&(fields - 1).to_be_bytes());
-            self.bytes.extend_from_slice(&row[22..]);
+            self.bytes.extend_from_slice(&row[GROUP.end..]);
             self.ends.push((group, self.bytes.len()));
             used += len;
         }
@@ -219,13 +233,13 @@ impl TableRows {
     }
 }
 
-/// The length of the row at the front; none at the trailer or where it is not whole.
+/// The length of the first row in `bytes`; `None` at the trailer or for an incomplete row.
 fn row_len(bytes: &[u8]) -> Option<usize> {
     let fields = i16::from_be_bytes(*bytes.first_chunk()?);
     let mut at = 2;
     for _ in 0..u16::try_from(fields).ok()? {
         let length = i32::from_be_bytes(*bytes.get(at..)?.first_chunk()?);
-        // NULL is -1.
+        // The length of NULL is -1, with no bytes after it.
         at += 4 + usize::try_from(length).unwrap_or(0);
     }
     (at <= bytes.len()).then_some(at)
@@ -235,8 +249,8 @@ fn row_len(bytes: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// A row of a table of one column, after its group.
-    fn given(group: u128, value: &[u8]) -> Vec<u8> {
+    /// A row as COPY returns it: its group, then one column.
+    fn row_with_group(group: u128, value: &[u8]) -> Vec<u8> {
         let mut row = vec![0, 2, 0, 0, 0, 16];
         row.extend(group.to_be_bytes());
         row.extend((value.len() as i32).to_be_bytes());
@@ -251,27 +265,30 @@ mod tests {
             ends: Vec::new(),
         };
         for (group, value) in rows {
-            let row = given(*group, value);
-            assert_eq!(table.take(&row[..row.len() - 1]).unwrap(), 0);
-            assert_eq!(table.take(&row).unwrap(), row.len());
+            let row = row_with_group(*group, value);
+            assert_eq!(
+                table.append_complete_rows(&row[..row.len() - 1]).unwrap(),
+                0
+            );
+            assert_eq!(table.append_complete_rows(&row).unwrap(), row.len());
         }
-        assert_eq!(table.take(&TRAILER).unwrap(), 0);
+        assert_eq!(table.append_complete_rows(&TRAILER).unwrap(), 0);
         table
     }
 
     #[test]
-    fn what_belongs_together_stays_on_one_connection_parents_first() {
+    fn rows_of_a_group_stay_on_one_connection_parents_first() {
         let mut tables: Vec<TableRows> = (0..TABLES.len()).map(|_| table(&[])).collect();
         tables[1] = table(&[(1, b"r1"), (2, b"r2")]);
         tables[2] = table(&[(1, b"s1"), (1, b"s2"), (2, b"s3")]);
-        let rows = Rows { tables };
+        let rows = WorkloadRows { tables };
         assert_eq!(rows.count(), 5);
-        let text = |copy: &Copy| String::from_utf8_lossy(&copy.stream).into_owned();
-        let lanes = rows.cut(2, 2);
-        let seen: Vec<Vec<Vec<Vec<&str>>>> = lanes
+        let text = |copy: &TableCopy| String::from_utf8_lossy(&copy.stream).into_owned();
+        let plans = rows.split(2, 2);
+        let seen: Vec<Vec<Vec<Vec<&str>>>> = plans
             .iter()
-            .map(|lane| {
-                let lane = lane.iter().map(|transaction| {
+            .map(|plan| {
+                let plan = plan.iter().map(|transaction| {
                     let copies = transaction.iter().map(|copy| {
                         let text = text(copy);
                         let all = ["r1", "r2", "s1", "s2", "s3"];
@@ -279,7 +296,7 @@ mod tests {
                     });
                     copies.collect()
                 });
-                lane.collect()
+                plan.collect()
             })
             .collect();
         assert_eq!(seen[0], [vec![vec!["r1"], vec!["s1"]], vec![vec!["s2"]]]);

@@ -1,143 +1,132 @@
-//! The figures as a table, for terminals.
+//! The figures as text tables, and the wording that all reports share.
 
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 
-use super::figures::{Report, Spread, WorkloadFigures};
+use super::figures::{BenchReport, Spread, WorkloadFigures};
 use crate::console::output::thousands;
 
-/// One line of figures.
+/// One row of a workload's table.
 #[derive(Clone, Debug)]
-pub struct Line {
-    /// What.
-    pub what: &'static str,
-    /// Median and spread, or one figure.
+pub struct FigureRow {
+    /// Name and unit of the figure.
+    pub label: String,
+    /// Median, minimum and maximum; all equal for a single value.
     pub spread: Spread,
-    /// Digits after the point.
+    /// Digits after the decimal point.
     pub digits: usize,
 }
 
-fn line(what: &'static str, digits: usize, spread: Spread) -> Line {
-    Line {
-        what,
+fn row(label: impl Into<String>, digits: usize, spread: Spread) -> FigureRow {
+    FigureRow {
+        label: label.into(),
         spread,
         digits,
     }
 }
 
-fn one(value: f64) -> Spread {
+fn single(value: f64) -> Spread {
     Spread::of([value])
 }
 
-/// All lines of a workload.
+/// All rows of a workload's table.
 #[must_use]
-pub fn lines(w: &WorkloadFigures) -> Vec<Line> {
-    let mut lines = vec![
-        line(
+pub fn figure_rows(w: &WorkloadFigures) -> Vec<FigureRow> {
+    let mut rows = vec![
+        row(
             "plain COPY, rows/s",
             0,
             w.spread(|r| r.direct.rows_per_second()),
         ),
-        line(
+        row(
             "through runtraced, rows/s",
             0,
             w.spread(|r| r.through.rows_per_second()),
         ),
-        line(
-            "ratio of the two",
+        row(
+            "runtraced / plain COPY",
             2,
-            w.spread(super::figures::Round::ratio),
+            w.spread(super::figures::RoundFigures::ratio),
         ),
-        line(
-            "duplicates: rate beside the first delivery's",
+        row(
+            "duplicates: rate relative to the first delivery",
             2,
             Spread::of(w.duplicates.iter().map(|d| d.of_first)),
         ),
-        line(
-            "CPU of Postgres, plain COPY, µs/row",
+        row(
+            "Postgres CPU, plain COPY, µs/row",
             2,
-            w.spread(|r| r.direct.micros(r.direct.cpu.postgres)),
+            w.spread(|r| r.direct.micros_per_row(r.direct.cpu.postgres)),
         ),
-        line(
-            "CPU of Postgres, through runtraced, µs/row",
+        row(
+            "Postgres CPU, through runtraced, µs/row",
             2,
-            w.spread(|r| r.through.micros(r.through.cpu.postgres)),
+            w.spread(|r| r.through.micros_per_row(r.through.cpu.postgres)),
         ),
-        line(
-            "CPU of the daemon, µs/row",
+        row(
+            "daemon CPU, µs/row",
             2,
-            w.spread(|r| r.through.micros(r.through.cpu.daemon)),
+            w.spread(|r| r.through.micros_per_row(r.through.cpu.daemon)),
         ),
-        line(
-            "CPU of the client, µs/row",
+        row(
+            "client CPU, µs/row",
             2,
-            w.spread(|r| r.through.micros(r.through.cpu.client)),
+            w.spread(|r| r.through.micros_per_row(r.through.cpu.client)),
         ),
-        line(
-            "daemon's CPU beside Postgres'",
+        row(
+            "daemon CPU / Postgres CPU",
             2,
             w.spread(|r| r.through.cpu.daemon / r.through.cpu.postgres),
         ),
-        line(
+        row(
             "WAL, plain COPY, bytes/row",
             0,
             w.spread(|r| r.direct.wal_bytes / r.direct.rows as f64),
         ),
-        line(
+        row(
             "WAL, through runtraced, bytes/row",
             0,
             w.spread(|r| r.through.wal_bytes / r.through.rows as f64),
         ),
-        line(
-            "peak memory of the daemon, MB",
+        row(
+            "daemon peak memory, MB",
             0,
-            one(w.peak_daemon_bytes as f64 / 1e6),
+            single(w.peak_daemon_bytes as f64 / 1e6),
         ),
-        line(
+        row(
             "ack under full load, p50, ms",
             1,
             w.spread(|r| r.full_load_ack.p50),
         ),
-        line(
+        row(
             "ack under full load, p99, ms",
             1,
             w.spread(|r| r.full_load_ack.p99),
         ),
     ];
     if let Some(latency) = &w.latency {
-        lines.push(line(
+        rows.push(row(
             "single durable commit, p50, ms",
             2,
-            one(latency.single_commit.p50),
+            single(latency.single_commit.p50),
         ));
         for at in &latency.at {
-            let names = if at.share < 0.5 {
-                [
-                    "ack at a tenth of the rate, p50, ms",
-                    "ack at a tenth of the rate, p99, ms",
-                    "ack at a tenth of the rate, p99.9, ms",
-                    "ack at a tenth of the rate, greatest, ms",
-                ]
-            } else {
-                [
-                    "ack at 80 % of the rate, p50, ms",
-                    "ack at 80 % of the rate, p99, ms",
-                    "ack at 80 % of the rate, p99.9, ms",
-                    "ack at 80 % of the rate, greatest, ms",
-                ]
-            };
-            let waits = [at.waits.p50, at.waits.p99, at.waits.p99_9, at.waits.max];
-            lines.extend(
-                names
-                    .into_iter()
-                    .zip(waits)
-                    .map(|(name, ms)| line(name, 2, one(ms))),
-            );
+            let waits = [
+                ("p50", at.waits.p50),
+                ("p99", at.waits.p99),
+                ("p99.9", at.waits.p99_9),
+                ("max", at.waits.max),
+            ];
+            let percent = at.share * 100.0;
+            rows.extend(waits.map(|(quantile, ms)| {
+                let label = format!("ack at {percent:.0} % of the rate, {quantile}, ms");
+                row(label, 2, single(ms))
+            }));
         }
     }
-    lines
+    rows
 }
 
-/// A number with so many digits after the point, thousands apart.
+/// A number with `digits` digits after the decimal point. Integers have thousands separators.
 #[must_use]
 pub fn number(value: f64, digits: usize) -> String {
     if digits == 0 {
@@ -147,22 +136,22 @@ pub fn number(value: f64, digits: usize) -> String {
     }
 }
 
-/// All of it.
+/// The whole report for a terminal.
 #[must_use]
-pub fn text(report: &Report) -> String {
-    let mut text = format!("{}\n", heading(report));
+pub fn text(report: &BenchReport) -> String {
+    let mut text = format!("{}\n", environment(report));
     for w in &report.workloads {
         let mut table = Table::new();
         let line = LineStyle::new('─', '─', '─', '─');
         table.load_style(TableStyle::new().header_separator(line));
-        table.set_header([w.kind.name(), "median", "least", "greatest"]);
-        for line in lines(w) {
+        table.set_header([w.kind.name(), "median", "min", "max"]);
+        for row in figure_rows(w) {
             let Spread {
                 median,
                 least,
                 greatest,
-            } = line.spread;
-            let figures = [median, least, greatest].map(|value| number(value, line.digits));
+            } = row.spread;
+            let figures = [median, least, greatest].map(|value| number(value, row.digits));
             let single = least.total_cmp(&greatest).is_eq();
             let [median, least, greatest] = figures;
             let (least, greatest) = if single {
@@ -170,22 +159,26 @@ pub fn text(report: &Report) -> String {
             } else {
                 (least, greatest)
             };
-            table.add_row([line.what.to_owned(), median, least, greatest]);
+            table.add_row([row.label, median, least, greatest]);
         }
         for column in table.column_iter_mut().skip(1) {
             column.set_cell_alignment(CellAlignment::Right);
         }
-        text.push_str(&format!("\n{}\n{table}\n{}\n", about(w), checked(w)));
+        text.push_str(&format!(
+            "\n{}\n{table}\n{}\n",
+            workload_summary(w),
+            check_summary(w)
+        ));
     }
-    for line in further(report) {
+    for line in scaling_and_growth(report) {
         text.push_str(&format!("{line}\n"));
     }
     text
 }
 
-/// What was measured where.
+/// Versions, settings and machine of the measurement, in one line.
 #[must_use]
-pub fn heading(report: &Report) -> String {
+pub fn environment(report: &BenchReport) -> String {
     let machine = &report.machine;
     let setting = |name: &str| {
         let found = report.postgres.iter().find(|(setting, _)| setting == name);
@@ -193,7 +186,7 @@ pub fn heading(report: &Report) -> String {
     };
     format!(
         "runtraced {}, PostgreSQL {}, fsync {}, synchronous_commit {}; {} cores ({}), {:.0} GiB; \
-         {} connections to Postgres, {} streams, requests of {} events, seed {}; load average before: {:.2}",
+         {} connections to Postgres, {} streams, {} events per request, seed {}; load average before the run: {:.2}",
         report.runtraced,
         setting("server_version"),
         setting("fsync"),
@@ -209,12 +202,12 @@ pub fn heading(report: &Report) -> String {
     )
 }
 
-/// What a workload is.
+/// Describes a workload and its size.
 #[must_use]
-pub fn about(w: &WorkloadFigures) -> String {
+pub fn workload_summary(w: &WorkloadFigures) -> String {
     let count = |count: u64| thousands(i64::try_from(count).unwrap_or(i64::MAX));
     format!(
-        "{}: {}. {} events become {} rows of {:.0} bytes; plain COPY takes {} rows a transaction.",
+        "{}: {}. {} events become {} rows of {:.0} bytes. Plain COPY writes {} rows per transaction.",
         w.kind.name(),
         w.about,
         count(w.events),
@@ -224,18 +217,18 @@ pub fn about(w: &WorkloadFigures) -> String {
     )
 }
 
-/// What was checked.
+/// Describes the checks of a workload.
 #[must_use]
-pub fn checked(w: &WorkloadFigures) -> String {
+pub fn check_summary(w: &WorkloadFigures) -> String {
     format!(
-        "Rows counted in SQL {} times and complete each time; whole content compared {} times and equal.",
+        "SQL counts of all rows: {} checks, all complete. Comparisons of the whole content: {}, all equal.",
         w.counted.times, w.counted.compared
     )
 }
 
-/// Scaling and growth, a line each.
+/// One line for each measured value of a setting, and for each filling of the tables.
 #[must_use]
-pub fn further(report: &Report) -> Vec<String> {
+pub fn scaling_and_growth(report: &BenchReport) -> Vec<String> {
     let mut lines = Vec::new();
     for scaling in &report.scaling {
         for (value, direct, through) in &scaling.points {
@@ -253,7 +246,7 @@ pub fn further(report: &Report) -> Vec<String> {
     }
     for growth in &report.growth {
         lines.push(format!(
-            "beside {} steps with {} ids: {} rows/s, {:.2} of the {} into empty tables",
+            "with {} steps in the tables ({} ids): {} rows/s, {:.2} times the {} rows/s into empty tables",
             number(growth.steps_before as f64, 0),
             growth.ids,
             number(growth.grown_rows_per_second, 0),

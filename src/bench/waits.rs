@@ -1,81 +1,98 @@
-//! Waits as distributions.
+//! Distributions of waits, and rates over time.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::figures::Waits;
-use super::load::{Ack, Delivery};
+use super::figures::WaitQuantiles;
+use super::load::{DeliveryResult, RequestAck};
 
-/// Waits, exact to a tenth of a percent.
+/// Precision of the histogram: a tenth of a percent.
+const SIGNIFICANT_DIGITS: u8 = 3;
+/// Points of a curve: from the fastest request to the quantile 0.9999, ten for each further nine.
+const CURVE_DECADES: i32 = 4;
+const CURVE_POINTS_PER_DECADE: i32 = 10;
+const MICROS_PER_MS: f64 = 1e3;
+
+/// A histogram of waits in microseconds.
 #[derive(Debug)]
-pub struct Distribution(Histogram<u64>);
+pub struct WaitDistribution(Histogram<u64>);
 
-impl Distribution {
-    /// Of the acks of a delivery, each request counted once.
+impl WaitDistribution {
+    /// The waits for the acks of a delivery, one per request.
     ///
     /// # Errors
-    /// Never in practice: the histogram's bounds are fixed.
-    pub fn of_acks(delivery: &Delivery) -> anyhow::Result<Self> {
+    /// When a wait does not fit the histogram, which does not happen in practice.
+    pub fn of_acks(delivery: &DeliveryResult) -> anyhow::Result<Self> {
         Self::of(
             delivery
                 .acks
                 .iter()
-                .map(|ack: &Ack| ack.at.saturating_duration_since(ack.from)),
+                .map(|ack: &RequestAck| ack.acked_at.saturating_duration_since(ack.waiting_since)),
         )
     }
 
-    /// Of durations.
+    /// The distribution of `waits`.
     ///
     /// # Errors
-    /// As above.
+    /// As for [`Self::of_acks`].
     pub fn of(waits: impl IntoIterator<Item = Duration>) -> anyhow::Result<Self> {
-        let mut histogram = Histogram::new(3)?;
+        let mut histogram = Histogram::new(SIGNIFICANT_DIGITS)?;
         for wait in waits {
             histogram.record(u64::try_from(wait.as_micros())?)?;
         }
         Ok(Self(histogram))
     }
 
-    /// The figures.
+    /// The quantiles that reports show.
     #[must_use]
-    pub fn waits(&self) -> Waits {
-        let at = |quantile| self.0.value_at_quantile(quantile) as f64 / 1e3;
-        Waits {
+    pub fn quantiles(&self) -> WaitQuantiles {
+        let ms = |quantile| self.0.value_at_quantile(quantile) as f64 / MICROS_PER_MS;
+        WaitQuantiles {
             count: self.0.len(),
-            p50: at(0.5),
-            p99: at(0.99),
-            p99_9: at(0.999),
-            max: self.0.max() as f64 / 1e3,
+            p50: ms(0.5),
+            p99: ms(0.99),
+            p99_9: ms(0.999),
+            max: self.0.max() as f64 / MICROS_PER_MS,
         }
     }
 
-    /// Quantiles and their ms, finer towards the slowest.
+    /// Points of a curve: quantile, and wait in ms. Points are denser towards the slowest.
     #[must_use]
     pub fn curve(&self) -> Vec<(f64, f64)> {
-        let steps = (0..=40).map(|step| 1.0 - 10_f64.powf(-f64::from(step) / 10.0));
+        let steps = (0..=CURVE_DECADES * CURVE_POINTS_PER_DECADE)
+            .map(|step| 1.0 - 10_f64.powf(-f64::from(step) / f64::from(CURVE_POINTS_PER_DECADE)));
         steps
             .filter(|quantile| (1.0 - quantile) * self.0.len() as f64 >= 1.0 || *quantile == 0.0)
-            .map(|quantile| (quantile, self.0.value_at_quantile(quantile) as f64 / 1e3))
+            .map(|quantile| {
+                (
+                    quantile,
+                    self.0.value_at_quantile(quantile) as f64 / MICROS_PER_MS,
+                )
+            })
             .collect()
     }
 }
 
-/// Rows a second by tenths of a second.
+/// Rows per second of a delivery over time: seconds from its start, and the rate in that slot.
 #[must_use]
-pub fn timeline(delivery: &Delivery, rows_per_event: f64) -> Vec<(f64, f64)> {
-    const SLOT: f64 = 0.1;
-    let Some(begin) = delivery.acks.iter().map(|ack| ack.from).min() else {
+pub fn timeline(delivery: &DeliveryResult, rows_per_event: f64) -> Vec<(f64, f64)> {
+    const SLOT_SECONDS: f64 = 0.1;
+    let Some(begin) = delivery.acks.iter().map(|ack| ack.waiting_since).min() else {
         return Vec::new();
     };
-    let slots = (delivery.took.as_secs_f64() / SLOT) as usize + 1;
+    let slots = (delivery.took.as_secs_f64() / SLOT_SECONDS) as usize + 1;
     let mut events = vec![0; slots];
     for ack in &delivery.acks {
-        let slot = ((ack.at - begin).as_secs_f64() / SLOT) as usize;
+        let slot = ((ack.acked_at - begin).as_secs_f64() / SLOT_SECONDS) as usize;
         events[slot.min(slots - 1)] += ack.events;
     }
-    let point =
-        |(slot, events): (usize, u64)| (slot as f64 * SLOT, events as f64 * rows_per_event / SLOT);
+    let point = |(slot, events): (usize, u64)| {
+        (
+            slot as f64 * SLOT_SECONDS,
+            events as f64 * rows_per_event / SLOT_SECONDS,
+        )
+    };
     events.into_iter().enumerate().map(point).collect()
 }
 
@@ -84,10 +101,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_are_those_of_the_waits() {
+    fn quantiles_match_the_waits() {
         let waits = (1..=1_000).map(Duration::from_millis);
-        let distribution = Distribution::of(waits).unwrap();
-        let waits = distribution.waits();
+        let distribution = WaitDistribution::of(waits).unwrap();
+        let waits = distribution.quantiles();
         assert_eq!(waits.count, 1_000);
         assert!((waits.p50 - 500.0).abs() < 1.0, "{waits:?}");
         assert!((waits.p99 - 990.0).abs() < 2.0, "{waits:?}");

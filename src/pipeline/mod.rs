@@ -99,7 +99,7 @@ impl Pipeline {
         let gate = Arc::<Gate>::default();
         let mut writer_config = config.writer;
         if config.spool.is_some() {
-            writer_config.when_away = WhenAway::Say;
+            writer_config.when_away = WhenAway::ReturnError;
         }
         // Disconnected when the last shard has ended.
         let (running, shards_running) = crossbeam_channel::bounded(1);
@@ -132,9 +132,9 @@ impl Pipeline {
         if let Some(spool) = config.spool {
             let identity = SpoolIdentity {
                 id: spool.spool.id(),
-                found: spool.spool.found_events(),
+                found_events: spool.spool.found_events(),
             };
-            let replayed = Arc::new(ShardCounts::replayer(&counts, identity.found));
+            let replayed = Arc::new(ShardCounts::replayer(&counts, identity.found_events));
             let number = i32::try_from(writers).unwrap_or(i32::MAX);
             let replayer = Replayer {
                 writer: Writer::replayer(writer_config, number, replayed.clone(), identity),

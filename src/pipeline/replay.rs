@@ -146,7 +146,7 @@ impl Replayer {
                 if let Some(error) = source {
                     self.gate.close(&error);
                 }
-                self.timeout = self.writer.longest(self.timeout * 2);
+                self.timeout = self.writer.cap_deadline(self.timeout * 2);
             }
         }
     }

@@ -149,7 +149,7 @@ impl Shard {
             units = self.write(runtime, units);
             match &self.spooler {
                 Some(spooler) if units.is_empty() => self.timeout = spooler.config.after,
-                _ => self.timeout = self.writer.longest(self.timeout * 2),
+                _ => self.timeout = self.writer.cap_deadline(self.timeout * 2),
             }
         }
         if !units.is_empty() {

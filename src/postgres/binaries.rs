@@ -1,4 +1,4 @@
-//! Finds `postgres` and `initdb` on the machine.
+//! Finds the programs `postgres` and `initdb` on the machine.
 
 use std::{
     env,
@@ -6,30 +6,29 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::error::PrivateError;
+use super::{
+    constants::{NEWEST_TESTED, OLDEST_SUPPORTED},
+    error::PrivateError,
+};
 
-/// The oldest major version that runtraced works with: views need
-/// `security_invoker`.
-pub const OLDEST: u32 = 15;
-/// The newest major version that runtraced was tried with.
-pub const NEWEST: u32 = 18;
-
-/// A directory with the programs of one PostgreSQL.
+/// The programs of one PostgreSQL version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binaries {
-    /// Where they are.
+    /// The directory of the programs.
     pub dir: PathBuf,
-    /// Their major version.
+    /// The major version.
     pub major: u32,
 }
 
 impl Binaries {
-    /// Finds a PostgreSQL: in `bin_dir`, else in `$RUNTRACED_PG_BIN`, else on
-    /// PATH and in the usual places, newest first. With `made_by`, only one
-    /// of that major version will do, for it is to open a cluster in `cluster`.
+    /// Finds a PostgreSQL in `bin_dir`; if `None`, in `$RUNTRACED_PG_BIN`; if that is not
+    /// set, on PATH and then in the usual directories, newest version first.
+    ///
+    /// `made_by` is the major version that created the cluster in `cluster`. Only this
+    /// version can open the cluster.
     ///
     /// # Errors
-    /// Says what to install when there is none.
+    /// If there is no suitable PostgreSQL. The error says what to install.
     pub fn find(
         bin_dir: Option<&Path>,
         made_by: Option<u32>,
@@ -41,7 +40,7 @@ impl Binaries {
             .filter(|dir| !dir.as_os_str().is_empty());
         let found = match named {
             Some(dir) => vec![Self::named(dir)?],
-            None => usual_places()
+            None => usual_dirs()
                 .iter()
                 .filter_map(|dir| Self::in_dir(dir))
                 .collect(),
@@ -61,11 +60,11 @@ impl Binaries {
         };
         for name in ["postgres", "initdb"] {
             if !dir.join(name).is_file() {
-                return Err(bad(format!("there is no `{name}` in it")));
+                return Err(bad(format!("it has no `{name}`")));
             }
         }
-        let found = Self::in_dir(&dir)
-            .ok_or_else(|| bad("`postgres --version` does not run there".to_owned()))?;
+        let found =
+            Self::in_dir(&dir).ok_or_else(|| bad("`postgres --version` fails".to_owned()))?;
         if !found.is_supported() {
             return Err(bad(format!("it holds PostgreSQL {}", found.major)));
         }
@@ -84,13 +83,13 @@ impl Binaries {
             .ok()?;
         Some(Self {
             major: major_of(&String::from_utf8_lossy(&output.stdout))?,
-            // A link on PATH leads to where the other programs are.
+            // A program on PATH may be a link; the other programs are beside its target.
             dir: postgres.canonicalize().ok()?.parent()?.to_owned(),
         })
     }
 
     fn is_supported(&self) -> bool {
-        (OLDEST..=NEWEST).contains(&self.major)
+        (OLDEST_SUPPORTED..=NEWEST_TESTED).contains(&self.major)
     }
 }
 
@@ -119,14 +118,15 @@ fn choose(
         (None, None) => Err(PrivateError::NotInstalled {
             searched: match found.is_empty() {
                 true => String::new(),
-                false => format!(" (but {})", versions()),
+                false => format!(" (found only {})", versions()),
             },
             advice: advice(),
         }),
     }
 }
 
-/// "postgres (PostgreSQL) 18.4 (Debian 18.4-1)", also "19beta1" and "19devel".
+/// Parses the output of `postgres --version`, such as "postgres (PostgreSQL) 18.4
+/// (Debian 18.4-1)". The version may also be "19beta1" or "19devel".
 fn major_of(version: &str) -> Option<u32> {
     let number = version.split("(PostgreSQL) ").nth(1)?;
     let end = number
@@ -135,11 +135,12 @@ fn major_of(version: &str) -> Option<u32> {
     number[..end].parse().ok()
 }
 
-fn usual_places() -> Vec<PathBuf> {
+/// The directories of PATH, then those that package managers install PostgreSQL to.
+fn usual_dirs() -> Vec<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let mut places: Vec<PathBuf> = env::split_paths(&path).collect();
-    for major in (OLDEST..=NEWEST).rev() {
-        places.extend(
+    let mut dirs: Vec<PathBuf> = env::split_paths(&path).collect();
+    for major in (OLDEST_SUPPORTED..=NEWEST_TESTED).rev() {
+        dirs.extend(
             [
                 format!("/usr/lib/postgresql/{major}/bin"),
                 format!("/usr/pgsql-{major}/bin"),
@@ -152,25 +153,25 @@ fn usual_places() -> Vec<PathBuf> {
             .map(PathBuf::from),
         );
     }
-    places.push("/usr/local/pgsql/bin".into());
-    places
+    dirs.push("/usr/local/pgsql/bin".into());
+    dirs
 }
 
 fn advice() -> &'static str {
     let has = |file: &str| Path::new(file).exists();
     if cfg!(target_os = "macos") {
-        "Install it: brew install postgresql@17"
+        "install it: brew install postgresql@17"
     } else if has("/etc/debian_version") {
-        "Install it: apt-get install postgresql (scripts/install-postgres.sh does)"
+        "install it: apt-get install postgresql (or run scripts/install-postgres.sh)"
     } else if has("/etc/fedora-release") || has("/etc/redhat-release") {
-        "Install it: dnf install postgresql-server"
+        "install it: dnf install postgresql-server"
     } else if has("/etc/alpine-release") {
-        "Install it: apk add postgresql17"
+        "install it: apk add postgresql17"
     } else if has("/etc/arch-release") {
-        "Install it: pacman -S postgresql"
+        "install it: pacman -S postgresql"
     } else {
-        "Install the PostgreSQL server with your package manager (it is called postgresql or \
-         postgresql-server)"
+        "install the PostgreSQL server with your package manager (the package is called \
+         postgresql or postgresql-server)"
     }
 }
 
@@ -179,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn major_version_is_read_from_every_form() {
+    fn the_major_version_is_read_from_every_form() {
         assert_eq!(
             major_of("postgres (PostgreSQL) 15.13 (Debian 15.13-0)\n"),
             Some(15)
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_supported_version_or_the_one_that_made_the_cluster_is_chosen() {
+    fn only_a_supported_version_or_that_of_the_cluster_is_chosen() {
         let at = |major| Binaries {
             dir: format!("/pg{major}").into(),
             major,
@@ -205,7 +206,7 @@ mod tests {
             .to_string();
         assert!(error.contains("install PostgreSQL 16"), "{error}");
         let error = choose(vec![at(14)], None, cluster).unwrap_err().to_string();
-        assert!(error.contains("but 14 in /pg14"), "{error}");
+        assert!(error.contains("found only 14 in /pg14"), "{error}");
         assert!(error.contains("DATABASE_URL"), "{error}");
     }
 }

@@ -1,45 +1,49 @@
-//! What the caller may choose about the private Postgres.
+//! The configuration of the private Postgres.
 
 use std::{path::PathBuf, time::Duration};
 
-/// How the private Postgres is to be run.
+/// The default of [`PrivateConfig::start_timeout`].
+const START_TIMEOUT: Duration = Duration::from_secs(300);
+/// The default of [`PrivateConfig::stop_timeout`].
+const STOP_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How to run the private Postgres.
 #[derive(Debug, Clone)]
 pub struct PrivateConfig {
-    /// The folder for everything that belongs to it. Made when missing.
+    /// The folder for all files of the private Postgres. It is created if missing.
     pub data_dir: PathBuf,
-    /// The directory of `postgres` and `initdb`; `None` looks at
-    /// `$RUNTRACED_PG_BIN` and then searches the machine.
+    /// The directory of `postgres` and `initdb`. `None`: use `$RUNTRACED_PG_BIN`, or
+    /// search the machine.
     pub bin_dir: Option<PathBuf>,
-    /// Postgres settings over the built-in ones, such as
-    /// `("shared_buffers", "1GB")`. The last of a name counts.
+    /// Postgres settings that override the built-in ones, such as
+    /// `("shared_buffers", "1GB")`. The last value of a name wins.
     pub settings: Vec<(String, String)>,
-    /// How long a start may take. Long, for crash recovery replays up to
-    /// `max_wal_size` of log; a Postgres that ends is noticed at once.
+    /// How long a start may take. The default is long, because crash recovery replays up
+    /// to `max_wal_size` of WAL. A server that exits is noticed at once.
     pub start_timeout: Duration,
-    /// How long a stop may take before it is made rougher.
+    /// How long a stop may take before stronger signals are sent.
     pub stop_timeout: Duration,
 }
 
 impl PrivateConfig {
-    /// The defaults for a folder.
+    /// The default configuration for a folder.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         Self {
             data_dir: data_dir.into(),
             bin_dir: None,
             settings: Vec::new(),
-            start_timeout: Duration::from_secs(300),
-            stop_timeout: Duration::from_secs(60),
+            start_timeout: START_TIMEOUT,
+            stop_timeout: STOP_TIMEOUT,
         }
     }
 }
 
-/// How Postgres is asked to stop.
+/// How Postgres stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopMode {
-    /// Roll back what runs, write a checkpoint, end. The next start is quick.
+    /// Rolls back open transactions and writes a checkpoint. The next start is quick.
     Fast,
-    /// End at once, as in a crash. Nothing committed is lost: the next start
-    /// recovers.
+    /// Exits at once, as in a crash. No commit is lost; the next start recovers.
     Immediate,
 }
 

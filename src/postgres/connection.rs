@@ -1,4 +1,4 @@
-//! How to reach the private Postgres, and the file that tells other commands.
+//! How to connect to the private Postgres, and the file that tells other processes.
 
 use std::{
     fmt,
@@ -8,18 +8,22 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{DATABASE, ROLE, error::PrivateError, files, layout::Layout};
+use super::{
+    constants::{DATABASE, ROLE},
+    error::PrivateError,
+    files,
+    layout::Layout,
+};
 
 /// Where a private Postgres listens.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectionInfo {
-    /// Over the unix socket, without a password: for the daemon, `psql` and
-    /// commands of the same user (or root).
+    /// The URL over the unix socket, without a password: for the daemon, `psql` and
+    /// commands of the same user or root.
     pub url: String,
-    /// Over loopback TCP, with the password in it: for tools that know no
-    /// unix sockets.
+    /// The URL over loopback TCP, with the password: for tools without unix sockets.
     pub tcp_url: String,
-    /// The TCP port, which also names the socket.
+    /// The TCP port. It is also part of the socket's name.
     pub port: u16,
     /// The folder of the unix socket.
     pub socket_dir: PathBuf,
@@ -27,7 +31,7 @@ pub struct ConnectionInfo {
 
 impl ConnectionInfo {
     pub(super) fn new(port: u16, socket_dir: &Path, password: &str) -> Self {
-        let host = encoded(&socket_dir.to_string_lossy());
+        let host = percent_encode(&socket_dir.to_string_lossy());
         Self {
             url: format!("postgresql://{ROLE}@localhost:{port}/{DATABASE}?host={host}"),
             tcp_url: format!("postgresql://{ROLE}:{password}@127.0.0.1:{port}/{DATABASE}"),
@@ -36,12 +40,12 @@ impl ConnectionInfo {
         }
     }
 
-    /// The socket itself.
+    /// The path of the unix socket.
     pub fn socket(&self) -> PathBuf {
         self.socket_dir.join(format!(".s.PGSQL.{}", self.port))
     }
 
-    /// Reads what the last start wrote, whether or not the server still runs.
+    /// Reads the file that the last start wrote. The server may not run any more.
     pub(super) fn read(layout: &Layout) -> Result<Option<Self>, PrivateError> {
         let path = layout.connection();
         match files::read_optional(&path).map_err(PrivateError::io("read", &path))? {
@@ -67,7 +71,7 @@ impl ConnectionInfo {
         files::replace_secret(&path, &text).map_err(PrivateError::io("write", &path))
     }
 
-    /// Finds the server of a folder from another process.
+    /// Finds the running server of a folder, from any process.
     pub(super) fn locate(data_dir: &Path) -> Result<Self, PrivateError> {
         let not_running = || PrivateError::NotRunning {
             dir: data_dir.to_owned(),
@@ -80,7 +84,7 @@ impl ConnectionInfo {
     }
 }
 
-/// Without the password, which must not get into a log.
+/// Omits the password, so that it cannot get into a log.
 impl fmt::Debug for ConnectionInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConnectionInfo")
@@ -91,8 +95,8 @@ impl fmt::Debug for ConnectionInfo {
     }
 }
 
-/// Percent-encodes what may not stand in a URL's query.
-fn encoded(text: &str) -> String {
+/// Percent-encodes all bytes that are not allowed in a URL's query.
+fn percent_encode(text: &str) -> String {
     text.bytes().fold(String::new(), |mut out, byte| {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' | b'~' => {

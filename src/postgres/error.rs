@@ -1,140 +1,139 @@
-//! What can go wrong with the private Postgres. Each message says what to do.
+//! Errors of the private Postgres. Each message says what to do.
 
 use std::{io, path::PathBuf};
+
+use super::constants::{NEWEST_TESTED, OLDEST_SUPPORTED};
 
 /// Why the private Postgres could not be started, found or stopped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PrivateError {
-    /// A second daemon on one folder.
+    /// Another daemon uses the folder.
     #[error(
-        "another runtraced{holder} uses {}: stop it, or choose another --data-dir",
+        "another runtraced{holder} uses {}; stop it, or choose a different --data-dir",
         dir.display()
     )]
     InUse {
         /// The data directory.
         dir: PathBuf,
-        /// ` (process 123)`, or nothing when it is not known.
+        /// ` (process 123)`, or empty if unknown.
         holder: String,
     },
-    /// No usable PostgreSQL on this machine.
+    /// This machine has no suitable PostgreSQL.
     #[error(
-        "no PostgreSQL {} to {} found on this machine{searched}. {advice}, \
-         or name its bin directory in RUNTRACED_PG_BIN, \
-         or use a server you have: DATABASE_URL=postgresql://user@host/database",
-        super::OLDEST,
-        super::NEWEST
+        "no PostgreSQL {OLDEST_SUPPORTED} to {NEWEST_TESTED} found on this machine{searched}; \
+         {advice}, or set RUNTRACED_PG_BIN to its bin directory, \
+         or use an existing server: DATABASE_URL=postgresql://user@host/database"
     )]
     NotInstalled {
-        /// What was found but is of no use, ready to print.
+        /// The unsuitable versions, ready to print, or empty.
         searched: String,
-        /// How to install it on this system.
+        /// How to install PostgreSQL on this system.
         advice: &'static str,
     },
-    /// The named bin directory cannot be used.
+    /// The given bin directory cannot be used.
     #[error(
-        "RUNTRACED_PG_BIN={} cannot be used: {reason}. It must be the directory \
-         that holds `postgres` and `initdb` of PostgreSQL {} to {}",
-        dir.display(),
-        super::OLDEST,
-        super::NEWEST
+        "cannot use RUNTRACED_PG_BIN={}: {reason}; it must be the directory that has \
+         `postgres` and `initdb` of PostgreSQL {OLDEST_SUPPORTED} to {NEWEST_TESTED}",
+        dir.display()
     )]
     BadBinDir {
         /// The directory as given.
         dir: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// The cluster was made by a major version that is not here.
+    /// The machine does not have the major version that made the cluster.
     #[error(
-        "{} was made by PostgreSQL {made_by}, but here is {found}: \
+        "{} was made by PostgreSQL {made_by}, but this machine has {found}; \
          install PostgreSQL {made_by} (or set RUNTRACED_PG_BIN to its bin directory), \
-         or move to a new --data-dir with pg_dump and `runtraced restore`",
+         or move the data to a new --data-dir with pg_dump and `runtraced restore`",
         dir.display()
     )]
     VersionMismatch {
         /// The cluster's directory.
         dir: PathBuf,
-        /// Its major version.
+        /// The cluster's major version.
         made_by: u32,
         /// The versions found, ready to print.
         found: String,
     },
-    /// The folder belongs to somebody else.
+    /// The folder belongs to another user.
     #[error(
-        "{} belongs to user id {owner}: run runtraced as that user, or choose another --data-dir",
+        "{} belongs to user id {owner}; run runtraced as that user, \
+         or choose a different --data-dir",
         dir.display()
     )]
     WrongOwner {
         /// The directory.
         dir: PathBuf,
-        /// Its owner's user id.
+        /// The owner's user id.
         owner: u32,
     },
-    /// Postgres refuses to run as root, and there is nobody to drop to.
+    /// Postgres refuses to run as root, and no unprivileged user was found.
     #[error(
-        "Postgres does not run as root, and there is neither a user `postgres` nor `nobody` \
-         to run it as: add one (useradd --system postgres), or start runtraced as a normal user"
+        "Postgres refuses to run as root, and there is no user `postgres` or `nobody` to run it; \
+         add one (useradd --system postgres), or start runtraced as a normal user"
     )]
     NoUser,
-    /// The unprivileged user cannot get at a path.
+    /// The unprivileged user cannot access a path.
     #[error(
-        "Postgres runs as user `{user}`, which cannot use {}{because}: \
+        "Postgres runs as user `{user}`, which cannot access {}{because}; \
          choose another place (for data: --data-dir /var/lib/runtraced), \
-         or open it (chmod o+x)",
+         or allow access (chmod o+x)",
         path.display()
     )]
     OutOfReach {
-        /// Who cannot.
+        /// The user.
         user: String,
-        /// What it needs.
+        /// The path.
         path: PathBuf,
-        /// Which parent is in the way, ready to print.
+        /// The folder that denies access, ready to print, or empty.
         because: String,
     },
     /// `initdb` failed.
-    #[error("initdb could not make the cluster: {output}")]
+    #[error("initdb could not create the cluster: {output}")]
     Initdb {
-        /// The last lines it wrote.
+        /// The output of initdb.
         output: String,
     },
-    /// Postgres ended instead of starting.
-    #[error("Postgres ended while starting. The end of {}:\n{tail}", log.display())]
+    /// Postgres exited instead of starting.
+    #[error("Postgres exited during its start; the end of {}:\n{tail}", log.display())]
     Exited {
-        /// Its log.
+        /// The server's log file.
         log: PathBuf,
         /// The last lines of the log.
         tail: String,
     },
-    /// Postgres takes too long to accept connections.
+    /// Postgres does not accept connections in time.
     #[error(
-        "Postgres does not accept connections after {seconds} s; it is left running, for it may \
-         be recovering from a crash: start runtraced again to go on waiting. \
-         The end of {}:\n{tail}",
+        "Postgres does not accept connections after {seconds} s; it may be recovering from a \
+         crash, so it was left running; start runtraced again to continue waiting; \
+         the end of {}:\n{tail}",
         log.display()
     )]
     NotReady {
-        /// How long was waited, in seconds.
+        /// The time waited, in seconds.
         seconds: u64,
-        /// Its log.
+        /// The server's log file.
         log: PathBuf,
         /// The last lines of the log.
         tail: String,
     },
-    /// Postgres does not end.
+    /// Postgres does not stop.
     #[error(
-        "Postgres (process {pid}) did not stop within {seconds} s: stop it with kill -QUIT {pid}"
+        "Postgres (process {pid}) did not stop within {seconds} s; stop it with kill -QUIT {pid}"
     )]
     NotStopped {
-        /// The postmaster.
+        /// The process id of the postmaster.
         pid: u32,
-        /// How long was waited, in seconds.
+        /// The time waited, in seconds.
         seconds: u64,
     },
-    /// There is no private Postgres running in the folder.
+    /// No private Postgres runs in the folder.
     #[error(
-        "no private Postgres runs in {}: start one with `runtraced serve --data-dir {}`, \
-         or give DATABASE_URL",
+        "no private Postgres runs in {}; start one with `runtraced serve --data-dir {}`, \
+         or set DATABASE_URL",
         dir.display(),
         dir.display()
     )]
@@ -142,39 +141,39 @@ pub enum PrivateError {
         /// The data directory.
         dir: PathBuf,
     },
-    /// A file of ours has a content that is not ours.
-    #[error("{} is damaged ({reason}): remove it and start runtraced again", path.display())]
+    /// A file in the data directory has invalid content.
+    #[error("{} is damaged ({reason}); remove it and start runtraced again", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         reason: String,
     },
-    /// The server runs but refuses what is asked of it.
+    /// The server runs but refuses a request.
     #[error("the private Postgres refused to {what}: {source}")]
     Refused {
-        /// What was asked.
+        /// The request.
         what: &'static str,
-        /// Its answer.
+        /// The server's answer.
         source: sqlx::Error,
     },
-    /// A file or process operation failed.
+    /// An operation on a file or process failed.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation.
         what: &'static str,
-        /// On what.
+        /// The path.
         path: PathBuf,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
-    /// The work on the folder was cut off because the runtime shuts down.
-    #[error("starting Postgres was cut off because runtraced is shutting down")]
-    CutOff,
+    /// The runtime shut down during the start.
+    #[error("runtraced is shutting down, so the start of Postgres was cancelled")]
+    Cancelled,
 }
 
 impl PrivateError {
-    /// For `map_err`: an [`Io`](Self::Io) error that names its path.
+    /// Makes an [`Io`](Self::Io) error; for `map_err`.
     pub(super) fn io(
         what: &'static str,
         path: impl Into<PathBuf>,

@@ -1,5 +1,4 @@
-//! Small file operations: folders with a mode, durable writes, the lock, the
-//! log's rotation and its tail.
+//! File operations: folders with a mode, durable writes, the lock, and the server log.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -10,14 +9,18 @@ use std::{
 
 use super::{error::PrivateError, layout::Layout};
 
-/// A log longer than this, in bytes, is moved aside at the next start.
-const LOG_LIMIT: u64 = 1 << 20;
-/// How much of the log's end an error shows, in bytes and in lines.
+/// The mode of folders that only their owner may enter.
+pub(super) const PRIVATE_DIR: u32 = 0o700;
+/// The mode of files that only their owner may read.
+const PRIVATE_FILE: u32 = 0o600;
+/// A log longer than this is renamed at the next start, so that it cannot grow forever.
+const LOG_LIMIT_BYTES: u64 = 1 << 20;
+/// How much of the log's end an error shows: enough for the cause, short enough to print.
 const TAIL_BYTES: u64 = 8 << 10;
 const TAIL_LINES: usize = 20;
 
-/// Makes one folder with exactly this mode; an existing one is left as it is.
-/// Says whether it was made.
+/// Creates a folder with exactly this mode. It does not change an existing folder. Returns
+/// whether it created the folder.
 pub(super) fn make_dir(path: &Path, mode: u32) -> io::Result<bool> {
     match fs::DirBuilder::new().mode(mode).create(path) {
         Ok(()) => set_mode(path, mode).map(|()| true),
@@ -31,23 +34,23 @@ pub(super) fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
-/// Makes what `path` names durable: a file's content, a folder's entries.
+/// Makes a file's content or a folder's entries durable.
 pub(super) fn sync(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Writes a new file that only its owner reads.
+/// Writes a new file that only its owner can read.
 pub(super) fn write_secret(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
-        .mode(0o600)
+        .mode(PRIVATE_FILE)
         .open(path)?;
     file.write_all(content)?;
     file.sync_all()
 }
 
-/// Replaces a file as a whole, also over a crash.
+/// Replaces a file atomically, also if the machine crashes.
 pub(super) fn replace_secret(path: &Path, content: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
     match fs::remove_file(&new) {
@@ -59,7 +62,7 @@ pub(super) fn replace_secret(path: &Path, content: &[u8]) -> io::Result<()> {
     path.parent().map_or(Ok(()), sync)
 }
 
-/// Reads a text file; `None` when there is none.
+/// Reads a text file. `None` if it does not exist.
 pub(super) fn read_optional(path: &Path) -> io::Result<Option<String>> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
@@ -68,19 +71,19 @@ pub(super) fn read_optional(path: &Path) -> io::Result<Option<String>> {
     }
 }
 
-/// The folder's lock; it ends with this value or with the process.
+/// The lock on the data directory. Dropping it or ending the process releases the lock.
 #[derive(Debug)]
 pub(super) struct FolderLock(File);
 
 impl Drop for FolderLock {
-    /// Closing the file is not enough: a child that is just being started
-    /// still has a copy of it.
+    /// Unlocks explicitly. Closing the file is not enough, because a child that is being
+    /// started may still have a copy of it.
     fn drop(&mut self) {
         let _ = self.0.unlock();
     }
 }
 
-/// Takes the folder's lock, or says who has it.
+/// Takes the lock on the data directory. The error names the process that holds it.
 pub(super) fn lock(layout: &Layout) -> Result<FolderLock, PrivateError> {
     let path = layout.lock();
     let mut file = OpenOptions::new()
@@ -88,7 +91,7 @@ pub(super) fn lock(layout: &Layout) -> Result<FolderLock, PrivateError> {
         .write(true)
         .create(true)
         .truncate(false)
-        .mode(0o600)
+        .mode(PRIVATE_FILE)
         .open(&path)
         .map_err(PrivateError::io("open", &path))?;
     match file.try_lock() {
@@ -96,7 +99,7 @@ pub(super) fn lock(layout: &Layout) -> Result<FolderLock, PrivateError> {
         Err(TryLockError::WouldBlock) => return Err(in_use(layout, &mut file)),
         Err(TryLockError::Error(error)) => return Err(PrivateError::io("lock", path)(error)),
     }
-    // Only for the error that a second daemon shows.
+    // The process id is for the error message of a second daemon.
     file.set_len(0)
         .and_then(|()| write!(file, "{}", std::process::id()))
         .map_err(PrivateError::io("write", path))?;
@@ -115,24 +118,23 @@ fn in_use(layout: &Layout, file: &mut File) -> PrivateError {
     }
 }
 
-/// Opens the log for a new Postgres, after moving a long one aside. Also
-/// tells its length so far, in bytes.
+/// Opens the log for a new server, and renames a long log first. Also returns the log's
+/// length in bytes.
 pub(super) fn open_log(layout: &Layout) -> io::Result<(File, u64)> {
     let path = layout.log();
-    if fs::metadata(&path).is_ok_and(|log| log.len() > LOG_LIMIT) {
+    if fs::metadata(&path).is_ok_and(|log| log.len() > LOG_LIMIT_BYTES) {
         fs::rename(&path, layout.old_log())?;
     }
     let file = OpenOptions::new()
         .create(true)
         .append(true)
-        .mode(0o600)
+        .mode(PRIVATE_FILE)
         .open(path)?;
     let length = file.metadata()?.len();
     Ok((file, length))
 }
 
-/// The last lines of the log, none of them before byte `from`, as well as
-/// they can be had.
+/// The log's path and its last lines after byte `from`. No lines if the log cannot be read.
 pub(super) fn log_tail(layout: &Layout, from: u64) -> (PathBuf, String) {
     let path = layout.log();
     let text = read_end(&path, from).unwrap_or_default();

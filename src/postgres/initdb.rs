@@ -1,5 +1,5 @@
-//! Makes the cluster: in a staging folder that is renamed when it is whole,
-//! so a daemon killed in between leaves nothing half-done in its place.
+//! Creates the cluster. It is created in a staging folder, which is renamed when it is
+//! complete. So a daemon that is killed in between leaves no incomplete cluster.
 
 use std::{
     fs, io,
@@ -11,20 +11,24 @@ use std::{
 use rand::distr::{Alphanumeric, SampleString as _};
 
 use super::{
-    ROLE,
     binaries::Binaries,
+    constants::ROLE,
     error::PrivateError,
-    files,
-    identity::Identity,
+    files::{self, PRIVATE_DIR},
     layout::{Cluster, Layout},
+    server_user::ServerUser,
 };
 
+/// 32 random letters and digits have 190 bits of entropy.
 const PASSWORD_LENGTH: usize = 32;
-/// How often a leftover is removed: an `initdb` whose daemon was killed may
+/// Enough to make the names of staging folders unique.
+const STAGING_SUFFIX_LENGTH: usize = 8;
+/// How often the removal of a leftover is tried: an `initdb` whose daemon was killed may
 /// still be writing to it.
 const REMOVE_TRIES: u32 = 20;
+const REMOVE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The major version of an existing cluster; `None` when there is none.
+/// The major version of an existing cluster. `None` if there is no cluster.
 pub(super) fn made_by(layout: &Layout) -> Result<Option<u32>, PrivateError> {
     let path = layout.cluster().version();
     match files::read_optional(&path).map_err(PrivateError::io("read", &path))? {
@@ -35,26 +39,26 @@ pub(super) fn made_by(layout: &Layout) -> Result<Option<u32>, PrivateError> {
             .map(Some)
             .map_err(|_| PrivateError::Damaged {
                 path,
-                reason: format!("it says `{}`", text.trim()),
+                reason: format!("it contains `{}`", text.trim()),
             }),
     }
 }
 
-/// Makes the cluster. The folder's lock must be held.
+/// Creates the cluster. The caller must hold the folder's lock.
 pub(super) fn create(
     layout: &Layout,
     binaries: &Binaries,
-    identity: &Identity,
+    user: &ServerUser,
 ) -> Result<(), PrivateError> {
     let mut random = rand::rng();
-    let staging = layout.staging(&Alphanumeric.sample_string(&mut random, 8));
+    let staging = layout.staging(&Alphanumeric.sample_string(&mut random, STAGING_SUFFIX_LENGTH));
     let password = Alphanumeric.sample_string(&mut random, PASSWORD_LENGTH);
-    prepare(&staging, &password, identity)?;
-    // Not every system has C.UTF-8; order and comparison are by code point in both.
-    let first = run(&staging, binaries, identity, "C.UTF-8")?;
+    prepare(&staging, &password, user)?;
+    // Not every system has C.UTF-8. Both locales sort and compare by code point.
+    let first = run(&staging, binaries, user, "C.UTF-8")?;
     if !first.status.success() {
         let _ = fs::remove_dir_all(staging.data());
-        let second = run(&staging, binaries, identity, "C")?;
+        let second = run(&staging, binaries, user, "C")?;
         if !second.status.success() {
             let _ = fs::remove_dir_all(staging.path());
             return Err(failure(&second));
@@ -63,23 +67,23 @@ pub(super) fn create(
     publish(layout, &staging)
 }
 
-fn prepare(staging: &Cluster, password: &str, identity: &Identity) -> Result<(), PrivateError> {
-    files::make_dir(staging.path(), 0o700).map_err(PrivateError::io("make", staging.path()))?;
+fn prepare(staging: &Cluster, password: &str, user: &ServerUser) -> Result<(), PrivateError> {
+    files::make_dir(staging.path(), PRIVATE_DIR)
+        .map_err(PrivateError::io("create", staging.path()))?;
     let file = staging.password();
     files::write_secret(&file, password.as_bytes()).map_err(PrivateError::io("write", &file))?;
-    identity.own(&file)?;
-    identity.own(staging.path())
+    user.take_ownership(&file)?;
+    user.take_ownership(staging.path())
 }
 
 fn run(
     staging: &Cluster,
     binaries: &Binaries,
-    identity: &Identity,
+    user: &ServerUser,
     ctype: &str,
 ) -> Result<Output, PrivateError> {
     let program = binaries.program("initdb");
-    identity
-        .command(&program, staging.path())
+    user.command(&program, staging.path())
         .arg("--pgdata")
         .arg(staging.data())
         .arg("--pwfile")
@@ -97,22 +101,22 @@ fn failure(output: &Output) -> PrivateError {
     let text = String::from_utf8_lossy(&output.stderr);
     PrivateError::Initdb {
         output: match text.trim() {
-            "" => format!("it ended with {}", output.status),
+            "" => format!("it printed nothing and ended with {}", output.status),
             text => text.to_owned(),
         },
     }
 }
 
-/// `initdb` has synced what is inside.
+/// Renames the staging folder to the cluster's name. `initdb` has synced its content.
 fn publish(layout: &Layout, staging: &Cluster) -> Result<(), PrivateError> {
     let cluster = layout.cluster();
     files::sync(staging.path())
         .and_then(|()| fs::rename(staging.path(), cluster.path()))
         .and_then(|()| files::sync(&layout.root))
-        .map_err(PrivateError::io("put in place", cluster.path()))
+        .map_err(PrivateError::io("move the new cluster to", cluster.path()))
 }
 
-/// Removes what killed daemons left behind. The folder's lock must be held.
+/// Removes staging folders of killed daemons. The caller must hold the folder's lock.
 pub(super) fn remove_leftovers(layout: &Layout) -> Result<(), PrivateError> {
     let entries = fs::read_dir(&layout.root).map_err(PrivateError::io("list", &layout.root))?;
     for entry in entries {
@@ -120,20 +124,20 @@ pub(super) fn remove_leftovers(layout: &Layout) -> Result<(), PrivateError> {
         let name = entry.file_name();
         if name
             .as_encoded_bytes()
-            .starts_with(Layout::STAGING.as_bytes())
+            .starts_with(Layout::STAGING_PREFIX.as_bytes())
         {
             let path = entry.path();
-            remove_stubbornly(&path).map_err(PrivateError::io("remove", &path))?;
+            remove_with_retries(&path).map_err(PrivateError::io("remove", &path))?;
         }
     }
     Ok(())
 }
 
-fn remove_stubbornly(path: &std::path::Path) -> io::Result<()> {
+fn remove_with_retries(path: &std::path::Path) -> io::Result<()> {
     for _ in 0..REMOVE_TRIES {
         match fs::remove_dir_all(path) {
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
-                thread::sleep(Duration::from_millis(100));
+                thread::sleep(REMOVE_INTERVAL);
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             done => return done,

@@ -1,4 +1,4 @@
-//! The names of the files in the data directory, and nothing that opens them.
+//! The names of the files in the data directory. Nothing here opens them.
 
 use std::path::{Path, PathBuf};
 
@@ -9,8 +9,8 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Staging folders of `initdb` begin so.
-    pub const STAGING: &str = "postgres.init-";
+    /// The prefix of the staging folders of `initdb`.
+    pub const STAGING_PREFIX: &str = "postgres.init-";
 
     pub fn lock(&self) -> PathBuf {
         self.root.join("runtraced.lock")
@@ -37,12 +37,12 @@ impl Layout {
     }
 
     pub fn staging(&self, suffix: &str) -> Cluster {
-        Cluster(self.root.join(format!("{}{suffix}", Self::STAGING)))
+        Cluster(self.root.join(format!("{}{suffix}", Self::STAGING_PREFIX)))
     }
 }
 
-/// What `initdb` makes, finished or not: one folder, so that one rename
-/// makes it real.
+/// The folder that `initdb` fills, complete or not. It is one folder, so that one rename
+/// publishes the cluster.
 #[derive(Debug, Clone)]
 pub(super) struct Cluster(pub PathBuf);
 

@@ -1,24 +1,24 @@
-//! A private Postgres: found on the machine, kept in one folder, started and
-//! stopped with the daemon.
+//! A private Postgres, which is started and stopped with the daemon.
 //!
-//! Here is what runs the server process and says where it listens. What is in
-//! its database (tables, migrations, rows) is not this module's business.
+//! It uses the PostgreSQL programs of the machine and keeps everything in one folder. This
+//! module runs the server process and tells where it listens. It does not touch the
+//! content of the database: tables, migrations, rows.
 //!
 //! ```text
-//! <data_dir>/runtraced.lock     held by the daemon that uses the folder
-//! <data_dir>/connection.json    where to connect (0600), kept across starts
-//! <data_dir>/postgres.log       what Postgres says; postgres.log.1 before it
-//! <data_dir>/postgres/data      the cluster; appears whole or not at all
-//! <data_dir>/postgres/password  of the role over TCP (0600)
+//! <data_dir>/runtraced.lock     locked by the daemon that uses the folder
+//! <data_dir>/connection.json    how to connect (0600), kept across starts
+//! <data_dir>/postgres.log       the server log; postgres.log.1 is the previous one
+//! <data_dir>/postgres/data      the cluster; it appears complete or not at all
+//! <data_dir>/postgres/password  the role's password for TCP (0600)
 //! <data_dir>/run                the unix socket (0700)
 //! ```
 
 mod binaries;
 mod config;
 mod connection;
+mod constants;
 mod error;
 mod files;
-mod identity;
 mod initdb;
 mod layout;
 mod pid_file;
@@ -26,18 +26,13 @@ mod prepare;
 mod private;
 mod process;
 mod ready;
+mod server_user;
 mod settings;
 mod sockets;
 
-pub use binaries::{Binaries, NEWEST, OLDEST};
+pub use binaries::Binaries;
 pub use config::{PrivateConfig, StopMode};
 pub use connection::ConnectionInfo;
+pub use constants::{DATABASE, NEWEST_TESTED, OLDEST_SUPPORTED, ROLE};
 pub use error::PrivateError;
 pub use private::PrivatePostgres;
-
-/// The role that owns the private database. It is a superuser: the cluster
-/// serves one daemon, and who reaches the socket may do anything with it.
-pub const ROLE: &str = "runtraced";
-
-/// The database that the private Postgres holds.
-pub const DATABASE: &str = "runtraced";

@@ -1,4 +1,4 @@
-//! The private Postgres from start to stop.
+//! Starts, adopts, restarts and stops the private Postgres.
 
 use std::{
     fmt,
@@ -18,14 +18,14 @@ use super::{
     sockets,
 };
 
-/// How often a start is tried while what hinders it passes by itself.
+/// How often a start is tried while its failures are temporary.
 const START_TRIES: u32 = 20;
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A running Postgres that belongs to this process.
 ///
-/// It outlives a drop, as it outlives a crash of the daemon: the next
-/// [`start`](Self::start) on the folder adopts it. [`stop`](Self::stop) ends it.
+/// Dropping this value does not stop the server, just as a crash of the daemon does not:
+/// the next [`start`](Self::start) on the folder adopts it. [`stop`](Self::stop) stops it.
 pub struct PrivatePostgres {
     config: PrivateConfig,
     prepared: Prepared,
@@ -34,21 +34,22 @@ pub struct PrivatePostgres {
 }
 
 impl PrivatePostgres {
-    /// Starts the Postgres of a folder, making its cluster the first time,
-    /// and waits until it accepts connections. One that still runs there,
-    /// because a daemon was killed, is adopted as it is, with the settings it
-    /// was started with.
+    /// Starts the server of a folder and waits until it accepts connections. The first
+    /// start creates the cluster.
+    ///
+    /// If a server still runs there, because its daemon was killed, it is adopted. It
+    /// keeps the settings that it was started with.
     ///
     /// # Errors
-    /// [`PrivateError`]; each says what to do.
+    /// [`PrivateError`]; each one says what to do.
     pub async fn start(config: &PrivateConfig) -> Result<Self, PrivateError> {
         let config = config.clone();
         let work = config.clone();
         let prepared = tokio::task::spawn_blocking(move || prepare(&work))
             .await
-            .map_err(|_| PrivateError::CutOff)??;
+            .map_err(|_| PrivateError::Cancelled)??;
         let (postmaster, info) = match adopt(&config, &prepared).await? {
-            Some(running) => running,
+            Some(adopted) => adopted,
             None => launch(&config, &prepared).await?,
         };
         Ok(Self {
@@ -59,22 +60,22 @@ impl PrivatePostgres {
         })
     }
 
-    /// The database's URL over the unix socket, for sqlx and `psql`.
+    /// The URL of the database over the unix socket, for sqlx and `psql`.
     pub fn url(&self) -> &str {
         &self.info.url
     }
 
-    /// The database's URL over loopback TCP. It contains the password.
+    /// The URL of the database over loopback TCP. It contains the password.
     pub fn tcp_url(&self) -> &str {
         &self.info.tcp_url
     }
 
-    /// Where it listens.
+    /// How to connect to the server.
     pub fn connection(&self) -> &ConnectionInfo {
         &self.info
     }
 
-    /// The major version of its programs.
+    /// The major version of the server's programs.
     pub fn major_version(&self) -> u32 {
         self.prepared.binaries.major
     }
@@ -84,25 +85,24 @@ impl PrivatePostgres {
         self.prepared.binaries.program(name)
     }
 
-    /// The process number of the postmaster.
+    /// The process id of the postmaster.
     pub fn pid(&self) -> u32 {
         self.postmaster.pid
     }
 
-    /// Whether the server process still runs. It may run and still refuse
-    /// connections, while it recovers from the crash of one of its processes.
+    /// Whether the server process runs. It may refuse connections while it recovers from
+    /// the crash of one of its processes.
     pub fn is_alive(&mut self) -> bool {
         self.postmaster.is_alive()
     }
 
-    /// Waits until the server process ends, by whatever cause. Cancelling the
-    /// wait is harmless.
+    /// Waits until the server process ends for any reason. The wait can be cancelled.
     pub async fn exited(&mut self) {
         self.postmaster.exited().await;
     }
 
-    /// Starts the server again, after it ended or after stopping it; with the
-    /// same port unless somebody took it.
+    /// Stops the server if it runs, and starts it again. The port stays the same unless
+    /// another process has taken it.
     ///
     /// # Errors
     /// [`PrivateError`], as for [`start`](Self::start).
@@ -112,11 +112,11 @@ impl PrivatePostgres {
         Ok(())
     }
 
-    /// Stops the server and waits for its end; when it takes longer than
-    /// `stop_timeout`, it is stopped more roughly.
+    /// Stops the server and waits until it has ended. After `stop_timeout` it sends
+    /// stronger signals.
     ///
     /// # Errors
-    /// [`PrivateError::NotStopped`] when nothing helps.
+    /// [`PrivateError::NotStopped`] if the server does not end.
     pub async fn stop(&mut self, mode: StopMode) -> Result<(), PrivateError> {
         let limit = self.config.stop_timeout;
         self.postmaster.stop(mode.signal(), limit).await?;
@@ -124,16 +124,16 @@ impl PrivatePostgres {
         Ok(())
     }
 
-    /// Finds the running server of a folder from another process.
+    /// Finds the running server of a folder, from any process.
     ///
     /// # Errors
-    /// [`PrivateError::NotRunning`] when nothing answers there.
+    /// [`PrivateError::NotRunning`] if no server answers.
     pub fn locate(data_dir: &Path) -> Result<ConnectionInfo, PrivateError> {
         ConnectionInfo::locate(data_dir)
     }
 }
 
-/// Without the password.
+/// Omits the password.
 impl fmt::Debug for PrivatePostgres {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PrivatePostgres")
@@ -143,8 +143,8 @@ impl fmt::Debug for PrivatePostgres {
     }
 }
 
-/// Takes over a server that runs on the cluster. `None`: there is none, or it
-/// ended meanwhile.
+/// Adopts a server that runs on the cluster. `None` if none runs, or if it ended during
+/// the call.
 async fn adopt(
     config: &PrivateConfig,
     prepared: &Prepared,
@@ -161,14 +161,14 @@ async fn adopt(
         .map(|(port, sockets)| ConnectionInfo::new(port, &sockets, &prepared.password))
         .filter(reachable);
     let Some(info) = info else {
-        // Caught in its first moments, or somebody removed its socket.
+        // The server has just started, or its socket was removed.
         let limit = config.stop_timeout;
         postmaster.stop(StopMode::Fast.signal(), limit).await?;
         return Ok(None);
     };
     match ready::wait(&mut postmaster, layout, &info, config.start_timeout).await {
         Ok(connection) => ready::ensure_database(connection).await?,
-        // It was about to stop.
+        // The server was stopping.
         Err(PrivateError::Exited { .. }) => return Ok(None),
         Err(error) => return Err(error),
     }
@@ -176,12 +176,12 @@ async fn adopt(
     tracing::info!(
         pid = running.pid,
         port = info.port,
-        "adopted the private Postgres that runs already"
+        "adopted the running private Postgres"
     );
     Ok(Some((postmaster, info)))
 }
 
-/// Starts a server on the cluster.
+/// Starts a server on the cluster, with the port of the last start if that is free.
 async fn launch(
     config: &PrivateConfig,
     prepared: &Prepared,
@@ -192,7 +192,9 @@ async fn launch(
         tries += 1;
         let port = sockets::free_port(wanted)?;
         match launch_on(config, prepared, port).await {
-            Err(PrivateError::Exited { tail, .. }) if tries < START_TRIES && passes(&tail) => {
+            Err(PrivateError::Exited { tail, .. })
+                if tries < START_TRIES && is_temporary(&tail) =>
+            {
                 tokio::time::sleep(RETRY_INTERVAL).await;
             }
             done => return done,
@@ -200,9 +202,9 @@ async fn launch(
     }
 }
 
-/// Whether what ended the server passes by itself: somebody took the port that
-/// was just free, or backends whose postmaster was killed have yet to notice.
-fn passes(log: &str) -> bool {
+/// Whether a start failed for a temporary reason: another process took the free port, or
+/// backends of a killed postmaster have not exited yet.
+fn is_temporary(log: &str) -> bool {
     log.contains("could not bind") || log.contains("pre-existing shared memory block")
 }
 
@@ -213,18 +215,18 @@ async fn launch_on(
 ) -> Result<(Postmaster, ConnectionInfo), PrivateError> {
     let Prepared {
         layout,
-        identity,
+        user,
         binaries,
         password,
         ..
     } = prepared;
-    let sockets = sockets::folder(layout, identity)?;
+    let sockets = sockets::folder(layout, user)?;
     let listen = Listen {
         port,
         sockets: &sockets,
     };
-    pid_file::defuse(layout, identity)?;
-    let mut postmaster = Postmaster::spawn(config, layout, binaries, identity, &listen)?;
+    pid_file::neutralize_stale(layout, user)?;
+    let mut postmaster = Postmaster::spawn(config, layout, binaries, user, &listen)?;
     let info = ConnectionInfo::new(port, &sockets, password);
     let connection = ready::wait(&mut postmaster, layout, &info, config.start_timeout).await?;
     ready::ensure_database(connection).await?;

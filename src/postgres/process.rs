@@ -1,4 +1,4 @@
-//! The postmaster as a process: started by us or found running, watched, ended.
+//! The postmaster process: started by us or adopted, watched, and stopped.
 
 use std::{
     io,
@@ -18,31 +18,31 @@ use super::{
     config::PrivateConfig,
     error::PrivateError,
     files,
-    identity::Identity,
     layout::Layout,
     pid_file,
+    server_user::ServerUser,
     settings::{self, Listen},
 };
 
-/// How often a process that is not our child is looked at.
+/// How often a process that is not our child is checked.
 const WATCH_INTERVAL: Duration = Duration::from_millis(100);
-/// How long a rougher stop may take: Postgres itself kills its processes
-/// after 5 s.
-const ROUGH_LIMIT: Duration = Duration::from_secs(10);
+/// How long a stop by QUIT or KILL may take. After QUIT, Postgres itself kills its
+/// processes after 5 s.
+const FORCED_STOP_LIMIT: Duration = Duration::from_secs(10);
 
-/// A postmaster.
+/// A postmaster process.
 #[derive(Debug)]
 pub(super) struct Postmaster {
     pub pid: u32,
-    /// Where its part of the log begins, in bytes.
+    /// The offset in bytes at which its part of the log begins.
     pub log_from: u64,
     data: PathBuf,
-    /// `None` when another daemon started it.
+    /// `None` if another daemon started the process.
     child: Option<Child>,
 }
 
 impl Postmaster {
-    /// One that runs already.
+    /// A postmaster that runs already.
     pub fn adopted(pid: u32, data: PathBuf) -> Self {
         Self {
             pid,
@@ -52,12 +52,12 @@ impl Postmaster {
         }
     }
 
-    /// Starts one. It outlives us unless it is stopped.
+    /// Starts a postmaster. It outlives the daemon unless it is stopped.
     pub fn spawn(
         config: &PrivateConfig,
         layout: &Layout,
         binaries: &Binaries,
-        identity: &Identity,
+        user: &ServerUser,
         listen: &Listen<'_>,
     ) -> Result<Self, PrivateError> {
         let data = layout.cluster().data();
@@ -67,8 +67,8 @@ impl Postmaster {
         let copy = log
             .try_clone()
             .map_err(PrivateError::io("open", layout.log()))?;
-        let wal_compression = settings::wal_compression(binaries, identity, &data);
-        let mut command = identity.command(&program, &data);
+        let wal_compression = settings::wal_compression(binaries, user, &data);
+        let mut command = user.command(&program, &data);
         command
             .arg("-D")
             .arg(&data)
@@ -76,7 +76,7 @@ impl Postmaster {
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(copy)
-            // Ctrl-C at the terminal is for us; we stop it in due order.
+            // Ctrl-C must reach the daemon only, which then stops Postgres last.
             .process_group(0);
         let child = tokio::process::Command::from(command)
             .spawn()
@@ -89,7 +89,7 @@ impl Postmaster {
         })
     }
 
-    /// Whether it still runs.
+    /// Whether the process runs.
     pub fn is_alive(&mut self) -> bool {
         match &mut self.child {
             Some(child) => matches!(child.try_wait(), Ok(None)),
@@ -97,7 +97,7 @@ impl Postmaster {
         }
     }
 
-    /// Waits for its end. Nothing is lost when the wait is given up.
+    /// Waits until the process ends. The wait can be cancelled.
     pub async fn exited(&mut self) {
         if let Some(child) = &mut self.child
             && child.wait().await.is_ok()
@@ -109,14 +109,14 @@ impl Postmaster {
         }
     }
 
-    /// Asks it to end and waits; when it takes longer than `limit`, asks
-    /// more roughly.
+    /// Sends `signal` and waits until the process ends. After `limit` it sends QUIT, then
+    /// KILL.
     pub async fn stop(&mut self, signal: &str, limit: Duration) -> Result<(), PrivateError> {
         let begin = Instant::now();
         for (signal, limit) in [
             (signal, limit),
-            ("QUIT", ROUGH_LIMIT),
-            ("KILL", ROUGH_LIMIT),
+            ("QUIT", FORCED_STOP_LIMIT),
+            ("KILL", FORCED_STOP_LIMIT),
         ] {
             if !self.is_alive() {
                 return Ok(());
@@ -133,8 +133,7 @@ impl Postmaster {
     }
 }
 
-/// Sends a signal with the shell's own `kill`, for not every system has the
-/// program.
+/// Sends a signal with the shell's built-in `kill`; not every system has the program.
 fn send(pid: u32, signal: &str) -> io::Result<()> {
     Command::new("/bin/sh")
         .args([

@@ -1,4 +1,4 @@
-//! Waits until the server takes connections, and sees to its database.
+//! Waits until the server accepts connections, and creates the database.
 
 use std::time::Duration;
 
@@ -9,17 +9,21 @@ use sqlx::{
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    DATABASE, ROLE, connection::ConnectionInfo, error::PrivateError, files, layout::Layout,
+    connection::ConnectionInfo,
+    constants::{DATABASE, ROLE},
+    error::PrivateError,
+    files,
+    layout::Layout,
     process::Postmaster,
 };
 
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// A server that is stopped in its tracks accepts a connection and says nothing.
+/// The limit of one attempt. A suspended server accepts a connection and never answers.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// The server's `duplicate_database`.
+/// The SQLSTATE `duplicate_database`.
 const DUPLICATE_DATABASE: &str = "42P04";
 
-/// Waits until the server accepts connections on the socket, up to `limit`.
+/// Waits up to `limit` until the server accepts connections on the socket.
 pub(super) async fn wait(
     postmaster: &mut Postmaster,
     layout: &Layout,
@@ -57,7 +61,7 @@ async fn connect(info: &ConnectionInfo) -> Result<PgConnection, sqlx::Error> {
     PgConnection::connect_with(&options).await
 }
 
-/// Makes the database when it is not there yet.
+/// Creates the database if it does not exist.
 pub(super) async fn ensure_database(mut connection: PgConnection) -> Result<(), PrivateError> {
     let exists: bool =
         sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
@@ -78,7 +82,7 @@ async fn create_database(connection: &mut PgConnection) -> Result<(), PrivateErr
     let statement = sqlx::AssertSqlSafe(format!("CREATE DATABASE {DATABASE}"));
     match sqlx::query(statement).execute(connection).await {
         Ok(_) => Ok(()),
-        // Whoever was quicker did the same.
+        // Another process created it first.
         Err(sqlx::Error::Database(error))
             if error.code().as_deref() == Some(DUPLICATE_DATABASE) =>
         {

@@ -1,11 +1,11 @@
-//! The settings the server runs with. They are given on its command line, so
-//! a daemon always runs with what its own version says.
+//! The server's settings. They are passed on its command line, so the settings always
+//! belong to the version of the daemon that starts the server.
 
 use std::{ffi::OsString, path::Path, process::Stdio};
 
-use super::{binaries::Binaries, config::PrivateConfig, identity::Identity};
+use super::{binaries::Binaries, config::PrivateConfig, server_user::ServerUser};
 
-/// For much writing, with nothing given away: every commit is on disk.
+/// The built-in settings. They suit heavy writing, and every commit is durable.
 const BUILT_IN: &[(&str, &str)] = &[
     ("cluster_name", "runtraced"),
     ("max_connections", "100"),
@@ -17,7 +17,7 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("min_wal_size", "512MB"),
     ("max_wal_size", "4GB"),
     ("checkpoint_timeout", "15min"),
-    // Short statements only: compiling them costs more than it gives.
+    // All statements are short: compiling them costs more time than it saves.
     ("jit", "off"),
     ("random_page_cost", "1.1"),
     ("password_encryption", "scram-sha-256"),
@@ -27,19 +27,19 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("log_line_prefix", "%m [%p] "),
     ("log_destination", "stderr"),
     ("logging_collector", "off"),
-    // A repeated batch is an error to Postgres and normal to us: logged, it
-    // would fill the log with payloads. The daemon reports what it cannot settle.
+    // A repeated batch is an error for Postgres but normal for runtraced. Logging such
+    // errors would fill the log with payloads. The daemon reports what it cannot store.
     ("log_min_messages", "log"),
     ("log_min_error_statement", "panic"),
 ];
 
-/// Where the server is to listen; nothing overrides it.
+/// Where the server listens. No setting of the caller overrides it.
 pub(super) struct Listen<'a> {
     pub port: u16,
     pub sockets: &'a Path,
 }
 
-/// All of the server's arguments after `-D <data>`.
+/// The server's arguments after `-D <data>`.
 pub(super) fn arguments(
     config: &PrivateConfig,
     wal_compression: &str,
@@ -56,7 +56,7 @@ pub(super) fn arguments(
     }
     set("wal_compression", wal_compression.into());
     if wal_compression == "lz4" {
-        // The same library. Large values are compressed in less than half of pglz's time.
+        // The same library compresses large values in less than half the time of pglz.
         set("default_toast_compression", "lz4".into());
     }
     for (name, value) in &config.settings {
@@ -68,7 +68,7 @@ pub(super) fn arguments(
     all
 }
 
-/// The setting is a list, and a path may hold commas and spaces.
+/// Quotes a path: the setting is a list, and a path may contain commas and spaces.
 fn quoted(path: &Path) -> OsString {
     match path.to_str() {
         Some(text) => format!("\"{}\"", text.replace('"', "\"\"")).into(),
@@ -76,13 +76,9 @@ fn quoted(path: &Path) -> OsString {
     }
 }
 
-/// lz4 where this Postgres was built with it, which only it can tell.
-pub(super) fn wal_compression(
-    binaries: &Binaries,
-    identity: &Identity,
-    data: &Path,
-) -> &'static str {
-    let known = identity
+/// `lz4` if this Postgres was built with it, else `on`. The server program must be asked.
+pub(super) fn wal_compression(binaries: &Binaries, user: &ServerUser, data: &Path) -> &'static str {
+    let has_lz4 = user
         .command(&binaries.program("postgres"), data)
         .args(["-C", "wal_compression", "-c", "wal_compression=lz4", "-D"])
         .arg(data)
@@ -91,5 +87,5 @@ pub(super) fn wal_compression(
         .stderr(Stdio::null())
         .status()
         .is_ok_and(|status| status.success());
-    if known { "lz4" } else { "on" }
+    if has_lz4 { "lz4" } else { "on" }
 }

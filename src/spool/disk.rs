@@ -1,93 +1,96 @@
-//! The few operations the spool needs of a file system, so that tests can put
-//! one beneath it that crashes and lies.
+//! The file-system operations that the spool needs, as a trait. Tests use a file system
+//! that crashes and loses writes.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// One flat folder of files.
+/// A flat folder of files.
 pub trait Disk: Send + 'static {
     /// An open file.
     type File: DiskFile;
 
-    /// Names and lengths of all files.
+    /// The names and lengths of all files.
     ///
     /// # Errors
-    /// Of the file system, as for all that follow.
+    /// If the file system fails.
     fn list(&self) -> io::Result<Vec<(String, u64)>>;
-    /// Makes a file that must not exist, for reading and writing.
+    /// Creates a file for reading and writing.
     ///
     /// # Errors
-    /// Also when it exists.
+    /// If the file exists, or the file system fails.
     fn create(&self, name: &str) -> io::Result<Self::File>;
     /// Opens a file for reading and writing.
     ///
     /// # Errors
-    /// Also when there is none.
+    /// If the file does not exist, or the file system fails.
     fn open(&self, name: &str) -> io::Result<Self::File>;
-    /// Gives a file another name.
+    /// Renames a file.
     ///
     /// # Errors
-    /// Of the file system.
+    /// If the file system fails.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Deletes a file.
     ///
     /// # Errors
-    /// Of the file system.
+    /// If the file system fails.
     fn remove(&self, name: &str) -> io::Result<()>;
-    /// Makes names durable: created, renamed and removed files.
+    /// Makes created, renamed and removed names durable.
     ///
     /// # Errors
-    /// Of the file system.
+    /// If the file system fails.
     fn sync_names(&self) -> io::Result<()>;
 }
 
-/// An open file; used at explicit positions, so that it can be shared.
+/// An open file. It is read and written at explicit positions, so it can be shared.
 pub trait DiskFile: Send + Sync + 'static {
-    /// Writes all of `bytes`; after an error any part of them may be there.
+    /// Writes all of `bytes`.
     ///
     /// # Errors
-    /// Of the file system, as for all that follow.
+    /// If the file system fails. Any part of `bytes` may be written then.
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
-    /// Fills `bytes`.
+    /// Reads until `bytes` is full.
     ///
     /// # Errors
-    /// Also when the file ends before.
+    /// If the file is too short, or the file system fails.
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
-    /// Cuts the file off.
+    /// Truncates the file.
     ///
     /// # Errors
-    /// Of the file system.
+    /// If the file system fails.
     fn truncate(&self, len: u64) -> io::Result<()>;
     /// Makes the content durable.
     ///
     /// # Errors
-    /// Of the file system. What was written since the last success may be lost
+    /// If the file system fails. Everything written since the last success may be lost
     /// then, even if a later call succeeds.
     fn sync(&self) -> io::Result<()>;
 }
 
-/// A real folder.
-#[derive(Clone, Debug)]
-pub struct Folder(PathBuf);
+/// Only the daemon's user may read spooled events.
+const FILE_MODE: u32 = 0o600;
 
-impl Folder {
-    /// The folder at this path, which exists.
+/// A folder of the real file system.
+#[derive(Clone, Debug)]
+pub struct DirectoryDisk(PathBuf);
+
+impl DirectoryDisk {
+    /// The existing folder at this path.
     #[must_use]
     pub fn new(path: &Path) -> Self {
         Self(path.to_owned())
     }
 }
 
-impl Disk for Folder {
+impl Disk for DirectoryDisk {
     type File = File;
 
     fn list(&self) -> io::Result<Vec<(String, u64)>> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.0)? {
             let entry = entry?;
-            // A name that is no UTF-8 is none of ours.
+            // The spool's own names are UTF-8.
             if let Ok(name) = entry.file_name().into_string() {
                 files.push((name, entry.metadata()?.len()));
             }
@@ -100,7 +103,7 @@ impl Disk for Folder {
             .read(true)
             .write(true)
             .create_new(true)
-            .mode(0o600)
+            .mode(FILE_MODE)
             .open(self.0.join(name))
     }
 

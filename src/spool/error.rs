@@ -1,4 +1,4 @@
-//! What can go wrong with the spool.
+//! Errors of the spool.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,32 +8,35 @@ use super::segment::FORMAT_VERSION;
 /// Why the spool cannot be opened, written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
-    /// The byte budget has no room for the frame.
+    /// The frame does not fit into the byte budget.
     #[error("the spool is full")]
     Full,
-    /// The disk failed; whatever was not yet acknowledged is not in the spool.
-    #[error("the spool's disk failed: {0}")]
+    /// The disk failed. Payloads that were not reported as stored are not in the spool.
+    #[error("the disk of the spool failed: {0}")]
     Io(#[from] io::Error),
-    /// The folder cannot be used at all.
-    #[error("the spool folder {} cannot be used: {source}", folder.display())]
+    /// The folder cannot be used.
+    #[error("cannot use the spool folder {}: {source}", folder.display())]
     Folder {
-        /// Which.
+        /// The folder.
         folder: PathBuf,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
-    /// Another daemon holds the folder.
-    #[error("the spool folder {} is in use by another daemon; give this one another --spool-dir", .0.display())]
-    InUse(PathBuf),
-    /// A newer version of the program wrote a file.
+    /// Another daemon holds the folder's lock.
     #[error(
-        "{file} has the spool format {version}, and this program reads up to {FORMAT_VERSION}; \
-         start the version that wrote it, or a later one"
+        "the spool folder {} is in use by another daemon; choose a different --spool-dir",
+        .0.display()
+    )]
+    InUse(PathBuf),
+    /// A newer version of runtraced wrote a file.
+    #[error(
+        "{file} has spool format {version}, but this version of runtraced reads formats up to \
+         {FORMAT_VERSION}; start the version that wrote the file, or a later one"
     )]
     NewerVersion {
-        /// Which file.
+        /// The file.
         file: String,
-        /// Its format.
+        /// The file's format version.
         version: u32,
     },
 }

@@ -1,5 +1,5 @@
-//! The spool as a folder of the real file system: its lock, its name, and what
-//! people may see of it while a daemon works with it.
+//! A spool in a folder of the real file system: its lock, its id, and a list of its files
+//! that works while a daemon uses the folder.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -8,84 +8,90 @@ use std::path::Path;
 
 use uuid::Uuid;
 
-use super::disk::{Disk as _, Folder};
+use super::disk::{DirectoryDisk, Disk as _};
 use super::error::SpoolError;
 use super::log::{SegmentLog, SpoolLimits};
 use super::scan::scan;
 use super::segment::{quarantined_number, segment_number};
 use super::shared::Spool;
 
-/// Locked by the daemon that uses the folder; holds the spool's id.
+/// The file that the daemon locks while it uses the folder. It contains the spool's id.
 const LOCK_FILE: &str = "spool.lock";
+/// How much of the lock file is read. A UUID has 36 characters.
+const LOCK_FILE_MAX_BYTES: u64 = 64;
+/// Only the daemon's user may enter the folder.
+const FOLDER_MODE: u32 = 0o700;
+/// Only the daemon's user may read the lock file.
+const LOCK_FILE_MODE: u32 = 0o600;
 
 /// Opens spools in folders.
 #[derive(Debug)]
 pub struct SpoolFolder;
 
-/// One file of a spool, as it is now.
+/// A file of a spool.
 #[derive(Clone, Debug)]
 pub struct SpoolFile {
-    /// Its name in the folder.
+    /// The name in the folder.
     pub name: String,
-    /// Its length.
+    /// The length.
     pub bytes: u64,
-    /// Sound frames.
+    /// The number of intact frames.
     pub frames: u64,
-    /// Events in them.
+    /// The number of events in these frames.
     pub events: u64,
-    /// Damaged places.
+    /// The number of damaged places.
     pub damaged: u64,
-    /// Bytes behind the last sound frame: torn, or being written right now.
+    /// Bytes after the last intact frame. They are torn, or a daemon is writing them.
     pub tail_bytes: u64,
-    /// The process that wrote it, if its header is sound.
+    /// The process that wrote the file, if the header is intact.
     pub instance: Option<Uuid>,
-    /// The format it is in, if its header is sound.
+    /// The format version, if the header is intact.
     pub version: Option<u32>,
-    /// Put aside because of damage.
+    /// Whether the file is quarantined because of damage.
     pub quarantined: bool,
 }
 
 impl SpoolFolder {
-    /// Opens or makes the spool in a folder; `instance` is this process.
+    /// Opens the spool in a folder, or creates it. `instance` is the id of this process.
     ///
     /// # Errors
-    /// When the folder cannot be used, another process uses it, or a newer
-    /// version wrote to it.
+    /// If the folder cannot be used, another process uses it, or a newer version wrote
+    /// to it.
     pub fn open(path: &Path, limits: SpoolLimits, instance: Uuid) -> Result<Spool, SpoolError> {
         let unusable = |source| SpoolError::Folder {
             folder: path.to_owned(),
             source,
         };
         if let Some(parent) = path.parent() {
-            // Not closed by us: others may have to pass through.
+            // Parents get the default mode: other users may need to pass through them.
             fs::create_dir_all(parent).map_err(unusable)?;
         }
-        match fs::DirBuilder::new().mode(0o700).create(path) {
+        match fs::DirBuilder::new().mode(FOLDER_MODE).create(path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
-            made => made.map_err(unusable)?,
+            created => created.map_err(unusable)?,
         }
         let mut lock = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
-            .mode(0o600)
+            .mode(LOCK_FILE_MODE)
             .open(path.join(LOCK_FILE))
             .map_err(unusable)?;
         lock.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => SpoolError::InUse(path.to_owned()),
             TryLockError::Error(source) => unusable(source),
         })?;
-        let id = identify(&mut lock).map_err(unusable)?;
-        let log = SegmentLog::open(Folder::new(path), limits, id, instance)?;
+        let id = read_or_create_id(&mut lock).map_err(unusable)?;
+        let log = SegmentLog::open(DirectoryDisk::new(path), limits, id, instance)?;
         Ok(Spool::new(id, limits, log, Some(lock)))
     }
 }
 
-/// Reads the id from the lock file, or gives the spool one.
-fn identify(lock: &mut File) -> io::Result<Uuid> {
+/// Reads the spool's id from the lock file, or writes a new one.
+fn read_or_create_id(lock: &mut File) -> io::Result<Uuid> {
     let mut text = String::new();
-    lock.take(64).read_to_string(&mut text)?;
+    lock.take(LOCK_FILE_MAX_BYTES).read_to_string(&mut text)?;
     if let Ok(id) = text.trim().parse() {
         return Ok(id);
     }
@@ -97,17 +103,17 @@ fn identify(lock: &mut File) -> io::Result<Uuid> {
     Ok(id)
 }
 
-/// The files of a spool, oldest first. Changes nothing, and may be called while
-/// a daemon uses the folder.
+/// Lists the files of a spool, oldest first. It only reads, so it can be called while a
+/// daemon uses the folder.
 ///
 /// # Errors
-/// When the folder cannot be read.
+/// If the folder cannot be read.
 pub fn list(path: &Path) -> Result<Vec<SpoolFile>, SpoolError> {
     let unusable = |source| SpoolError::Folder {
         folder: path.to_owned(),
         source,
     };
-    let mut files = Folder::new(path).list().map_err(unusable)?;
+    let mut files = DirectoryDisk::new(path).list().map_err(unusable)?;
     files.sort_unstable();
     let mut found = Vec::new();
     for (name, bytes) in files {
@@ -117,7 +123,7 @@ pub fn list(path: &Path) -> Result<Vec<SpoolFile>, SpoolError> {
         }
         let scanned = File::open(path.join(&name)).and_then(|file| scan(&file, bytes));
         let scanned = match scanned {
-            // Replayed and deleted since it was listed.
+            // A daemon has replayed and deleted the file since it was listed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             scanned => scanned.map_err(unusable)?,
         };

@@ -1,33 +1,33 @@
-//! A frame: a marker, what follows, and checksums over both.
+//! A frame: a header with a marker and checksums, then the payload.
 //!
 //! ```text
 //! marker u32 | payload length u32 | sequence u64 | events u32 | CRC-32 of the payload u32
 //!            | CRC-32 of the fields before u32 | payload
 //! ```
-//! Little-endian. The marker and the header's own checksum let a reader find
-//! the next frame behind a damaged one.
+//! Integers are little-endian. With the marker and the header's own checksum, a reader
+//! can find the next frame after a damaged one.
 
-/// What a frame begins with.
+/// The first bytes of a frame.
 pub(super) const MARKER: [u8; 4] = *b"\xf5RTf";
-/// Bytes before the payload.
+/// The length of the header.
 pub(super) const FRAME_HEADER_BYTES: usize = 28;
-/// No frame is longer; a length beyond is damage.
+/// The longest payload. A greater length in a header means damage.
 pub(super) const MAX_PAYLOAD_BYTES: usize = 1 << 30;
 
 /// A frame that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Ascends by one from frame to frame, in the order of appending.
+    /// The number of the frame. It grows by one with every appended frame.
     pub sequence: u64,
-    /// How many events the payload holds.
+    /// The number of events in the payload.
     pub events: u32,
     /// The payload.
     pub payload: Vec<u8>,
-    /// Where its segment goes on.
+    /// The offset of the frame's end in its segment.
     pub(super) end: u64,
 }
 
-/// What stands before the payload.
+/// The header of a frame, without marker and header checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FrameHeader {
     pub payload_len: u32,
@@ -58,7 +58,7 @@ impl FrameHeader {
         bytes
     }
 
-    /// `None` for what is no header of a frame.
+    /// Decodes a header. `None` if the bytes are not an intact frame header.
     pub fn decode(bytes: &[u8; FRAME_HEADER_BYTES]) -> Option<Self> {
         let u32_at = |at: usize| {
             u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
@@ -69,13 +69,13 @@ impl FrameHeader {
             events: u32_at(16),
             payload_crc: u32_at(20),
         };
-        let sound = bytes[..4] == MARKER
+        let intact = bytes[..4] == MARKER
             && u32_at(24) == crc32fast::hash(&bytes[..24])
             && header.payload_len as usize <= MAX_PAYLOAD_BYTES;
-        sound.then_some(header)
+        intact.then_some(header)
     }
 
-    /// Bytes of the whole frame.
+    /// The length of the whole frame, in bytes.
     pub fn frame_len(self) -> u64 {
         FRAME_HEADER_BYTES as u64 + u64::from(self.payload_len)
     }

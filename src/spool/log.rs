@@ -1,8 +1,8 @@
-//! The log itself: one writer's view, without threads.
+//! The log of a spool, for a single thread.
 //!
-//! Append, then sync; only what was synced is read. Reading and acknowledging
-//! go through the frames in order, once; a new process begins again with the
-//! oldest segment that is there, so a frame may be read twice, never not at all.
+//! Frames are appended, then synced; only synced frames are read. Frames are read and
+//! acknowledged in order, once per process. A new process starts again with the oldest
+//! segment that exists. So a frame may be read twice, but no frame is skipped.
 
 mod read;
 
@@ -21,72 +21,73 @@ use super::segment::{
     segment_number,
 };
 
-const WAITING: u8 = 0;
+// States of a pending frame.
+const UNSYNCED: u8 = 0;
 const DURABLE: u8 = 1;
 const LOST: u8 = 2;
 
-/// How large the log may become.
+/// The size limits of a spool.
 #[derive(Clone, Copy, Debug)]
 pub struct SpoolLimits {
-    /// Bytes of all files together; never exceeded.
+    /// The most bytes of all files together. A hard limit.
     pub total_bytes: u64,
-    /// A segment that has reached so many bytes is followed by another.
+    /// A new segment begins when the last one has reached this many bytes.
     pub segment_bytes: u64,
 }
 
-/// What the log holds.
+/// What a spool contains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Bytes of all files, quarantined ones too.
+pub struct SpoolUsage {
+    /// The bytes of all files, including quarantined ones.
     pub bytes: u64,
-    /// Segment files.
+    /// The number of segment files.
     pub segments: u64,
-    /// Synced events that are not yet acknowledged.
+    /// The number of synced events that are not acknowledged.
     pub events: u64,
-    /// Damaged places found since it was opened.
+    /// The number of damaged places found since the spool was opened.
     pub damaged: u64,
-    /// Files kept because of damage.
+    /// The number of quarantined files.
     pub quarantined: u64,
 }
 
-/// A frame that was appended; durable or lost after the next sync.
+/// An appended frame. The next sync makes it durable or loses it.
 #[derive(Debug)]
-pub struct Pending(Arc<AtomicU8>);
+pub struct PendingFrame(Arc<AtomicU8>);
 
-impl Pending {
-    /// Whether it is durable; `None` before it was synced.
+impl PendingFrame {
+    /// Whether the frame is durable; `None` before the sync.
     #[must_use]
     pub fn durable(&self) -> Option<bool> {
         match self.0.load(Ordering::Acquire) {
-            WAITING => None,
+            UNSYNCED => None,
             state => Some(state == DURABLE),
         }
     }
 }
 
-struct Unsynced {
+struct UnsyncedFrame {
     segment: u64,
     end: u64,
     events: u32,
     state: Arc<AtomicU8>,
-    /// Grows by the events the moment they are durable.
+    /// Grows by `events` at the moment they are durable.
     counter: Arc<AtomicU64>,
 }
 
 struct Segment {
     number: u64,
-    /// Where the last whole frame ends.
+    /// The end of the last appended frame.
     len: u64,
-    /// Where the last synced frame ends.
+    /// The end of the last synced frame.
     synced: u64,
-    /// Bytes on disk that count against the budget.
+    /// The bytes on disk that count against the budget.
     charged: u64,
-    /// Synced events that are not yet acknowledged.
+    /// The number of synced events that are not acknowledged.
     events: u64,
     damaged: bool,
 }
 
-/// What is to be synced, apart from the log so that others append meanwhile.
+/// The files to sync. It is separate from the log, so others can append during the sync.
 #[derive(Debug)]
 pub struct SyncPlan<D: Disk> {
     files: Vec<Arc<D::File>>,
@@ -95,44 +96,46 @@ pub struct SyncPlan<D: Disk> {
 }
 
 impl<D: Disk> SyncPlan<D> {
-    /// Syncs the files. Names are made durable by the log itself.
+    /// Syncs the files. Their names are synced by [`SegmentLog::end_sync`].
     ///
     /// # Errors
-    /// Of the disk; then nothing since the last sync is durable.
+    /// If the disk fails. Then nothing since the last sync is durable.
     pub fn run(&self) -> std::io::Result<()> {
         self.files.iter().try_for_each(|file| file.sync())
     }
 }
 
-/// See the module.
+/// The log of a spool; see the module documentation.
 pub struct SegmentLog<D: Disk> {
     disk: D,
     limits: SpoolLimits,
     header: SegmentHeader,
-    /// Oldest first.
+    /// All segments, oldest first.
     segments: VecDeque<Segment>,
-    /// The last segment, while it takes frames.
+    /// The file of the last segment, while it takes frames.
     active: Option<Arc<D::File>>,
-    unsynced: VecDeque<Unsynced>,
-    /// Files with frames that are not synced, and whether their names are not.
+    unsynced: VecDeque<UnsyncedFrame>,
+    /// Files with unsynced frames.
     dirty: Vec<Arc<D::File>>,
+    /// Whether some names are unsynced.
     dirty_names: bool,
     next_number: u64,
     next_sequence: u64,
-    /// Where reading goes on in the first segment.
+    /// The next offset to read in the first segment.
     read_at: u64,
+    /// The number and file of the segment that is being read.
     reader: Option<(u64, D::File)>,
-    /// The frame that was read and is to be acknowledged: its end, its events.
-    in_hand: Option<(u64, u32)>,
-    usage: Usage,
+    /// The end and the events of the frame that was read and is not acknowledged.
+    unacked: Option<(u64, u32)>,
+    usage: SpoolUsage,
 }
 
 impl<D: Disk> SegmentLog<D> {
-    /// Opens what is there, repairing it: torn tails are cut off, files without
-    /// frames deleted. `spool` names the folder for good, `instance` this process.
+    /// Opens and repairs the log: it cuts off torn tails and deletes files without frames.
+    /// `spool` is the permanent id of the spool, `instance` the id of this process.
     ///
     /// # Errors
-    /// When the disk fails, or a newer version wrote a file.
+    /// If the disk fails, or if a newer version wrote a file.
     pub fn open(
         disk: D,
         limits: SpoolLimits,
@@ -157,11 +160,11 @@ impl<D: Disk> SegmentLog<D> {
             next_sequence: 1,
             read_at: 0,
             reader: None,
-            in_hand: None,
-            usage: Usage::default(),
+            unacked: None,
+            usage: SpoolUsage::default(),
         };
         let mut files = log.disk.list()?;
-        // Names sort as numbers do.
+        // Names sort like numbers.
         files.sort_unstable();
         for (name, len) in files {
             if let Some(number) = segment_number(&name) {
@@ -189,14 +192,14 @@ impl<D: Disk> SegmentLog<D> {
         if found.damaged > 0 {
             self.report_damage(name, found.damaged);
         } else if found.frames == 0 && found.header.is_none() && len > HEADER_BYTES as u64 {
-            // Nothing in it makes sense; a person may see more.
+            // Nothing in the file is readable. Keep it, so that a person can inspect it.
             self.report_damage(name, 1);
             self.disk.rename(name, &quarantine_name(number))?;
             self.usage.bytes += len;
             self.usage.quarantined += 1;
             return Ok(());
         } else if found.frames == 0 {
-            // Nothing in it was ever synced, or all of it was acknowledged.
+            // No frame was ever synced, or all were acknowledged.
             self.disk.remove(name)?;
             return Ok(());
         }
@@ -204,11 +207,11 @@ impl<D: Disk> SegmentLog<D> {
             tracing::info!(
                 file = name,
                 bytes = len - found.end,
-                "a torn tail of the spool is cut off; nothing in it was acknowledged"
+                "cut off the torn tail of a spool file; its events were never acked"
             );
             file.truncate(found.end)?;
         }
-        // The process before may have ended before it synced what is read now.
+        // The previous process may have ended before it synced these frames.
         file.sync()?;
         if let Some(last) = found.last_sequence {
             self.next_sequence = self.next_sequence.max(last + 1);
@@ -227,23 +230,23 @@ impl<D: Disk> SegmentLog<D> {
         Ok(())
     }
 
-    /// What it holds.
+    /// What the log contains.
     #[must_use]
-    pub fn usage(&self) -> Usage {
+    pub fn usage(&self) -> SpoolUsage {
         self.usage
     }
 
-    /// Appends a frame. `counter` grows by `events` at the moment it is durable,
-    /// before anybody can read it.
+    /// Appends a frame. When it becomes durable, and before it can be read, `counter`
+    /// grows by `events`.
     ///
     /// # Errors
-    /// When there is no room, or the disk fails; then nothing was appended.
+    /// If the budget is full or the disk fails. Then nothing is appended.
     pub fn append(
         &mut self,
         payload: &[u8],
         events: u32,
         counter: &Arc<AtomicU64>,
-    ) -> Result<Pending, SpoolError> {
+    ) -> Result<PendingFrame, SpoolError> {
         let payload_len = u32::try_from(payload.len())
             .ok()
             .filter(|_| payload.len() <= MAX_PAYLOAD_BYTES)
@@ -275,7 +278,7 @@ impl<D: Disk> SegmentLog<D> {
         bytes.extend_from_slice(payload);
         if let Err(error) = file.write_all_at(&bytes, segment.len) {
             if file.truncate(segment.len).is_err() {
-                // What stands behind its frames is not known: it gets no more.
+                // The bytes after the last frame are unknown, so append no more frames here.
                 segment.charged += header.frame_len();
                 self.usage.bytes += header.frame_len();
                 self.active = None;
@@ -286,8 +289,8 @@ impl<D: Disk> SegmentLog<D> {
         segment.charged += header.frame_len();
         self.usage.bytes += header.frame_len();
         self.next_sequence += 1;
-        let state = Arc::new(AtomicU8::new(WAITING));
-        self.unsynced.push_back(Unsynced {
+        let state = Arc::new(AtomicU8::new(UNSYNCED));
+        self.unsynced.push_back(UnsyncedFrame {
             segment: segment.number,
             end: segment.len,
             events,
@@ -297,7 +300,7 @@ impl<D: Disk> SegmentLog<D> {
         if !self.dirty.iter().any(|dirty| Arc::ptr_eq(dirty, &file)) {
             self.dirty.push(file);
         }
-        Ok(Pending(state))
+        Ok(PendingFrame(state))
     }
 
     fn begin_segment(&mut self) -> Result<Arc<D::File>, SpoolError> {
@@ -306,7 +309,7 @@ impl<D: Disk> SegmentLog<D> {
         let file = self.disk.create(&name)?;
         self.next_number += 1;
         if let Err(error) = file.write_all_at(&self.header.encode(), 0) {
-            // Left behind, it holds no frame and is deleted at the next start.
+            // If this fails too, the next start deletes the file, as it has no frames.
             let _ = self.disk.remove(&name);
             return Err(error.into());
         }
@@ -327,7 +330,7 @@ impl<D: Disk> SegmentLog<D> {
         Ok(file)
     }
 
-    /// What is to be synced for all that was appended so far.
+    /// Begins a sync of all frames that were appended so far.
     pub fn begin_sync(&mut self) -> SyncPlan<D> {
         SyncPlan {
             files: std::mem::take(&mut self.dirty),
@@ -336,11 +339,11 @@ impl<D: Disk> SegmentLog<D> {
         }
     }
 
-    /// Ends a sync: its frames are durable and can be read, or all that is not
-    /// synced is lost, whoever appended it.
+    /// Ends a sync. If it succeeded, its frames are durable and can be read. If it failed,
+    /// all unsynced frames are lost, including those appended during the sync.
     ///
     /// # Errors
-    /// That of the sync.
+    /// The error of the sync.
     pub fn end_sync(
         &mut self,
         plan: &SyncPlan<D>,
@@ -370,16 +373,16 @@ impl<D: Disk> SegmentLog<D> {
                 .fetch_add(u64::from(frame.events), Ordering::AcqRel);
             frame.state.store(DURABLE, Ordering::Release);
         }
-        // The files of later frames are still dirty: they are in `dirty`.
+        // Files with later frames are in `dirty` again.
         Ok(())
     }
 
-    /// After a failed sync nobody knows what is on disk: what was not synced
-    /// before is cut off, and its files get no more.
+    /// Cuts off all unsynced frames, because their state on disk is unknown after a failed
+    /// sync. The file of the last segment takes no more frames.
     fn lose_unsynced(&mut self) {
         self.active = None;
         self.dirty.clear();
-        // Until a name is known to be durable it has to be synced again.
+        // No name is known to be durable until the next successful sync.
         self.dirty_names = true;
         for frame in self.unsynced.drain(..) {
             frame.state.store(LOST, Ordering::Release);
@@ -389,11 +392,11 @@ impl<D: Disk> SegmentLog<D> {
                 continue;
             }
             segment.len = segment.synced;
-            let cut = self
+            let truncated = self
                 .disk
                 .open(&segment_name(segment.number))
                 .and_then(|file| file.truncate(segment.synced));
-            if cut.is_ok() {
+            if truncated.is_ok() {
                 self.usage.bytes -= segment.charged - segment.synced;
                 segment.charged = segment.synced;
             }

@@ -1,12 +1,12 @@
-//! A bounded log of frames on local disk, for events that Postgres cannot take now.
+//! The spool: a bounded log on local disk for events that Postgres cannot take now.
 //!
-//! A folder of segment files: a header, then frames with a length, a sequence
-//! and checksums. What was synced survives any crash; a torn tail is cut off,
-//! damage in the middle costs the frames it hits and no others. A segment is
-//! deleted as a whole once all of its frames are acknowledged.
+//! The log is a folder of segment files. Each segment has a header, then frames with a
+//! length, a sequence number and checksums. Synced frames survive any crash. A torn tail
+//! is cut off. Damage in the middle of a segment costs the frames that it hits and no
+//! others. A segment is deleted as a whole once all of its frames are acknowledged.
 //!
-//! Payloads are opaque here: no events, no protobuf, no SQL. The only module
-//! that touches the spool's files.
+//! To this module a payload is opaque bytes: it knows no events, no protobuf and no SQL.
+//! No other module touches the spool's files.
 
 mod disk;
 mod error;
@@ -19,10 +19,10 @@ mod shared;
 #[cfg(test)]
 mod tests;
 
-pub use disk::{Disk, DiskFile, Folder};
+pub use disk::{DirectoryDisk, Disk, DiskFile};
 pub use error::SpoolError;
 pub use folder::{SpoolFile, SpoolFolder, list};
 pub use frame::Frame;
-pub use log::{Pending, SegmentLog, SpoolLimits, Usage};
+pub use log::{PendingFrame, SegmentLog, SpoolLimits, SpoolUsage};
 pub use segment::{FORMAT_VERSION, SegmentHeader};
 pub use shared::Spool;

@@ -1,4 +1,4 @@
-//! Reading a segment that may be torn or damaged.
+//! Reads segments that may be torn or damaged.
 
 use std::io;
 
@@ -6,59 +6,59 @@ use super::disk::DiskFile;
 use super::frame::{FRAME_HEADER_BYTES, Frame, FrameHeader, MARKER};
 use super::segment::{HEADER_BYTES, SegmentHeader};
 
-/// How much is searched at a time for the next frame behind damage.
+/// How many bytes are read at a time to find the next frame after damage.
 const SEARCH_BYTES: usize = 64 << 10;
 
-/// What stands at a position of a segment.
+/// What a segment has at some offset.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    /// A sound frame.
+pub(super) enum FrameRead {
+    /// An intact frame.
     Frame(Frame),
     /// The end of the file.
     End,
-    /// No frame; `whole` if a sound header says that one was written whole.
-    Damage { whole: bool },
+    /// No intact frame. `complete`: the header is intact and the payload is not torn, so
+    /// the payload has changed.
+    Damaged { complete: bool },
 }
 
-/// What a whole segment holds.
+/// What a segment contains.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Scan {
-    /// What it says of itself, if that is sound.
+pub(super) struct SegmentScan {
+    /// The header, if it is intact.
     pub header: Option<SegmentHeader>,
-    /// Sound frames.
+    /// The number of intact frames.
     pub frames: u64,
-    /// Events in them.
+    /// The number of events in these frames.
     pub events: u64,
-    /// The sequence of the last one.
+    /// The sequence number of the last intact frame.
     pub last_sequence: Option<u64>,
-    /// Where the last sound frame ends; what is behind it, if anything, is a
-    /// torn tail.
+    /// The end of the last intact frame. All bytes after it are a torn tail.
     pub end: u64,
-    /// Damaged places between sound frames, or one that was written whole.
+    /// The number of damaged places: between intact frames, or a complete damaged frame.
     pub damaged: u64,
 }
 
 /// Reads the frame at `offset` of a file of `len` bytes.
-pub(super) fn read_frame(file: &impl DiskFile, offset: u64, len: u64) -> io::Result<Found> {
-    let left = len.saturating_sub(offset);
-    if left == 0 {
-        return Ok(Found::End);
+pub(super) fn read_frame(file: &impl DiskFile, offset: u64, len: u64) -> io::Result<FrameRead> {
+    let rest = len.saturating_sub(offset);
+    if rest == 0 {
+        return Ok(FrameRead::End);
     }
-    let torn = Found::Damage { whole: false };
-    if left < FRAME_HEADER_BYTES as u64 {
+    let torn = FrameRead::Damaged { complete: false };
+    if rest < FRAME_HEADER_BYTES as u64 {
         return Ok(torn);
     }
     let mut bytes = [0; FRAME_HEADER_BYTES];
     file.read_exact_at(&mut bytes, offset)?;
-    let Some(header) = FrameHeader::decode(&bytes).filter(|h| h.frame_len() <= left) else {
+    let Some(header) = FrameHeader::decode(&bytes).filter(|h| h.frame_len() <= rest) else {
         return Ok(torn);
     };
     let mut payload = vec![0; header.payload_len as usize];
     file.read_exact_at(&mut payload, offset + FRAME_HEADER_BYTES as u64)?;
     if crc32fast::hash(&payload) != header.payload_crc {
-        return Ok(Found::Damage { whole: true });
+        return Ok(FrameRead::Damaged { complete: true });
     }
-    Ok(Found::Frame(Frame {
+    Ok(FrameRead::Frame(Frame {
         sequence: header.sequence,
         events: header.events,
         payload,
@@ -66,7 +66,7 @@ pub(super) fn read_frame(file: &impl DiskFile, offset: u64, len: u64) -> io::Res
     }))
 }
 
-/// The position of the next sound frame at or behind `offset`.
+/// The offset of the next intact frame at or after `offset`.
 pub(super) fn find_frame(
     file: &impl DiskFile,
     mut offset: u64,
@@ -81,19 +81,19 @@ pub(super) fn find_frame(
         let candidates = window[..size].windows(MARKER.len()).enumerate();
         for (at, _) in candidates.filter(|(_, bytes)| *bytes == MARKER) {
             let position = offset + at as u64;
-            if matches!(read_frame(file, position, len)?, Found::Frame(_)) {
+            if matches!(read_frame(file, position, len)?, FrameRead::Frame(_)) {
                 return Ok(Some(position));
             }
         }
-        // A marker may lie across the border of two windows.
+        // Windows overlap, because a marker may cross the border of two windows.
         offset += (size - (MARKER.len() - 1)) as u64;
     }
     Ok(None)
 }
 
-/// Reads all of a segment of `len` bytes.
-pub(super) fn scan(file: &impl DiskFile, len: u64) -> io::Result<Scan> {
-    let mut scan = Scan::default();
+/// Scans a segment of `len` bytes.
+pub(super) fn scan(file: &impl DiskFile, len: u64) -> io::Result<SegmentScan> {
+    let mut scan = SegmentScan::default();
     let mut offset = 0;
     if len >= HEADER_BYTES as u64 {
         let mut bytes = [0; HEADER_BYTES];
@@ -106,10 +106,10 @@ pub(super) fn scan(file: &impl DiskFile, len: u64) -> io::Result<Scan> {
     }
     loop {
         match read_frame(file, offset, len)? {
-            Found::End => return Ok(scan),
-            Found::Frame(frame) => {
+            FrameRead::End => return Ok(scan),
+            FrameRead::Frame(frame) => {
                 if scan.header.is_none() && scan.frames == 0 {
-                    // Frames follow a header that was sound once.
+                    // There are frames, so there once was a header: it is damaged.
                     scan.damaged += 1;
                 }
                 scan.frames += 1;
@@ -118,7 +118,7 @@ pub(super) fn scan(file: &impl DiskFile, len: u64) -> io::Result<Scan> {
                 offset = frame.end;
                 scan.end = offset;
             }
-            Found::Damage { whole } => match find_frame(file, offset + 1, len)? {
+            FrameRead::Damaged { complete } => match find_frame(file, offset + 1, len)? {
                 Some(next) => {
                     if scan.header.is_some() || scan.frames > 0 {
                         scan.damaged += 1;
@@ -126,9 +126,9 @@ pub(super) fn scan(file: &impl DiskFile, len: u64) -> io::Result<Scan> {
                     offset = next;
                 }
                 None => {
-                    scan.damaged += u64::from(whole);
-                    if whole {
-                        // Kept, to be looked at by a person.
+                    scan.damaged += u64::from(complete);
+                    if complete {
+                        // Not a torn tail: keep the bytes, so that a person can inspect them.
                         scan.end = len;
                     }
                     return Ok(scan);

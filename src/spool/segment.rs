@@ -1,29 +1,30 @@
-//! A segment file: its name, and what it begins with.
+//! A segment file: its name and its header.
 //!
 //! ```text
 //! magic [8] | version u32 | spool id [16] | instance [16] | CRC-32 of the fields before u32
 //! ```
-//! Little-endian; frames follow. A later version may change all but the magic, the
-//! version and the checksum of the first [`HEADER_BYTES`].
+//! Integers are little-endian. Frames follow the header. A later format version may
+//! change everything except the magic, the version, and the checksum of the first
+//! [`HEADER_BYTES`].
 
 use uuid::Uuid;
 
-/// The format that this program writes; it reads this and all before.
+/// The format version that runtraced writes. It reads this version and all earlier ones.
 pub const FORMAT_VERSION: u32 = 1;
-/// Bytes of the header that this program writes.
+/// The length of the header.
 pub(super) const HEADER_BYTES: usize = 48;
 const MAGIC: [u8; 8] = *b"RTSPOOL\n";
 const SUFFIX: &str = ".spool";
 const QUARANTINE: &str = ".quarantined";
 
-/// What a segment says of itself.
+/// The header of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentHeader {
-    /// The format.
+    /// The format version.
     pub version: u32,
-    /// The spool that it belongs to.
+    /// The id of the spool that the segment belongs to.
     pub spool: Uuid,
-    /// The daemon process that wrote it.
+    /// The daemon process that wrote the segment.
     pub instance: Uuid,
 }
 
@@ -39,13 +40,13 @@ impl SegmentHeader {
         bytes
     }
 
-    /// `None` for what is no sound header.
+    /// Decodes a header. `None` if the bytes are not an intact header.
     pub(super) fn decode(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {
         let u32_at = |at: usize| {
             u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
         };
-        let sound = bytes[..8] == MAGIC && u32_at(44) == crc32fast::hash(&bytes[..44]);
-        sound.then(|| Self {
+        let intact = bytes[..8] == MAGIC && u32_at(44) == crc32fast::hash(&bytes[..44]);
+        intact.then(|| Self {
             version: u32_at(8),
             spool: Uuid::from_slice(&bytes[12..28]).unwrap_or_default(),
             instance: Uuid::from_slice(&bytes[28..44]).unwrap_or_default(),
@@ -53,22 +54,22 @@ impl SegmentHeader {
     }
 }
 
-/// The name of a segment; names sort as numbers do.
+/// The name of a segment. Zero-padded, so names sort like numbers.
 pub(super) fn segment_name(number: u64) -> String {
     format!("{number:020}{SUFFIX}")
 }
 
-/// The name of a damaged segment whose sound frames are all acknowledged.
+/// The name of a damaged segment whose intact frames are all acknowledged.
 pub(super) fn quarantine_name(number: u64) -> String {
     format!("{number:020}{QUARANTINE}")
 }
 
-/// The number of a segment; `None` for other files.
+/// The number of a segment. `None` for other files.
 pub(super) fn segment_number(name: &str) -> Option<u64> {
     name.strip_suffix(SUFFIX)?.parse().ok()
 }
 
-/// The number of a quarantined segment; `None` for other files.
+/// The number of a quarantined segment. `None` for other files.
 pub(super) fn quarantined_number(name: &str) -> Option<u64> {
     name.strip_suffix(QUARANTINE)?.parse().ok()
 }

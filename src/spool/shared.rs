@@ -1,4 +1,4 @@
-//! The log as several threads share it: one sync serves all who wait for it.
+//! A spool that several threads share. One sync serves all threads that wait for it.
 
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -6,29 +6,29 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
-use super::disk::{Disk, Folder};
+use super::disk::{DirectoryDisk, Disk};
 use super::error::SpoolError;
 use super::frame::Frame;
-use super::log::{Pending, SegmentLog, SpoolLimits, Usage};
+use super::log::{PendingFrame, SegmentLog, SpoolLimits, SpoolUsage};
 
-/// A spool that threads append to and one thread reads.
+/// A spool that many threads append to and one thread reads.
 #[derive(Debug)]
-pub struct Spool<D: Disk = Folder> {
+pub struct Spool<D: Disk = DirectoryDisk> {
     id: Uuid,
     limits: SpoolLimits,
     log: Mutex<SegmentLog<D>>,
-    /// Held by who syncs; whoever waits for it may find its frames synced.
+    /// Held during a sync. A thread that waited for it may find its frames synced.
     syncing: Mutex<()>,
-    /// A copy that is read without waiting for the disk.
-    usage: Mutex<Usage>,
+    /// A copy, which can be read without waiting for the disk.
+    usage: Mutex<SpoolUsage>,
     refusing: AtomicBool,
     found_events: u64,
-    /// Keeps other processes out.
+    /// The locked lock file, which keeps other processes out.
     _lock: Option<File>,
 }
 
 impl<D: Disk> Spool<D> {
-    /// Shares a log; `lock` is held as long as the spool.
+    /// Shares a log. The spool holds `lock` until it is dropped.
     pub fn new(id: Uuid, limits: SpoolLimits, log: SegmentLog<D>, lock: Option<File>) -> Self {
         let usage = log.usage();
         Self {
@@ -43,27 +43,27 @@ impl<D: Disk> Spool<D> {
         }
     }
 
-    /// Names the folder for good.
+    /// The permanent id of the spool.
     #[must_use]
     pub fn id(&self) -> Uuid {
         self.id
     }
 
-    /// Events that earlier processes left.
+    /// The number of events that earlier processes left.
     #[must_use]
     pub fn found_events(&self) -> u64 {
         self.found_events
     }
 
-    /// The byte budget.
+    /// The byte budget of all files together.
     #[must_use]
     pub fn budget_bytes(&self) -> u64 {
         self.limits.total_bytes
     }
 
-    /// What it holds.
+    /// What the spool contains.
     #[must_use]
-    pub fn usage(&self) -> Usage {
+    pub fn usage(&self) -> SpoolUsage {
         *lock(&self.usage)
     }
 
@@ -73,13 +73,14 @@ impl<D: Disk> Spool<D> {
         self.refusing.load(Relaxed)
     }
 
-    /// Makes payloads durable, each with its number of events, and returns how
-    /// many of them are, from the first on. `counter` grows by the events of
-    /// those. Each payload is asked for when the one before has been appended, so
-    /// one of them is in memory at a time. Blocks for the disk.
+    /// Stores payloads, each with its number of events. Returns how many payloads are
+    /// durable; they are the first ones. `counter` grows by their events.
+    ///
+    /// It takes one payload at a time from the iterator, so only one is in memory. It
+    /// blocks on the disk.
     ///
     /// # Errors
-    /// Beside the count: why the others are not in the spool.
+    /// The second value says why the remaining payloads are not in the spool.
     pub fn store<P: AsRef<[u8]>>(
         &self,
         payloads: impl IntoIterator<Item = (P, u32)>,
@@ -89,7 +90,7 @@ impl<D: Disk> Spool<D> {
         if !appended.is_empty() {
             result = self.sync(&appended).and(result);
         }
-        let durable = |pending: &&Pending| pending.durable() == Some(true);
+        let durable = |pending: &&PendingFrame| pending.durable() == Some(true);
         let stored = appended.iter().take_while(durable).count();
         self.refusing.store(result.is_err(), Relaxed);
         (stored, result)
@@ -99,14 +100,14 @@ impl<D: Disk> Spool<D> {
         &self,
         payloads: impl IntoIterator<Item = (P, u32)>,
         counter: &Arc<AtomicU64>,
-    ) -> (Vec<Pending>, Result<(), SpoolError>) {
+    ) -> (Vec<PendingFrame>, Result<(), SpoolError>) {
         let mut appended = Vec::new();
         for (payload, events) in payloads {
             let mut log = lock(&self.log);
-            // A failed sync of another thread's loses all that was appended before it.
-            // What came after it would be kept, and counted, though nothing is stored.
-            if appended.last().and_then(Pending::durable) == Some(false) {
-                return (appended, Err(lost()));
+            // Another thread's failed sync has lost our earlier payloads. Stop here: a later
+            // payload could become durable and count although the earlier ones are lost.
+            if appended.last().and_then(PendingFrame::durable) == Some(false) {
+                return (appended, Err(sync_failed()));
             }
             match log.append(payload.as_ref(), events, counter) {
                 Ok(pending) => appended.push(pending),
@@ -116,7 +117,7 @@ impl<D: Disk> Spool<D> {
         (appended, Ok(()))
     }
 
-    fn sync(&self, appended: &[Pending]) -> Result<(), SpoolError> {
+    fn sync(&self, appended: &[PendingFrame]) -> Result<(), SpoolError> {
         let _syncing = lock(&self.syncing);
         if appended
             .iter()
@@ -128,10 +129,10 @@ impl<D: Disk> Spool<D> {
             .iter()
             .any(|pending| pending.durable() == Some(false))
         {
-            return Err(lost());
+            return Err(sync_failed());
         }
         let plan = lock(&self.log).begin_sync();
-        // Others append meanwhile, and share the next sync.
+        // Other threads can append during the sync; their frames share the next one.
         let synced = plan.run();
         let mut log = lock(&self.log);
         let result = log.end_sync(&plan, synced);
@@ -139,10 +140,11 @@ impl<D: Disk> Spool<D> {
         result
     }
 
-    /// The next frame that is not acknowledged; the same until [`Self::ack`].
+    /// Reads the next frame that is not acknowledged. It returns the same frame until
+    /// [`Self::ack`].
     ///
     /// # Errors
-    /// When the disk cannot be read.
+    /// If the disk cannot be read.
     pub fn read(&self) -> Result<Option<Frame>, SpoolError> {
         let mut log = lock(&self.log);
         let frame = log.read();
@@ -150,15 +152,15 @@ impl<D: Disk> Spool<D> {
         frame
     }
 
-    /// The frame that was last read is settled.
+    /// Acknowledges the frame that was read last: it is settled.
     pub fn ack(&self) {
         let mut log = lock(&self.log);
         log.ack();
         self.publish(&log);
     }
 
-    /// The frame that was last read cannot be settled: it is not read again
-    /// before the next start, and its file is kept.
+    /// Skips the frame that was read last, because it cannot be settled. It is not read
+    /// again before the next start, and its file is quarantined.
     pub fn quarantine(&self) {
         let mut log = lock(&self.log);
         log.quarantine();
@@ -170,8 +172,8 @@ impl<D: Disk> Spool<D> {
     }
 }
 
-fn lost() -> SpoolError {
-    std::io::Error::other("another writer's sync failed").into()
+fn sync_failed() -> SpoolError {
+    std::io::Error::other("the sync of another writer failed").into()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

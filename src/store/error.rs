@@ -1,23 +1,23 @@
-//! What an error of the database means for the batch that met it.
+//! Classifies database errors by what the writer must do about them.
 
 use sqlx::Error;
 
 /// What to do about a failed write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureClass {
-    /// An appended row was there already: merge instead.
-    Exists,
-    /// COPY does not write to tables whose policies bind this role: merge.
-    Guarded,
-    /// Some event of the batch cannot be stored: find it.
+    /// An appended row exists already: merge instead.
+    RowExists,
+    /// COPY refuses tables whose row-level security applies to this role: merge instead.
+    CopyForbidden,
+    /// Postgres cannot store some event of the batch: split the batch to find it.
     BadData,
-    /// The rest of the batch is fine; a concurrent writer was in the way.
+    /// A concurrent writer got in the way: try again.
     Conflict,
-    /// The database is away or unfit; the batch waits.
+    /// The database is away or unfit: the batch waits.
     Unavailable,
 }
 
-/// Judges by SQLSTATE (PostgreSQL manual, appendix A).
+/// Classifies an error by its SQLSTATE (PostgreSQL manual, appendix A).
 #[must_use]
 pub fn classify_failure(error: &Error) -> FailureClass {
     let Error::Database(error) = error else {
@@ -28,14 +28,14 @@ pub fn classify_failure(error: &Error) -> FailureClass {
     };
     let code = error.code().unwrap_or_default();
     match code.as_ref() {
-        "23505" => FailureClass::Exists,
-        "0A000" if error.message().contains("row-level security") => FailureClass::Guarded,
+        "23505" => FailureClass::RowExists,
+        "0A000" if error.message().contains("row-level security") => FailureClass::CopyForbidden,
         "40001" | "40P01" | "55P03" => FailureClass::Conflict,
-        // Cardinality, data, constraint, check option, limits, raised by a
-        // trigger, internal (an allocation too large, for example).
+        // Classes, in this order: cardinality, data, constraint, check option, program
+        // limits, raised by a trigger, internal (for example: an allocation too large).
         code if ["21", "22", "23", "44", "54", "P0", "XX"]
             .iter()
-            .any(|c| code.starts_with(c)) =>
+            .any(|class| code.starts_with(class)) =>
         {
             FailureClass::BadData
         }
@@ -43,7 +43,7 @@ pub fn classify_failure(error: &Error) -> FailureClass {
     }
 }
 
-/// Whether the database is away or busy, rather than at odds with the statement.
+/// Whether a later attempt may succeed: the database is away or busy.
 #[must_use]
 pub fn is_outage(error: &Error) -> bool {
     matches!(
@@ -52,31 +52,31 @@ pub fn is_outage(error: &Error) -> bool {
     )
 }
 
-/// SQLSTATEs of a table and a column that are not there (PostgreSQL manual,
-/// appendix A).
+/// SQLSTATEs of a missing table and a missing column (PostgreSQL manual, appendix A).
 const NOT_MIGRATED: [&str; 2] = ["42P01", "42703"];
 
-/// Whether the schema is not there, or not all of it.
+/// Whether the schema is missing or incomplete.
 #[must_use]
 pub fn is_not_migrated(error: &Error) -> bool {
     NOT_MIGRATED.contains(&sqlstate(error).as_str())
 }
 
-/// Whether the database did not answer within a deadline of ours.
+/// Whether the database did not answer before our own deadline.
 #[must_use]
-pub fn is_late(error: &Error) -> bool {
+pub fn is_timeout(error: &Error) -> bool {
     matches!(error, Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut)
 }
 
-/// The SQLSTATE, or `client` where the statement did not get that far.
+/// The SQLSTATE, or `client` if the error is not from the server.
 #[must_use]
 pub fn sqlstate(error: &Error) -> String {
     let code = error.as_database_error().and_then(|error| error.code());
     code.map_or_else(|| "client".to_owned(), std::borrow::Cow::into_owned)
 }
 
-/// The message for a dead letter or a refusal: without detail lines, which may
-/// repeat the content of rows.
+/// The error's message, for dead letters, refusals and logs.
+///
+/// It leaves out Postgres's detail lines, which may contain values of rows.
 #[must_use]
 pub fn reason(error: &Error) -> String {
     match error {

@@ -1,10 +1,10 @@
-//! The only place with SQL for writing.
+//! All SQL that writes, except the statements of the sweeper.
 //!
-//! - `encode/`: events to values of Postgres; the binary COPY format.
-//! - `plan/`: the events of a batch, sorted by table and by run.
-//! - `batch/`: one batch in one transaction.
-//! - `writer/`: the write ladder, sessions, outages, dead letters, the ledger.
-//! - `admin/`: migrations, grants, keys.
+//! - `encode/`: turns events into Postgres values and the binary COPY format.
+//! - `plan/`: sorts the events of a batch by table and by run.
+//! - `batch/`: writes one batch in one transaction.
+//! - `writer/`: the write ladder, sessions, outages, dead letters and the ledger.
+//! - `admin/`: migrations, grants and keys.
 //! - `sql/`: the statements.
 
 mod admin;

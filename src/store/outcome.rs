@@ -1,21 +1,22 @@
-//! What became of the events of a batch.
+//! The outcomes of the events of a batch.
 
 use crate::event::Refusal;
 
-/// What became of one event; each has exactly one outcome.
+/// The outcome of one event. Each event has exactly one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventOutcome {
-    /// It made or changed a row.
+    /// The event made or changed a row.
     Committed,
-    /// It was there already.
+    /// The event changed nothing: its content was stored already.
     Duplicate,
-    /// It was refused.
+    /// The event was refused and is not stored.
     Refused(Refusal),
-    /// Postgres refused it; it is kept in `ingest_dead_letters`.
+    /// The event is stored in `ingest_dead_letters`: Postgres refused it, or it was refused
+    /// after its ack.
     DeadLettered(Refusal),
 }
 
-/// How many events met which outcome.
+/// The number of events per outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct OutcomeCounts {
@@ -28,15 +29,15 @@ pub struct OutcomeCounts {
 impl OutcomeCounts {
     /// Counts outcomes.
     pub fn of<'a>(outcomes: impl IntoIterator<Item = &'a EventOutcome>) -> Self {
-        let mut tally = Self::default();
+        let mut counts = Self::default();
         for outcome in outcomes {
             match outcome {
-                EventOutcome::Committed => tally.committed += 1,
-                EventOutcome::Duplicate => tally.duplicate += 1,
-                EventOutcome::Refused(_) => tally.refused += 1,
-                EventOutcome::DeadLettered(_) => tally.dead_lettered += 1,
+                EventOutcome::Committed => counts.committed += 1,
+                EventOutcome::Duplicate => counts.duplicate += 1,
+                EventOutcome::Refused(_) => counts.refused += 1,
+                EventOutcome::DeadLettered(_) => counts.dead_lettered += 1,
             }
         }
-        tally
+        counts
     }
 }

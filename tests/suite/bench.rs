@@ -1,4 +1,4 @@
-//! The benchmark: what it compares is equal, and nothing of it stays.
+//! `runtraced bench` compares equal content and removes everything that it created.
 
 use std::process::{Command, Stdio};
 
@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use crate::support::pg;
 
-/// Runs it on the test cluster, small; its figures, its page, and its database.
-fn bench(url: &str, more: &[&str]) -> (Value, String, String) {
+/// Runs a small benchmark on the test cluster. Returns its JSON, its HTML page and the name of
+/// its scratch database.
+fn run_bench(url: &str, more: &[&str]) -> (Value, String, String) {
     let folder = tempfile::tempdir().unwrap();
     let (json, html) = (folder.path().join("a.json"), folder.path().join("a.html"));
     let child = Command::new(env!("CARGO_BIN_EXE_runtraced"))
@@ -34,22 +35,22 @@ fn bench(url: &str, more: &[&str]) -> (Value, String, String) {
         .unwrap();
     let scratch = format!("runtraced_bench_{}", child.id());
     let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{stderr}");
     let figures = std::fs::read_to_string(&json).unwrap();
     let page = std::fs::read_to_string(&html).unwrap();
     (serde_json::from_str(&figures).unwrap(), page, scratch)
 }
 
 #[tokio::test]
-async fn both_ways_end_with_equal_content_and_nothing_stays() {
+async fn both_ways_write_equal_content_and_everything_is_removed() {
     let database = pg::database().await;
     let flags = ["--workload", "steps,agent,huge", "--no-latency"];
-    let (figures, page, scratch) = bench(database.url(), &flags);
+    let (figures, page, scratch) = run_bench(database.url(), &flags);
     let workloads = figures["workloads"].as_array().unwrap();
     assert_eq!(workloads.len(), 3);
     for workload in workloads {
-        // The delivery, everything again, and the copy, each against the first delivery.
+        // The first delivery, the second one, and plain COPY, each against the warm-up.
         assert_eq!(workload["counted"]["compared"], 3, "{workload}");
         assert_eq!(workload["rounds"].as_array().unwrap().len(), 2);
         for round in workload["rounds"].as_array().unwrap() {
@@ -61,26 +62,29 @@ async fn both_ways_end_with_equal_content_and_nothing_stays() {
         }
     }
     assert!(page.contains("<svg") && !page.contains("NaN"), "{page}");
-    assert!(!page.contains("http"), "the page needs something else");
+    assert!(
+        !page.contains("http"),
+        "the page must not load other resources"
+    );
     let mut conn = database.connect().await;
-    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_database WHERE datname = $1")
+    let databases: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_database WHERE datname = $1")
         .bind(scratch)
         .fetch_one(&mut conn)
         .await
         .unwrap();
-    assert_eq!(left, 0);
+    assert_eq!(databases, 0);
 }
 
 #[tokio::test]
-async fn waits_are_counted_from_when_a_request_was_due() {
+async fn waits_count_from_when_a_request_was_due() {
     let database = pg::database().await;
-    let (figures, ..) = bench(database.url(), &["--workload", "steps", "--quick"]);
+    let (figures, ..) = run_bench(database.url(), &["--workload", "steps", "--quick"]);
     let latency = &figures["workloads"][0]["latency"];
     for at in latency["at"].as_array().unwrap() {
         let waits = &at["waits"];
         let [p50, p99, max] = ["p50", "p99", "max"].map(|name| waits[name].as_f64().unwrap());
         assert!(0.0 < p50 && p50 <= p99 && p99 <= max, "{waits}");
-        // The schedule was held: as long as the events at that rate take.
+        // The delivery takes at least as long as its schedule, with some tolerance.
         let events = at["request_events"].as_f64().unwrap() * waits["count"].as_f64().unwrap();
         let due = events / at["events_per_second"].as_f64().unwrap();
         assert!(at["seconds"].as_f64().unwrap() > due * 0.5, "{at}");

@@ -402,7 +402,7 @@ async fn as_root_a_folder_out_of_reach_is_named() {
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
     fs::write(closed.join("of-somebody-else"), "").unwrap();
     let error = start_error(&PrivateConfig::new(closed.join("data"))).await;
-    let named = format!("({} is closed to it)", closed.display());
+    let named = format!("({} denies access)", closed.display());
     assert!(error.contains(&named), "{error}");
     assert_eq!(mode(&closed), 0o700, "it is not ours to open");
 }

@@ -1,10 +1,10 @@
-//! A realistic mix, sent as it would happen: many runs are live at once, and
-//! what they do is interleaved by time.
+//! The `agent` workload: a realistic mix of events. Many runs are live at once, and their
+//! events are interleaved by time.
 
 use bytes::Bytes;
 
 use super::steps::step_type;
-use super::{EPOCH_MS, Random, Shape, event, time};
+use super::{EPOCH_MS, SeededRandom, WorkloadSpec, event, timestamp};
 use crate::proto::event::Event as Body;
 use crate::proto::{
     ApprovalDecided, ApprovalRequested, ApprovalStatus, EndStatus, Event, MessageAppended,
@@ -13,37 +13,41 @@ use crate::proto::{
 };
 
 const RUNS_PER_SESSION: usize = 3;
+/// Steps, messages and token counts of each run.
 const STEPS: usize = 20;
 const MESSAGES: usize = 6;
 const TOKEN_COUNTS: usize = 7;
-/// Steps that are announced by a StepStarted, one in so many.
+/// One step in this many sends a `StepStarted` first.
 const ANNOUNCED_ONE_IN: usize = 10;
-/// Runs that ask a person, one in so many.
+/// One run in this many requests an approval.
 const APPROVAL_ONE_IN: usize = 10;
-/// Rows of ten runs and what belongs to them, in tenths of a row a run.
-const ROWS_PER_RUN_TENTHS: usize = 10 * (1 + STEPS + MESSAGES + TOKEN_COUNTS) + 3 + 1;
-/// Runs that are live at any time.
+/// Rows of ten runs: the runs, their steps, messages and token counts, about three sessions and
+/// one approval.
+const ROWS_PER_TEN_RUNS: usize = 10 * (1 + STEPS + MESSAGES + TOKEN_COUNTS) + 3 + 1;
+/// Runs that are live at any time. It sets how many runs the events interleave.
 const LIVE_RUNS: u64 = 500;
+/// Time between the starts of two steps of a run.
 const STEP_MS: u64 = 1_000;
+/// Duration of a run: its steps, and one step's time before and after them.
 const RUN_MS: u64 = (STEPS as u64 + 2) * STEP_MS;
 
 /// The events of each stream, in the order of their times.
-pub(super) fn streams(shape: &Shape, random: &mut Random) -> Vec<Vec<Event>> {
-    let runs = (shape.rows * 10).div_ceil(ROWS_PER_RUN_TENTHS);
-    let mut streams: Vec<Vec<(u64, Event)>> = vec![Vec::new(); shape.streams];
+pub(super) fn streams(spec: &WorkloadSpec, random: &mut SeededRandom) -> Vec<Vec<Event>> {
+    let runs = (spec.rows * 10).div_ceil(ROWS_PER_TEN_RUNS);
+    let mut streams: Vec<Vec<(u64, Event)>> = vec![Vec::new(); spec.streams];
     let mut session = Bytes::new();
     for number in 0..runs {
         let began = EPOCH_MS + number as u64 * RUN_MS / LIVE_RUNS;
-        let mut run = Run {
+        let mut run = RunEvents {
             events: Vec::new(),
             random,
         };
         if number.is_multiple_of(RUNS_PER_SESSION) {
-            session = run.session(began);
+            session = run.add_session(began);
         }
-        run.all(number, began, &session);
-        // The runs of one session are of one process, which has one stream.
-        streams[number / RUNS_PER_SESSION % shape.streams].extend(run.events);
+        run.add_run(number, began, &session);
+        // One client process serves a session, and a process has one stream.
+        streams[number / RUNS_PER_SESSION % spec.streams].extend(run.events);
     }
     streams
         .into_iter()
@@ -54,17 +58,18 @@ pub(super) fn streams(shape: &Shape, random: &mut Random) -> Vec<Vec<Event>> {
         .collect()
 }
 
-struct Run<'a> {
+/// Builds the events of one run, each with its time in Unix milliseconds.
+struct RunEvents<'a> {
     events: Vec<(u64, Event)>,
-    random: &'a mut Random,
+    random: &'a mut SeededRandom,
 }
 
-impl Run<'_> {
+impl RunEvents<'_> {
     fn add(&mut self, at: u64, body: Body) {
         self.events.push((at, event(at, body)));
     }
 
-    fn session(&mut self, at: u64) -> Bytes {
+    fn add_session(&mut self, at: u64) -> Bytes {
         let session_id = self.random.id(at);
         let upsert = SessionUpsert {
             session_id: session_id.clone(),
@@ -76,7 +81,7 @@ impl Run<'_> {
         session_id
     }
 
-    fn all(&mut self, number: usize, began: u64, session: &Bytes) {
+    fn add_run(&mut self, number: usize, began: u64, session: &Bytes) {
         let run_id = self.random.id(began);
         let started = RunStarted {
             run_id: run_id.clone(),
@@ -92,18 +97,18 @@ impl Run<'_> {
         let ended = began + RUN_MS;
         for step in 0..STEPS {
             let announced = (number * STEPS + step).is_multiple_of(ANNOUNCED_ONE_IN);
-            self.step(&run_id, began + (step as u64 + 1) * STEP_MS, announced);
+            self.add_step(&run_id, began + (step as u64 + 1) * STEP_MS, announced);
         }
         for seq in 0..MESSAGES {
             let at = began + seq as u64 * (RUN_MS / MESSAGES as u64) + 1;
-            self.message(&run_id, session, at, seq);
+            self.add_message(&run_id, session, at, seq);
         }
         for count in 0..TOKEN_COUNTS {
             let at = began + (count as u64 + 1) * (RUN_MS / (TOKEN_COUNTS as u64 + 1)) + 2;
-            self.token_count(&run_id, at);
+            self.add_token_count(&run_id, at);
         }
         if number.is_multiple_of(APPROVAL_ONE_IN) {
-            self.approval(&run_id, session, began + RUN_MS / 2);
+            self.add_approval(&run_id, session, began + RUN_MS / 2);
         }
         let end = RunEnded {
             run_id,
@@ -114,7 +119,7 @@ impl Run<'_> {
         self.add(ended, Body::RunEnded(end));
     }
 
-    fn step(&mut self, run_id: &Bytes, began: u64, announced: bool) {
+    fn add_step(&mut self, run_id: &Bytes, began: u64, announced: bool) {
         let took = 50 + self.random.below(STEP_MS - 100);
         let step_id = self.random.id(began);
         let details = StepDetails {
@@ -141,12 +146,12 @@ impl Run<'_> {
             self.add(began, Body::StepStarted(start));
         } else {
             end.details = Some(details);
-            end.started_at = Some(time(began));
+            end.started_at = Some(timestamp(began));
         }
         self.add(began + took, Body::StepEnded(end));
     }
 
-    fn message(&mut self, run_id: &Bytes, session_id: &Bytes, at: u64, seq: usize) {
+    fn add_message(&mut self, run_id: &Bytes, session_id: &Bytes, at: u64, seq: usize) {
         let role = match seq % 3 {
             0 => MessageRole::User,
             1 => MessageRole::Assistant,
@@ -165,7 +170,7 @@ impl Run<'_> {
         self.add(at, Body::MessageAppended(message));
     }
 
-    fn token_count(&mut self, run_id: &Bytes, at: u64) {
+    fn add_token_count(&mut self, run_id: &Bytes, at: u64) {
         let input = self.random.below(8_000) as i64;
         let count = TokenCount {
             token_count_id: self.random.id(at),
@@ -179,7 +184,7 @@ impl Run<'_> {
         self.add(at, Body::TokenCount(count));
     }
 
-    fn approval(&mut self, run_id: &Bytes, session_id: &Bytes, at: u64) {
+    fn add_approval(&mut self, run_id: &Bytes, session_id: &Bytes, at: u64) {
         let approval_id = self.random.id(at);
         let requested = ApprovalRequested {
             approval_id: approval_id.clone(),

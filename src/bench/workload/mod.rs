@@ -1,5 +1,5 @@
-//! What is sent: whole conversations of an agent runtime with the daemon, made
-//! beforehand from a seed, and encoded before the clock runs.
+//! Workloads: the complete traffic of an agent runtime to the daemon. A seed decides every
+//! byte. All requests are generated and encoded before the clock starts.
 
 mod agent;
 mod otlp;
@@ -9,35 +9,41 @@ mod steps;
 use bytes::Bytes;
 use prost::Message as _;
 
-pub use random::{Ids, Random};
+pub use random::{IdVersion, SeededRandom};
 
 use crate::proto::{Event, StreamRequest};
 
-/// When the runs of a workload happened, as far as they say: 2026-01-01.
+/// The time of the first run of a workload: 2026-01-01.
 const EPOCH_MS: u64 = 1_767_225_600_000;
+/// Time between the starts of two runs, except in `agent`.
+const RUN_INTERVAL_MS: u64 = 10;
 
-/// What is sent.
+/// Time for a row of `huge` and of `otlp`, in rows of `steps`; approximate.
+const HUGE_ROW_COST: usize = 60;
+const OTLP_ROW_COST: usize = 2;
+
+/// Which workload to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// Complete steps of 920 bytes, 20 a run.
+pub enum WorkloadKind {
+    /// Complete steps of 920 bytes, 20 per run.
     Steps,
-    /// A realistic mix, interleaved over many live runs.
+    /// A realistic mix of events, interleaved over many live runs.
     Agent,
-    /// Complete steps of 100 bytes of payload, 20 a run.
+    /// Complete steps with 100 bytes of payload, 20 per run.
     Tiny,
-    /// Complete steps of 100 KB, 20 a run.
+    /// Complete steps of 100 KB, 20 per run.
     Huge,
-    /// OTLP requests of 200 spans, 20 a trace.
+    /// OTLP requests of 200 spans, 20 per trace.
     Otlp,
-    /// As `steps`, all of them in one run.
+    /// Like `steps`, but all in one run.
     Long,
-    /// As `steps`, all runs open at once and interleaved.
+    /// Like `steps`, but 2 per run, with all runs open at once and interleaved.
     Wide,
 }
 
-impl Kind {
-    /// Its name on the command line.
+impl WorkloadKind {
+    /// The name on the command line and in reports.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -51,106 +57,106 @@ impl Kind {
         }
     }
 
-    /// What it is, for reports.
+    /// A description for reports.
     #[must_use]
     pub fn about(self) -> &'static str {
         match self {
-            Self::Steps => "complete steps of 920 bytes, 20 a run",
+            Self::Steps => "complete steps of 920 bytes, 20 per run",
             Self::Agent => {
-                "a session for every 3 runs; a run: start, 20 steps (one in ten announced), 6 messages, \
-                 7 token counts, end, an approval in one of ten; interleaved over 500 live runs"
+                "one session per 3 runs; each run has a start, 20 steps (one in ten announced), 6 messages, \
+                 7 token counts, and an end; one run in ten has an approval; interleaved over 500 live runs"
             }
-            Self::Tiny => "complete steps of 100 bytes of payload, 20 a run",
-            Self::Huge => "complete steps of 100 KB, 20 a run",
+            Self::Tiny => "complete steps with 100 bytes of payload, 20 per run",
+            Self::Huge => "complete steps of 100 KB, 20 per run",
             Self::Otlp => {
-                "OTLP requests of 200 spans with OpenInference's attributes, about 2.7 KB a span, 20 a trace, \
-                 one in three a model call with messages; a session for every 3 traces"
+                "OTLP requests of 200 spans with OpenInference attributes, about 2.7 KB per span, 20 spans per trace, \
+                 one span in three a model call with messages; one session per 3 traces"
             }
             Self::Long => "complete steps of 920 bytes, all in one run",
-            Self::Wide => "complete steps of 920 bytes, 2 a run, all runs open at once",
+            Self::Wide => "complete steps of 920 bytes, 2 per run, all runs open at once",
         }
     }
 
-    /// How many rows of it take about as long as one row of `steps`: so much
-    /// fewer, or more, make a round.
+    /// The number of rows that takes about as long as `rows` rows of `steps`, so that rounds
+    /// of all workloads take about the same time.
     #[must_use]
-    pub fn scaled(self, rows: usize) -> usize {
+    pub fn rows_in_equal_time(self, rows: usize) -> usize {
         match self {
-            Self::Huge => rows.div_ceil(60),
-            Self::Otlp => rows.div_ceil(2),
+            Self::Huge => rows.div_ceil(HUGE_ROW_COST),
+            Self::Otlp => rows.div_ceil(OTLP_ROW_COST),
             _ => rows,
         }
     }
 }
 
-/// A request that is ready to be sent.
+/// A request that is encoded and ready to send.
 #[derive(Clone, Debug)]
-pub struct Request {
-    /// The whole `StreamRequest`, whose sequence counts from 1 on its stream; of
-    /// `otlp` the whole `ExportTraceServiceRequest`.
+pub struct EncodedRequest {
+    /// A `StreamRequest`, with sequences from 1 on each stream. For `otlp`: an
+    /// `ExportTraceServiceRequest`.
     pub encoded: Bytes,
-    /// How many events it holds; of `otlp` how many spans.
+    /// The number of events in the request. For `otlp`: of spans.
     pub events: u64,
 }
 
-/// All that is sent, by stream; everything of one run goes over one stream.
+/// All requests by stream. All events of a run are on one stream.
 #[derive(Clone, Debug)]
 pub struct Workload {
-    /// What it is.
-    pub kind: Kind,
+    /// Which workload.
+    pub kind: WorkloadKind,
     /// The requests of each stream, in order.
-    pub streams: Vec<Vec<Request>>,
+    pub streams: Vec<Vec<EncodedRequest>>,
 }
 
-/// How a workload is made.
+/// The parameters of a workload.
 #[derive(Clone, Copy, Debug)]
-pub struct Shape {
-    /// What it is.
-    pub kind: Kind,
-    /// About how many rows it becomes.
+pub struct WorkloadSpec {
+    /// Which workload.
+    pub kind: WorkloadKind,
+    /// The approximate number of rows that it becomes.
     pub rows: usize,
-    /// Over how many streams it is sent.
+    /// The number of streams.
     pub streams: usize,
-    /// How many events a request has at most.
+    /// The largest number of events per request.
     pub request_events: usize,
-    /// Decides everything else.
+    /// Seed of all generated content.
     pub seed: u64,
-    /// Which ids the client makes.
-    pub ids: Ids,
+    /// UUID version of the generated ids.
+    pub ids: IdVersion,
 }
 
 impl Workload {
-    /// Makes it. The same shape makes the same bytes.
+    /// Generates a workload. Equal parameters give equal bytes.
     #[must_use]
-    pub fn new(shape: &Shape) -> Self {
-        let mut random = Random::new(shape.seed, shape.ids);
-        if shape.kind == Kind::Otlp {
+    pub fn new(spec: &WorkloadSpec) -> Self {
+        let mut random = SeededRandom::new(spec.seed, spec.ids);
+        if spec.kind == WorkloadKind::Otlp {
             return Self {
-                kind: shape.kind,
-                streams: otlp::streams(shape, &mut random),
+                kind: spec.kind,
+                streams: otlp::streams(spec, &mut random),
             };
         }
-        let streams = match shape.kind {
-            Kind::Agent => agent::streams(shape, &mut random),
-            kind => steps::streams(shape, steps::Form::of(kind, shape.rows), &mut random),
+        let streams = match spec.kind {
+            WorkloadKind::Agent => agent::streams(spec, &mut random),
+            kind => steps::streams(spec, steps::RunLayout::of(kind, spec.rows), &mut random),
         };
         let streams = streams
             .into_iter()
-            .map(|events| requests(events, shape.request_events))
+            .map(|events| encode_requests(events, spec.request_events))
             .collect();
         Self {
-            kind: shape.kind,
+            kind: spec.kind,
             streams,
         }
     }
 
-    /// How many events it has.
+    /// The number of events; for `otlp`, of spans.
     #[must_use]
     pub fn events(&self) -> u64 {
         self.requests().map(|request| request.events).sum()
     }
 
-    /// How many bytes it is on the wire, without HTTP/2.
+    /// The size of all requests on the wire without HTTP/2, in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.requests()
@@ -158,21 +164,21 @@ impl Workload {
             .sum()
     }
 
-    fn requests(&self) -> impl Iterator<Item = &Request> {
+    fn requests(&self) -> impl Iterator<Item = &EncodedRequest> {
         self.streams.iter().flatten()
     }
 }
 
-fn requests(events: Vec<Event>, most: usize) -> Vec<Request> {
-    let mut requests = Vec::with_capacity(events.len() / most.max(1) + 1);
+fn encode_requests(events: Vec<Event>, max_events: usize) -> Vec<EncodedRequest> {
+    let mut requests = Vec::with_capacity(events.len() / max_events.max(1) + 1);
     let mut events = events.into_iter().peekable();
     while events.peek().is_some() {
         let request = StreamRequest {
             sequence: requests.len() as u64 + 1,
-            events: events.by_ref().take(most.max(1)).collect(),
+            events: events.by_ref().take(max_events.max(1)).collect(),
             ..StreamRequest::default()
         };
-        requests.push(Request {
+        requests.push(EncodedRequest {
             events: request.events.len() as u64,
             encoded: request.encode_to_vec().into(),
         });
@@ -180,10 +186,10 @@ fn requests(events: Vec<Event>, most: usize) -> Vec<Request> {
     requests
 }
 
-/// A time of the protocol.
-fn time(unix_ms: u64) -> prost_types::Timestamp {
+/// Converts Unix milliseconds to a timestamp of the protocol.
+fn timestamp(unix_ms: u64) -> prost_types::Timestamp {
     prost_types::Timestamp {
-        // Far below 2^63.
+        // Far below the limit of i64.
         seconds: (unix_ms / 1_000) as i64,
         nanos: (unix_ms % 1_000) as i32 * 1_000_000,
     }
@@ -191,7 +197,7 @@ fn time(unix_ms: u64) -> prost_types::Timestamp {
 
 fn event(unix_ms: u64, body: crate::proto::event::Event) -> Event {
     Event {
-        time: Some(time(unix_ms)),
+        time: Some(timestamp(unix_ms)),
         event: Some(body),
     }
 }
@@ -200,29 +206,34 @@ fn event(unix_ms: u64, body: crate::proto::event::Event) -> Event {
 mod tests {
     use super::*;
 
-    fn shape(kind: Kind) -> Shape {
-        Shape {
+    fn spec(kind: WorkloadKind) -> WorkloadSpec {
+        WorkloadSpec {
             kind,
             rows: 3_000,
             streams: 3,
             request_events: 70,
             seed: 5,
-            ids: Ids::V7,
+            ids: IdVersion::V7,
         }
     }
 
     #[test]
-    fn the_same_shape_makes_the_same_bytes() {
-        for kind in [Kind::Steps, Kind::Agent, Kind::Wide, Kind::Otlp] {
-            let [first, second] = [(); 2].map(|()| Workload::new(&shape(kind)));
+    fn equal_parameters_give_equal_bytes() {
+        for kind in [
+            WorkloadKind::Steps,
+            WorkloadKind::Agent,
+            WorkloadKind::Wide,
+            WorkloadKind::Otlp,
+        ] {
+            let [first, second] = [(); 2].map(|()| Workload::new(&spec(kind)));
             let bytes = |workload: &Workload| {
                 let requests = workload.requests().map(|r| r.encoded.clone());
                 requests.collect::<Vec<_>>()
             };
             assert_eq!(bytes(&first), bytes(&second), "{kind:?}");
-            let other = Workload::new(&Shape {
+            let other = Workload::new(&WorkloadSpec {
                 seed: 6,
-                ..shape(kind)
+                ..spec(kind)
             });
             assert_ne!(bytes(&first), bytes(&other), "{kind:?}");
         }
@@ -231,8 +242,14 @@ mod tests {
     #[test]
     fn sequences_count_from_one_and_every_event_is_valid() {
         use crate::{event::Repairs, ingest::native::decode_event};
-        for kind in [Kind::Steps, Kind::Agent, Kind::Tiny, Kind::Long, Kind::Wide] {
-            let workload = Workload::new(&shape(kind));
+        for kind in [
+            WorkloadKind::Steps,
+            WorkloadKind::Agent,
+            WorkloadKind::Tiny,
+            WorkloadKind::Long,
+            WorkloadKind::Wide,
+        ] {
+            let workload = Workload::new(&spec(kind));
             assert_eq!(workload.streams.len(), 3);
             for stream in &workload.streams {
                 for (sequence, request) in (1..).zip(stream) {

@@ -1,6 +1,6 @@
-//! Traces of an agent framework that speaks OpenTelemetry: requests of 200
-//! spans with OpenInference's attributes, about 2.7 KB a span, one in three a
-//! model call with its messages; 20 spans a trace, the root last.
+//! The `otlp` workload: traces of an agent framework that sends OpenTelemetry. Each request has
+//! 200 spans with OpenInference attributes, of about 2.7 KB. One span in three is a model call
+//! with its messages. A trace has 20 spans, the root last.
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -9,30 +9,30 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 use prost::Message as _;
 
-use super::{EPOCH_MS, Random, Request, Shape};
+use super::{EPOCH_MS, EncodedRequest, RUN_INTERVAL_MS, SeededRandom, WorkloadSpec};
 
-/// Spans of a request.
+/// Spans per request.
 const SPANS_PER_REQUEST: usize = 200;
-/// Spans of a trace.
+/// Spans per trace.
 const SPANS_PER_TRACE: usize = 20;
-/// Traces of a session.
+/// Traces per session.
 const TRACES_PER_SESSION: usize = 3;
-/// Rows that a span becomes, about: steps, messages, token counts, runs, sessions.
+/// Approximate rows per span: steps, messages, token counts, runs, sessions.
 const ROWS_PER_SPAN: f64 = 2.2;
 
-/// The requests of each stream; a trace is whole within one.
-pub(super) fn streams(shape: &Shape, random: &mut Random) -> Vec<Vec<Request>> {
-    let spans = (shape.rows as f64 / ROWS_PER_SPAN) as usize;
+/// The requests of each stream. A trace is complete within one request.
+pub(super) fn streams(spec: &WorkloadSpec, random: &mut SeededRandom) -> Vec<Vec<EncodedRequest>> {
+    let spans = (spec.rows as f64 / ROWS_PER_SPAN) as usize;
     let traces = spans.div_ceil(SPANS_PER_TRACE);
     let traces_per_request = SPANS_PER_REQUEST / SPANS_PER_TRACE;
-    let mut streams: Vec<Vec<Request>> = vec![Vec::new(); shape.streams];
+    let mut streams: Vec<Vec<EncodedRequest>> = vec![Vec::new(); spec.streams];
     for first in (0..traces).step_by(traces_per_request) {
         let numbers = first..(first + traces_per_request).min(traces);
         let spans: Vec<Span> = numbers.flat_map(|number| trace(number, random)).collect();
         let events = spans.len() as u64;
         let encoded = request(spans).encode_to_vec().into();
-        let stream = first / traces_per_request % shape.streams;
-        streams[stream].push(Request { encoded, events });
+        let stream = first / traces_per_request % spec.streams;
+        streams[stream].push(EncodedRequest { encoded, events });
     }
     streams
 }
@@ -59,11 +59,11 @@ fn request(spans: Vec<Span>) -> ExportTraceServiceRequest {
     }
 }
 
-/// One run of an agent: calls of the model and of tools, then the agent itself.
-fn trace(number: usize, random: &mut Random) -> Vec<Span> {
-    let began = EPOCH_MS + number as u64 * 10;
+/// The spans of one agent run: model and tool calls, then the agent's own span.
+fn trace(number: usize, random: &mut SeededRandom) -> Vec<Span> {
+    let began = EPOCH_MS + number as u64 * RUN_INTERVAL_MS;
     let trace_id = random.id(began).to_vec();
-    let root = random.number().to_be_bytes().to_vec();
+    let root = random.next_u64().to_be_bytes().to_vec();
     let session = format!("session-{}", number / TRACES_PER_SESSION);
     let question = random.text(120);
     let children = 1..SPANS_PER_TRACE as u64;
@@ -75,7 +75,7 @@ fn trace(number: usize, random: &mut Random) -> Vec<Span> {
             };
             attributes.push(text("session.id", session.as_str()));
             Span {
-                span_id: random.number().to_be_bytes().to_vec(),
+                span_id: random.next_u64().to_be_bytes().to_vec(),
                 parent_span_id: root.clone(),
                 ..span(&trace_id, name, began + step, 1, attributes)
             }
@@ -123,11 +123,12 @@ fn span(
     }
 }
 
-/// Instructions and question, which every call repeats; an answer of its own.
-fn model_call(step: u64, question: &str, random: &mut Random) -> Vec<KeyValue> {
+/// A model call: the instructions and the question, which every call repeats, and an answer of
+/// its own.
+fn model_call(step: u64, question: &str, random: &mut SeededRandom) -> Vec<KeyValue> {
     let answer = random.text(300);
     let response = serde_json::json!({
-        "id": format!("chatcmpl-{:016x}{:016x}", random.number(), random.number()),
+        "id": format!("chatcmpl-{:016x}{:016x}", random.next_u64(), random.next_u64()),
         "choices": [{"message": {"role": "assistant", "content": answer}}],
     });
     vec![
@@ -158,7 +159,7 @@ fn model_call(step: u64, question: &str, random: &mut Random) -> Vec<KeyValue> {
     ]
 }
 
-fn tool_call(random: &mut Random) -> Vec<KeyValue> {
+fn tool_call(random: &mut SeededRandom) -> Vec<KeyValue> {
     vec![
         text("openinference.span.kind", "TOOL"),
         text("tool.name", "search_documents"),
@@ -176,7 +177,7 @@ fn text(key: &str, value: impl Into<String>) -> KeyValue {
 }
 
 fn count(key: &str, value: u64) -> KeyValue {
-    // Far below 2^63.
+    // Far below the limit of i64.
     attribute(key, Value::IntValue(value as i64))
 }
 
@@ -191,27 +192,27 @@ fn attribute(key: &str, value: Value) -> KeyValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::workload::{Ids, Kind};
+    use crate::bench::workload::{IdVersion, WorkloadKind};
     use crate::ingest::otlp::{MapOptions, map::map_traces};
 
     #[test]
-    fn every_span_is_understood_and_about_as_large_as_it_should_be() {
-        let shape = Shape {
-            kind: Kind::Otlp,
+    fn every_span_is_recognised_and_has_about_the_stated_size() {
+        let spec = WorkloadSpec {
+            kind: WorkloadKind::Otlp,
             rows: 4_400,
             streams: 3,
             request_events: 100,
             seed: 5,
-            ids: Ids::V7,
+            ids: IdVersion::V7,
         };
-        let mut random = Random::new(shape.seed, shape.ids);
-        let streams = streams(&shape, &mut random);
-        let requests: Vec<&Request> = streams.iter().flatten().collect();
+        let mut random = SeededRandom::new(spec.seed, spec.ids);
+        let streams = streams(&spec, &mut random);
+        let requests: Vec<&EncodedRequest> = streams.iter().flatten().collect();
         let spans: u64 = requests.iter().map(|request| request.events).sum();
         let bytes: usize = requests.iter().map(|request| request.encoded.len()).sum();
         assert_eq!(spans, 2_000);
         let each = bytes as u64 / spans;
-        assert!((2_200..3_200).contains(&each), "{each} bytes a span");
+        assert!((2_200..3_200).contains(&each), "{each} bytes per span");
         for request in requests {
             let mapped = map_traces(&request.encoded, &MapOptions::default()).unwrap();
             assert_eq!(mapped.refused, []);

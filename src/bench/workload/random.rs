@@ -1,9 +1,9 @@
-//! Everything random in a workload, from one seed: ids, texts, choices.
+//! Pseudo-random ids, texts and choices from one seed.
 
 use bytes::Bytes;
 use uuid::Uuid;
 
-/// Words of which texts are made; about as compressible as what agents say.
+/// Words of generated texts. The texts compress about as well as those of real agents.
 const WORDS: &[&str] = &[
     "account",
     "agreement",
@@ -67,32 +67,35 @@ const WORDS: &[&str] = &[
     "on",
 ];
 
-/// Which UUIDs the client makes.
+/// Every word with an index divisible by this is followed by a number.
+const NUMBER_AFTER_WORD: usize = 7;
+
+/// UUID version of the ids that the client generates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Ids {
-    /// Begin with the time: new rows are neighbours in the index.
+pub enum IdVersion {
+    /// Ids that begin with the time: new rows are neighbours in an index.
     V7,
-    /// All random: each row touches another page of the index.
+    /// Random ids: each row touches a different page of an index.
     V4,
 }
 
-/// splitmix64 (Steele, Lea, Flood 2014): the same numbers on every machine and
-/// with every version of every crate.
+/// A splitmix64 generator (Steele, Lea and Flood, 2014). Written out here, so that its numbers
+/// do not depend on the version of a crate.
 #[derive(Clone, Debug)]
-pub struct Random {
+pub struct SeededRandom {
     state: u64,
-    ids: Ids,
+    ids: IdVersion,
 }
 
-impl Random {
-    /// All that follows is decided by these two.
+impl SeededRandom {
+    /// A generator whose output depends only on its arguments.
     #[must_use]
-    pub fn new(seed: u64, ids: Ids) -> Self {
+    pub fn new(seed: u64, ids: IdVersion) -> Self {
         Self { state: seed, ids }
     }
 
-    /// Any number.
-    pub fn number(&mut self) -> u64 {
+    /// The next number of the sequence.
+    pub fn next_u64(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -100,33 +103,33 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// Less than `bound`, which must not be 0.
+    /// A number below `bound`, which must not be 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        // Biased by less than one in 2^40 for the bounds used here.
-        ((u128::from(self.number()) * u128::from(bound)) >> 64) as u64
+        // The bias is less than 2^-40 for the bounds used here.
+        ((u128::from(self.next_u64()) * u128::from(bound)) >> 64) as u64
     }
 
-    /// A UUID as if made at `unix_ms`.
+    /// A UUID in the protocol's form, with the time `unix_ms` if its version has a time.
     pub fn id(&mut self, unix_ms: u64) -> Bytes {
-        let random = u128::from(self.number()) << 64 | u128::from(self.number());
+        let random = u128::from(self.next_u64()) << 64 | u128::from(self.next_u64());
         let id = match self.ids {
-            Ids::V4 => uuid::Builder::from_random_bytes(random.to_be_bytes()).into_uuid(),
-            Ids::V7 => {
+            IdVersion::V4 => uuid::Builder::from_random_bytes(random.to_be_bytes()).into_uuid(),
+            IdVersion::V7 => {
                 let [_, _, _, _, _, _, tail @ ..] = random.to_be_bytes();
                 uuid::Builder::from_unix_timestamp_millis(unix_ms, &tail).into_uuid()
             }
         };
-        bytes(id)
+        id_bytes(id)
     }
 
-    /// Words of about so many bytes.
+    /// A text of exactly `bytes` bytes.
     pub fn text(&mut self, bytes: usize) -> String {
         let mut text = String::with_capacity(bytes + 16);
         while text.len() < bytes {
             let word = self.below(WORDS.len() as u64) as usize;
             text.push_str(WORDS[word]);
-            // A number here and there, as ids and amounts are.
-            if word.is_multiple_of(7) {
+            // Real texts contain ids and amounts.
+            if word.is_multiple_of(NUMBER_AFTER_WORD) {
                 text.push_str(&format!(" {}", self.below(100_000)));
             }
             text.push(' ');
@@ -135,7 +138,7 @@ impl Random {
         text
     }
 
-    /// A JSON object of about so many bytes.
+    /// A JSON object of about `bytes` bytes.
     pub fn json(&mut self, key: &str, bytes: usize) -> String {
         let rank = self.below(1_000);
         let rest = format!("{{\"{key}\":\"\",\"rank\":{rank},\"ok\":true}}").len();
@@ -144,8 +147,8 @@ impl Random {
     }
 }
 
-/// An id as the protocol carries it.
-fn bytes(id: Uuid) -> Bytes {
+/// An id in the protocol's form.
+fn id_bytes(id: Uuid) -> Bytes {
     Bytes::copy_from_slice(id.as_bytes())
 }
 
@@ -154,26 +157,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_decides_everything() {
+    fn output_depends_on_the_seed_only() {
         let made = |seed, ids| {
-            let mut random = Random::new(seed, ids);
+            let mut random = SeededRandom::new(seed, ids);
             (
                 random.id(1_700_000_000_000),
                 random.json("k", 200),
                 random.below(10),
             )
         };
-        assert_eq!(made(7, Ids::V7), made(7, Ids::V7));
-        assert_ne!(made(7, Ids::V7), made(8, Ids::V7));
-        assert_ne!(made(7, Ids::V7).0, made(7, Ids::V4).0);
+        assert_eq!(made(7, IdVersion::V7), made(7, IdVersion::V7));
+        assert_ne!(made(7, IdVersion::V7), made(8, IdVersion::V7));
+        assert_ne!(made(7, IdVersion::V7).0, made(7, IdVersion::V4).0);
     }
 
     #[test]
-    fn ids_are_of_their_version_and_texts_of_their_size() {
-        let mut random = Random::new(1, Ids::V7);
+    fn ids_have_their_version_and_texts_their_size() {
+        let mut random = SeededRandom::new(1, IdVersion::V7);
         let id = Uuid::from_slice(&random.id(1_700_000_000_000)).unwrap();
         assert_eq!(id.get_version_num(), 7);
-        let mut random = Random::new(1, Ids::V4);
+        let mut random = SeededRandom::new(1, IdVersion::V4);
         let id = Uuid::from_slice(&random.id(0)).unwrap();
         assert_eq!(id.get_version_num(), 4);
         let json = random.json("query", 300);

@@ -1,22 +1,28 @@
-//! Runs that are a start and complete steps, sent once at their end.
+//! The workloads `steps`, `tiny`, `huge`, `long` and `wide`: runs of a `RunStarted` and complete
+//! steps, each sent once, at its end.
 
-use super::{EPOCH_MS, Kind, Random, Shape, event, time};
+use super::{
+    EPOCH_MS, RUN_INTERVAL_MS, SeededRandom, WorkloadKind, WorkloadSpec, event, timestamp,
+};
 use crate::proto::event::Event as Body;
 use crate::proto::{EndStatus, Event, RunStarted, StepDetails, StepEnded, StepType};
 
-/// Sizes of a run and its steps.
+/// Duration of every step.
+const STEP_DURATION_MS: u64 = 30;
+
+/// The number and size of a run's steps, and the order of the runs.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Form {
+pub(super) struct RunLayout {
     steps_per_run: usize,
     input_bytes: usize,
     output_bytes: usize,
-    /// All runs at once, a step of each in turn, instead of one after the other.
+    /// Sends one event of each run in turn, instead of one run after the other.
     interleaved: bool,
 }
 
-impl Form {
-    pub(super) fn of(kind: Kind, rows: usize) -> Self {
-        // With names, ids, times and statuses a row of `steps` is 920 bytes.
+impl RunLayout {
+    pub(super) fn of(kind: WorkloadKind, rows: usize) -> Self {
+        // With its other columns, a row of `steps` has 920 bytes.
         let steps = Self {
             steps_per_run: 20,
             input_bytes: 300,
@@ -24,51 +30,55 @@ impl Form {
             interleaved: false,
         };
         match kind {
-            Kind::Tiny => Self {
+            WorkloadKind::Tiny => Self {
                 input_bytes: 40,
                 output_bytes: 60,
                 ..steps
             },
-            Kind::Huge => Self {
+            WorkloadKind::Huge => Self {
                 input_bytes: 30_000,
                 output_bytes: 70_000,
                 ..steps
             },
-            Kind::Long => Self {
+            WorkloadKind::Long => Self {
                 steps_per_run: rows,
                 ..steps
             },
-            Kind::Wide => Self {
+            WorkloadKind::Wide => Self {
                 steps_per_run: 2,
                 interleaved: true,
                 ..steps
             },
-            Kind::Steps | Kind::Agent | Kind::Otlp => steps,
+            WorkloadKind::Steps | WorkloadKind::Agent | WorkloadKind::Otlp => steps,
         }
     }
 }
 
-/// The events of each stream. Runs go to the streams in turn.
-pub(super) fn streams(shape: &Shape, form: Form, random: &mut Random) -> Vec<Vec<Event>> {
-    let mut streams = vec![Vec::new(); shape.streams];
-    let runs = shape.rows.div_ceil(form.steps_per_run + 1);
-    let all: Vec<Vec<Event>> = (0..runs).map(|n| run(n, form, random)).collect();
-    if form.interleaved {
-        for turn in 0..=form.steps_per_run {
-            for (number, run) in all.iter().enumerate() {
-                streams[number % shape.streams].push(run[turn].clone());
+/// The events of each stream. Runs are assigned to streams round-robin.
+pub(super) fn streams(
+    spec: &WorkloadSpec,
+    layout: RunLayout,
+    random: &mut SeededRandom,
+) -> Vec<Vec<Event>> {
+    let mut streams = vec![Vec::new(); spec.streams];
+    let runs = spec.rows.div_ceil(layout.steps_per_run + 1);
+    let all: Vec<Vec<Event>> = (0..runs).map(|n| run_events(n, layout, random)).collect();
+    if layout.interleaved {
+        for turn in 0..=layout.steps_per_run {
+            for (number, run_events) in all.iter().enumerate() {
+                streams[number % spec.streams].push(run_events[turn].clone());
             }
         }
     } else {
-        for (number, run) in all.into_iter().enumerate() {
-            streams[number % shape.streams].extend(run);
+        for (number, run_events) in all.into_iter().enumerate() {
+            streams[number % spec.streams].extend(run_events);
         }
     }
     streams
 }
 
-fn run(number: usize, form: Form, random: &mut Random) -> Vec<Event> {
-    let began = EPOCH_MS + number as u64 * 10;
+fn run_events(number: usize, layout: RunLayout, random: &mut SeededRandom) -> Vec<Event> {
+    let began = EPOCH_MS + number as u64 * RUN_INTERVAL_MS;
     let run_id = random.id(began);
     let started = RunStarted {
         run_id: run_id.clone(),
@@ -77,13 +87,13 @@ fn run(number: usize, form: Form, random: &mut Random) -> Vec<Event> {
         ..Default::default()
     };
     let mut events = vec![event(began, Body::RunStarted(started))];
-    for step in 0..form.steps_per_run as u64 {
+    for step in 0..layout.steps_per_run as u64 {
         let at = began + step;
         let details = StepDetails {
             step_type: step_type(random).into(),
             name: Some("search_contracts".into()),
             model: Some("claude-opus".into()),
-            input_json: Some(random.json("query", form.input_bytes)),
+            input_json: Some(random.json("query", layout.input_bytes)),
             ..Default::default()
         };
         let ended = StepEnded {
@@ -91,16 +101,16 @@ fn run(number: usize, form: Form, random: &mut Random) -> Vec<Event> {
             run_id: run_id.clone(),
             details: Some(details),
             status: EndStatus::Completed.into(),
-            output_json: Some(random.json("result", form.output_bytes)),
-            started_at: Some(time(at)),
+            output_json: Some(random.json("result", layout.output_bytes)),
+            started_at: Some(timestamp(at)),
             ..Default::default()
         };
-        events.push(event(at + 30, Body::StepEnded(ended)));
+        events.push(event(at + STEP_DURATION_MS, Body::StepEnded(ended)));
     }
     events
 }
 
-pub(super) fn step_type(random: &mut Random) -> StepType {
+pub(super) fn step_type(random: &mut SeededRandom) -> StepType {
     match random.below(3) {
         0 => StepType::LlmCall,
         1 => StepType::ToolCall,

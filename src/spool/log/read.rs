@@ -1,19 +1,19 @@
-//! The reading end of the log: frames in their order, what is damaged put aside,
-//! what is settled deleted file by file.
+//! The reading end of the log. It reads frames in order, quarantines damaged segments,
+//! and deletes segments whose frames are all acknowledged.
 
-use super::super::disk::Disk;
-use super::super::error::SpoolError;
-use super::super::frame::Frame;
-use super::super::scan::{Found, find_frame, read_frame};
-use super::super::segment::{HEADER_BYTES, quarantine_name, segment_name};
 use super::{Segment, SegmentLog};
+use crate::spool::disk::Disk;
+use crate::spool::error::SpoolError;
+use crate::spool::frame::Frame;
+use crate::spool::scan::{FrameRead, find_frame, read_frame};
+use crate::spool::segment::{HEADER_BYTES, quarantine_name, segment_name};
 
 impl<D: Disk> SegmentLog<D> {
-    /// The next frame that is durable and not yet acknowledged; the same one
-    /// until [`Self::ack`].
+    /// Reads the next frame that is durable and not acknowledged. It returns the same
+    /// frame until [`Self::ack`].
     ///
     /// # Errors
-    /// When the disk cannot be read.
+    /// If the disk cannot be read.
     pub fn read(&mut self) -> Result<Option<Frame>, SpoolError> {
         loop {
             let Some(first) = self.segments.front() else {
@@ -30,19 +30,19 @@ impl<D: Disk> SegmentLog<D> {
             }
             if self.reader.as_ref().is_none_or(|(open, _)| *open != number) {
                 self.reader = Some((number, self.disk.open(&segment_name(number))?));
-                // A header that is damaged is no frame either: it is skipped.
+                // Skip the header, also if it is damaged.
                 self.read_at = self.read_at.max(HEADER_BYTES as u64);
             }
             let Some((_, file)) = &self.reader else {
                 return Ok(None);
             };
             match read_frame(file, self.read_at, synced)? {
-                Found::Frame(frame) => {
-                    self.in_hand = Some((frame.end, frame.events));
+                FrameRead::Frame(frame) => {
+                    self.unacked = Some((frame.end, frame.events));
                     return Ok(Some(frame));
                 }
-                Found::End => self.read_at = synced,
-                Found::Damage { .. } => {
+                FrameRead::End => self.read_at = synced,
+                FrameRead::Damaged { .. } => {
                     let next = find_frame(file, self.read_at + 1, synced)?;
                     self.read_at = next.unwrap_or(synced);
                     self.damage_while_reading(number);
@@ -52,7 +52,7 @@ impl<D: Disk> SegmentLog<D> {
     }
 
     fn damage_while_reading(&mut self, number: u64) {
-        // What was found when it was opened has been reported.
+        // Damage found when the log was opened is reported already.
         if let Some(first) = self.segments.front_mut()
             && !first.damaged
         {
@@ -63,18 +63,18 @@ impl<D: Disk> SegmentLog<D> {
 
     pub(super) fn report_damage(&mut self, file: &str, places: u64) {
         self.usage.damaged += places;
-        // ERROR: events that were acknowledged are lost.
+        // ERROR: events that were acked are lost.
         tracing::error!(
             file,
             places,
-            "the spool is damaged: the frames that are hit are lost, the file is kept"
+            "a spool file is damaged: its damaged frames are lost; the file will be quarantined"
         );
     }
 
-    /// The frame that was last read is settled; its segment is deleted if it
-    /// was the last one in it.
+    /// Acknowledges the frame that was read last: it is settled. Deletes the segment if
+    /// this was its last frame.
     pub fn ack(&mut self) {
-        let Some((end, events)) = self.in_hand.take() else {
+        let Some((end, events)) = self.unacked.take() else {
             return;
         };
         self.read_at = end;
@@ -85,7 +85,8 @@ impl<D: Disk> SegmentLog<D> {
         self.drop_finished();
     }
 
-    /// The frame that was last read cannot be settled; its file is kept.
+    /// Skips the frame that was read last, because it cannot be settled. Its file will be
+    /// quarantined.
     pub fn quarantine(&mut self) {
         if let Some(first) = self.segments.front_mut() {
             first.damaged = true;
@@ -93,10 +94,10 @@ impl<D: Disk> SegmentLog<D> {
         self.ack();
     }
 
-    /// Deletes segments that are read to their end and get no more.
+    /// Deletes or quarantines the segments whose frames are all acknowledged.
     pub(super) fn drop_finished(&mut self) {
         while let Some(first) = self.segments.front() {
-            let in_use = first.len > first.synced || self.in_hand.is_some();
+            let in_use = first.len > first.synced || self.unacked.is_some();
             let unread = self.read_at < first.synced && first.synced > HEADER_BYTES as u64;
             if in_use || unread {
                 return;
@@ -114,7 +115,7 @@ impl<D: Disk> SegmentLog<D> {
     }
 
     fn dispose(&mut self, segment: &Segment) {
-        // Those of frames that turned out to be damaged.
+        // Events of damaged frames were counted when the frames were appended.
         self.usage.events = self.usage.events.saturating_sub(segment.events);
         let name = segment_name(segment.number);
         let done = if segment.damaged {
@@ -123,13 +124,15 @@ impl<D: Disk> SegmentLog<D> {
         } else {
             self.disk.remove(&name)
         };
-        // Durably, or after a loss of power it would be beside what took its room.
+        // Make it durable: otherwise the file could come back after a power loss and exceed
+        // the budget together with newer files.
         match done.and_then(|()| self.disk.sync_names()) {
             Ok(()) if segment.damaged => {}
             Ok(()) => self.usage.bytes -= segment.charged,
-            // WARN: it goes on counting, and is read again after a restart.
+            // WARN: the file still counts against the budget, and its frames are read
+            // again after a restart.
             Err(error) => {
-                tracing::warn!(file = name, %error, "a file of the spool cannot be put away");
+                tracing::warn!(file = name, %error, "cannot delete or rename a finished spool file");
             }
         }
     }

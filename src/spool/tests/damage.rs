@@ -1,7 +1,7 @@
-//! What each kind of damage costs, one at a time.
+//! What each kind of damage costs.
 
 use super::fake::FakeDisk;
-use super::{LIMITS, append, drain, open, sync, try_open};
+use super::{FRAME_HEADER, HEADER, LIMITS, append, drain, open, sync, try_open};
 use crate::spool::{FORMAT_VERSION, SegmentHeader, SpoolError};
 use uuid::Uuid;
 
@@ -20,13 +20,13 @@ fn only_file(disk: &FakeDisk) -> (String, Vec<u8>) {
 }
 
 /// Scenario: the file ends in the middle of a frame, at every possible place.
-/// Guarantees: the frames before are read, the rest is cut off; no damage is reported.
+/// Guarantees: the frames before it are read; the tail is cut off; no damage is reported.
 #[test]
 fn a_torn_tail_is_cut_off() {
     let disk = FakeDisk::default();
     three_frames(&disk);
     let (name, whole) = only_file(&disk);
-    let last = whole.len() - "three".len() - 28;
+    let last = whole.len() - "three".len() - FRAME_HEADER;
     for len in last..whole.len() {
         let disk = FakeDisk::default();
         three_frames(&disk);
@@ -41,14 +41,14 @@ fn a_torn_tail_is_cut_off() {
 }
 
 /// Scenario: each single bit of the middle frame is flipped.
-/// Guarantees: both neighbours are read; the damage is counted, the file is kept under another
-/// name, counts against the budget, and is not read again.
+/// Guarantees: both neighbours are read. The damage is counted. The file is renamed, counts
+/// against the budget, and is not read again.
 #[test]
-fn damage_in_the_middle_costs_one_frame_and_is_kept() {
+fn damage_in_the_middle_costs_one_frame_and_the_file_is_kept() {
     let disk = FakeDisk::default();
     three_frames(&disk);
     let (name, whole) = only_file(&disk);
-    let middle = 48 + 28 + 3..48 + 2 * (28 + 3);
+    let middle = HEADER + FRAME_HEADER + 3..HEADER + 2 * (FRAME_HEADER + 3);
     for at in middle {
         for bit in 0..8 {
             let disk = FakeDisk::default();
@@ -68,10 +68,10 @@ fn damage_in_the_middle_costs_one_frame_and_is_kept() {
     }
 }
 
-/// Scenario: the last frame is whole, but its content is not what was written.
-/// Guarantees: that is damage, and no torn tail.
+/// Scenario: the last frame is complete, but a bit of its content has changed.
+/// Guarantees: this counts as damage, not as a torn tail.
 #[test]
-fn a_whole_frame_that_is_wrong_is_damage() {
+fn a_complete_frame_with_wrong_content_is_damage() {
     let disk = FakeDisk::default();
     three_frames(&disk);
     let (name, _) = only_file(&disk);
@@ -83,7 +83,7 @@ fn a_whole_frame_that_is_wrong_is_damage() {
 }
 
 /// Scenario: a frame is damaged after the log was opened.
-/// Guarantees: it is noticed when it is read; the others are read.
+/// Guarantees: the damage is counted when the frame is read; the other frames are read.
 #[test]
 fn damage_is_noticed_while_reading() {
     let disk = FakeDisk::default();
@@ -93,15 +93,15 @@ fn damage_is_noticed_while_reading() {
     }
     sync(&mut log).unwrap();
     let (name, _) = only_file(&disk);
-    disk.change(&name, |content| content[48 + 28] ^= 1);
+    disk.change(&name, |content| content[HEADER + FRAME_HEADER] ^= 1);
     assert_eq!(drain(&mut log), [b"two".as_slice(), b"three"]);
     assert_eq!(log.usage().damaged, 1);
     assert_eq!(log.usage().events, 0);
 }
 
-/// Scenario: a later version wrote a segment; and one with a damaged header, which names no version.
-/// Guarantees: the first is refused with the file and both versions named, untouched; of the
-/// second all frames are read.
+/// Scenario: a segment of a later version; a segment with a damaged header, so without a version.
+/// Guarantees: the first is refused and not changed, and the error names the file and the
+/// version. All frames of the second are read.
 #[test]
 fn a_newer_version_is_refused_clearly() {
     let disk = FakeDisk::default();
@@ -113,25 +113,27 @@ fn a_newer_version_is_refused_clearly() {
         instance: Uuid::nil(),
     };
     disk.change(&name, |content| {
-        content[..48].copy_from_slice(&newer.encode())
+        content[..HEADER].copy_from_slice(&newer.encode())
     });
     let error = try_open(&disk).unwrap_err();
     assert!(matches!(error, SpoolError::NewerVersion { version: 2, .. }));
     assert!(error.to_string().contains(&name), "{error}");
     assert_eq!(only_file(&disk).1.len(), whole.len());
 
-    disk.change(&name, |content| content[..48].copy_from_slice(&whole[..48]));
+    disk.change(&name, |content| {
+        content[..HEADER].copy_from_slice(&whole[..HEADER])
+    });
     disk.change(&name, |content| content[9] ^= 1);
     let mut log = open(&disk);
     assert_eq!(log.usage().damaged, 1);
     assert_eq!(drain(&mut log).len(), 3);
 }
 
-/// Scenario: frames until the budget is full; then half of them are acknowledged.
-/// Guarantees: Full at the budget and not beyond; acknowledging frees whole files, and there is
-/// room again.
+/// Scenario: frames are appended until the budget is full; then half of them are acknowledged.
+/// Guarantees: the log is full at the budget and never exceeds it. Acknowledging deletes whole
+/// files, which makes space for new frames.
 #[test]
-fn the_budget_is_hard_and_acknowledging_frees_it() {
+fn the_budget_is_hard_and_acknowledging_frees_space() {
     let disk = FakeDisk::default();
     let mut log = open(&disk);
     let mut appended = 0;

@@ -1,4 +1,4 @@
-//! A file system in memory that keeps apart what is written and what is durable.
+//! A file system in memory that distinguishes written data from durable data.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,11 +11,11 @@ use crate::spool::{Disk, DiskFile};
 
 #[derive(Debug, Default)]
 struct Content {
-    /// As a running program sees it.
+    /// The content as a running program sees it.
     now: Vec<u8>,
-    /// As it was at the last sync.
+    /// The content at the last sync.
     durable: Vec<u8>,
-    /// Writes since then, in order.
+    /// The writes since the last sync, in order.
     unsynced: Vec<(u64, Vec<u8>)>,
 }
 
@@ -24,15 +24,15 @@ struct State {
     files: BTreeMap<String, Arc<Mutex<Content>>>,
     /// The names that survive a crash.
     durable_names: BTreeMap<String, Arc<Mutex<Content>>>,
-    /// How many bytes may still be written before the disk is full.
+    /// How many bytes can be written before the disk is full.
     room: Option<usize>,
-    /// The next syncs that fail.
+    /// How many of the next syncs fail.
     failing_syncs: usize,
-    /// Truncating fails, too.
-    stubborn: bool,
+    /// Whether truncating fails too.
+    refuses_truncation: bool,
 }
 
-/// Clones are the same disk.
+/// A fake disk. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct FakeDisk(Arc<Mutex<State>>);
 
@@ -44,13 +44,13 @@ pub struct FakeFile {
 }
 
 impl FakeDisk {
-    /// What a loss of power leaves: what was synced, and of the rest any
-    /// beginning, whose last write may be torn or garbage.
+    /// Loses power. Synced data survives. Of the unsynced writes some first ones survive,
+    /// and the last of these may be torn or garbage.
     pub fn crash(&self, rng: &mut StdRng) {
         let mut state = self.0.lock().unwrap();
-        let unsure: Vec<String> = state.files.keys().cloned().collect();
-        for name in unsure {
-            // A name that was not synced may be there, or not.
+        let names: Vec<String> = state.files.keys().cloned().collect();
+        for name in names {
+            // An unsynced name may survive.
             if !state.durable_names.contains_key(&name) && rng.random_bool(0.5) {
                 let content = state.files[&name].clone();
                 state.durable_names.insert(name, content);
@@ -61,9 +61,9 @@ impl FakeDisk {
             let mut content = content.lock().unwrap();
             let mut left = content.durable.clone();
             let writes = std::mem::take(&mut content.unsynced);
-            let kept = rng.random_range(0..=writes.len());
-            for (number, (offset, bytes)) in writes.into_iter().take(kept).enumerate() {
-                let last = number + 1 == kept;
+            let survivors = rng.random_range(0..=writes.len());
+            for (number, (offset, bytes)) in writes.into_iter().take(survivors).enumerate() {
+                let last = number + 1 == survivors;
                 let len = if last {
                     rng.random_range(0..=bytes.len())
                 } else {
@@ -71,7 +71,7 @@ impl FakeDisk {
                 };
                 let mut bytes = bytes[..len].to_vec();
                 if last && rng.random_bool(0.3) {
-                    // The length is there, the content is not.
+                    // The length survived, the content did not.
                     let from = rng.random_range(0..=bytes.len());
                     bytes[from..].fill(0);
                 }
@@ -82,31 +82,31 @@ impl FakeDisk {
         }
         state.room = None;
         state.failing_syncs = 0;
-        state.stubborn = false;
+        state.refuses_truncation = false;
     }
 
-    /// The next writes fail after so many bytes, until [`Self::heal`].
+    /// Makes the disk full after `room` bytes, until [`Self::heal`].
     pub fn fill(&self, room: usize) {
         self.0.lock().unwrap().room = Some(room);
     }
 
-    /// So many syncs fail; what they were to make durable may never be.
+    /// Makes the next `count` syncs fail and lose their data.
     pub fn fail_syncs(&self, count: usize) {
         self.0.lock().unwrap().failing_syncs = count;
     }
 
-    /// Files cannot be cut off either.
+    /// Makes truncating fail.
     pub fn refuse_truncation(&self) {
-        self.0.lock().unwrap().stubborn = true;
+        self.0.lock().unwrap().refuses_truncation = true;
     }
 
-    /// Nothing fails any more.
+    /// Ends all failures.
     pub fn heal(&self) {
         let mut state = self.0.lock().unwrap();
-        (state.room, state.failing_syncs, state.stubborn) = (None, 0, false);
+        (state.room, state.failing_syncs, state.refuses_truncation) = (None, 0, false);
     }
 
-    /// Changes a file behind the program's back, durably.
+    /// Changes a file durably, without the log's knowledge.
     pub fn change(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let file = self.0.lock().unwrap().files[name].clone();
         let mut content = file.lock().unwrap();
@@ -115,7 +115,7 @@ impl FakeDisk {
         content.unsynced.clear();
     }
 
-    /// Another disk with the same files.
+    /// Copies all files to another disk.
     pub fn copy(&self) -> Self {
         let copy = Self::default();
         for (name, now) in self.files() {
@@ -129,7 +129,7 @@ impl FakeDisk {
         copy
     }
 
-    /// All files and their content.
+    /// All files with their content.
     pub fn files(&self) -> Vec<(String, Vec<u8>)> {
         let state = self.0.lock().unwrap();
         let read = |(name, content): (&String, &Arc<Mutex<Content>>)| {
@@ -226,13 +226,13 @@ impl DiskFile for FakeFile {
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
-        if self.disk.lock().unwrap().stubborn {
+        if self.disk.lock().unwrap().refuses_truncation {
             return Err(io::Error::other("no truncation"));
         }
         let len = usize::try_from(len).unwrap();
         let mut content = self.content.lock().unwrap();
         content.now.truncate(len);
-        // Like a journalled file system: cut lengths come before later writes.
+        // As in a journalled file system, a truncation is ordered before later writes.
         content.durable.truncate(len);
         for (offset, bytes) in &mut content.unsynced {
             let left = len.saturating_sub(usize::try_from(*offset).unwrap());
@@ -245,7 +245,7 @@ impl DiskFile for FakeFile {
         let mut state = self.disk.lock().unwrap();
         if state.failing_syncs > 0 {
             state.failing_syncs -= 1;
-            // As Linux does: the pages count as clean, written or not.
+            // As on Linux: after a failed sync the pages count as clean, written or not.
             self.content.lock().unwrap().unsynced.clear();
             return Err(io::Error::other("no sync"));
         }

@@ -1,4 +1,4 @@
-//! The log over a file system that crashes, tears, flips bits and fails.
+//! The log on a file system that crashes, tears writes, flips bits and fails.
 
 mod damage;
 mod fake;
@@ -13,6 +13,10 @@ use uuid::Uuid;
 use super::{SegmentLog, SpoolError, SpoolLimits};
 use fake::FakeDisk;
 
+/// The lengths of a segment's header and a frame's header. Written out here, so that a
+/// change of the format fails these tests.
+const HEADER: usize = 48;
+const FRAME_HEADER: usize = 28;
 const SPOOL: Uuid = Uuid::from_u128(1);
 const LIMITS: SpoolLimits = SpoolLimits {
     total_bytes: 4_096,
@@ -27,7 +31,10 @@ fn try_open(disk: &FakeDisk) -> Result<SegmentLog<FakeDisk>, SpoolError> {
     SegmentLog::open(disk.clone(), LIMITS, SPOOL, Uuid::from_u128(2))
 }
 
-fn append(log: &mut SegmentLog<FakeDisk>, payload: &[u8]) -> Result<super::Pending, SpoolError> {
+fn append(
+    log: &mut SegmentLog<FakeDisk>,
+    payload: &[u8],
+) -> Result<super::PendingFrame, SpoolError> {
     log.append(payload, 1, &Arc::new(AtomicU64::new(0)))
 }
 

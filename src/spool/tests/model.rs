@@ -1,5 +1,5 @@
-//! Random actions against a model: what was synced and not acknowledged is
-//! there after any crash, whole, once, in order.
+//! Compares the log with a model under random actions. After any crash, every synced and
+//! unacknowledged frame exists: complete, once, and in order.
 
 use proptest::prelude::*;
 use rand::SeedableRng as _;
@@ -7,27 +7,27 @@ use rand::rngs::StdRng;
 
 use super::fake::FakeDisk;
 use super::{LIMITS, append, drain, open, sync};
-use crate::spool::{Pending, SegmentLog, SpoolError};
+use crate::spool::{PendingFrame, SegmentLog, SpoolError};
 
 #[derive(Clone, Debug)]
 enum Action {
     Append(u16),
     Sync,
-    /// The sync fails: what was not synced is gone.
+    /// The sync fails, so all unsynced frames are lost.
     FailedSync {
-        stubborn: bool,
+        no_truncation: bool,
     },
-    /// The disk is full after so many bytes.
+    /// The disk is full after `room` bytes.
     FullDisk {
         room: u16,
-        stubborn: bool,
+        no_truncation: bool,
     },
     Heal,
     Read,
     Ack,
     Reopen,
     Crash(u64),
-    /// A bit of a file is flipped while nobody looks: file, byte, bit.
+    /// A bit of a file flips while the log is closed: file, byte, bit.
     Flip(u16, u16, u8),
 }
 
@@ -35,8 +35,8 @@ fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         8 => (0_u16..400).prop_map(Action::Append),
         5 => Just(Action::Sync),
-        1 => any::<bool>().prop_map(|stubborn| Action::FailedSync { stubborn }),
-        1 => (0_u16..500, any::<bool>()).prop_map(|(room, stubborn)| Action::FullDisk { room, stubborn }),
+        1 => any::<bool>().prop_map(|no_truncation| Action::FailedSync { no_truncation }),
+        1 => (0_u16..500, any::<bool>()).prop_map(|(room, no_truncation)| Action::FullDisk { room, no_truncation }),
         2 => Just(Action::Heal),
         5 => Just(Action::Read),
         5 => Just(Action::Ack),
@@ -46,19 +46,19 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
-/// What the log must do.
+/// What the log must contain.
 #[derive(Default)]
 struct Model {
-    /// Appended and not yet synced.
-    unsynced: Vec<(Vec<u8>, Pending)>,
-    /// Synced and not yet acknowledged, in order.
+    /// Appended and not synced.
+    unsynced: Vec<(Vec<u8>, PendingFrame)>,
+    /// Synced and not acknowledged, in order.
     synced: Vec<Vec<u8>>,
-    /// Was acknowledged, never synced, or damaged: may be there after a reopening.
+    /// Acknowledged, never synced, or damaged: may exist after the log is opened again.
     optional: Vec<Vec<u8>>,
-    /// Was hit by a flipped bit: may be gone.
-    doubtful: bool,
-    /// What was read last and is not acknowledged.
-    in_hand: Option<Vec<u8>>,
+    /// A bit was flipped, so a synced frame may be missing.
+    damaged: bool,
+    /// The payload that was read last and is not acknowledged.
+    unacked: Option<Vec<u8>>,
     count: u32,
 }
 
@@ -73,17 +73,20 @@ impl World {
         match action {
             Action::Append(len) => self.append(*len)?,
             Action::Sync => self.sync()?,
-            Action::FailedSync { stubborn } => {
+            Action::FailedSync { no_truncation } => {
                 self.disk.fail_syncs(1);
-                if *stubborn {
+                if *no_truncation {
                     self.disk.refuse_truncation();
                 }
                 self.sync()?;
                 self.disk.heal();
             }
-            Action::FullDisk { room, stubborn } => {
+            Action::FullDisk {
+                room,
+                no_truncation,
+            } => {
                 self.disk.fill(usize::from(*room));
-                if *stubborn {
+                if *no_truncation {
                     self.disk.refuse_truncation();
                 }
             }
@@ -91,7 +94,7 @@ impl World {
             Action::Read => self.read()?,
             Action::Ack => {
                 self.log.ack();
-                if let Some(payload) = self.model.in_hand.take() {
+                if let Some(payload) = self.model.unacked.take() {
                     self.model.synced.retain(|synced| *synced != payload);
                     self.model.optional.push(payload);
                 }
@@ -115,12 +118,12 @@ impl World {
 
     fn append(&mut self, len: u16) -> Result<(), TestCaseError> {
         self.model.count += 1;
-        // Each payload is unlike any other.
+        // All payloads differ.
         let mut payload = self.model.count.to_le_bytes().to_vec();
         payload.resize(4 + usize::from(len), 0xa5);
         match append(&mut self.log, &payload) {
             Ok(pending) => self.model.unsynced.push((payload, pending)),
-            // Of what failed a part may be on disk, never the whole.
+            // A part of the frame may be on disk, but never all of it.
             Err(SpoolError::Full | SpoolError::Io(_)) => {}
             Err(error) => return Err(TestCaseError::fail(error.to_string())),
         }
@@ -146,7 +149,7 @@ impl World {
             .read()
             .map_err(|e| TestCaseError::fail(e.to_string()))?;
         let payload = found.map(|frame| frame.payload);
-        self.model.in_hand = self
+        self.model.unacked = self
             .model
             .accept(payload.as_deref())?
             .then_some(payload)
@@ -154,46 +157,46 @@ impl World {
         Ok(())
     }
 
-    /// Another process: everything that was synced and not acknowledged is
-    /// there in order, whatever else is.
+    /// Opens the log in a new process. All synced and unacknowledged frames must exist in
+    /// order; others may exist too.
     fn reopen(&mut self) -> Result<(), TestCaseError> {
         self.disk.heal();
-        self.model.in_hand = None;
+        self.model.unacked = None;
         let unsynced = self.model.unsynced.drain(..);
         self.model
             .optional
             .extend(unsynced.map(|(payload, _)| payload));
-        // Looking must not acknowledge, so it is done on a copy.
-        let mut look = open(&self.disk.copy());
-        let events = look.usage().events;
-        let there = drain(&mut look);
-        prop_assert_eq!(events, there.len() as u64, "the count of events");
-        for payload in &there {
+        // Reading everything acknowledges it, so read a copy.
+        let mut copy = open(&self.disk.copy());
+        let events = copy.usage().events;
+        let found = drain(&mut copy);
+        prop_assert_eq!(events, found.len() as u64, "the count of events");
+        for payload in &found {
             let known =
                 self.model.synced.contains(payload) || self.model.optional.contains(payload);
             prop_assert!(known, "never appended");
         }
-        let mut sorted = there.clone();
+        let mut sorted = found.clone();
         sorted.sort();
         sorted.dedup();
-        prop_assert_eq!(sorted.len(), there.len(), "read twice");
-        if !self.model.doubtful {
-            let kept: Vec<_> = there
+        prop_assert_eq!(sorted.len(), found.len(), "read twice");
+        if !self.model.damaged {
+            let survivors: Vec<_> = found
                 .iter()
                 .filter(|p| self.model.synced.contains(p))
                 .collect();
             let wanted: Vec<_> = self.model.synced.iter().collect();
-            prop_assert_eq!(kept, wanted, "synced frames");
+            prop_assert_eq!(survivors, wanted, "synced frames");
         }
-        // What a flipped bit hid comes back when it is flipped again.
-        let hidden = std::mem::replace(&mut self.model.synced, there);
+        // A frame that a flipped bit hides returns when the bit flips again.
+        let hidden = std::mem::replace(&mut self.model.synced, found);
         self.model.optional.extend(hidden);
-        self.model.doubtful = false;
+        self.model.damaged = false;
         self.log = open(&self.disk);
         Ok(())
     }
 
-    /// Costs at most one frame, or the header, of one file.
+    /// Flips a bit, which costs at most one frame or the header of one file.
     fn flip(&mut self, file: u16, byte: u16, bit: u8) -> Result<(), TestCaseError> {
         let files = self.disk.files();
         let files: Vec<_> = files
@@ -207,9 +210,9 @@ impl World {
         let at = usize::from(byte) % now.len();
         let before = self.model.synced.len();
         self.disk.change(name, |content| content[at] ^= 1 << bit);
-        self.model.doubtful = true;
+        self.model.damaged = true;
         self.reopen()?;
-        // Frames that are there again after a restart only add.
+        // Frames that return after a restart only increase the count.
         prop_assert!(
             self.model.synced.len() + 1 >= before,
             "more than one frame is lost"
@@ -219,7 +222,7 @@ impl World {
 }
 
 impl Model {
-    /// Whether what was read is the next that is due.
+    /// Checks that the payload is the next one. Returns whether there was a payload.
     fn accept(&self, payload: Option<&[u8]>) -> Result<bool, TestCaseError> {
         prop_assert_eq!(payload, self.synced.first().map(Vec::as_slice));
         Ok(payload.is_some())
@@ -229,10 +232,10 @@ impl Model {
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Scenario: up to 60 of the actions above, over a disk of 4 KiB.
-    /// Guarantees: what was synced and not acknowledged is read next, in order, and after any
-    /// crash; nothing is read that was not appended; a flipped bit costs one frame at most; the
-    /// files never exceed the budget; the count of events is exact.
+    /// Scenario: up to 60 of the actions above, on a disk of 4 KiB.
+    /// Guarantees: synced and unacknowledged frames are read in order, also after any crash. No
+    /// frame is read that was not appended. A flipped bit costs one frame at most. The files
+    /// never exceed the budget. The count of events is exact.
     #[test]
     fn the_log_behaves_as_the_model(actions in proptest::collection::vec(action(), 1..60)) {
         let disk = FakeDisk::default();
@@ -245,8 +248,8 @@ proptest! {
     }
 }
 
-/// `make chaos` asks for more.
+/// The number of cases; `make chaos` runs more.
 fn cases() -> u32 {
-    let asked = std::env::var("RUNTRACED_TEST_CASES").ok();
-    asked.and_then(|cases| cases.parse().ok()).unwrap_or(2_000)
+    let wanted = std::env::var("RUNTRACED_TEST_CASES").ok();
+    wanted.and_then(|cases| cases.parse().ok()).unwrap_or(2_000)
 }

@@ -1,4 +1,4 @@
-//! The log as threads share it.
+//! A spool that several threads share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,22 +6,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use uuid::Uuid;
 
 use super::fake::FakeDisk;
-use super::{LIMITS, SPOOL, open};
+use super::{FRAME_HEADER, HEADER, LIMITS, SPOOL, open};
 use crate::spool::{Spool, SpoolError, SpoolFolder, SpoolLimits, list};
 
 fn spool(disk: &FakeDisk) -> Spool<FakeDisk> {
     Spool::new(SPOOL, LIMITS, open(disk), None)
 }
 
-/// Scenario: of three payloads the disk takes one, then none; then it is healed.
-/// Guarantees: exactly that one counts as stored; the others are an error; nothing was stored
-/// twice; afterwards all goes well.
+/// Scenario: the disk takes one of three payloads; then a sync fails; then the disk works again.
+/// Guarantees: only the first payload counts as stored, and the result is an error; nothing is
+/// stored twice; afterwards all payloads are stored.
 #[test]
-fn a_full_disk_stores_a_prefix_and_says_so() {
+fn a_full_disk_stores_a_prefix_and_returns_an_error() {
     let disk = FakeDisk::default();
     let (spool, counter) = (spool(&disk), Arc::<AtomicU64>::default());
     let payloads = || [b"one".as_slice(), b"two", b"three"].map(|payload| (payload, 5));
-    disk.fill(48 + 28 + 3 + 10);
+    disk.fill(HEADER + FRAME_HEADER + 3 + 10);
     let (stored, result) = spool.store(payloads(), &counter);
     assert_eq!(stored, 1);
     assert!(matches!(result, Err(SpoolError::Io(_))), "{result:?}");
@@ -46,12 +46,12 @@ fn a_full_disk_stores_a_prefix_and_says_so() {
     assert_eq!(read, [b"one".as_slice(), b"one", b"two", b"three"]);
 }
 
-/// Scenario: while one thread makes its second payload, the sync of another thread's fails, which
-/// loses the first one's too.
-/// Guarantees: others may use the log meanwhile; neither thread's payloads are stored, then or
-/// later, or counted.
+/// Scenario: while one thread makes its second payload, another thread's sync fails, which also
+/// loses the first thread's first payload.
+/// Guarantees: others can use the log in between; no payload of either thread is stored or
+/// counted, then or later.
 #[test]
-fn what_is_lost_between_two_payloads_takes_those_after_it_along() {
+fn a_sync_lost_between_two_payloads_loses_the_second_one_too() {
     let disk = FakeDisk::default();
     let (spool, counter) = (spool(&disk), Arc::<AtomicU64>::default());
     let other = Arc::<AtomicU64>::default();
@@ -75,8 +75,8 @@ fn what_is_lost_between_two_payloads_takes_those_after_it_along() {
     assert_eq!(other.load(Ordering::Relaxed), 0);
 }
 
-/// Scenario: eight threads store small payloads in a real folder, and one reads.
-/// Guarantees: each payload is read exactly once, and none before it was counted.
+/// Scenario: eight threads store small payloads in a real folder, and one thread reads.
+/// Guarantees: each payload is read exactly once, and never before it is counted.
 #[test]
 fn threads_share_a_real_folder() {
     const EACH: u32 = 50;
@@ -114,9 +114,9 @@ fn threads_share_a_real_folder() {
     assert!(list(dir.path()).unwrap().is_empty());
 }
 
-/// Scenario: a second daemon opens a folder that is in use, and again when the first has ended.
-/// Guarantees: the first time it is refused with the folder named; then it finds what was left,
-/// and the spool keeps its name.
+/// Scenario: a second daemon opens a folder that is in use, and again after the first has ended.
+/// Guarantees: the first attempt fails; the second one finds the events that were left, and the
+/// spool keeps its id.
 #[test]
 fn a_folder_has_one_user_at_a_time() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,41 +1,43 @@
-//! A role for the daemon with no more rights than it needs.
+//! Grants a role the rights that the daemon needs, and no others.
 //!
-//! Not a migration: migrations make no role, and which role it is, is the
-//! operator's choice. Not a function in the database either: what the daemon
-//! needs belongs to the version of the daemon.
+//! This is not a migration, because migrations create no roles and the operator chooses
+//! the role. It is not a function in the database, because the rights depend on the
+//! version of the daemon.
 
 use sqlx::{Connection as _, PgConnection};
 
-/// Why a role was not granted anything.
+/// Why the rights of a role were not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum GrantError {
-    /// The operator makes it, with a password or without.
-    #[error("there is no role {0}: CREATE ROLE {0} LOGIN first")]
+    /// The role does not exist. The operator creates it, with or without a password.
+    #[error("there is no role {0}; create it first: CREATE ROLE {0} LOGIN")]
     NoRole(String),
-    /// Rights would mean nothing to it.
-    #[error("{0} is a superuser, whom nothing is kept from; take another role")]
+    /// The role ignores all rights.
+    #[error("role {0} is a superuser and ignores all rights; choose another role")]
     Superuser(String),
-    /// It may do everything with them.
-    #[error("{0} owns tables of the schema, or is a member of their owner; take another role")]
+    /// The role has all rights on its own tables.
+    #[error(
+        "role {0} owns tables of the schema or is a member of their owner; choose another role"
+    )]
     Owner(String),
-    /// The schema is missing or old, or this connection may not grant.
+    /// The schema is missing or old, or this connection may not grant rights.
     #[error(transparent)]
     Sql(#[from] sqlx::Error),
 }
 
-/// What is to be done.
+/// How to change the rights of a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grant {
-    /// Give what the daemon needs, and nothing else.
+    /// Grant the rights that the daemon needs, and revoke all others.
     Give,
-    /// Take it back.
+    /// Revoke all rights.
     Take,
 }
 
-/// Gives a role what the daemon needs, or takes it back; all or nothing.
+/// Changes the rights of a role on the schema, in one transaction.
 ///
 /// # Errors
-/// When the role is not one for this, or the connection is not the owner's.
+/// If the role is missing or unsuitable, or if the connection does not own the schema.
 pub async fn grant(conn: &mut PgConnection, role: &str, what: Grant) -> Result<(), GrantError> {
     let mut tx = conn.begin().await?;
     let found: Option<(bool, bool)> = sqlx::query_as(

@@ -1,31 +1,31 @@
-//! Keys in the database: `ingest_keys`.
+//! Keys, in the table `ingest_keys`.
 
 use sqlx::{PgConnection, Row as _};
 use uuid::{NonNilUuid, Uuid};
 
 use crate::auth::{KeyRecord, NewKey, Rates};
 
-/// Why a key was not made or revoked.
+/// Why a key was not created or revoked.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// There is no such customer, or no longer.
+    /// The customer does not exist or was deleted.
     #[error("there is no customer {0}")]
     UnknownCustomer(Uuid),
-    /// There is no such key.
+    /// The key does not exist.
     #[error("there is no key {0}")]
     UnknownKey(Uuid),
-    /// It was revoked before.
+    /// The key was revoked before.
     #[error("key {0} was revoked at {1}")]
     AlreadyRevoked(Uuid, String),
-    /// The database refused or vanished.
+    /// The database failed.
     #[error(transparent)]
     Sql(#[from] sqlx::Error),
 }
 
-/// The keys that are valid.
+/// Loads all valid keys.
 ///
 /// # Errors
-/// As the database gives it.
+/// If the database fails, or if a row is invalid.
 pub async fn load_keys(conn: &mut PgConnection) -> Result<Vec<KeyRecord>, sqlx::Error> {
     let rows = sqlx::query(include_str!("../sql/load_keys.sql"))
         .fetch_all(conn)
@@ -37,17 +37,17 @@ pub async fn load_keys(conn: &mut PgConnection) -> Result<Vec<KeyRecord>, sqlx::
                 Ok::<_, sqlx::Error>(rate.and_then(|rate| u64::try_from(rate).ok()))
             };
             let customer: Option<Uuid> = row.try_get("customer_id")?;
-            let decode = |fault: &str| sqlx::Error::Decode(fault.into());
+            let invalid = |reason: &str| sqlx::Error::Decode(reason.into());
             let customer = customer.map(|id| {
-                // Whoever may write for it must not become one who may for all.
-                NonNilUuid::new(id).ok_or_else(|| decode("a key's customer is the nil UUID"))
+                // A tenant key must not turn into a key for all customers.
+                NonNilUuid::new(id).ok_or_else(|| invalid("the customer of a key is the nil UUID"))
             });
             let sha256: Vec<u8> = row.try_get("key_sha256")?;
             Ok(KeyRecord {
                 id: row.try_get("id")?,
                 sha256: sha256
                     .try_into()
-                    .map_err(|_| decode("a key's hash is not 32 bytes"))?,
+                    .map_err(|_| invalid("the hash of a key is not 32 bytes long"))?,
                 customer: customer.transpose()?,
                 rates: Rates {
                     max_events_per_second: rate("max_events_per_second")?,
@@ -58,10 +58,10 @@ pub async fn load_keys(conn: &mut PgConnection) -> Result<Vec<KeyRecord>, sqlx::
         .collect()
 }
 
-/// Keeps a new key: its hash, never its text.
+/// Stores a new key. Only its hash is stored, never its text.
 ///
 /// # Errors
-/// [`KeyError::UnknownCustomer`], or as the database gives it.
+/// [`KeyError::UnknownCustomer`], or a failure of the database.
 pub async fn create_key(
     conn: &mut PgConnection,
     key: &NewKey,
@@ -86,11 +86,10 @@ pub async fn create_key(
     }
 }
 
-/// Revokes a key, from when on it is refused.
+/// Revokes a key. Daemons refuse it once they have read the keys again.
 ///
 /// # Errors
-/// [`KeyError::UnknownKey`], [`KeyError::AlreadyRevoked`], or as the database
-/// gives it.
+/// [`KeyError::UnknownKey`], [`KeyError::AlreadyRevoked`], or a failure of the database.
 pub async fn revoke_key(conn: &mut PgConnection, id: Uuid) -> Result<(), KeyError> {
     let before: Option<Option<String>> = sqlx::query_scalar(include_str!("../sql/revoke_key.sql"))
         .bind(id)

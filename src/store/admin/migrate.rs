@@ -6,11 +6,11 @@ use sqlx::{Connection as _, PgConnection};
 /// Every migration of `migrations/`.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
-/// Brings the schema up to date, under sqlx's advisory lock, so that several
-/// daemons may start at once.
+/// Brings the schema up to date. It holds sqlx's advisory lock, so several daemons can
+/// start at the same time.
 ///
 /// # Errors
-/// When a migration fails or an applied one is not the embedded one.
+/// If a migration fails, or if an applied migration differs from the embedded one.
 pub async fn migrate(conn: &mut PgConnection) -> Result<(), MigrateError> {
     conn.lock().await?;
     let prepared = prepare(conn).await;

@@ -1,5 +1,4 @@
-//! What operators do to the database, apart from any batch: bring the schema up to
-//! date, grant a role what the daemon needs, make and revoke keys.
+//! Administration of the database: migrations, rights of the daemon's role, and keys.
 
 mod grant;
 mod keys;

@@ -1,5 +1,5 @@
-//! The statements that write aliases of steps, find them, and move steps below what
-//! they stand for. How an alias is resolved is in `encode/aliases.rs`.
+//! The statements that write and find step aliases, and that move steps to the parents
+//! that aliases resolve to. `encode/aliases.rs` resolves aliases.
 
 use std::collections::HashMap;
 
@@ -7,28 +7,33 @@ use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
 use crate::event::{AliasedRoot, EndStatus, StepAliased, Timestamp};
-use crate::store::encode::{AliasTarget, Aliases, MAX_DEPTH, OfRun, PgTime};
-use crate::store::plan::At;
+use crate::store::encode::{AliasTarget, Aliases, MAX_DEPTH, PgTime, RunScopedId};
+use crate::store::plan::PlannedEvent;
 
-/// What became of aliases that were written.
+/// The aliases that a write changed.
 #[derive(Debug, Default)]
-pub struct Written {
-    /// New ones.
-    pub inserted: Vec<OfRun>,
-    /// Those that were there, and stand for something else now.
-    pub updated: Vec<OfRun>,
+pub struct AliasChanges {
+    /// New aliases.
+    pub inserted: Vec<RunScopedId>,
+    /// Existing aliases that now stand for something else.
+    pub updated: Vec<RunScopedId>,
 }
 
-/// Merges aliases, each at most once; `pending` says whether its run is not
-/// there yet, `tenants` whose key brought it.
+/// Merges aliases, each at most once.
+///
+/// `pending` tells whether an alias's run does not exist yet. `tenants` has, per run,
+/// the customer whose key sent the alias.
 pub async fn write(
     conn: &mut PgConnection,
-    pass: &[At<'_, StepAliased>],
+    pass: &[PlannedEvent<'_, StepAliased>],
     pending: impl Fn(Uuid) -> bool,
     tenants: &HashMap<Uuid, Uuid>,
-) -> Result<Written, sqlx::Error> {
-    fn column<'a, T>(pass: &[At<'a, StepAliased>], value: impl Fn(&'a StepAliased) -> T) -> Vec<T> {
-        pass.iter().map(|at| value(at.event)).collect()
+) -> Result<AliasChanges, sqlx::Error> {
+    fn column<'a, T>(
+        pass: &[PlannedEvent<'a, StepAliased>],
+        value: impl Fn(&'a StepAliased) -> T,
+    ) -> Vec<T> {
+        pass.iter().map(|alias| value(alias.event)).collect()
     }
     let rows = sqlx::query(include_str!("../sql/write_aliases.sql"))
         .bind(column(pass, |e| e.run_id))
@@ -44,23 +49,25 @@ pub async fn write(
         .bind(column(pass, |e| tenants.get(&e.run_id).copied()))
         .fetch_all(conn)
         .await?;
-    let mut written = Written::default();
+    let mut changes = AliasChanges::default();
     for row in &rows {
         let id = (row.try_get("run_id")?, row.try_get("id")?);
         if row.try_get("was_there")? {
-            written.updated.push(id);
+            changes.updated.push(id);
         } else {
-            written.inserted.push(id);
+            changes.inserted.push(id);
         }
     }
-    Ok(written)
+    Ok(changes)
 }
 
 fn root(event: &StepAliased) -> Option<&AliasedRoot> {
     event.root.as_ref()
 }
 
-/// Waits for whoever brings the first alias of one of these runs, or the run.
+/// Waits for other transactions that create one of these runs or its first alias.
+///
+/// It takes one advisory lock per run, whose key is folded from the run's id.
 pub async fn reserve_runs(conn: &mut PgConnection, runs: &[Uuid]) -> Result<(), sqlx::Error> {
     let mut keys: Vec<i64> = runs
         .iter()
@@ -78,12 +85,13 @@ pub async fn reserve_runs(conn: &mut PgConnection, runs: &[Uuid]) -> Result<(), 
     Ok(())
 }
 
-/// Finds the aliases that stand behind `named`, and the roots of `runs`. One that
-/// came with a customer's key concerns that customer's runs alone, to which those
-/// belong that this very batch makes for `tenants`.
+/// Finds the aliases that resolve `named`, and the roots of `runs`.
+///
+/// An alias that a customer's key sent applies to that customer's runs only. `tenants`
+/// has the owners of the runs that this batch creates.
 pub async fn find(
     conn: &mut PgConnection,
-    named: &[OfRun],
+    named: &[RunScopedId],
     runs: &[Uuid],
     tenants: &HashMap<Uuid, Uuid>,
 ) -> Result<(Aliases, Vec<(Uuid, AliasedRoot)>), sqlx::Error> {
@@ -132,28 +140,31 @@ pub async fn find(
     Ok((aliases, roots))
 }
 
-/// Puts steps that are there already below what new and changed aliases stand
-/// for. Their runs are locked.
-pub async fn move_steps(conn: &mut PgConnection, written: &Written) -> Result<(), sqlx::Error> {
-    if written.inserted.is_empty() && written.updated.is_empty() {
+/// Moves stored steps to the parents that new and changed aliases resolve to. The steps'
+/// runs must be locked.
+pub async fn move_steps(
+    conn: &mut PgConnection,
+    changes: &AliasChanges,
+) -> Result<(), sqlx::Error> {
+    if changes.inserted.is_empty() && changes.updated.is_empty() {
         return Ok(());
     }
-    move_children(conn, written, &[]).await
+    move_children(conn, changes, &[]).await
 }
 
-/// Moves the steps of runs that are below an alias which was not seen when they
-/// came: two daemons may have missed each other. The runs are locked.
+/// Moves steps whose parent is an alias that their writer did not see, because another
+/// daemon wrote it at the same time. The runs must be locked.
 pub async fn move_late_steps(conn: &mut PgConnection, runs: &[Uuid]) -> Result<(), sqlx::Error> {
-    move_children(conn, &Written::default(), runs).await
+    move_children(conn, &AliasChanges::default(), runs).await
 }
 
 async fn move_children(
     conn: &mut PgConnection,
-    written: &Written,
+    changes: &AliasChanges,
     late: &[Uuid],
 ) -> Result<(), sqlx::Error> {
-    let (runs, ids): (Vec<Uuid>, Vec<Uuid>) = written.inserted.iter().copied().unzip();
-    let mut changed: Vec<Uuid> = written.updated.iter().map(|of_run| of_run.0).collect();
+    let (runs, ids): (Vec<Uuid>, Vec<Uuid>) = changes.inserted.iter().copied().unzip();
+    let mut changed: Vec<Uuid> = changes.updated.iter().map(|(run, _)| *run).collect();
     changed.sort_unstable();
     changed.dedup();
     let rows = sqlx::query(include_str!("../sql/find_children.sql"))
@@ -170,7 +181,7 @@ async fn move_children(
         .iter()
         .map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)))
         .collect::<Result<_, sqlx::Error>>()?;
-    let named: Vec<OfRun> = children
+    let named: Vec<RunScopedId> = children
         .iter()
         .map(|&(run, _, named)| (run, named))
         .collect();

@@ -1,30 +1,32 @@
-//! The part of a batch that only bridges need: aliases of steps, and roots that
-//! end runs. A batch in which no event may have to do with an alias costs no
-//! statement here.
+//! The steps of a batch that only bridges need: step aliases, and roots that end runs.
+//!
+//! A batch that no alias can affect runs no statement here.
 
 use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::aliases::Written;
-use super::{BatchError, BatchWriter, Runs, aliases, roots, runs as run_rows};
+use super::aliases::{self, AliasChanges};
+use super::error::BatchError;
+use super::state::{BatchRuns, BatchWriter};
+use super::{roots, runs};
 use crate::event::AliasedRoot;
 use crate::store::outcome::EventOutcome;
 use crate::store::plan::Plan;
 
-/// Runs that one transaction waits for: each is a lock of the server's table.
+/// The most runs that one transaction reserves: each one takes an entry of the server's
+/// lock table.
 const MAX_RESERVED_RUNS: usize = 500;
 
 impl BatchWriter<'_> {
-    /// Locks the runs of the batch that exist, those included that only aliases
-    /// name.
-    pub(super) async fn lock_runs(&mut self, plan: &Plan<'_>) -> Result<Runs, BatchError> {
-        let mut runs = Runs {
+    /// Locks the existing runs of the batch, including those that only aliases name.
+    pub async fn lock_runs(&mut self, plan: &Plan<'_>) -> Result<BatchRuns, BatchError> {
+        let mut runs = BatchRuns {
             ids: plan.runs.clone(),
             locked: HashMap::new(),
             ended: plan.ends(),
-            sums: HashMap::new(),
-            final_sums: HashMap::new(),
+            open_totals: HashMap::new(),
+            final_totals: HashMap::new(),
         };
         runs.ids.extend(&plan.bridged_runs);
         runs.ids.sort_unstable();
@@ -32,8 +34,9 @@ impl BatchWriter<'_> {
         if runs.ids.is_empty() {
             return Ok(runs);
         }
-        runs.locked = run_rows::lock_runs(self.conn, &runs.ids, self.run_timeout_ms).await?;
-        // Whose a new run is must be settled with those who bring its aliases.
+        runs.locked = runs::lock_runs(self.conn, &runs.ids, self.run_timeout_ms).await?;
+        // Writers of a new run and writers of its aliases must agree on its owner, so
+        // runs with tenant events are reserved too.
         let bridged = plan.bridged_runs.iter().chain(plan.run_tenants.keys());
         let mut absent: Vec<Uuid> = bridged
             .filter(|id| !runs.locked.contains_key(id))
@@ -42,45 +45,46 @@ impl BatchWriter<'_> {
         absent.sort_unstable();
         absent.dedup();
         if absent.len() > MAX_RESERVED_RUNS {
-            return Err(BatchError::Repetitive);
+            return Err(BatchError::NeedsSplit);
         }
         if !absent.is_empty() {
             aliases::reserve_runs(self.conn, &absent).await?;
-            let come = run_rows::lock_runs(self.conn, &absent, self.run_timeout_ms).await?;
-            runs.locked.extend(come);
+            // Another writer may have created some of them before we got the reservation.
+            let created = runs::lock_runs(self.conn, &absent, self.run_timeout_ms).await?;
+            runs.locked.extend(created);
         }
         runs.ids
             .retain(|id| runs.locked.contains_key(id) || plan.runs.binary_search(id).is_ok());
         Ok(runs)
     }
 
-    /// Writes the aliases of the batch and moves the steps that they concern;
-    /// finds those that its own steps name. Returns the roots of its runs.
-    pub(super) async fn write_aliases(
+    /// Writes the aliases of the batch, moves the stored steps that they affect, and
+    /// loads the aliases that the batch's own steps name. Returns the roots of its runs.
+    pub async fn write_aliases(
         &mut self,
         plan: &Plan<'_>,
-        runs: &Runs,
+        runs: &BatchRuns,
     ) -> Result<Vec<(Uuid, AliasedRoot)>, BatchError> {
         if plan.bridged_runs.is_empty() {
             return Ok(Vec::new());
         }
         let exists = |run: &Uuid| runs.ids.binary_search(run).is_ok();
-        let mut written = Written::default();
+        let mut changes = AliasChanges::default();
         for pass in &plan.alias_passes {
             let part =
                 aliases::write(self.conn, pass, |run| !exists(&run), &plan.run_tenants).await?;
             let changed: HashSet<_> = part.inserted.iter().chain(&part.updated).collect();
-            for at in pass {
-                let id = (at.event.run_id, at.event.alias_id);
-                self.record_outcome(at.index, changed.contains(&id));
+            for alias in pass {
+                let id = (alias.event.run_id, alias.event.alias_id);
+                self.record_outcome(alias.index, changed.contains(&id));
             }
-            written.inserted.extend(&part.inserted);
-            written.updated.extend(&part.updated);
+            changes.inserted.extend(&part.inserted);
+            changes.updated.extend(&part.updated);
         }
-        for ids in [&mut written.inserted, &mut written.updated] {
+        for ids in [&mut changes.inserted, &mut changes.updated] {
             ids.retain(|(run, _)| runs.locked.contains_key(run));
         }
-        aliases::move_steps(self.conn, &written).await?;
+        aliases::move_steps(self.conn, &changes).await?;
         let rows = plan.merges.iter().chain([&plan.appends]);
         let mut named: Vec<_> = rows
             .flat_map(|rows| &rows.steps)
@@ -96,11 +100,11 @@ impl BatchWriter<'_> {
         Ok(roots)
     }
 
-    /// Lets the roots of traces that are no steps end their runs.
-    pub(super) async fn end_by_roots(
+    /// Ends the runs of traces whose root is not a step.
+    pub async fn end_by_roots(
         &mut self,
         roots: &[(Uuid, AliasedRoot)],
-        runs: &mut Runs,
+        runs: &mut BatchRuns,
     ) -> Result<(), BatchError> {
         let changed = roots::end_runs(self.conn, roots).await?;
         self.changed_runs.extend(changed);
@@ -108,10 +112,10 @@ impl BatchWriter<'_> {
         Ok(())
     }
 
-    /// Says what became of events that others stand for.
-    pub(super) fn record_superseded(&mut self, plan: &Plan<'_>) {
-        for &(index, by) in &plan.superseded {
-            self.outcomes[index] = match &self.outcomes[by] {
+    /// Records the outcomes of superseded events.
+    pub fn record_superseded(&mut self, plan: &Plan<'_>) {
+        for &(index, winner) in &plan.superseded {
+            self.outcomes[index] = match &self.outcomes[winner] {
                 refused @ EventOutcome::Refused(_) => refused.clone(),
                 _ => EventOutcome::Duplicate,
             };

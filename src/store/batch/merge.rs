@@ -1,5 +1,6 @@
-//! The statements of a batch's transaction, each set-wise: one for all rows of
-//! a pass. The rules of merging are in the SQL files.
+//! The statements of a batch for sessions, steps, messages, token counts and approvals.
+//!
+//! Each statement handles all rows of a pass. The merging rules are in the SQL files.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,30 +11,33 @@ use crate::event::{Json, Message, SessionUpsert, Timestamp, TokenCount};
 use crate::store::encode::copy::CopyBuffer;
 use crate::store::encode::rows::StepColumns;
 use crate::store::encode::{Aliases, PgTime};
-use crate::store::plan::{ApprovalPatch, At, Plan, SessionRef, StepRow};
+use crate::store::plan::{ApprovalPatch, Plan, PlannedEvent, SessionRef, StepRow};
 
-/// What merging did to a row.
+/// What a merge did to a row. Rows that did not change have no outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowOutcome {
     /// Inserted or updated.
     Changed,
-    /// Its id belongs to another run or session.
-    Elsewhere,
-    /// Another transaction inserted it just now; the next attempt sees whose it is.
-    Raced,
+    /// The id belongs to another run or session.
+    IdTaken,
+    /// Another transaction inserted the row during the merge. The next attempt sees its
+    /// run or session.
+    InsertedConcurrently,
 }
 
-/// Of one COPY message. Large, for each is flushed by itself; small enough that
-/// Postgres is busy with one while the next is encoded, and that a large batch
-/// is never in memory twice.
+/// The size of one COPY message. Each message is flushed separately, so it is large. It
+/// is small enough that Postgres works on one while the next is encoded, and that a
+/// large batch is not in memory twice.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// Of the rows that one merging statement takes, about.
+/// The approximate size of the rows of one merging statement: large enough that the cost
+/// of the statement itself is small, and small enough that a large batch is not in
+/// memory twice.
 const PART_BYTES: usize = 1 << 20;
-/// Of a row's columns of fixed size.
+/// The approximate size of a row's fixed-size columns.
 const ROW_BYTES: usize = 200;
 
-/// Copies rows, if there are any.
+/// Copies rows. Without rows it sends nothing.
 pub async fn copy<R>(
     conn: &mut PgConnection,
     statement: &str,
@@ -59,7 +63,7 @@ pub async fn copy<R>(
     Ok(())
 }
 
-/// Sees to it that all named sessions exist.
+/// Creates the named sessions that do not exist yet.
 pub async fn ensure_sessions(
     conn: &mut PgConnection,
     sessions: &HashMap<Uuid, SessionRef>,
@@ -78,7 +82,7 @@ pub async fn ensure_sessions(
 /// Merges session upserts; returns the sessions that changed.
 pub async fn patch_sessions(
     conn: &mut PgConnection,
-    pass: &[At<'_, SessionUpsert>],
+    pass: &[PlannedEvent<'_, SessionUpsert>],
 ) -> Result<HashSet<Uuid>, sqlx::Error> {
     let column = Column(pass);
     let rows = sqlx::query(include_str!("../sql/patch_sessions.sql"))
@@ -94,7 +98,8 @@ pub async fn patch_sessions(
     rows.iter().map(|row| row.try_get(0)).collect()
 }
 
-/// Merges steps, each at most once; returns those that changed or belong elsewhere.
+/// Merges steps, each at most once. The result lists the rows that changed or whose id is
+/// taken.
 pub async fn merge_steps(
     conn: &mut PgConnection,
     rows: &[StepRow<'_>],
@@ -136,12 +141,13 @@ pub async fn merge_steps(
     Ok(all)
 }
 
-/// Merges messages, each at most once; returns those that changed or belong elsewhere.
+/// Merges messages, each at most once. The result lists the rows that changed or whose id is
+/// taken.
 pub async fn merge_messages(
     conn: &mut PgConnection,
-    rows: &[At<'_, Message>],
+    rows: &[PlannedEvent<'_, Message>],
 ) -> Result<HashMap<Uuid, RowOutcome>, sqlx::Error> {
-    let bytes = |row: &At<'_, Message>| {
+    let bytes = |row: &PlannedEvent<'_, Message>| {
         let jsons = [&row.event.tool_calls, &row.event.metadata].map(|j| json(j.as_ref()));
         let texts = [&row.event.content, &row.event.thinking].map(|text| text.as_deref());
         texts.into_iter().chain(jsons).flatten().map(str::len).sum()
@@ -167,12 +173,14 @@ pub async fn merge_messages(
     Ok(all)
 }
 
-/// Merges token counts, each at most once; returns those that changed or belong elsewhere.
+/// Merges token counts, each at most once. The result lists the rows that changed or whose id is
+/// taken.
 pub async fn merge_token_counts(
     conn: &mut PgConnection,
-    rows: &[At<'_, TokenCount>],
+    rows: &[PlannedEvent<'_, TokenCount>],
 ) -> Result<HashMap<Uuid, RowOutcome>, sqlx::Error> {
-    let bytes = |row: &At<'_, TokenCount>| row.event.model.as_ref().map_or(0, String::len);
+    let bytes =
+        |row: &PlannedEvent<'_, TokenCount>| row.event.model.as_ref().map_or(0, String::len);
     let mut all = HashMap::with_capacity(rows.len());
     for part in parts(rows, bytes) {
         let column = Column(part);
@@ -193,8 +201,7 @@ pub async fn merge_token_counts(
     Ok(all)
 }
 
-/// Rows of one statement each: many enough that its own cost is small beside theirs,
-/// few enough that a large batch is never in memory twice.
+/// Splits rows into parts of about [`PART_BYTES`], one per statement.
 fn parts<R>(rows: &[R], bytes: impl Fn(&R) -> usize) -> impl Iterator<Item = &[R]> {
     let mut rest = rows;
     std::iter::from_fn(move || {
@@ -210,7 +217,7 @@ fn parts<R>(rows: &[R], bytes: impl Fn(&R) -> usize) -> impl Iterator<Item = &[R
     })
 }
 
-/// Locks the approvals of a batch that exist, in order.
+/// Locks the existing approvals of a batch, in the order of their ids.
 pub async fn lock_approvals(
     conn: &mut PgConnection,
     plan: &Plan<'_>,
@@ -228,19 +235,20 @@ pub async fn lock_approvals(
     rows.iter().map(|row| row.try_get(0)).collect()
 }
 
-/// Merges requests and decisions; returns the rows that changed or belong elsewhere.
+/// Merges requests and decisions. The result lists the rows that changed or whose id is
+/// taken.
 pub async fn patch_approvals<'a>(
     conn: &mut PgConnection,
     pass: &[ApprovalPatch<'a>],
 ) -> Result<HashMap<Uuid, RowOutcome>, sqlx::Error> {
     let column = Column(pass);
     let requested = |patch: &ApprovalPatch<'a>| match *patch {
-        ApprovalPatch::Requested(at) => Some(at),
+        ApprovalPatch::Requested(request) => Some(request),
         ApprovalPatch::Decided(_) => None,
     };
     let decided = |patch: &ApprovalPatch<'a>| match *patch {
         ApprovalPatch::Requested(_) => None,
-        ApprovalPatch::Decided(at) => Some(at),
+        ApprovalPatch::Decided(decision) => Some(decision),
     };
     let rows = sqlx::query(include_str!("../sql/patch_approvals.sql"))
         .bind(column.of(ApprovalPatch::id))
@@ -283,9 +291,14 @@ fn outcomes(rows: Vec<sqlx::postgres::PgRow>) -> Result<HashMap<Uuid, RowOutcome
     for row in &rows {
         let id = row.try_get("id")?;
         match row.try_get("outcome")? {
-            "elsewhere" => _ = outcomes.entry(id).or_insert(RowOutcome::Elsewhere),
-            // Unless another line says that it was inserted.
-            "new" => _ = outcomes.entry(id).or_insert(RowOutcome::Raced),
+            "elsewhere" => _ = outcomes.entry(id).or_insert(RowOutcome::IdTaken),
+            // `new`: the row did not exist before. If this statement inserted it, another
+            // line of the result says so.
+            "new" => {
+                _ = outcomes
+                    .entry(id)
+                    .or_insert(RowOutcome::InsertedConcurrently)
+            }
             _ => _ = outcomes.insert(id, RowOutcome::Changed),
         }
     }

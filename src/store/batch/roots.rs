@@ -1,5 +1,5 @@
-//! Roots of traces that are no steps and make no runs, but end them; and what
-//! writers that missed each other left undone.
+//! Trace roots that are not steps: they end the runs of their traces. Also applies the
+//! aliases that concurrent writers did not see.
 
 use std::collections::HashMap;
 
@@ -9,19 +9,22 @@ use uuid::Uuid;
 use super::aliases;
 use super::runs::{patch_runs, settle_runs};
 use crate::event::{AliasedRoot, RunEnded, RunEndedBy, RunObserved};
-use crate::store::plan::{At, RunPatch};
+use crate::store::plan::{PlannedEvent, RunPatch};
 
-/// Farther from a run than whatever a bridge tells of it.
+/// The rank of the name that a root gives to its runs, fixed by the protocol (see
+/// `StepAliased.root` in event.proto). Ranks of the OTLP mapping are below 10 and the least
+/// rank wins, so a name from any span of the run wins over the root's name.
 const ROOT_RANK: i32 = 1_000;
 
-/// What has ended is never abandoned.
+/// A timeout for `patch_runs` without effect: these patches end their runs, and a run
+/// that has ended cannot be abandoned.
 const NO_TIMEOUT_MS: i64 = 0;
 
-/// Applies all aliases of runs that are locked: for writers that did not see
-/// each other's.
+/// Applies all aliases of runs, including those that their writers did not see. The runs
+/// must be locked.
 ///
 /// # Errors
-/// When the database refuses.
+/// If the database fails.
 pub async fn settle_bridged_runs(
     conn: &mut PgConnection,
     runs: &[Uuid],
@@ -38,22 +41,24 @@ pub async fn settle_bridged_runs(
     Ok(())
 }
 
-/// Lets roots end their runs, which exist and are locked; returns the runs that changed.
+/// Ends the runs of these roots. The runs must exist and be locked. Returns the runs that
+/// changed.
 pub async fn end_runs(
     conn: &mut PgConnection,
     roots: &[(Uuid, AliasedRoot)],
 ) -> Result<Vec<Uuid>, sqlx::Error> {
     let events: Vec<_> = roots.iter().map(|(run, root)| events(*run, root)).collect();
     let mut passes: Vec<Vec<RunPatch<'_>>> = Vec::new();
-    let mut seen: HashMap<Uuid, usize> = HashMap::new();
+    // Per run: the pass of its next root.
+    let mut next_pass: HashMap<Uuid, usize> = HashMap::new();
     for ((run, root), (ended, observed)) in roots.iter().zip(&events) {
-        let pass = seen.entry(*run).or_default();
+        let pass = next_pass.entry(*run).or_default();
         if passes.len() <= *pass {
             passes.push(Vec::new());
         }
         let mut patch = RunPatch {
             id: *run,
-            end: Some(At {
+            end: Some(PlannedEvent {
                 index: 0,
                 time: root.ended_at,
                 event: ended,
@@ -74,7 +79,7 @@ pub async fn end_runs(
     Ok(changed)
 }
 
-/// What a root says as events do.
+/// Expresses a root as the events that have the same effect.
 fn events(run_id: Uuid, root: &AliasedRoot) -> (RunEnded, RunObserved) {
     let ended = RunEnded {
         run_id,

@@ -1,35 +1,36 @@
-//! RunTotals of what is below a run, kept by the writer that has written all of it.
+//! Run totals that a writer keeps in memory, so that a run can end without a scan.
 //!
-//! A run's row ends with totals over rows that may number thousands. Who has seen each
-//! of them go by need not read them again: a writer keeps the sums of the runs that it
-//! has made, for as long as it has done nothing below them but append. Each such run
-//! bears its writer's mark (`summed_by`), which whoever else writes below the run takes
-//! away while it holds the run's lock. Everything else is settled by reading.
+//! The row of a finished run has totals over all rows of the run, which may be thousands.
+//! A writer that has written every one of these rows need not read them again. So each
+//! writer caches the totals of the runs that it created, as long as it only appends to
+//! them. The run's row names that writer in `summed_by`. Any other writer that writes to
+//! the run clears this column while it holds the run's lock. All other runs are settled
+//! by reading their rows.
 
 use std::collections::HashMap;
 
 use uuid::Uuid;
 
 use crate::event::Timestamp;
-use crate::store::plan::{ApprovalPatch, Plan, Rows};
+use crate::store::plan::{ApprovalPatch, Plan, PlannedRows};
 
-/// RunTotals of what is below a run, as `settle_runs.sql` would read them.
+/// The totals over the rows of a run, equal to what `settle_runs.sql` would compute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RunTotals {
-    /// Whether any tokens were counted that are no roll-up.
+    /// Whether the run has a token count that is not a roll-up.
     pub counted: bool,
-    /// Input tokens of those.
+    /// Input tokens of those token counts.
     pub input: i64,
-    /// Output tokens of those.
+    /// Output tokens of those token counts.
     pub output: i64,
-    /// The time of the first row.
+    /// The least time in the rows.
     pub first_at: Option<Timestamp>,
-    /// The last time that a row tells.
+    /// The greatest time in the rows.
     pub last_at: Option<Timestamp>,
 }
 
 impl RunTotals {
-    fn seen(&mut self, first: Option<Timestamp>, last: Option<Timestamp>) {
+    fn extend_times(&mut self, first: Option<Timestamp>, last: Option<Timestamp>) {
         self.first_at = match (self.first_at, first) {
             (Some(old), Some(new)) => Some(old.min(new)),
             (old, new) => old.or(new),
@@ -37,18 +38,18 @@ impl RunTotals {
         self.last_at = self.last_at.max(last);
     }
 
-    /// Both together.
+    /// The totals over both sets of rows.
     #[must_use]
-    pub fn and(mut self, other: Self) -> Self {
+    pub fn combine(mut self, other: Self) -> Self {
         self.counted |= other.counted;
         self.input += other.input;
         self.output += other.output;
-        self.seen(other.first_at, other.last_at);
+        self.extend_times(other.first_at, other.last_at);
         self
     }
 }
 
-/// The sums that one writer knows, of runs that have not ended.
+/// The totals that one writer knows, for runs that have not ended.
 #[derive(Debug)]
 pub struct RunTotalsCache {
     writer: i64,
@@ -56,11 +57,10 @@ pub struct RunTotalsCache {
 }
 
 impl RunTotalsCache {
-    /// How many runs it knows, about: some 100 bytes each. Those that it forgets are
-    /// settled by reading.
-    const MOST: usize = 50_000;
+    /// The capacity, at about 100 bytes per run. Evicted runs are settled by reading.
+    const MAX_RUNS: usize = 50_000;
 
-    /// Of a writer that begins.
+    /// An empty cache with a new writer id.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -69,86 +69,89 @@ impl RunTotalsCache {
         }
     }
 
-    /// The mark on runs of which it may know the sums.
+    /// The writer's id, which the column `summed_by` of its runs holds.
     #[must_use]
     pub const fn writer(&self) -> i64 {
         self.writer
     }
 
-    /// Takes out what it knows of a run: for as long as nobody knows whether what is
-    /// being written below it commits.
+    /// Removes and returns the totals of a run. They are inserted again after the
+    /// transaction that writes to the run has committed.
     pub fn remove(&mut self, run: Uuid) -> Option<RunTotals> {
         self.runs.remove(&run)
     }
 
-    /// Knows these from now on, for what was written has committed.
-    pub fn insert(&mut self, sums: HashMap<Uuid, RunTotals>) {
-        // Some are of runs that have been abandoned or ended by others since.
-        if self.runs.len() + sums.len() > Self::MOST {
+    /// Inserts totals after their transaction has committed.
+    pub fn insert(&mut self, totals: HashMap<Uuid, RunTotals>) {
+        // Nothing removes the entries of runs that others have ended, so clear them all.
+        if self.runs.len() + totals.len() > Self::MAX_RUNS {
             self.runs.clear();
         }
-        self.runs.extend(sums);
+        self.runs.extend(totals);
     }
 }
 
-/// What a batch adds below each run; `None` where it does more than append rows that
-/// are complete, and where rows of it may have been there.
+/// What a batch adds to the totals of each run. `None` if the batch does more than append
+/// complete rows, or if some of its rows may exist already.
 pub fn added(plan: &Plan<'_>) -> HashMap<Uuid, Option<RunTotals>> {
     let nothing = plan
         .runs
         .iter()
         .map(|run| (*run, Some(RunTotals::default())));
     let mut added = nothing.collect();
-    append(&mut added, &plan.appends);
+    add_rows(&mut added, &plan.appends);
     for run in runs_not_append_only(plan) {
         added.insert(run, None);
     }
     added
 }
 
-fn append(added: &mut HashMap<Uuid, Option<RunTotals>>, rows: &Rows<'_>) {
+fn add_rows(added: &mut HashMap<Uuid, Option<RunTotals>>, rows: &PlannedRows<'_>) {
     for row in &rows.steps {
         let (started_at, ended_at) = row.part.times();
-        sums_of(added, row.run_id).seen(started_at.or(ended_at), started_at.max(ended_at));
+        totals_of(added, row.run_id)
+            .extend_times(started_at.or(ended_at), started_at.max(ended_at));
     }
     for row in rows.messages.iter().filter(|row| !row.event.sighting) {
         if let Some(run) = row.event.run_id {
-            sums_of(added, run).seen(Some(row.time), Some(row.time));
+            totals_of(added, run).extend_times(Some(row.time), Some(row.time));
         }
     }
     for row in &rows.token_counts {
-        let sums = sums_of(added, row.event.run_id);
-        sums.seen(Some(row.time), Some(row.time));
+        let totals = totals_of(added, row.event.run_id);
+        totals.extend_times(Some(row.time), Some(row.time));
         if !row.event.rollup {
-            sums.counted = true;
-            sums.input += i64::from(row.event.input.unwrap_or(0));
-            sums.output += i64::from(row.event.output.unwrap_or(0));
+            totals.counted = true;
+            totals.input += i64::from(row.event.input.unwrap_or(0));
+            totals.output += i64::from(row.event.output.unwrap_or(0));
         }
     }
 }
 
-fn sums_of(added: &mut HashMap<Uuid, Option<RunTotals>>, run: Uuid) -> &mut RunTotals {
+fn totals_of(added: &mut HashMap<Uuid, Option<RunTotals>>, run: Uuid) -> &mut RunTotals {
     added.entry(run).or_default().get_or_insert_default()
 }
 
-/// Runs below which the batch does more. What a history only repeats counts for
-/// nothing, and open steps are closed with their run.
+/// Runs for which the batch does more than append complete rows. Sightings do not count
+/// towards totals, so merging them is fine. A step without an end is not complete: it is
+/// closed with its run.
 fn runs_not_append_only(plan: &Plan<'_>) -> impl Iterator<Item = Uuid> {
     let steps = plan.merges.iter().flat_map(|rows| &rows.steps);
     let messages = plan.merges.iter().flat_map(|rows| &rows.messages);
     let counts = plan.merges.iter().flat_map(|rows| &rows.token_counts);
-    let open = plan.appends.steps.iter();
-    let again = plan.run_passes.iter().skip(1).flatten();
+    let steps_without_end = plan.appends.steps.iter();
+    let repeated = plan.run_passes.iter().skip(1).flatten();
     let approvals = plan.approval_passes.iter().flatten();
     steps
         .map(|row| row.run_id)
         .chain(messages.filter_map(|row| row.event.run_id.filter(|_| !row.event.sighting)))
         .chain(counts.map(|row| row.event.run_id))
         .chain(
-            open.filter(|row| row.part.end.is_none())
+            steps_without_end
+                .filter(|row| row.part.end.is_none())
                 .map(|row| row.run_id),
         )
-        .chain(again.map(|patch| patch.id))
+        .chain(repeated.map(|patch| patch.id))
         .chain(approvals.filter_map(ApprovalPatch::run_id))
 }
 
@@ -165,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sighting_adds_nothing_to_its_run() {
+    fn a_sighting_adds_nothing_to_the_totals_of_its_run() {
         let run = Uuid::from_u128(1);
         let sighting = Message {
             message_id: Uuid::from_u128(5),

@@ -1,4 +1,4 @@
-//! The statements of a batch's transaction that read and write rows of runs.
+//! The statements of a batch that read and write runs.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,20 +13,20 @@ use crate::event::{EndStatus, RunEndedBy};
 use crate::store::encode::PgTime;
 use crate::store::plan::RunPatch;
 
-/// What the database holds of a run that a batch touches.
+/// The state of an existing run that a batch touches.
 #[derive(Clone, Copy, Debug)]
 pub struct LockedRun {
-    /// It has ended, be it only by a guess.
+    /// The run has ended or was abandoned.
     pub is_final: bool,
-    /// The end is a guess of the sweeper.
+    /// The sweeper abandoned the run.
     pub abandoned: bool,
-    /// It is time to put off its being abandoned.
+    /// The run's timeout is close, so it must be delayed.
     pub near_timeout: bool,
-    /// The only writer that may know the sums of what is below it.
-    pub summed_by: Option<i64>,
+    /// The only writer that may know the run's totals (column `summed_by`).
+    pub totals_writer: Option<i64>,
 }
 
-/// What inserting or patching did to a run.
+/// What inserting or patching changed in a run.
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(missing_docs)]
 pub struct PatchedRun {
@@ -37,7 +37,7 @@ pub struct PatchedRun {
 }
 
 impl PatchedRun {
-    /// It was not there.
+    /// The run is new.
     pub const NEW: Self = Self {
         start_changed: true,
         end_changed: true,
@@ -46,7 +46,7 @@ impl PatchedRun {
     };
 }
 
-/// Locks the runs of a batch that exist, in order.
+/// Locks the existing runs of a batch, in the order of their ids.
 pub async fn lock_runs(
     conn: &mut PgConnection,
     runs: &[Uuid],
@@ -63,14 +63,14 @@ pub async fn lock_runs(
                 is_final: row.try_get("final")?,
                 abandoned: row.try_get("abandoned")?,
                 near_timeout: row.try_get("near_timeout")?,
-                summed_by: row.try_get("summed_by")?,
+                totals_writer: row.try_get("summed_by")?,
             };
             Ok((row.try_get("id")?, run))
         })
         .collect()
 }
 
-/// Nobody knows the sums of what is below these runs any more.
+/// Records that no writer knows the totals of these runs any more.
 pub async fn invalidate_run_totals(
     conn: &mut PgConnection,
     runs: &[Uuid],
@@ -82,37 +82,39 @@ pub async fn invalidate_run_totals(
     Ok(())
 }
 
-/// Inserts runs that were not there; returns those that still were not. They belong to
-/// their `tenants`; of those in `ends` are the sums that they end with, and of those
-/// that do not end the writer knows the sums that is `summed_by`.
+/// Inserts runs that did not exist when the batch took its locks. Returns those that it
+/// inserted; another transaction has created the others.
+///
+/// `tenants` has the owners, and `final_totals` the totals of runs that end with this
+/// batch. For a run that goes on, `totals_writer` is the writer that knows its totals.
 pub async fn insert_runs<'a>(
     conn: &mut PgConnection,
     pass: &[&RunPatch<'a>],
     timeout_ms: i64,
     tenants: &HashMap<Uuid, Uuid>,
-    ends: &HashMap<Uuid, RunTotals>,
-    summed_by: impl Fn(&RunPatch<'a>) -> Option<i64>,
+    final_totals: &HashMap<Uuid, RunTotals>,
+    totals_writer: impl Fn(&RunPatch<'a>) -> Option<i64>,
 ) -> Result<HashSet<Uuid>, sqlx::Error> {
     let column = Column(pass);
     let statement = sqlx::query(include_str!("../sql/insert_runs.sql"));
-    let rows = bind(statement, pass, timeout_ms, ends)
+    let rows = bind(statement, pass, timeout_ms, final_totals)
         .bind(column.of(|p| tenants.get(&p.id).copied()))
-        .bind(column.of(|p| summed_by(p)))
+        .bind(column.of(|p| totals_writer(p)))
         .fetch_all(conn)
         .await?;
     rows.iter().map(|row| row.try_get(0)).collect()
 }
 
-/// Merges runs that are there; returns those that changed. Of those in `ends` are the
-/// sums that they end with.
+/// Merges patches into existing runs; returns the runs that changed. `final_totals` has
+/// the totals of runs that end with this batch.
 pub async fn patch_runs(
     conn: &mut PgConnection,
     pass: &[&RunPatch<'_>],
     timeout_ms: i64,
-    ends: &HashMap<Uuid, RunTotals>,
+    final_totals: &HashMap<Uuid, RunTotals>,
 ) -> Result<HashMap<Uuid, PatchedRun>, sqlx::Error> {
     let statement = sqlx::query(include_str!("../sql/patch_runs.sql"));
-    let rows = bind(statement, pass, timeout_ms, ends)
+    let rows = bind(statement, pass, timeout_ms, final_totals)
         .fetch_all(conn)
         .await?;
     rows.iter()
@@ -128,17 +130,17 @@ pub async fn patch_runs(
         .collect()
 }
 
-/// The parameters that both statements have.
+/// Binds the parameters that `insert_runs.sql` and `patch_runs.sql` share.
 fn bind<'q, 'a>(
     statement: Query<'q, Postgres, PgArguments>,
     pass: &[&RunPatch<'a>],
     timeout_ms: i64,
-    ends: &HashMap<Uuid, RunTotals>,
+    final_totals: &HashMap<Uuid, RunTotals>,
 ) -> Query<'q, Postgres, PgArguments> {
     let column = Column(pass);
     let start = |patch: &&RunPatch<'a>| patch.start;
     let end = |patch: &&RunPatch<'a>| patch.end;
-    let sums = |p: &&RunPatch<'a>| ends.get(&p.id);
+    let totals = |p: &&RunPatch<'a>| final_totals.get(&p.id);
     statement
         .bind(column.of(|p| p.id))
         .bind(column.of(|p| start(p).map(|s| PgTime(s.time))))
@@ -163,14 +165,14 @@ fn bind<'q, 'a>(
         .bind(timeout_ms)
         .bind(column.of(|p| p.observed.to_json()))
         .bind(column.of(|p| time(end(p).and_then(|e| e.event.started_at))))
-        .bind(column.of(|p| sums(p).map(|s| s.counted)))
-        .bind(column.of(|p| sums(p).map(|s| s.input)))
-        .bind(column.of(|p| sums(p).map(|s| s.output)))
-        .bind(column.of(|p| time(sums(p).and_then(|s| s.first_at))))
-        .bind(column.of(|p| time(sums(p).and_then(|s| s.last_at))))
+        .bind(column.of(|p| totals(p).map(|t| t.counted)))
+        .bind(column.of(|p| totals(p).map(|t| t.input)))
+        .bind(column.of(|p| totals(p).map(|t| t.output)))
+        .bind(column.of(|p| time(totals(p).and_then(|t| t.first_at))))
+        .bind(column.of(|p| time(totals(p).and_then(|t| t.last_at))))
 }
 
-/// Puts off the abandonment of runs that are alive.
+/// Delays the timeout of runs that are alive.
 pub async fn touch_runs(
     conn: &mut PgConnection,
     runs: &[Uuid],
@@ -184,7 +186,7 @@ pub async fn touch_runs(
     Ok(())
 }
 
-/// Takes back the guess that runs were abandoned.
+/// Reopens runs that the sweeper abandoned but that are alive.
 pub async fn reopen_runs(
     conn: &mut PgConnection,
     runs: &[Uuid],
@@ -198,7 +200,8 @@ pub async fn reopen_runs(
     Ok(())
 }
 
-/// Makes the rows of final runs exact and closes their open steps.
+/// Makes the rows of final runs exact and closes their open steps. The runs must be
+/// locked.
 pub async fn settle_runs(conn: &mut PgConnection, runs: &[Uuid]) -> Result<(), sqlx::Error> {
     for statement in [
         include_str!("../sql/close_steps.sql"),

@@ -1,15 +1,15 @@
-//! What events of a bound key may touch: the sessions and runs of its customer,
-//! and those that are not there yet, which become that customer's.
+//! Restricts tenant events to their customer's sessions and runs.
 //!
-//! Before a batch is planned it is read whose the rows are that its bound events
-//! name; those that name another's are refused, the others are planned with the
-//! rest. That took no lock, so it is read once more when the batch has its locks,
-//! and whoever missed somebody starts anew. A batch without a bound event costs no
-//! statement here.
+//! A tenant event may touch sessions and runs of its customer, and new ones, which then
+//! belong to that customer. Before a batch is planned, one statement reads the owners of
+//! the rows that its tenant events name. Events that name another customer's rows are
+//! refused; all other events are planned. This first read takes no locks, so it is
+//! repeated after the batch has taken its locks. If an owner has changed, the batch
+//! starts again. A batch without tenant events runs no statement here.
 //!
-//! Of events that wait in one batch none came first for its client, so the bound
-//! ones are judged before the others, in their order: an id that is new in the
-//! batch is the customer's whose event names it first.
+//! Within a batch, tenant events claim new ids in their order, and before all events
+//! without a tenant. So a new id belongs to the customer whose event names it first.
+//! This order is allowed because no client has an answer yet for any event of the batch.
 
 use std::collections::HashMap;
 
@@ -19,37 +19,37 @@ use uuid::{NonNilUuid, Uuid};
 use crate::event::{Event, EventBody, Refusal, RefusalCode};
 use crate::store::outcome::EventOutcome;
 
-/// One reason for all, so that nobody learns what is there.
+/// The same reason for every refusal, so that it does not reveal which ids exist.
 const REASON: &str = "not a run or session of this key's customer";
 
 fn denied() -> EventOutcome {
     EventOutcome::Refused(Refusal::new(RefusalCode::PermissionDenied, REASON))
 }
 
-/// A batch with bound events in it.
+/// The allowed events of a batch that has tenant events.
 #[derive(Debug)]
 pub(super) struct TenancyFilter<'a> {
     events: &'a [&'a Event],
-    /// Positions of the events that are to be written.
+    /// Positions of the allowed events in `events`.
     positions: Vec<usize>,
-    /// These events.
+    /// The allowed events.
     allowed: Vec<&'a Event>,
 }
 
-/// What a bound event touches.
+/// The ids that a tenant event touches.
 #[derive(Debug)]
 struct ReferencedIds {
     tenant: Uuid,
     run: Option<Uuid>,
     session: Option<Uuid>,
-    /// Named, and not made where it is not there.
+    /// The parent run. The event does not create it.
     parent: Option<Uuid>,
-    /// A message that it may take from another run of its session.
+    /// A message that the event may move from another run of its session.
     message: Option<Uuid>,
 }
 
 impl ReferencedIds {
-    /// `None` for events that may touch anything.
+    /// `None` if the event has no tenant, so that it may touch any row.
     fn of(event: &Event) -> Option<Self> {
         let tenant = event.tenant?.get();
         let session = event.session_id();
@@ -68,7 +68,8 @@ impl ReferencedIds {
     }
 }
 
-/// Whose rows are: absent where there is none, `None` where it is nobody's.
+/// The owners of rows. A row that does not exist is absent; a row without an owner has
+/// `None`.
 #[derive(Debug, Default)]
 struct Owners {
     runs: HashMap<Uuid, Option<Uuid>>,
@@ -77,16 +78,16 @@ struct Owners {
 }
 
 impl Owners {
-    async fn read<'n>(
+    async fn read<'i>(
         conn: &mut PgConnection,
-        names: impl Iterator<Item = &'n ReferencedIds>,
+        referenced: impl Iterator<Item = &'i ReferencedIds>,
     ) -> Result<Self, sqlx::Error> {
         let (mut runs, mut sessions, mut messages) = (Vec::new(), Vec::new(), Vec::new());
-        for names in names {
-            runs.extend(names.run);
-            runs.extend(names.parent);
-            sessions.extend(names.session);
-            messages.extend(names.message);
+        for ids in referenced {
+            runs.extend(ids.run);
+            runs.extend(ids.parent);
+            sessions.extend(ids.session);
+            messages.extend(ids.message);
         }
         for ids in [&mut runs, &mut sessions, &mut messages] {
             ids.sort_unstable();
@@ -101,46 +102,43 @@ impl Owners {
         let mut owners = Self::default();
         for row in &rows {
             let (id, owner) = (row.try_get("id")?, row.try_get("owner")?);
-            let of = match row.try_get("kind")? {
+            let rows = match row.try_get("kind")? {
                 "session" => &mut owners.sessions,
                 "message" => &mut owners.messages,
                 "alias" => {
-                    // All aliases of such a run came with one key's events.
+                    // All aliases of a run that does not exist yet have one owner.
                     owners.runs.entry(id).or_insert(owner);
                     continue;
                 }
                 _ => &mut owners.runs,
             };
-            of.insert(id, owner);
+            rows.insert(id, owner);
         }
         Ok(owners)
     }
 
-    fn allow(&self, names: &ReferencedIds) -> bool {
-        let own = |rows: &HashMap<_, _>, id: Option<Uuid>| {
+    fn allow(&self, ids: &ReferencedIds) -> bool {
+        let new_or_owned = |rows: &HashMap<_, _>, id: Option<Uuid>| {
             let owner = id.and_then(|id| rows.get(&id));
-            owner.is_none_or(|owner| *owner == Some(names.tenant))
+            owner.is_none_or(|owner| *owner == Some(ids.tenant))
         };
-        own(&self.runs, names.run)
-            && own(&self.runs, names.parent)
-            && own(&self.sessions, names.session)
-            && own(&self.messages, names.message)
+        new_or_owned(&self.runs, ids.run)
+            && new_or_owned(&self.runs, ids.parent)
+            && new_or_owned(&self.sessions, ids.session)
+            && new_or_owned(&self.messages, ids.message)
     }
 
-    /// What an event names that was not there is its customer's from now on.
-    fn claim(&mut self, names: &ReferencedIds) {
-        for (rows, id) in [
-            (&mut self.runs, names.run),
-            (&mut self.sessions, names.session),
-        ] {
+    /// Gives the new run and session that an event names to its customer.
+    fn claim(&mut self, ids: &ReferencedIds) {
+        for (rows, id) in [(&mut self.runs, ids.run), (&mut self.sessions, ids.session)] {
             if let Some(id) = id {
-                rows.entry(id).or_insert(Some(names.tenant));
+                rows.entry(id).or_insert(Some(ids.tenant));
             }
         }
     }
 }
 
-/// Sorts out what bound events may not touch; `None`: the batch has none.
+/// Finds the allowed events of a batch. `None` if the batch has no tenant events.
 pub(super) async fn filter<'a>(
     conn: &mut PgConnection,
     events: &'a [&'a Event],
@@ -148,22 +146,22 @@ pub(super) async fn filter<'a>(
     if events.iter().all(|event| event.tenant.is_none()) {
         return Ok(None);
     }
-    let names: Vec<Option<ReferencedIds>> = events
+    let referenced: Vec<Option<ReferencedIds>> = events
         .iter()
         .map(|event| ReferencedIds::of(event))
         .collect();
-    let mut owners = Owners::read(conn, names.iter().flatten()).await?;
+    let mut owners = Owners::read(conn, referenced.iter().flatten()).await?;
     let mut filter = TenancyFilter {
         events,
         positions: Vec::with_capacity(events.len()),
         allowed: Vec::with_capacity(events.len()),
     };
-    for (position, (event, names)) in events.iter().zip(&names).enumerate() {
-        if let Some(names) = names {
-            if !owners.allow(names) {
+    for (position, (event, ids)) in events.iter().zip(&referenced).enumerate() {
+        if let Some(ids) = ids {
+            if !owners.allow(ids) {
                 continue;
             }
-            owners.claim(names);
+            owners.claim(ids);
         }
         filter.positions.push(position);
         filter.allowed.push(event);
@@ -172,42 +170,46 @@ pub(super) async fn filter<'a>(
 }
 
 impl<'a> TenancyFilter<'a> {
-    /// The events that are to be written.
+    /// The events to write.
     pub fn allowed(&self) -> &[&'a Event] {
         &self.allowed
     }
 
-    /// Whether all of them still may, now that the batch has its locks. Whose a
-    /// message is needs no second look: only who may touch its session moves it.
-    pub async fn still_holds(&self, conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
-        let names: Vec<ReferencedIds> = self
+    /// Reads the owners again, now that the batch has its locks. Returns whether all
+    /// events are still allowed.
+    ///
+    /// Messages need no second check: only an event that may touch a message's session
+    /// can move the message.
+    pub async fn is_still_valid(&self, conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
+        let referenced: Vec<ReferencedIds> = self
             .allowed
             .iter()
             .filter_map(|event| ReferencedIds::of(event))
-            .map(|names| ReferencedIds {
+            .map(|ids| ReferencedIds {
                 message: None,
-                ..names
+                ..ids
             })
             .collect();
-        let owners = Owners::read(conn, names.iter()).await?;
-        Ok(names.iter().all(|names| owners.allow(names)))
+        let owners = Owners::read(conn, referenced.iter()).await?;
+        Ok(referenced.iter().all(|ids| owners.allow(ids)))
     }
 
-    /// The outcomes of the whole batch, given those of the events that were written.
+    /// The outcomes of the whole batch, given the outcomes of the allowed events.
     pub async fn outcomes(
         &self,
         conn: &mut PgConnection,
-        mut written: Vec<EventOutcome>,
+        mut allowed: Vec<EventOutcome>,
     ) -> Result<Vec<EventOutcome>, sqlx::Error> {
-        self.hide_conflicts(conn, &mut written).await?;
+        self.hide_conflicts(conn, &mut allowed).await?;
         let mut outcomes = vec![denied(); self.events.len()];
-        for (position, outcome) in self.positions.iter().zip(written) {
+        for (position, outcome) in self.positions.iter().zip(allowed) {
             outcomes[*position] = outcome;
         }
         Ok(outcomes)
     }
 
-    /// That an id is taken by a row of another customer is not told.
+    /// Replaces id conflicts with other customers' rows by the refusal that all foreign
+    /// rows get, so that a customer cannot learn which ids others use.
     async fn hide_conflicts(
         &self,
         conn: &mut PgConnection,
@@ -216,7 +218,7 @@ impl<'a> TenancyFilter<'a> {
         let conflicts: Vec<(usize, Uuid, NonNilUuid)> = (0_usize..)
             .zip(self.allowed.iter().zip(&*outcomes))
             .filter(|(_, (_, outcome))| is_conflict(outcome))
-            .filter_map(|(at, (event, _))| Some((at, row_id(event)?, event.tenant?)))
+            .filter_map(|(index, (event, _))| Some((index, row_id(event)?, event.tenant?)))
             .collect();
         if conflicts.is_empty() {
             return Ok(());
@@ -225,14 +227,14 @@ impl<'a> TenancyFilter<'a> {
             .iter()
             .map(|(_, id, tenant)| (*id, tenant.get()))
             .unzip();
-        let own: Vec<(Uuid, Uuid)> = sqlx::query_as(include_str!("../sql/own_rows.sql"))
+        let owned: Vec<(Uuid, Uuid)> = sqlx::query_as(include_str!("../sql/own_rows.sql"))
             .bind(ids)
             .bind(tenants)
             .fetch_all(conn)
             .await?;
-        for (at, id, tenant) in conflicts {
-            if !own.contains(&(id, tenant.get())) {
-                outcomes[at] = denied();
+        for (index, id, tenant) in conflicts {
+            if !owned.contains(&(id, tenant.get())) {
+                outcomes[index] = denied();
             }
         }
         Ok(())
@@ -243,7 +245,7 @@ fn is_conflict(outcome: &EventOutcome) -> bool {
     matches!(outcome, EventOutcome::Refused(refusal) if refusal.code == RefusalCode::IdConflict)
 }
 
-/// The row that an event makes under an id of its own.
+/// The id of the row that an event makes, if it makes one.
 fn row_id(event: &Event) -> Option<Uuid> {
     match &event.body {
         EventBody::StepStarted(e) => Some(e.step_id),
@@ -265,7 +267,7 @@ mod tests {
     const RUN: Uuid = Uuid::from_u128(1);
     const SESSION: Uuid = Uuid::from_u128(2);
 
-    fn names(tenant: Uuid, run: Option<Uuid>, session: Option<Uuid>) -> ReferencedIds {
+    fn ids(tenant: Uuid, run: Option<Uuid>, session: Option<Uuid>) -> ReferencedIds {
         ReferencedIds {
             tenant,
             run,
@@ -276,41 +278,44 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_whose_event_names_it_first() {
+    fn a_new_id_belongs_to_the_tenant_that_names_it_first() {
         let mut owners = Owners::default();
-        let first = names(A, Some(RUN), Some(SESSION));
+        let first = ids(A, Some(RUN), Some(SESSION));
         assert!(owners.allow(&first));
         owners.claim(&first);
         for later in [
-            names(B, Some(RUN), None),
-            names(B, None, Some(SESSION)),
-            names(B, Some(Uuid::from_u128(9)), Some(SESSION)),
+            ids(B, Some(RUN), None),
+            ids(B, None, Some(SESSION)),
+            ids(B, Some(Uuid::from_u128(9)), Some(SESSION)),
         ] {
             assert!(!owners.allow(&later), "{later:?}");
         }
-        assert!(owners.allow(&names(A, Some(RUN), None)));
+        assert!(owners.allow(&ids(A, Some(RUN), None)));
     }
 
     #[test]
-    fn nobodys_rows_are_nobodys() {
+    fn rows_without_an_owner_are_denied_to_every_tenant() {
         let owners = Owners {
             runs: HashMap::from([(RUN, None)]),
             ..Owners::default()
         };
-        assert!(!owners.allow(&names(A, Some(RUN), None)));
-        assert!(owners.allow(&names(A, None, Some(RUN))), "a session's id");
+        assert!(!owners.allow(&ids(A, Some(RUN), None)));
+        assert!(
+            owners.allow(&ids(A, None, Some(RUN))),
+            "the id of a session is not the id of a run"
+        );
     }
 
     #[test]
-    fn a_parent_is_looked_at_and_not_claimed() {
+    fn a_parent_is_checked_and_not_claimed() {
         let mut owners = Owners::default();
         let child = ReferencedIds {
             parent: Some(RUN),
-            ..names(A, Some(SESSION), None)
+            ..ids(A, Some(SESSION), None)
         };
         assert!(owners.allow(&child));
         owners.claim(&child);
-        assert!(owners.allow(&names(B, Some(RUN), None)));
+        assert!(owners.allow(&ids(B, Some(RUN), None)));
         owners.runs.insert(RUN, Some(B));
         assert!(!owners.allow(&child));
     }

@@ -1,6 +1,8 @@
-//! Aliases of steps, resolved in memory: which step an id stands for that another
-//! step names as its parent. The statements that store and find aliases are in
-//! `batch/aliases.rs`.
+//! Resolves step aliases in memory.
+//!
+//! A step names its parent by id, and that id may be an alias. Resolving it gives the
+//! step that it stands for. `batch/aliases.rs` has the statements that store and find
+//! aliases.
 
 use std::collections::HashMap;
 
@@ -8,56 +10,62 @@ use uuid::Uuid;
 
 use crate::event::StepDetails;
 
-/// How many aliases are followed from one to the next.
+/// The longest chain of aliases that is followed.
 pub const MAX_DEPTH: i32 = 64;
 
-/// A step, or an id that may be an alias, and its run.
-pub type OfRun = (Uuid, Uuid);
+/// A run, and the id of a step or alias in it.
+pub type RunScopedId = (Uuid, Uuid);
 
 /// What an alias stands for.
 #[derive(Clone, Copy, Debug)]
 pub struct AliasTarget {
-    /// The step that the alias is another id of.
+    /// The step that has this alias as a second id.
     pub step_id: Option<Uuid>,
-    /// Where the alias is no step: what is above it.
+    /// The parent, if the alias is not a step.
     pub parent_step_id: Option<Uuid>,
 }
 
-/// Those aliases that a batch needs.
+/// The aliases that a batch needs.
 #[derive(Debug, Default)]
-pub struct Aliases(HashMap<OfRun, AliasTarget>);
+pub struct Aliases(HashMap<RunScopedId, AliasTarget>);
 
 impl Aliases {
-    /// Adds one.
-    pub fn insert(&mut self, alias: OfRun, target: AliasTarget) {
+    /// Adds an alias.
+    pub fn insert(&mut self, alias: RunScopedId, target: AliasTarget) {
         self.0.insert(alias, target);
     }
 
-    /// The parent that a step is stored with, and the one that it named, where
-    /// that may be an alias.
+    /// The parent to store with a step, and the parent that the step named if that one
+    /// may be an alias.
     #[must_use]
-    pub fn parents(&self, step: OfRun, details: &StepDetails) -> (Option<Uuid>, Option<Uuid>) {
+    pub fn parents(
+        &self,
+        step: RunScopedId,
+        details: &StepDetails,
+    ) -> (Option<Uuid>, Option<Uuid>) {
         match details.parent_step_id {
             Some(named) if details.parent_may_be_alias => (self.resolve(step, named), Some(named)),
             parent => (parent, None),
         }
     }
 
-    /// What a step is below that names such a parent. It depends on nothing but
-    /// the aliases, so that it is the same whatever came first. `None`: it is at
-    /// the top, also where aliases lead to the step itself, or round in a circle.
+    /// Resolves the parent that a step named.
+    ///
+    /// The result depends on the aliases only, so it does not depend on the order of
+    /// arrival. `None` means that the step has no parent; aliases that lead to the step
+    /// itself or in a circle give `None` too.
     #[must_use]
-    pub fn resolve(&self, (run, step): OfRun, named: Uuid) -> Option<Uuid> {
+    pub fn resolve(&self, (run, step): RunScopedId, named: Uuid) -> Option<Uuid> {
         let mut parent = named;
         for _ in 0..MAX_DEPTH {
             let Some(alias) = self.0.get(&(run, parent)) else {
                 return (parent != step || parent == named).then_some(parent);
             };
             parent = match alias.step_id {
-                // An alias of the very step: it is another view of it.
-                Some(own) if own == step => alias.parent_step_id?,
-                Some(own) if own == parent => return Some(own),
-                Some(own) => own,
+                // The alias is another view of this step: go on above it.
+                Some(target) if target == step => alias.parent_step_id?,
+                Some(target) if target == parent => return Some(target),
+                Some(target) => target,
                 None => alias.parent_step_id?,
             };
         }
@@ -75,7 +83,7 @@ mod tests {
         Uuid::from_u128(id)
     }
 
-    /// Aliases as (id, step, parent); 0 is none.
+    /// Aliases as (id, step, parent); 0 means none.
     fn aliases(all: &[(u128, u128, u128)]) -> Aliases {
         let some = |n: u128| (n != 0).then(|| id(n));
         let alias = |&(alias, step, parent): &(u128, u128, u128)| {
@@ -95,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alias_stands_for_its_step_or_for_what_it_is_below() {
+    fn an_alias_resolves_to_its_step_or_to_its_parent() {
         let aliases = aliases(&[(10, 1, 2), (11, 0, 10), (12, 0, 0), (13, 0, 7)]);
         assert_eq!(resolved(&aliases, 5, 10), Some(1));
         assert_eq!(resolved(&aliases, 5, 11), Some(1));
@@ -105,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_is_never_put_below_itself() {
+    fn a_step_is_never_its_own_ancestor() {
         let aliases = aliases(&[(10, 1, 2), (11, 0, 10), (12, 1, 0), (13, 0, 1), (1, 1, 3)]);
         assert_eq!(resolved(&aliases, 1, 10), Some(2));
         assert_eq!(resolved(&aliases, 1, 11), Some(2));
@@ -115,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn circles_and_what_is_too_deep_end_at_the_top() {
+    fn circles_and_chains_that_are_too_long_resolve_to_no_parent() {
         let circle = aliases(&[(10, 0, 11), (11, 0, 10)]);
         assert_eq!(resolved(&circle, 5, 10), None);
         let chain: Vec<_> = (100..100 + 63).map(|n| (n, 0, n + 1)).collect();

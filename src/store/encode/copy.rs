@@ -1,21 +1,24 @@
 //! The binary COPY format (`COPY … FROM STDIN (FORMAT binary)`).
 //!
-//! Layout as in the PostgreSQL manual, "COPY, Binary Format": a header, then
-//! per row an i16 field count and per field an i32 length (-1 for NULL) and the
-//! value as the type's `recv` function reads it, then an i16 of -1.
+//! The layout is in the PostgreSQL manual, "COPY, Binary Format":
+//!
+//! 1. a header,
+//! 2. per row an i16 field count, then per field an i32 length (-1 for NULL) and the
+//!    value in the form that the type's `recv` function reads,
+//! 3. an i16 of -1.
 
 use uuid::Uuid;
 
 use crate::event::{Json, Timestamp};
 
-/// Signature, flags (none) and length of the header extension (none).
+/// The signature, no flags, and an empty header extension.
 const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 const NULL: [u8; 4] = (-1_i32).to_be_bytes();
 /// The version byte that `jsonb_recv` expects before the text.
 const JSONB_VERSION: u8 = 1;
 
-/// Rows of one COPY, encoded as they are added. It may be sent in parts.
+/// The rows of one COPY, encoded as they are added. They can be sent in parts.
 #[derive(Debug, Default)]
 pub struct CopyBuffer {
     bytes: Vec<u8>,
@@ -23,24 +26,24 @@ pub struct CopyBuffer {
 }
 
 impl CopyBuffer {
-    /// Begins a row; exactly `fields` calls of the methods below must follow.
+    /// Begins a row. Exactly `fields` calls of the methods below must follow.
     pub fn row(&mut self, fields: i16) -> &mut Self {
         self.header();
         self.bytes.extend_from_slice(&fields.to_be_bytes());
         self
     }
 
-    /// A `uuid`.
+    /// Appends a `uuid`.
     pub fn uuid(&mut self, value: Option<Uuid>) -> &mut Self {
         self.field(value.as_ref().map(|id| id.as_bytes().as_slice()))
     }
 
-    /// A `text`.
+    /// Appends a `text`.
     pub fn text(&mut self, value: Option<&str>) -> &mut Self {
         self.field(value.map(str::as_bytes))
     }
 
-    /// A `jsonb`.
+    /// Appends a `jsonb`.
     pub fn jsonb(&mut self, value: Option<&Json>) -> &mut Self {
         let Some(json) = value else {
             return self.field(None);
@@ -52,12 +55,12 @@ impl CopyBuffer {
         self
     }
 
-    /// A `timestamptz`.
+    /// Appends a `timestamptz`.
     pub fn timestamp(&mut self, value: Option<Timestamp>) -> &mut Self {
         self.int8(value.map(Timestamp::postgres_micros))
     }
 
-    /// A `smallint`.
+    /// Appends a `smallint`.
     pub fn int2(&mut self, value: Option<i16>) -> &mut Self {
         self.field(
             value
@@ -67,7 +70,7 @@ impl CopyBuffer {
         )
     }
 
-    /// An `integer`.
+    /// Appends an `integer`.
     pub fn int4(&mut self, value: Option<i32>) -> &mut Self {
         self.field(
             value
@@ -77,7 +80,7 @@ impl CopyBuffer {
         )
     }
 
-    /// A `bigint`.
+    /// Appends a `bigint`.
     pub fn int8(&mut self, value: Option<i64>) -> &mut Self {
         self.field(
             value
@@ -87,7 +90,7 @@ impl CopyBuffer {
         )
     }
 
-    /// A `boolean`.
+    /// Appends a `boolean`.
     pub fn bool(&mut self, value: Option<bool>) -> &mut Self {
         self.field(
             value
@@ -97,18 +100,18 @@ impl CopyBuffer {
         )
     }
 
-    /// What is to be sent next.
+    /// The bytes that are not sent yet.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Forgets what was sent.
+    /// Drops the bytes after they were sent.
     pub fn clear(&mut self) {
         self.bytes.clear();
     }
 
-    /// Adds the trailer, after which nothing may follow.
+    /// Appends the trailer. Nothing may follow it.
     pub fn finish(&mut self) {
         self.header();
         self.bytes.extend_from_slice(&TRAILER);
@@ -133,7 +136,7 @@ impl CopyBuffer {
     }
 
     fn length(&mut self, length: usize) {
-        // A gRPC message is limited far below 2 GiB, and so is each field of it.
+        // It always fits: gRPC messages, and so their fields, are far below 2 GiB.
         let length = i32::try_from(length).unwrap_or(i32::MAX);
         self.bytes.extend_from_slice(&length.to_be_bytes());
     }
@@ -145,7 +148,7 @@ mod tests {
     use crate::event::Repairs;
 
     #[test]
-    fn the_bytes_are_those_of_the_manual() {
+    fn the_bytes_match_the_manual() {
         let mut copy = CopyBuffer::default();
         let json = Json::new("{}".into(), &mut Repairs::default()).expect("json");
         let time = Timestamp::from_unix(946_684_801, 5_000).expect("time");
@@ -185,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_the_whole() {
+    fn parts_add_up_to_the_whole() {
         let whole = |parts: bool| {
             let mut copy = CopyBuffer::default();
             let mut sent = Vec::new();

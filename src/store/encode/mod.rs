@@ -1,10 +1,10 @@
-//! From events to values that Postgres takes: the binary COPY format, the columns of
-//! each table, times. Pure: no IO.
+//! Converts events to Postgres values: the binary COPY format, the columns of each
+//! table, and timestamps. No IO happens here.
 
 mod aliases;
 pub mod copy;
 mod pg_time;
 pub mod rows;
 
-pub use aliases::{AliasTarget, Aliases, MAX_DEPTH, OfRun};
+pub use aliases::{AliasTarget, Aliases, MAX_DEPTH, RunScopedId};
 pub use pg_time::PgTime;

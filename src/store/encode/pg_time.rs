@@ -8,11 +8,11 @@ use sqlx::{Encode, Postgres, Type};
 
 use crate::event::Timestamp;
 
-/// A [`Timestamp`] as Postgres reads it.
+/// A [`Timestamp`] that can be bound as a `timestamptz`.
 #[derive(Clone, Copy, Debug)]
 pub struct PgTime(pub Timestamp);
 
-// Of pg_type.dat: timestamptz and timestamptz[].
+// Object ids from PostgreSQL's pg_type.dat.
 const TIMESTAMPTZ: Oid = Oid(1184);
 const TIMESTAMPTZ_ARRAY: Oid = Oid(1185);
 

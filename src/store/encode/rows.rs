@@ -1,18 +1,19 @@
-//! The rows of the tables that only grow by COPY: which columns, in which
-//! order, with which values. Merging statements take the same columns as arrays.
+//! The rows of the tables that take COPY: their columns, the order, and the values.
+//!
+//! The merging statements take the same columns as arrays.
 
 use uuid::Uuid;
 
+use super::aliases::{Aliases, RunScopedId};
 use super::copy::CopyBuffer;
-use super::{Aliases, OfRun};
 use crate::event::{Json, Message, StepDetails, StepEnded, StepStarted, Timestamp, TokenCount};
 
 /// A table that takes COPY.
 #[derive(Clone, Copy, Debug)]
 pub struct Table {
-    /// `COPY` into the table itself.
+    /// The COPY statement.
     pub copy: &'static str,
-    /// Columns of `copy`.
+    /// The number of columns in `copy`.
     columns: i16,
 }
 
@@ -52,7 +53,7 @@ pub const TOKEN_COUNTS: Table = table!(
     "id, run_id, step_id, model, input, output, cache_read, cache_write, reasoning, rollup, created_at"
 );
 
-/// What one batch knows of one step: its start, its end, or both.
+/// What one batch says about one step: its start, its end, or both.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StepPart<'a> {
     /// The start and its event time.
@@ -61,7 +62,7 @@ pub struct StepPart<'a> {
     pub end: Option<(Timestamp, &'a StepEnded)>,
 }
 
-/// Ranks of step details; see `merge_steps.sql`.
+// Ranks of step details; `merge_steps.sql` compares them.
 const DETAILS_NONE: i16 = 0;
 const DETAILS_OF_START: i16 = 1;
 
@@ -72,8 +73,8 @@ impl<'a> StepPart<'a> {
         (ids.map(|ids| ids.0), ids.map(|ids| ids.1))
     }
 
-    /// The step, and the id of its parent that may be an alias.
-    pub fn named_parent(&self) -> Option<OfRun> {
+    /// The run, and the id of the step's parent if that may be an alias.
+    pub fn named_parent(&self) -> Option<RunScopedId> {
         let (Some(details), ..) = self.details() else {
             return None;
         };
@@ -83,8 +84,8 @@ impl<'a> StepPart<'a> {
         Some((self.ids().1?, named?))
     }
 
-    /// The details that stand, with the hidden rank and time that say whose
-    /// they are; both NULL for those of the row's own end.
+    /// The winning details, with the internal rank and time that record their source.
+    /// Both are NULL if the details are those of the row's own end.
     fn details(&self) -> (Option<&'a StepDetails>, Option<i16>, Option<Timestamp>) {
         if let Some(details) = self.end.and_then(|(_, end)| end.details.as_ref()) {
             return (Some(details), None, None);
@@ -95,7 +96,7 @@ impl<'a> StepPart<'a> {
         }
     }
 
-    /// When it began and when it ended, as far as the batch knows.
+    /// The start time and the end time, as far as the batch knows them.
     pub fn times(&self) -> (Option<Timestamp>, Option<Timestamp>) {
         let started_at = [
             self.start.map(|(at, _)| at),
@@ -148,7 +149,7 @@ impl<'a> StepPart<'a> {
 
 /// A row of `agent_steps`.
 #[derive(Clone, Copy, Debug)]
-#[allow(missing_docs)] // the names of the columns
+#[allow(missing_docs)] // fields are named after their columns
 pub struct StepColumns<'a> {
     pub id: Option<Uuid>,
     pub run_id: Option<Uuid>,
@@ -244,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn merging_takes_the_columns_that_are_copied() {
+    fn merging_takes_the_copied_columns() {
         for (table, statement) in [
             (STEPS, include_str!("../sql/merge_steps.sql")),
             (MESSAGES, include_str!("../sql/merge_messages.sql")),
@@ -275,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn details_of_the_end_stand_over_those_of_the_start() {
+    fn details_of_the_end_win_over_those_of_the_start() {
         let id = Uuid::nil();
         let start = StepStarted {
             step_id: id,
@@ -294,21 +295,21 @@ mod tests {
             announced: false,
             view: 0,
         };
-        let said = |start, end| {
+        let winner = |start, end| {
             let (details, rank, at) = StepPart { start, end }.details();
             (details.and_then(|d| d.name.clone()), rank, at)
         };
         let (first, second) = (time(3), time(7));
-        let both = said(Some((first, &start)), Some((second, &end)));
+        let both = winner(Some((first, &start)), Some((second, &end)));
         assert_eq!(both, (Some("end".into()), None, None));
         let bare = StepEnded {
             details: None,
             ..end.clone()
         };
-        let both = said(Some((first, &start)), Some((second, &bare)));
+        let both = winner(Some((first, &start)), Some((second, &bare)));
         assert_eq!(both, (Some("start".into()), Some(1), Some(first)));
-        let alone = said(None, Some((second, &bare)));
-        assert_eq!(alone, (None, Some(0), None));
+        let end_only = winner(None, Some((second, &bare)));
+        assert_eq!(end_only, (None, Some(0), None));
     }
 
     #[test]
@@ -344,9 +345,9 @@ mod tests {
         }
     }
 
-    /// The fields of the only row, counted by their lengths.
+    /// Counts the fields of the only row by following their lengths.
     fn fields(copy: &[u8]) -> i16 {
-        let said = i16::from_be_bytes([copy[19], copy[20]]);
+        let declared = i16::from_be_bytes([copy[19], copy[20]]);
         let mut rest = &copy[21..copy.len() - 2];
         let mut fields = 0;
         while let Some((length, value)) = rest.split_first_chunk::<4>() {
@@ -354,7 +355,7 @@ mod tests {
             rest = &value[usize::try_from(length).unwrap_or(0)..];
             fields += 1;
         }
-        assert_eq!(said, fields);
+        assert_eq!(declared, fields);
         fields
     }
 }

@@ -1,107 +1,113 @@
-//! Of what bridges send: which of many sightings of a message stands, which
-//! aliases are to be written, and which runs these may concern.
+//! Plans the events that only bridges send.
+//!
+//! It picks the winner among several sightings of one message, removes repeated
+//! aliases, and tells which runs aliases may affect.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::{At, Builder, at_pass};
+use super::types::{Plan, PlannedEvent, at_pass};
 use crate::event::{EventBody, Message, StepAliased, StepDetails, Timestamp};
 
-/// Whether an alias may have something to say on it. Of no event that a native
-/// client sends, so that it costs them nothing.
+/// Whether aliases may affect the event. False for all events of native clients, so
+/// they pay nothing for aliases.
 pub(super) fn concerns_aliases(body: &EventBody) -> bool {
-    let named = |details: &StepDetails| details.parent_may_be_alias;
+    let names_alias = |details: &StepDetails| details.parent_may_be_alias;
     match body {
         EventBody::RunObserved(_) | EventBody::StepAliased(_) => true,
-        EventBody::StepStarted(e) => named(&e.details),
-        EventBody::StepEnded(e) => e.details.as_ref().is_some_and(named),
+        EventBody::StepStarted(e) => names_alias(&e.details),
+        EventBody::StepEnded(e) => e.details.as_ref().is_some_and(names_alias),
         _ => false,
     }
 }
 
-/// What makes sightings one message: the id and the session or, without one,
-/// the run.
-type SightedIn = (Uuid, Option<Uuid>, Option<Uuid>);
+/// Identifies the message that sightings are of: its id and its session or, without a
+/// session, its run.
+type SightingKey = (Uuid, Option<Uuid>, Option<Uuid>);
 
-/// What the builder remembers of them.
+/// The sightings and aliases that the batch has brought so far.
 #[derive(Default)]
-pub(super) struct Slots {
-    /// Per message: the place of its least sighting among the messages.
-    sighted: HashMap<SightedIn, usize>,
-    /// Positions of sightings that are not the least, with the place of the one that is.
+pub(super) struct BridgedEvents {
+    /// Per message: the index of its least sighting in the builder's messages.
+    sightings: HashMap<SightingKey, usize>,
+    /// Positions of the other sightings, each with the index of the least one.
     superseded: Vec<(usize, usize)>,
-    /// Per alias: its place in each pass from the first.
+    /// Per alias: its index in each pass, from the first pass on.
     aliases: HashMap<(Uuid, Uuid), Vec<usize>>,
 }
 
-/// What says which of two sightings stands, but for their content; absent ids
-/// last, as `merge_messages.sql` has it.
-fn order(at: &At<'_, Message>) -> (Timestamp, [(bool, Option<Uuid>); 2]) {
-    let ids = [at.event.run_id, at.event.step_id];
-    (at.time, ids.map(|id| (id.is_none(), id)))
+/// The order of sightings, apart from their content. Absent ids come last, as in
+/// `merge_messages.sql`.
+fn order(sighting: &PlannedEvent<'_, Message>) -> (Timestamp, [(bool, Option<Uuid>); 2]) {
+    let ids = [sighting.event.run_id, sighting.event.step_id];
+    (sighting.time, ids.map(|id| (id.is_none(), id)))
 }
 
-impl<'a> Builder<'a> {
-    /// A history repeats its messages with every call: only the least sighting
-    /// of each is merged.
-    pub(super) fn sighted(&mut self, new: At<'a, Message>) {
+impl BridgedEvents {
+    /// Adds a sighting; returns whether it needs an entry of its own in `messages`.
+    ///
+    /// Every call repeats the messages of its history, so only the least sighting of
+    /// each message is merged.
+    pub fn add_sighting<'a>(
+        &mut self,
+        new: PlannedEvent<'a, Message>,
+        messages: &mut [(usize, PlannedEvent<'a, Message>)],
+    ) -> bool {
         let id = new.event.message_id;
         let session = new.event.session_id;
         let run = new.event.run_id.filter(|_| session.is_none());
-        let Some(&slot) = self.bridged.sighted.get(&(id, session, run)) else {
-            self.bridged
-                .sighted
-                .insert((id, session, run), self.messages.len());
-            let pass = self.pass(1, id);
-            self.messages.push((pass, new));
-            return;
+        let Some(&slot) = self.sightings.get(&(id, session, run)) else {
+            self.sightings.insert((id, session, run), messages.len());
+            return true;
         };
-        let least = &mut self.messages[slot].1;
+        let least = &mut messages[slot].1;
         match order(&new).cmp(&order(least)) {
-            std::cmp::Ordering::Less => {
-                self.bridged.superseded.push((least.index, slot));
+            Ordering::Less => {
+                self.superseded.push((least.index, slot));
                 *least = new;
+                false
             }
-            // The database knows the order of contents.
-            std::cmp::Ordering::Equal if !new.event.says_the_same(least.event) => {
-                let pass = self.pass(1, id);
-                self.messages.push((pass, new));
+            // Only the database can order two contents.
+            Ordering::Equal if !new.event.says_the_same(least.event) => true,
+            _ => {
+                self.superseded.push((new.index, slot));
+                false
             }
-            _ => self.bridged.superseded.push((new.index, slot)),
         }
     }
 
-    /// An alias that came before just so needs no second row.
-    pub(super) fn aliased(&mut self, new: At<'a, StepAliased>) {
+    /// Adds an alias, unless the batch has one with the same content already.
+    pub fn add_alias<'a>(&mut self, new: PlannedEvent<'a, StepAliased>, plan: &mut Plan<'a>) {
         let key = (new.event.run_id, new.event.alias_id);
-        let places = self.bridged.aliases.entry(key).or_default();
-        let passes = &mut self.plan.alias_passes;
-        let mut olds = places
-            .iter()
-            .zip(&*passes)
-            .map(|(&place, pass)| pass[place]);
-        if let Some(same) = olds.find(|old| old.event == new.event) {
-            self.plan.superseded.push((new.index, same.index));
+        let slots = self.aliases.entry(key).or_default();
+        let passes = &mut plan.alias_passes;
+        let mut earlier = slots.iter().zip(&*passes).map(|(&slot, pass)| pass[slot]);
+        if let Some(same) = earlier.find(|earlier| earlier.event == new.event) {
+            plan.superseded.push((new.index, same.index));
             return;
         }
-        let pass = at_pass(passes, places.len());
-        places.push(pass.len());
+        let pass = at_pass(passes, slots.len());
+        slots.push(pass.len());
         pass.push(new);
     }
 
-    /// Says of each superseded sighting by which event it is.
-    pub(super) fn settle_superseded(&mut self) {
-        for (index, slot) in self.bridged.superseded.drain(..) {
-            let winner = self.messages[slot].1.index;
-            self.plan.superseded.push((index, winner));
+    /// Lists each superseded sighting with the position of the winner.
+    pub fn finish(
+        self,
+        messages: &[(usize, PlannedEvent<'_, Message>)],
+        superseded: &mut Vec<(usize, usize)>,
+    ) {
+        for (index, slot) in self.superseded {
+            superseded.push((index, messages[slot].1.index));
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Plan, Rung};
+    use super::super::types::{PlannedRows, Rung};
     use super::*;
     use crate::event::{Event, MessageRole};
 
@@ -148,12 +154,12 @@ mod tests {
 
     /// Positions of the messages of each pass.
     fn merged(plan: &Plan<'_>) -> Vec<Vec<usize>> {
-        let rows = |pass: &super::super::Rows<'_>| pass.messages.iter().map(|m| m.index).collect();
+        let rows = |pass: &PlannedRows<'_>| pass.messages.iter().map(|m| m.index).collect();
         plan.merges.iter().map(rows).collect()
     }
 
     #[test]
-    fn only_the_least_sighting_is_merged_and_the_others_follow_it() {
+    fn only_the_least_sighting_is_merged_and_decides_for_the_others() {
         let other = Uuid::from_u128(0);
         let events = [
             sighting(7, RUN, Some(SESSION), "a"),
@@ -170,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_database_judges_between_contents_of_one_time() {
+    fn the_database_orders_contents_of_one_time() {
         let events = [
             sighting(7, RUN, Some(SESSION), "a"),
             sighting(7, RUN, Some(SESSION), "b"),
@@ -181,7 +187,7 @@ mod tests {
         assert_eq!(plan.superseded, [(2, 0)]);
     }
 
-    /// A sighting that nobody is believed to have told before.
+    /// A sighting that is believed to be the first one of its message.
     fn answer(micros: i64, id: u128, content: &str) -> Event {
         let mut event = sighting(micros, RUN, Some(SESSION), content);
         if let EventBody::Message(message) = &mut event.body {
@@ -192,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_believed_new_is_appended_by_id() {
+    fn messages_believed_new_are_appended_in_id_order() {
         let events = [
             answer(7, 6, "a"),
             answer(8, 5, "b"),
@@ -201,7 +207,7 @@ mod tests {
             answer(9, 4, "c"),
         ];
         let plan = plan(&events);
-        let appended: Vec<usize> = plan.appends.messages.iter().map(|at| at.index).collect();
+        let appended: Vec<usize> = plan.appends.messages.iter().map(|row| row.index).collect();
         assert_eq!(appended, [4, 1, 0]);
         assert!(plan.merges.is_empty());
         assert_eq!(plan.superseded, [(2, 1), (3, 1)]);
@@ -222,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alias_is_written_once_and_makes_no_run() {
+    fn an_alias_is_written_once_and_creates_no_run() {
         let events = [
             alias(5, None),
             alias(6, None),
@@ -234,7 +240,7 @@ mod tests {
         let passes: Vec<Vec<usize>> = plan
             .alias_passes
             .iter()
-            .map(|pass| pass.iter().map(|at| at.index).collect())
+            .map(|pass| pass.iter().map(|row| row.index).collect())
             .collect();
         assert_eq!(passes, [vec![0, 1], vec![2]]);
         assert_eq!(plan.superseded, [(3, 0), (4, 2)]);

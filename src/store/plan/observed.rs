@@ -1,10 +1,11 @@
-//! What several parts of a run tell of it, reduced to what stands.
+//! Reduces several observations of one run to the winning value of each field.
 
 use std::borrow::Cow;
 
 use crate::event::{EndStatus, Json, RunObserved, Timestamp};
 
-/// The fields, as `merge_observed`, `insert_runs.sql` and `patch_runs.sql` name them.
+/// The observed fields, named as in `merge_observed`, `insert_runs.sql` and
+/// `patch_runs.sql`.
 const FIELDS: [&str; 8] = [
     "session_id",
     "agent_id",
@@ -15,23 +16,23 @@ const FIELDS: [&str; 8] = [
     "output",
     "outcome",
 ];
-/// The fields of which the latest stands, and not the earliest.
-const LATEST: [&str; 2] = ["output", "outcome"];
+/// Fields whose latest value wins. For all others the earliest wins.
+const LATEST_WINS: [&str; 2] = ["output", "outcome"];
 
-/// A value with what ranks it.
+/// A value of a field, with its rank (the least wins) and its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Told<'a> {
+struct RankedValue<'a> {
     rank: i32,
     at: Timestamp,
     value: Cow<'a, str>,
 }
 
-impl Told<'_> {
-    /// Whether it stands over another value of the field; `merge_observed` of
-    /// the migrations has the same rule.
-    fn stands_over(&self, other: &Self, field: &str) -> bool {
+impl RankedValue<'_> {
+    /// Whether this value wins over another one of the same field. The function
+    /// `merge_observed` in the migrations has the same rule.
+    fn wins_over(&self, other: &Self, field: &str) -> bool {
         let latest = (other.at, &other.value).cmp(&(self.at, &self.value));
-        let order = if LATEST.contains(&field) {
+        let order = if LATEST_WINS.contains(&field) {
             latest
         } else {
             latest.reverse()
@@ -40,19 +41,19 @@ impl Told<'_> {
     }
 }
 
-/// What a batch tells of one run by its parts.
+/// The observations of one run in a batch, reduced to one value per field.
 #[derive(Debug, Default)]
-pub struct Observed<'a> {
-    told: [Option<Told<'a>>; FIELDS.len()],
-    /// Positions of the events.
+pub struct ObservedFields<'a> {
+    values: [Option<RankedValue<'a>>; FIELDS.len()],
+    /// Positions of the observations in the batch.
     pub events: Vec<usize>,
 }
 
-impl<'a> Observed<'a> {
-    /// Takes in one event.
+impl<'a> ObservedFields<'a> {
+    /// Adds an observation.
     pub fn add(&mut self, index: usize, at: Timestamp, event: &'a RunObserved) {
         self.events.push(index);
-        let values = [
+        let observed = [
             event.session_id.map(|id| Cow::Owned(id.to_string())),
             event.agent_id.as_deref().map(Cow::Borrowed),
             event.agent_type.as_deref().map(Cow::Borrowed),
@@ -62,28 +63,28 @@ impl<'a> Observed<'a> {
             event.output.as_deref().map(Cow::Borrowed),
             outcome(event).map(Cow::Owned),
         ];
-        for ((field, told), value) in FIELDS.into_iter().zip(&mut self.told).zip(values) {
+        for ((field, winner), value) in FIELDS.into_iter().zip(&mut self.values).zip(observed) {
             let Some(value) = value else { continue };
             let rank = event.rank;
-            let new = Told { rank, at, value };
-            if told.as_ref().is_none_or(|old| new.stands_over(old, field)) {
-                *told = Some(new);
+            let new = RankedValue { rank, at, value };
+            if winner.as_ref().is_none_or(|old| new.wins_over(old, field)) {
+                *winner = Some(new);
             }
         }
     }
 
-    /// As `agent_runs.observed` holds it: by field, rank, microseconds and
-    /// value. `None` where nothing was told.
+    /// The JSON of `agent_runs.observed`: per field its rank, its time in microseconds
+    /// since 2000, and its value. `None` if no field has a value.
     #[must_use]
     pub fn to_json(&self) -> Option<String> {
-        let fields = FIELDS.into_iter().zip(&self.told);
+        let fields = FIELDS.into_iter().zip(&self.values);
         let object: serde_json::Map<_, _> = fields
-            .filter_map(|(field, told)| {
-                let told = told.as_ref()?;
-                let at = told.at.postgres_micros();
+            .filter_map(|(field, winner)| {
+                let winner = winner.as_ref()?;
+                let at = winner.at.postgres_micros();
                 Some((
                     field.to_owned(),
-                    serde_json::json!([told.rank, at, told.value]),
+                    serde_json::json!([winner.rank, at, winner.value]),
                 ))
             })
             .collect();
@@ -91,7 +92,7 @@ impl<'a> Observed<'a> {
     }
 }
 
-/// `completed`, `failed`, or `failed: ` and the error.
+/// `completed`, `failed`, or `failed: ` followed by the error.
 fn outcome(event: &RunObserved) -> Option<String> {
     let outcome = event.outcome?.as_str();
     match (event.outcome, &event.error) {
@@ -110,7 +111,7 @@ mod tests {
         Timestamp::from_postgres_micros(micros).expect("in range")
     }
 
-    fn told(rank: i32, name: Option<&str>, output: Option<&str>) -> RunObserved {
+    fn observation(rank: i32, name: Option<&str>, output: Option<&str>) -> RunObserved {
         RunObserved {
             run_id: Uuid::nil(),
             rank,
@@ -127,19 +128,19 @@ mod tests {
     }
 
     #[test]
-    fn whatever_the_order_the_same_is_left() {
+    fn the_result_does_not_depend_on_the_order() {
         let events = [
-            (at(5), told(1, Some("late"), Some("late"))),
-            (at(2), told(1, Some("early"), Some("early"))),
-            (at(2), told(1, Some("earlx"), None)),
-            (at(5), told(1, None, Some("latf"))),
-            (at(1), told(2, Some("far"), Some("far"))),
-            (at(9), told(2, None, Some("further"))),
+            (at(5), observation(1, Some("late"), Some("late"))),
+            (at(2), observation(1, Some("early"), Some("early"))),
+            (at(2), observation(1, Some("earlx"), None)),
+            (at(5), observation(1, None, Some("latf"))),
+            (at(1), observation(2, Some("far"), Some("far"))),
+            (at(9), observation(2, None, Some("further"))),
         ];
         let want = r#"{"name":[1,2,"earlx"],"output":[1,5,"latf"]}"#;
         for first in 0..events.len() {
             for forwards in [true, false] {
-                let mut observed = Observed::default();
+                let mut observed = ObservedFields::default();
                 for step in 0..events.len() {
                     let step = if forwards { step } else { events.len() - step };
                     let index = (first + step) % events.len();
@@ -156,9 +157,9 @@ mod tests {
     }
 
     #[test]
-    fn who_tells_nothing_leaves_nothing() {
-        let event = told(0, None, None);
-        let mut observed = Observed::default();
+    fn an_empty_observation_gives_no_json() {
+        let event = observation(0, None, None);
+        let mut observed = ObservedFields::default();
         observed.add(3, at(1), &event);
         assert_eq!((observed.to_json(), observed.events), (None, vec![3]));
     }

@@ -1,8 +1,8 @@
-//! Which row goes where, without a database.
+//! Which rows are appended, which are merged, and in which pass.
 
 use uuid::Uuid;
 
-use super::{Plan, Rung};
+use super::{Plan, PlannedRows, Rung};
 use crate::event::*;
 
 const RUN: Uuid = Uuid::from_u128(1);
@@ -131,17 +131,17 @@ fn plan(events: &[Event], rung: Rung) -> Plan<'_> {
     Plan::new(&events.iter().collect::<Vec<_>>(), rung)
 }
 
-/// Positions of the events of a step's row: its start and its end.
+/// Positions of a step's start and end.
 type Positions = [Option<usize>; 2];
 
-/// The step rows to append, and those of each pass.
+/// The step rows to append, and the step rows of each merging pass.
 fn steps(plan: &Plan<'_>) -> (Vec<Positions>, Vec<Vec<Positions>>) {
-    let rows = |rows: &super::Rows<'_>| rows.steps.iter().map(|row| row.events).collect();
+    let rows = |rows: &PlannedRows<'_>| rows.steps.iter().map(|row| row.events).collect();
     (rows(&plan.appends), plan.merges.iter().map(rows).collect())
 }
 
 #[test]
-fn start_and_end_of_a_step_are_one_row_that_is_appended() {
+fn start_and_end_of_a_step_are_appended_as_one_row() {
     let events = [step_ended(5, RUN, 2, true), step_started(3, RUN, 2)];
     let both = [Some(1), Some(0)];
     assert_eq!(steps(&plan(&events, Rung::Append)), (vec![both], vec![]));
@@ -152,7 +152,7 @@ fn start_and_end_of_a_step_are_one_row_that_is_appended() {
 }
 
 #[test]
-fn an_announced_end_is_merged_and_another_one_appended() {
+fn an_announced_end_is_merged_and_any_other_end_is_appended() {
     let events = [step_ended(5, RUN, 2, true), step_ended(5, RUN, 3, false)];
     let (appends, merges) = steps(&plan(&events, Rung::Append));
     assert_eq!(appends, [[None, Some(1)]]);
@@ -160,13 +160,13 @@ fn an_announced_end_is_merged_and_another_one_appended() {
 }
 
 #[test]
-fn what_comes_again_goes_into_later_passes() {
+fn repeated_ids_go_into_later_passes() {
     let events = [
         step_started(1, RUN, 2),
         step_started(2, RUN, 2),
         step_ended(3, RUN, 2, true),
         step_started(4, RUN, 2),
-        // The same id for another run is a row of its own.
+        // The same id in another run is a separate row.
         step_ended(5, Uuid::from_u128(7), 2, false),
     ];
     let (appends, merges) = steps(&plan(&events, Rung::Append));
@@ -182,17 +182,17 @@ fn what_comes_again_goes_into_later_passes() {
 }
 
 #[test]
-fn messages_of_one_id_have_a_pass_each() {
+fn messages_with_one_id_get_a_pass_each() {
     let events: Vec<Event> = (0..3).map(|n| message(n, Some(RUN), None, 5)).collect();
     let plan = plan(&events, Rung::Append);
-    let indexes = |rows: &super::Rows<'_>| rows.messages.iter().map(|row| row.index).collect();
+    let indexes = |rows: &PlannedRows<'_>| rows.messages.iter().map(|row| row.index).collect();
     let merges: Vec<Vec<usize>> = plan.merges.iter().map(indexes).collect();
     assert_eq!(indexes(&plan.appends), [0]);
     assert_eq!(merges, [vec![], vec![1], vec![2]]);
 }
 
 #[test]
-fn a_run_takes_one_start_and_one_end_a_pass_and_any_heartbeats() {
+fn a_pass_has_one_start_and_one_end_per_run_and_any_number_of_heartbeats() {
     let events = [
         heartbeat(9, RUN),
         run_ended(5, RUN),
@@ -223,7 +223,7 @@ fn a_run_takes_one_start_and_one_end_a_pass_and_any_heartbeats() {
 }
 
 #[test]
-fn runs_are_sorted_and_sessions_know_their_least_time() {
+fn runs_are_sorted_and_sessions_have_their_least_time() {
     let session = Uuid::from_u128(9);
     let other = Uuid::from_u128(0);
     let events = [
@@ -240,7 +240,7 @@ fn runs_are_sorted_and_sessions_know_their_least_time() {
 }
 
 #[test]
-fn what_is_merged_comes_in_the_order_of_its_ids() {
+fn merged_rows_are_in_id_order() {
     let mut events: Vec<Event> = [7, 3, 9, 1]
         .map(|step| step_ended(0, RUN, step, false))
         .into();

@@ -1,16 +1,21 @@
-//! A writer's own connection to Postgres.
+//! Opens and prepares connections to Postgres.
 
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 
-/// Connects and prepares the session: durable commits whatever the server's default,
-/// and UTC. What is slow or fails is told by those who use it, not by sqlx for each
-/// statement. Needs a session of its own: a pooler in transaction mode will not do.
+use super::nagle::turn_off as turn_off_nagle;
+
+/// Connects and prepares the session: UTC, and durable commits whatever the server's
+/// default is.
+///
+/// sqlx logs no statements of this session; callers report slow and failed ones. The
+/// connection needs a server session of its own, so a pooler in transaction mode does
+/// not work.
 ///
 /// # Errors
-/// When the server is away or refuses.
+/// If the server is away or refuses the connection.
 pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
     let options = options
         .clone()
@@ -20,26 +25,26 @@ pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::E
             ("timezone", "UTC"),
             ("statement_timeout", "0"),
             ("lock_timeout", "0"),
-            // Plans are kept, those of the foreign keys' checks too (see
-            // `PlanAge`). One made while a table is small would read all of it
-            // for each batch, or each row, after it has grown. So everything is
-            // found by an index, whatever the statistics say.
+            // The server caches plans, also those of foreign-key checks (see
+            // `PlanAge`). A plan made while a table is small may scan the table,
+            // which is slow once the table has grown. So force index scans,
+            // whatever the statistics say.
             ("enable_seqscan", "off"),
             ("enable_hashjoin", "off"),
             ("enable_mergejoin", "off"),
             ("jit", "off"),
-            // There is one plan for batches of any size: to make one for each costs
-            // a small batch more than to execute it.
+            // One plan serves batches of all sizes: planning a small batch costs more
+            // than executing it.
             ("plan_cache_mode", "force_generic_plan"),
-            // The rows of one merging statement, without a detour over the disk.
+            // Enough to hold the rows of one merging statement in memory.
             ("work_mem", "32MB"),
         ]);
     let mut conn = PgConnection::connect_with(&options).await?;
     if options.get_socket().is_none() {
-        super::nagle::turn_off(options.get_port());
+        turn_off_nagle(options.get_port());
     }
-    // An ack promises durability, so a server that commits asynchronously by
-    // default must not be believed; stricter settings than `on` are kept.
+    // An ack promises durability, so override asynchronous commits. Stricter settings
+    // than `on` stay.
     sqlx::raw_sql(
         "SELECT set_config('synchronous_commit', 'on', false) \
          WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')",
@@ -49,42 +54,44 @@ pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::E
     Ok(conn)
 }
 
-/// How old the plans of a session may become. A plan that was made while a table
-/// was small may use the wrong one of two indexes, and is kept until statistics
-/// are made: for minutes in a new database, in which each step is then looked for
-/// among all steps of its run. A session's first plans are thrown away soon, later
-/// ones seldom: planning anew costs some milliseconds.
+/// Discards the cached plans of a session when they are too old.
+///
+/// A plan made while a table was small may use the wrong one of two indexes. Postgres
+/// keeps such a plan until it gathers statistics, which takes minutes in a new database;
+/// until then it would look for each step among all steps of its run. So a session
+/// discards its first plans soon. Planning again costs some milliseconds, so it discards
+/// later plans rarely.
 #[derive(Debug)]
 pub struct PlanAge {
     since: Instant,
-    most: Duration,
+    limit: Duration,
 }
 
 impl PlanAge {
-    const FIRST: Duration = Duration::from_millis(250);
-    const LAST: Duration = Duration::from_secs(16);
+    /// The first limit. It doubles each time the plans are discarded.
+    const FIRST_LIMIT: Duration = Duration::from_millis(250);
+    const MAX_LIMIT: Duration = Duration::from_secs(16);
 
-    /// Of a session that begins.
+    /// The age of a new session's plans.
     #[must_use]
     pub fn new() -> Self {
         Self {
             since: Instant::now(),
-            most: Self::FIRST,
+            limit: Self::FIRST_LIMIT,
         }
     }
 
-    /// Throws the plans away if they are too old. To be called between
-    /// transactions.
+    /// Discards the plans if they are too old. Call it between transactions.
     ///
     /// # Errors
-    /// When the database is away.
-    pub async fn renew(&mut self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-        if self.since.elapsed() < self.most {
+    /// If the database is away.
+    pub async fn discard_old_plans(&mut self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+        if self.since.elapsed() < self.limit {
             return Ok(());
         }
         sqlx::raw_sql("DISCARD PLANS").execute(conn).await?;
         self.since = Instant::now();
-        self.most = Self::LAST.min(self.most * 2);
+        self.limit = Self::MAX_LIMIT.min(self.limit * 2);
         Ok(())
     }
 }

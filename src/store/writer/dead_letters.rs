@@ -1,4 +1,4 @@
-//! Events that Postgres refuses, kept so that nothing is thrown away.
+//! Stores events that Postgres refuses as dead letters, so that no event is lost.
 
 use sqlx::PgConnection;
 use uuid::{NonNilUuid, Uuid};
@@ -6,25 +6,29 @@ use uuid::{NonNilUuid, Uuid};
 use crate::event::{Event, Refusal};
 use crate::store::error::{reason, sqlstate};
 
-/// Namespace of the ids of dead letters, which are derived from their payload.
-const DEAD_LETTERS: Uuid = Uuid::from_u128(0x0192_f0c1_7d6c_7e7c_a5a5_6465_6164_6c74);
+/// The UUIDv5 namespace of dead-letter ids. An id is derived from the payload.
+const ID_NAMESPACE: Uuid = Uuid::from_u128(0x0192_f0c1_7d6c_7e7c_a5a5_6465_6164_6c74);
 
-/// A row of `ingest_dead_letters`.
+/// The column `source`: payloads are events of the native protocol.
+const SOURCE: &str = "native";
+
+/// A new row of `ingest_dead_letters`.
 #[derive(Clone, Debug)]
-pub(super) struct DeadLetter {
+pub(super) struct NewDeadLetter {
     /// The event's position in its batch.
     pub index: usize,
-    /// The customer whose key it came with.
+    /// The customer whose key sent the event.
     tenant: Option<Uuid>,
-    /// SQLSTATE.
+    /// The SQLSTATE or the refusal code.
     code: String,
-    /// The message of Postgres.
+    /// The message of Postgres or of the refusal.
     pub reason: String,
     /// The event as JSON.
     payload: String,
 }
 
-impl DeadLetter {
+impl NewDeadLetter {
+    /// An event that Postgres refused.
     pub fn new(index: usize, event: &Event, error: &sqlx::Error, payload: String) -> Self {
         let (code, reason) = (sqlstate(error), reason(error));
         Self {
@@ -35,10 +39,8 @@ impl DeadLetter {
             payload,
         }
     }
-}
 
-impl DeadLetter {
-    /// An event that was refused when its client had had its ack.
+    /// An event that was refused after it was acked.
     pub fn refused(index: usize, event: &Event, refusal: &Refusal, payload: String) -> Self {
         Self {
             index,
@@ -49,24 +51,25 @@ impl DeadLetter {
         }
     }
 
-    /// Derived, so that a retry is not kept twice; two customers' never meet.
+    /// The id, derived from tenant and payload: a retry gives the same id, and two
+    /// customers never share one.
     fn id(&self) -> Uuid {
         let namespace = match self.tenant {
-            Some(tenant) => Uuid::new_v5(&DEAD_LETTERS, tenant.as_bytes()),
-            None => DEAD_LETTERS,
+            Some(tenant) => Uuid::new_v5(&ID_NAMESPACE, tenant.as_bytes()),
+            None => ID_NAMESPACE,
         };
         Uuid::new_v5(&namespace, self.payload.as_bytes())
     }
 }
 
-/// Keeps dead letters; part of the transaction that counts them.
-pub(super) async fn keep(
+/// Inserts dead letters, in the same transaction that counts them in the ledger.
+pub(super) async fn insert(
     conn: &mut PgConnection,
-    letters: &[DeadLetter],
+    letters: &[NewDeadLetter],
 ) -> Result<(), sqlx::Error> {
     sqlx::query(include_str!("../sql/insert_dead_letters.sql"))
-        .bind(letters.iter().map(DeadLetter::id).collect::<Vec<_>>())
-        .bind("native")
+        .bind(letters.iter().map(NewDeadLetter::id).collect::<Vec<_>>())
+        .bind(SOURCE)
         .bind(letters.iter().map(|l| l.code.as_str()).collect::<Vec<_>>())
         .bind(
             letters
@@ -86,10 +89,10 @@ pub(super) async fn keep(
     Ok(())
 }
 
-/// Notes that dead letters were sent again with success.
+/// Marks dead letters as replayed successfully.
 ///
 /// # Errors
-/// As the database gives it.
+/// If the database fails.
 pub async fn mark_replayed(conn: &mut PgConnection, ids: &[Uuid]) -> Result<(), sqlx::Error> {
     sqlx::query("UPDATE ingest_dead_letters SET replayed_at = now() WHERE id = ANY ($1)")
         .bind(ids)
@@ -98,11 +101,11 @@ pub async fn mark_replayed(conn: &mut PgConnection, ids: &[Uuid]) -> Result<(), 
     Ok(())
 }
 
-/// Deletes these dead letters, or those with a code, or, where neither is said, all
-/// that were not replayed. Returns how many there were.
+/// Deletes dead letters: those with one of the ids, and those with the code. If both are
+/// `None`, it deletes all that were not replayed. Returns the number of deleted rows.
 ///
 /// # Errors
-/// As the database gives it.
+/// If the database fails.
 pub async fn drop_dead_letters(
     conn: &mut PgConnection,
     ids: Option<Vec<Uuid>>,

@@ -1,4 +1,4 @@
-//! The counts of promise 6, for metrics and for `ingest_ledger`.
+//! Counts every event once, for the metrics and for the table `ingest_ledger`.
 
 use std::sync::Arc;
 use std::sync::atomic::{
@@ -11,11 +11,11 @@ use uuid::Uuid;
 
 use crate::store::outcome::OutcomeCounts;
 
-/// What one shard did with the events it received, since the daemon started.
+/// The events of one shard by outcome, since the daemon started.
 ///
-/// `received` is counted at the door, the rest when an event is settled, so
-/// `received` less the rest is what is in flight. An event that is spooled
-/// leaves its shard for the replayer, whose counts are those of the spool.
+/// The endpoint counts `received`. All other counts change when an event is settled, so
+/// `received` minus their sum is the number of events in flight. A spooled event moves
+/// from its shard's counts to the replayer's counts, which are those of the spool.
 #[derive(Debug, Default)]
 #[allow(missing_docs)]
 pub struct ShardCounts {
@@ -23,15 +23,16 @@ pub struct ShardCounts {
     pub committed: AtomicU64,
     pub duplicate: AtomicU64,
     pub refused: AtomicU64,
-    /// Handed to the spool; one addition moves an event from here to the replayer.
+    /// Events handed to the spool. One atomic addition moves an event from the shard's
+    /// counts to the replayer's.
     pub spooled: Arc<AtomicU64>,
     pub dead_lettered: AtomicU64,
     pub ignored: AtomicU64,
-    /// Of the replayer: what each shard handed over.
-    handed_over: Option<Box<[Arc<AtomicU64>]>>,
+    /// For the replayer: the `spooled` counts of all shards.
+    shards_spooled: Option<Box<[Arc<AtomicU64>]>>,
 }
 
-/// One reading of [`ShardCounts`].
+/// The values of [`ShardCounts`] at one time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct CountsReading {
@@ -45,26 +46,28 @@ pub struct CountsReading {
 }
 
 impl ShardCounts {
-    /// The counts of the replayer, which begins with the events found in the spool.
+    /// The counts of the replayer. They begin with the events that the spool held when it
+    /// was opened.
     #[must_use]
-    pub fn replayer(shards: &[Arc<Self>], found: u64) -> Self {
+    pub fn replayer(shards: &[Arc<Self>], found_events: u64) -> Self {
         Self {
-            received: AtomicU64::new(found),
-            handed_over: Some(shards.iter().map(|shard| shard.spooled.clone()).collect()),
+            received: AtomicU64::new(found_events),
+            shards_spooled: Some(shards.iter().map(|shard| shard.spooled.clone()).collect()),
             ..Self::default()
         }
     }
 
-    /// Counts what a committed transaction did.
-    pub fn add(&self, tally: OutcomeCounts) {
-        self.committed.fetch_add(tally.committed, Relaxed);
-        self.duplicate.fetch_add(tally.duplicate, Relaxed);
-        self.refused.fetch_add(tally.refused, Relaxed);
-        self.dead_lettered.fetch_add(tally.dead_lettered, Relaxed);
+    /// Adds the outcomes of a committed transaction.
+    pub fn add(&self, outcomes: OutcomeCounts) {
+        self.committed.fetch_add(outcomes.committed, Relaxed);
+        self.duplicate.fetch_add(outcomes.duplicate, Relaxed);
+        self.refused.fetch_add(outcomes.refused, Relaxed);
+        self.dead_lettered
+            .fetch_add(outcomes.dead_lettered, Relaxed);
     }
 
-    /// The counts now. Outcomes are read before `received`, so that their sum
-    /// never exceeds it.
+    /// Reads the counts. It reads `received` last, so the sum of the outcomes never
+    /// exceeds `received`.
     #[must_use]
     pub fn read(&self) -> CountsReading {
         let mut reading = CountsReading {
@@ -76,26 +79,26 @@ impl ShardCounts {
             ignored: self.ignored.load(Acquire),
             received: 0,
         };
-        if let Some(shards) = &self.handed_over {
-            let handed_over: u64 = shards.iter().map(|shard| shard.load(Acquire)).sum();
-            reading.received = self.received.load(Acquire) + handed_over;
+        if let Some(shards) = &self.shards_spooled {
+            let from_shards: u64 = shards.iter().map(|spooled| spooled.load(Acquire)).sum();
+            reading.received = self.received.load(Acquire) + from_shards;
             reading.spooled = reading.received.saturating_sub(reading.settled());
         } else {
-            let handed_over = self.spooled.load(Acquire);
-            reading.received = self.received.load(Acquire).saturating_sub(handed_over);
+            let spooled = self.spooled.load(Acquire);
+            reading.received = self.received.load(Acquire).saturating_sub(spooled);
         }
         reading
     }
 
-    /// As they will be when a transaction with this tally has committed.
+    /// Reads the counts and adds the outcomes of a transaction that has not committed yet.
     #[must_use]
-    pub fn read_with(&self, tally: OutcomeCounts) -> CountsReading {
+    pub fn read_with(&self, outcomes: OutcomeCounts) -> CountsReading {
         let mut reading = self.read();
-        reading.committed += tally.committed;
-        reading.duplicate += tally.duplicate;
-        reading.refused += tally.refused;
-        reading.dead_lettered += tally.dead_lettered;
-        if self.handed_over.is_some() {
+        reading.committed += outcomes.committed;
+        reading.duplicate += outcomes.duplicate;
+        reading.refused += outcomes.refused;
+        reading.dead_lettered += outcomes.dead_lettered;
+        if self.shards_spooled.is_some() {
             reading.spooled = reading
                 .received
                 .saturating_sub(reading.settled() - reading.spooled);
@@ -103,8 +106,8 @@ impl ShardCounts {
         reading
     }
 
-    /// The sum over all shards and the replayer. An event that moves between
-    /// them meanwhile counts once.
+    /// The sum over all shards and the replayer. An event that moves between them during
+    /// the call counts once.
     #[must_use]
     pub fn sum(all: &[Arc<Self>]) -> CountsReading {
         let mut sum = CountsReading::default();
@@ -123,7 +126,7 @@ impl ShardCounts {
 }
 
 impl CountsReading {
-    /// All that is no longer in flight.
+    /// The number of events that are not in flight any more.
     fn settled(self) -> u64 {
         self.committed
             + self.duplicate
@@ -133,34 +136,34 @@ impl CountsReading {
             + self.ignored
     }
 
-    /// Received and not settled.
+    /// The number of events that are received and not settled.
     #[must_use]
     pub fn in_flight(self) -> u64 {
         self.received.saturating_sub(self.settled())
     }
 }
 
-/// Which spool a replayer's counts are of.
+/// The spool that a replayer's counts belong to.
 #[derive(Clone, Copy, Debug)]
 pub struct SpoolIdentity {
-    /// The spool.
+    /// The spool's id.
     pub id: Uuid,
-    /// Events that earlier daemons left in it.
-    pub found: u64,
+    /// The number of events that earlier daemons left in it.
+    pub found_events: u64,
 }
 
-/// Where the counts of one shard are written.
+/// A row of `ingest_ledger`: the counts of one shard of this daemon process.
 #[derive(Clone, Copy)]
 pub(super) struct Ledger {
-    /// This run of the daemon.
+    /// The id of this daemon process.
     pub instance: Uuid,
     pub shard: i32,
-    /// What is to be taken over from earlier daemons with it.
+    /// The spool whose events are taken over from earlier daemons with the next write.
     pub take_over: Option<SpoolIdentity>,
 }
 
 impl Ledger {
-    /// Writes the counts; part of the transaction that they speak of.
+    /// Writes the counts, in the same transaction that settles the counted events.
     pub async fn write(
         self,
         conn: &mut PgConnection,
@@ -185,7 +188,7 @@ impl Ledger {
         }
     }
 
-    /// Takes over what earlier daemons left in the spool.
+    /// Moves the events that earlier daemons left in the spool to this daemon's counts.
     async fn take_over_spool(
         self,
         conn: &mut PgConnection,
@@ -195,7 +198,7 @@ impl Ledger {
             .bind(spool.id)
             .bind(self.instance)
             .bind(self.shard)
-            .bind(i64::try_from(spool.found).unwrap_or(i64::MAX))
+            .bind(i64::try_from(spool.found_events).unwrap_or(i64::MAX))
             .execute(conn)
             .await?;
         Ok(())

@@ -1,8 +1,12 @@
-//! A shard's writer: the ladder from the fast append down to the dead letter.
+//! A shard's writer and its write ladder.
 //!
-//! Append → on a unique violation merge → on bad data halve, down to the one
-//! event that Postgres refuses → dead letter. When the database is away the
-//! writer waits for it, or says so where somebody else can keep the events.
+//! 1. Append the batch with COPY.
+//! 2. If a row exists already, merge the batch.
+//! 3. If Postgres refuses the data, split the batch in halves, down to single events.
+//! 4. Store each event that Postgres refuses as a dead letter.
+//!
+//! While the database is away, the writer waits for it or returns the error, as
+//! [`WhenAway`] says.
 
 mod connection;
 mod dead_letters;
@@ -20,55 +24,55 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use self::connection::connect;
-use self::dead_letters::DeadLetter;
+use self::dead_letters::NewDeadLetter;
 pub use self::dead_letters::{drop_dead_letters, mark_replayed};
 use self::ledger::Ledger;
 pub use self::ledger::{CountsReading, ShardCounts, SpoolIdentity};
 pub use self::nagle::turn_off as turn_off_nagle;
 use self::outage::Outage;
 pub use self::outage::WhenAway;
-use self::session::Database;
+use self::session::LazySession;
 use super::batch::{BatchError, RunTotalsCache, write_batch};
 use super::error::{FailureClass, classify_failure, reason};
 use super::outcome::{EventOutcome, OutcomeCounts};
 use super::plan::Rung;
 use crate::event::{Event, Refusal, RefusalCode};
 
-/// What a writer needs to know.
+/// The configuration of a writer.
 #[derive(Clone, Debug)]
 pub struct WriterConfig {
-    /// Where Postgres is.
+    /// How to connect to Postgres.
     pub database: PgConnectOptions,
-    /// This run of the daemon, for the ledger.
+    /// The id of this daemon process, for the ledger.
     pub instance: Uuid,
-    /// After this much silence a run counts as abandoned.
+    /// A run without events for this time is abandoned.
     pub run_timeout_ms: i64,
-    /// A transaction that takes longer is given up.
+    /// A transaction that takes longer is cancelled.
     pub commit_timeout: Duration,
     /// What a writer does when the database is away.
     pub when_away: WhenAway,
-    /// The JSON form of an event, for dead letters.
+    /// Renders an event as JSON, for dead letters.
     pub render: fn(&Event) -> String,
-    /// Ends the waiting for a database that is away.
+    /// Cancels all waiting for the database.
     pub give_up: CancellationToken,
 }
 
-/// Not all of a batch was written.
+/// A batch was written in part or not at all.
 #[derive(Debug, thiserror::Error)]
 #[error("the database is away")]
 pub struct PartlyWritten {
-    /// The outcomes of the batch's events; `None` of those that are not written.
+    /// The outcomes of the batch's events; `None` for events that are not written.
     pub outcomes: Vec<Option<EventOutcome>>,
     /// The database's error; `None` if the writer was told to give up.
     pub source: Option<sqlx::Error>,
 }
 
-/// Why a part of a batch is not written.
+/// Why a part of a batch was not written.
 enum Unwritten {
-    /// Postgres refuses some event of it.
+    /// Postgres refuses some event of the part.
     Refused(sqlx::Error),
-    /// It names one id too often; never so of a single event.
-    Repetitive,
+    /// The part is too large for one transaction. A single event never is.
+    NeedsSplit,
     /// The database is away.
     Away(sqlx::Error),
 }
@@ -79,39 +83,39 @@ pub struct Writer {
     config: WriterConfig,
     shard: i32,
     counts: Arc<ShardCounts>,
-    database: Database,
-    /// The last batch met rows that were there already: a client that resends
-    /// one batch resends its neighbours too, so the next is merged at once.
-    merging: bool,
-    /// Policies bind this role, so that it may never append.
-    guarded: bool,
-    /// What the ledger says; `None` while that is not known: a transaction that
-    /// failed may have committed all the same.
-    written: Option<CountsReading>,
-    /// The spool it replays, if it is a replayer.
+    session: LazySession,
+    /// Whether the next batch starts with a merge. Set if the last batch had rows that
+    /// existed already: a client that resends one batch resends the next ones too.
+    merge_next: bool,
+    /// Whether COPY is forbidden to this role by row-level security.
+    copy_forbidden: bool,
+    /// The counts in the ledger; `None` if unknown, because a failed transaction may
+    /// have committed.
+    in_ledger: Option<CountsReading>,
+    /// The spool that this writer replays, if it is a replayer.
     spool: Option<SpoolIdentity>,
-    taken_over: bool,
+    spool_taken_over: bool,
 }
 
 impl Writer {
-    /// A writer that connects when it first writes.
+    /// Creates a writer. It connects with its first transaction.
     #[must_use]
     pub fn new(config: WriterConfig, shard: i32, counts: Arc<ShardCounts>) -> Self {
         Self {
-            database: Database::new(config.database.clone(), config.commit_timeout),
+            session: LazySession::new(config.database.clone(), config.commit_timeout),
             config,
             shard,
             counts,
-            merging: false,
-            guarded: false,
-            written: Some(CountsReading::default()),
+            merge_next: false,
+            copy_forbidden: false,
+            in_ledger: Some(CountsReading::default()),
             spool: None,
-            taken_over: false,
+            spool_taken_over: false,
         }
     }
 
-    /// A writer of what was spooled. It has been acknowledged, so what is refused
-    /// is kept as a dead letter. Its counts are those of the spool.
+    /// Creates a writer for spooled events. These were acked, so it stores refused ones
+    /// as dead letters. Its counts are those of the spool.
     #[must_use]
     pub fn replayer(
         config: WriterConfig,
@@ -125,58 +129,55 @@ impl Writer {
         }
     }
 
-    /// Writes a batch and returns the outcome of each of its events, once that is
-    /// durable.
+    /// Writes a batch and returns the outcome of each event, once all are durable.
     ///
     /// # Errors
-    /// With the outcomes of those that were written: at once, whatever it waits for,
-    /// when told to give up; and when the database is away, if it is not to wait.
+    /// If the writer is told to give up, at once; and if the database is away and the
+    /// writer must not wait. The error has the outcomes of the events that were written.
     pub async fn write(&mut self, events: &[&Event]) -> Result<Vec<EventOutcome>, PartlyWritten> {
         let give_up = self.config.give_up.clone();
         let mut outcomes = vec![None; events.len()];
         let source = tokio::select! {
             written = self.write_all(events, &mut outcomes) => written.err(),
-            // What it stands amid has taken the connection with it.
+            // Dropping an open transaction closes its connection.
             () = give_up.cancelled() => None,
         };
         if source.is_none() && outcomes.iter().all(Option::is_some) {
-            // Each event was in exactly one part that ended, or is buried.
             return Ok(outcomes.into_iter().flatten().collect());
         }
         Err(PartlyWritten { outcomes, source })
     }
 
-    /// Transactions that take longer are given up, from now on.
+    /// Sets the deadline of the following transactions, up to the configured timeout.
     pub fn set_deadline(&mut self, deadline: Duration) {
-        let deadline = self.longest(deadline);
-        self.database.set_deadline(deadline);
+        self.session.set_deadline(self.cap_deadline(deadline));
     }
 
-    /// That much time, or as much as the configuration gives at most.
+    /// Limits a deadline to the configured commit timeout.
     #[must_use]
-    pub fn longest(&self, wanted: Duration) -> Duration {
-        wanted.min(self.config.commit_timeout)
+    pub fn cap_deadline(&self, deadline: Duration) -> Duration {
+        deadline.min(self.config.commit_timeout)
     }
 
-    /// Whether it was told to give up.
+    /// Whether the writer was told to give up.
     #[must_use]
     pub fn gave_up(&self) -> bool {
         self.config.give_up.is_cancelled()
     }
 
-    /// Fills in the outcomes of events as they are settled.
+    /// Writes a batch down the ladder and fills in the outcomes as events are settled.
     async fn write_all(
         &mut self,
         events: &[&Event],
         outcomes: &mut [Option<EventOutcome>],
     ) -> Result<(), sqlx::Error> {
-        let mut rung = if self.merging || self.guarded {
+        let mut rung = if self.merge_next || self.copy_forbidden {
             Rung::Merge
         } else {
             Rung::Append
         };
         let mut refused = Vec::new();
-        // Parts of the batch that are still to be written, the first one last.
+        // The parts still to be written. The first one is last.
         let mut parts = vec![(0, events.len())];
         while let Some((start, end)) = parts.pop() {
             match self.write_part(&events[start..end], &mut rung).await {
@@ -188,7 +189,7 @@ impl Writer {
                 Err(Unwritten::Away(error)) => return Err(error),
                 Err(Unwritten::Refused(error)) if end - start == 1 => {
                     let payload = (self.config.render)(events[start]);
-                    refused.push(DeadLetter::new(start, events[start], &error, payload));
+                    refused.push(NewDeadLetter::new(start, events[start], &error, payload));
                 }
                 Err(_) => {
                     let middle = start.midpoint(end);
@@ -200,59 +201,61 @@ impl Writer {
         let repeated = |(event, outcome): (&&Event, &Option<EventOutcome>)| {
             event.is_surely_new() && *outcome == Some(EventOutcome::Duplicate)
         };
-        self.merging = rung == Rung::Merge && events.iter().zip(outcomes.iter()).any(repeated);
+        self.merge_next = rung == Rung::Merge && events.iter().zip(outcomes.iter()).any(repeated);
         self.write_dead_letters(&refused, outcomes).await
     }
 
-    /// Writes the counts if they have changed since the last transaction.
+    /// Writes the counts to the ledger if they have changed since the last transaction.
     ///
     /// # Errors
-    /// When the database is away; the next transaction carries them.
+    /// If the database is away. The next transaction writes the counts.
     pub async fn write_counts(&mut self) -> Result<(), sqlx::Error> {
-        if Some(self.counts.read()) == self.written && (self.spool.is_none() || self.taken_over) {
+        let taken_over = self.spool.is_none() || self.spool_taken_over;
+        if Some(self.counts.read()) == self.in_ledger && taken_over {
             return Ok(());
         }
         self.probe().await
     }
 
-    /// Writes the counts in any case, which proves that the database can commit.
+    /// Writes the counts to the ledger, which proves that the database can commit.
     ///
     /// # Errors
-    /// When it cannot.
+    /// If the database cannot commit.
     pub async fn probe(&mut self) -> Result<(), sqlx::Error> {
         let reading = self.counts.read();
         let ledger = self.ledger();
         self.transaction(async |tx, _| Ok(ledger.write(tx, reading).await?))
             .await
             .map_err(BatchError::into_sql)?;
-        self.wrote(reading);
+        self.ledger_written(reading);
         Ok(())
     }
 
-    /// One transaction; until it has committed, what the ledger says is not known.
+    /// Runs one transaction. Until it has committed, the counts in the ledger are unknown.
     async fn transaction<T>(
         &mut self,
         work: impl AsyncFnOnce(&mut PgConnection, &mut RunTotalsCache) -> Result<T, BatchError>,
     ) -> Result<T, BatchError> {
-        self.written = None;
-        self.database.transaction(work).await
+        self.in_ledger = None;
+        self.session.transaction(work).await
     }
 
     fn ledger(&self) -> Ledger {
         Ledger {
             instance: self.config.instance,
             shard: self.shard,
-            take_over: self.spool.filter(|_| !self.taken_over),
+            take_over: self.spool.filter(|_| !self.spool_taken_over),
         }
     }
 
-    /// A transaction with these counts has committed.
-    fn wrote(&mut self, reading: CountsReading) {
-        self.written = Some(reading);
-        self.taken_over = true;
+    /// Records that a transaction with these counts has committed.
+    fn ledger_written(&mut self, reading: CountsReading) {
+        self.in_ledger = Some(reading);
+        self.spool_taken_over = true;
     }
 
-    /// One transaction, tried until the database takes or refuses it.
+    /// Writes a part of a batch in one transaction. It retries until the database commits
+    /// or refuses the part.
     async fn write_part(
         &mut self,
         events: &[&Event],
@@ -262,24 +265,24 @@ impl Writer {
         loop {
             let error = match self.attempt(events, *rung).await {
                 Ok(outcomes) => {
-                    outage.over();
+                    outage.end();
                     return Ok(outcomes);
                 }
-                Err(BatchError::Raced) => continue,
-                Err(BatchError::Repetitive) => return Err(Unwritten::Repetitive),
+                Err(BatchError::ConcurrentInsert) => continue,
+                Err(BatchError::NeedsSplit) => return Err(Unwritten::NeedsSplit),
                 Err(BatchError::Sql(error)) => error,
             };
             match classify_failure(&error) {
-                FailureClass::Exists if *rung == Rung::Append => *rung = Rung::Merge,
-                FailureClass::Guarded if *rung == Rung::Append => {
-                    self.guarded = true;
+                FailureClass::RowExists if *rung == Rung::Append => *rung = Rung::Merge,
+                FailureClass::CopyForbidden if *rung == Rung::Append => {
+                    self.copy_forbidden = true;
                     *rung = Rung::Merge;
                 }
-                FailureClass::Exists | FailureClass::BadData => {
+                FailureClass::RowExists | FailureClass::BadData => {
                     return Err(Unwritten::Refused(error));
                 }
                 FailureClass::Conflict => {}
-                FailureClass::Unavailable | FailureClass::Guarded => outage
+                FailureClass::Unavailable | FailureClass::CopyForbidden => outage
                     .wait(error, self.config.when_away)
                     .await
                     .map_err(Unwritten::Away)?,
@@ -287,46 +290,49 @@ impl Writer {
         }
     }
 
-    /// One batch, its counts with it.
+    /// Writes events and their counts in one transaction.
     async fn attempt(
         &mut self,
         events: &[&Event],
         rung: Rung,
     ) -> Result<Vec<EventOutcome>, BatchError> {
         let run_timeout_ms = self.config.run_timeout_ms;
-        let (ledger, counts) = (self.ledger(), self.counts.clone());
+        let (ledger, shard_counts) = (self.ledger(), self.counts.clone());
         let render = self.spool.map(|_| self.config.render);
-        let (written, tally, reading) = self
-            .transaction(async |tx, known| {
-                let mut batch = write_batch(tx, events, rung, run_timeout_ms, known).await?;
+        let (written, counts, reading) = self
+            .transaction(async |tx, cache| {
+                let mut batch = write_batch(tx, events, rung, run_timeout_ms, cache).await?;
                 if let Some(render) = render {
-                    keep_refused(tx, events, &mut batch.outcomes, render).await?;
+                    dead_letter_refused(tx, events, &mut batch.outcomes, render).await?;
                 }
-                let tally = OutcomeCounts::of(&batch.outcomes);
-                let reading = counts.read_with(tally);
+                let counts = OutcomeCounts::of(&batch.outcomes);
+                let reading = shard_counts.read_with(counts);
                 ledger.write(tx, reading).await?;
-                Ok((batch, tally, reading))
+                Ok((batch, counts, reading))
             })
             .await?;
-        self.database.insert(written.sums);
-        self.counts.add(tally);
-        self.wrote(reading);
+        self.session.cache_run_totals(written.run_totals);
+        self.counts.add(counts);
+        self.ledger_written(reading);
         Ok(written.outcomes)
     }
 
-    /// Keeps the events that Postgres refuses, in one transaction if it takes
-    /// them so.
+    /// Stores the events that Postgres refuses as dead letters: all in one transaction,
+    /// or in several if Postgres refuses that.
     async fn write_dead_letters(
         &mut self,
-        refused: &[DeadLetter],
+        refused: &[NewDeadLetter],
         outcomes: &mut [Option<EventOutcome>],
     ) -> Result<(), sqlx::Error> {
         let mut parts = vec![refused];
         let mut outage = Outage::default();
         while let Some(letters) = parts.pop().filter(|letters| !letters.is_empty()) {
-            let Err(error) = self.keep(letters).await else {
-                outage.over();
-                tracing::info!(events = letters.len(), "events kept as dead letters");
+            let Err(error) = self.insert_dead_letters(letters).await else {
+                outage.end();
+                tracing::info!(
+                    events = letters.len(),
+                    "Postgres refused events; they are stored as dead letters"
+                );
                 for letter in letters {
                     let refusal = Refusal::new(RefusalCode::DeadLettered, letter.reason.as_str());
                     outcomes[letter.index] = Some(EventOutcome::DeadLettered(refusal));
@@ -334,12 +340,12 @@ impl Writer {
                 continue;
             };
             match classify_failure(&error) {
-                FailureClass::Unavailable | FailureClass::Guarded => {
+                FailureClass::Unavailable | FailureClass::CopyForbidden => {
                     outage.wait(error, self.config.when_away).await?;
                     parts.push(letters);
                 }
                 FailureClass::Conflict => parts.push(letters),
-                FailureClass::Exists | FailureClass::BadData => match letters {
+                FailureClass::RowExists | FailureClass::BadData => match letters {
                     [letter] => {
                         outcomes[letter.index] = Some(self.report_unstorable(letter, &error))
                     }
@@ -353,36 +359,41 @@ impl Writer {
         Ok(())
     }
 
-    /// An event that can neither be stored nor kept; its client is told so.
-    fn report_unstorable(&self, letter: &DeadLetter, error: &sqlx::Error) -> EventOutcome {
-        tracing::error!(error = %reason(error), "an event that Postgres refuses cannot be kept either");
-        let told = format!("{}; it could not be kept as a dead letter", letter.reason);
-        let outcome = EventOutcome::Refused(Refusal::new(RefusalCode::DeadLettered, told));
+    /// Refuses an event that cannot even be stored as a dead letter.
+    fn report_unstorable(&self, letter: &NewDeadLetter, error: &sqlx::Error) -> EventOutcome {
+        // ERROR: the event is not stored anywhere.
+        tracing::error!(
+            error = %reason(error),
+            "Postgres refuses an event and cannot store it as a dead letter"
+        );
+        let message = format!("{}; it could not be stored as a dead letter", letter.reason);
+        let outcome = EventOutcome::Refused(Refusal::new(RefusalCode::DeadLettered, message));
         self.counts.add(OutcomeCounts::of([&outcome]));
         outcome
     }
 
-    async fn keep(&mut self, letters: &[DeadLetter]) -> Result<(), sqlx::Error> {
+    /// Inserts dead letters and counts them, in one transaction.
+    async fn insert_dead_letters(&mut self, letters: &[NewDeadLetter]) -> Result<(), sqlx::Error> {
         let ledger = self.ledger();
-        let tally = OutcomeCounts {
+        let counts = OutcomeCounts {
             dead_lettered: letters.len() as u64,
             ..OutcomeCounts::default()
         };
-        let reading = self.counts.read_with(tally);
+        let reading = self.counts.read_with(counts);
         self.transaction(async |tx, _| {
-            dead_letters::keep(tx, letters).await?;
+            dead_letters::insert(tx, letters).await?;
             Ok(ledger.write(tx, reading).await?)
         })
         .await
         .map_err(BatchError::into_sql)?;
-        self.counts.add(tally);
-        self.wrote(reading);
+        self.counts.add(counts);
+        self.ledger_written(reading);
         Ok(())
     }
 }
 
-/// Refused events of a client that has had its ack are kept as dead letters.
-async fn keep_refused(
+/// Stores refused events as dead letters if their client has had its ack already.
+async fn dead_letter_refused(
     conn: &mut PgConnection,
     events: &[&Event],
     outcomes: &mut [EventOutcome],
@@ -391,12 +402,13 @@ async fn keep_refused(
     let mut letters = Vec::new();
     for (index, (event, outcome)) in events.iter().zip(outcomes).enumerate() {
         if let EventOutcome::Refused(refusal) = outcome {
-            letters.push(DeadLetter::refused(index, event, refusal, render(event)));
+            let payload = render(event);
+            letters.push(NewDeadLetter::refused(index, event, refusal, payload));
             *outcome = EventOutcome::DeadLettered(refusal.clone());
         }
     }
     if letters.is_empty() {
         return Ok(());
     }
-    dead_letters::keep(conn, &letters).await
+    dead_letters::insert(conn, &letters).await
 }

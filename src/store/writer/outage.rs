@@ -1,25 +1,28 @@
-//! Waiting for a database that is away.
+//! Retries while the database is away.
 
 use std::time::Duration;
 
 use rand::RngExt as _;
 use tokio::time::sleep;
 
-use crate::store::error::{is_late, reason};
+use crate::store::error::{is_timeout, reason};
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(20);
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
+/// Each wait is a random part of the backoff, so that writers do not retry together.
+const JITTER: std::ops::Range<f64> = 0.5..1.0;
 
 /// What a writer does when the database is away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenAway {
-    /// Tries again until it is back.
+    /// Tries again until the database is back.
     Wait,
-    /// Tries once more, if a connection broke; then leaves the events to others.
-    Say,
+    /// Tries once more if a connection broke, then returns the error and the events that
+    /// are not written.
+    ReturnError,
 }
 
-/// A time in which the database is away; told of once at its begin and end.
+/// A time in which the database is away. Its begin and its end are logged once.
 #[derive(Default)]
 pub(super) struct Outage {
     backoff: Option<Duration>,
@@ -27,19 +30,19 @@ pub(super) struct Outage {
 }
 
 impl Outage {
-    /// Waits before the next attempt, each time longer up to two seconds.
+    /// Waits before the next attempt. The wait doubles each time, up to [`MAX_BACKOFF`].
     ///
     /// # Errors
-    /// With the error, if it is to be said. A broken connection may be only that,
-    /// so the first time there is another attempt, at once.
+    /// Returns `error` if the writer must not wait. The first broken connection returns
+    /// no error, because it may not be an outage: the next attempt follows at once.
     pub async fn wait(
         &mut self,
         error: sqlx::Error,
         when_away: WhenAway,
     ) -> Result<(), sqlx::Error> {
-        if when_away == WhenAway::Say {
-            let again = !std::mem::replace(&mut self.retried, true) && !is_late(&error);
-            return if again { Ok(()) } else { Err(error) };
+        if when_away == WhenAway::ReturnError {
+            let retry = !std::mem::replace(&mut self.retried, true) && !is_timeout(&error);
+            return if retry { Ok(()) } else { Err(error) };
         }
         let backoff = match self.backoff {
             None => {
@@ -50,13 +53,13 @@ impl Outage {
             Some(last) => (last * 2).min(MAX_BACKOFF),
         };
         self.backoff = Some(backoff);
-        let jitter = rand::rng().random_range(0.5..1.0);
+        let jitter = rand::rng().random_range(JITTER);
         sleep(backoff.mul_f64(jitter)).await;
         Ok(())
     }
 
-    /// The database has answered.
-    pub fn over(&self) {
+    /// Reports the end of the outage, if there was one.
+    pub fn end(&self) {
         if self.backoff.is_some() {
             tracing::info!("the database is back");
         }

@@ -1,4 +1,4 @@
-//! A writer's session with the database, and its transactions.
+//! A writer's database session and its transactions.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
@@ -13,73 +13,77 @@ use super::connection::{PlanAge, connect};
 use crate::store::batch::{BatchError, RunTotals, RunTotalsCache};
 use crate::store::error::{FailureClass, classify_failure};
 
-/// The database as one writer has it: connected to when it is first needed, and
-/// anew after each failure.
+/// A session that is opened when it is first needed, and again after each failure.
 #[derive(Debug)]
-pub(super) struct Database {
+pub(super) struct LazySession {
     options: PgConnectOptions,
     deadline: Duration,
-    session: Option<Session>,
+    open: Option<OpenSession>,
 }
 
-/// A connection, and what is true as long as it lasts.
+/// A connection, and the state that is valid as long as it is open.
 #[derive(Debug)]
-struct Session {
+struct OpenSession {
     conn: PgConnection,
     plans: PlanAge,
-    /// A server that comes back may have lost what another one had.
-    sums: RunTotalsCache,
+    /// Dropped with the connection: a server that comes back may have lost commits, for
+    /// example after a failover.
+    run_totals: RunTotalsCache,
 }
 
-impl Session {
-    async fn open(database: &PgConnectOptions) -> Result<Self, sqlx::Error> {
+impl OpenSession {
+    async fn open(options: &PgConnectOptions) -> Result<Self, sqlx::Error> {
         Ok(Self {
-            conn: connect(database).await?,
+            conn: connect(options).await?,
             plans: PlanAge::new(),
-            sums: RunTotalsCache::new(),
+            run_totals: RunTotalsCache::new(),
         })
     }
 }
 
-impl Database {
+impl LazySession {
     pub fn new(options: PgConnectOptions, deadline: Duration) -> Self {
         Self {
             options,
             deadline,
-            session: None,
+            open: None,
         }
     }
 
-    /// Transactions that take longer are given up, from now on.
+    /// Sets the deadline of the following transactions.
     pub fn set_deadline(&mut self, deadline: Duration) {
         self.deadline = deadline;
     }
 
-    /// Keeps the sums of runs that the last transaction has written.
-    pub fn insert(&mut self, sums: HashMap<Uuid, RunTotals>) {
-        if let Some(session) = &mut self.session {
-            session.sums.insert(sums);
+    /// Caches the run totals that the last transaction has committed.
+    pub fn cache_run_totals(&mut self, totals: HashMap<Uuid, RunTotals>) {
+        if let Some(session) = &mut self.open {
+            session.run_totals.insert(totals);
         }
     }
 
-    /// One transaction under the deadline. Unless it is merely refused, its
-    /// connection is not used again.
+    /// Runs one transaction within the deadline. The connection stays open unless the
+    /// failure says that the database is away.
     pub async fn transaction<T>(
         &mut self,
         work: impl AsyncFnOnce(&mut PgConnection, &mut RunTotalsCache) -> Result<T, BatchError>,
     ) -> Result<T, BatchError> {
-        // Whoever stops waiting amid it takes the session away with it.
-        let session = self.session.take();
+        // The future owns the session, so cancelling it closes the connection.
+        let session = self.open.take();
         let transaction = async {
             let mut session = match session {
                 Some(session) => session,
-                None => Session::open(&self.options).await?,
+                None => OpenSession::open(&self.options).await?,
             };
-            let Session { conn, plans, sums } = &mut session;
+            let OpenSession {
+                conn,
+                plans,
+                run_totals,
+            } = &mut session;
             let result = async {
-                plans.renew(conn).await?;
+                plans.discard_old_plans(conn).await?;
                 let mut tx = conn.begin().await?;
-                let value = work(&mut tx, sums).await?;
+                let value = work(&mut tx, run_totals).await?;
                 tx.commit().await?;
                 Ok(value)
             }
@@ -87,13 +91,13 @@ impl Database {
             Ok::<_, BatchError>((session, result))
         };
         let (session, result) = timeout(self.deadline, transaction).await.map_err(|_| {
-            let late = io::Error::new(ErrorKind::TimedOut, "the database did not answer in time");
-            BatchError::Sql(sqlx::Error::Io(late))
+            let error = io::Error::new(ErrorKind::TimedOut, "the database did not answer in time");
+            BatchError::Sql(sqlx::Error::Io(error))
         })??;
         match &result {
             Err(BatchError::Sql(error)) if classify_failure(error) == FailureClass::Unavailable => {
             }
-            _ => self.session = Some(session),
+            _ => self.open = Some(session),
         }
         result
     }

@@ -11,7 +11,9 @@ use runtraced::event::Repairs;
 use runtraced::ingest::native::{decode_event, decode_frame, encode_event, encode_frame};
 use runtraced::json_mapping::event_from_json;
 use runtraced::proto::Event;
-use runtraced::spool::{FORMAT_VERSION, Folder, SegmentLog, Spool, SpoolFolder, SpoolLimits};
+use runtraced::spool::{
+    DirectoryDisk, FORMAT_VERSION, SegmentLog, Spool, SpoolFolder, SpoolLimits,
+};
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 use uuid::{NonNilUuid, Uuid};
@@ -107,7 +109,7 @@ fn what_is_written_is_the_format_it_says() {
     let id = fs::read_to_string(folder(FORMAT_VERSION).join(LOCK_FILE)).unwrap();
     let id: Uuid = id.trim().parse().unwrap();
     let dir = SpoolDir::new();
-    let log = SegmentLog::open(Folder::new(dir.path()), LIMITS, id, WRITER).unwrap();
+    let log = SegmentLog::open(DirectoryDisk::new(dir.path()), LIMITS, id, WRITER).unwrap();
     let spool = Spool::new(id, LIMITS, log, None);
     for frame in kept.chunk_by(|one, next| one.frame == next.frame) {
         let events: Vec<_> = frame

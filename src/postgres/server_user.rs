@@ -1,4 +1,4 @@
-//! As whom Postgres runs: as we are, or, since it refuses root, as an
+//! The user that Postgres runs as: the daemon's user or, as Postgres refuses root, an
 //! unprivileged user.
 
 use std::{
@@ -13,30 +13,31 @@ use std::{
 
 use super::{error::PrivateError, layout::Layout};
 
-/// Who runs Postgres.
+/// The user that runs Postgres.
 #[derive(Debug, Clone)]
-pub(super) struct Identity {
+pub(super) struct ServerUser {
     pub uid: u32,
-    /// `None`: Postgres runs as we do.
-    drop_to: Option<DropTo>,
+    /// `None`: Postgres runs as the daemon's user.
+    unprivileged: Option<UnprivilegedUser>,
 }
 
 #[derive(Debug, Clone)]
-struct DropTo {
+struct UnprivilegedUser {
     gid: u32,
     name: String,
 }
 
-impl Identity {
-    /// As root: the owner of an existing cluster, else `postgres`, else `nobody`.
+impl ServerUser {
+    /// Chooses the user. For root it is the owner of an existing cluster, else `postgres`,
+    /// else `nobody`.
     pub fn choose(layout: &Layout) -> Result<Self, PrivateError> {
         let cluster = layout.cluster();
         let owner = fs::metadata(cluster.path()).ok();
-        let uid = own_uid()?;
+        let uid = current_uid()?;
         match owner {
             Some(owner) if uid == 0 && owner.uid() != 0 => Ok(Self {
                 uid: owner.uid(),
-                drop_to: Some(DropTo {
+                unprivileged: Some(UnprivilegedUser {
                     gid: owner.gid(),
                     name: owner.uid().to_string(),
                 }),
@@ -49,7 +50,10 @@ impl Identity {
                 .into_iter()
                 .find_map(Self::named)
                 .ok_or(PrivateError::NoUser),
-            _ => Ok(Self { uid, drop_to: None }),
+            _ => Ok(Self {
+                uid,
+                unprivileged: None,
+            }),
         }
     }
 
@@ -57,15 +61,15 @@ impl Identity {
         let uid = id(&["-u", name])?;
         let gid = id(&["-g", name])?;
         let name = name.to_owned();
-        // A `postgres` that is root under another name is of no help.
+        // The name may be another name of root, which Postgres refuses.
         (uid != 0).then_some(Self {
             uid,
-            drop_to: Some(DropTo { gid, name }),
+            unprivileged: Some(UnprivilegedUser { gid, name }),
         })
     }
 
-    /// A command that runs as this user, in `dir`, without the settings of
-    /// whoever started us.
+    /// A command that runs as this user in `dir`, without the PG* variables of our own
+    /// environment.
     pub fn command(&self, program: &Path, dir: &Path) -> Command {
         let mut command = Command::new(program);
         command.current_dir(dir).env("LC_ALL", "C");
@@ -74,29 +78,29 @@ impl Identity {
                 command.env_remove(name);
             }
         }
-        if let Some(user) = &self.drop_to {
+        if let Some(user) = &self.unprivileged {
             command.uid(self.uid).gid(user.gid);
         }
         command
     }
 
-    /// Gives a path to this user.
-    pub fn own(&self, path: &Path) -> Result<(), PrivateError> {
-        match &self.drop_to {
+    /// Makes this user the owner of a path.
+    pub fn take_ownership(&self, path: &Path) -> Result<(), PrivateError> {
+        match &self.unprivileged {
             Some(user) => chown(path, Some(self.uid), Some(user.gid))
                 .map_err(PrivateError::io("change the owner of", path)),
             None => Ok(()),
         }
     }
 
-    /// Whether Postgres runs as somebody else than we do.
-    pub fn drops(&self) -> bool {
-        self.drop_to.is_some()
+    /// Whether Postgres runs as another user than the daemon.
+    pub fn is_unprivileged(&self) -> bool {
+        self.unprivileged.is_some()
     }
 
-    /// Proves that this user can enter `dir`, by doing it.
-    pub fn check_reach(&self, dir: &Path) -> Result<(), PrivateError> {
-        let Some(user) = &self.drop_to else {
+    /// Checks that this user can enter `dir`, by running a command there.
+    pub fn check_access(&self, dir: &Path) -> Result<(), PrivateError> {
+        let Some(user) = &self.unprivileged else {
             return Ok(());
         };
         let entered = self
@@ -113,33 +117,43 @@ impl Identity {
                 path: dir.to_owned(),
                 because: self
                     .obstacle(dir)
-                    .map(|at| format!(" ({} is closed to it)", at.display()))
+                    .map(|closed| format!(" ({} denies access)", closed.display()))
                     .unwrap_or_default(),
             }),
         }
     }
 
-    /// The topmost folder on the way to `dir` that the mode bits close.
+    /// The topmost folder on the path to `dir` whose mode denies access to this user.
     fn obstacle(&self, dir: &Path) -> Option<PathBuf> {
-        let mut way: Vec<&Path> = dir.ancestors().collect();
-        way.reverse();
-        let closed = |at: &&&Path| {
-            fs::metadata(at).is_ok_and(|folder| {
-                let shift = if folder.uid() == self.uid { 6 } else { 0 };
-                folder.permissions().mode() >> shift & 1 == 0
+        const OWNER_EXECUTE: u32 = 0o100;
+        const OTHERS_EXECUTE: u32 = 0o001;
+        let mut folders: Vec<&Path> = dir.ancestors().collect();
+        folders.reverse();
+        let is_closed = |folder: &&&Path| {
+            fs::metadata(folder).is_ok_and(|folder| {
+                let bit = if folder.uid() == self.uid {
+                    OWNER_EXECUTE
+                } else {
+                    OTHERS_EXECUTE
+                };
+                folder.permissions().mode() & bit == 0
             })
         };
-        way.iter().find(closed).map(|at| at.to_path_buf())
+        folders
+            .iter()
+            .find(is_closed)
+            .map(|folder| folder.to_path_buf())
     }
 }
 
-fn own_uid() -> Result<u32, PrivateError> {
+fn current_uid() -> Result<u32, PrivateError> {
     id(&["-u"]).ok_or_else(|| {
-        PrivateError::io("run", "id -u")(std::io::Error::other("it gave no user id"))
+        PrivateError::io("run", "id -u")(std::io::Error::other("it printed no user id"))
     })
 }
 
-/// `id` knows users of every kind of directory service, /etc/passwd does not.
+/// Runs the program `id`, which also knows users that are not in /etc/passwd, such as LDAP
+/// users.
 fn id(arguments: &[&str]) -> Option<u32> {
     let output = Command::new("id")
         .args(arguments)

@@ -1,0 +1,330 @@
+//! The steps that write a batch, in their order.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::error::BatchError;
+use super::merge::{self, RowOutcome};
+use super::run_totals::{self, RunTotals, RunTotalsCache};
+use super::runs::{self, LockedRun, PatchedRun};
+use super::state::{BatchRuns, BatchWriter};
+use super::tenancy::{self, TenancyFilter};
+use crate::event::{AliasedRoot, Event};
+use crate::store::encode::Aliases;
+use crate::store::encode::rows::{
+    MESSAGES, STEPS, TOKEN_COUNTS, encode_message, encode_step, encode_token_count,
+};
+use crate::store::outcome::EventOutcome;
+use crate::store::plan::{Plan, RunPatch, Rung};
+
+/// The most passes of one transaction. Each pass costs statements of its own.
+const MAX_PASSES: usize = 256;
+
+/// The result of a batch; valid once its transaction has committed.
+#[derive(Debug)]
+pub struct WrittenBatch {
+    /// The outcome of each event.
+    pub outcomes: Vec<EventOutcome>,
+    /// The totals of runs that have not ended, for the writer's cache.
+    pub run_totals: HashMap<Uuid, RunTotals>,
+}
+
+/// Writes a batch into an open transaction.
+///
+/// # Errors
+/// After an error the caller must roll the transaction back.
+pub async fn write_batch(
+    conn: &mut PgConnection,
+    events: &[&Event],
+    rung: Rung,
+    run_timeout_ms: i64,
+    cache: &mut RunTotalsCache,
+) -> Result<WrittenBatch, BatchError> {
+    let filter = tenancy::filter(conn, events).await?;
+    let allowed = filter.as_ref().map_or(events, TenancyFilter::allowed);
+    let mut plan = Plan::new(allowed, rung);
+    if plan.passes() > MAX_PASSES {
+        return Err(BatchError::NeedsSplit);
+    }
+    let mut batch = BatchWriter {
+        conn,
+        run_timeout_ms,
+        outcomes: vec![EventOutcome::Committed; allowed.len()],
+        changed_runs: HashSet::new(),
+        aliases: Aliases::default(),
+    };
+    if !plan.sessions.is_empty() {
+        merge::ensure_sessions(batch.conn, &plan.sessions).await?;
+    }
+    let mut runs = batch.lock_runs(&plan).await?;
+    // Check before the batch itself changes the owner of any row.
+    if let Some(filter) = &filter
+        && !filter.is_still_valid(batch.conn).await?
+    {
+        return Err(BatchError::ConcurrentInsert);
+    }
+    batch.patch_sessions(&plan).await?;
+    let roots = batch.write_aliases(&plan, &runs).await?;
+    batch
+        .compute_run_totals(&plan, &mut runs, &roots, cache)
+        .await?;
+    batch.write_runs(&mut plan, &runs, cache).await?;
+    batch.end_by_roots(&roots, &mut runs).await?;
+    batch.append(&plan).await?;
+    batch.merge(&plan).await?;
+    batch.write_approvals(&plan).await?;
+    batch.settle(&runs).await?;
+    batch.record_superseded(&plan);
+    let outcomes = match filter {
+        Some(filter) => filter.outcomes(batch.conn, batch.outcomes).await?,
+        None => batch.outcomes,
+    };
+    Ok(WrittenBatch {
+        outcomes,
+        run_totals: runs.open_totals,
+    })
+}
+
+impl BatchWriter<'_> {
+    async fn patch_sessions(&mut self, plan: &Plan<'_>) -> Result<(), BatchError> {
+        for pass in &plan.session_passes {
+            let changed = merge::patch_sessions(self.conn, pass).await?;
+            for upsert in pass {
+                self.record_outcome(upsert.index, changed.contains(&upsert.event.session_id));
+            }
+        }
+        Ok(())
+    }
+
+    /// Computes the totals of the runs for which this writer knows all rows. The runs
+    /// are locked.
+    async fn compute_run_totals(
+        &mut self,
+        plan: &Plan<'_>,
+        runs: &mut BatchRuns,
+        roots: &[(Uuid, AliasedRoot)],
+        cache: &mut RunTotalsCache,
+    ) -> Result<(), BatchError> {
+        let mut foreign = Vec::new();
+        for (id, added) in run_totals::added(plan) {
+            let cached = cache.remove(id);
+            let before = match runs.locked.get(&id) {
+                None => Some(RunTotals::default()),
+                Some(run) if run.totals_writer == Some(cache.writer()) => {
+                    cached.filter(|_| !run.is_final)
+                }
+                Some(run) => {
+                    foreign.extend(run.totals_writer.map(|_| id));
+                    None
+                }
+            };
+            let (Some(before), Some(added)) = (before, added) else {
+                continue;
+            };
+            let totals = before.combine(added);
+            if runs.ended.contains(&id) {
+                runs.final_totals.insert(id, totals);
+            } else {
+                runs.open_totals.insert(id, totals);
+            }
+        }
+        for (run, _) in roots {
+            runs.final_totals.remove(run);
+            runs.open_totals.remove(run);
+        }
+        if !foreign.is_empty() {
+            runs::invalidate_run_totals(self.conn, &foreign).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_runs(
+        &mut self,
+        plan: &mut Plan<'_>,
+        runs: &BatchRuns,
+        cache: &RunTotalsCache,
+    ) -> Result<(), BatchError> {
+        let mut passes = std::mem::take(&mut plan.run_passes);
+        add_placeholders(&mut passes, &plan.runs, &runs.locked);
+        let timeout_ms = self.run_timeout_ms;
+        for (number, pass) in passes.iter().enumerate() {
+            let is_new =
+                |patch: &&RunPatch<'_>| number == 0 && !runs.locked.contains_key(&patch.id);
+            let (new, existing): (Vec<_>, Vec<_>) = pass.iter().partition(is_new);
+            if !new.is_empty() {
+                let totals_writer = |patch: &RunPatch<'_>| {
+                    let open = runs.open_totals.contains_key(&patch.id);
+                    open.then(|| cache.writer())
+                };
+                let inserted = runs::insert_runs(
+                    self.conn,
+                    &new,
+                    timeout_ms,
+                    &plan.run_tenants,
+                    &runs.final_totals,
+                    totals_writer,
+                )
+                .await?;
+                for patch in new {
+                    // Another writer inserted the run after we took our locks. It may even
+                    // have ended, so start again.
+                    if !inserted.contains(&patch.id) {
+                        return Err(BatchError::ConcurrentInsert);
+                    }
+                    self.record_run(patch, Some(PatchedRun::NEW));
+                }
+            }
+            if !existing.is_empty() {
+                let patched =
+                    runs::patch_runs(self.conn, &existing, timeout_ms, &runs.final_totals).await?;
+                for patch in existing {
+                    self.record_run(patch, patched.get(&patch.id).copied());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn append(&mut self, plan: &Plan<'_>) -> Result<(), BatchError> {
+        let rows = &plan.appends;
+        merge::copy(self.conn, STEPS.copy, &rows.steps, |row, copy| {
+            encode_step(copy, &row.part.row(&self.aliases));
+        })
+        .await?;
+        merge::copy(self.conn, MESSAGES.copy, &rows.messages, |row, copy| {
+            encode_message(copy, row.time, row.event);
+        })
+        .await?;
+        let counts = &rows.token_counts;
+        merge::copy(self.conn, TOKEN_COUNTS.copy, counts, |row, copy| {
+            encode_token_count(copy, row.time, row.event);
+        })
+        .await?;
+        let messages = rows.messages.iter().filter(|row| !row.event.sighting);
+        self.changed_runs
+            .extend(rows.steps.iter().map(|row| row.run_id));
+        self.changed_runs
+            .extend(messages.filter_map(|row| row.event.run_id));
+        self.changed_runs
+            .extend(rows.token_counts.iter().map(|row| row.event.run_id));
+        Ok(())
+    }
+
+    async fn merge(&mut self, plan: &Plan<'_>) -> Result<(), BatchError> {
+        for pass in &plan.merges {
+            if !pass.steps.is_empty() {
+                let merged = merge::merge_steps(self.conn, &pass.steps, &self.aliases).await?;
+                let outcomes = reject_concurrent_inserts(merged)?;
+                for row in &pass.steps {
+                    for &index in row.events.iter().flatten() {
+                        self.record_row(index, Some(row.run_id), "step_id", outcomes.get(&row.id));
+                    }
+                }
+            }
+            if !pass.messages.is_empty() {
+                let merged = merge::merge_messages(self.conn, &pass.messages).await?;
+                let outcomes = reject_concurrent_inserts(merged)?;
+                for row in &pass.messages {
+                    let outcome = outcomes.get(&row.event.message_id);
+                    self.record_row(row.index, row.event.run_id, "message_id", outcome);
+                }
+            }
+            if !pass.token_counts.is_empty() {
+                let merged = merge::merge_token_counts(self.conn, &pass.token_counts).await?;
+                let outcomes = reject_concurrent_inserts(merged)?;
+                for row in &pass.token_counts {
+                    let outcome = outcomes.get(&row.event.token_count_id);
+                    self.record_row(row.index, Some(row.event.run_id), "token_count_id", outcome);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_approvals(&mut self, plan: &Plan<'_>) -> Result<(), BatchError> {
+        if plan.approval_passes.is_empty() {
+            return Ok(());
+        }
+        let locked = merge::lock_approvals(self.conn, plan).await?;
+        for (number, pass) in plan.approval_passes.iter().enumerate() {
+            let outcomes = merge::patch_approvals(self.conn, pass).await?;
+            for patch in pass {
+                let outcome = outcomes.get(&patch.id());
+                if number == 0 && outcome.is_none() && !locked.contains(&patch.id()) {
+                    return Err(BatchError::ConcurrentInsert);
+                }
+                self.record_row(patch.index(), patch.run_id(), "approval_id", outcome);
+            }
+        }
+        Ok(())
+    }
+
+    /// Settles runs that have ended, reopens runs that were abandoned, and delays the
+    /// timeout of runs that are near it.
+    async fn settle(&mut self, runs: &BatchRuns) -> Result<(), BatchError> {
+        let (mut reopened, mut settled, mut near_timeout) = (Vec::new(), Vec::new(), Vec::new());
+        for &id in &runs.ids {
+            let before = runs.locked.get(&id);
+            let ended = runs.ended.contains(&id);
+            if before.is_some_and(|run| run.abandoned) && !ended {
+                reopened.push(id);
+            } else if ended || before.is_some_and(|run| run.is_final) {
+                if self.changed_runs.contains(&id) && !runs.final_totals.contains_key(&id) {
+                    settled.push(id);
+                }
+            } else if before.is_some_and(|run| run.near_timeout) {
+                near_timeout.push(id);
+            }
+        }
+        if !reopened.is_empty() {
+            runs::reopen_runs(self.conn, &reopened, self.run_timeout_ms).await?;
+        }
+        if !settled.is_empty() {
+            runs::settle_runs(self.conn, &settled).await?;
+        }
+        if !near_timeout.is_empty() {
+            runs::touch_runs(self.conn, &near_timeout, self.run_timeout_ms).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Adds placeholders: runs that do not exist and that the batch neither starts nor ends.
+fn add_placeholders(
+    passes: &mut Vec<Vec<RunPatch<'_>>>,
+    runs: &[Uuid],
+    locked: &HashMap<Uuid, LockedRun>,
+) {
+    let patched: HashSet<Uuid> = passes.first().into_iter().flatten().map(|p| p.id).collect();
+    let missing = runs
+        .iter()
+        .filter(|id| !locked.contains_key(id) && !patched.contains(id));
+    let placeholders: Vec<_> = missing
+        .map(|&id| RunPatch {
+            id,
+            ..RunPatch::default()
+        })
+        .collect();
+    if placeholders.is_empty() {
+        return;
+    }
+    if passes.is_empty() {
+        passes.push(Vec::new());
+    }
+    passes[0].extend(placeholders);
+}
+
+/// Fails if another transaction inserted one of the rows after the merge began.
+fn reject_concurrent_inserts(
+    outcomes: HashMap<Uuid, RowOutcome>,
+) -> Result<HashMap<Uuid, RowOutcome>, BatchError> {
+    if outcomes
+        .values()
+        .any(|outcome| *outcome == RowOutcome::InsertedConcurrently)
+    {
+        return Err(BatchError::ConcurrentInsert);
+    }
+    Ok(outcomes)
+}
