@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::Read as _,
+    io::{Read as _, Seek as _, SeekFrom},
     path::{Path, PathBuf},
     process::{ExitCode, Stdio},
 };
@@ -20,6 +20,16 @@ use crate::{
 
 /// The first bytes of a dump in the custom format.
 const CUSTOM_FORMAT: &[u8] = b"PGDMP";
+/// What pg_dump writes last, apart from a few bytes. psql takes a file that is cut off for a whole one.
+const LAST_LINE: &str = "-- PostgreSQL database dump complete";
+const LAST_BYTES: u64 = 1_024;
+
+/// How a dump is to be restored.
+enum Dump {
+    Sql,
+    CustomFormat,
+    CutOff,
+}
 
 /// Restore a dump into the private Postgres of a new folder.
 ///
@@ -49,9 +59,15 @@ pub struct RestoreArgs {
 /// # Errors
 /// When Postgres cannot be started or stopped.
 pub async fn run(args: RestoreArgs) -> anyhow::Result<ExitCode> {
-    let program = match read_start(&args.file) {
-        Ok(start) if start == CUSTOM_FORMAT => "pg_restore",
-        Ok(_) => "psql",
+    let program = match examine(&args.file) {
+        Ok(Dump::CustomFormat) => "pg_restore",
+        Ok(Dump::Sql) => "psql",
+        Ok(Dump::CutOff) => {
+            let file = args.file.display();
+            let message =
+                format_args!("{file} is not a complete dump: {LAST_LINE:?} is missing at its end");
+            return Ok(output::fail(EXIT_REFUSED, message));
+        }
         Err(error) => {
             let message = format_args!("cannot read {}: {error}", args.file.display());
             return Ok(output::fail(EXIT_NO_INPUT, message));
@@ -74,11 +90,22 @@ pub async fn run(args: RestoreArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn read_start(file: &Path) -> std::io::Result<Vec<u8>> {
+fn examine(file: &Path) -> std::io::Result<Dump> {
+    let mut file = File::open(file)?;
     let mut start = Vec::new();
     let length = CUSTOM_FORMAT.len() as u64;
-    File::open(file)?.take(length).read_to_end(&mut start)?;
-    Ok(start)
+    file.by_ref().take(length).read_to_end(&mut start)?;
+    if start == CUSTOM_FORMAT {
+        return Ok(Dump::CustomFormat);
+    }
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(LAST_BYTES)))?;
+    let mut end = Vec::new();
+    file.read_to_end(&mut end)?;
+    Ok(match String::from_utf8_lossy(&end).contains(LAST_LINE) {
+        true => Dump::Sql,
+        false => Dump::CutOff,
+    })
 }
 
 async fn restore(server: &PrivatePostgres, program: &str, file: &Path) -> anyhow::Result<()> {
