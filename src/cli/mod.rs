@@ -9,6 +9,7 @@ pub mod grant;
 pub mod keys;
 pub mod migrate;
 pub mod psql;
+pub mod restore;
 pub mod runs;
 pub mod send;
 pub mod serve;
@@ -44,6 +45,7 @@ enum Command {
     Runs(runs::RunsArgs),
     Timeline(timeline::TimelineArgs),
     Psql(psql::PsqlArgs),
+    Restore(restore::RestoreArgs),
     Status(status::StatusArgs),
     Spool(spool::SpoolArgs),
     DeadLetters(dead_letters::DeadLettersArgs),
@@ -83,7 +85,7 @@ impl Cli {
             Command::Spool(args) => args.check(),
             Command::DeadLetters(args) => args.action().map(drop),
             Command::Keys(args) => args.action().map(drop),
-            Command::Psql(_) | Command::Demo(_) | Command::Bench(_) => Ok(()),
+            Command::Psql(_) | Command::Restore(_) | Command::Demo(_) | Command::Bench(_) => Ok(()),
         }
     }
 
@@ -106,6 +108,7 @@ impl Cli {
                 Command::Runs(args) => runs::run(args).await,
                 Command::Timeline(args) => timeline::run(args).await,
                 Command::Psql(args) => psql::run(args),
+                Command::Restore(args) => restore::run(args).await,
                 Command::Status(args) => status::run(args).await,
                 Command::Spool(args) => spool::run(args).await,
                 Command::DeadLetters(args) => dead_letters::run(args).await,

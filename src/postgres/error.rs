@@ -47,7 +47,7 @@ pub enum PrivateError {
     #[error(
         "{} was made by PostgreSQL {made_by}, but this machine has {found}; \
          install PostgreSQL {made_by} (or set RUNTRACED_PG_BIN to its bin directory), \
-         or move the data to a new --data-dir with pg_dump and psql",
+         or move the data to a new --data-dir with pg_dump and `runtraced restore`",
         dir.display()
     )]
     VersionMismatch {

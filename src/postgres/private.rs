@@ -1,6 +1,10 @@
 //! Starts, adopts, restarts and stops the private Postgres.
 
-use std::{fmt, path::Path, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{
     config::{PrivateConfig, StopMode},
@@ -74,6 +78,11 @@ impl PrivatePostgres {
     /// The major version of the server's programs.
     pub fn major_version(&self) -> u32 {
         self.prepared.binaries.major
+    }
+
+    /// The path of one of its programs, such as `psql`.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.prepared.binaries.program(name)
     }
 
     /// The process id of the postmaster.

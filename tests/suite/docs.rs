@@ -3,6 +3,7 @@
 //! page and what is wrong in it.
 
 mod commands;
+mod deleting;
 mod examples;
 mod links;
 pub mod markdown;

@@ -6,6 +6,7 @@ mod doors;
 mod flood;
 mod lifetime;
 mod limits;
+mod planted;
 mod races;
 mod secrets;
 mod side_doors;

@@ -33,6 +33,7 @@ mod plans;
 mod pressure;
 mod private_postgres;
 mod python;
+mod restore;
 mod rls;
 mod role;
 mod schema;

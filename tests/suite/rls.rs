@@ -3,4 +3,5 @@
 
 mod people;
 mod reading;
+mod supabase;
 mod writing;

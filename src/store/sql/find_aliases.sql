@@ -24,7 +24,8 @@ WITH RECURSIVE chain AS (
     WHERE run_id = ANY ($4::uuid[]) AND root_ended_at IS NOT NULL
 )
 SELECT f.*, CASE WHEN f.tenant_id IS NOT NULL THEN (
-           SELECT coalesce(r.tenant_id, r.customer_id, s.tenant_id, s.customer_id)
+           SELECT coalesce(r.tenant_id, r.customer_id, s.tenant_id,
+                           CASE WHEN s.merge_times[1] IS NOT NULL THEN s.customer_id END)
            FROM agent_runs r
            LEFT JOIN agent_sessions s ON s.id = r.session_id
            WHERE r.id = f.run_id) END AS owner

@@ -1,5 +1,5 @@
 -- For tenant events whose id is taken by a row of another run or session: returns the ids whose
--- row belongs to the event's own customer. Only these conflicts are reported to the client.
+-- row belongs to the event's own customer (as in owners.sql). Only these conflicts are reported to the client.
 -- $1 ids, $2 customers.
 SELECT n.id, n.customer
 FROM unnest($1::uuid[], $2::uuid[]) AS n (id, customer)
@@ -18,5 +18,6 @@ LEFT JOIN agent_sessions os ON os.id = o.session_id
 GROUP BY n.id, n.customer
 -- A step, a message, a token count and an approval may share an id: all must be the customer's.
 HAVING bool_and(n.customer IS NOT DISTINCT FROM CASE
-    WHEN o.run_id IS NOT NULL THEN coalesce(r.tenant_id, r.customer_id, rs.tenant_id, rs.customer_id)
-    ELSE coalesce(os.tenant_id, os.customer_id) END)
+    WHEN o.run_id IS NOT NULL THEN coalesce(r.tenant_id, r.customer_id, rs.tenant_id,
+        CASE WHEN rs.merge_times[1] IS NOT NULL THEN rs.customer_id END)
+    ELSE coalesce(os.tenant_id, CASE WHEN os.merge_times[1] IS NOT NULL THEN os.customer_id END) END)

@@ -68,8 +68,9 @@ UPDATE agent_runs SET customer_id = 'c0000000-0000-0000-0000-00000000000b'
   WHERE session_id = '50000000-0000-0000-0000-00000000000a';
 UPDATE agent_runs SET customer_id = 'c0000000-0000-0000-0000-00000000000a'
   WHERE session_id = '50000000-0000-0000-0000-00000000000b';
-INSERT INTO users (id, is_admin) VALUES
-  ('00000000-0000-0000-0000-0000000000ad', true), ('00000000-0000-0000-0000-000000000057', false);
+INSERT INTO users (id) VALUES
+  ('00000000-0000-0000-0000-0000000000ad'), ('00000000-0000-0000-0000-000000000057');
+INSERT INTO runtraced_admins (user_id) VALUES ('00000000-0000-0000-0000-0000000000ad');
 INSERT INTO ingest_dead_letters (source, code, reason, payload) VALUES ('grpc', 'x', 'y', '{}');
 INSERT INTO ingest_keys (name, key_sha256) VALUES ('k', sha256('k'));
 INSERT INTO ingest_ledger (instance, shard, received, committed) VALUES (gen_random_uuid(), 0, 3, 2);

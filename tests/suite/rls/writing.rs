@@ -54,6 +54,10 @@ async fn what_is_not_ones_own_is_not_written() {
         "INSERT INTO users (id) VALUES ('00000000-0000-0000-0000-00000000000a')
            ON CONFLICT (id) DO UPDATE SET is_admin = true",
         "DELETE FROM users",
+        "INSERT INTO runtraced_admins (user_id) VALUES (auth.uid())",
+        "UPDATE runtraced_admins SET user_id = auth.uid()",
+        "DELETE FROM runtraced_admins",
+        "DELETE FROM _sqlx_migrations",
         "UPDATE customers SET csm_id = auth.uid()",
         "INSERT INTO customers (name, arr, csm_id) VALUES ('x', 1, auth.uid())",
         "DELETE FROM customers",

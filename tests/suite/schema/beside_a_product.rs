@@ -4,33 +4,7 @@
 use sqlx::{Connection as _, PgConnection};
 
 use super::catalog::{MIGRATIONS, lines, run};
-use crate::support::pg;
-
-/// Supabase's own, owned by a role of its own.
-const SUPABASE: &str = r#"
-    CREATE ROLE anon NOLOGIN;
-    CREATE ROLE authenticated NOLOGIN;
-    CREATE ROLE supabase_auth_admin NOLOGIN;
-    CREATE SCHEMA auth AUTHORIZATION supabase_auth_admin;
-    GRANT USAGE ON SCHEMA auth TO anon, authenticated;
-    CREATE FUNCTION auth.uid() RETURNS uuid LANGUAGE sql STABLE AS $$
-      select
-      coalesce(
-        nullif(current_setting('request.jwt.claim.sub', true), ''),
-        (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')
-      )::uuid
-    $$;
-    CREATE FUNCTION auth.jwt() RETURNS jsonb LANGUAGE sql STABLE AS $$
-      select
-        coalesce(
-            nullif(current_setting('request.jwt.claim', true), ''),
-            nullif(current_setting('request.jwt.claims', true), '')
-        )::jsonb
-    $$;
-    COMMENT ON FUNCTION auth.uid() IS 'Deprecated. Use auth.jwt() -> ''sub'' instead.';
-    ALTER FUNCTION auth.uid() OWNER TO supabase_auth_admin;
-    ALTER FUNCTION auth.jwt() OWNER TO supabase_auth_admin;
-"#;
+use crate::support::{pg, supabase};
 
 const AUTH: &str = "
     SELECT pg_get_functiondef(oid) || proowner::regrole || coalesce(obj_description(oid, 'pg_proc'), '')
@@ -46,7 +20,7 @@ async fn nothing_of_supabases_auth_is_replaced_and_its_users_are_served() {
     let cluster = pg::own_cluster().await;
     let mut connection = PgConnection::connect(cluster.url()).await.unwrap();
     MIGRATIONS.undo(&mut connection, 0).await.unwrap();
-    run(&mut connection, SUPABASE).await;
+    run(&mut connection, supabase::AUTH).await;
     let before = lines(&mut connection, AUTH).await;
     assert_eq!(before.len(), 3);
     MIGRATIONS.run(&mut connection).await.unwrap();

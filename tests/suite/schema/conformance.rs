@@ -157,6 +157,14 @@ const ADDED: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "runtraced_admins",
+        &[
+            "user_id uuid not null",
+            "granted_at timestamp with time zone not null default now()",
+            "note text",
+        ],
+    ),
+    (
         "ingest_ledger",
         &[
             "instance uuid not null",
@@ -198,6 +206,8 @@ const ADDED_CONSTRAINTS: &[&str] = &[
     "ingest_keys: ingest_keys_max_events_per_second_check CHECK ((max_events_per_second > 0))",
     "ingest_keys: ingest_keys_pkey PRIMARY KEY (id)",
     "ingest_ledger: ingest_ledger_pkey PRIMARY KEY (instance, shard)",
+    "runtraced_admins: runtraced_admins_pkey PRIMARY KEY (user_id)",
+    "runtraced_admins: runtraced_admins_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE",
     "users: users_pkey PRIMARY KEY (id)",
 ];
 
@@ -319,8 +329,7 @@ async fn policies_of_the_seed_are_there_and_no_table_is_without() {
     let open = lines(
         &mut connection,
         "SELECT relname::text FROM pg_class
-         WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND NOT relrowsecurity
-           AND relname <> '_sqlx_migrations'",
+         WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND NOT relrowsecurity",
     )
     .await;
     assert_eq!(open, Vec::<String>::new());

@@ -10,6 +10,7 @@ pub mod process;
 pub mod random;
 pub mod spool;
 pub mod stream;
+pub mod supabase;
 pub mod tables;
 pub mod valid;
 pub mod venv;

@@ -98,10 +98,7 @@ async fn start_shared() -> PrivatePostgres {
     let mut connection = PgConnection::connect(&url_of(&server, TEMPLATE))
         .await
         .unwrap();
-    sqlx::migrate!("./migrations")
-        .run(&mut connection)
-        .await
-        .unwrap();
+    runtraced::store::migrate(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     server
 }
@@ -131,10 +128,7 @@ pub async fn own_cluster() -> OwnCluster {
     let dir = watchdog::scratch_dir("own");
     let server = start(dir.clone()).await;
     let mut connection = PgConnection::connect(server.url()).await.unwrap();
-    sqlx::migrate!("./migrations")
-        .run(&mut connection)
-        .await
-        .unwrap();
+    runtraced::store::migrate(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     OwnCluster { server, dir }
 }
