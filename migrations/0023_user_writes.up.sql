@@ -6,7 +6,8 @@
 -- the daemon wrote into it. A user could also answer an approval in the name of somebody else, or change what was to be
 -- approved.
 --
--- A user is a request whose policies apply and that has an auth.uid(). The daemon has none, and nor has the operator.
+-- They bind every request: whoever is bound by policies and has claims. The daemon has none, and policies do not bind the
+-- owner.
 -- Policies see only the new row, so triggers compare it with the old one. They run after the update, because a trigger
 -- before it locks each row a second time; only decisions need to be completed before.
 --
@@ -45,7 +46,7 @@ COMMENT ON FUNCTION public.refuse_user_write() IS
 
 CREATE POLICY "Users set only what is theirs to set" ON agent_sessions AS RESTRICTIVE FOR INSERT
   WITH CHECK (
-    (SELECT auth.uid()) IS NULL
+    (SELECT auth.jwt()) IS NULL
     OR (
       public.is_random_id(id) AND tenant_id IS NULL AND merge_times IS NULL AND external_id IS NULL
       AND (customer_id IS NULL OR public.sees_customer(customer_id))
@@ -65,7 +66,7 @@ CREATE TRIGGER users_set_only_what_is_theirs AFTER UPDATE ON agent_sessions
           OR NEW.customer_id IS NOT NULL AND NOT public.sees_customer(NEW.customer_id)
         )
     )
-    AND auth.uid() IS NOT NULL
+    AND auth.jwt() IS NOT NULL
   )
   EXECUTE FUNCTION public.refuse_user_write(
     'a user may not change id, tenant_id, merge_times, external_id, or the customer of a session that events describe');
@@ -78,14 +79,14 @@ COMMENT ON COLUMN agent_sessions.tenant_id IS
 -- Messages. No trigger on insert: COPY would write them one by one.
 
 CREATE POLICY "Users set only what is theirs to set" ON agent_messages AS RESTRICTIVE FOR INSERT
-  WITH CHECK ((SELECT auth.uid()) IS NULL OR (public.is_random_id(id) AND sighting IS NULL));
+  WITH CHECK ((SELECT auth.jwt()) IS NULL OR (public.is_random_id(id) AND sighting IS NULL));
 
 CREATE TRIGGER users_set_only_what_is_theirs AFTER UPDATE ON agent_messages
   FOR EACH ROW
   WHEN (
     (NEW.id IS DISTINCT FROM OLD.id OR NEW.sighting IS DISTINCT FROM OLD.sighting)
     AND row_security_active('agent_messages'::regclass)
-    AND auth.uid() IS NOT NULL
+    AND auth.jwt() IS NOT NULL
   )
   EXECUTE FUNCTION public.refuse_user_write('a user may not change id or sighting of a message');
 
@@ -93,7 +94,7 @@ CREATE TRIGGER users_set_only_what_is_theirs AFTER UPDATE ON agent_messages
 
 CREATE POLICY "Users set only what is theirs to set" ON approvals AS RESTRICTIVE FOR INSERT
   WITH CHECK (
-    (SELECT auth.uid()) IS NULL
+    (SELECT auth.jwt()) IS NULL
     OR (
       public.is_random_id(id) AND requested_event_at IS NULL
       AND (status IS NULL OR status = 'pending') AND decided_by IS NULL AND decided_at IS NULL
@@ -143,5 +144,5 @@ COMMENT ON FUNCTION public.decide_approval() IS
 
 CREATE TRIGGER users_decide_once BEFORE UPDATE ON approvals
   FOR EACH ROW
-  WHEN (row_security_active('approvals'::regclass) AND auth.uid() IS NOT NULL)
+  WHEN (row_security_active('approvals'::regclass) AND auth.jwt() IS NOT NULL)
   EXECUTE FUNCTION public.decide_approval();

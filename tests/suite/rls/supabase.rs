@@ -369,6 +369,23 @@ async fn users_set_only_what_is_theirs_to_set() {
         ] {
             project.assert_done(MALLORY, sql).await;
         }
+        // A product may let guests in, who have no user.
+        project
+            .run("CREATE POLICY guests ON agent_sessions FOR INSERT TO anon WITH CHECK (user_id IS NULL)")
+            .await;
+        project
+            .assert_done(
+                ANON,
+                "INSERT INTO agent_sessions (title) VALUES ('a guest''s')",
+            )
+            .await;
+        for sql in [
+            "INSERT INTO agent_sessions (id) VALUES ('50000000-0000-8000-8000-000000000001')",
+            "INSERT INTO agent_sessions (tenant_id) VALUES ('c0000000-0000-0000-0000-0000000000bb')",
+        ] {
+            let error = project.request(ANON, sql).await.expect_err(sql);
+            assert!(is_refusal(&error), "{sql}: {error}");
+        }
         // A manager may say which customer a session is about, as long as no event has.
         for sql in [
             "INSERT INTO agent_sessions (user_id, customer_id)
