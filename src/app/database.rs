@@ -1,6 +1,7 @@
 //! The database of the daemon as a whole: the private one from start to stop,
 //! and bringing the schema up to date when the database is there.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,11 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::parse_database_url;
 use crate::postgres::{PrivateConfig, PrivateError, PrivatePostgres, StopMode};
-use crate::store::{migrate, reason};
+use crate::store::{is_conflict, is_passing, is_unfit, migrate, reason, sqlstate};
 use crate::telemetry::Readiness;
 
 /// How long between attempts to reach the database at start.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// How long a migration waits for a lock.
+const MIGRATE_LOCK_TIMEOUT: &str = "5s";
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -91,48 +94,62 @@ impl PrivateDatabase {
     }
 }
 
-/// Migrates as soon as the database can be reached.
+/// Migrates as soon as the database can be migrated. Until then it waits, and says why
+/// once for each reason.
 ///
 /// # Errors
-/// When a migration itself fails.
+/// When a migration itself fails, or the database refuses for good.
 pub async fn migrate_when_there(
     options: &PgConnectOptions,
     readiness: &Readiness,
 ) -> Result<(), DatabaseError> {
-    let mut told = false;
+    let mut told = BTreeSet::new();
     loop {
-        match migrate_now(options).await {
-            Ok(()) => return Ok(()),
-            Err(MigrateError::Execute(error)) if !matches!(error, sqlx::Error::Database(_)) => {
-                readiness.database_away("the database is away");
-                if !told {
-                    tracing::warn!(error = %reason(&error), "the database is away; waiting for it");
-                }
-                told = true;
-                sleep(RETRY_INTERVAL).await;
+        let error = match migrate_now(options).await {
+            Ok(_) => return Ok(()),
+            Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _))
+                if is_passing(&error) =>
+            {
+                error
             }
             Err(error) => return Err(error.into()),
+        };
+        readiness.database_away("the database is away");
+        if told.insert(sqlstate(&error)) {
+            // WARN: nothing is lost, and it goes on by itself.
+            let why = reason(&error);
+            if is_conflict(&error) || is_unfit(&error) {
+                tracing::warn!(
+                    error = why,
+                    "the schema cannot be brought up to date yet; trying again"
+                );
+            } else {
+                tracing::warn!(error = why, "the database is away; waiting for it");
+            }
         }
+        sleep(RETRY_INTERVAL).await;
     }
 }
 
-/// Migrates now.
+/// Migrates now, and returns the names of the migrations that it applied.
 ///
 /// # Errors
 /// When the database is away or a migration fails.
-pub async fn migrate_now(options: &PgConnectOptions) -> Result<(), MigrateError> {
+pub async fn migrate_now(options: &PgConnectOptions) -> Result<Vec<String>, MigrateError> {
     let options = options
         .clone()
         .application_name("runtraced migrate")
-        .disable_statement_logging();
-    let mut conn = match options.connect().await {
-        Ok(conn) => conn,
-        // Starting up or shutting down: it will be there.
-        Err(sqlx::Error::Database(error)) if error.code().is_some_and(|c| c.starts_with("57")) => {
-            return Err(MigrateError::Execute(sqlx::Error::PoolClosed));
-        }
-        Err(error) => return Err(MigrateError::Execute(error)),
-    };
-    migrate(&mut conn).await?;
-    conn.close().await.map_err(MigrateError::Execute)
+        .disable_statement_logging()
+        .options([
+            // Whoever waits for a table lock holds up everybody behind it.
+            ("lock_timeout", MIGRATE_LOCK_TIMEOUT),
+            // A migration takes as long as it takes.
+            ("statement_timeout", "0"),
+            ("idle_in_transaction_session_timeout", "0"),
+        ]);
+    let mut conn = options.connect().await.map_err(MigrateError::Execute)?;
+    let applied = migrate(&mut conn).await;
+    // The answer matters, not the farewell.
+    let _ = conn.close().await;
+    applied
 }

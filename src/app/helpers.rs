@@ -91,7 +91,6 @@ async fn tend_database(
             () = stop.cancelled() => return Ok(()),
         }
     }
-    tracing::info!("ready");
     let health = watch_database(database.clone(), readiness, stop.clone());
     let timeout = config.commit_timeout;
     tokio::join!(

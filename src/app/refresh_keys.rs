@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, PgConnection};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Keeper, KeptKeys, KeyTable};
-use crate::store;
+use crate::store::{self, Session, SessionUse};
 
 /// How soon a new or revoked key is noticed.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -31,24 +30,14 @@ pub async fn refresh_keys(
     if let Some(keeper) = &mut keeper {
         keeper.recall(&table);
     }
-    let mut conn: Option<PgConnection> = None;
+    let read = SessionUse::Read;
+    let mut session = Session::new(database, "runtraced keys", read, TIMEOUT, || ());
     let mut told = false;
     loop {
         let loaded = async {
-            let mut open = match conn.take() {
-                Some(open) => open,
-                None => {
-                    database
-                        .clone()
-                        .application_name("runtraced keys")
-                        .disable_statement_logging()
-                        .connect()
-                        .await?
-                }
-            };
-            let keys = store::load_keys(&mut open).await?;
-            conn = Some(open);
-            Ok::<_, sqlx::Error>(keys)
+            let keys = store::load_keys(session.acquire().await?.conn()).await;
+            session.release(keys.as_ref().err());
+            keys
         };
         match timeout(TIMEOUT, loaded).await {
             Ok(Ok(keys)) => {

@@ -17,14 +17,22 @@ pub struct MigrateArgs {
     pub database_url: String,
 }
 
-/// Migrates and says so.
+/// Migrates and says what it applied.
 ///
 /// # Errors
 /// When the database is away or a migration fails.
 pub async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
     let options = parse_database_url(&args.database_url)
         .map_err(|fault| anyhow!("--database-url {fault}"))?;
-    migrate_now(&options).await.context("cannot migrate")?;
-    writeln!(std::io::stdout(), "the schema is up to date")?;
+    let applied = migrate_now(&options).await.context("cannot migrate")?;
+    let mut stdout = std::io::stdout();
+    for name in &applied {
+        writeln!(stdout, "applied {name}")?;
+    }
+    match applied.len() {
+        0 => writeln!(stdout, "nothing to do: the schema is up to date")?,
+        1 => writeln!(stdout, "1 migration applied; the schema is up to date")?,
+        n => writeln!(stdout, "{n} migrations applied; the schema is up to date")?,
+    }
     Ok(ExitCode::SUCCESS)
 }

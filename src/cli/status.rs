@@ -34,7 +34,7 @@ const OUTCOMES: [&str; 6] = [
 /// Show what a daemon has received and where it is now.
 ///
 /// Exit codes: 0 all is well, 1 somebody should look, 69 the daemon does not
-/// answer.
+/// answer, or the ledger cannot be read from the database.
 #[derive(Debug, Clone, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct StatusArgs {
@@ -87,10 +87,10 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let well = value("runtraced_ready") == 1
         && value("runtraced_spool_quarantined_files") == 0
         && value("runtraced_spool_refusing") == 0;
-    Ok(if well {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(EXIT_REFUSED)
+    Ok(match (well, ledger) {
+        (false, _) => ExitCode::from(EXIT_REFUSED),
+        (true, Err(_)) => ExitCode::from(EXIT_UNAVAILABLE),
+        (true, Ok(_)) => ExitCode::SUCCESS,
     })
 }
 

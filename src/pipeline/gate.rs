@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use crate::store::is_not_migrated;
+use crate::store::{is_not_migrated, is_unfit};
 
 /// Closed while the database is away. Whoever finds it away closes it; only the
 /// replayer, which asks it again and again, opens it.
@@ -26,6 +26,11 @@ impl Gate {
         if is_not_migrated(error) {
             // A new database, which is being migrated.
             tracing::info!("the schema is not there yet; events are spooled");
+            return;
+        }
+        if is_unfit(error) {
+            // The health check says why.
+            tracing::info!("events are spooled until the database can be written");
             return;
         }
         // WARN: nothing is lost, events are spooled.
