@@ -1,38 +1,57 @@
 //! `runtraced migrate`.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
+use sqlx::migrate::MigrateError;
+use sqlx::postgres::PgConnectOptions;
 
+use super::database::NoDatabase;
+use super::output;
 use crate::app::database::migrate_now;
-use crate::config::parse_database_url;
+use crate::config::{Faults, database_address, parse_database_url};
+use crate::query;
+use crate::store::{is_unfit, reason};
 
-/// `runtraced migrate`.
+/// Bring a database's schema up to date.
 #[derive(Args, Debug)]
 pub struct MigrateArgs {
-    /// The database to bring up to date.
+    /// URL of the database.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: String,
 }
 
-/// Migrates and says what it applied.
+impl MigrateArgs {
+    pub(super) fn options(&self) -> Result<PgConnectOptions, Faults> {
+        parse_database_url(&self.database_url)
+            .map_err(|fault| Faults(vec![format!("--database-url {fault}")]))
+    }
+}
+
+/// Migrates and prints what it applied.
 ///
 /// # Errors
-/// When the database is away or a migration fails.
+/// If the database does not answer or a migration fails.
 pub async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
-    let options = parse_database_url(&args.database_url)
-        .map_err(|fault| anyhow!("--database-url {fault}"))?;
-    let applied = migrate_now(&options).await.context("cannot migrate")?;
-    let mut stdout = std::io::stdout();
-    for name in &applied {
-        writeln!(stdout, "applied {name}")?;
-    }
-    match applied.len() {
-        0 => writeln!(stdout, "nothing to do: the schema is up to date")?,
-        1 => writeln!(stdout, "1 migration applied; the schema is up to date")?,
-        n => writeln!(stdout, "{n} migrations applied; the schema is up to date")?,
-    }
+    let options = args.options()?;
+    let address = database_address(&options);
+    // First, because the errors of migrations do not tell a server that is away.
+    let connection = query::connect(&options).await.map_err(NoDatabase::from)?;
+    drop(connection);
+    let applied = migrate_now(&options).await.map_err(|error| match error {
+        MigrateError::Execute(error) if is_unfit(&error) => anyhow!(reason(&error)),
+        error => error.into(),
+    });
+    let applied = applied.with_context(|| format!("cannot migrate the database at {address}"))?;
+    let mut lines: String = applied
+        .iter()
+        .map(|name| format!("applied {name}\n"))
+        .collect();
+    lines += match applied.len() {
+        0 => "nothing to do: the schema is up to date\n",
+        _ => "the schema is up to date\n",
+    };
+    output::print(&lines)?;
     Ok(ExitCode::SUCCESS)
 }
