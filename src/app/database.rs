@@ -1,5 +1,6 @@
 //! The daemon's database: running the private Postgres, and migrating the schema.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,15 +12,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{database_address, parse_database_url};
 use crate::postgres::{PrivateConfig, PrivateError, PrivatePostgres, StopMode};
-use crate::store::{migrate, reason};
+use crate::store::{is_conflict, is_passing, is_unfit, migrate, reason, sqlstate};
 use crate::telemetry::Readiness;
 
 /// The time between attempts to reach the database at start.
 const CONNECT_RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// The time between attempts to restart the private Postgres.
 const RESTART_RETRY_INTERVAL: Duration = Duration::from_secs(2);
-/// The SQLSTATE class of a database that is starting up or shutting down.
-const OPERATOR_INTERVENTION: &str = "57";
+/// How long a migration waits for a lock.
+const MIGRATE_LOCK_TIMEOUT: &str = "5s";
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -94,53 +95,63 @@ impl PrivateDatabase {
     }
 }
 
-/// Migrates the schema as soon as the database can be reached.
+/// Migrates as soon as the database can be migrated. Until then it waits, and says why
+/// once for each reason.
 ///
 /// # Errors
-/// When a migration fails.
+/// When a migration itself fails, or the database refuses for good.
 pub async fn migrate_when_reachable(
     options: &PgConnectOptions,
     readiness: &Readiness,
 ) -> Result<(), DatabaseError> {
-    let mut warned = false;
+    let mut told = BTreeSet::new();
     loop {
-        match migrate_now(options).await {
-            Ok(()) => return Ok(()),
-            Err(MigrateError::Execute(error)) if !matches!(error, sqlx::Error::Database(_)) => {
-                readiness.database_away("the database is away");
-                if !warned {
-                    let address = database_address(options);
-                    tracing::warn!(address, error = %reason(&error), "the database is away; waiting for it");
-                }
-                warned = true;
-                sleep(CONNECT_RETRY_INTERVAL).await;
+        let error = match migrate_now(options).await {
+            Ok(_) => return Ok(()),
+            Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _))
+                if is_passing(&error) =>
+            {
+                error
             }
             Err(error) => return Err(error.into()),
+        };
+        readiness.database_away("the database is away");
+        if told.insert(sqlstate(&error)) {
+            // WARN: nothing is lost, and it goes on by itself.
+            let (why, address) = (reason(&error), database_address(options));
+            if is_conflict(&error) || is_unfit(&error) {
+                tracing::warn!(
+                    address,
+                    error = why,
+                    "the schema cannot be brought up to date yet; trying again"
+                );
+            } else {
+                tracing::warn!(address, error = why, "the database is away; waiting for it");
+            }
         }
+        sleep(CONNECT_RETRY_INTERVAL).await;
     }
 }
 
-/// Migrates the schema now.
+/// Migrates now, and returns the names of the migrations that it applied.
 ///
 /// # Errors
-/// When the database cannot be reached or a migration fails.
-pub async fn migrate_now(options: &PgConnectOptions) -> Result<(), MigrateError> {
+/// When the database is away or a migration fails.
+pub async fn migrate_now(options: &PgConnectOptions) -> Result<Vec<String>, MigrateError> {
     let options = options
         .clone()
         .application_name("runtraced migrate")
-        .disable_statement_logging();
-    let mut conn = match options.connect().await {
-        Ok(conn) => conn,
-        // Reported like a database that is away, so that callers try again.
-        Err(sqlx::Error::Database(error))
-            if error
-                .code()
-                .is_some_and(|code| code.starts_with(OPERATOR_INTERVENTION)) =>
-        {
-            return Err(MigrateError::Execute(sqlx::Error::PoolClosed));
-        }
-        Err(error) => return Err(MigrateError::Execute(error)),
-    };
-    migrate(&mut conn).await?;
-    conn.close().await.map_err(MigrateError::Execute)
+        .disable_statement_logging()
+        .options([
+            // Whoever waits for a table lock holds up everybody behind it.
+            ("lock_timeout", MIGRATE_LOCK_TIMEOUT),
+            // A migration takes as long as it takes.
+            ("statement_timeout", "0"),
+            ("idle_in_transaction_session_timeout", "0"),
+        ]);
+    let mut conn = options.connect().await.map_err(MigrateError::Execute)?;
+    let applied = migrate(&mut conn).await;
+    // The answer matters, not the farewell.
+    let _ = conn.close().await;
+    applied
 }

@@ -96,7 +96,6 @@ async fn maintain_database(
             () = stop.cancelled() => return Ok(()),
         }
     }
-    tracing::info!("ready");
     let health = watch_database(database.clone(), readiness, stop.clone());
     let timeout = config.commit_timeout;
     tokio::join!(

@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, PgConnection};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{KeyCache, KeyCacheWriter, KeyTable};
-use crate::store;
+use crate::store::{self, Session, SessionUse};
 
 /// How often the keys are read: new and revoked keys take effect after this time.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -33,24 +32,14 @@ pub async fn refresh_keys(
     if let Some(cache) = &mut cache {
         cache.load_into(&table);
     }
-    let mut conn: Option<PgConnection> = None;
+    let read = SessionUse::Read;
+    let mut session = Session::new(database, "runtraced keys", read, TIMEOUT, || ());
     let mut logged = false;
     loop {
         let loaded = async {
-            let mut open = match conn.take() {
-                Some(open) => open,
-                None => {
-                    database
-                        .clone()
-                        .application_name("runtraced keys")
-                        .disable_statement_logging()
-                        .connect()
-                        .await?
-                }
-            };
-            let keys = store::load_keys(&mut open).await?;
-            conn = Some(open);
-            Ok::<_, sqlx::Error>(keys)
+            let keys = store::load_keys(session.acquire().await?.conn()).await;
+            session.release(keys.as_ref().err());
+            keys
         };
         match timeout(TIMEOUT, loaded).await {
             Ok(Ok(keys)) => {

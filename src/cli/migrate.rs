@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Args;
+use sqlx::migrate::MigrateError;
 use sqlx::postgres::PgConnectOptions;
 
 use super::database::NoDatabase;
@@ -11,6 +12,7 @@ use super::output;
 use crate::app::database::migrate_now;
 use crate::config::{Faults, database_address, parse_database_url};
 use crate::query;
+use crate::store::{is_unfit, reason};
 
 /// Bring a database's schema up to date.
 #[derive(Args, Debug)]
@@ -27,7 +29,7 @@ impl MigrateArgs {
     }
 }
 
-/// Migrates and says so.
+/// Migrates and prints what it applied.
 ///
 /// # Errors
 /// If the database does not answer or a migration fails.
@@ -37,9 +39,19 @@ pub async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
     // First, because the errors of migrations do not tell a server that is away.
     let connection = query::connect(&options).await.map_err(NoDatabase::from)?;
     drop(connection);
-    migrate_now(&options)
-        .await
-        .with_context(|| format!("cannot migrate the database at {address}"))?;
-    output::print("the schema is up to date\n")?;
+    let applied = migrate_now(&options).await.map_err(|error| match error {
+        MigrateError::Execute(error) if is_unfit(&error) => anyhow!(reason(&error)),
+        error => error.into(),
+    });
+    let applied = applied.with_context(|| format!("cannot migrate the database at {address}"))?;
+    let mut lines: String = applied
+        .iter()
+        .map(|name| format!("applied {name}\n"))
+        .collect();
+    lines += match applied.len() {
+        0 => "nothing to do: the schema is up to date\n",
+        _ => "the schema is up to date\n",
+    };
+    output::print(&lines)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -36,7 +36,8 @@ const OUTCOMES: [&str; 6] = [
 
 /// Show what a daemon has received and where those events are now.
 ///
-/// Exit codes: 0 all is well, 1 somebody should look, 69 the daemon does not answer.
+/// Exit codes: 0 all is well, 1 somebody should look, 69 the daemon does not answer,
+/// or the ledger cannot be read from the database.
 #[derive(Debug, Clone, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct StatusArgs {
@@ -96,10 +97,10 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let well = metrics.value("runtraced_ready") == 1
         && metrics.value("runtraced_spool_quarantined_files") == 0
         && metrics.value("runtraced_spool_refusing") == 0;
-    Ok(if well {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(EXIT_REFUSED)
+    Ok(match (well, ledger) {
+        (false, _) => ExitCode::from(EXIT_REFUSED),
+        (true, Err(_)) => ExitCode::from(EXIT_UNAVAILABLE),
+        (true, Ok(_)) => ExitCode::SUCCESS,
     })
 }
 

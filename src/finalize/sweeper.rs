@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::store;
+use crate::store::{self, Session, SessionUse};
 
 /// Rows per transaction of a sweep. Few, so that the row locks do not delay writers.
 const SWEEP_ROWS: i64 = 500;
@@ -32,20 +32,17 @@ pub async fn sweep_forever(
     counts: &SweepCounts,
     stop: CancellationToken,
 ) {
-    let mut conn: Option<PgConnection> = None;
+    let write = SessionUse::Write;
+    let mut session = Session::new(database, "runtraced", write, time_limit, || ());
     loop {
         tokio::select! {
             () = sleep(interval) => {}
             () = stop.cancelled() => return,
         }
         let sweep = async {
-            let mut open = match conn.take() {
-                Some(open) => open,
-                None => store::connect(&database).await?,
-            };
-            while sweep_once(&mut open, counts).await? {}
-            conn = Some(open);
-            Ok::<_, sqlx::Error>(())
+            let swept = sweep_all(session.acquire().await?.conn(), counts).await;
+            session.release(swept.as_ref().err());
+            swept
         };
         match timeout(time_limit, sweep).await {
             Ok(Ok(())) => {}
@@ -59,6 +56,11 @@ pub async fn sweep_forever(
             Err(_) => tracing::debug!("the sweep timed out; postponed"),
         }
     }
+}
+
+async fn sweep_all(conn: &mut PgConnection, counts: &SweepCounts) -> Result<(), sqlx::Error> {
+    while sweep_once(conn, counts).await? {}
+    Ok(())
 }
 
 /// Sweeps once. Returns whether there may be more to do at once.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use crate::store::is_not_migrated;
+use crate::store::{is_not_migrated, is_unfit};
 
 /// Closed while the database is away. Any writer closes it. Only the replayer, which
 /// probes the database, opens it.
@@ -26,6 +26,11 @@ impl Gate {
         if is_not_migrated(error) {
             // A new database; its migration is under way.
             tracing::info!("the schema does not exist yet; events are spooled");
+            return;
+        }
+        if is_unfit(error) {
+            // The health check says why.
+            tracing::info!("events are spooled until the database can be written");
             return;
         }
         // WARN: nothing is lost.

@@ -2,6 +2,50 @@
 
 use sqlx::Error;
 
+/// Why this version must not write to a database that answers. It is carried by
+/// [`Error::Configuration`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// Migrations are missing.
+    #[error(
+        "the schema is missing or older than this version of runtraced: run `runtraced migrate` as the database's owner"
+    )]
+    Behind,
+    /// The database was migrated to other rules of writing.
+    #[error(
+        "the database is written by the rules of epoch {theirs}, and this version of runtraced writes by those of epoch {ours}: run the version that the schema belongs to, or `runtraced migrate` if this version is newer"
+    )]
+    #[allow(missing_docs)]
+    Epoch { ours: i32, theirs: i32 },
+    /// A daemon that writes by other rules is connected.
+    #[error(
+        "a daemon that writes by the rules of epoch {theirs} is connected, and this version of runtraced writes by those of epoch {ours}: stop all daemons of the other version"
+    )]
+    #[allow(missing_docs)]
+    Daemon { ours: i32, theirs: i32 },
+}
+
+impl From<Unfit> for Error {
+    fn from(unfit: Unfit) -> Self {
+        Self::Configuration(unfit.into())
+    }
+}
+
+/// Why the database is not fit to be written, if that is the error.
+#[must_use]
+pub fn unfit(error: &Error) -> Option<Unfit> {
+    match error {
+        Error::Configuration(error) => error.downcast_ref().copied(),
+        _ => None,
+    }
+}
+
+/// Whether the error is an [`Unfit`].
+#[must_use]
+pub fn is_unfit(error: &Error) -> bool {
+    unfit(error).is_some()
+}
+
 /// What to do about a failed write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureClass {
@@ -52,19 +96,54 @@ pub fn is_outage(error: &Error) -> bool {
     )
 }
 
+/// Whether a lock or another transaction was in the way.
+#[must_use]
+pub fn is_conflict(error: &Error) -> bool {
+    classify_failure(error) == FailureClass::Conflict
+}
+
 /// SQLSTATEs of a missing table and a missing column (PostgreSQL manual, appendix A).
 const NOT_MIGRATED: [&str; 2] = ["42P01", "42703"];
 
 /// Whether the schema is missing or incomplete.
 #[must_use]
 pub fn is_not_migrated(error: &Error) -> bool {
-    NOT_MIGRATED.contains(&sqlstate(error).as_str())
+    unfit(error) == Some(Unfit::Behind) || NOT_MIGRATED.contains(&sqlstate(error).as_str())
 }
 
-/// Whether the database did not answer before our own deadline.
+/// The error of what took longer than its deadline.
+#[must_use]
+pub fn timed_out() -> Error {
+    let kind = std::io::ErrorKind::TimedOut;
+    Error::Io(std::io::Error::new(
+        kind,
+        "the database did not answer in time",
+    ))
+}
+
+/// Whether the database did not answer before our own deadline, which the server knows
+/// too: then it has cancelled the statement (`query_canceled`).
 #[must_use]
 pub fn is_timeout(error: &Error) -> bool {
-    matches!(error, Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut)
+    match error {
+        Error::Io(error) => error.kind() == std::io::ErrorKind::TimedOut,
+        error => sqlstate(error) == "57014",
+    }
+}
+
+/// Whether the same statement may succeed a little later, without anybody's help: the
+/// server is starting, stopping, full or a standby, or a lock was in the way.
+#[must_use]
+pub fn is_passing(error: &Error) -> bool {
+    let Error::Database(error) = error else {
+        return unfit(error).is_none_or(|unfit| matches!(unfit, Unfit::Daemon { .. }));
+    };
+    let code = error.code().unwrap_or_default();
+    // Classes and codes, in this order: connection, rollback, resources, operator, system;
+    // a lock that is not available, a standby, and a session that the server has ended.
+    ["08", "40", "53", "57", "58", "55P03", "25006", "25P03"]
+        .iter()
+        .any(|class| code.starts_with(class))
 }
 
 /// The SQLSTATE, or `client` if the error is not from the server.
@@ -87,6 +166,7 @@ pub fn reason(error: &Error) -> String {
                 error.code().unwrap_or_default()
             )
         }
+        Error::Configuration(error) => error.to_string(),
         other => other.to_string(),
     }
 }

@@ -3,7 +3,9 @@
 //! - `encode/`: turns events into Postgres values and the binary COPY format.
 //! - `plan/`: sorts the events of a batch by table and by run.
 //! - `batch/`: writes one batch in one transaction.
-//! - `writer/`: the write ladder, sessions, outages, dead letters and the ledger.
+//! - `schema`: which schema this version writes, and by which rules.
+//! - `session/`: connections, limits on the server, and who may write.
+//! - `writer/`: the write ladder, outages, dead letters and the ledger.
 //! - `admin/`: migrations, grants and keys.
 //! - `sql/`: the statements.
 
@@ -13,15 +15,20 @@ pub mod encode;
 mod error;
 mod outcome;
 mod plan;
+mod schema;
+mod session;
 mod writer;
 
-pub use admin::{
-    Grant, GrantError, KeyError, MIGRATIONS, create_key, grant, load_keys, migrate, revoke_key,
-};
+pub use admin::{Grant, GrantError, KeyError, create_key, grant, load_keys, migrate, revoke_key};
 pub use batch::{settle_bridged_runs, settle_runs};
-pub use error::{is_not_migrated, is_outage, reason, sqlstate};
+pub use error::{
+    Unfit, is_conflict, is_not_migrated, is_outage, is_passing, is_timeout, is_unfit, reason,
+    sqlstate, timed_out, unfit,
+};
 pub use outcome::{EventOutcome, OutcomeCounts};
+pub use schema::{EPOCH_LOCK_CLASS, MIGRATIONS, WRITE_EPOCH, check as check_schema};
+pub use session::{Session, SessionUse, turn_off_nagle};
 pub use writer::{
     CountsReading, PartlyWritten, ShardCounts, SpoolIdentity, WhenAway, Writer, WriterConfig,
-    connect, drop_dead_letters, mark_replayed, turn_off_nagle,
+    drop_dead_letters, mark_replayed,
 };

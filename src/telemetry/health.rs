@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, PgConnection};
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::spool::Spool;
+use crate::store::{Session, SessionUse, Unfit, check_schema, is_timeout, timed_out, unfit};
 
 /// The time between two checks of the database.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -73,23 +75,34 @@ pub async fn watch_database(
     readiness: Readiness,
     stop: CancellationToken,
 ) {
-    let mut conn = None;
+    let read = SessionUse::Read;
+    let mut session = Session::new(options, "runtraced health", read, TIMEOUT, || ());
+    let mut told = None;
     loop {
-        let answer = tokio::time::timeout(TIMEOUT, ping(&options, &mut conn)).await;
-        let state = match answer {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err("the database is away"),
-            Err(_) => Err("the database does not answer"),
-        };
+        let answer = timeout(TIMEOUT, async {
+            let answer = ping(session.acquire().await?.conn()).await;
+            session.release(answer.as_ref().err());
+            answer
+        });
+        let answer = answer.await.unwrap_or_else(|_| Err(timed_out()));
         if stop.is_cancelled() {
             return;
         }
-        match state {
-            Ok(()) => readiness.set(Ok(())),
-            Err(reason) => {
-                conn = None;
-                readiness.database_away(reason);
+        let found = answer.as_ref().err().and_then(unfit);
+        match (&answer, found) {
+            (Ok(()), _) => readiness.set(Ok(())),
+            // Without its schema the daemon can never write, until a person helps.
+            (_, Some(Unfit::Behind)) => {
+                readiness.set(Err("the schema is not up to date; run `runtraced migrate`"))
             }
+            (_, Some(_)) => readiness.database_away("daemons of another version write here"),
+            (Err(error), None) if is_timeout(error) => {
+                readiness.database_away("the database does not answer");
+            }
+            (Err(_), None) => readiness.database_away("the database is away"),
+        }
+        if answer.is_ok() || found.is_some() {
+            report(found, &mut told);
         }
         tokio::select! {
             () = tokio::time::sleep(INTERVAL) => {}
@@ -98,30 +111,28 @@ pub async fn watch_database(
     }
 }
 
-async fn ping(
-    options: &PgConnectOptions,
-    conn: &mut Option<PgConnection>,
-) -> Result<(), sqlx::Error> {
-    let mut open = match conn.take() {
-        Some(open) => open,
-        None => {
-            options
-                .clone()
-                .application_name("runtraced health")
-                // The readiness reports a slow database; the log need not repeat it.
-                .disable_statement_logging()
-                .connect()
-                .await?
-        }
-    };
-    // A standby answers too, but cannot write.
-    let standby: bool = sqlx::query_scalar("SELECT pg_is_in_recovery()")
-        .fetch_one(&mut open)
-        .await?;
-    *conn = Some(open);
-    if standby {
-        Err(sqlx::Error::PoolClosed)
-    } else {
-        Ok(())
+/// Reports once that the database is not fit, and once that it is.
+fn report(found: Option<Unfit>, told: &mut Option<Option<Unfit>>) {
+    if told.replace(found) == Some(found) {
+        return;
     }
+    match found {
+        // ERROR: a person is needed. Nothing is lost while the spool has space.
+        Some(Unfit::Behind) => tracing::error!(error = %Unfit::Behind, "not ready"),
+        // WARN: it goes on when the other daemons are gone.
+        Some(unfit) => tracing::warn!(error = %unfit, "nothing is written to the database"),
+        None => tracing::info!("ready"),
+    }
+}
+
+/// Whether the database can be written, and by this version.
+async fn ping(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    // A standby answers, too, but cannot make anything durable.
+    let standby: bool = sqlx::query_scalar("SELECT pg_is_in_recovery()")
+        .fetch_one(&mut *conn)
+        .await?;
+    if standby {
+        return Err(sqlx::Error::PoolClosed);
+    }
+    check_schema(conn).await
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use runtraced::proto::EndStatus;
+use runtraced::store::MIGRATIONS;
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 use tonic::transport::Endpoint;
@@ -18,6 +19,7 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use crate::support::daemon::{AWAY, Daemon, OUTCOMES};
 use crate::support::events::{message, new_id, run_ended, run_started, step_started, tokens};
 use crate::support::pg;
+use crate::support::spool::SpoolDir;
 use crate::support::stream::RawStream;
 use crate::support::tables::{row, value};
 
@@ -114,6 +116,88 @@ async fn started_before_its_postgres_it_waits_migrates_and_serves() {
             .contains("the database is away; waiting for it")
     );
     conn.close().await.unwrap();
+    daemon.finish().await;
+}
+
+/// Waits until the daemon writes to the database, and to the spool no more.
+async fn wait_for_writing(daemon: &Daemon) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !daemon.logs().contains("\"message\":\"ready\"")
+        || daemon.metrics().await["runtraced_spooling"] != 0
+    {
+        assert!(Instant::now() < deadline, "{}", daemon.logs());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Scenario: the daemon starts while its role has no connection left; a client sends; then there
+/// are connections.
+/// Guarantees: the daemon lives, spools, and says why in one line; it goes on by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn started_without_a_connection_left_it_waits() {
+    let database = pg::empty_database().await;
+    let mut conn = database.connect().await;
+    let role = format!("limited_{}", new_id().simple());
+    let create = format!(
+        "CREATE ROLE {role} LOGIN CONNECTION LIMIT 0; ALTER DATABASE {} OWNER TO {role}",
+        database.name
+    );
+    let run = async |conn: &mut PgConnection, sql: String| {
+        let sql = sqlx::AssertSqlSafe(sql);
+        sqlx::raw_sql(sql).execute(conn).await.unwrap();
+    };
+    run(&mut conn, create).await;
+    let (base, query) = database.url().split_once('?').unwrap();
+    let others = query.split('&').filter(|part| !part.starts_with("user="));
+    let query: Vec<&str> = others.collect();
+    let url = format!("{base}?{}&user={role}", query.join("&"));
+    let dir = SpoolDir::new();
+    let mut daemon = Daemon::spawn_as_is(&url, &dir.flags(&[])).await;
+    daemon.expect_warnings(AWAY);
+    let client = daemon.client().await;
+    let spooled = client.submit(vec![run_started(0, new_id())]).await.unwrap();
+    assert_eq!(spooled.outcome.unwrap().spooled, 1);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let said = daemon.logs();
+    let waits: Vec<_> = said
+        .lines()
+        .filter(|l| l.contains("waiting for it"))
+        .collect();
+    assert!(
+        matches!(&waits[..], [one] if one.contains("53300")),
+        "{said}"
+    );
+    run(&mut conn, format!("ALTER ROLE {role} CONNECTION LIMIT -1")).await;
+    wait_for_writing(&daemon).await;
+    daemon.finish().await;
+    run(
+        &mut conn,
+        format!("REASSIGN OWNED BY {role} TO CURRENT_USER"),
+    )
+    .await;
+}
+
+/// Scenario: the daemon starts on a schema that is behind, while a table is locked.
+/// Guarantees: it lives and says that a lock is in the way, once; it does not keep others from the
+/// table for longer than a migration waits; then it migrates by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn started_while_a_table_is_locked_it_waits_to_migrate() {
+    let database = pg::empty_database().await;
+    let mut locker = database.connect().await;
+    MIGRATIONS.run_to(18, &mut locker).await.unwrap();
+    let lock = "BEGIN; LOCK TABLE agent_runs IN SHARE MODE";
+    sqlx::raw_sql(lock).execute(&mut locker).await.unwrap();
+    let dir = SpoolDir::new();
+    let mut daemon = Daemon::spawn_as_is(database.url(), &dir.flags(&[])).await;
+    daemon.expect_warnings("the schema cannot be brought up to date yet");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !daemon.logs().contains("55P03") {
+        assert!(Instant::now() < deadline, "{}", daemon.logs());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    sqlx::raw_sql("COMMIT").execute(&mut locker).await.unwrap();
+    wait_for_writing(&daemon).await;
+    daemon.submit(vec![run_started(0, new_id())]).await;
     daemon.finish().await;
 }
 

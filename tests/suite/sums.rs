@@ -162,9 +162,67 @@ async fn owners(database: &TestDatabase) -> Daemon {
     daemon
 }
 
-/// What no daemon can see.
+/// What no daemon can see: as if it were done by one.
 async fn by_hand(conn: &mut PgConnection, query: &'static str) {
+    let set = "SELECT set_config('runtraced.writer', 'on', false)";
+    sqlx::query(set).execute(&mut *conn).await.unwrap();
     sqlx::query(query).execute(conn).await.unwrap();
+}
+
+/// Scenario: while a daemon writes a run, somebody else changes rows below it in every way that
+/// changes its totals: as the owner, and as a role that may touch nothing but that table.
+/// Guarantees: the run ends with the totals and times of the rows that are there.
+#[tokio::test]
+async fn changes_by_others_below_a_live_run_count() {
+    let database = pg::database().await;
+    let daemon = owners(&database).await;
+    let mut conn = database.connect().await;
+    sqlx::raw_sql(
+        "DO $$ BEGIN CREATE ROLE product; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
+         GRANT SELECT, UPDATE, DELETE ON agent_token_counts, agent_messages, agent_steps TO product;
+         CREATE POLICY product ON agent_token_counts TO product USING (true);
+         CREATE POLICY product ON agent_messages TO product USING (true);
+         CREATE POLICY product ON agent_steps TO product USING (true)",
+    )
+    .execute(&mut conn)
+    .await
+    .unwrap();
+    for as_product in [false, true] {
+        for change in [
+            "UPDATE agent_token_counts SET input = 50 WHERE input = 5 AND run_id = $1",
+            "UPDATE agent_token_counts SET rollup = true WHERE input = 5 AND run_id = $1",
+            "DELETE FROM agent_token_counts WHERE input = 5 AND run_id = $1",
+            "DELETE FROM agent_token_counts WHERE run_id = $1",
+            "DELETE FROM agent_messages WHERE run_id = $1",
+            "UPDATE agent_messages SET created_at = created_at + interval '1 day' WHERE run_id = $1",
+            "DELETE FROM agent_steps WHERE run_id = $1",
+            "UPDATE agent_steps SET created_at = created_at - interval '1 day' WHERE run_id = $1",
+        ] {
+            let run = new_id();
+            let rows = vec![
+                step(1_000, 2_000, run, new_id()),
+                message(3_000, Some(run), None, new_id()),
+                tokens(1_500, run, new_id(), 5, 1),
+                tokens(1_500, run, new_id(), 7, 1),
+            ];
+            daemon.submit(rows).await;
+            assert!(totals(&mut conn, run).await.2, "{change}");
+            if as_product {
+                sqlx::query("SET ROLE product")
+                    .execute(&mut conn)
+                    .await
+                    .unwrap();
+            }
+            let changed = sqlx::query(change).bind(run).execute(&mut conn).await;
+            assert!(changed.unwrap().rows_affected() > 0, "{change}");
+            sqlx::query("RESET ROLE").execute(&mut conn).await.unwrap();
+            daemon
+                .submit(vec![run_ended(900, run, EndStatus::Completed)])
+                .await;
+            assert_eq!(differences(&mut conn, &[run]).await, [], "{change}");
+        }
+    }
+    daemon.finish().await;
 }
 
 /// Scenario: a daemon makes a run; another writes below it; the first goes on, and

@@ -1,22 +1,37 @@
-//! The schema, embedded in the binary.
+//! Brings the schema up to date.
 
 use sqlx::migrate::{Migrate as _, MigrateError, Migrator};
 use sqlx::{Connection as _, PgConnection};
 
-/// Every migration of `migrations/`.
-pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+use crate::store::schema::{MIGRATIONS, join_to_migrate};
 
-/// Brings the schema up to date. It holds sqlx's advisory lock, so several daemons can
-/// start at the same time.
+/// Brings the schema up to date and returns the migrations that it applied, as
+/// `0026_write_epoch`. It holds sqlx's advisory lock, so several daemons can start at the
+/// same time. Migrations that only a newer version knows stay.
 ///
 /// # Errors
-/// If a migration fails, or if an applied migration differs from the embedded one.
-pub async fn migrate(conn: &mut PgConnection) -> Result<(), MigrateError> {
+/// If a migration fails, if an applied migration differs from the embedded one, or if a
+/// daemon is connected that writes by other rules.
+pub async fn migrate(conn: &mut PgConnection) -> Result<Vec<String>, MigrateError> {
+    join_to_migrate(conn).await?;
+    let migrator = Migrator {
+        migrations: MIGRATIONS.migrations.clone(),
+        ignore_missing: true,
+        ..Migrator::DEFAULT
+    };
+    let table = migrator.table_name.as_ref();
+    // sqlx takes the lock once more.
     conn.lock().await?;
-    let prepared = prepare(conn).await;
+    prepare(conn).await?;
+    let before = conn.list_applied_migrations(table).await?;
+    migrator.run_direct(None, conn, false).await?;
     conn.unlock().await?;
-    prepared?;
-    MIGRATIONS.run_direct(None, conn, false).await
+    let is_new = |version| before.iter().all(|applied| applied.version != version);
+    Ok(migrator
+        .iter()
+        .filter(|up| up.migration_type.is_up_migration() && is_new(up.version))
+        .map(|up| format!("{:04}_{}", up.version, up.description.replace(' ', "_")))
+        .collect())
 }
 
 /// Creates sqlx's table and protects it in one transaction, so that nobody can write to it in

@@ -6,4 +6,4 @@ mod migrate;
 
 pub use grant::{Grant, GrantError, grant};
 pub use keys::{KeyError, create_key, load_keys, revoke_key};
-pub use migrate::{MIGRATIONS, migrate};
+pub use migrate::migrate;

@@ -65,24 +65,32 @@ fn root(event: &StepAliased) -> Option<&AliasedRoot> {
     event.root.as_ref()
 }
 
+/// The class of the advisory locks of runs that do not exist yet. They share it with no
+/// other lock of the database.
+const ABSENT_RUN_LOCK_CLASS: i32 = 0x7274_0002;
+
 /// Waits for other transactions that create one of these runs or its first alias.
 ///
-/// It takes one advisory lock per run, whose key is folded from the run's id.
+/// It takes one advisory lock per run, whose key is folded from the run's id. Two runs may
+/// have one key; then one waits for the other in vain.
 pub async fn reserve_runs(conn: &mut PgConnection, runs: &[Uuid]) -> Result<(), sqlx::Error> {
-    let mut keys: Vec<i64> = runs
-        .iter()
-        .map(|run| {
-            let (high, low) = run.as_u64_pair();
-            (high ^ low).cast_signed()
-        })
-        .collect();
+    let mut keys: Vec<i32> = runs.iter().copied().map(lock_key).collect();
     keys.sort_unstable();
     keys.dedup();
     sqlx::query(include_str!("../sql/reserve_runs.sql"))
+        .bind(ABSENT_RUN_LOCK_CLASS)
         .bind(keys)
         .execute(conn)
         .await?;
     Ok(())
+}
+
+fn lock_key(run: Uuid) -> i32 {
+    let (a, b, c, d) = {
+        let number = run.as_u128();
+        (number >> 96, number >> 64, number >> 32, number)
+    };
+    ((a ^ b ^ c ^ d) as u32).cast_signed()
 }
 
 /// Finds the aliases that resolve `named`, and the roots of `runs`.

@@ -50,7 +50,7 @@ impl BatchWriter<'_> {
         if !absent.is_empty() {
             aliases::reserve_runs(self.conn, &absent).await?;
             // Another writer may have created some of them before we got the reservation.
-            let created = runs::lock_runs(self.conn, &absent, self.run_timeout_ms).await?;
+            let created = runs::lock_created_runs(self.conn, &absent, self.run_timeout_ms).await?;
             runs.locked.extend(created);
         }
         runs.ids

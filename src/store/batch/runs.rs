@@ -52,7 +52,30 @@ pub async fn lock_runs(
     runs: &[Uuid],
     timeout_ms: i64,
 ) -> Result<HashMap<Uuid, LockedRun>, sqlx::Error> {
-    let rows = sqlx::query(include_str!("../sql/lock_runs.sql"))
+    lock_with(include_str!("../sql/lock_runs.sql"), conn, runs, timeout_ms).await
+}
+
+/// The same for runs that did not exist at the first look, which the batch has reserved
+/// since. It must not wait: whoever has locked such a run may wait for the reservation.
+///
+/// # Errors
+/// If one of them is locked (a conflict). The next attempt finds it at the first look.
+pub async fn lock_created_runs(
+    conn: &mut PgConnection,
+    runs: &[Uuid],
+    timeout_ms: i64,
+) -> Result<HashMap<Uuid, LockedRun>, sqlx::Error> {
+    let statement = concat!(include_str!("../sql/lock_runs.sql"), "NOWAIT");
+    lock_with(statement, conn, runs, timeout_ms).await
+}
+
+async fn lock_with(
+    statement: &'static str,
+    conn: &mut PgConnection,
+    runs: &[Uuid],
+    timeout_ms: i64,
+) -> Result<HashMap<Uuid, LockedRun>, sqlx::Error> {
+    let rows = sqlx::query(statement)
         .bind(runs)
         .bind(timeout_ms)
         .fetch_all(conn)

@@ -8,10 +8,8 @@
 //! While the database is away, the writer waits for it or returns the error, as
 //! [`WhenAway`] says.
 
-mod connection;
 mod dead_letters;
 mod ledger;
-mod nagle;
 mod outage;
 mod session;
 
@@ -23,12 +21,10 @@ use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub use self::connection::connect;
 use self::dead_letters::NewDeadLetter;
 pub use self::dead_letters::{drop_dead_letters, mark_replayed};
 use self::ledger::Ledger;
 pub use self::ledger::{CountsReading, ShardCounts, SpoolIdentity};
-pub use self::nagle::turn_off as turn_off_nagle;
 use self::outage::Outage;
 pub use self::outage::WhenAway;
 use self::session::LazySession;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::RngExt as _;
 use tokio::time::sleep;
 
-use crate::store::error::{is_timeout, reason};
+use crate::store::error::{is_timeout, is_unfit, reason};
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(20);
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
@@ -41,10 +41,16 @@ impl Outage {
         when_away: WhenAway,
     ) -> Result<(), sqlx::Error> {
         if when_away == WhenAway::ReturnError {
-            let retry = !std::mem::replace(&mut self.retried, true) && !is_timeout(&error);
+            let hopeless = is_timeout(&error) || is_unfit(&error);
+            let retry = !std::mem::replace(&mut self.retried, true) && !hopeless;
             return if retry { Ok(()) } else { Err(error) };
         }
         let backoff = match self.backoff {
+            // The health check reports it.
+            None if is_unfit(&error) => {
+                tracing::info!("batches wait until the database can be written");
+                FIRST_BACKOFF
+            }
             None => {
                 // WARN: nothing is lost, the batch waits.
                 tracing::warn!(error = %reason(&error), "the database is away; batches wait");

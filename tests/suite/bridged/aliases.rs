@@ -247,3 +247,136 @@ async fn aliases_without_a_run_make_none_and_expire_after_a_day() {
     crate::support::tables::eventually(&mut conn, query, want).await;
     daemon.finish().await;
 }
+
+/// The key under which writers wait for each other over a run that is not there.
+fn lock_key(run: Uuid) -> i32 {
+    let words = run.as_bytes().chunks(4);
+    words.fold(0, |key, word| {
+        key ^ i32::from_be_bytes(word.try_into().unwrap())
+    })
+}
+
+/// The class of these locks.
+const CLASS: i32 = 0x7274_0002;
+
+async fn run_sql(conn: &mut PgConnection, sql: String) {
+    let sql = sqlx::AssertSqlSafe(sql);
+    sqlx::raw_sql(sql).execute(conn).await.unwrap();
+}
+
+/// Scenario: a batch has aliases of two runs that are not there, and waits for their locks. Until it
+/// has them somebody makes one of the runs, locks its row, and then wants the lock of the other.
+/// Guarantees: the batch does not wait for the row with the locks in its hands, so there is no
+/// deadlock; it is committed when the other one is done.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_does_not_wait_for_a_run_with_reservations_in_its_hands() {
+    let database = pg::database().await;
+    let daemon = Daemon::with_args(database.url(), &["--writers", "1"]).await;
+    let (mut first, mut second) = (database.connect().await, database.connect().await);
+    let runs = [new_id(), new_id()];
+    let keys = runs.map(lock_key);
+    run_sql(
+        &mut first,
+        format!(
+            "BEGIN; SELECT pg_advisory_xact_lock({CLASS}, {}), pg_advisory_xact_lock({CLASS}, {})",
+            keys[0], keys[1]
+        ),
+    )
+    .await;
+    let client = daemon.client().await;
+    let batch = runs.map(|run| alias(run, new_id(), None, None));
+    let sent = tokio::spawn(async move { client.submit(batch.to_vec()).await });
+    let waiting = format!(
+        "pg_locks WHERE locktype = 'advisory' AND classid::bigint = {CLASS} AND NOT granted
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    );
+    let wait = async |conn: &mut PgConnection, want: i64| {
+        for _ in 0..1_500 {
+            if count(conn, &waiting).await == want {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        panic!("{} wait", count(conn, &waiting).await);
+    };
+    wait(&mut second, 1).await;
+    run_sql(
+        &mut second,
+        format!(
+            "INSERT INTO agent_runs (id, agent_id, agent_type, status) VALUES ('{0}', 'a', 'b', 'running');
+             BEGIN; SELECT FROM agent_runs WHERE id = '{0}' FOR UPDATE",
+            runs[0]
+        ),
+    )
+    .await;
+    let (key, mut watch) = (keys[1], database.connect().await);
+    let locked = tokio::spawn(async move {
+        run_sql(
+            &mut second,
+            format!("SELECT pg_advisory_xact_lock({CLASS}, {key})"),
+        )
+        .await;
+        run_sql(&mut second, "COMMIT".to_owned()).await;
+    });
+    // Behind the batch or before it, as the order of the keys is.
+    wait(&mut watch, 2).await;
+    run_sql(&mut first, "COMMIT".to_owned()).await;
+    locked.await.unwrap();
+    let outcome = sent.await.unwrap().unwrap().outcome.unwrap();
+    assert_eq!(outcome.committed, 2, "{outcome:?}");
+    daemon.finish().await;
+    let deadlocks =
+        "SELECT deadlocks AS n FROM pg_stat_database WHERE datname = current_database()";
+    assert_eq!(row(&mut watch, deadlocks).await, json!({"n": 0}));
+}
+
+/// Scenario: two daemons get, at once and each in an order of its own, aliases of runs, the runs
+/// themselves, steps below both, and events of runs that neither brings as a bridge does.
+/// Guarantees: no deadlock, nothing refused, and each step is where its alias says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn aliases_and_runs_from_many_sides_do_not_deadlock() {
+    use rand::seq::SliceRandom as _;
+    let database = pg::database().await;
+    let daemons = [
+        Daemon::start(database.url()).await,
+        Daemon::start(database.url()).await,
+    ];
+    let mut conn = database.connect().await;
+    for _ in 0..10 {
+        let runs = [(); 12].map(|()| new_id());
+        let parts: Vec<[Uuid; 3]> = runs.iter().map(|_| [(); 3].map(|()| new_id())).collect();
+        let mut tasks = tokio::task::JoinSet::new();
+        for stream in 0..8 {
+            let mut events = Vec::new();
+            for (&run, &[outer, inner, aliased]) in runs.iter().zip(&parts) {
+                events.extend([
+                    alias(run, aliased, Some(outer), None),
+                    step_below(run, inner, Some(aliased)),
+                    step_below(run, outer, None),
+                    run_started(0, run),
+                ]);
+            }
+            events.shuffle(&mut rand::rng());
+            let client = daemons[stream % 2].client().await;
+            tasks.spawn(async move {
+                for batch in events.chunks(7) {
+                    let outcome = client.submit(batch.to_vec()).await.unwrap();
+                    let outcome = outcome.outcome.unwrap();
+                    assert!(outcome.refused.is_empty(), "{:?}", outcome.refused);
+                }
+            });
+        }
+        while let Some(task) = tasks.join_next().await {
+            task.unwrap();
+        }
+        for &[outer, inner, _] in &parts {
+            assert_eq!(parents(&mut conn, &[inner]).await, json!([outer]));
+        }
+    }
+    for daemon in daemons {
+        daemon.finish().await;
+    }
+    let deadlocks =
+        "SELECT deadlocks AS n FROM pg_stat_database WHERE datname = current_database()";
+    assert_eq!(row(&mut conn, deadlocks).await, json!({"n": 0}));
+}

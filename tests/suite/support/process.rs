@@ -1,4 +1,20 @@
-//! What a process uses of memory and CPU (Linux).
+//! The program as a command, and what a process uses of memory and CPU (Linux).
+
+use std::process::Command;
+
+/// Runs the program; exit code and what it said.
+pub async fn runtraced(args: &[&str], database: &str) -> (i32, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_runtraced"));
+    command.args(args).env("DATABASE_URL", database);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap())
+        .await
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(said).unwrap(),
+    )
+}
 
 /// Resident now and at most so far, in KiB.
 pub fn rss_kib(pid: u32) -> (u64, u64) {

@@ -1,0 +1,124 @@
+//! The schema that this version writes, and the rules by which it writes it.
+
+use sqlx::PgConnection;
+use sqlx::migrate::Migrator;
+
+use super::error::Unfit;
+
+/// Every migration of `migrations/`.
+pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// The epoch of the rules by which daemons write: how events merge, and what the column
+/// `summed_by` means. Daemons of two epochs would spoil each other's rows. Whoever changes
+/// the rules adds one, with a migration that makes `ingest_write_epoch()` return it.
+pub const WRITE_EPOCH: i32 = 1;
+
+/// The class of the advisory locks that say who writes: each writing session shares the
+/// lock (class, epoch) until its server process exits.
+pub const EPOCH_LOCK_CLASS: i32 = 0x7274_0001;
+
+/// Whether the schema and the rules in the database are those of this version, and
+/// nobody writes by others.
+///
+/// # Errors
+/// [`Unfit`], as a configuration error, and errors of the database.
+pub async fn check(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let there: bool = sqlx::query_scalar(
+        "SELECT to_regprocedure('public.ingest_migrations()') IS NOT NULL
+            AND to_regprocedure('public.ingest_write_epoch()') IS NOT NULL
+            AND to_regclass('public._sqlx_migrations') IS NOT NULL",
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    if !there {
+        return Err(Unfit::Behind.into());
+    }
+    let (applied, epoch): (Vec<i64>, i32) =
+        sqlx::query_as("SELECT public.ingest_migrations(), public.ingest_write_epoch()")
+            .fetch_one(&mut *conn)
+            .await?;
+    if MIGRATIONS
+        .iter()
+        .any(|migration| !applied.contains(&migration.version))
+    {
+        return Err(Unfit::Behind.into());
+    }
+    if epoch != WRITE_EPOCH {
+        return Err(Unfit::Epoch {
+            ours: WRITE_EPOCH,
+            theirs: epoch,
+        }
+        .into());
+    }
+    check_others(conn).await
+}
+
+/// Whether nobody writes by the rules of another epoch.
+async fn check_others(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    // `objsubid` 2 is the form with two integers.
+    let theirs: Option<i32> = sqlx::query_scalar(
+        "SELECT min(objid::bigint)::integer FROM pg_locks
+         WHERE locktype = 'advisory' AND objsubid = 2
+           AND classid::bigint = $1::integer AND objid::bigint <> $2::integer
+           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+    )
+    .bind(EPOCH_LOCK_CLASS)
+    .bind(WRITE_EPOCH)
+    .fetch_one(conn)
+    .await?;
+    match theirs {
+        None => Ok(()),
+        Some(theirs) => Err(Unfit::Daemon {
+            ours: WRITE_EPOCH,
+            theirs,
+        }
+        .into()),
+    }
+}
+
+/// Joins those who write by the rules of this epoch, until the connection is closed.
+///
+/// Of two daemons of different epochs that join at once, each takes its lock first and
+/// looks for the other's then. So at least one sees the other, and leaves.
+///
+/// # Errors
+/// As [`check`].
+pub async fn join(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    // First without the lock, which would keep the others from joining.
+    check(conn).await?;
+    lock_epoch(conn).await?;
+    let checked = check(conn).await;
+    leave_unless(conn, checked).await
+}
+
+/// The same for who brings the schema up to date, and so does not ask for it.
+///
+/// # Errors
+/// As [`check`].
+pub async fn join_to_migrate(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    check_others(conn).await?;
+    lock_epoch(conn).await?;
+    let checked = check_others(conn).await;
+    leave_unless(conn, checked).await
+}
+
+async fn lock_epoch(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT pg_advisory_lock_shared($1, $2)")
+        .bind(EPOCH_LOCK_CLASS)
+        .bind(WRITE_EPOCH)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+async fn leave_unless(
+    conn: &mut PgConnection,
+    checked: Result<(), sqlx::Error>,
+) -> Result<(), sqlx::Error> {
+    if checked.is_err() {
+        sqlx::query("SELECT pg_advisory_unlock_all()")
+            .execute(conn)
+            .await?;
+    }
+    checked
+}
