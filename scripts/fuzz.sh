@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the fuzz targets with the stable compiler and runs each for so many
-# seconds (60 unless told otherwise); names of targets may follow. What was found
-# before is kept in fuzz/corpus, and what fails in fuzz/artifacts.
+# Builds the fuzz targets with the stable compiler and runs each one.
+#   scripts/fuzz.sh [SECONDS [TARGET ...]]     default: 60 seconds each, all targets
+# Keeps interesting inputs in fuzz/corpus and failing inputs in fuzz/artifacts.
 set -euo pipefail
 cd "$(dirname "$0")/../fuzz"
 
@@ -13,7 +13,7 @@ if [ ${#targets[@]} -eq 0 ]; then
   mapfile -t targets < <(sed -n 's/^name = "\(.*\)"$/\1/p' Cargo.toml | grep -v '^runtraced-fuzz$')
 fi
 
-# The coverage that libFuzzer steers by. An explicit target keeps it out of build scripts.
+# Coverage counters for libFuzzer. An explicit --target keeps them out of build scripts.
 export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing -Cdebug-assertions -Ccodegen-units=1"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Makes sure that the programs of a PostgreSQL that runtraced can run as its
-# private database are on this machine. Installs them on Debian and Ubuntu, as
-# root or with passwordless sudo; elsewhere says what to install. Creates no
-# cluster and leaves no service running. Safe to repeat.
+# Makes sure that this machine has the programs of PostgreSQL 15 to 18. Installs them
+# on Debian and Ubuntu, as root or with passwordless sudo. On other systems, says
+# which package to install. Creates no cluster and leaves no service running. Safe
+# to repeat.
 set -euo pipefail
 
 oldest=15
@@ -10,7 +10,7 @@ newest=18
 
 say() { printf '%s\n' "$*" >&2; }
 
-# The major version of the programs in a directory, or nothing.
+# Prints the major version of the PostgreSQL in a directory, or nothing.
 major_in() {
     local dir=$1 text
     [[ -x $dir/postgres && -x $dir/initdb ]] || return 0
@@ -19,7 +19,7 @@ major_in() {
     printf '%s' "${BASH_REMATCH[1]}"
 }
 
-# Where to look, in order: the same places as src/postgres/binaries.rs.
+# Prints the directories to search, in order: the same as in src/postgres/binaries.rs.
 places() {
     local major
     if [[ -n ${RUNTRACED_PG_BIN:-} ]]; then
@@ -54,22 +54,22 @@ found() {
 
 give_up() {
     say "$1"
-    say "Or name the bin directory of a PostgreSQL $oldest to $newest in RUNTRACED_PG_BIN,"
-    say "or use a server you have: DATABASE_URL=postgresql://user@host/database"
+    say "or set RUNTRACED_PG_BIN to the bin directory of a PostgreSQL $oldest to $newest"
+    say "or set DATABASE_URL=postgresql://user@host/database to use an existing server"
     exit 1
 }
 
 advise() {
     if [[ $(uname -s) == Darwin ]]; then
-        give_up "Install PostgreSQL: brew install postgresql@17"
+        give_up "install PostgreSQL: brew install postgresql@17"
     elif [[ -e /etc/fedora-release || -e /etc/redhat-release ]]; then
-        give_up "Install PostgreSQL: dnf install postgresql-server"
+        give_up "install PostgreSQL: dnf install postgresql-server"
     elif [[ -e /etc/alpine-release ]]; then
-        give_up "Install PostgreSQL: apk add postgresql17"
+        give_up "install PostgreSQL: apk add postgresql17"
     elif [[ -e /etc/arch-release ]]; then
-        give_up "Install PostgreSQL: pacman -S postgresql"
+        give_up "install PostgreSQL: pacman -S postgresql"
     fi
-    give_up "Install the PostgreSQL server with the package manager of this system."
+    give_up "install the PostgreSQL server with this system's package manager"
 }
 
 as_root=()
@@ -79,7 +79,7 @@ become_root() {
     elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
         as_root=(sudo -n)
     else
-        give_up "Install PostgreSQL: sudo apt-get install postgresql"
+        give_up "install PostgreSQL: sudo apt-get install postgresql"
     fi
 }
 
@@ -89,7 +89,7 @@ apt() {
     run env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" >&2
 }
 
-# The newest version from 15 to 18 that apt offers, or nothing.
+# Prints the newest major version from 15 to 18 that apt offers, or nothing.
 offered() {
     local major
     for ((major = newest; major >= oldest; major--)); do
@@ -100,8 +100,8 @@ offered() {
     done
 }
 
-# The package would make a cluster and start it. Whoever wants one of their
-# own can still make it with pg_createcluster.
+# By default the package creates a cluster and starts it. pg_createcluster still
+# works for those who want one.
 forbid_cluster() {
     local file=/etc/postgresql-common/createcluster.conf
     if [[ ! -e $file ]]; then
@@ -115,12 +115,12 @@ forbid_cluster() {
 install_with_apt() {
     local major
     become_root
-    say "Installing PostgreSQL with apt-get ..."
-    apt update || say "apt-get update failed; going on with the lists that are here"
+    say "installing PostgreSQL with apt-get ..."
+    apt update || say "apt-get update failed; using the package lists on this machine"
     major=$(offered)
     if [[ -z $major ]]; then
-        give_up "This system's PostgreSQL is older than $oldest: add the PGDG repository \
-(https://wiki.postgresql.org/wiki/Apt), then: apt-get install postgresql-17"
+        give_up "apt offers only PostgreSQL older than $oldest: add the PGDG repository \
+(https://wiki.postgresql.org/wiki/Apt), then run: apt-get install postgresql-17"
     fi
     forbid_cluster
     apt install -y --no-install-recommends "postgresql-$major"
@@ -130,10 +130,10 @@ if found; then
     exit 0
 fi
 if [[ -n ${RUNTRACED_PG_BIN:-} ]]; then
-    give_up "RUNTRACED_PG_BIN=$RUNTRACED_PG_BIN holds no PostgreSQL $oldest to $newest."
+    give_up "RUNTRACED_PG_BIN=$RUNTRACED_PG_BIN contains no PostgreSQL $oldest to $newest"
 fi
 if ! command -v apt-get >/dev/null; then
     advise
 fi
 install_with_apt
-found || give_up "apt-get installed PostgreSQL, but it is not where it was expected."
+found || give_up "apt-get installed PostgreSQL, but not in a directory that is searched"

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Two agents of the OpenAI Agents SDK that settle a refund.
+"""Two agents of the OpenAI Agents SDK handle a refund.
 
-There is not a line about tracing here: `opentelemetry-instrument` loads the
-instrumentation, OTEL_EXPORTER_OTLP_ENDPOINT says where to deliver. The model is
-a script on this machine (model.py), so no key and no network are needed.
+This file contains no tracing code. `opentelemetry-instrument` loads the
+instrumentation, and OTEL_EXPORTER_OTLP_ENDPOINT names the daemon. The model is a
+local script (model.py), so you need no API key and no network.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ QUESTION = "Order 1234 came broken. Can I have my money back?"
 
 @function_tool
 def lookup_order(order_id: str) -> str:
-    """What is known of an order."""
+    """Looks up an order."""
     return f"order {order_id}: delivered, EUR 49.00"
 
 
 @function_tool
 def refund(order_id: str, amount: float) -> str:
-    """Pays back."""
+    """Pays money back."""
     return f"refunded EUR {amount:.2f} of order {order_id}"
 
 

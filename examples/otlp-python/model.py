@@ -1,4 +1,4 @@
-"""A model that says what its script says: just enough of the Responses API."""
+"""A scripted model. It implements just enough of the Responses API."""
 
 import contextlib
 import json
@@ -29,7 +29,7 @@ def say(text: str) -> dict:
     }
 
 
-# What it answers, and the tokens of it: input, of them cached, output, of them reasoning.
+# Each answer with its tokens: input, cached input, output, reasoning output.
 SCRIPT = [
     (call("call_1", "lookup_order", order_id="1234"), (120, 0, 18, 0)),
     (call("call_2", "transfer_to_refunds"), (160, 96, 12, 0)),
@@ -75,7 +75,7 @@ class Model(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def serve() -> Iterator[str]:
-    """Serves the script on a free port; gives the base URL of the API."""
+    """Serves the script on a free port. Yields the base URL of the API."""
     Model.turns = iter(enumerate(SCRIPT, 1))
     server = ThreadingHTTPServer(("127.0.0.1", 0), Model)
     threading.Thread(target=server.serve_forever, daemon=True).start()

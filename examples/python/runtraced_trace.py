@@ -1,4 +1,4 @@
-"""A tracer for runtraced in plain grpcio. Copy it and make it yours."""
+"""A tracer for runtraced in plain grpcio. Copy this file and change it as you like."""
 
 import collections
 import contextlib
@@ -13,7 +13,7 @@ import uuid
 
 import grpc
 
-# The .proto files are all it needs: grpcio-tools makes the stubs from them.
+# grpcio-tools generates the stubs from the .proto files.
 PROTO_DIR = pathlib.Path(__file__).resolve().parents[2] / "proto"
 sys.path.insert(0, os.environ.get("RUNTRACED_PROTO_DIR", str(PROTO_DIR)))
 pb = grpc.protos("runtraced/v1/event.proto")
@@ -21,29 +21,29 @@ ingest_pb, services = grpc.protos_and_services("runtraced/v1/trace_ingest.proto"
 
 
 def new_id():
-    """A UUIDv7: its order is that of time, which keeps the database's indexes dense."""
+    """A UUIDv7. Its order follows time, which keeps the indexes of the database dense."""
     millis = time.time_ns() // 1_000_000
     bits = (millis << 80) | (7 << 76) | (random.getrandbits(12) << 64)
     return uuid.UUID(int=bits | (0b10 << 62) | random.getrandbits(62))
 
 
 def event(**kind):
-    """An event that happens now, for example event(heartbeat=pb.Heartbeat(run_id=…))."""
+    """An event with the current time, for example event(heartbeat=pb.Heartbeat(run_id=…))."""
     happened = pb.Event(**kind)
     happened.time.GetCurrentTime()
     return happened
 
 
 class Tracer:
-    """Sends batches of events over one stream, and keeps each until its ack.
+    """Sends batches of events over one stream and keeps each batch until its ack.
 
-    A thread reads the acks. When the connection breaks, it opens another and
-    sends again what was not acknowledged.
+    A thread reads the acks. When the connection breaks, the thread opens a new
+    stream and sends every batch without an ack again.
     """
 
     MAX_UNACKED = 256
     MAX_BACKOFF_S = 5.0
-    # What trying again does not help.
+    # A retry does not help against these.
     FINAL = (
         grpc.StatusCode.INVALID_ARGUMENT,
         grpc.StatusCode.UNAUTHENTICATED,
@@ -55,7 +55,7 @@ class Tracer:
         self._stub = services.TraceIngestStub(channel)
         self._on_ack = on_ack
         self._changed = threading.Condition()
-        self._unacked = collections.deque()  # batches in the order of their sequence
+        self._unacked = collections.deque()  # batches in order of sequence
         self._sequence = 0
         self._call_number = 0
         self._closed = False
@@ -64,17 +64,17 @@ class Tracer:
         self._thread.start()
 
     def emit(self, *events):
-        """Hands over a batch; waits only while too many are under way."""
+        """Queues a batch. Waits only while too many batches have no ack yet."""
         with self._changed:
             self._changed.wait_for(lambda: len(self._unacked) < self.MAX_UNACKED or self._failure)
             if self._failure:
-                return  # tracing never breaks the agent; close() tells
+                return  # tracing never breaks the agent; close() raises the error
             self._sequence += 1
             self._unacked.append(ingest_pb.StreamRequest(sequence=self._sequence, events=events))
             self._changed.notify_all()
 
     def close(self):
-        """Waits until everything is acknowledged."""
+        """Waits until every batch has its ack."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -105,7 +105,7 @@ class Tracer:
                 backoff_s = min(2 * backoff_s, self.MAX_BACKOFF_S)
 
     def _requests(self, call_number):
-        """What one call sends: first what has no ack yet, then what comes."""
+        """The requests of one call: first the batches without an ack, then new ones."""
         sent = 0
 
         def following():
@@ -113,7 +113,7 @@ class Tracer:
 
         while True:
             with self._changed:
-                # grpcio still asks a call that is over for its next request.
+                # grpcio asks for the next request even after the call has ended.
                 self._changed.wait_for(
                     lambda: following() or self._closed or call_number != self._call_number
                 )
@@ -146,7 +146,7 @@ class Run:
         tracer.emit(event(run_started=started))
 
     def message(self, role, content):
-        """A message: role is one of pb.MESSAGE_ROLE_*."""
+        """Adds a message. The role is one of pb.MESSAGE_ROLE_*."""
         self._messages += 1
         message = pb.MessageAppended(
             message_id=new_id().bytes,
@@ -160,7 +160,7 @@ class Run:
 
     @contextlib.contextmanager
     def step(self, step_type, name, arguments=None, parent=None):
-        """Traces the block as a step; set `.output` on what it gives. An exception fails it."""
+        """Traces the block as a step. Set `.output` on the step; an exception fails it."""
         step = Step(self)
         details = pb.StepDetails(step_type=step_type, name=name)
         if arguments is not None:
@@ -174,7 +174,7 @@ class Run:
             step_id=step.id.bytes,
             run_id=self.id.bytes,
             status=pb.END_STATUS_COMPLETED,
-            announced=True,  # a StepStarted went before
+            announced=True,  # a StepStarted was sent before
         )
         try:
             yield step
@@ -189,14 +189,14 @@ class Run:
             self._tracer.emit(event(step_ended=ended), *step.usage)
 
     def end(self, output=None, error=None):
-        """Ends the run; with an error it has failed."""
+        """Ends the run. With an error, the run has failed."""
         status = pb.END_STATUS_FAILED if error else pb.END_STATUS_COMPLETED
         ended = pb.RunEnded(run_id=self.id.bytes, status=status, output=output, error=error)
         self._tracer.emit(event(run_ended=ended))
 
 
 class Step:
-    """A step under way."""
+    """An open step."""
 
     def __init__(self, run):
         self.id = new_id()
@@ -205,7 +205,7 @@ class Step:
         self._run = run
 
     def used(self, model, **tokens):
-        """Tokens that the step used: input, output, cache_read, cache_write, reasoning."""
+        """Counts tokens of the step: input, output, cache_read, cache_write, reasoning."""
         count = pb.TokenCount(
             token_count_id=new_id().bytes,
             run_id=self._run.id.bytes,

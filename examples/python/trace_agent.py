@@ -1,4 +1,4 @@
-"""A small agent with tools, traced to runtraced while it works."""
+"""A small agent with tools. It sends its trace to runtraced while it works."""
 
 import argparse
 import time
@@ -23,7 +23,7 @@ def open_tickets(customer, attempt):
 
 
 def agent(run):
-    """Asks a (scripted) model, calls the tools it wants, and answers."""
+    """Asks a (scripted) model, calls the tools that the model wants, and answers."""
     run.message(pb.MESSAGE_ROLE_USER, "How is Acme doing?")
     with run.step(pb.STEP_TYPE_LLM_CALL, "choose tools", {"model": MODEL}) as step:
         time.sleep(0.12)
@@ -67,14 +67,14 @@ def main():
     endpoint = arguments.parse_args().endpoint.removeprefix("http://")
 
     with grpc.insecure_channel(endpoint) as channel:
-        # One batch at a time: Submit answers when all of it is settled.
+        # Submit sends one batch and answers when all of it is settled.
         session_id = new_id()
         session = pb.SessionUpsert(session_id=session_id.bytes, title="Questions about Acme")
         request = ingest_pb.SubmitRequest(events=[event(session_upsert=session)])
         answer = services.TraceIngestStub(channel).Submit(request, timeout=30, wait_for_ready=True)
         print(f"submit: {answer.outcome.committed} event committed")
 
-        # As it happens: a stream, with the acks in a thread of their own.
+        # Stream is for live runs. A thread reads the acks.
         tracer = Tracer(channel, on_ack=print_ack)
         run = Run(tracer, "account-helper", "assistant", "How is Acme doing?", session_id)
         try:

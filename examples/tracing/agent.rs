@@ -1,4 +1,4 @@
-//! The agent. It knows `tracing`, and nothing of runtraced.
+//! The agent. It uses `tracing` and does not know runtraced.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::time::sleep;
 use tracing::field::Empty;
 use tracing::{Span, instrument};
 
-/// A run: `run.agent` makes it one.
+/// A run, because its span has the field `run.agent`.
 #[instrument(
     name = "Find the release date",
     err,
@@ -24,7 +24,7 @@ pub async fn answer(question: &str) -> Result<String, std::io::Error> {
     Ok(answer)
 }
 
-/// A call of a model: `gen_ai.request.model` makes it one.
+/// A model call, because its span has the field `gen_ai.request.model`.
 #[instrument(
     skip_all,
     fields(
@@ -42,7 +42,7 @@ async fn plan(question: &str) -> String {
     "the calendar".to_owned()
 }
 
-/// A call of a tool. `err` fails its step where it returns an error.
+/// A tool call. With `err`, the step fails if the function returns an error.
 #[instrument(err, skip_all, fields(step.type = "tool_call", step.input = place, step.output = Empty))]
 async fn search(place: &str) -> Result<String, std::io::Error> {
     let found = fetch(place).await?;
@@ -50,7 +50,7 @@ async fn search(place: &str) -> Result<String, std::io::Error> {
     Ok(found)
 }
 
-/// A step within a step; `place` becomes a part of its metadata.
+/// A step within a step. `place` becomes part of its metadata.
 #[instrument(err)]
 async fn fetch(place: &str) -> Result<String, std::io::Error> {
     sleep(Duration::from_millis(20)).await;

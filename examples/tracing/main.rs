@@ -1,4 +1,4 @@
-//! Traces an agent that is instrumented with the `tracing` crate.
+//! Traces an agent that uses the `tracing` crate.
 #![allow(clippy::print_stdout)]
 
 mod agent;

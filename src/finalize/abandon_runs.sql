@@ -1,6 +1,6 @@
--- Closes runs of which nothing was heard for their timeout, by the database's
--- clock: the clients' clocks may be wrong. They end at their last event. A
--- guess, which any later event takes back and any true end replaces. $1 how many.
+-- Closes runs that were silent for longer than their timeout, at their latest event. The
+-- database's clock decides, because the clients' clocks may be wrong. Any later event reopens
+-- the run, and any real end replaces this one. $1 how many at most.
 WITH silent AS (
     SELECT id
     FROM agent_runs

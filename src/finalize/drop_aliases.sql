@@ -1,5 +1,5 @@
--- Aliases whose run is not there a day after they came: their trace is none of an
--- agent's. $1 how many.
+-- Deletes aliases whose run does not exist a day after they arrived: their trace is not that of
+-- an agent. $1 how many at most.
 DELETE FROM agent_step_aliases a
 USING (
     SELECT d.run_id, d.id

@@ -1,5 +1,5 @@
--- Pending approvals whose time has passed. A guess: a decision that comes late
--- still stands over it. $1 how many.
+-- Expires pending approvals whose time has passed. A late decision still replaces "expired".
+-- $1 how many at most.
 UPDATE approvals
 SET status = 'expired'
 WHERE id IN (

@@ -1,5 +1,5 @@
--- Runs that were not there when aliases of their steps came, and are a day later:
--- locked, to be looked at once more. $1 how many.
+-- Locks runs whose aliases arrived before them, a day ago or earlier. The sweeper applies these
+-- aliases once more. $1 how many at most.
 SELECT r.id
 FROM agent_runs r
 WHERE r.id IN (

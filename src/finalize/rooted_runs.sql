@@ -1,6 +1,6 @@
--- Silent runs, as abandon_runs.sql finds them, whose trace has a root that is no
--- step: it came when the run was not there, or not seen. It ends them, which
--- is no guess. $1 how many.
+-- Locks silent runs, as abandon_runs.sql finds them, whose trace has a root that is not a step.
+-- That root arrived when the run did not exist or was not seen. It is a real end of the run, so
+-- the sweeper uses it instead of abandoning the run. $1 how many at most.
 SELECT id
 FROM agent_runs r
 WHERE status = 'running' AND abandon_at < now()

@@ -1,8 +1,10 @@
-//! What README.md and docs/ say is so: flags, commands, links, examples, SQL,
-//! columns. Each test names the page and what is wrong in it.
+//! README.md, CONTRIBUTING.md, docs/ and the examples' pages are true: flags,
+//! variables, commands, links, examples, SQL, columns. Each failure names the
+//! page and what is wrong in it.
 
 mod commands;
 mod examples;
 mod links;
 pub mod markdown;
+mod pages;
 mod schema;

@@ -3,6 +3,7 @@
 
 mod beside_a_product;
 mod catalog;
+mod comments;
 mod conformance;
 mod seed;
 mod up_and_down;

@@ -1,8 +1,8 @@
--- Steps that are open when their run ends are closed with it, and marked so;
--- they follow when a better end of the run becomes known. $1 ids of final runs.
+-- Closes the open steps of runs that ended, and marks them. If a better end of a run arrives
+-- later, its marked steps follow it. $1 ids of final runs.
 UPDATE agent_steps s
 SET status = m.status, ended_at = m.ended_at, closed_with_run = true,
-    -- Not by way of an interval, which cannot hold all of time.
+    -- An interval cannot hold every difference of two timestamps, so subtract epochs.
     duration_ms = least(floor((extract(epoch FROM m.ended_at) - extract(epoch FROM s.created_at)) * 1000),
                         2147483647)::integer
 FROM (

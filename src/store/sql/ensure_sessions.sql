@@ -1,9 +1,9 @@
--- Makes sure that every session a batch names is there, before anything refers to it.
--- $1 ids, $2 the least event time that names each, $3 whether the batch also upserts it,
--- $4 whose they are if they are new: a customer, or NULL.
--- A session's created_at is the least event time that ever named it. Rows that
--- are upserted next are locked here, in the order of their ids; others that
--- need nothing are not even locked, so writers may share a session.
+-- Creates the sessions that a batch names and that do not exist, before anything refers to them.
+-- $1 ids, $2 the earliest event time that names each, $3 whether the batch also upserts it,
+-- $4 the tenant that owns it if it is new, or NULL.
+-- created_at of a session is the earliest event time that ever named it. Sessions that are
+-- upserted next are locked here, in the order of their ids. Sessions that need no change are
+-- not locked, so that writers can share them.
 INSERT INTO agent_sessions AS s (id, created_at, updated_at, tenant_id, customer_id)
 SELECT n.id, n.at, n.at, n.tenant_id, c.id
 FROM unnest($1::uuid[], $2::timestamptz[], $3::boolean[], $4::uuid[]) AS n (id, at, upsert, tenant_id)

@@ -1,7 +1,8 @@
--- The aliases that a batch needs. $1 runs and $2 ids that may be aliases, which
--- are followed through those that they stand for, at most $3 deep; $4 runs of which
--- those are wanted that are roots of their traces. Times are in microseconds since 2000.
--- Each with whose key brought it, and whose its run is (as in owners.sql).
+-- Finds the aliases that a batch needs.
+-- $1 runs and $2 ids that may be aliases. Each alias is followed to the aliases that it stands
+-- for, at most $3 deep. $4 runs whose root aliases are wanted too.
+-- Times are microseconds since 2000. Each row also has the tenant whose key brought the alias,
+-- and the owner of its run (as in owners.sql).
 WITH RECURSIVE chain AS (
     SELECT a.run_id, a.id, a.step_id, a.parent_step_id, a.tenant_id, 1 AS depth
     FROM unnest($1::uuid[], $2::uuid[]) AS n (run_id, id)

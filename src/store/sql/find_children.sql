@@ -1,8 +1,7 @@
--- Steps that may be below another step than their rows say, now that aliases
--- are known; their runs are locked. $1 runs and $2 ids of new aliases: steps below
--- such an id, and steps that are called so. $3 runs of which an alias has become
--- another: all their steps that named what may be one. $4 runs in which steps may be
--- below an alias that was not seen when they came.
+-- Finds steps whose parent may change because of aliases. Their runs are locked.
+-- $1 runs and $2 ids of new aliases: finds the steps below such an id, and the steps with such
+-- an id. $3 runs in which an alias changed: finds all steps whose named parent may be an alias.
+-- $4 runs in which steps may be below an alias that the daemon did not see when they arrived.
 SELECT s.run_id, s.id, s.named_parent_step_id
 FROM unnest($1::uuid[], $2::uuid[]) AS n (run_id, id)
 JOIN agent_steps s ON s.run_id = n.run_id AND s.parent_step_id = n.id

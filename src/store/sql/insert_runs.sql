@@ -1,7 +1,7 @@
--- Inserts runs that were not there when the batch took its locks, placeholders too.
--- Parameters $1 to $28 as in patch_runs.sql; $29 whose the run is: a customer, or NULL;
--- $30 the writer that may know the sums of what is below it, or NULL.
--- What another transaction has inserted since is left alone and not returned.
+-- Inserts runs that did not exist when the batch took its locks, placeholders included.
+-- $1 to $28 are the parameters of patch_runs.sql; $29 the tenant that owns the run, or NULL;
+-- $30 the writer that may know the sums of the rows below the run, or NULL.
+-- Runs that another transaction inserted meanwhile are neither changed nor returned.
 WITH n AS (
     SELECT u.*, c.id AS known_customer_id,
            CASE WHEN u.customer_id IS NOT NULL AND c.id IS NULL
@@ -29,9 +29,9 @@ WITH n AS (
                    error, ended_at, reported_tokens_input, reported_tokens_output, end_metadata_json, alive_at,
                    observed_json, root_started_at, counted, tokens_input, tokens_output, first_at, last_at,
                    tenant_id, summed_by)
-        OFFSET 0 -- JSON is parsed once
+        OFFSET 0 -- keeps this subquery, so that JSON is parsed once
     ) u
-    -- Without a start the run is its tenant's, as its start will say.
+    -- A placeholder gets the customer of its tenant; its start will name the same one.
     LEFT JOIN customers c ON c.id = CASE WHEN u.start_event_at IS NULL THEN u.tenant_id ELSE u.customer_id END
 )
 INSERT INTO agent_runs (

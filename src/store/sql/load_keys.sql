@@ -1,4 +1,4 @@
--- The keys that are valid now. One of a customer who was deleted is not.
+-- Returns the valid keys. A key of a deleted customer is not valid.
 SELECT k.id, k.key_sha256, k.customer_id, k.max_events_per_second, k.max_bytes_per_second
 FROM ingest_keys k
 LEFT JOIN customers c ON c.id = k.customer_id

@@ -1,7 +1,7 @@
--- Locks the runs that a batch touches, in the order of their ids, so that
--- writers never deadlock and everything below a run has one writer at a time.
+-- Locks the runs that a batch touches. The order of their ids prevents deadlocks between
+-- writers. The lock guards everything below the run: one writer at a time.
 -- $1 ids, $2 the default timeout in milliseconds.
--- `near_timeout`: it would count as abandoned after less than its timeout from now.
+-- `near_timeout`: in less than its timeout from now the run would count as abandoned.
 SELECT id,
        status IS DISTINCT FROM 'running' AS final,
        finalized_by IS NOT DISTINCT FROM 'abandoned' AS abandoned,

@@ -1,12 +1,15 @@
--- Merges messages, each at most once. $1 to $12 the columns of their rows, as COPY
--- would write them.
--- Of two contents for one message the later stands, then the greater; of two
--- sightings the earlier, then the lesser; any other content over a sighting.
--- A sighting is of the message of that id of its run, or of its session, and goes
--- with the run that stands: only runs of the batch are locked, and the rows of
--- other runs are come upon in the order of their ids. Returns the messages that
--- changed, those whose id belongs to another run or session, and those that were
--- not there (new). What is new and did not change has another transaction inserted just now.
+-- Merges messages; each id occurs at most once. $1 to $12 the columns of their rows, in the
+-- order of COPY.
+-- Which content of a message wins:
+-- - of two contents, the later, then the greater;
+-- - of two sightings, the earlier, then the lesser;
+-- - any other content over a sighting.
+-- A sighting matches a message with its id in the same run or the same session. The row moves
+-- to the run of the sighting that wins. Only the runs of the batch are locked, so rows of other
+-- runs are visited in the order of their ids.
+-- Returns the messages that changed; those whose id belongs to another run or session
+-- (elsewhere); and those that did not exist (new). If a message is new and did not change,
+-- another transaction inserted it meanwhile.
 WITH n AS MATERIALIZED (
     SELECT u.id, u.session_id, u.role, u.content, u.thinking, u.tool_calls::jsonb AS tool_calls,
            u.metadata::jsonb AS metadata, u.created_at, u.run_id, u.step_id, u.seq, u.sighting
@@ -20,8 +23,8 @@ WITH n AS MATERIALIZED (
     SELECT id, session_id, role, content, thinking, tool_calls, metadata, created_at, run_id, step_id, seq,
            sighting
     FROM n
-    -- What would lose is not even tried: a conflict locks the row, which is a write.
-    -- A row only ever becomes greater, so who loses now loses later too.
+    -- Skips content that loses: a conflict locks the row, and that is a write. Content that
+    -- loses now also loses later, because a row only becomes greater.
     WHERE NOT EXISTS (
         SELECT FROM agent_messages o
         WHERE o.id = n.id AND o.sighting IS NOT TRUE AND n.sighting IS NOT TRUE AND NOT record_gt(

@@ -1,21 +1,22 @@
--- Merges steps, each at most once; their runs are locked. $1 to $21 the columns of
--- their rows, as COPY would write them.
--- Details stand as a whole: those of an end (rank 2) over those of a start
--- (rank 1), of ends the greater view, then the later. A row whose details are
--- those of its end leaves rank, time and view of the details NULL. End: the
--- greater view, then the later, then failed over completed; any end over being
--- closed with the run. started_at is the least.
--- Ties are broken by content. Returns the steps that changed, those whose id
--- belongs to another run, and those that were not there (new). What is new and
--- was not inserted has another transaction inserted just now.
--- Nothing joins two sets that have no index: it would be the square of the batch. IS TRUE
--- keeps the index of run_id away: a step is found by its id, not among all of its run.
+-- Merges steps; each id occurs at most once, and their runs are locked. $1 to $21 the columns
+-- of their rows, in the order of COPY.
+-- Details are replaced as a whole. Those of an end (rank 2) win over those of a start (rank 1).
+-- Of two ends, the greater view wins, then the later. If the details come from the end that
+-- the row shows, the rank, time and view of the details are NULL.
+-- Of two ends, the greater view wins, then the later, then failed over completed. Any end wins
+-- over being closed with the run. started_at is the earliest. Content breaks ties.
+-- Returns the steps that changed; those whose id belongs to another run (elsewhere); and those
+-- that did not exist (new). If a step is new and was not inserted, another transaction inserted
+-- it meanwhile.
+-- No join is without an index: it would cost the square of the batch. IS TRUE keeps the planner
+-- from the index on run_id, so that it finds a step by id and not among all steps of its run.
 --
--- other_view keeps the greatest details and the greatest end of a view below the
--- one that stands, each as an array in the order in which they are compared, and
--- which columns show something of them: metadata their metadata under its key
--- other_view (1: it had none itself, 2: it had), and, where the view that stands
--- has none, input (4), model (8) and output (16). Parents are compared as named.
+-- other_view is an array of three. The first two elements are the greatest details and the
+-- greatest end of a view below the one that wins, each an array in the order of comparison.
+-- The third is a bit mask of the columns that show parts of them: metadata holds their
+-- metadata under the key other_view (1: it had none itself, 2: it had); input (4), model (8)
+-- and output (16) hold theirs, because the winning view has none.
+-- Parents are compared by the id that the event named.
 WITH n AS MATERIALIZED (
     SELECT u.id, u.run_id, u.step_type, u.name, u.input::jsonb AS input, u.output::jsonb AS output, u.duration_ms,
            u.created_at, u.parent_step_id, u.kind, u.status, u.error, u.model, u.started_at, u.ended_at,
@@ -39,13 +40,13 @@ WITH n AS MATERIALIZED (
            error, model, started_at, ended_at, metadata, duration_reported, details_rank, details_at,
            named_parent_step_id, view
     FROM n
-    -- Before they are sorted, for sorting whole rows is what duplicates would cost most.
+    -- Drop duplicates before the sort: sorting their whole rows would cost most.
     WHERE NOT EXISTS (SELECT FROM agent_steps o WHERE o.id = n.id)
     ORDER BY id
     ON CONFLICT ON CONSTRAINT agent_steps_pkey DO NOTHING
     RETURNING id
 ), met AS (
-    -- What comes and what is there, as the events told it.
+    -- The new and the stored step side by side, as the events reported them.
     SELECT n.*,
            coalesce(n.details_rank, 2) AS new_rank,
            CASE WHEN n.details_rank IS NULL THEN n.ended_at ELSE n.details_at END AS new_details_at,
@@ -89,7 +90,7 @@ WITH n AS MATERIALIZED (
                AS starts_earlier
     FROM met m
 ), viewed AS MATERIALIZED (
-    -- Who loses to a greater view is kept, unless one that is kept is greater.
+    -- A step that loses to a greater view is kept, unless a greater one is kept already.
     SELECT j.*,
            CASE WHEN j.old_other IS NULL AND j.new_details_view = j.old_details_view THEN NULL ELSE (
                SELECT c.loser
@@ -134,7 +135,7 @@ WITH n AS MATERIALIZED (
            ) END AS other_end
     FROM judged j
 ), final AS (
-    -- What stands, as the events told it.
+    -- The result, as the events reported it.
     SELECT v.run_id, v.id, v.details_win, v.end_wins, v.started_at AS new_started_at,
            CASE WHEN details_win THEN new_rank ELSE old_rank END AS rank,
            CASE WHEN details_win THEN new_details_at ELSE old_details_at END AS details_at,
@@ -187,7 +188,7 @@ WITH n AS MATERIALIZED (
         duration_ms = CASE
             WHEN f.duration_reported THEN f.duration_ms
             WHEN f.ended_at IS NULL OR f.started_at IS NULL THEN NULL
-            -- Not by way of an interval, which cannot hold all of time.
+            -- An interval cannot hold every difference of two timestamps, so subtract epochs.
             ELSE floor(1000 * least(greatest(
                 extract(epoch FROM f.ended_at) - extract(epoch FROM f.started_at),
                 0), 2147483.647))::integer END,

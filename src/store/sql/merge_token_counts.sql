@@ -1,9 +1,9 @@
--- Merges token counts, each at most once. $1 to $11 the columns of their rows, as
--- COPY would write them.
--- Of two contents for one count the later stands, then the greater. Returns
--- the counts that changed, those whose id belongs to another run, and those
--- that were not there (new). What is new and did not change has another
--- transaction inserted just now.
+-- Merges token counts; each id occurs at most once. $1 to $11 the columns of their rows, in the
+-- order of COPY.
+-- Of two contents for one token count the later wins, then the greater.
+-- Returns the token counts that changed; those whose id belongs to another run (elsewhere); and
+-- those that did not exist (new). If a token count is new and did not change, another
+-- transaction inserted it meanwhile.
 WITH n AS MATERIALIZED (
     SELECT *
     FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::integer[], $6::integer[], $7::integer[], $8::integer[],
@@ -14,8 +14,8 @@ WITH n AS MATERIALIZED (
         id, run_id, step_id, model, input, output, cache_read, cache_write, reasoning, rollup, created_at)
     SELECT id, run_id, step_id, model, input, output, cache_read, cache_write, reasoning, rollup, created_at
     FROM n
-    -- What would lose is not even tried: a conflict locks the row, which is a write.
-    -- A row only ever becomes greater, so who loses now loses later too.
+    -- Skips content that loses: a conflict locks the row, and that is a write. Content that
+    -- loses now also loses later, because a row only becomes greater.
     WHERE NOT EXISTS (
         SELECT FROM agent_token_counts o
         WHERE o.id = n.id AND NOT record_gt(

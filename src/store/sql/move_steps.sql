@@ -1,4 +1,4 @@
--- Puts steps below what their aliases stand for; their runs are locked.
+-- Sets the parents of steps to what their aliases stand for. Their runs are locked.
 -- $1 runs, $2 steps, $3 parents.
 UPDATE agent_steps s
 SET parent_step_id = n.parent_step_id

@@ -1,6 +1,6 @@
--- Which ids that events of bound keys could not have, because rows of other runs or
--- sessions have them, are those of rows of the events' own customers: only these
--- are told so. $1 ids, $2 customers.
+-- For tenant events whose id is taken by a row of another run or session: returns the ids whose
+-- row belongs to the event's own customer. Only these conflicts are reported to the client.
+-- $1 ids, $2 customers.
 SELECT n.id, n.customer
 FROM unnest($1::uuid[], $2::uuid[]) AS n (id, customer)
 JOIN LATERAL (
@@ -16,7 +16,7 @@ LEFT JOIN agent_runs r ON r.id = o.run_id
 LEFT JOIN agent_sessions rs ON rs.id = r.session_id
 LEFT JOIN agent_sessions os ON os.id = o.session_id
 GROUP BY n.id, n.customer
--- A step, a message, a count and an approval may share an id.
+-- A step, a message, a token count and an approval may share an id: all must be the customer's.
 HAVING bool_and(n.customer IS NOT DISTINCT FROM CASE
     WHEN o.run_id IS NOT NULL THEN coalesce(r.tenant_id, r.customer_id, rs.tenant_id, rs.customer_id)
     ELSE coalesce(os.tenant_id, os.customer_id) END)

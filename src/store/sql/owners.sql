@@ -1,8 +1,8 @@
--- Whose the runs and sessions are that events of bound keys name, and the messages
--- that they may move. $1 runs, $2 sessions, $3 messages that name a session.
--- A row is its tenant's; one without is its customer's, a run's also by its session.
--- NULL: it is there and nobody's. Rows that are not there are not returned.
--- A run that is not there is taken all the same once aliases of its steps have come.
+-- Returns the owners of the runs and sessions that tenant events name, and of the messages that
+-- they may move. $1 runs, $2 sessions, $3 messages that name a session.
+-- The owner of a row is its tenant_id, otherwise its customer_id; of a run otherwise that of its
+-- session. NULL: the row exists and has no owner. A row that does not exist is not returned,
+-- except a run that only aliases name: it belongs to the tenant of the aliases.
 SELECT 'run' AS kind, r.id, coalesce(r.tenant_id, r.customer_id, s.tenant_id, s.customer_id) AS owner
 FROM agent_runs r
 LEFT JOIN agent_sessions s ON s.id = r.session_id
@@ -17,8 +17,8 @@ FROM agent_step_aliases a
 WHERE a.run_id = ANY ($1::uuid[]) AND a.run_pending
   AND NOT EXISTS (SELECT FROM agent_runs r WHERE r.id = a.run_id)
 UNION ALL
--- A sighting goes with the run that saw it first, in its session, which may have
--- been another customer's then.
+-- A sighting belongs to the run that saw it first, and the session may have belonged to another
+-- customer at that time.
 SELECT 'message', m.id, coalesce(r.tenant_id, r.customer_id, s.tenant_id, s.customer_id)
 FROM agent_messages m
 JOIN agent_runs r ON r.id = m.run_id

@@ -1,11 +1,12 @@
--- Merges requests and decisions, one event a row and at most one row an approval.
--- $1 ids, $2 runs, $3 sessions; of a request: $4 event time (NULL: a decision), $5 step,
--- $6 action type, $7 description, $8 data, $9 expires_at; of a decision: $10 status,
--- $11 decided_at (NULL: a request), $12 by whom, $13 notes.
--- Request: the latest stands as a whole. Decision: the latest stands, then
--- rejected over approved over expired; any decision over the guess that a
--- request expired. Ties are broken by content. Returns the approvals that
--- changed, and those whose id belongs to another run or session.
+-- Merges requests and decisions: one event per row, and each approval at most once.
+-- $1 ids, $2 runs, $3 sessions.
+-- Of a request: $4 event time (NULL: a decision), $5 step, $6 action type, $7 description,
+-- $8 data, $9 expires_at.
+-- Of a decision: $10 status, $11 decided_at (NULL: a request), $12 decided by, $13 notes.
+-- Of several requests the latest wins, as a whole. Of several decisions the latest wins, then
+-- rejected over approved over expired. Any decision wins over the sweeper's "expired". Content
+-- breaks ties.
+-- Returns the approvals that changed, and those whose id belongs to another run or session.
 WITH n AS MATERIALIZED (
     SELECT u.id, u.run_id, u.session_id, u.requested_event_at, u.step_id, u.action_type, u.action_description,
            u.action_data::jsonb AS action_data, u.expires_at, u.status, u.decided_at, p.id AS decided_by, u.notes,
@@ -39,7 +40,7 @@ WITH n AS MATERIALIZED (
                    n.notes, n.metadata),
                ROW(o.decided_at, array_position('{expired,approved,rejected}', o.status), o.decided_by,
                    o.notes, o.metadata))) AS decision_wins,
-           -- Until a request is known, the session is what a decision says, the greatest of them.
+           -- Until a request arrives, the session is the greatest one that a decision names.
            n.requested_event_at IS NULL AND o.requested_event_at IS NULL
                AND n.session_id IS NOT NULL
                AND (o.session_id IS NULL OR n.session_id > o.session_id) AS session_wins

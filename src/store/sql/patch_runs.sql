@@ -1,18 +1,19 @@
--- Merges starts, ends and signs of life into runs that are there and locked, at most
--- one of each a run.
--- $1 ids; of the start: $2 event time (NULL: none), $3 session, $4 parent, $5 customer,
--- $6 agent id, $7 agent type, $8 name, $9 input, $10 metadata, $11 timeout in ms;
--- of the end: $12 by whom (NULL: none), $13 status, $14 output, $15 error, $16 ended_at,
--- $17, $18 reported tokens, $19 metadata; $20 last run-level event time (NULL: a mere placeholder);
--- $21 the default timeout in ms; $22 what its parts tell of it, in the form of
--- agent_runs.observed; $23 of the end: when the run began; of what is below the run,
--- where it ends and its sums are known (else NULL, and settle_runs.sql follows):
--- $24 whether tokens were counted, $25, $26 their sums, $27 the first and $28 the last time.
--- Start: the greatest event time stands, as a whole; started_at is the least.
+-- Merges starts, ends and signs of life into runs that exist and are locked, at most one of each
+-- per run.
+-- $1 ids; $21 the default timeout in ms; $20 the latest time of a start, heartbeat or end (NULL:
+-- a mere placeholder); $22 what RunObserved events report, in the form of agent_runs.observed.
+-- Of the start: $2 event time (NULL: none), $3 session, $4 parent, $5 customer, $6 agent id,
+-- $7 agent type, $8 name, $9 input, $10 metadata, $11 timeout in ms.
+-- Of the end: $12 by whom (NULL: none), $13 status, $14 output, $15 error, $16 ended_at,
+-- $17, $18 reported tokens, $19 metadata, $23 when the run began.
+-- Sums of the rows below the run, if it ends and its writer knows them (otherwise NULL, and
+-- settle_runs.sql follows): $24 whether there are token counts, $25, $26 their sums, $27 the
+-- first and $28 the last time.
+-- Start: the latest wins, as a whole; started_at is the earliest.
 -- End: client over root span over abandoned, then the later, then failed over completed.
--- Observed: field by field, see merge_observed; shown as long as no start came,
--- and as output where the end that stands has none and is not the client's.
--- Ties are broken by content. Returns what became of each run that changed.
+-- Observed: field by field, as merge_observed does. The row shows these fields until a start
+-- arrives. It shows the observed output if the winning end has no output and is not the client's.
+-- Content breaks ties. Returns what changed of each run that changed.
 WITH n AS MATERIALIZED (
     SELECT u.id, u.start_event_at, u.session_id, u.parent_run_id, c.id AS customer_id,
            u.agent_id, u.agent_type, u.name, u.input, u.timeout_ms,
@@ -92,7 +93,7 @@ SET session_id = CASE WHEN j.start_wins THEN j.session_id
     start_event_at = CASE WHEN j.start_wins THEN j.start_event_at ELSE r.start_event_at END,
     started_at = CASE WHEN j.starts_earlier THEN j.start_event_at
                       WHEN r.start_event_at IS NULL AND j.began_earlier THEN j.root_started_at
-                      -- Nothing told when it began.
+                      -- No event reports when it began.
                       ELSE coalesce(r.started_at, j.first_at) END,
     root_started_at = CASE WHEN j.began_earlier THEN j.root_started_at ELSE r.root_started_at END,
     observed = CASE WHEN j.tells_more THEN j.all_observed ELSE r.observed END,

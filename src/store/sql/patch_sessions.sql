@@ -1,8 +1,8 @@
--- Merges session upserts, at most one a session; the rows exist and are locked.
+-- Merges session upserts, at most one per session; the rows exist and are locked.
 -- $1 ids, $2 event times, $3 customers, $4 users, $5 titles, $6 external ids, $7 metadata.
--- Each field on its own: the greatest event time that sets it stands, a tie is
--- broken by the value. merge_times holds those times, in the order of $3 to $7.
--- Customers and users that do not exist are kept in the metadata instead.
+-- Each field is merged alone: the latest event that sets it wins, and the value breaks ties.
+-- merge_times holds the event times of the fields, in the order of $3 to $7.
+-- Ids of customers and users that do not exist are stored in metadata instead.
 -- Returns the sessions that changed.
 WITH n AS MATERIALIZED (
     SELECT u.id, u.at, u.customer_id, u.user_id, u.title, u.external_id,

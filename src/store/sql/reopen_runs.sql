@@ -1,6 +1,5 @@
--- Runs that were given up as abandoned and turn out to be alive: the guess is
--- taken back, from the run and from the steps that were closed with it.
--- $1 ids, $2 the default timeout in ms.
+-- Reopens runs that were closed as abandoned and turn out to be alive, and the steps that were
+-- closed with them. $1 ids, $2 the default timeout in ms.
 WITH reopened AS (
     UPDATE agent_runs
     SET status = 'running', finalized_by = NULL, ended_at = NULL, error = NULL,

@@ -1,5 +1,6 @@
--- Revokes a key. $1 its id. Returns when it had been revoked before, if so; no row:
--- there is no such key. One statement, so that of two at once one is the first.
+-- Revokes a key. $1 its id. Returns the time of an earlier revocation, or NULL if there was none;
+-- no row if the key does not exist. It is one statement, so that of two concurrent calls exactly
+-- one is the first.
 WITH old AS (
     SELECT id, revoked_at FROM ingest_keys WHERE id = $1 FOR UPDATE
 ), revoked AS (

@@ -1,5 +1,5 @@
--- Takes from the role in the setting `runtraced.role` what grant_writer.sql gave,
--- so that it can be dropped. Run as the owner.
+-- Revokes from the role in the setting `runtraced.role` what grant_writer.sql granted, so that
+-- the role can be dropped. Run it as the owner.
 DO $revoke$
 DECLARE
   writer CONSTANT text := current_setting('runtraced.role');

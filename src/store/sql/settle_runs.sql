@@ -1,8 +1,8 @@
--- Makes the rows of final runs exact: totals, last event, and a start where none was sent.
--- Sightings of messages are left out: they may move on to another run.
--- $1 ids; the rows are locked. Totals are the sums of the counts that are not
--- roll-ups; where there are none, what the run reported. INTEGER columns (the
--- seed's) saturate; run_summary has the sums in full.
+-- Makes the rows of final runs exact: totals, last event, and the start if none was sent.
+-- $1 ids; the rows are locked.
+-- Totals are the sums of the token counts that are not roll-ups. If there are none: what the run
+-- reported. The INTEGER columns stop at their maximum; run_summary has the full sums.
+-- Sightings of messages are left out, because they may move to another run.
 UPDATE agent_runs r
 SET total_tokens_input = m.tokens_input,
     total_tokens_output = m.tokens_output,

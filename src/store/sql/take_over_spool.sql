@@ -1,6 +1,6 @@
--- What earlier daemons left in this spool is counted by the daemon that has opened
--- it: it leaves their rows, in the transaction that writes it to the new one. No more
--- leaves than was found, so that a loss stays visible.
+-- Moves the events that earlier daemons left in this spool from their rows to the row of the
+-- daemon that opened it, in the transaction that writes that row. It moves at most as many as
+-- were found, so that a loss stays visible in the old rows.
 -- $1 the spool, $2 this daemon's instance, $3 its shard, $4 events found.
 WITH mine AS (
   UPDATE ingest_ledger SET spool = $1 WHERE instance = $2 AND shard = $3

@@ -1,10 +1,11 @@
--- Merges aliases of steps, at most one row an alias. The runs that exist are
--- locked; for those that do not, reserve_runs.sql was waited for.
--- $1 runs, $2 aliases, $3 steps, $4 parents; of a root: $5 started_at (NULL: it is none),
--- $6 ended_at, $7 status, $8 error, $9 name; $10 whether the run is not there yet; $11 whose key brought it, or NULL.
--- The greatest step and parent stand. Of roots the end that patch_runs.sql would
--- let stand, and the start and name that merge_observed would. Returns the
--- aliases that changed, and whether they were there before.
+-- Merges aliases of steps, at most one row per alias. Runs that exist are locked; for the others
+-- the writer holds the lock of reserve_runs.sql.
+-- $1 runs, $2 aliases, $3 steps, $4 parents; $10 whether the run does not exist yet; $11 the
+-- tenant whose key brought the alias, or NULL.
+-- Of a root: $5 started_at (NULL: the alias is no root), $6 ended_at, $7 status, $8 error, $9 name.
+-- The greatest step wins, then the greatest parent. Of roots, the end wins that would win in
+-- patch_runs.sql, and the start and name that would win in merge_observed.
+-- Returns the aliases that changed, and whether they existed before.
 INSERT INTO agent_step_aliases AS a (
     run_id, id, step_id, parent_step_id, root_started_at, root_ended_at, root_status, root_error, root_name,
     run_pending, tenant_id)

@@ -1,5 +1,5 @@
--- What one shard of one daemon did with the events it received, in the
--- transaction that did it. The figures are absolute, so a repeated write is harmless.
+-- Writes the counts of one shard of one daemon, in the transaction that they count. They are
+-- absolute, so writing them again is harmless.
 -- $1 instance, $2 shard, $3 received, $4 committed, $5 duplicate, $6 refused, $7 spooled,
 -- $8 dead-lettered, $9 ignored.
 INSERT INTO ingest_ledger

@@ -1,6 +1,6 @@
-//! Flags and commands are as clap has them.
+//! Flags, variables and commands in the pages are those of the program.
 
-use std::{env, fs};
+use std::{collections::BTreeSet, env, fs};
 
 use clap::{Arg, CommandFactory as _};
 use runtraced::cli::Cli;
@@ -12,7 +12,7 @@ const END: &str = "<!-- serve flags: end -->";
 
 #[test]
 fn the_configuration_table_is_what_clap_says() {
-    let page = markdown::page("README.md");
+    let page = markdown::page("docs/CONFIGURATION.md");
     let (before, rest) = page.text.split_once(BEGIN).unwrap();
     let (now, after) = rest.split_once(END).unwrap();
     let table = serve_flags();
@@ -21,7 +21,11 @@ fn the_configuration_table_is_what_clap_says() {
         fs::write(markdown::path(&page.name), text).unwrap();
         return;
     }
-    assert_eq!(now, table, "README.md: the table of flags is out of date");
+    assert_eq!(
+        now, table,
+        "{}: the table of flags is out of date",
+        page.name
+    );
 }
 
 fn serve_flags() -> String {
@@ -58,7 +62,7 @@ fn every_command_line_is_one_that_clap_accepts() {
     for page in markdown::pages() {
         for block in page.blocks("sh") {
             for line in block.replace("\\\n", " ").lines() {
-                // An id that stands for any.
+                // A placeholder for the id of any run.
                 let line = line.replace("RUN_ID", "0194bb0a");
                 for words in runtraced_calls(&line) {
                     count += 1;
@@ -99,6 +103,55 @@ fn every_command_and_flag_in_the_text_exists() {
             }
         }
     }
+}
+
+/// Variables of flags, and those that only the tests read.
+#[test]
+fn every_variable_in_the_text_exists() {
+    let mut command = Cli::command();
+    command.build();
+    let known = variables(&command);
+    let tests = sources("tests/suite");
+    let mut count = 0;
+    for page in markdown::pages() {
+        for name in page
+            .text
+            .split(|c: char| !(c.is_ascii_uppercase() || c == '_'))
+        {
+            // `RUNTRACED_` alone, and `RUNTRACED_TLS_…`, stand for several.
+            if !name.starts_with("RUNTRACED_") || name.ends_with('_') {
+                continue;
+            }
+            count += 1;
+            let quoted = format!("\"{name}\"");
+            let is_known = known.contains(name) || tests.contains(&quoted);
+            assert!(is_known, "{}: {name} does not exist", page.name);
+        }
+    }
+    assert!(count > 50, "only {count} variables: are they found?");
+}
+
+/// The variables of a command and of its subcommands.
+fn variables(command: &clap::Command) -> BTreeSet<String> {
+    let own = command.get_arguments().filter_map(Arg::get_env);
+    let own = own.map(|name| name.to_str().unwrap().to_owned());
+    own.chain(command.get_subcommands().flat_map(variables))
+        .collect()
+}
+
+/// The text of every Rust file below a folder.
+fn sources(folder: &str) -> String {
+    let mut text = String::new();
+    for entry in fs::read_dir(markdown::path(folder)).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let name = format!("{folder}/{name}");
+        if markdown::path(&name).is_dir() {
+            text.push_str(&sources(&name));
+        } else if name.ends_with(".rs") {
+            text.push_str(&fs::read_to_string(markdown::path(&name)).unwrap());
+        }
+    }
+    text
 }
 
 /// The words of each call of runtraced in a line of shell.

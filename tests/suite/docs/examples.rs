@@ -1,5 +1,5 @@
-//! The examples do what the pages show: JSON lines are events that a daemon
-//! takes, SQL runs, drawings and metrics are as they are printed.
+//! The examples in the pages work: a daemon accepts the JSON lines, the SQL runs,
+//! and drawings and metrics are those that the program prints.
 
 use std::{collections::BTreeSet, fs};
 
@@ -13,7 +13,7 @@ use crate::support::{
     pg::{self, TestDatabase},
 };
 
-/// Every JSON line of the pages, as an event.
+/// The event of every JSON line in the pages.
 fn events() -> Vec<proto::Event> {
     let read = |page: &Page| {
         let blocks = page.blocks("jsonl").concat();
@@ -25,7 +25,7 @@ fn events() -> Vec<proto::Event> {
     markdown::pages().iter().flat_map(read).collect()
 }
 
-/// A database with what the JSON lines tell.
+/// A database with the events of the JSON lines.
 async fn told() -> TestDatabase {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
@@ -77,13 +77,13 @@ async fn every_sql_block_runs() {
     assert!(count > 5, "only {count} blocks: are they found?");
 }
 
-/// Roles are of the whole cluster, which other tests use: nothing stays.
+/// Rolled back, because roles belong to the cluster that other tests share.
 async fn run_and_roll_back(connection: &mut PgConnection, block: &str) -> Result<(), sqlx::Error> {
     const READER: &str = "CREATE ROLE trace_reader NOLOGIN; \
         GRANT USAGE ON SCHEMA public, auth TO trace_reader; \
         GRANT SELECT ON ALL TABLES IN SCHEMA public TO trace_reader;";
     let mut transaction = connection.begin().await?;
-    // The role that an earlier block of the page makes.
+    // An earlier block of the page makes this role.
     if block.contains("trace_reader") && !block.contains("CREATE ROLE trace_reader") {
         sqlx::raw_sql(READER).execute(&mut *transaction).await?;
     }
@@ -96,7 +96,7 @@ async fn run_and_roll_back(connection: &mut PgConnection, block: &str) -> Result
 fn the_demos_drawing_is_the_one_that_was_reviewed() {
     let file = markdown::path("tests/suite/snapshots/suite__demo__waterfalls.snap");
     let reviewed = fs::read_to_string(file).unwrap();
-    // Ids are new with each run of the demo.
+    // Each run of the demo has new ids.
     let without_ids = |line: &str| {
         let words = line.split(' ').filter(|word| word.len() != 36);
         words.collect::<Vec<_>>().join(" ")
@@ -113,11 +113,11 @@ fn the_demos_drawing_is_the_one_that_was_reviewed() {
 }
 
 #[tokio::test]
-async fn the_metrics_are_those_of_the_readme() {
+async fn the_metrics_are_those_of_the_operations_page() {
     let database = pg::database().await;
     let spool = ["--spool-dir", "spool", "--spool-bytes", "1048576"];
     let daemon = Daemon::with_args(database.url(), &spool).await;
-    // These families have a line for each reason that was met.
+    // The families of OTLP are empty until something was counted.
     let record =
         |of: &str, inner: &str| format!("{{\"resource{of}\":[{{\"scope{of}\":[{inner}]}}]}}");
     for (path, body) in [
@@ -137,7 +137,7 @@ async fn the_metrics_are_those_of_the_readme() {
     let metrics = daemon.metrics().await;
     let family = |name: &String| name.split('{').next().unwrap().to_owned();
     let served: BTreeSet<String> = metrics.keys().map(family).collect();
-    let page = markdown::page("README.md");
+    let page = markdown::page("docs/OPERATIONS.md");
     let (_, table) = page.text.split_once("| metric | meaning |").unwrap();
     let told: BTreeSet<String> = markdown::first_cells(table).into_iter().collect();
     assert_eq!(told, served);

@@ -1,4 +1,4 @@
-//! Relative links lead to files and headings that are there.
+//! Relative links lead to files and headings that exist.
 
 use super::markdown::{self, Page};
 
@@ -37,7 +37,7 @@ fn every_relative_link_leads_somewhere() {
     assert!(count > 30, "only {count} links: are they found at all?");
 }
 
-/// What stands in `](…)`.
+/// The targets of `](…)`.
 fn targets(prose: &str) -> Vec<String> {
     let parts = prose.split("](").skip(1);
     parts
@@ -45,7 +45,7 @@ fn targets(prose: &str) -> Vec<String> {
         .collect()
 }
 
-/// Headings as GitHub links to them.
+/// The anchors that GitHub makes of the headings.
 fn anchors(page: &Page) -> Vec<String> {
     let prose = page.prose();
     let headings = prose.lines().filter(|line| line.starts_with('#'));

@@ -1,4 +1,4 @@
-//! The pages, and as much of Markdown as they use.
+//! The pages, and a reader for the parts of Markdown that they use.
 
 use std::{
     fs,
@@ -15,11 +15,11 @@ pub struct Page {
 
 /// A fenced block.
 pub struct Fence {
-    /// What stands behind the opening fence.
+    /// The word after the opening fence.
     pub language: String,
     /// Its lines.
     pub text: String,
-    /// The line before it, where that is a comment: `<!-- mark -->`.
+    /// The line before it, for example `<!-- demo -->`.
     pub mark: String,
 }
 
@@ -40,12 +40,14 @@ pub fn page(name: &str) -> Page {
 pub fn pages() -> Vec<Page> {
     let mut names = vec![
         "README.md".to_owned(),
+        "CONTRIBUTING.md".to_owned(),
         "examples/python/README.md".to_owned(),
         "examples/otlp-python/README.md".to_owned(),
+        "examples/tracing/README.md".to_owned(),
     ];
     for entry in fs::read_dir(path("docs")).unwrap() {
         let file = entry.unwrap().file_name().into_string().unwrap();
-        // What pages show.
+        // Pictures that the pages show.
         if file == "plots" {
             continue;
         }
@@ -86,12 +88,12 @@ impl Page {
             .collect()
     }
 
-    /// The text of the block behind `<!-- mark -->`.
+    /// The text of the block that follows `<!-- mark -->`.
     pub fn marked(&self, mark: &str) -> String {
         let mark = format!("<!-- {mark} -->");
         let fence = self.fences().into_iter().find(|fence| fence.mark == mark);
         fence
-            .unwrap_or_else(|| panic!("{}: no block behind {mark}", self.name))
+            .unwrap_or_else(|| panic!("{}: no block after {mark}", self.name))
             .text
     }
 
@@ -127,7 +129,7 @@ impl Page {
     }
 }
 
-/// The code spans in the first cells of the first table of a text.
+/// The code spans in the first column of a text's first table.
 pub fn first_cells(text: &str) -> Vec<String> {
     text.lines()
         .skip_while(|line| !line.starts_with("| --- "))

@@ -1,4 +1,4 @@
-//! docs/SCHEMA.md and docs/PROTOCOL.md name what is there, and all of it.
+//! docs/SCHEMA.md and docs/PROTOCOL.md list all columns, flags and refusal codes, and no others.
 
 use std::collections::BTreeSet;
 

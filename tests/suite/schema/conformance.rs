@@ -333,31 +333,3 @@ async fn policies_of_the_seed_are_there_and_no_table_is_without() {
     .await;
     assert_eq!(as_owner, Vec::<String>::new(), "views with owner's rights");
 }
-
-#[tokio::test]
-async fn every_added_table_column_and_view_says_what_it_is() {
-    let database = pg::database().await;
-    let mut connection = database.connect().await;
-    for (table, columns) in ADDED.iter().filter(|(table, _)| *table != "users") {
-        for column in *columns {
-            let name = column.split(' ').next().unwrap();
-            let comment: Option<String> = sqlx::query_scalar(
-                "SELECT col_description($1::regclass, attnum) FROM pg_attribute WHERE attrelid = $1::regclass AND attname = $2",
-            )
-            .bind(table)
-            .bind(name)
-            .fetch_one(&mut connection)
-            .await
-            .unwrap();
-            assert!(comment.is_some(), "{table}.{name}");
-        }
-    }
-    let silent = lines(
-        &mut connection,
-        "SELECT relname::text FROM pg_class
-         WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v')
-           AND relname <> '_sqlx_migrations' AND obj_description(oid, 'pg_class') IS NULL",
-    )
-    .await;
-    assert_eq!(silent, Vec::<String>::new());
-}

@@ -45,7 +45,11 @@ async fn agents_notice_nothing_but_spooled_acks() {
         }
         let oracle = load.finish().await;
         replayed(&daemon).await;
-        assert_eq!(metric(&daemon, "runtraced_spooling").await, 0);
+        // On a busy machine a last slow answer closes the gate again, for a moment.
+        wait_until("events go to Postgres again", async || {
+            metric(&daemon, "runtraced_spooling").await == 0
+        })
+        .await;
         let mut conn = PgConnection::connect(cluster.url()).await.unwrap();
         oracle.check_acked(&mut conn).await;
         oracle.check_all(&mut conn).await;

@@ -1,0 +1,188 @@
+//! Whoever breaks the architecture is told here, with the file and the line. The
+//! rules are data, in `rooms.rs`; the table in `docs/ARCHITECTURE.md` is written from
+//! it: `RUNTRACED_UPDATE_DOCS=1 cargo test --test architecture`.
+
+mod rooms;
+mod source;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::{env, fs};
+
+use rooms::{ANYHOW, PURE, PURE_WITHOUT, ROOMS, Room};
+use source::{PathUse, Source, sources};
+
+/// Lines that a file of `src/` may have.
+const MAX_LINES: usize = 450;
+
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/ARCHITECTURE.md");
+const BEGIN: &str = "<!-- rooms: begin (RUNTRACED_UPDATE_DOCS=1 cargo test --test architecture rewrites this table) -->\n";
+const END: &str = "<!-- rooms: end -->";
+
+#[test]
+fn every_import_is_allowed() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let Some(room) = room_of(&source.module) else {
+            continue;
+        };
+        for path in source.paths() {
+            if let Some(target) = target(&source, &path)
+                && target != room.name
+                && !room.uses.contains(&target)
+            {
+                faults.push(format!(
+                    "{}:{}: `{}` must not use `{target}`",
+                    source.file, path.line, room.name
+                ));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn no_permission_is_unused_and_none_closes_a_circle() {
+    let mut used: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for source in sources() {
+        if let Some(room) = room_of(&source.module) {
+            let paths = source.paths();
+            let targets = paths.iter().filter_map(|path| target(&source, path));
+            used.entry(room.name).or_default().extend(targets);
+        }
+    }
+    let mut faults = Vec::new();
+    for (index, room) in ROOMS.iter().enumerate() {
+        for name in room.uses {
+            if !ROOMS[..index].iter().any(|above| above.name == *name) {
+                faults.push(format!(
+                    "`{name}` must stand above `{}`, which uses it",
+                    room.name
+                ));
+            }
+            if !used.get(room.name).is_some_and(|used| used.contains(name)) {
+                faults.push(format!("`{}` may use `{name}` and does not", room.name));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn every_module_is_a_room() {
+    for source in sources() {
+        let is_root = matches!(source.module[0].as_str(), "lib" | "main");
+        assert!(
+            is_root || room_of(&source.module).is_some(),
+            "{}: its module is not in tests/architecture/rooms.rs",
+            source.file
+        );
+    }
+}
+
+#[test]
+fn no_room_names_a_crate_that_it_must_do_without() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let module = source.module.join("/");
+        let mut without: Vec<&str> =
+            room_of(&source.module).map_or(Vec::new(), |r| r.without.to_vec());
+        if PURE.iter().any(|pure| is_below(&module, pure)) {
+            without.extend(PURE_WITHOUT);
+        }
+        if !ANYHOW.iter().any(|room| is_below(&module, room)) {
+            without.push("anyhow");
+        }
+        for path in source.paths() {
+            let named = path.segments.join("::");
+            let hit = without
+                .iter()
+                .find(|name| named == **name || named.starts_with(&format!("{name}::")));
+            if let Some(name) = hit {
+                faults.push(format!(
+                    "{}:{}: must not name `{name}`",
+                    source.file, path.line
+                ));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn files_are_short() {
+    let long: Vec<String> = sources()
+        .iter()
+        .filter(|source| source.lines > MAX_LINES)
+        .map(|source| format!("{}: {} lines", source.file, source.lines))
+        .collect();
+    assert!(long.is_empty(), "over {MAX_LINES} lines: {long:?}");
+}
+
+#[test]
+fn the_table_in_the_documentation_is_this_one() {
+    let page = fs::read_to_string(PAGE).unwrap();
+    let (before, rest) = page.split_once(BEGIN).unwrap();
+    let (now, after) = rest.split_once(END).unwrap();
+    let table = table();
+    if env::var_os("RUNTRACED_UPDATE_DOCS").is_some() {
+        fs::write(PAGE, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
+        return;
+    }
+    assert_eq!(
+        now, table,
+        "docs/ARCHITECTURE.md: the table of rooms is out of date"
+    );
+}
+
+fn table() -> String {
+    let mut table = "| module | may use | must not hold |\n| --- | --- | --- |\n".to_owned();
+    for room in ROOMS {
+        let uses: Vec<String> = room.uses.iter().map(|name| format!("`{name}`")).collect();
+        let uses = if uses.is_empty() {
+            "–".to_owned()
+        } else {
+            uses.join(", ")
+        };
+        table.push_str(&format!("| `{}` | {uses} | {} |\n", room.name, room.rule));
+    }
+    table
+}
+
+/// The room of a module: a directory of `store/`, else the top-level module.
+fn room_of(module: &[String]) -> Option<&'static Room> {
+    let find = |name: &str| ROOMS.iter().find(|room| room.name == name);
+    match module {
+        [top, below, ..] => find(&format!("{top}/{below}")).or_else(|| find(top)),
+        [top] => find(top),
+        [] => None,
+    }
+}
+
+/// The room that a path leads to, if it stays in the crate. From outside `store/` its
+/// directories are not told apart.
+fn target(source: &Source, path: &PathUse) -> Option<&'static str> {
+    let mut module = source.module.clone();
+    let mut rest = path.segments.as_slice();
+    match rest.first()?.as_str() {
+        "crate" => {
+            module.clear();
+            rest = &rest[1..];
+        }
+        "super" => {
+            while rest.first().is_some_and(|segment| segment == "super") {
+                module.pop();
+                rest = &rest[1..];
+            }
+        }
+        _ => return None,
+    }
+    module.extend_from_slice(rest);
+    if module.first() != source.module.first() {
+        module.truncate(1);
+    }
+    room_of(&module).map(|room| room.name)
+}
+
+fn is_below(module: &str, room: &str) -> bool {
+    module == room || module.starts_with(&format!("{room}/"))
+}
