@@ -222,17 +222,6 @@ pub struct Message {
 }
 
 impl Message {
-    /// Whether it says the same, whatever is believed of it.
-    #[must_use]
-    pub fn says_the_same(&self, other: &Self) -> bool {
-        let Self { believed_new, .. } = *other;
-        let as_believed = || Self {
-            believed_new,
-            ..self.clone()
-        };
-        self == other || self.believed_new != believed_new && as_believed() == *other
-    }
-
     /// Whether its row is believed not to be there.
     #[must_use]
     pub fn is_believed_new(&self) -> bool {

@@ -21,6 +21,7 @@ mod drain;
 mod finalize;
 mod health;
 mod hostile;
+mod jsonb;
 mod keys;
 mod kill;
 mod ledger;
