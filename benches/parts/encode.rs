@@ -60,6 +60,7 @@ fn encode(event: &Event, copy: &mut CopyBuffer) {
             let part = StepPart {
                 start: None,
                 end: Some((event.time, end)),
+                ..StepPart::default()
             };
             encode_step(copy, &part.row(&Aliases::default()));
         }

@@ -4,6 +4,7 @@
 //! Ids are UUIDs, times fit Postgres, JSON is valid, and text holds no NUL.
 
 mod json;
+mod jsonb_text;
 mod limits;
 mod refusal;
 mod text;
@@ -11,6 +12,7 @@ mod time;
 mod types;
 
 pub use json::{Json, JsonError, MAX_JSON_DEPTH};
+pub use jsonb_text::JsonbText;
 pub use limits::FieldLimits;
 pub use refusal::{Refusal, RefusalCode};
 pub use text::{Repairs, clean_text};

@@ -224,17 +224,6 @@ pub struct Message {
 }
 
 impl Message {
-    /// Whether both messages are equal, apart from `believed_new`.
-    #[must_use]
-    pub fn same_content(&self, other: &Self) -> bool {
-        let Self { believed_new, .. } = *other;
-        let with_same_belief = || Self {
-            believed_new,
-            ..self.clone()
-        };
-        self == other || self.believed_new != believed_new && with_same_belief() == *other
-    }
-
     /// Whether the row of the message is expected not to exist yet.
     #[must_use]
     pub fn is_believed_new(&self) -> bool {

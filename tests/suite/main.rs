@@ -22,6 +22,7 @@ mod epochs;
 mod finalize;
 mod health;
 mod hostile;
+mod jsonb;
 mod keys;
 mod kill;
 mod ledger;

@@ -121,6 +121,52 @@ async fn any_order_repetition_and_split_ends_in_the_same_rows() {
     reference.finish().await;
 }
 
+/// Scenario: events of every kind come in one batch; and each in a transaction of its
+/// own, in random order, to a database that does not sort texts by their bytes. In every
+/// second scenario many events are about few ids, at few times.
+/// Guarantees: what the daemon reduces in memory is what Postgres merges: every column of
+/// every row is the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_batch_ends_in_the_rows_of_its_events_alone() {
+    let (batched, alone) = (pg::database().await, pg::english_database().await);
+    let daemons = [
+        Daemon::start(batched.url()).await,
+        Daemon::start(alone.url()).await,
+    ];
+    let world = populate([batched.url(), alone.url()]).await;
+    let clients = [daemons[0].client().await, daemons[1].client().await];
+    let mut conns = [batched.connect().await, alone.connect().await];
+
+    let first = from_env("RUNTRACED_TEST_SEED", rand::random::<u32>().into());
+    let cases = from_env("RUNTRACED_TEST_CASES", 200);
+    for seed in first..first + cases {
+        let mut random = Random::new(seed, &world);
+        let scenario = match seed % 2 {
+            0 => random.scenario(),
+            _ => random.crowd(),
+        };
+        let [one, two] = &clients;
+        deliver(std::slice::from_ref(one), vec![scenario.events.clone()]).await;
+        for event in random.shuffled(&scenario.events) {
+            let outcome = two.submit(vec![event]).await.unwrap().outcome.unwrap();
+            assert!(outcome.refused.is_empty(), "{:?}", outcome.refused);
+        }
+        let [a, b] = &mut conns;
+        let want = content(b, &scenario.runs, &scenario.sessions).await;
+        let got = content(a, &scenario.runs, &scenario.sessions).await;
+        for (want, got) in want.iter().zip(&got) {
+            assert_eq!(
+                got, want,
+                "replay with RUNTRACED_TEST_SEED={seed} RUNTRACED_TEST_CASES=1"
+            );
+        }
+        assert_eq!(got.len(), want.len(), "RUNTRACED_TEST_SEED={seed}");
+    }
+    for daemon in daemons {
+        daemon.finish().await;
+    }
+}
+
 /// Everything that carries JSON, of one run and one session, at one instant.
 fn with_json(run: Uuid, session: Uuid, ids: [Uuid; 3], json: &str) -> Vec<Event> {
     let object = Some(format!("{{\"n\":{json}}}"));

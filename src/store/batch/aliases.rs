@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
+use super::merge::Column;
 use crate::event::{AliasedRoot, EndStatus, StepAliased, Timestamp};
 use crate::store::encode::{AliasTarget, Aliases, MAX_DEPTH, PgTime, RunScopedId};
-use crate::store::plan::PlannedEvent;
+use crate::store::plan::{AliasPatch, PlannedEvent};
 
 /// The aliases that a write changed.
 #[derive(Debug, Default)]
@@ -25,28 +26,29 @@ pub struct AliasChanges {
 /// the customer whose key sent the alias.
 pub async fn write(
     conn: &mut PgConnection,
-    pass: &[PlannedEvent<'_, StepAliased>],
+    patches: &[AliasPatch<'_>],
     pending: impl Fn(Uuid) -> bool,
     tenants: &HashMap<Uuid, Uuid>,
 ) -> Result<AliasChanges, sqlx::Error> {
-    fn column<'a, T>(
-        pass: &[PlannedEvent<'a, StepAliased>],
-        value: impl Fn(&'a StepAliased) -> T,
-    ) -> Vec<T> {
-        pass.iter().map(|alias| value(alias.event)).collect()
+    let column = Column(patches);
+    fn end<'a>(patch: &AliasPatch<'a>) -> Option<&'a AliasedRoot> {
+        root(patch.root_end)
+    }
+    fn start<'a>(patch: &AliasPatch<'a>) -> Option<&'a AliasedRoot> {
+        root(patch.root_start)
     }
     let rows = sqlx::query(include_str!("../sql/write_aliases.sql"))
-        .bind(column(pass, |e| e.run_id))
-        .bind(column(pass, |e| e.alias_id))
-        .bind(column(pass, |e| e.step_id))
-        .bind(column(pass, |e| e.parent_step_id))
-        .bind(column(pass, |e| root(e).map(|r| PgTime(r.started_at))))
-        .bind(column(pass, |e| root(e).map(|r| PgTime(r.ended_at))))
-        .bind(column(pass, |e| root(e).map(|r| r.status.as_str())))
-        .bind(column(pass, |e| root(e).and_then(|r| r.error.as_deref())))
-        .bind(column(pass, |e| root(e).map(|r| r.name.as_str())))
-        .bind(column(pass, |e| pending(e.run_id)))
-        .bind(column(pass, |e| tenants.get(&e.run_id).copied()))
+        .bind(column.of(|p| p.target.event.run_id))
+        .bind(column.of(|p| p.target.event.alias_id))
+        .bind(column.of(|p| p.target.event.step_id))
+        .bind(column.of(|p| p.target.event.parent_step_id))
+        .bind(column.of(|p| start(p).map(|r| PgTime(r.started_at))))
+        .bind(column.of(|p| end(p).map(|r| PgTime(r.ended_at))))
+        .bind(column.of(|p| end(p).map(|r| r.status.as_str())))
+        .bind(column.of(|p| end(p).and_then(|r| r.error.as_deref())))
+        .bind(column.of(|p| start(p).map(|r| r.name.as_str())))
+        .bind(column.of(|p| pending(p.target.event.run_id)))
+        .bind(column.of(|p| tenants.get(&p.target.event.run_id).copied()))
         .fetch_all(conn)
         .await?;
     let mut changes = AliasChanges::default();
@@ -61,8 +63,8 @@ pub async fn write(
     Ok(changes)
 }
 
-fn root(event: &StepAliased) -> Option<&AliasedRoot> {
-    event.root.as_ref()
+fn root<'a>(alias: Option<PlannedEvent<'a, StepAliased>>) -> Option<&'a AliasedRoot> {
+    alias.and_then(|alias| alias.event.root.as_ref())
 }
 
 /// The class of the advisory locks of runs that do not exist yet. They share it with no

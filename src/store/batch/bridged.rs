@@ -69,33 +69,32 @@ impl BatchWriter<'_> {
             return Ok(Vec::new());
         }
         let exists = |run: &Uuid| runs.ids.binary_search(run).is_ok();
-        let mut changes = AliasChanges::default();
-        for pass in &plan.alias_passes {
-            let part =
-                aliases::write(self.conn, pass, |run| !exists(&run), &plan.run_tenants).await?;
-            let changed: HashSet<_> = part.inserted.iter().chain(&part.updated).collect();
-            for alias in pass {
-                let id = (alias.event.run_id, alias.event.alias_id);
-                self.record_outcome(alias.index, changed.contains(&id));
+        let pending = |run| !exists(&run);
+        let mut changes = match &plan.aliases {
+            none if none.is_empty() => AliasChanges::default(),
+            patches => aliases::write(self.conn, patches, pending, &plan.run_tenants).await?,
+        };
+        let changed: HashSet<_> = changes.inserted.iter().chain(&changes.updated).collect();
+        for patch in &plan.aliases {
+            let alias = patch.target.event;
+            let changed = changed.contains(&(alias.run_id, alias.alias_id));
+            for index in patch.contributors() {
+                self.record_outcome(index, changed);
             }
-            changes.inserted.extend(&part.inserted);
-            changes.updated.extend(&part.updated);
         }
         for ids in [&mut changes.inserted, &mut changes.updated] {
             ids.retain(|(run, _)| runs.locked.contains_key(run));
         }
         aliases::move_steps(self.conn, &changes).await?;
-        let rows = plan.merges.iter().chain([&plan.appends]);
-        let mut named: Vec<_> = rows
-            .flat_map(|rows| &rows.steps)
-            .filter_map(|row| row.part.named_parent())
-            .collect();
-        named.sort_unstable();
-        named.dedup();
         let bridged = plan.bridged_runs.iter().copied();
         let existing: Vec<Uuid> = bridged.filter(exists).collect();
-        let (aliases, roots) =
-            aliases::find(self.conn, &named, &existing, &plan.run_tenants).await?;
+        let (aliases, roots) = aliases::find(
+            self.conn,
+            &plan.named_parents(),
+            &existing,
+            &plan.run_tenants,
+        )
+        .await?;
         self.aliases = aliases;
         Ok(roots)
     }

@@ -9,9 +9,9 @@ pub enum BatchError {
     /// Another daemon inserted a row between two statements. A new attempt sees the row.
     #[error("a concurrent writer inserted the same row")]
     ConcurrentInsert,
-    /// The batch repeats one id too often, or names too many new runs that aliases may
-    /// affect. Its halves may be small enough.
-    #[error("the batch repeats one id too often or has too many new runs")]
+    /// The batch names too many new runs that must be reserved. Its halves may be small
+    /// enough.
+    #[error("the batch has too many new runs")]
     NeedsSplit,
 }
 

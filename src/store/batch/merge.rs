@@ -1,6 +1,6 @@
 //! The statements of a batch for sessions, steps, messages, token counts and approvals.
 //!
-//! Each statement handles all rows of a pass. The merging rules are in the SQL files.
+//! Each statement handles all rows of a batch. The merging rules are in the SQL files.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,7 +11,9 @@ use crate::event::{Json, Message, SessionUpsert, Timestamp, TokenCount};
 use crate::store::encode::copy::CopyBuffer;
 use crate::store::encode::rows::StepColumns;
 use crate::store::encode::{Aliases, PgTime};
-use crate::store::plan::{ApprovalPatch, Plan, PlannedEvent, SessionRef, StepRow};
+use crate::store::plan::{
+    ApprovalPatch, PlannedEvent, SessionField, SessionPatch, SessionRef, StepRow,
+};
 
 /// What a merge did to a row. Rows that did not change have no outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,17 +84,27 @@ pub async fn ensure_sessions(
 /// Merges session upserts; returns the sessions that changed.
 pub async fn patch_sessions(
     conn: &mut PgConnection,
-    pass: &[PlannedEvent<'_, SessionUpsert>],
+    patches: &[SessionPatch<'_>],
 ) -> Result<HashSet<Uuid>, sqlx::Error> {
-    let column = Column(pass);
+    use SessionField::{Customer, ExternalId, Metadata, Title, User};
+    fn value<'a>(patch: &SessionPatch<'a>, field: SessionField) -> Option<&'a SessionUpsert> {
+        patch.winner(field).map(|upsert| upsert.event)
+    }
+    let column = Column(patches);
+    let times = |field| column.of(|p| p.winner(field).map(|upsert| PgTime(upsert.time)));
     let rows = sqlx::query(include_str!("../sql/patch_sessions.sql"))
-        .bind(column.of(|s| s.event.session_id))
-        .bind(column.of(|s| PgTime(s.time)))
-        .bind(column.of(|s| s.event.customer_id))
-        .bind(column.of(|s| s.event.user_id))
-        .bind(column.of(|s| s.event.title.as_deref()))
-        .bind(column.of(|s| s.event.external_id.as_deref()))
-        .bind(column.of(|s| json(s.event.metadata.as_ref())))
+        .bind(column.of(|p| p.id))
+        .bind(column.of(|p| PgTime(p.latest.time)))
+        .bind(column.of(|p| value(p, Customer).and_then(|s| s.customer_id)))
+        .bind(column.of(|p| value(p, User).and_then(|s| s.user_id)))
+        .bind(column.of(|p| value(p, Title).and_then(|s| s.title.as_deref())))
+        .bind(column.of(|p| value(p, ExternalId).and_then(|s| s.external_id.as_deref())))
+        .bind(column.of(|p| value(p, Metadata).and_then(|s| json(s.metadata.as_ref()))))
+        .bind(times(Customer))
+        .bind(times(User))
+        .bind(times(Title))
+        .bind(times(ExternalId))
+        .bind(times(Metadata))
         .fetch_all(conn)
         .await?;
     rows.iter().map(|row| row.try_get(0)).collect()
@@ -217,56 +229,66 @@ fn parts<R>(rows: &[R], bytes: impl Fn(&R) -> usize) -> impl Iterator<Item = &[R
     })
 }
 
-/// Locks the existing approvals of a batch, in the order of their ids.
+/// Locks the existing approvals among these, in the order of their ids.
 pub async fn lock_approvals(
     conn: &mut PgConnection,
-    plan: &Plan<'_>,
+    patches: &[ApprovalPatch<'_>],
 ) -> Result<HashSet<Uuid>, sqlx::Error> {
-    let ids: Vec<Uuid> = plan
-        .approval_passes
-        .iter()
-        .flatten()
-        .map(ApprovalPatch::id)
-        .collect();
     let rows = sqlx::query(include_str!("../sql/lock_approvals.sql"))
-        .bind(ids)
+        .bind(Column(patches).of(|p| p.id))
         .fetch_all(conn)
         .await?;
     rows.iter().map(|row| row.try_get(0)).collect()
+}
+
+/// What a merge did to the request and to the decision of an approval.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct ApprovalOutcome {
+    pub request: Option<RowOutcome>,
+    pub decision: Option<RowOutcome>,
 }
 
 /// Merges requests and decisions. The result lists the rows that changed or whose id is
 /// taken.
 pub async fn patch_approvals<'a>(
     conn: &mut PgConnection,
-    pass: &[ApprovalPatch<'a>],
-) -> Result<HashMap<Uuid, RowOutcome>, sqlx::Error> {
-    let column = Column(pass);
-    let requested = |patch: &ApprovalPatch<'a>| match *patch {
-        ApprovalPatch::Requested(request) => Some(request),
-        ApprovalPatch::Decided(_) => None,
-    };
-    let decided = |patch: &ApprovalPatch<'a>| match *patch {
-        ApprovalPatch::Requested(_) => None,
-        ApprovalPatch::Decided(decision) => Some(decision),
-    };
+    patches: &[ApprovalPatch<'a>],
+) -> Result<HashMap<Uuid, ApprovalOutcome>, sqlx::Error> {
+    let column = Column(patches);
+    let request = |patch: &ApprovalPatch<'a>| patch.request.map(|request| request.event);
+    let decision = |patch: &ApprovalPatch<'a>| patch.decision.map(|decision| decision.event);
     let rows = sqlx::query(include_str!("../sql/patch_approvals.sql"))
-        .bind(column.of(ApprovalPatch::id))
-        .bind(column.of(ApprovalPatch::run_id))
-        .bind(column.of(ApprovalPatch::session_id))
-        .bind(column.of(|p| requested(p).map(|r| PgTime(r.time))))
-        .bind(column.of(|p| requested(p).and_then(|r| r.event.step_id)))
-        .bind(column.of(|p| requested(p).map(|r| r.event.action_type.as_str())))
-        .bind(column.of(|p| requested(p).and_then(|r| r.event.action_description.as_deref())))
-        .bind(column.of(|p| requested(p).and_then(|r| json(r.event.action_data.as_ref()))))
-        .bind(column.of(|p| requested(p).and_then(|r| time(r.event.expires_at))))
-        .bind(column.of(|p| decided(p).map(|d| d.event.status.as_str())))
-        .bind(column.of(|p| decided(p).map(|d| PgTime(d.time))))
-        .bind(column.of(|p| decided(p).and_then(|d| d.event.decided_by)))
-        .bind(column.of(|p| decided(p).and_then(|d| d.event.notes.as_deref())))
+        .bind(column.of(|p| p.id))
+        .bind(column.of(|p| p.run_id))
+        .bind(column.of(|p| p.session_id))
+        .bind(column.of(|p| time(p.request.map(|request| request.time))))
+        .bind(column.of(|p| request(p).and_then(|r| r.step_id)))
+        .bind(column.of(|p| request(p).map(|r| r.action_type.as_str())))
+        .bind(column.of(|p| request(p).and_then(|r| r.action_description.as_deref())))
+        .bind(column.of(|p| request(p).and_then(|r| json(r.action_data.as_ref()))))
+        .bind(column.of(|p| time(request(p).and_then(|r| r.expires_at))))
+        .bind(column.of(|p| decision(p).map(|d| d.status.as_str())))
+        .bind(column.of(|p| time(p.decision.map(|decision| decision.time))))
+        .bind(column.of(|p| decision(p).and_then(|d| d.decided_by)))
+        .bind(column.of(|p| decision(p).and_then(|d| d.notes.as_deref())))
         .fetch_all(conn)
         .await?;
-    outcomes(rows)
+    rows.iter()
+        .map(|row| {
+            let taken = row.try_get("taken")?;
+            let outcome = |changed: bool| match (taken, changed) {
+                (true, _) => Some(RowOutcome::IdTaken),
+                (false, true) => Some(RowOutcome::Changed),
+                (false, false) => None,
+            };
+            let outcome = ApprovalOutcome {
+                request: outcome(row.try_get("request_changed")?),
+                decision: outcome(row.try_get("decision_changed")?),
+            };
+            Ok((row.try_get("id")?, outcome))
+        })
+        .collect()
 }
 
 /// One column of a set of rows, as an array parameter.

@@ -6,6 +6,7 @@
 
 mod aliases;
 mod bridged;
+mod contested;
 mod error;
 mod merge;
 mod roots;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::aliases;
 use super::runs::{patch_runs, settle_runs};
 use crate::event::{AliasedRoot, RunEnded, RunEndedBy, RunObserved};
-use crate::store::plan::{PlannedEvent, RunPatch};
+use crate::store::plan::{PlannedEvent, RunPatch, RunPatches};
 
 /// The rank of the name that a root gives to its runs, fixed by the protocol (see
 /// `StepAliased.root` in event.proto). Ranks of the OTLP mapping are below 10 and the least
@@ -47,36 +47,23 @@ pub async fn end_runs(
     conn: &mut PgConnection,
     roots: &[(Uuid, AliasedRoot)],
 ) -> Result<Vec<Uuid>, sqlx::Error> {
+    if roots.is_empty() {
+        return Ok(Vec::new());
+    }
     let events: Vec<_> = roots.iter().map(|(run, root)| events(*run, root)).collect();
-    let mut passes: Vec<Vec<RunPatch<'_>>> = Vec::new();
-    // Per run: the pass of its next root.
-    let mut next_pass: HashMap<Uuid, usize> = HashMap::new();
-    for ((run, root), (ended, observed)) in roots.iter().zip(&events) {
-        let pass = next_pass.entry(*run).or_default();
-        if passes.len() <= *pass {
-            passes.push(Vec::new());
-        }
-        let mut patch = RunPatch {
-            id: *run,
-            end: Some(PlannedEvent {
-                index: 0,
-                time: root.ended_at,
-                event: ended,
-            }),
-            alive_at: Some(root.ended_at),
-            ..RunPatch::default()
-        };
-        patch.observed.add(0, root.started_at, observed);
-        passes[*pass].push(patch);
-        *pass += 1;
+    let mut patches = RunPatches::default();
+    for ((_, root), (ended, observed)) in roots.iter().zip(&events) {
+        patches.end(PlannedEvent {
+            index: 0,
+            time: root.ended_at,
+            event: ended,
+        });
+        patches.observation(0, root.started_at, observed);
     }
-    let mut changed = Vec::new();
-    for pass in &passes {
-        let pass: Vec<_> = pass.iter().collect();
-        let patched = patch_runs(conn, &pass, NO_TIMEOUT_MS, &HashMap::new()).await?;
-        changed.extend(patched.into_keys());
-    }
-    Ok(changed)
+    let patches = patches.finish(&mut Vec::new());
+    let patches: Vec<&RunPatch<'_>> = patches.iter().collect();
+    let patched = patch_runs(conn, &patches, NO_TIMEOUT_MS, &HashMap::new()).await?;
+    Ok(patched.into_keys().collect())
 }
 
 /// Expresses a root as the events that have the same effect.

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use crate::event::Timestamp;
-use crate::store::plan::{ApprovalPatch, Plan, PlannedRows};
+use crate::store::plan::{Plan, PlannedRows};
 
 /// The totals over the rows of a run, equal to what `settle_runs.sql` would compute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -136,23 +136,20 @@ fn totals_of(added: &mut HashMap<Uuid, Option<RunTotals>>, run: Uuid) -> &mut Ru
 /// towards totals, so merging them is fine. A step without an end is not complete: it is
 /// closed with its run.
 fn runs_not_append_only(plan: &Plan<'_>) -> impl Iterator<Item = Uuid> {
-    let steps = plan.merges.iter().flat_map(|rows| &rows.steps);
-    let messages = plan.merges.iter().flat_map(|rows| &rows.messages);
-    let counts = plan.merges.iter().flat_map(|rows| &rows.token_counts);
+    let messages = plan.merges.messages.iter();
     let steps_without_end = plan.appends.steps.iter();
-    let repeated = plan.run_passes.iter().skip(1).flatten();
-    let approvals = plan.approval_passes.iter().flatten();
-    steps
+    let contested = plan.contested.iter();
+    plan.merged_steps()
         .map(|row| row.run_id)
         .chain(messages.filter_map(|row| row.event.run_id.filter(|_| !row.event.sighting)))
-        .chain(counts.map(|row| row.event.run_id))
+        .chain(plan.merges.token_counts.iter().map(|row| row.event.run_id))
         .chain(
             steps_without_end
                 .filter(|row| row.part.end.is_none())
                 .map(|row| row.run_id),
         )
-        .chain(repeated.map(|patch| patch.id))
-        .chain(approvals.filter_map(ApprovalPatch::run_id))
+        .chain(plan.approvals.iter().filter_map(|patch| patch.run_id))
+        .chain(contested.filter_map(|(_, event)| event.run_id()))
 }
 
 #[cfg(test)]

@@ -112,15 +112,15 @@ pub async fn invalidate_run_totals(
 /// batch. For a run that goes on, `totals_writer` is the writer that knows its totals.
 pub async fn insert_runs<'a>(
     conn: &mut PgConnection,
-    pass: &[&RunPatch<'a>],
+    patches: &[&RunPatch<'a>],
     timeout_ms: i64,
     tenants: &HashMap<Uuid, Uuid>,
     final_totals: &HashMap<Uuid, RunTotals>,
     totals_writer: impl Fn(&RunPatch<'a>) -> Option<i64>,
 ) -> Result<HashSet<Uuid>, sqlx::Error> {
-    let column = Column(pass);
+    let column = Column(patches);
     let statement = sqlx::query(include_str!("../sql/insert_runs.sql"));
-    let rows = bind(statement, pass, timeout_ms, final_totals)
+    let rows = bind(statement, patches, timeout_ms, final_totals)
         .bind(column.of(|p| tenants.get(&p.id).copied()))
         .bind(column.of(|p| totals_writer(p)))
         .fetch_all(conn)
@@ -132,12 +132,12 @@ pub async fn insert_runs<'a>(
 /// the totals of runs that end with this batch.
 pub async fn patch_runs(
     conn: &mut PgConnection,
-    pass: &[&RunPatch<'_>],
+    patches: &[&RunPatch<'_>],
     timeout_ms: i64,
     final_totals: &HashMap<Uuid, RunTotals>,
 ) -> Result<HashMap<Uuid, PatchedRun>, sqlx::Error> {
     let statement = sqlx::query(include_str!("../sql/patch_runs.sql"));
-    let rows = bind(statement, pass, timeout_ms, final_totals)
+    let rows = bind(statement, patches, timeout_ms, final_totals)
         .fetch_all(conn)
         .await?;
     rows.iter()
@@ -156,11 +156,11 @@ pub async fn patch_runs(
 /// Binds the parameters that `insert_runs.sql` and `patch_runs.sql` share.
 fn bind<'q, 'a>(
     statement: Query<'q, Postgres, PgArguments>,
-    pass: &[&RunPatch<'a>],
+    patches: &[&RunPatch<'a>],
     timeout_ms: i64,
     final_totals: &HashMap<Uuid, RunTotals>,
 ) -> Query<'q, Postgres, PgArguments> {
-    let column = Column(pass);
+    let column = Column(patches);
     let start = |patch: &&RunPatch<'a>| patch.start;
     let end = |patch: &&RunPatch<'a>| patch.end;
     let totals = |p: &&RunPatch<'a>| final_totals.get(&p.id);
@@ -187,12 +187,13 @@ fn bind<'q, 'a>(
         .bind(column.of(|p| time(p.alive_at)))
         .bind(timeout_ms)
         .bind(column.of(|p| p.observed.to_json()))
-        .bind(column.of(|p| time(end(p).and_then(|e| e.event.started_at))))
+        .bind(column.of(|p| time(p.root_started.map(|(at, _)| at))))
         .bind(column.of(|p| totals(p).map(|t| t.counted)))
         .bind(column.of(|p| totals(p).map(|t| t.input)))
         .bind(column.of(|p| totals(p).map(|t| t.output)))
         .bind(column.of(|p| time(totals(p).and_then(|t| t.first_at))))
         .bind(column.of(|p| time(totals(p).and_then(|t| t.last_at))))
+        .bind(column.of(|p| time(p.started.map(|(at, _)| at))))
 }
 
 /// Delays the timeout of runs that are alive.

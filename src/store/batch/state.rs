@@ -58,9 +58,7 @@ impl BatchWriter<'_> {
         outcome: Option<&RowOutcome>,
     ) {
         if outcome == Some(&RowOutcome::IdTaken) {
-            let reason = format!("{id} belongs to another run or session");
-            self.outcomes[index] =
-                EventOutcome::Refused(Refusal::new(RefusalCode::IdConflict, reason));
+            self.record_conflict(index, id);
             return;
         }
         self.record_outcome(index, outcome.is_some());
@@ -69,14 +67,29 @@ impl BatchWriter<'_> {
         }
     }
 
+    /// Records that the row of an event belongs to another run or session.
+    pub fn record_conflict(&mut self, index: usize, id: &str) {
+        let reason = format!("{id} belongs to another run or session");
+        let refusal = Refusal::new(RefusalCode::IdConflict, reason);
+        self.outcomes[index] = EventOutcome::Refused(refusal);
+    }
+
     /// Records the outcomes of a run's events; `result` is `None` if nothing changed.
     pub fn record_run(&mut self, patch: &RunPatch<'_>, result: Option<PatchedRun>) {
         let changed = result.unwrap_or_default();
-        if let Some(start) = patch.start {
-            self.record_outcome(start.index, changed.start_changed);
+        let winner = patch.start.map(|start| start.index);
+        for index in winner
+            .into_iter()
+            .chain(patch.started.map(|(_, index)| index))
+        {
+            self.record_outcome(index, changed.start_changed);
         }
-        if let Some(end) = patch.end {
-            self.record_outcome(end.index, changed.end_changed);
+        let winner = patch.end.map(|end| end.index);
+        for index in winner
+            .into_iter()
+            .chain(patch.root_started.map(|(_, index)| index))
+        {
+            self.record_outcome(index, changed.end_changed);
         }
         for &heartbeat in &patch.heartbeats {
             self.record_outcome(heartbeat, changed.life_changed);

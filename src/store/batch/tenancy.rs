@@ -11,11 +11,12 @@
 //! without a tenant. So a new id belongs to the customer whose event names it first.
 //! This order is allowed because no client has an answer yet for any event of the batch.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sqlx::{PgConnection, Row as _};
 use uuid::{NonNilUuid, Uuid};
 
+use super::contested::RowId;
 use crate::event::{Event, EventBody, Refusal, RefusalCode};
 use crate::store::outcome::EventOutcome;
 
@@ -218,20 +219,24 @@ impl<'a> TenancyFilter<'a> {
         let conflicts: Vec<(usize, Uuid, NonNilUuid)> = (0_usize..)
             .zip(self.allowed.iter().zip(&*outcomes))
             .filter(|(_, (_, outcome))| is_conflict(outcome))
-            .filter_map(|(index, (event, _))| Some((index, row_id(event)?, event.tenant?)))
+            .filter_map(|(index, (event, _))| Some((index, RowId::of(event)?.id, event.tenant?)))
             .collect();
         if conflicts.is_empty() {
             return Ok(());
         }
-        let (ids, tenants): (Vec<Uuid>, Vec<Uuid>) = conflicts
+        let mut rows: Vec<(Uuid, Uuid)> = conflicts
             .iter()
             .map(|(_, id, tenant)| (*id, tenant.get()))
-            .unzip();
+            .collect();
+        rows.sort_unstable();
+        rows.dedup();
+        let (ids, tenants): (Vec<Uuid>, Vec<Uuid>) = rows.into_iter().unzip();
         let owned: Vec<(Uuid, Uuid)> = sqlx::query_as(include_str!("../sql/own_rows.sql"))
             .bind(ids)
             .bind(tenants)
             .fetch_all(conn)
             .await?;
+        let owned: HashSet<(Uuid, Uuid)> = owned.into_iter().collect();
         for (index, id, tenant) in conflicts {
             if !owned.contains(&(id, tenant.get())) {
                 outcomes[index] = denied();
@@ -243,19 +248,6 @@ impl<'a> TenancyFilter<'a> {
 
 fn is_conflict(outcome: &EventOutcome) -> bool {
     matches!(outcome, EventOutcome::Refused(refusal) if refusal.code == RefusalCode::IdConflict)
-}
-
-/// The id of the row that an event makes, if it makes one.
-fn row_id(event: &Event) -> Option<Uuid> {
-    match &event.body {
-        EventBody::StepStarted(e) => Some(e.step_id),
-        EventBody::StepEnded(e) => Some(e.step_id),
-        EventBody::Message(e) => Some(e.message_id),
-        EventBody::TokenCount(e) => Some(e.token_count_id),
-        EventBody::ApprovalRequested(e) => Some(e.approval_id),
-        EventBody::ApprovalDecided(e) => Some(e.approval_id),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -19,9 +19,6 @@ use crate::store::encode::rows::{
 use crate::store::outcome::EventOutcome;
 use crate::store::plan::{Plan, RunPatch, Rung};
 
-/// The most passes of one transaction. Each pass costs statements of its own.
-const MAX_PASSES: usize = 256;
-
 /// The result of a batch; valid once its transaction has committed.
 #[derive(Debug)]
 pub struct WrittenBatch {
@@ -45,9 +42,6 @@ pub async fn write_batch(
     let filter = tenancy::filter(conn, events).await?;
     let allowed = filter.as_ref().map_or(events, TenancyFilter::allowed);
     let mut plan = Plan::new(allowed, rung);
-    if plan.passes() > MAX_PASSES {
-        return Err(BatchError::NeedsSplit);
-    }
     let mut batch = BatchWriter {
         conn,
         run_timeout_ms,
@@ -75,8 +69,9 @@ pub async fn write_batch(
     batch.append(&plan).await?;
     batch.merge(&plan).await?;
     batch.write_approvals(&plan).await?;
-    batch.settle(&runs).await?;
     batch.record_superseded(&plan);
+    batch.write_contested(&plan).await?;
+    batch.settle(&runs).await?;
     let outcomes = match filter {
         Some(filter) => filter.outcomes(batch.conn, batch.outcomes).await?,
         None => batch.outcomes,
@@ -89,10 +84,13 @@ pub async fn write_batch(
 
 impl BatchWriter<'_> {
     async fn patch_sessions(&mut self, plan: &Plan<'_>) -> Result<(), BatchError> {
-        for pass in &plan.session_passes {
-            let changed = merge::patch_sessions(self.conn, pass).await?;
-            for upsert in pass {
-                self.record_outcome(upsert.index, changed.contains(&upsert.event.session_id));
+        if plan.session_patches.is_empty() {
+            return Ok(());
+        }
+        let changed = merge::patch_sessions(self.conn, &plan.session_patches).await?;
+        for patch in &plan.session_patches {
+            for index in patch.contributors() {
+                self.record_outcome(index, changed.contains(&patch.id));
             }
         }
         Ok(())
@@ -146,42 +144,39 @@ impl BatchWriter<'_> {
         runs: &BatchRuns,
         cache: &RunTotalsCache,
     ) -> Result<(), BatchError> {
-        let mut passes = std::mem::take(&mut plan.run_passes);
-        add_placeholders(&mut passes, &plan.runs, &runs.locked);
+        let mut patches = std::mem::take(&mut plan.run_patches);
+        add_placeholders(&mut patches, &plan.runs, &runs.locked);
         let timeout_ms = self.run_timeout_ms;
-        for (number, pass) in passes.iter().enumerate() {
-            let is_new =
-                |patch: &&RunPatch<'_>| number == 0 && !runs.locked.contains_key(&patch.id);
-            let (new, existing): (Vec<_>, Vec<_>) = pass.iter().partition(is_new);
-            if !new.is_empty() {
-                let totals_writer = |patch: &RunPatch<'_>| {
-                    let open = runs.open_totals.contains_key(&patch.id);
-                    open.then(|| cache.writer())
-                };
-                let inserted = runs::insert_runs(
-                    self.conn,
-                    &new,
-                    timeout_ms,
-                    &plan.run_tenants,
-                    &runs.final_totals,
-                    totals_writer,
-                )
-                .await?;
-                for patch in new {
-                    // Another writer inserted the run after we took our locks. It may even
-                    // have ended, so start again.
-                    if !inserted.contains(&patch.id) {
-                        return Err(BatchError::ConcurrentInsert);
-                    }
-                    self.record_run(patch, Some(PatchedRun::NEW));
+        let exists = |patch: &&RunPatch<'_>| runs.locked.contains_key(&patch.id);
+        let (existing, new): (Vec<_>, Vec<_>) = patches.iter().partition(exists);
+        if !new.is_empty() {
+            let totals_writer = |patch: &RunPatch<'_>| {
+                let open = runs.open_totals.contains_key(&patch.id);
+                open.then(|| cache.writer())
+            };
+            let inserted = runs::insert_runs(
+                self.conn,
+                &new,
+                timeout_ms,
+                &plan.run_tenants,
+                &runs.final_totals,
+                totals_writer,
+            )
+            .await?;
+            for patch in new {
+                // Another writer inserted the run after we took our locks. It may even
+                // have ended, so start again.
+                if !inserted.contains(&patch.id) {
+                    return Err(BatchError::ConcurrentInsert);
                 }
+                self.record_run(patch, Some(PatchedRun::NEW));
             }
-            if !existing.is_empty() {
-                let patched =
-                    runs::patch_runs(self.conn, &existing, timeout_ms, &runs.final_totals).await?;
-                for patch in existing {
-                    self.record_run(patch, patched.get(&patch.id).copied());
-                }
+        }
+        if !existing.is_empty() {
+            let patched =
+                runs::patch_runs(self.conn, &existing, timeout_ms, &runs.final_totals).await?;
+            for patch in existing {
+                self.record_run(patch, patched.get(&patch.id).copied());
             }
         }
         Ok(())
@@ -212,50 +207,60 @@ impl BatchWriter<'_> {
         Ok(())
     }
 
-    async fn merge(&mut self, plan: &Plan<'_>) -> Result<(), BatchError> {
-        for pass in &plan.merges {
-            if !pass.steps.is_empty() {
-                let merged = merge::merge_steps(self.conn, &pass.steps, &self.aliases).await?;
-                let outcomes = reject_concurrent_inserts(merged)?;
-                for row in &pass.steps {
-                    for &index in row.events.iter().flatten() {
-                        self.record_row(index, Some(row.run_id), "step_id", outcomes.get(&row.id));
-                    }
+    /// Merges rows: each statement takes an id once.
+    pub(super) async fn merge(&mut self, plan: &Plan<'_>) -> Result<(), BatchError> {
+        let rows = &plan.merges;
+        for steps in [&rows.steps].into_iter().chain(&plan.more_steps) {
+            if steps.is_empty() {
+                continue;
+            }
+            let merged = merge::merge_steps(self.conn, steps, &self.aliases).await?;
+            let outcomes = reject_concurrent_inserts(merged)?;
+            for row in steps {
+                for &index in row.events.iter().flatten() {
+                    self.record_row(index, Some(row.run_id), "step_id", outcomes.get(&row.id));
                 }
             }
-            if !pass.messages.is_empty() {
-                let merged = merge::merge_messages(self.conn, &pass.messages).await?;
-                let outcomes = reject_concurrent_inserts(merged)?;
-                for row in &pass.messages {
-                    let outcome = outcomes.get(&row.event.message_id);
-                    self.record_row(row.index, row.event.run_id, "message_id", outcome);
-                }
+        }
+        if !rows.messages.is_empty() {
+            let merged = merge::merge_messages(self.conn, &rows.messages).await?;
+            let outcomes = reject_concurrent_inserts(merged)?;
+            for row in &rows.messages {
+                let outcome = outcomes.get(&row.event.message_id);
+                self.record_row(row.index, row.event.run_id, "message_id", outcome);
             }
-            if !pass.token_counts.is_empty() {
-                let merged = merge::merge_token_counts(self.conn, &pass.token_counts).await?;
-                let outcomes = reject_concurrent_inserts(merged)?;
-                for row in &pass.token_counts {
-                    let outcome = outcomes.get(&row.event.token_count_id);
-                    self.record_row(row.index, Some(row.event.run_id), "token_count_id", outcome);
-                }
+        }
+        if !rows.token_counts.is_empty() {
+            let merged = merge::merge_token_counts(self.conn, &rows.token_counts).await?;
+            let outcomes = reject_concurrent_inserts(merged)?;
+            for row in &rows.token_counts {
+                let outcome = outcomes.get(&row.event.token_count_id);
+                self.record_row(row.index, Some(row.event.run_id), "token_count_id", outcome);
             }
         }
         Ok(())
     }
 
-    async fn write_approvals(&mut self, plan: &Plan<'_>) -> Result<(), BatchError> {
-        if plan.approval_passes.is_empty() {
+    pub(super) async fn write_approvals(&mut self, plan: &Plan<'_>) -> Result<(), BatchError> {
+        if plan.approvals.is_empty() {
             return Ok(());
         }
-        let locked = merge::lock_approvals(self.conn, plan).await?;
-        for (number, pass) in plan.approval_passes.iter().enumerate() {
-            let outcomes = merge::patch_approvals(self.conn, pass).await?;
-            for patch in pass {
-                let outcome = outcomes.get(&patch.id());
-                if number == 0 && outcome.is_none() && !locked.contains(&patch.id()) {
-                    return Err(BatchError::ConcurrentInsert);
-                }
-                self.record_row(patch.index(), patch.run_id(), "approval_id", outcome);
+        let locked = merge::lock_approvals(self.conn, &plan.approvals).await?;
+        let outcomes = merge::patch_approvals(self.conn, &plan.approvals).await?;
+        for patch in &plan.approvals {
+            let outcome = outcomes.get(&patch.id);
+            if outcome.is_none() && !locked.contains(&patch.id) {
+                return Err(BatchError::ConcurrentInsert);
+            }
+            let (run, id) = (patch.run_id, "approval_id");
+            if let Some(request) = patch.request {
+                let outcome = outcome.and_then(|outcome| outcome.request.as_ref());
+                self.record_row(request.index, run, id, outcome);
+            }
+            let decision = patch.decision.map(|decision| decision.index);
+            for index in decision.into_iter().chain(patch.session_from) {
+                let outcome = outcome.and_then(|outcome| outcome.decision.as_ref());
+                self.record_row(index, run, id, outcome);
             }
         }
         Ok(())
@@ -293,27 +298,18 @@ impl BatchWriter<'_> {
 
 /// Adds placeholders: runs that do not exist and that the batch neither starts nor ends.
 fn add_placeholders(
-    passes: &mut Vec<Vec<RunPatch<'_>>>,
+    patches: &mut Vec<RunPatch<'_>>,
     runs: &[Uuid],
     locked: &HashMap<Uuid, LockedRun>,
 ) {
-    let patched: HashSet<Uuid> = passes.first().into_iter().flatten().map(|p| p.id).collect();
+    let patched: HashSet<Uuid> = patches.iter().map(|patch| patch.id).collect();
     let missing = runs
         .iter()
         .filter(|id| !locked.contains_key(id) && !patched.contains(id));
-    let placeholders: Vec<_> = missing
-        .map(|&id| RunPatch {
-            id,
-            ..RunPatch::default()
-        })
-        .collect();
-    if placeholders.is_empty() {
-        return;
-    }
-    if passes.is_empty() {
-        passes.push(Vec::new());
-    }
-    passes[0].extend(placeholders);
+    patches.extend(missing.map(|&id| RunPatch {
+        id,
+        ..RunPatch::default()
+    }));
 }
 
 /// Fails if another transaction inserted one of the rows after the merge began.

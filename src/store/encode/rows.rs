@@ -60,6 +60,8 @@ pub struct StepPart<'a> {
     pub start: Option<(Timestamp, &'a StepStarted)>,
     /// The end and its event time.
     pub end: Option<(Timestamp, &'a StepEnded)>,
+    /// The least start, if other events of the batch may report an earlier one.
+    pub earliest: Option<Timestamp>,
 }
 
 // Ranks of step details; `merge_steps.sql` compares them.
@@ -101,6 +103,7 @@ impl<'a> StepPart<'a> {
         let started_at = [
             self.start.map(|(at, _)| at),
             self.end.and_then(|(_, end)| end.started_at),
+            self.earliest,
         ];
         let ended_at = self.end.map(|(at, _)| at);
         (started_at.into_iter().flatten().min(), ended_at)
@@ -296,7 +299,12 @@ mod tests {
             view: 0,
         };
         let winner = |start, end| {
-            let (details, rank, at) = StepPart { start, end }.details();
+            let part = StepPart {
+                start,
+                end,
+                earliest: None,
+            };
+            let (details, rank, at) = part.details();
             (details.and_then(|d| d.name.clone()), rank, at)
         };
         let (first, second) = (time(3), time(7));
@@ -334,7 +342,7 @@ mod tests {
         };
         let part = StepPart {
             start: Some((time(0), &start)),
-            end: None,
+            ..StepPart::default()
         };
         let [mut steps, mut counts] = [CopyBuffer::default(), CopyBuffer::default()];
         encode_step(&mut steps, &part.row(&Aliases::default()));

@@ -1,115 +1,118 @@
 //! Plans the events that only bridges send.
 //!
-//! It picks the winner among several sightings of one message, removes repeated
-//! aliases, and tells which runs aliases may affect.
+//! It reduces the aliases of each id, and tells which runs aliases may affect.
 
-use std::cmp::Ordering;
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::types::{Plan, PlannedEvent, at_pass};
-use crate::event::{EventBody, Message, StepAliased, StepDetails, Timestamp};
+use super::order::nullable;
+use super::types::{AliasPatch, PlannedEvent};
+use crate::event::{EventBody, StepAliased, StepDetails};
+use crate::store::encode::RunScopedId;
+
+/// The details of a step event whose parent may be an alias.
+fn details_with_alias(body: &EventBody) -> Option<&StepDetails> {
+    let details = match body {
+        EventBody::StepStarted(e) => Some(&e.details),
+        EventBody::StepEnded(e) => e.details.as_ref(),
+        _ => None,
+    };
+    details.filter(|details| details.parent_may_be_alias)
+}
 
 /// Whether aliases may affect the event. False for all events of native clients, so
 /// they pay nothing for aliases.
 pub(super) fn concerns_aliases(body: &EventBody) -> bool {
-    let names_alias = |details: &StepDetails| details.parent_may_be_alias;
-    match body {
-        EventBody::RunObserved(_) | EventBody::StepAliased(_) => true,
-        EventBody::StepStarted(e) => names_alias(&e.details),
-        EventBody::StepEnded(e) => e.details.as_ref().is_some_and(names_alias),
-        _ => false,
+    let bridged = matches!(body, EventBody::RunObserved(_) | EventBody::StepAliased(_));
+    bridged || details_with_alias(body).is_some()
+}
+
+/// The parent that a step event names, if that may be an alias.
+pub(super) fn named_parent(body: &EventBody) -> Option<Uuid> {
+    details_with_alias(body)?.parent_step_id
+}
+
+/// One patch per alias.
+#[derive(Debug, Default)]
+pub(super) struct AliasPatches<'a> {
+    patches: Vec<AliasPatch<'a>>,
+    slots: HashMap<RunScopedId, usize>,
+    /// Events of aliases that have several.
+    repeated: Vec<(usize, usize)>,
+}
+
+// The keys compare as `write_aliases.sql` does.
+
+fn target_is_greater(new: &StepAliased, old: &StepAliased) -> bool {
+    let key = |e: &StepAliased| [e.step_id, e.parent_step_id].map(nullable);
+    key(new) > key(old)
+}
+
+fn end_wins(new: &StepAliased, old: Option<PlannedEvent<'_, StepAliased>>) -> bool {
+    fn key(e: &StepAliased) -> Option<impl Ord> {
+        let root = e.root.as_ref()?;
+        let error = nullable(root.error.as_deref());
+        Some((root.ended_at, root.status.as_str(), error))
     }
+    key(new) > old.and_then(|old| key(old.event))
 }
 
-/// Identifies the message that sightings are of: its id and its session or, without a
-/// session, its run.
-type SightingKey = (Uuid, Option<Uuid>, Option<Uuid>);
-
-/// The sightings and aliases that the batch has brought so far.
-#[derive(Default)]
-pub(super) struct BridgedEvents {
-    /// Per message: the index of its least sighting in the builder's messages.
-    sightings: HashMap<SightingKey, usize>,
-    /// Positions of the other sightings, each with the index of the least one.
-    superseded: Vec<(usize, usize)>,
-    /// Per alias: its index in each pass, from the first pass on.
-    aliases: HashMap<(Uuid, Uuid), Vec<usize>>,
-}
-
-/// The order of sightings, apart from their content. Absent ids come last, as in
-/// `merge_messages.sql`.
-fn order(sighting: &PlannedEvent<'_, Message>) -> (Timestamp, [(bool, Option<Uuid>); 2]) {
-    let ids = [sighting.event.run_id, sighting.event.step_id];
-    (sighting.time, ids.map(|id| (id.is_none(), id)))
-}
-
-impl BridgedEvents {
-    /// Adds a sighting; returns whether it needs an entry of its own in `messages`.
-    ///
-    /// Every call repeats the messages of its history, so only the least sighting of
-    /// each message is merged.
-    pub fn add_sighting<'a>(
-        &mut self,
-        new: PlannedEvent<'a, Message>,
-        messages: &mut [(usize, PlannedEvent<'a, Message>)],
-    ) -> bool {
-        let id = new.event.message_id;
-        let session = new.event.session_id;
-        let run = new.event.run_id.filter(|_| session.is_none());
-        let Some(&slot) = self.sightings.get(&(id, session, run)) else {
-            self.sightings.insert((id, session, run), messages.len());
-            return true;
-        };
-        let least = &mut messages[slot].1;
-        match order(&new).cmp(&order(least)) {
-            Ordering::Less => {
-                self.superseded.push((least.index, slot));
-                *least = new;
-                false
-            }
-            // Only the database can order two contents.
-            Ordering::Equal if !new.event.same_content(least.event) => true,
-            _ => {
-                self.superseded.push((new.index, slot));
-                false
-            }
-        }
+fn start_wins(new: &StepAliased, old: Option<PlannedEvent<'_, StepAliased>>) -> bool {
+    fn key(e: &StepAliased) -> Option<impl Ord> {
+        let root = e.root.as_ref()?;
+        Some(Reverse((root.started_at, &root.name)))
     }
+    key(new) > old.and_then(|old| key(old.event))
+}
 
-    /// Adds an alias, unless the batch has one with the same content already.
-    pub fn add_alias<'a>(&mut self, new: PlannedEvent<'a, StepAliased>, plan: &mut Plan<'a>) {
-        let key = (new.event.run_id, new.event.alias_id);
-        let slots = self.aliases.entry(key).or_default();
-        let passes = &mut plan.alias_passes;
-        let mut earlier = slots.iter().zip(&*passes).map(|(&slot, pass)| pass[slot]);
-        if let Some(same) = earlier.find(|earlier| earlier.event == new.event) {
-            plan.superseded.push((new.index, same.index));
+impl<'a> AliasPatches<'a> {
+    pub fn add(&mut self, new: PlannedEvent<'a, StepAliased>) {
+        let id = (new.event.run_id, new.event.alias_id);
+        let root = new.event.root.as_ref().map(|_| new);
+        let Some(&slot) = self.slots.get(&id) else {
+            self.slots.insert(id, self.patches.len());
+            self.patches.push(AliasPatch {
+                target: new,
+                root_end: root,
+                root_start: root,
+            });
             return;
+        };
+        let patch = &mut self.patches[slot];
+        self.repeated.push((new.index, slot));
+        self.repeated
+            .extend(patch.contributors().map(|index| (index, slot)));
+        if target_is_greater(new.event, patch.target.event) {
+            patch.target = new;
         }
-        let pass = at_pass(passes, slots.len());
-        slots.push(pass.len());
-        pass.push(new);
+        if end_wins(new.event, patch.root_end) {
+            patch.root_end = Some(new);
+        }
+        if start_wins(new.event, patch.root_start) {
+            patch.root_start = Some(new);
+        }
     }
 
-    /// Lists each superseded sighting with the position of the winner.
-    pub fn finish(
-        self,
-        messages: &[(usize, PlannedEvent<'_, Message>)],
-        superseded: &mut Vec<(usize, usize)>,
-    ) {
-        for (index, slot) in self.superseded {
-            superseded.push((index, messages[slot].1.index));
+    /// Returns the patches, and adds the aliases that do not show in them to `superseded`.
+    pub fn finish(mut self, superseded: &mut Vec<(usize, usize)>) -> Vec<AliasPatch<'a>> {
+        self.repeated.sort_unstable();
+        self.repeated.dedup();
+        for (index, slot) in self.repeated {
+            let patch = &self.patches[slot];
+            if patch.contributors().all(|shown| shown != index) {
+                superseded.push((index, patch.target.index));
+            }
         }
+        self.patches
     }
 }
-
 #[cfg(test)]
 mod tests {
-    use super::super::types::{PlannedRows, Rung};
+    use super::super::types::{Plan, Rung};
     use super::*;
-    use crate::event::{Event, MessageRole};
+    use crate::event::{AliasedRoot, EndStatus, Event, Message, MessageRole, Timestamp};
 
     const RUN: Uuid = Uuid::from_u128(1);
     const SESSION: Uuid = Uuid::from_u128(2);
@@ -152,10 +155,8 @@ mod tests {
         Plan::new(&events.iter().collect::<Vec<_>>(), Rung::Append)
     }
 
-    /// Positions of the messages of each pass.
-    fn merged(plan: &Plan<'_>) -> Vec<Vec<usize>> {
-        let rows = |pass: &PlannedRows<'_>| pass.messages.iter().map(|m| m.index).collect();
-        plan.merges.iter().map(rows).collect()
+    fn merged(plan: &Plan<'_>) -> Vec<usize> {
+        plan.merges.messages.iter().map(|row| row.index).collect()
     }
 
     #[test]
@@ -169,22 +170,22 @@ mod tests {
         ];
         let plan = plan(&events);
         assert!(plan.appends.messages.is_empty());
-        assert_eq!(merged(&plan), [[2]]);
+        assert_eq!(merged(&plan), [2]);
         let mut superseded = plan.superseded.clone();
         superseded.sort_unstable();
         assert_eq!(superseded, [(0, 2), (1, 2), (3, 2)]);
     }
 
     #[test]
-    fn the_database_orders_contents_of_one_time() {
+    fn content_orders_sightings_of_one_time() {
         let events = [
-            sighting(7, RUN, Some(SESSION), "a"),
             sighting(7, RUN, Some(SESSION), "b"),
+            sighting(7, RUN, Some(SESSION), "a"),
             sighting(7, RUN, Some(SESSION), "a"),
         ];
         let plan = plan(&events);
-        assert_eq!(merged(&plan), [[0], [1]]);
-        assert_eq!(plan.superseded, [(2, 0)]);
+        assert_eq!(merged(&plan), [1]);
+        assert_eq!(plan.superseded, [(0, 1), (2, 1)]);
     }
 
     /// A sighting that is believed to be the first one of its message.
@@ -209,41 +210,73 @@ mod tests {
         let plan = plan(&events);
         let appended: Vec<usize> = plan.appends.messages.iter().map(|row| row.index).collect();
         assert_eq!(appended, [4, 1, 0]);
-        assert!(plan.merges.is_empty());
+        assert!(plan.merges.messages.is_empty());
         assert_eq!(plan.superseded, [(2, 1), (3, 1)]);
         let events: Vec<&Event> = events.iter().collect();
         assert!(Plan::new(&events, Rung::Merge).appends.messages.is_empty());
     }
 
     #[test]
-    fn sightings_of_different_sessions_are_not_one_message() {
+    fn sightings_without_a_common_run_or_session_are_not_one_message() {
         let events = [
             sighting(7, RUN, Some(SESSION), "a"),
             sighting(3, RUN, None, "a"),
             sighting(5, Uuid::from_u128(3), None, "a"),
         ];
         let plan = plan(&events);
-        assert_eq!(merged(&plan), [[0], [1], [2]]);
-        assert!(plan.superseded.is_empty());
+        assert_eq!(merged(&plan), [1]);
+        assert_eq!(plan.superseded, [(0, 1)]);
+        let contested: Vec<usize> = plan.contested.iter().map(|(index, _)| *index).collect();
+        assert_eq!(contested, [2]);
     }
 
     #[test]
     fn an_alias_is_written_once_and_creates_no_run() {
         let events = [
-            alias(5, None),
-            alias(6, None),
             alias(5, Some(1)),
+            alias(6, None),
+            alias(5, None),
             alias(5, None),
             alias(5, Some(1)),
         ];
         let plan = plan(&events);
-        let passes: Vec<Vec<usize>> = plan
-            .alias_passes
-            .iter()
-            .map(|pass| pass.iter().map(|row| row.index).collect())
-            .collect();
-        assert_eq!(passes, [vec![0, 1], vec![2]]);
-        assert_eq!(plan.superseded, [(3, 0), (4, 2)]);
+        let targets: Vec<usize> = plan.aliases.iter().map(|row| row.target.index).collect();
+        assert_eq!(targets, [2, 1]);
+        assert_eq!(plan.superseded, [(0, 2), (3, 2), (4, 2)]);
         assert_eq!((plan.runs.len(), plan.bridged_runs), (0, vec![RUN]));
+    }
+
+    #[test]
+    fn an_alias_takes_the_start_and_the_end_of_its_roots_from_different_events() {
+        let root = |started: i64, ended: i64, name: &str| {
+            let time = |micros| Timestamp::from_postgres_micros(micros).expect("in range");
+            let mut event = alias(5, None);
+            if let EventBody::StepAliased(alias) = &mut event.body {
+                alias.root = Some(AliasedRoot {
+                    started_at: time(started),
+                    ended_at: time(ended),
+                    status: EndStatus::Completed,
+                    error: None,
+                    name: name.into(),
+                });
+            }
+            event
+        };
+        let events = [
+            root(3, 5, "a"),
+            root(2, 4, "b"),
+            alias(5, None),
+            root(2, 5, "c"),
+        ];
+        let plan = plan(&events);
+        let [patch] = &plan.aliases[..] else {
+            panic!("{:?}", plan.aliases)
+        };
+        let index = |alias: Option<PlannedEvent<'_, StepAliased>>| alias.map(|a| a.index);
+        assert_eq!(
+            (index(patch.root_end), index(patch.root_start)),
+            (Some(0), Some(1))
+        );
+        assert_eq!(plan.superseded, [(2, 0), (3, 0)]);
     }
 }

@@ -1,15 +1,23 @@
 //! Sorts the events of a batch by table. No IO happens here.
 //!
-//! A merging statement takes each id at most once. If a batch names one id several
-//! times, the plan puts the repetitions into passes, which run one after another.
+//! A merging statement takes each id at most once. What a batch says about one id more
+//! than once is reduced here, by the same order that the statements use (`order.rs`).
 
+mod approvals;
 mod bridged;
 mod builder;
 mod observed;
+mod order;
+mod rows;
+mod runs;
+mod sessions;
+mod steps;
 mod types;
 
+pub use self::runs::RunPatches;
 pub use self::types::{
-    ApprovalPatch, Plan, PlannedEvent, PlannedRows, RunPatch, Rung, SessionRef, StepRow,
+    AliasPatch, ApprovalPatch, Plan, PlannedEvent, PlannedRows, RunPatch, Rung, SessionField,
+    SessionPatch, SessionRef, StepRow,
 };
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a batch writes, by table and by pass.
+//! What a batch writes, by table.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::observed::ObservedFields;
 use crate::event::{
-    ApprovalDecided, ApprovalRequested, Message, RunEnded, RunStarted, SessionUpsert, StepAliased,
-    Timestamp, TokenCount,
+    ApprovalDecided, ApprovalRequested, Event, Message, RunEnded, RunStarted, SessionUpsert,
+    StepAliased, Timestamp, TokenCount,
 };
 use crate::store::encode::rows::StepPart;
 
@@ -51,21 +51,72 @@ pub struct SessionRef {
     pub tenant: Option<Uuid>,
 }
 
-/// What one pass says about one run: at most one start and one end.
+/// What a batch says about one run.
 #[derive(Debug, Default)]
 pub struct RunPatch<'a> {
     /// The run.
     pub id: Uuid,
-    /// Its start.
+    /// The start that wins.
     pub start: Option<PlannedEvent<'a, RunStarted>>,
-    /// Its end.
+    /// The least time of all its starts, and the position of that start.
+    pub started: Option<(Timestamp, usize)>,
+    /// The end that wins.
     pub end: Option<PlannedEvent<'a, RunEnded>>,
+    /// The least start that its ends report, and the position of that end.
+    pub root_started: Option<(Timestamp, usize)>,
     /// Positions of its heartbeats.
     pub heartbeats: Vec<usize>,
     /// What its observations say.
     pub observed: ObservedFields<'a>,
-    /// The greatest event time of its start, end and heartbeats.
+    /// The greatest event time of its starts, ends and heartbeats.
     pub alive_at: Option<Timestamp>,
+}
+
+/// The fields of a session, each merged by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum SessionField {
+    Customer,
+    User,
+    Title,
+    ExternalId,
+    Metadata,
+}
+
+impl SessionField {
+    /// All fields, in the order of the column `merge_times`.
+    pub const ALL: [Self; 5] = [
+        Self::Customer,
+        Self::User,
+        Self::Title,
+        Self::ExternalId,
+        Self::Metadata,
+    ];
+}
+
+/// What a batch says about one session.
+#[derive(Debug)]
+pub struct SessionPatch<'a> {
+    /// The session.
+    pub id: Uuid,
+    /// The latest upsert.
+    pub latest: PlannedEvent<'a, SessionUpsert>,
+    /// For each field the upsert that wins.
+    pub fields: [Option<PlannedEvent<'a, SessionUpsert>>; SessionField::ALL.len()],
+}
+
+impl<'a> SessionPatch<'a> {
+    /// The upsert that sets a field.
+    #[must_use]
+    pub fn winner(&self, field: SessionField) -> Option<PlannedEvent<'a, SessionUpsert>> {
+        self.fields[field as usize]
+    }
+
+    /// Positions of the upserts that the session shows.
+    pub fn contributors(&self) -> impl Iterator<Item = usize> {
+        let fields = self.fields.iter().flatten();
+        fields.chain([&self.latest]).map(|upsert| upsert.index)
+    }
 }
 
 /// A step's row and the positions of the events that make it.
@@ -77,8 +128,9 @@ pub struct StepRow<'a> {
     pub id: Uuid,
     /// Its start, its end, or both.
     pub part: StepPart<'a>,
-    /// Position of the start, position of the end.
-    pub events: [Option<usize>; 2],
+    /// Positions of the start, the end, and the event with the least start if that is
+    /// neither.
+    pub events: [Option<usize>; 3],
 }
 
 /// Rows of the tables that take COPY.
@@ -90,111 +142,94 @@ pub struct PlannedRows<'a> {
     pub token_counts: Vec<PlannedEvent<'a, TokenCount>>,
 }
 
-/// A request for approval, or a decision on one.
+/// What a batch says about one approval.
 #[derive(Clone, Copy, Debug)]
-#[allow(missing_docs)]
-pub enum ApprovalPatch<'a> {
-    Requested(PlannedEvent<'a, ApprovalRequested>),
-    Decided(PlannedEvent<'a, ApprovalDecided>),
-}
-
-impl ApprovalPatch<'_> {
+pub struct ApprovalPatch<'a> {
     /// The approval.
-    #[must_use]
-    pub fn id(&self) -> Uuid {
-        match self {
-            Self::Requested(planned) => planned.event.approval_id,
-            Self::Decided(planned) => planned.event.approval_id,
-        }
-    }
+    pub id: Uuid,
+    /// Its run.
+    pub run_id: Option<Uuid>,
+    /// Its session: that of the request or, without a request, the greatest one that a
+    /// decision names.
+    pub session_id: Option<Uuid>,
+    /// The request that wins.
+    pub request: Option<PlannedEvent<'a, ApprovalRequested>>,
+    /// The decision that wins.
+    pub decision: Option<PlannedEvent<'a, ApprovalDecided>>,
+    /// Position of the decision that names the session, if there is no request.
+    pub session_from: Option<usize>,
+}
 
-    /// The approval's run.
-    #[must_use]
-    pub fn run_id(&self) -> Option<Uuid> {
-        match self {
-            Self::Requested(planned) => planned.event.run_id,
-            Self::Decided(planned) => planned.event.run_id,
-        }
-    }
+/// What a batch says about one alias.
+#[derive(Clone, Copy, Debug)]
+pub struct AliasPatch<'a> {
+    /// The alias with the greatest target.
+    pub target: PlannedEvent<'a, StepAliased>,
+    /// The alias with the root whose end wins.
+    pub root_end: Option<PlannedEvent<'a, StepAliased>>,
+    /// The alias with the root whose start and name win.
+    pub root_start: Option<PlannedEvent<'a, StepAliased>>,
+}
 
-    /// The approval's session.
-    #[must_use]
-    pub fn session_id(&self) -> Option<Uuid> {
-        match self {
-            Self::Requested(planned) => planned.event.session_id,
-            Self::Decided(planned) => planned.event.session_id,
-        }
-    }
-
-    /// Position in the batch.
-    #[must_use]
-    pub fn index(&self) -> usize {
-        match self {
-            Self::Requested(planned) => planned.index,
-            Self::Decided(planned) => planned.index,
-        }
+impl AliasPatch<'_> {
+    /// Positions of the events that the alias shows.
+    pub fn contributors(&self) -> impl Iterator<Item = usize> {
+        let roots = [self.root_end, self.root_start];
+        let events = roots.into_iter().flatten().chain([self.target]);
+        events.map(|alias| alias.index)
     }
 }
 
-/// Everything that a batch writes.
+/// The most rows of one step in [`Plan::more_steps`].
+pub const MORE_ENDS: usize = 3;
+
+/// Everything that a batch writes: one row for each id, whatever the batch repeats.
 #[derive(Debug, Default)]
 pub struct Plan<'a> {
     /// Every session that the batch names.
     pub sessions: HashMap<Uuid, SessionRef>,
-    /// Session upserts, by pass.
-    pub session_passes: Vec<Vec<PlannedEvent<'a, SessionUpsert>>>,
+    /// Session upserts.
+    pub session_patches: Vec<SessionPatch<'a>>,
     /// For each run that a tenant event names: the customer who owns it if it is new.
     pub run_tenants: HashMap<Uuid, Uuid>,
     /// Every run that the batch touches, sorted.
     pub runs: Vec<Uuid>,
-    /// Starts, ends, heartbeats and observations, by pass.
-    pub run_passes: Vec<Vec<RunPatch<'a>>>,
+    /// Starts, ends, heartbeats and observations.
+    pub run_patches: Vec<RunPatch<'a>>,
     /// Rows that are believed to be new.
     pub appends: PlannedRows<'a>,
-    /// Rows to merge, by pass.
-    pub merges: Vec<PlannedRows<'a>>,
-    /// Requests and decisions, by pass.
-    pub approval_passes: Vec<Vec<ApprovalPatch<'a>>>,
-    /// Step aliases, by pass.
-    pub alias_passes: Vec<Vec<PlannedEvent<'a, StepAliased>>>,
+    /// Rows to merge.
+    pub merges: PlannedRows<'a>,
+    /// Further ends of steps, to merge one list after the other. A step shows parts of up
+    /// to four ends: the details and the end that win, and those of a lesser view.
+    pub more_steps: [Vec<StepRow<'a>>; MORE_ENDS],
+    /// Requests and decisions.
+    pub approvals: Vec<ApprovalPatch<'a>>,
+    /// Step aliases.
+    pub aliases: Vec<AliasPatch<'a>>,
     /// Runs with an event that aliases may affect, sorted. A run that only aliases name
     /// is in this list but not in `runs`.
     pub bridged_runs: Vec<Uuid>,
-    /// Events that need no row of their own: their position, and the position of the
-    /// event that decides their outcome. If that event is refused, they are refused too;
-    /// otherwise they are duplicates.
+    /// Events that another event of the batch stands over: their position, and the
+    /// position of the event that decides their outcome. If that event is refused, they
+    /// are refused too; otherwise they are duplicates.
     pub superseded: Vec<(usize, usize)>,
+    /// Events whose id the batch gave to another run or session before. They are right
+    /// only if the stored row is theirs.
+    pub contested: Vec<(usize, &'a Event)>,
 }
 
-impl Plan<'_> {
+impl<'a> Plan<'a> {
     /// The runs that the batch ends.
     #[must_use]
     pub fn ends(&self) -> HashSet<Uuid> {
-        let patches = self.run_passes.iter().flatten();
-        let ends = patches.filter(|patch| patch.end.is_some());
+        let ends = self.run_patches.iter().filter(|patch| patch.end.is_some());
         ends.map(|patch| patch.id).collect()
     }
 
-    /// The number of passes: how often the most repeated id occurs.
-    #[must_use]
-    pub fn passes(&self) -> usize {
-        [
-            self.session_passes.len(),
-            self.run_passes.len(),
-            self.merges.len(),
-            self.approval_passes.len(),
-            self.alias_passes.len(),
-        ]
-        .into_iter()
-        .max()
-        .unwrap_or(0)
+    /// The steps to merge.
+    pub fn merged_steps(&self) -> impl Iterator<Item = &StepRow<'a>> {
+        let lists = [&self.merges.steps].into_iter().chain(&self.more_steps);
+        lists.flatten()
     }
-}
-
-/// The rows of a pass, which is added if it does not exist yet.
-pub(super) fn at_pass<T: Default>(passes: &mut Vec<T>, pass: usize) -> &mut T {
-    if passes.len() <= pass {
-        passes.resize_with(pass + 1, T::default);
-    }
-    &mut passes[pass]
 }

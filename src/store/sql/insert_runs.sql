@@ -1,13 +1,13 @@
 -- Inserts runs that did not exist when the batch took its locks, placeholders included.
--- $1 to $28 are the parameters of patch_runs.sql; $29 the tenant that owns the run, or NULL;
--- $30 the writer that may know the sums of the rows below the run, or NULL.
+-- $1 to $29 are the parameters of patch_runs.sql; $30 the tenant that owns the run, or NULL;
+-- $31 the writer that may know the sums of the rows below the run, or NULL.
 -- Runs that another transaction inserted meanwhile are neither changed nor returned.
 WITH n AS (
     SELECT u.*, c.id AS known_customer_id,
            CASE WHEN u.customer_id IS NOT NULL AND c.id IS NULL
-                THEN coalesce(u.metadata_json::jsonb, '{}')
+                THEN coalesce(u.sent_metadata, '{}')
                      || jsonb_build_object('unresolved_customer_id', u.customer_id)
-                ELSE u.metadata_json::jsonb END AS metadata,
+                ELSE u.sent_metadata END AS metadata,
            CASE WHEN u.start_event_at IS NULL THEN u.observed END AS shown,
            CASE WHEN u.finalized_by IS DISTINCT FROM 'client' THEN u.observed #>> '{output,2}' END AS told_output,
            nullif(substr(u.observed #>> '{outcome,2}', 9), '') AS told_error,
@@ -15,20 +15,22 @@ WITH n AS (
                     AND u.observed #>> '{outcome,2}' LIKE 'failed%', false) AS fails
     FROM (
         SELECT id, start_event_at, session_id, parent_run_id, customer_id, agent_id, agent_type, name, input,
-               metadata_json, timeout_ms, finalized_by, status, output, error, ended_at,
+               nullif(metadata_json::jsonb - 'unresolved_customer_id', '{}') AS sent_metadata,
+               timeout_ms, finalized_by, status, output, error, ended_at,
                reported_tokens_input, reported_tokens_output, end_metadata_json::jsonb AS end_metadata, alive_at,
                observed_json::jsonb AS observed, root_started_at, counted, tokens_input, tokens_output,
-               first_at, last_at, tenant_id, summed_by
+               first_at, last_at, started_at, tenant_id, summed_by
         FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
                     $8::text[], $9::text[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::text[],
                     $15::text[], $16::timestamptz[], $17::integer[], $18::integer[], $19::text[],
                     $20::timestamptz[], $22::text[], $23::timestamptz[], $24::boolean[], $25::bigint[],
-                    $26::bigint[], $27::timestamptz[], $28::timestamptz[], $29::uuid[], $30::bigint[])
+                    $26::bigint[], $27::timestamptz[], $28::timestamptz[], $29::timestamptz[], $30::uuid[],
+                    $31::bigint[])
              AS u (id, start_event_at, session_id, parent_run_id, customer_id, agent_id, agent_type,
                    name, input, metadata_json, timeout_ms, finalized_by, status, output,
                    error, ended_at, reported_tokens_input, reported_tokens_output, end_metadata_json, alive_at,
                    observed_json, root_started_at, counted, tokens_input, tokens_output, first_at, last_at,
-                   tenant_id, summed_by)
+                   started_at, tenant_id, summed_by)
         OFFSET 0 -- keeps this subquery, so that JSON is parsed once
     ) u
     -- A placeholder gets the customer of its tenant; its start will name the same one.
@@ -43,7 +45,7 @@ SELECT id, coalesce(session_id, (shown #>> '{session_id,2}')::uuid),
        coalesce(agent_id, shown #>> '{agent_id,2}', 'unknown'),
        coalesce(agent_type, shown #>> '{agent_type,2}', 'unknown'), known_customer_id,
        CASE WHEN fails THEN 'failed' ELSE coalesce(status, 'running') END, coalesce(input, shown #>> '{input,2}'),
-       coalesce(output, told_output), coalesce(start_event_at, root_started_at, first_at), ended_at,
+       coalesce(output, told_output), coalesce(started_at, root_started_at, first_at), ended_at,
        CASE WHEN counted THEN least(tokens_input, 2147483647)::integer
             WHEN NOT counted THEN reported_tokens_input END,
        CASE WHEN counted THEN least(tokens_output, 2147483647)::integer

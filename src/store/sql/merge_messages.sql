@@ -7,6 +7,8 @@
 -- A sighting matches a message with its id in the same run or the same session. The row moves
 -- to the run of the sighting that wins. Only the runs of the batch are locked, so rows of other
 -- runs are visited in the order of their ids.
+-- The plan of a batch orders its events in the same way (plan/order.rs): NULL is the greatest
+-- value, and texts compare by their bytes.
 -- Returns the messages that changed; those whose id belongs to another run or session
 -- (elsewhere); and those that did not exist (new). If a message is new and did not change,
 -- another transaction inserted it meanwhile.
@@ -28,10 +30,12 @@ WITH n AS MATERIALIZED (
     WHERE NOT EXISTS (
         SELECT FROM agent_messages o
         WHERE o.id = n.id AND o.sighting IS NOT TRUE AND n.sighting IS NOT TRUE AND NOT record_gt(
-            ROW(n.created_at, n.session_id, n.role, n.content, n.thinking,
-                n.tool_calls::text, n.metadata::text, n.step_id, n.seq),
-            ROW(o.created_at, o.session_id, o.role, o.content, o.thinking,
-                o.tool_calls::text, o.metadata::text, o.step_id, o.seq)))
+            ROW(n.created_at, n.session_id,
+                ARRAY[n.role, n.content, n.thinking, n.tool_calls::text, n.metadata::text] COLLATE "C",
+                n.step_id, n.seq),
+            ROW(o.created_at, o.session_id,
+                ARRAY[o.role, o.content, o.thinking, o.tool_calls::text, o.metadata::text] COLLATE "C",
+                o.step_id, o.seq)))
     ORDER BY id
     ON CONFLICT ON CONSTRAINT agent_messages_pkey DO UPDATE
     SET session_id = excluded.session_id, role = excluded.role, content = excluded.content,
@@ -43,18 +47,23 @@ WITH n AS MATERIALIZED (
            OR (m.session_id = excluded.session_id AND (m.sighting OR excluded.sighting)))
       AND CASE
           WHEN m.sighting AND excluded.sighting THEN record_gt(
-              ROW(m.created_at, m.run_id, m.step_id, m.session_id, m.role, m.content, m.thinking,
-                  m.tool_calls::text, m.metadata::text, m.seq),
-              ROW(excluded.created_at, excluded.run_id, excluded.step_id, excluded.session_id, excluded.role,
-                  excluded.content, excluded.thinking, excluded.tool_calls::text, excluded.metadata::text,
+              ROW(m.created_at, m.run_id, m.step_id, m.session_id,
+                  ARRAY[m.role, m.content, m.thinking, m.tool_calls::text, m.metadata::text] COLLATE "C",
+                  m.seq),
+              ROW(excluded.created_at, excluded.run_id, excluded.step_id, excluded.session_id,
+                  ARRAY[excluded.role, excluded.content, excluded.thinking, excluded.tool_calls::text,
+                        excluded.metadata::text] COLLATE "C",
                   excluded.seq))
           WHEN m.sighting THEN true
           WHEN excluded.sighting THEN false
           ELSE record_gt(
-              ROW(excluded.created_at, excluded.session_id, excluded.role, excluded.content, excluded.thinking,
-                  excluded.tool_calls::text, excluded.metadata::text, excluded.step_id, excluded.seq),
-              ROW(m.created_at, m.session_id, m.role, m.content, m.thinking,
-                  m.tool_calls::text, m.metadata::text, m.step_id, m.seq))
+              ROW(excluded.created_at, excluded.session_id,
+                  ARRAY[excluded.role, excluded.content, excluded.thinking, excluded.tool_calls::text,
+                        excluded.metadata::text] COLLATE "C",
+                  excluded.step_id, excluded.seq),
+              ROW(m.created_at, m.session_id,
+                  ARRAY[m.role, m.content, m.thinking, m.tool_calls::text, m.metadata::text] COLLATE "C",
+                  m.step_id, m.seq))
           END
     RETURNING m.id
 )

@@ -5,6 +5,8 @@
 -- the row shows, the rank, time and view of the details are NULL.
 -- Of two ends, the greater view wins, then the later, then failed over completed. Any end wins
 -- over being closed with the run. started_at is the earliest. Content breaks ties.
+-- The plan of a batch orders its events in the same way (plan/order.rs): NULL is the greatest
+-- value, and texts compare by their bytes.
 -- Returns the steps that changed; those whose id belongs to another run (elsewhere); and those
 -- that did not exist (new). If a step is new and was not inserted, another transaction inserted
 -- it meanwhile.
@@ -77,14 +79,18 @@ WITH n AS MATERIALIZED (
 ), judged AS (
     SELECT m.*,
            m.new_rank > 0 AND record_gt(
-               ROW(m.new_rank, m.new_details_view, m.new_details_at, m.step_type, m.kind, m.name, m.raw_parent,
-                   m.model, m.input::text, m.metadata::text, m.may_be_alias),
-               ROW(m.old_rank, m.old_details_view, m.old_details_at, m.old_step_type, m.old_kind, m.old_name,
-                   m.old_raw_parent, m.old_model, m.old_input::text, m.old_metadata::text, m.old_may_be_alias))
+               ROW(m.new_rank, m.new_details_view, m.new_details_at,
+                   ARRAY[m.step_type, m.kind, m.name] COLLATE "C", m.raw_parent,
+                   ARRAY[m.model, m.input::text, m.metadata::text] COLLATE "C", m.may_be_alias),
+               ROW(m.old_rank, m.old_details_view, m.old_details_at,
+                   ARRAY[m.old_step_type, m.old_kind, m.old_name] COLLATE "C", m.old_raw_parent,
+                   ARRAY[m.old_model, m.old_input::text, m.old_metadata::text] COLLATE "C",
+                   m.old_may_be_alias))
                AS details_win,
            m.ended_at IS NOT NULL AND (NOT m.old_has_end OR record_gt(
-               ROW(m.new_view, m.ended_at, m.status, m.output::text, m.error, m.new_reported),
-               ROW(m.old_view, m.old_ended_at, m.old_status, m.old_output::text, m.old_error, m.old_reported)))
+               ROW(m.new_view, m.ended_at, ARRAY[m.status, m.output::text, m.error] COLLATE "C", m.new_reported),
+               ROW(m.old_view, m.old_ended_at, ARRAY[m.old_status, m.old_output::text, m.old_error] COLLATE "C",
+                   m.old_reported)))
                AS end_wins,
            m.started_at IS NOT NULL AND (m.old_started_at IS NULL OR m.started_at < m.old_started_at)
                AS starts_earlier
@@ -109,8 +115,8 @@ WITH n AS MATERIALIZED (
                    WHERE j.new_rank = 2 AND j.old_rank = 2 AND j.new_details_view < j.old_details_view
                ) c
                ORDER BY (c.loser ->> 0)::integer DESC NULLS LAST, (c.loser ->> 1)::numeric DESC,
-                        c.loser ->> 2 DESC, c.loser ->> 3 DESC, c.loser ->> 4 DESC, c.loser ->> 5 DESC,
-                        c.loser ->> 6 DESC, c.loser ->> 7 DESC, c.loser ->> 8 DESC,
+                        ARRAY[c.loser ->> 2, c.loser ->> 3, c.loser ->> 4, c.loser ->> 5, c.loser ->> 6,
+                              c.loser ->> 7, c.loser ->> 8] COLLATE "C" DESC,
                         (c.loser ->> 9)::boolean DESC
                LIMIT 1
            ) END AS other_details,
@@ -130,7 +136,8 @@ WITH n AS MATERIALIZED (
                    WHERE j.ended_at IS NOT NULL AND j.old_has_end AND j.new_view < j.old_view
                ) c
                ORDER BY (c.loser ->> 0)::integer DESC NULLS LAST, (c.loser ->> 1)::numeric DESC,
-                        c.loser ->> 2 DESC, c.loser ->> 3 DESC, c.loser ->> 4 DESC, (c.loser ->> 5)::integer DESC
+                        ARRAY[c.loser ->> 2, c.loser ->> 3, c.loser ->> 4] COLLATE "C" DESC,
+                        (c.loser ->> 5)::integer DESC
                LIMIT 1
            ) END AS other_end
     FROM judged j

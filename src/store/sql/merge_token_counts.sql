@@ -1,6 +1,8 @@
 -- Merges token counts; each id occurs at most once. $1 to $11 the columns of their rows, in the
 -- order of COPY.
 -- Of two contents for one token count the later wins, then the greater.
+-- The plan of a batch orders its events in the same way (plan/order.rs): NULL is the greatest
+-- value, and texts compare by their bytes.
 -- Returns the token counts that changed; those whose id belongs to another run (elsewhere); and
 -- those that did not exist (new). If a token count is new and did not change, another
 -- transaction inserted it meanwhile.
@@ -19,9 +21,9 @@ WITH n AS MATERIALIZED (
     WHERE NOT EXISTS (
         SELECT FROM agent_token_counts o
         WHERE o.id = n.id AND NOT record_gt(
-            ROW(n.created_at, n.step_id, n.model, n.input, n.output,
+            ROW(n.created_at, n.step_id, n.model COLLATE "C", n.input, n.output,
                 n.cache_read, n.cache_write, n.reasoning, n.rollup),
-            ROW(o.created_at, o.step_id, o.model, o.input, o.output,
+            ROW(o.created_at, o.step_id, o.model COLLATE "C", o.input, o.output,
                 o.cache_read, o.cache_write, o.reasoning, o.rollup)))
     ORDER BY id
     ON CONFLICT ON CONSTRAINT agent_token_counts_pkey DO UPDATE
@@ -30,9 +32,9 @@ WITH n AS MATERIALIZED (
         reasoning = excluded.reasoning, rollup = excluded.rollup, created_at = excluded.created_at
     WHERE t.run_id = excluded.run_id
       AND record_gt(
-          ROW(excluded.created_at, excluded.step_id, excluded.model, excluded.input, excluded.output,
+          ROW(excluded.created_at, excluded.step_id, excluded.model COLLATE "C", excluded.input, excluded.output,
               excluded.cache_read, excluded.cache_write, excluded.reasoning, excluded.rollup),
-          ROW(t.created_at, t.step_id, t.model, t.input, t.output,
+          ROW(t.created_at, t.step_id, t.model COLLATE "C", t.input, t.output,
               t.cache_read, t.cache_write, t.reasoning, t.rollup))
     RETURNING t.id
 )

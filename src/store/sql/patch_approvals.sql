@@ -1,15 +1,19 @@
--- Merges requests and decisions: one event per row, and each approval at most once.
+-- Merges requests and decisions; each approval at most once.
 -- $1 ids, $2 runs, $3 sessions.
--- Of a request: $4 event time (NULL: a decision), $5 step, $6 action type, $7 description,
+-- Of a request: $4 event time (NULL: none), $5 step, $6 action type, $7 description,
 -- $8 data, $9 expires_at.
--- Of a decision: $10 status, $11 decided_at (NULL: a request), $12 decided by, $13 notes.
+-- Of a decision: $10 status, $11 decided_at (NULL: none), $12 decided by, $13 notes.
 -- Of several requests the latest wins, as a whole. Of several decisions the latest wins, then
 -- rejected over approved over expired. Any decision wins over the sweeper's "expired". Content
 -- breaks ties.
--- Returns the approvals that changed, and those whose id belongs to another run or session.
+-- The plan of a batch orders its events in the same way (plan/order.rs): NULL is the greatest
+-- value, and texts compare by their bytes.
+-- Returns the approvals that changed, and whether their request and their decision did; and
+-- those whose id belongs to another run or session (taken).
 WITH n AS MATERIALIZED (
     SELECT u.id, u.run_id, u.session_id, u.requested_event_at, u.step_id, u.action_type, u.action_description,
            u.action_data::jsonb AS action_data, u.expires_at, u.status, u.decided_at, p.id AS decided_by, u.notes,
+           u.decided_by AS named_by,
            CASE WHEN u.decided_by IS NOT NULL AND p.id IS NULL
                 THEN jsonb_build_object('unresolved_decided_by', u.decided_by) END AS metadata
     FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::uuid[], $6::text[], $7::text[],
@@ -31,15 +35,17 @@ WITH n AS MATERIALIZED (
 ), judged AS (
     SELECT n.*,
            n.requested_event_at IS NOT NULL AND (o.requested_event_at IS NULL OR record_gt(
-               ROW(n.requested_event_at, n.session_id, n.step_id, n.action_type, n.action_description,
-                   n.action_data::text, n.expires_at),
-               ROW(o.requested_event_at, o.session_id, o.step_id, o.action_type, o.action_description,
-                   o.action_data::text, o.expires_at))) AS request_wins,
+               ROW(n.requested_event_at, n.session_id, n.step_id,
+                   ARRAY[n.action_type, n.action_description, n.action_data::text] COLLATE "C", n.expires_at),
+               ROW(o.requested_event_at, o.session_id, o.step_id,
+                   ARRAY[o.action_type, o.action_description, o.action_data::text] COLLATE "C", o.expires_at)))
+               AS request_wins,
            n.decided_at IS NOT NULL AND (o.decided_at IS NULL OR record_gt(
-               ROW(n.decided_at, array_position('{expired,approved,rejected}', n.status), n.decided_by,
-                   n.notes, n.metadata),
-               ROW(o.decided_at, array_position('{expired,approved,rejected}', o.status), o.decided_by,
-                   o.notes, o.metadata))) AS decision_wins,
+               ROW(n.decided_at, array_position('{expired,approved,rejected}', n.status),
+                   ARRAY[n.named_by::text, n.notes] COLLATE "C"),
+               ROW(o.decided_at, array_position('{expired,approved,rejected}', o.status),
+                   ARRAY[coalesce(o.decided_by::text, o.metadata ->> 'unresolved_decided_by'), o.notes] COLLATE "C")))
+               AS decision_wins,
            -- Until a request arrives, the session is the greatest one that a decision names.
            n.requested_event_at IS NULL AND o.requested_event_at IS NULL
                AND n.session_id IS NOT NULL
@@ -67,12 +73,12 @@ WITH n AS MATERIALIZED (
         metadata = CASE WHEN j.decision_wins THEN j.metadata ELSE a.metadata END
     FROM judged j
     WHERE a.id = j.id AND (j.request_wins OR j.decision_wins OR j.session_wins)
-    RETURNING a.id
+    RETURNING a.id, j.request_wins, j.decision_wins OR j.session_wins AS decision_wins
 )
-SELECT id, 'inserted' AS outcome FROM inserted
+SELECT id, true AS request_changed, true AS decision_changed, false AS taken FROM inserted
 UNION ALL
-SELECT id, 'updated' FROM updated
+SELECT id, request_wins, decision_wins, false FROM updated
 UNION ALL
-SELECT n.id, 'elsewhere'
+SELECT n.id, false, false, true
 FROM n JOIN approvals o ON o.id = n.id
 WHERE o.run_id IS DISTINCT FROM n.run_id OR (o.run_id IS NULL AND o.session_id IS DISTINCT FROM n.session_id)

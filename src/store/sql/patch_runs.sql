@@ -2,10 +2,10 @@
 -- per run.
 -- $1 ids; $21 the default timeout in ms; $20 the latest time of a start, heartbeat or end (NULL:
 -- a mere placeholder); $22 what RunObserved events report, in the form of agent_runs.observed.
--- Of the start: $2 event time (NULL: none), $3 session, $4 parent, $5 customer, $6 agent id,
+-- Of the start: $2 event time (NULL: none), $29 the earliest time of all starts, $3 session, $4 parent, $5 customer, $6 agent id,
 -- $7 agent type, $8 name, $9 input, $10 metadata, $11 timeout in ms.
 -- Of the end: $12 by whom (NULL: none), $13 status, $14 output, $15 error, $16 ended_at,
--- $17, $18 reported tokens, $19 metadata, $23 when the run began.
+-- $17, $18 reported tokens, $19 metadata, $23 the earliest time at which the run began.
 -- Sums of the rows below the run, if it ends and its writer knows them (otherwise NULL, and
 -- settle_runs.sql follows): $24 whether there are token counts, $25, $26 their sums, $27 the
 -- first and $28 the last time.
@@ -13,14 +13,16 @@
 -- End: client over root span over abandoned, then the later, then failed over completed.
 -- Observed: field by field, as merge_observed does. The row shows these fields until a start
 -- arrives. It shows the observed output if the winning end has no output and is not the client's.
--- Content breaks ties. Returns what changed of each run that changed.
+-- Content breaks ties. The plan of a batch orders its events in the same way (plan/order.rs): NULL
+-- is the greatest value, and texts compare by their bytes. Only the daemon sets
+-- metadata.unresolved_customer_id; metadata without other members is NULL.
+-- Returns what changed of each run that changed.
 WITH n AS MATERIALIZED (
     SELECT u.id, u.start_event_at, u.session_id, u.parent_run_id, c.id AS customer_id,
+           u.customer_id AS named_customer_id,
            u.agent_id, u.agent_type, u.name, u.input, u.timeout_ms,
-           CASE WHEN u.customer_id IS NOT NULL AND c.id IS NULL
-                THEN coalesce(u.metadata::jsonb, '{}')
-                     || jsonb_build_object('unresolved_customer_id', u.customer_id)
-                ELSE u.metadata::jsonb END AS metadata,
+           nullif(u.metadata::jsonb - 'unresolved_customer_id', '{}') AS metadata,
+           u.started_at,
            u.finalized_by, u.status, u.output, u.error, u.ended_at,
            u.reported_tokens_input, u.reported_tokens_output, u.end_metadata::jsonb AS end_metadata,
            u.alive_at, u.observed::jsonb AS observed, u.root_started_at, u.counted, u.tokens_input,
@@ -29,16 +31,16 @@ WITH n AS MATERIALIZED (
                 $8::text[], $9::text[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::text[],
                 $15::text[], $16::timestamptz[], $17::integer[], $18::integer[], $19::text[],
                 $20::timestamptz[], $22::text[], $23::timestamptz[], $24::boolean[], $25::bigint[],
-                $26::bigint[], $27::timestamptz[], $28::timestamptz[])
+                $26::bigint[], $27::timestamptz[], $28::timestamptz[], $29::timestamptz[])
          AS u (id, start_event_at, session_id, parent_run_id, customer_id, agent_id, agent_type,
                name, input, metadata, timeout_ms, finalized_by, status, output,
                error, ended_at, reported_tokens_input, reported_tokens_output, end_metadata, alive_at,
-               observed, root_started_at, counted, tokens_input, tokens_output, first_at, last_at)
+               observed, root_started_at, counted, tokens_input, tokens_output, first_at, last_at, started_at)
     LEFT JOIN customers c ON c.id = u.customer_id
 ), judged AS (
     SELECT n.*, w.start_wins, w.end_wins,
-           n.start_event_at IS NOT NULL
-               AND (o.start_event_at IS NULL OR n.start_event_at < o.started_at) AS starts_earlier,
+           n.started_at IS NOT NULL
+               AND (o.start_event_at IS NULL OR n.started_at < o.started_at) AS starts_earlier,
            n.alive_at IS NOT NULL
                AND (o.alive_at IS NULL OR n.alive_at > o.alive_at) AS lives_longer,
            n.root_started_at IS NOT NULL
@@ -57,17 +59,22 @@ WITH n AS MATERIALIZED (
     ) v
     CROSS JOIN LATERAL (
         SELECT n.start_event_at IS NOT NULL AND (o.start_event_at IS NULL OR record_gt(
-                   ROW(n.start_event_at, n.session_id, n.parent_run_id, n.customer_id, n.agent_id,
-                       n.agent_type, n.name, n.input, n.metadata::text, n.timeout_ms),
-                   ROW(o.start_event_at, o.session_id, o.parent_run_id, o.customer_id, o.agent_id,
-                       o.agent_type, o.name, o.input, o.metadata::text, o.timeout_ms))) AS start_wins,
+                   ROW(n.start_event_at, n.session_id, n.parent_run_id,
+                       ARRAY[n.named_customer_id::text, n.agent_id, n.agent_type, n.name, n.input,
+                             n.metadata::text] COLLATE "C",
+                       n.timeout_ms),
+                   ROW(o.start_event_at, o.session_id, o.parent_run_id,
+                       ARRAY[coalesce(o.customer_id::text, o.metadata ->> 'unresolved_customer_id'),
+                             o.agent_id, o.agent_type, o.name, o.input,
+                             nullif(o.metadata - 'unresolved_customer_id', '{}')::text] COLLATE "C",
+                       o.timeout_ms))) AS start_wins,
                n.finalized_by IS NOT NULL AND (o.finalized_by IS NULL OR record_gt(
                    ROW(array_position('{abandoned,root_span,client}', n.finalized_by), n.ended_at,
-                       n.status, n.output, n.error, n.reported_tokens_input,
-                       n.reported_tokens_output, n.end_metadata::text),
+                       ARRAY[n.status, n.output, n.error] COLLATE "C", n.reported_tokens_input,
+                       n.reported_tokens_output, n.end_metadata::text COLLATE "C"),
                    ROW(array_position('{abandoned,root_span,client}', o.finalized_by), o.ended_at,
-                       v.end_status, v.end_output, v.end_error, o.reported_tokens_input,
-                       o.reported_tokens_output, o.end_metadata::text))) AS end_wins
+                       ARRAY[v.end_status, v.end_output, v.end_error] COLLATE "C", o.reported_tokens_input,
+                       o.reported_tokens_output, o.end_metadata::text COLLATE "C"))) AS end_wins
     ) w
 )
 UPDATE agent_runs AS r
@@ -86,12 +93,15 @@ SET session_id = CASE WHEN j.start_wins THEN j.session_id
                 WHEN j.shows_observed THEN j.all_observed #>> '{name,2}' ELSE r.name END,
     input = CASE WHEN j.start_wins THEN j.input
                  WHEN j.shows_observed THEN j.all_observed #>> '{input,2}' ELSE r.input END,
-    metadata = CASE WHEN j.start_wins THEN j.metadata
+    metadata = CASE WHEN j.start_wins AND j.named_customer_id IS NOT NULL AND j.customer_id IS NULL
+                    THEN coalesce(j.metadata, '{}')
+                         || jsonb_build_object('unresolved_customer_id', j.named_customer_id)
+                    WHEN j.start_wins THEN j.metadata
                     WHEN j.shows_observed THEN (j.all_observed #>> '{metadata,2}')::jsonb
                     ELSE r.metadata END,
     timeout_ms = CASE WHEN j.start_wins THEN j.timeout_ms ELSE r.timeout_ms END,
     start_event_at = CASE WHEN j.start_wins THEN j.start_event_at ELSE r.start_event_at END,
-    started_at = CASE WHEN j.starts_earlier THEN j.start_event_at
+    started_at = CASE WHEN j.starts_earlier THEN j.started_at
                       WHEN r.start_event_at IS NULL AND j.began_earlier THEN j.root_started_at
                       -- No event reports when it began.
                       ELSE coalesce(r.started_at, j.first_at) END,

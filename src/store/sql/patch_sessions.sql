@@ -1,16 +1,22 @@
 -- Merges session upserts, at most one per session; the rows exist and are locked.
--- $1 ids, $2 event times, $3 customers, $4 users, $5 titles, $6 external ids, $7 metadata.
+-- $1 ids, $2 the latest event times, $3 customers, $4 users, $5 titles, $6 external ids,
+-- $7 metadata, $8 to $12 the event times of $3 to $7.
 -- Each field is merged alone: the latest event that sets it wins, and the value breaks ties.
+-- The plan of a batch orders its events in the same way (plan/order.rs): NULL is the greatest
+-- value, and texts compare by their bytes.
 -- merge_times holds the event times of the fields, in the order of $3 to $7.
 -- Ids of customers and users that do not exist are stored in metadata instead.
 -- Returns the sessions that changed.
 WITH n AS MATERIALIZED (
-    SELECT u.id, u.at, u.customer_id, u.user_id, u.title, u.external_id,
+    SELECT u.id, u.at, u.customer_id, u.user_id, u.title, u.external_id, u.customer_at, u.user_at, u.title_at,
+           u.external_id_at, u.metadata_at,
            u.metadata::jsonb - '{unresolved_customer_id,unresolved_user_id}'::text[] AS metadata,
            EXISTS (SELECT FROM customers c WHERE c.id = u.customer_id) AS customer_known,
            EXISTS (SELECT FROM users p WHERE p.id = u.user_id) AS user_known
-    FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[])
-         AS u (id, at, customer_id, user_id, title, external_id, metadata)
+    FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[],
+                $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[])
+         AS u (id, at, customer_id, user_id, title, external_id, metadata,
+               customer_at, user_at, title_at, external_id_at, metadata_at)
 )
 UPDATE agent_sessions AS s
 SET customer_id = CASE WHEN m.customer_wins
@@ -30,11 +36,11 @@ SET customer_id = CASE WHEN m.customer_wins
                 ELSE s.metadata ->> 'unresolved_user_id' END)),
         '{}'),
     merge_times = ARRAY[
-        CASE WHEN m.customer_wins THEN m.at ELSE s.merge_times[1] END,
-        CASE WHEN m.user_wins THEN m.at ELSE s.merge_times[2] END,
-        CASE WHEN m.title_wins THEN m.at ELSE s.merge_times[3] END,
-        CASE WHEN m.external_id_wins THEN m.at ELSE s.merge_times[4] END,
-        CASE WHEN m.metadata_wins THEN m.at ELSE s.merge_times[5] END],
+        CASE WHEN m.customer_wins THEN m.customer_at ELSE s.merge_times[1] END,
+        CASE WHEN m.user_wins THEN m.user_at ELSE s.merge_times[2] END,
+        CASE WHEN m.title_wins THEN m.title_at ELSE s.merge_times[3] END,
+        CASE WHEN m.external_id_wins THEN m.external_id_at ELSE s.merge_times[4] END,
+        CASE WHEN m.metadata_wins THEN m.metadata_at ELSE s.merge_times[5] END],
     updated_at = CASE WHEN s.merge_times IS NULL THEN m.at ELSE greatest(s.updated_at, m.at) END
 FROM (
     SELECT n.*, w.*
@@ -49,20 +55,23 @@ FROM (
         SELECT v.old_metadata,
                o.merge_times IS NULL OR n.at > o.updated_at AS later,
                n.customer_id IS NOT NULL AND (o.merge_times[1] IS NULL
-                   OR record_gt(ROW(n.at, n.customer_id::text), ROW(o.merge_times[1], v.old_customer)))
+                   OR record_gt(ROW(n.customer_at, n.customer_id::text COLLATE "C"),
+                                ROW(o.merge_times[1], v.old_customer COLLATE "C")))
                    AS customer_wins,
                n.user_id IS NOT NULL AND (o.merge_times[2] IS NULL
-                   OR record_gt(ROW(n.at, n.user_id::text), ROW(o.merge_times[2], v.old_user)))
+                   OR record_gt(ROW(n.user_at, n.user_id::text COLLATE "C"),
+                                ROW(o.merge_times[2], v.old_user COLLATE "C")))
                    AS user_wins,
                n.title IS NOT NULL AND (o.merge_times[3] IS NULL
-                   OR record_gt(ROW(n.at, n.title), ROW(o.merge_times[3], o.title)))
+                   OR record_gt(ROW(n.title_at, n.title COLLATE "C"), ROW(o.merge_times[3], o.title COLLATE "C")))
                    AS title_wins,
                n.external_id IS NOT NULL AND (o.merge_times[4] IS NULL
-                   OR record_gt(ROW(n.at, n.external_id), ROW(o.merge_times[4], o.external_id)))
+                   OR record_gt(ROW(n.external_id_at, n.external_id COLLATE "C"),
+                                ROW(o.merge_times[4], o.external_id COLLATE "C")))
                    AS external_id_wins,
                n.metadata IS NOT NULL AND (o.merge_times[5] IS NULL
-                   OR record_gt(ROW(n.at, nullif(n.metadata, '{}')::text),
-                                ROW(o.merge_times[5], nullif(v.old_metadata, '{}')::text)))
+                   OR record_gt(ROW(n.metadata_at, nullif(n.metadata, '{}')::text COLLATE "C"),
+                                ROW(o.merge_times[5], nullif(v.old_metadata, '{}')::text COLLATE "C")))
                    AS metadata_wins
     ) w
 ) m

@@ -5,6 +5,9 @@
 -- Of a root: $5 started_at (NULL: the alias is no root), $6 ended_at, $7 status, $8 error, $9 name.
 -- The greatest step wins, then the greatest parent. Of roots, the end wins that would win in
 -- patch_runs.sql, and the start and name that would win in merge_observed.
+-- The end and the start of a root may come from two events.
+-- The plan of a batch orders its events in the same way (plan/order.rs): NULL is the greatest
+-- value, and texts compare by their bytes.
 -- Returns the aliases that changed, and whether they existed before.
 INSERT INTO agent_step_aliases AS a (
     run_id, id, step_id, parent_step_id, root_started_at, root_ended_at, root_status, root_error, root_name,
@@ -26,7 +29,7 @@ SET (step_id, parent_step_id) = (
         SELECT v.at, v.status, v.error
         FROM (VALUES (excluded.root_ended_at, excluded.root_status, excluded.root_error),
                      (a.root_ended_at, a.root_status, a.root_error)) AS v (at, status, error)
-        ORDER BY v.at DESC NULLS LAST, v.status DESC, v.error DESC NULLS FIRST
+        ORDER BY v.at DESC NULLS LAST, ARRAY[v.status, v.error] COLLATE "C" DESC
         LIMIT 1),
     (root_started_at, root_name) = (
         SELECT v.at, v.name
@@ -37,8 +40,8 @@ SET (step_id, parent_step_id) = (
 WHERE record_gt(ROW(excluded.step_id, excluded.parent_step_id), ROW(a.step_id, a.parent_step_id))
    OR (excluded.root_ended_at IS NOT NULL AND (
           a.root_ended_at IS NULL
-          OR record_gt(ROW(excluded.root_ended_at, excluded.root_status, excluded.root_error),
-                       ROW(a.root_ended_at, a.root_status, a.root_error))
+          OR record_gt(ROW(excluded.root_ended_at, ARRAY[excluded.root_status, excluded.root_error] COLLATE "C"),
+                       ROW(a.root_ended_at, ARRAY[a.root_status, a.root_error] COLLATE "C"))
           OR (excluded.root_started_at, excluded.root_name COLLATE "C")
              < (a.root_started_at, a.root_name COLLATE "C")))
 RETURNING a.run_id, a.id, a.xmax <> 0 AS was_there

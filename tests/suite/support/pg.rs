@@ -59,6 +59,12 @@ pub async fn empty_database() -> TestDatabase {
     create("template0").await
 }
 
+/// A new database with nothing in it, which sorts texts as English does: not by their
+/// bytes.
+pub async fn english_database() -> TestDatabase {
+    create("template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'").await
+}
+
 async fn create(template: &str) -> TestDatabase {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let server = SHARED.get_or_init(|| in_runtime(start_shared));

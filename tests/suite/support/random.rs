@@ -10,6 +10,8 @@ use uuid::Uuid;
 
 use super::events::{at, event, id};
 
+mod crowd;
+
 /// A number from the environment.
 pub fn from_env(name: &str, default: u64) -> u64 {
     let text = std::env::var(name).ok();
@@ -36,6 +38,8 @@ pub struct Random {
     pub rng: StdRng,
     world: World,
     events: Vec<Event>,
+    /// How many times there are, apart from clocks that are wrong.
+    instants: u8,
 }
 
 impl Random {
@@ -44,6 +48,7 @@ impl Random {
             rng: StdRng::seed_from_u64(seed),
             world: world.clone(),
             events: Vec::new(),
+            instants: 8,
         }
     }
 
@@ -62,15 +67,26 @@ impl Random {
             self.run(run, session, &runs);
             self.observations(run, &sessions);
         }
-        let mut events = std::mem::take(&mut self.events);
-        // The same event twice is one event.
-        let mut seen = std::collections::HashSet::new();
-        events.retain(|event| seen.insert(prost::Message::encode_to_vec(event)));
         Scenario {
+            events: self.take_events(),
             runs,
             sessions,
-            events,
         }
+    }
+
+    /// The same event twice is one event.
+    fn take_events(&mut self) -> Vec<Event> {
+        let mut events = std::mem::take(&mut self.events);
+        let mut seen = std::collections::HashSet::new();
+        events.retain(|event| seen.insert(prost::Message::encode_to_vec(event)));
+        events
+    }
+
+    /// The same events in another order.
+    pub fn shuffled(&mut self, events: &[Event]) -> Vec<Event> {
+        let mut all = events.to_vec();
+        rand::seq::SliceRandom::shuffle(all.as_mut_slice(), &mut self.rng);
+        all
     }
 
     /// Copies, shuffles and splits events into batches.
@@ -108,7 +124,7 @@ impl Random {
 
     /// Few times, so that they tie; some clocks are wrong by years.
     fn millis(&mut self) -> i64 {
-        let near = i64::from(self.rng.random_range(0..8_u8)) * 1_000;
+        let near = i64::from(self.rng.random_range(0..self.instants)) * 1_000;
         match self.rng.random_range(0..12_u8) {
             0 => near - 86_400_000 * 365 * 30,
             1 => near + 86_400_000 * 365 * 5,
@@ -132,8 +148,12 @@ impl Random {
         let values = [
             "1",
             "1.0",
+            "1e0",
+            "1e2",
+            "[1E-2]",
             "[]",
             "{\"a\":1}",
+            "{\"b\":1,\"a\":[-0.0,1e1], \"a\":\"\\u00e9\"}",
             "{\"a\": 2, \"b\":null}",
             "\"\\u0000\"",
             "null",
@@ -146,6 +166,9 @@ impl Random {
             "{}",
             "{\"a\":1}",
             "{\"a\":1,\"b\":[]}",
+            "{\"b\":[ ],\"a\":1}",
+            "{\"a\":1.0}",
+            "{\"aa\":1}",
             "{\"unresolved_customer_id\":\"x\"}",
         ];
         self.maybe(0.5, |r| (*values.choose(&mut r.rng).unwrap()).to_owned())
@@ -169,6 +192,18 @@ impl Random {
     }
 
     fn session(&mut self, session: Uuid) {
+        self.upserts(session);
+        for _ in 0..self.upto(0, 2) {
+            let message = self.uuid();
+            self.message(None, Some(session), message);
+        }
+        if self.chance(0.3) {
+            let approval = self.uuid();
+            self.approval(None, Some(session), approval);
+        }
+    }
+
+    fn upserts(&mut self, session: Uuid) {
         for _ in 0..self.upto(0, 3) {
             let upsert = proto::SessionUpsert {
                 session_id: id(session),
@@ -180,17 +215,10 @@ impl Random {
             };
             self.push(Body::SessionUpsert(upsert));
         }
-        for _ in 0..self.upto(0, 2) {
-            let message = self.uuid();
-            self.message(None, Some(session), message);
-        }
-        if self.chance(0.3) {
-            let approval = self.uuid();
-            self.approval(None, Some(session), approval);
-        }
     }
 
-    fn run(&mut self, run: Uuid, session: Option<Uuid>, runs: &[Uuid]) {
+    /// What is said of the run itself.
+    fn lives(&mut self, run: Uuid, session: Option<Uuid>, runs: &[Uuid]) {
         for _ in 0..self.upto(0, 2) {
             let parent = self.maybe(0.3, |r| id(*runs.choose(&mut r.rng).unwrap()));
             let started = proto::RunStarted {
@@ -227,6 +255,10 @@ impl Random {
         for _ in 0..self.upto(0, 1) {
             self.push(Body::Heartbeat(proto::Heartbeat { run_id: id(run) }));
         }
+    }
+
+    fn run(&mut self, run: Uuid, session: Option<Uuid>, runs: &[Uuid]) {
+        self.lives(run, session, runs);
         let steps: Vec<Uuid> = (0..self.upto(0, 4)).map(|_| self.uuid()).collect();
         let parents = self.aliases(run, &steps);
         for &step in &steps {
@@ -281,19 +313,23 @@ impl Random {
         let mut all = steps.to_vec();
         all.extend(&ids);
         for &alias in &ids {
-            for _ in 0..self.upto(0, 2) {
-                let any = |r: &mut Self| r.maybe(0.6, |r| id(*all.choose(&mut r.rng).unwrap()));
-                let aliased = proto::StepAliased {
-                    alias_id: id(alias),
-                    run_id: id(run),
-                    step_id: any(self).unwrap_or_default(),
-                    parent_step_id: any(self).unwrap_or_default(),
-                    root: self.maybe(0.2, Self::root),
-                };
-                self.push(Body::StepAliased(aliased));
-            }
+            self.alias(run, alias, &all);
         }
         all
+    }
+
+    fn alias(&mut self, run: Uuid, alias: Uuid, all: &[Uuid]) {
+        for _ in 0..self.upto(0, 2) {
+            let any = |r: &mut Self| r.maybe(0.6, |r| id(*all.choose(&mut r.rng).unwrap()));
+            let aliased = proto::StepAliased {
+                alias_id: id(alias),
+                run_id: id(run),
+                step_id: any(self).unwrap_or_default(),
+                parent_step_id: any(self).unwrap_or_default(),
+                root: self.maybe(0.2, Self::root),
+            };
+            self.push(Body::StepAliased(aliased));
+        }
     }
 
     fn root(&mut self) -> proto::AliasedRoot {
