@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use runtraced::ingest::otlp::map::map_traces;
 use runtraced::ingest::otlp::wire::{
-    Export, Malformed, Message, Schema, Span as ReadSpan, json_to_wire, scan,
+    ExportRequest, MalformedProtobuf, Schema, Span as ReadSpan, WireMessage, json_to_protobuf, scan,
 };
 use runtraced::ingest::otlp::{Encoding, MapOptions, Signal, decode};
 
@@ -144,13 +144,13 @@ fn request() -> ExportTraceServiceRequest {
 }
 
 /// Reads all spans without mapping them. Returns the number of their attributes.
-fn read_spans(bytes: &[u8]) -> Result<usize, Malformed> {
-    let export = Export::read(bytes)?;
+fn read_spans(bytes: &[u8]) -> Result<usize, MalformedProtobuf> {
+    let export = ExportRequest::read(bytes)?;
     let mut span = ReadSpan::default();
     let mut attributes = 0;
     let scopes = export.resources.iter().flat_map(|of| &of.scopes);
     for bytes in scopes.flat_map(|of| &of.records) {
-        span.read_anew(bytes)?;
+        span.reset_and_read(bytes)?;
         attributes += span.attributes.len();
     }
     Ok(attributes)
@@ -174,7 +174,7 @@ fn parts(criterion: &mut Criterion) {
         bencher.iter(|| map_traces(black_box(&bytes), &options));
     });
     group.bench_function("json", |bencher| {
-        bencher.iter(|| json_to_wire(&schema, schema.traces, black_box(&json)));
+        bencher.iter(|| json_to_protobuf(&schema, schema.traces, black_box(&json)));
     });
     for (name, encoding, body) in [
         ("whole", Encoding::Protobuf, &bytes),

@@ -1,175 +1,236 @@
-//! The one configuration of the daemon, from flags and environment.
+//! The configuration of the daemon, from flags and environment variables.
 
+mod database;
 mod doors;
+mod units;
+mod values;
 
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::ArgAction::SetTrue;
 use clap::Args;
-use clap::builder::BoolishValueParser;
-use sqlx::postgres::PgConnectOptions;
 
-pub use doors::{DoorArgs, TlsArgs};
+pub use database::{DatabaseSource, database_address, default_data_dir, parse_database_url};
+pub use doors::{ConnectionArgs, TlsArgs};
+pub use values::{Faults, FlagReader, FlagValue, FlagValueParser, MAX_DURATION};
 
+use crate::event::MAX_JSON_DEPTH;
+use crate::ingest::native::MAX_EVENTS_PER_MESSAGE;
 use crate::listen::{ConnectionLimits, TlsFiles};
 
-/// Less could not hold a few frames.
-const LEAST_SPOOL_BYTES: u64 = 1 << 20;
+/// Each writer holds a Postgres session; servers rarely allow more.
+const MAX_WRITERS: usize = 256;
+/// Limit of all other counts. Higher ones are typing mistakes: memory runs out first.
+const MAX_COUNT: usize = 1_000_000;
+/// A smaller budget cannot hold a few events.
+const MIN_MEMORY_BUDGET_BYTES: u64 = 1 << 20;
+/// Semaphores that count bytes hand out at most this many at a time.
+const MAX_MEMORY_BUDGET_BYTES: u64 = u32::MAX as u64;
+/// Postgres refuses values and messages above 1 GiB.
+const MAX_BATCH_BYTES: u64 = 1 << 30;
+/// A smaller message cannot hold one event.
+const MIN_MESSAGE_BYTES: u64 = 1 << 10;
+/// Half of what Postgres stores in one value: text may grow when it is escaped.
+const MAX_MESSAGE_BYTES: u64 = 512 << 20;
+/// Below this, names and ids would be cut.
+const MIN_FIELD_BYTES: u64 = 256;
+/// A smaller spool cannot hold a few frames.
+const MIN_SPOOL_BYTES: u64 = 1 << 20;
+/// Shorter timeouts and intervals would fire on a healthy but busy machine.
+const MIN_TIMEOUT: Duration = Duration::from_millis(50);
+/// The same for whatever waits for a transaction.
+const MIN_COMMIT_TIMEOUT: Duration = Duration::from_millis(100);
+/// Runs rarely send events more often.
+const MIN_RUN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// `runtraced serve`: every flag has a `RUNTRACED_*` variable.
+/// `runtraced serve`. Each flag has an environment variable.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = UNITS_HELP, after_long_help = UNITS_HELP)]
 pub struct ServeArgs {
-    /// Postgres to write to. Without it, a private one is run in --data-dir.
-    /// Must give sessions (a pooler in transaction mode will not do).
+    /// Postgres to write to; without it, a private one in --data-dir. Needs session
+    /// pooling or no pooler: transaction pooling does not work.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<String>,
-    /// Where the private Postgres lives. Without it, $XDG_DATA_HOME/runtraced or
-    /// ~/.local/share/runtraced; for root /var/lib/runtraced.
+    /// Folder of the private Postgres; without it, $XDG_DATA_HOME/runtraced or
+    /// ~/.local/share/runtraced; for root, /var/lib/runtraced.
     #[arg(long, env = "RUNTRACED_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Folder with initdb and postgres, for the private Postgres. Without it
-    /// they are looked for in PATH and the usual places.
+    /// Folder with the programs initdb and postgres for the private Postgres; without it,
+    /// PATH and the usual folders are searched.
     #[arg(long, env = "RUNTRACED_PG_BIN", value_name = "DIR")]
     pub pg_bin: Option<PathBuf>,
-    /// Where events are kept on disk while Postgres is away; belongs to one
-    /// daemon and one database. Without it, `spool` in --data-dir.
+    /// Folder for events while Postgres is away; without it, `spool` in --data-dir. It
+    /// belongs to one daemon and one database.
     #[arg(long, env = "RUNTRACED_SPOOL_DIR", value_name = "DIR")]
     pub spool_dir: Option<PathBuf>,
-    /// Bytes that the spool may take on disk. 0: no spool, events wait for Postgres.
-    #[arg(long, env = "RUNTRACED_SPOOL_BYTES", default_value_t = 4 << 30, value_name = "BYTES")]
-    pub spool_bytes: u64,
-    /// Seconds that an event may wait for Postgres before it is spooled.
+    /// Largest size of the spool on disk. 0: no spool, events wait for Postgres.
+    #[arg(
+        long,
+        env = "RUNTRACED_SPOOL_BYTES",
+        default_value = "4GiB",
+        value_name = "SIZE"
+    )]
+    pub spool_bytes: FlagValue,
+    /// Time that an event waits for Postgres before it is spooled.
     #[arg(
         long,
         env = "RUNTRACED_SPOOL_AFTER",
-        default_value_t = 2.0,
-        value_name = "SECONDS"
+        default_value = "2s",
+        value_name = "DURATION"
     )]
-    pub spool_after: f64,
-    /// Address for gRPC: TraceIngest, OTLP, health, reflection. Port 0 takes a free one.
+    pub spool_after: FlagValue,
+    /// Address of the gRPC endpoint: TraceIngest, OTLP, health, reflection. Port 0: any
+    /// free port.
     #[arg(
         long,
         env = "RUNTRACED_GRPC_LISTEN",
         default_value = "127.0.0.1:4317",
         value_name = "ADDR"
     )]
-    pub grpc_listen: String,
-    /// Address for HTTP: OTLP at /v1/traces, /livez, /readyz, /metrics.
+    pub grpc_listen: FlagValue,
+    /// Address of the HTTP endpoint: OTLP at /v1/traces, /livez, /readyz, /metrics. Port 0:
+    /// any free port.
     #[arg(
         long,
         env = "RUNTRACED_HTTP_LISTEN",
         default_value = "127.0.0.1:4318",
         value_name = "ADDR"
     )]
-    pub http_listen: String,
-    /// Take events only from who presents a valid key (`runtraced keys create`).
-    /// Without it keys are judged where they are presented, and not asked for.
-    #[arg(long, env = "RUNTRACED_REQUIRE_KEYS", value_parser = BoolishValueParser::new())]
-    pub require_keys: bool,
-    /// Allow addresses beyond loopback though anybody who reaches them may write.
-    #[arg(long, env = "RUNTRACED_INSECURE", value_parser = BoolishValueParser::new())]
-    pub insecure: bool,
-    /// Writer threads, each with its own connection.
-    #[arg(long, env = "RUNTRACED_WRITERS", default_value_t = 2, value_name = "N")]
-    pub writers: usize,
-    /// Bytes of events that may be in memory, not yet settled.
-    #[arg(long, env = "RUNTRACED_MEMORY_BUDGET_BYTES", default_value_t = 64 << 20, value_name = "BYTES")]
-    pub memory_budget_bytes: usize,
-    /// Events after which a writer commits.
+    pub http_listen: FlagValue,
+    /// Reject requests without a valid key (`runtraced keys create`). Without this flag a
+    /// key is optional, but an invalid one is rejected.
+    #[arg(long, env = "RUNTRACED_REQUIRE_KEYS", action = SetTrue)]
+    pub require_keys: FlagValue,
+    /// Listen beyond loopback without keys: anyone who reaches the address can write.
+    #[arg(long, env = "RUNTRACED_INSECURE", action = SetTrue)]
+    pub insecure: FlagValue,
+    /// Writer threads, each with its own Postgres connection.
+    #[arg(long, env = "RUNTRACED_WRITERS", default_value = "2", value_name = "N")]
+    pub writers: FlagValue,
+    /// Largest total size of unsettled events in memory.
+    #[arg(
+        long,
+        env = "RUNTRACED_MEMORY_BUDGET_BYTES",
+        default_value = "64MiB",
+        value_name = "SIZE"
+    )]
+    pub memory_budget_bytes: FlagValue,
+    /// Number of events after which a writer commits.
     #[arg(
         long,
         env = "RUNTRACED_BATCH_EVENTS",
-        default_value_t = 10_000,
+        default_value = "10000",
         value_name = "N"
     )]
-    pub batch_events: usize,
-    /// Bytes of events after which a writer commits.
-    #[arg(long, env = "RUNTRACED_BATCH_BYTES", default_value_t = 8 << 20, value_name = "BYTES")]
-    pub batch_bytes: usize,
-    /// Milliseconds a writer waits for more before it commits. 0 takes what is there.
+    pub batch_events: FlagValue,
+    /// Total size of events after which a writer commits.
+    #[arg(
+        long,
+        env = "RUNTRACED_BATCH_BYTES",
+        default_value = "8MiB",
+        value_name = "SIZE"
+    )]
+    pub batch_bytes: FlagValue,
+    /// Milliseconds that a writer waits for more events before it commits. 0: commit
+    /// immediately.
     #[arg(
         long,
         env = "RUNTRACED_LINGER_MS",
-        default_value_t = 0,
+        default_value = "0",
         value_name = "MS"
     )]
-    pub linger_ms: u64,
+    pub linger_ms: FlagValue,
     /// Batches of one stream that may wait for their acks.
     #[arg(
         long,
         env = "RUNTRACED_STREAM_BATCHES",
-        default_value_t = 1_024,
+        default_value = "1024",
         value_name = "N"
     )]
-    pub stream_batches: usize,
-    /// Largest message taken, gRPC or HTTP, in bytes, also when decompressed.
-    #[arg(long, env = "RUNTRACED_MAX_MESSAGE_BYTES", default_value_t = 64 << 20, value_name = "BYTES")]
-    pub max_message_bytes: usize,
-    /// Bytes of one text beyond which it is cut, marked and counted in OTLP, and
-    /// its event refused in the native protocol.
-    #[arg(long, env = "RUNTRACED_MAX_FIELD_BYTES", default_value_t = 32 << 20, value_name = "BYTES")]
-    pub max_field_bytes: usize,
+    pub stream_batches: FlagValue,
+    /// Largest message, gRPC or HTTP, after decompression.
+    #[arg(
+        long,
+        env = "RUNTRACED_MAX_MESSAGE_BYTES",
+        default_value = "64MiB",
+        value_name = "SIZE"
+    )]
+    pub max_message_bytes: FlagValue,
+    /// Largest text of an event. OTLP: longer texts are cut, marked and counted. Native
+    /// protocol: the event is refused.
+    #[arg(
+        long,
+        env = "RUNTRACED_MAX_FIELD_BYTES",
+        default_value = "32MiB",
+        value_name = "SIZE"
+    )]
+    pub max_field_bytes: FlagValue,
     /// Keep spans that have nothing to do with an agent (HTTP, SQL) as steps.
-    #[arg(long, env = "RUNTRACED_KEEP_FOREIGN_SPANS", value_parser = BoolishValueParser::new())]
-    pub keep_foreign_spans: bool,
-    /// Seconds without an event after which a run counts as abandoned.
+    #[arg(long, env = "RUNTRACED_KEEP_FOREIGN_SPANS", action = SetTrue)]
+    pub keep_foreign_spans: FlagValue,
+    /// Time without an event after which a run counts as abandoned.
     #[arg(
         long,
         env = "RUNTRACED_RUN_TIMEOUT",
-        default_value_t = 3_600,
-        value_name = "SECONDS"
+        default_value = "1h",
+        value_name = "DURATION"
     )]
-    pub run_timeout: u64,
-    /// Seconds between looks for abandoned runs and expired approvals.
+    pub run_timeout: FlagValue,
+    /// Time between searches for abandoned runs and expired approvals.
     #[arg(
         long,
         env = "RUNTRACED_SWEEP_INTERVAL",
-        default_value_t = 10.0,
-        value_name = "SECONDS"
+        default_value = "10s",
+        value_name = "DURATION"
     )]
-    pub sweep_interval: f64,
-    /// Seconds after which a transaction is given up and tried again.
+    pub sweep_interval: FlagValue,
+    /// Time after which a transaction is cancelled and retried.
     #[arg(
         long,
         env = "RUNTRACED_COMMIT_TIMEOUT",
-        default_value_t = 60.0,
-        value_name = "SECONDS"
+        default_value = "60s",
+        value_name = "DURATION"
     )]
-    pub commit_timeout: f64,
-    /// Seconds after which an unsettled Submit is told to come again.
+    pub commit_timeout: FlagValue,
+    /// Time after which the daemon tells the client of an unsettled Submit to retry.
     #[arg(
         long,
         env = "RUNTRACED_SUBMIT_TIMEOUT",
-        default_value_t = 30.0,
-        value_name = "SECONDS"
+        default_value = "30s",
+        value_name = "DURATION"
     )]
-    pub submit_timeout: f64,
-    /// Seconds that a shutdown may take to settle what was taken in.
+    pub submit_timeout: FlagValue,
+    /// Time that a shutdown may take to settle the events in memory.
     #[arg(
         long,
         env = "RUNTRACED_DRAIN_TIMEOUT",
-        default_value_t = 20.0,
-        value_name = "SECONDS"
+        default_value = "20s",
+        value_name = "DURATION"
     )]
-    pub drain_timeout: f64,
-    /// Do not touch the schema at start; it must be up to date.
-    #[arg(long, env = "RUNTRACED_NO_MIGRATE", value_parser = BoolishValueParser::new())]
-    pub no_migrate: bool,
+    pub drain_timeout: FlagValue,
+    /// Do not migrate the schema at start. It must be up to date.
+    #[arg(long, env = "RUNTRACED_NO_MIGRATE", action = SetTrue)]
+    pub no_migrate: FlagValue,
     #[command(flatten)]
-    #[allow(missing_docs)] // its fields say
-    pub doors: DoorArgs,
+    #[allow(missing_docs)] // its fields are documented
+    pub connections: ConnectionArgs,
     #[command(flatten)]
-    #[allow(missing_docs)] // its fields say
+    #[allow(missing_docs)] // its fields are documented
     pub tls: TlsArgs,
 }
 
-/// What the daemon is built from; valid as a whole.
+/// How to write values, below the flags of a command.
+pub const UNITS_HELP: &str = "\
+SIZE is a number of bytes, or has a unit: 512KiB, 64MiB, 4GB.
+DURATION is a number of seconds, or has a unit: 500ms, 30s, 5m, 2h.";
+
+/// A valid configuration of the daemon.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)] // the fields are the flags, parsed
 pub struct Config {
-    pub database: Database,
+    pub database: DatabaseSource,
     pub grpc_listen: SocketAddr,
     pub http_listen: SocketAddr,
     pub require_keys: bool,
@@ -197,7 +258,7 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
 }
 
-/// The spool, if there is one.
+/// Settings of the spool.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)] // the fields are the flags, parsed
 pub struct SpoolSettings {
@@ -206,235 +267,123 @@ pub struct SpoolSettings {
     pub after: Duration,
 }
 
-/// Which Postgres.
-#[derive(Clone, Debug)]
-pub enum Database {
-    /// Somebody else's.
-    Url(Box<PgConnectOptions>),
-    /// The daemon's own.
-    Private {
-        /// Where it lives.
-        data_dir: PathBuf,
-        /// Where its programs are.
-        bin_dir: Option<PathBuf>,
-    },
-}
-
-/// Every fault of a configuration, one a line.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", .0.join("\n"))]
-pub struct Faults(pub Vec<String>);
-
 impl ServeArgs {
-    /// Checks everything and reports all faults at once.
+    /// Parses all values.
     ///
     /// # Errors
-    /// With every fault found.
+    /// Every fault found.
     pub fn config(self) -> Result<Config, Faults> {
-        let mut faults = Vec::new();
-        let database = self.database(&mut faults);
-        let tls = self.tls.files(&mut faults);
-        let grpc_listen = self.address("--grpc-listen", &self.grpc_listen, &mut faults);
-        let http_listen = self.address("--http-listen", &self.http_listen, &mut faults);
-        for (flag, value, least, most) in [
-            ("--writers", self.writers, 1, 256),
-            (
-                "--memory-budget-bytes",
-                self.memory_budget_bytes,
-                1 << 20,
-                u32::MAX as usize,
-            ),
-            ("--batch-events", self.batch_events, 1, 1_000_000),
-            ("--batch-bytes", self.batch_bytes, 1, 1 << 30),
-            ("--stream-batches", self.stream_batches, 1, 1_000_000),
-            (
-                "--max-message-bytes",
-                self.max_message_bytes,
-                1_024,
-                512 << 20,
-            ),
-            ("--max-field-bytes", self.max_field_bytes, 256, 512 << 20),
-        ]
-        .into_iter()
-        .chain(self.doors.counts())
-        {
-            if !(least..=most).contains(&value) {
-                faults.push(format!("{flag} {value} is not between {least} and {most}"));
-            }
-        }
-        if (1..LEAST_SPOOL_BYTES).contains(&self.spool_bytes) {
-            faults.push(format!(
-                "--spool-bytes {} is neither 0 nor at least {LEAST_SPOOL_BYTES}",
-                self.spool_bytes
-            ));
-        }
-        let data_dir = self.data_dir.clone().unwrap_or_else(default_data_dir);
-        // A year: added to any clock in use it stays a time that Postgres holds.
-        let year = 366.0 * 86_400.0;
-        let mut seconds = |flag: &str, value: f64, least: f64| {
-            if !(least..=year).contains(&value) {
-                faults.push(format!(
-                    "{flag} {value} is not between {least} and {year} seconds"
-                ));
-                return Duration::ZERO;
-            }
-            Duration::from_secs_f64(value)
-        };
-        let spool = SpoolSettings {
-            dir: self.spool_dir.unwrap_or_else(|| data_dir.join("spool")),
-            bytes: self.spool_bytes,
-            after: seconds("--spool-after", self.spool_after, 0.05),
-        };
+        let mut flags = FlagReader::default();
+        let database = self.database(&mut flags);
+        let tls = self.tls.files(&mut flags);
+        let require_keys = flags.switch(&self.require_keys);
+        let open = flags.switch(&self.insecure) || require_keys;
+        let data_dir = self.data_dir.unwrap_or_else(default_data_dir);
         let config = Config {
-            spool: (spool.bytes > 0).then_some(spool),
-            run_timeout: seconds("--run-timeout", self.run_timeout as f64, 1.0),
-            sweep_interval: seconds("--sweep-interval", self.sweep_interval, 0.05),
-            commit_timeout: seconds("--commit-timeout", self.commit_timeout, 0.1),
-            submit_timeout: seconds("--submit-timeout", self.submit_timeout, 0.1),
-            drain_timeout: seconds("--drain-timeout", self.drain_timeout, 0.0),
-            linger: seconds("--linger-ms", self.linger_ms as f64 / 1e3, 0.0),
-            database: database.unwrap_or(Database::Private {
+            grpc_listen: listen_address(&mut flags, &self.grpc_listen, open),
+            http_listen: listen_address(&mut flags, &self.http_listen, open),
+            spool: spool_settings(
+                &mut flags,
+                (&self.spool_bytes, &self.spool_after),
+                self.spool_dir.unwrap_or_else(|| data_dir.join("spool")),
+            ),
+            database: database.unwrap_or(DatabaseSource::Private {
                 data_dir,
                 bin_dir: self.pg_bin,
             }),
-            grpc_listen: grpc_listen.unwrap_or_else(|| ([127, 0, 0, 1], 0).into()),
-            http_listen: http_listen.unwrap_or_else(|| ([127, 0, 0, 1], 0).into()),
-            require_keys: self.require_keys,
-            writers: self.writers,
-            memory_budget_bytes: self.memory_budget_bytes,
-            batch_events: self.batch_events,
-            batch_bytes: self.batch_bytes,
-            stream_batches: self.stream_batches,
-            max_message_bytes: self.max_message_bytes,
-            max_field_bytes: self.max_field_bytes,
-            keep_foreign_spans: self.keep_foreign_spans,
-            migrate: !self.no_migrate,
-            connections: self.doors.limits(&mut seconds),
-            max_streams: self.doors.max_streams,
-            receive_timeout: seconds("--receive-timeout", self.doors.receive_timeout, 0.05),
-            max_message_events: self.doors.max_message_events,
-            max_json_depth: self.doors.max_json_depth,
+            require_keys,
+            writers: flags.integer(&self.writers, 1..=MAX_WRITERS),
+            memory_budget_bytes: flags.memory_size(
+                &self.memory_budget_bytes,
+                MIN_MEMORY_BUDGET_BYTES..=MAX_MEMORY_BUDGET_BYTES,
+            ),
+            batch_events: flags.integer(&self.batch_events, 1..=MAX_COUNT),
+            batch_bytes: flags.memory_size(&self.batch_bytes, 1..=MAX_BATCH_BYTES),
+            linger: linger(&mut flags, &self.linger_ms),
+            stream_batches: flags.integer(&self.stream_batches, 1..=MAX_COUNT),
+            max_message_bytes: flags.memory_size(
+                &self.max_message_bytes,
+                MIN_MESSAGE_BYTES..=MAX_MESSAGE_BYTES,
+            ),
+            max_field_bytes: flags
+                .memory_size(&self.max_field_bytes, MIN_FIELD_BYTES..=MAX_MESSAGE_BYTES),
+            keep_foreign_spans: flags.switch(&self.keep_foreign_spans),
+            run_timeout: flags.duration(&self.run_timeout, MIN_RUN_TIMEOUT),
+            sweep_interval: flags.duration(&self.sweep_interval, MIN_TIMEOUT),
+            commit_timeout: flags.duration(&self.commit_timeout, MIN_COMMIT_TIMEOUT),
+            submit_timeout: flags.duration(&self.submit_timeout, MIN_COMMIT_TIMEOUT),
+            drain_timeout: flags.duration(&self.drain_timeout, Duration::ZERO),
+            migrate: !flags.switch(&self.no_migrate),
+            connections: self.connections.limits(&mut flags),
+            max_streams: flags.integer(&self.connections.max_streams, 1..=MAX_COUNT),
+            receive_timeout: flags.duration(&self.connections.receive_timeout, MIN_TIMEOUT),
+            max_message_events: flags.integer(
+                &self.connections.max_message_events,
+                1..=MAX_EVENTS_PER_MESSAGE,
+            ),
+            max_json_depth: flags.integer(&self.connections.max_json_depth, 1..=MAX_JSON_DEPTH),
             tls,
         };
-        if faults.is_empty() {
-            Ok(config)
-        } else {
-            Err(Faults(faults))
-        }
+        flags.finish(config)
     }
 
-    fn database(&self, faults: &mut Vec<String>) -> Option<Database> {
-        // Set but empty is how scripts say that a variable is not set.
+    fn database(&self, flags: &mut FlagReader) -> Option<DatabaseSource> {
+        // Scripts set a variable to nothing to say that it is not set.
         let url = self.database_url.as_deref().filter(|url| !url.is_empty())?;
         match parse_database_url(url) {
-            Ok(options) => Some(Database::Url(Box::new(options))),
+            Ok(options) => Some(DatabaseSource::Url(Box::new(options))),
             Err(fault) => {
-                faults.push(format!("--database-url {fault}"));
+                flags.fault(format!("--database-url {fault}"));
                 None
             }
         }
     }
-
-    fn address(&self, flag: &str, text: &str, faults: &mut Vec<String>) -> Option<SocketAddr> {
-        let text = text.replace("localhost:", "127.0.0.1:");
-        let Ok(address) = text.parse::<SocketAddr>() else {
-            faults.push(format!(
-                "{flag} {text} is not an address like 127.0.0.1:4317"
-            ));
-            return None;
-        };
-        if !address.ip().is_loopback() && !self.insecure && !self.require_keys {
-            faults.push(format!(
-                "{flag} {address} is beyond loopback, where anybody could write; \
-                 say --require-keys, or --insecure if that is wanted"
-            ));
-        }
-        Some(address)
-    }
 }
 
-/// Reads a database URL without repeating it in the error: it may hold a password.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn parse_database_url(url: &str) -> Result<PgConnectOptions, String> {
-    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-        return Err("does not start with postgres:// or postgresql://".into());
-    }
-    url.parse()
-        .map_err(|_| "is not a valid Postgres URL".into())
-}
-
-/// `$XDG_DATA_HOME/runtraced` or `~/.local/share/runtraced`; for root, whose home
-/// an unprivileged Postgres cannot enter, `/var/lib/runtraced`.
-#[must_use]
-pub fn default_data_dir() -> PathBuf {
-    let set = |name| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
+/// An address to listen on; `open`: it may be beyond loopback.
+fn listen_address(flags: &mut FlagReader, value: &FlagValue, open: bool) -> SocketAddr {
+    let text = value.text().replace("localhost:", "127.0.0.1:");
+    let Ok(address) = text.parse::<SocketAddr>() else {
+        flags.fault(format!(
+            "{} {value} is not an address like 127.0.0.1:4317",
+            value.name()
+        ));
+        return SocketAddr::from(([127, 0, 0, 1], 0));
     };
-    let home = set("HOME");
-    let private = home.as_deref().map_or(Ok(false), is_roots);
-    if matches!(private, Ok(true)) {
-        return PathBuf::from("/var/lib/runtraced");
+    if !address.ip().is_loopback() && !open {
+        flags.fault(format!(
+            "{} {address} is beyond loopback, where anyone could write: add --require-keys, or \
+             --insecure to allow that",
+            value.name()
+        ));
     }
-    set("XDG_DATA_HOME")
-        .or_else(|| home.map(|home| home.join(".local/share")))
-        .map_or_else(
-            || PathBuf::from("runtraced-data"),
-            |base| base.join("runtraced"),
-        )
+    address
 }
 
-/// Whether a folder belongs to root and admits nobody else.
-fn is_roots(folder: &Path) -> std::io::Result<bool> {
-    let metadata = std::fs::metadata(folder)?;
-    Ok(metadata.uid() == 0 && metadata.mode() & 0o001 == 0)
+fn spool_settings(
+    flags: &mut FlagReader,
+    (bytes, after): (&FlagValue, &FlagValue),
+    dir: PathBuf,
+) -> Option<SpoolSettings> {
+    let after = flags.duration(after, MIN_TIMEOUT);
+    let size = flags.size(bytes, 0..=u64::MAX);
+    if (1..MIN_SPOOL_BYTES).contains(&size) {
+        flags.fault(format!(
+            "{} {bytes} is below 1MiB, the smallest spool; 0 means no spool",
+            bytes.name()
+        ));
+    }
+    (size > 0).then_some(SpoolSettings {
+        dir,
+        bytes: size,
+        after,
+    })
+}
+
+fn linger(flags: &mut FlagReader, value: &FlagValue) -> Duration {
+    let most = u64::try_from(MAX_DURATION.as_millis()).unwrap_or(u64::MAX);
+    Duration::from_millis(flags.integer(value, 0..=most))
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Parser)]
-    struct Cli {
-        #[command(flatten)]
-        serve: ServeArgs,
-    }
-
-    fn config(args: &[&str]) -> Result<Config, Faults> {
-        let args = ["runtraced"].iter().chain(args);
-        Cli::try_parse_from(args).expect("flags").serve.config()
-    }
-
-    #[test]
-    fn all_faults_are_reported_at_once_and_passwords_never() {
-        let faults = config(&[
-            "--database-url",
-            "mysql://me:secret@host/db",
-            "--grpc-listen",
-            "nowhere",
-            "--http-listen",
-            "0.0.0.0:4318",
-            "--writers",
-            "0",
-            "--run-timeout",
-            "0",
-        ])
-        .expect_err("five faults");
-        assert_eq!(faults.0.len(), 5, "{faults}");
-        assert!(!faults.to_string().contains("secret"));
-    }
-
-    #[test]
-    fn beyond_loopback_only_on_purpose() {
-        assert!(config(&["--http-listen", "0.0.0.0:1"]).is_err());
-        assert!(config(&["--http-listen", "0.0.0.0:1", "--insecure"]).is_ok());
-        assert!(config(&["--http-listen", "0.0.0.0:1", "--require-keys"]).is_ok());
-        assert!(config(&["--grpc-listen", "[::1]:0"]).is_ok());
-        assert!(config(&["--grpc-listen", "localhost:0"]).is_ok());
-    }
-}
+mod tests;

@@ -1,15 +1,15 @@
-//! runtraced takes live traces of LLM-agent runs over gRPC, writes them to
+//! runtraced receives live traces of LLM-agent runs over gRPC, writes them to
 //! Postgres with COPY, and finalizes each run.
 //!
-//! The modules stand in the order in which an event passes through them, then
-//! what surrounds that path.
+//! The modules are listed in the order in which an event passes through them.
+//! The rest follows: the daemon and its commands, then clients and tools.
 
 /// The generated protocol, `runtraced.v1`.
 #[allow(missing_docs, clippy::all)]
 pub mod proto {
     tonic::include_proto!("runtraced.v1");
 
-    /// The encoded `FileDescriptorSet` of the protocol and all it imports.
+    /// The encoded `FileDescriptorSet` of the protocol and of everything that it imports.
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 }
 

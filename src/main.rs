@@ -1,10 +1,10 @@
-//! The thin binary over the library.
+//! The program: a thin shell around the library.
 
 use std::process::ExitCode;
 
-/// Events are made by the threads of connections and freed by those of writers, at
-/// rates that change: glibc's malloc keeps for each thread the most that it ever had.
-/// Its settings are in `.cargo/config.toml`.
+/// jemalloc gives memory back: threads of connections allocate events and writer threads
+/// free them, and glibc's malloc would keep each thread's peak. `.cargo/config.toml` has
+/// its settings.
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -1,5 +1,4 @@
-//! The database of the daemon as a whole: the private one from start to stop,
-//! and bringing the schema up to date when the database is there.
+//! The daemon's database: running the private Postgres, and migrating the schema.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,60 +9,64 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::parse_database_url;
+use crate::config::{database_address, parse_database_url};
 use crate::postgres::{PrivateConfig, PrivateError, PrivatePostgres, StopMode};
 use crate::store::{migrate, reason};
 use crate::telemetry::Readiness;
 
-/// How long between attempts to reach the database at start.
-const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// The time between attempts to reach the database at start.
+const CONNECT_RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// The time between attempts to restart the private Postgres.
+const RESTART_RETRY_INTERVAL: Duration = Duration::from_secs(2);
+/// The SQLSTATE class of a database that is starting up or shutting down.
+const OPERATOR_INTERVENTION: &str = "57";
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)] // the messages tell
+#[allow(missing_docs)] // the messages explain the variants
 pub enum DatabaseError {
     #[error(transparent)]
     Private(#[from] PrivateError),
-    #[error("the private Postgres came back on another port than it had; start again")]
-    Moved,
+    #[error("the private Postgres restarted on another port; start the daemon again")]
+    PortChanged,
     #[error("the private Postgres has a URL that {0}")]
     Url(String),
-    #[error("the schema cannot be brought up to date: {0}")]
+    #[error("the schema cannot be migrated: {0}")]
     Migrate(#[from] MigrateError),
 }
 
-/// The daemon's own Postgres.
+/// The private Postgres of the daemon.
 pub struct PrivateDatabase(PrivatePostgres);
 
 impl PrivateDatabase {
-    /// Starts it, or adopts the one that a killed daemon left.
+    /// Starts Postgres, or adopts the one that a killed daemon left running.
     ///
     /// # Errors
-    /// Each says what to do.
+    /// When it cannot be started. The messages say what to do.
     pub async fn start(data_dir: &Path, bin_dir: Option<&Path>) -> Result<Self, DatabaseError> {
         let mut config = PrivateConfig::new(data_dir);
         config.bin_dir = bin_dir.map(Path::to_owned);
         Ok(Self(PrivatePostgres::start(&config).await?))
     }
 
-    /// For people and psql; holds no password.
+    /// The URL without a password, for people and psql.
     #[must_use]
     pub fn url(&self) -> &str {
         self.0.url()
     }
 
-    /// For connections of the daemon.
+    /// The options for the daemon's connections.
     ///
     /// # Errors
-    /// When the URL cannot be read, which would be a fault of this program.
+    /// When the URL cannot be parsed, which would be a bug.
     pub fn options(&self) -> Result<PgConnectOptions, DatabaseError> {
         parse_database_url(self.0.url()).map_err(DatabaseError::Url)
     }
 
-    /// Restarts it when it dies, until stopped; then stops it.
+    /// Restarts Postgres whenever it stops. When `stop` is cancelled, stops it.
     ///
     /// # Errors
-    /// When it cannot be restarted or stopped.
+    /// When it restarts on another port or cannot be stopped.
     pub async fn supervise(mut self, stop: CancellationToken) -> Result<(), DatabaseError> {
         loop {
             tokio::select! {
@@ -73,53 +76,54 @@ impl PrivateDatabase {
             if stop.is_cancelled() {
                 break;
             }
-            tracing::warn!("the private Postgres ended; starting it again");
+            tracing::warn!("the private Postgres stopped; restarting it");
             let url = self.0.url().to_owned();
             while let Err(error) = self.0.restart().await {
-                tracing::error!(%error, "the private Postgres does not start");
+                tracing::error!(%error, "the private Postgres cannot be restarted; retrying");
                 tokio::select! {
-                    () = sleep(RETRY_INTERVAL * 4) => {}
+                    () = sleep(RESTART_RETRY_INTERVAL) => {}
                     () = stop.cancelled() => return Ok(()),
                 }
             }
             if self.0.url() != url {
                 self.0.stop(StopMode::Fast).await?;
-                return Err(DatabaseError::Moved);
+                return Err(DatabaseError::PortChanged);
             }
         }
         Ok(self.0.stop(StopMode::Fast).await?)
     }
 }
 
-/// Migrates as soon as the database can be reached.
+/// Migrates the schema as soon as the database can be reached.
 ///
 /// # Errors
-/// When a migration itself fails.
-pub async fn migrate_when_there(
+/// When a migration fails.
+pub async fn migrate_when_reachable(
     options: &PgConnectOptions,
     readiness: &Readiness,
 ) -> Result<(), DatabaseError> {
-    let mut told = false;
+    let mut warned = false;
     loop {
         match migrate_now(options).await {
             Ok(()) => return Ok(()),
             Err(MigrateError::Execute(error)) if !matches!(error, sqlx::Error::Database(_)) => {
                 readiness.database_away("the database is away");
-                if !told {
-                    tracing::warn!(error = %reason(&error), "the database is away; waiting for it");
+                if !warned {
+                    let address = database_address(options);
+                    tracing::warn!(address, error = %reason(&error), "the database is away; waiting for it");
                 }
-                told = true;
-                sleep(RETRY_INTERVAL).await;
+                warned = true;
+                sleep(CONNECT_RETRY_INTERVAL).await;
             }
             Err(error) => return Err(error.into()),
         }
     }
 }
 
-/// Migrates now.
+/// Migrates the schema now.
 ///
 /// # Errors
-/// When the database is away or a migration fails.
+/// When the database cannot be reached or a migration fails.
 pub async fn migrate_now(options: &PgConnectOptions) -> Result<(), MigrateError> {
     let options = options
         .clone()
@@ -127,8 +131,12 @@ pub async fn migrate_now(options: &PgConnectOptions) -> Result<(), MigrateError>
         .disable_statement_logging();
     let mut conn = match options.connect().await {
         Ok(conn) => conn,
-        // Starting up or shutting down: it will be there.
-        Err(sqlx::Error::Database(error)) if error.code().is_some_and(|c| c.starts_with("57")) => {
+        // Reported like a database that is away, so that callers try again.
+        Err(sqlx::Error::Database(error))
+            if error
+                .code()
+                .is_some_and(|code| code.starts_with(OPERATOR_INTERVENTION)) =>
+        {
             return Err(MigrateError::Execute(sqlx::Error::PoolClosed));
         }
         Err(error) => return Err(MigrateError::Execute(error)),

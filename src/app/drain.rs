@@ -1,5 +1,5 @@
-//! The phases of a shutdown, all under one deadline: take nothing more in,
-//! settle handlers, empty the queues, stop the helpers.
+//! The phases of a shutdown, under one deadline: stop accepting, finish the handlers,
+//! empty the queues, stop the helpers.
 
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -11,23 +11,24 @@ use tokio_util::task::TaskTracker;
 
 use super::error::AppError;
 
-/// After the drain deadline clients are told what was not settled; no longer than this.
+/// The time after the drain deadline in which handlers tell their clients what was not
+/// settled.
 const FINAL_RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Tokens that end the phases of a shutdown, in this order.
+/// Tokens that start the phases of a shutdown, in this order.
 #[derive(Clone, Debug, Default)]
 pub struct Phases {
-    /// Take nothing more in.
+    /// Accept nothing more.
     pub draining: CancellationToken,
-    /// Cancelled by a writer thread that ends, which before draining is a fault.
+    /// Cancelled by a writer thread that ends. Before draining, that is a fault.
     pub writer_ended: CancellationToken,
     /// Stop waiting for a database that is away.
     pub give_up: CancellationToken,
-    /// Stop the helpers: sweeper, health.
+    /// Stop the helpers, such as the sweeper and the health checks.
     pub stop: CancellationToken,
 }
 
-/// Settles what was taken in: handlers, then queues, all before one deadline.
+/// Settles all admitted events before the deadline: first the handlers, then the queues.
 pub async fn drain(
     phases: &Phases,
     mut servers: JoinSet<Result<(), AppError>>,
@@ -39,8 +40,8 @@ pub async fn drain(
     tasks.close();
     let mut settled = timeout_at(deadline, wait_for_handlers(tasks, &mut servers)).await;
     if settled.is_err() {
-        // The writers drop what they hold, so the handlers can still tell
-        // their clients to send it again.
+        // The writers drop their events, so that the handlers can still tell their
+        // clients to send them again.
         phases.give_up.cancel();
         settled = timeout(
             FINAL_RESPONSE_TIMEOUT,
@@ -49,11 +50,12 @@ pub async fn drain(
         .await;
     }
     if settled.is_err() {
-        tracing::warn!("calls were still open at the drain deadline; they are cut");
+        tracing::warn!("calls are still open at the drain deadline; closing them");
         servers.abort_all();
         while servers.join_next().await.is_some() {}
     }
-    // The handlers' senders are gone; the writers end when their queues are empty.
+    // No handler can send to the queues any more. The writers end when the queues are
+    // empty.
     let mut joined = tokio::task::spawn_blocking(move || {
         writers.into_iter().all(|writer| writer.join().is_ok())
     });
@@ -69,7 +71,7 @@ pub async fn drain(
     }
 }
 
-/// Waits until streams and calls have ended.
+/// Waits until all streams and calls have ended.
 async fn wait_for_handlers(tasks: &TaskTracker, servers: &mut JoinSet<Result<(), AppError>>) {
     tasks.wait().await;
     while servers.join_next().await.is_some() {}

@@ -1,4 +1,4 @@
-//! The two endpoints, gRPC and HTTP, and what they share.
+//! The two endpoints, gRPC and HTTP, and the settings that they share.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use crate::listen::{
     ConnectionLimits, ENDPOINT_NAMES, Endpoint, EndpointCounts, Tls, WindowBudget,
 };
 
-/// Indexes into [`ENDPOINT_NAMES`].
+// Indexes into `ENDPOINT_NAMES`.
 pub(super) const GRPC: usize = 0;
 pub(super) const HTTP: usize = 1;
 
-/// What the endpoints have in common, and the counts of each.
+/// The shared settings of the endpoints, and the counts of each.
 pub(super) struct Endpoints {
     limits: ConnectionLimits,
     tls: Option<Tls>,

@@ -1,4 +1,4 @@
-//! Why the daemon did not start, or did not end well.
+//! Why the daemon did not start, or did not end cleanly.
 
 use std::net::SocketAddr;
 
@@ -9,12 +9,12 @@ use crate::spool::SpoolError;
 /// Why the daemon did not start or run.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// An address is taken, or not ours.
+    /// An address is in use or does not belong to this machine.
     #[error("cannot listen on {address}")]
     Bind {
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// The database cannot be used.
@@ -29,10 +29,10 @@ pub enum AppError {
     /// The spool cannot be used.
     #[error(transparent)]
     Spool(#[from] SpoolError),
-    /// The files of TLS cannot be used.
+    /// The TLS files cannot be used.
     #[error("TLS: {0}")]
     Tls(#[from] TlsError),
-    /// The drain deadline passed.
-    #[error("shut down with {0} events not settled; their clients are told to send them again")]
+    /// The drain deadline passed before all events were settled.
+    #[error("shut down with {0} events not settled; their clients must send them again")]
     Unsettled(u64),
 }

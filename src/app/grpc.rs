@@ -25,7 +25,7 @@ const SERVICES: [&str; 5] = [
     "opentelemetry.proto.collector.metrics.v1.MetricsService",
 ];
 
-/// The server, bound and not yet serving.
+/// The server before it starts to serve.
 pub(super) struct GrpcServer {
     pub endpoint: Endpoint,
     pub requests: RequestLimit,
@@ -35,7 +35,7 @@ pub(super) struct GrpcServer {
 }
 
 impl GrpcServer {
-    /// Serves until draining; health follows the readiness.
+    /// Serves until draining. The health service follows the readiness.
     ///
     /// # Errors
     /// When reflection cannot be built.
@@ -45,10 +45,10 @@ impl GrpcServer {
         draining: CancellationToken,
     ) -> Result<impl Future<Output = Result<(), AppError>>, AppError> {
         let (reporter, health) = tonic_health::server::health_reporter();
-        // tonic-health begins as SERVING.
+        // tonic-health starts as SERVING.
         report_health(&reporter, Err("starting")).await;
         let failed = |error| AppError::Task(format!("reflection: {error}"));
-        // Many tools still ask in the older version.
+        // Many tools still use v1alpha.
         let reflection_v1 = reflection("v1").build_v1().map_err(failed)?;
         let reflection_v1alpha = reflection("v1alpha").build_v1alpha().map_err(failed)?;
         let ingest = grpc_routes(&self.otlp).merge(native::routes(&self.native));
@@ -64,7 +64,7 @@ impl GrpcServer {
             }))
             // Outermost, so that rejected requests do not count against the limit.
             .layer(from_fn_with_state(self.authenticator, authenticate_grpc));
-        // The server accepts HTTP/1 only to answer that this is the wrong port.
+        // The endpoint also serves HTTP/1, only to answer that this is the wrong port.
         let server = listen::serve(self.endpoint, app, draining);
         let follow = follow_readiness(reporter, readiness.subscribe());
         Ok(async move {
@@ -76,7 +76,7 @@ impl GrpcServer {
     }
 }
 
-/// Reports each change of the readiness. Does not end.
+/// Reports each change of the readiness to the health service. Never returns.
 async fn follow_readiness(
     reporter: HealthReporter,
     mut states: watch::Receiver<Result<(), &'static str>>,
@@ -100,7 +100,7 @@ async fn report_health(reporter: &HealthReporter, state: Result<(), &'static str
     }
 }
 
-/// Reflection that lists only the services that are served: the descriptors describe more.
+/// Reflection that lists only the served services. The descriptors contain more.
 fn reflection(version: &str) -> Builder<'static> {
     let builder = Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTORS)

@@ -1,4 +1,4 @@
-//! Tasks beside the path of an event: certificates, keys, schema, health, sweeper.
+//! Background tasks: certificates, keys, schema, health, sweeper.
 
 use std::sync::Arc;
 
@@ -6,17 +6,17 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::database::migrate_when_there;
+use super::database::migrate_when_reachable;
 use super::error::AppError;
 use super::refresh_keys::refresh_keys;
-use super::run::Shared;
-use crate::auth::{KeptKeys, KeyTable};
+use super::shared::SharedState;
+use crate::auth::{KeyCache, KeyTable};
 use crate::config::Config;
 use crate::finalize::{SweepCounts, sweep_forever};
 use crate::listen::TlsReloader;
 use crate::telemetry::{Readiness, watch_database};
 
-/// The helpers of one daemon. One that ends before it is told to is a fault.
+/// The background tasks of one daemon. A task that ends before shutdown is a fault.
 pub(super) struct Helpers {
     tasks: JoinSet<Result<(), AppError>>,
     stop: CancellationToken,
@@ -30,7 +30,7 @@ impl Helpers {
         }
     }
 
-    /// Runs a task that cannot fail.
+    /// Starts a task that cannot fail.
     pub fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(async move {
             task.await;
@@ -38,32 +38,37 @@ impl Helpers {
         });
     }
 
-    /// Reads the certificates again when their files change.
+    /// Reloads the TLS files when they change.
     pub fn reload_certificates(&mut self, reloader: TlsReloader) {
         self.spawn(reloader.run(self.stop.clone()));
     }
 
-    /// Keeps the table of keys as the database has it.
+    /// Keeps the key table up to date with the database.
     pub fn refresh_keys(
         &mut self,
         config: &Config,
         database: PgConnectOptions,
         table: Arc<KeyTable>,
     ) {
-        let kept = config.spool.as_ref();
-        let kept = kept.map(|spool| KeptKeys::new(&spool.dir));
-        self.spawn(refresh_keys(database, table, kept, self.stop.clone()));
+        let spool = config.spool.as_ref();
+        let cache = spool.map(|spool| KeyCache::new(&spool.dir));
+        self.spawn(refresh_keys(database, table, cache, self.stop.clone()));
     }
 
-    /// Brings the schema up to date, then watches the database and sweeps.
-    pub fn tend_database(&mut self, config: &Config, database: PgConnectOptions, shared: &Shared) {
+    /// Migrates the schema, then checks the health of the database and sweeps.
+    pub fn maintain_database(
+        &mut self,
+        config: &Config,
+        database: PgConnectOptions,
+        shared: &SharedState,
+    ) {
         let (config, stop) = (config.clone(), self.stop.clone());
         let (readiness, sweeps) = (shared.readiness.clone(), shared.sweeps.clone());
         self.tasks
-            .spawn(tend_database(database, config, readiness, sweeps, stop));
+            .spawn(maintain_database(database, config, readiness, sweeps, stop));
     }
 
-    /// The first helper that ended.
+    /// Waits for the first task that ends, and says why it did.
     pub async fn first_ended(&mut self) -> AppError {
         match self.tasks.join_next().await {
             Some(ended) => unexpected_end(ended),
@@ -71,13 +76,13 @@ impl Helpers {
         }
     }
 
-    /// Ends all of them.
+    /// Aborts all tasks.
     pub async fn abort(mut self) {
         self.tasks.shutdown().await;
     }
 }
 
-async fn tend_database(
+async fn maintain_database(
     database: PgConnectOptions,
     config: Config,
     readiness: Readiness,
@@ -85,7 +90,7 @@ async fn tend_database(
     stop: CancellationToken,
 ) -> Result<(), AppError> {
     if config.migrate {
-        let migrated = migrate_when_there(&database, &readiness);
+        let migrated = migrate_when_reachable(&database, &readiness);
         tokio::select! {
             migrated = migrated => migrated?,
             () = stop.cancelled() => return Ok(()),
@@ -101,12 +106,12 @@ async fn tend_database(
     Ok(())
 }
 
-/// Why a task that should run until shutdown has ended.
+/// The error for a task that ended before shutdown.
 pub(super) fn unexpected_end(
     ended: Result<Result<(), AppError>, tokio::task::JoinError>,
 ) -> AppError {
     match ended {
-        Ok(Ok(())) => AppError::Task("a part of the daemon ended by itself".into()),
+        Ok(Ok(())) => AppError::Task("a part of the daemon ended unexpectedly".into()),
         Ok(Err(error)) => error,
         Err(error) => AppError::Task(error.to_string()),
     }

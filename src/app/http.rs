@@ -1,4 +1,4 @@
-//! The HTTP server: OTLP, and the pages of health and metrics.
+//! The HTTP server: OTLP, and the pages for health and metrics.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use crate::auth::{Authenticator, HttpAuthenticator, authenticate_http};
 use crate::ingest::otlp::{OtlpIngest, Signal, answer_denied, answer_http};
 use crate::listen::RequestLimit;
 
-/// OTLP over HTTP behind keys and limits, merged into `pages`, which need neither.
+/// The routes: OTLP over HTTP with keys and limits, and `pages` without both.
 pub(super) fn http_routes(
     pages: Router,
     otlp: OtlpIngest,

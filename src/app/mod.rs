@@ -1,5 +1,5 @@
-//! Builds the daemon from one [`Config`], runs it, and takes it down in order.
-//! The only place that spawns long-lived tasks.
+//! Builds the daemon from one [`Config`], runs it, and shuts it down in order. Only
+//! this module spawns long-lived tasks.
 
 pub mod database;
 mod drain;
@@ -11,6 +11,7 @@ mod http;
 mod refresh_keys;
 mod run;
 mod settings;
+mod shared;
 mod stored_events;
 
 use std::net::SocketAddr;
@@ -22,11 +23,11 @@ use uuid::Uuid;
 
 use self::database::PrivateDatabase;
 pub use self::error::AppError;
-use crate::config::{Config, Database, SpoolSettings};
+use crate::config::{Config, DatabaseSource, SpoolSettings};
 use crate::listen::{Tls, TlsReloader};
 use crate::spool::{Spool, SpoolError, SpoolFolder, SpoolLimits};
 
-/// Where the daemon listens.
+/// The addresses on which the daemon listens.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs)]
 pub struct Addresses {
@@ -34,21 +35,21 @@ pub struct Addresses {
     pub http: SocketAddr,
 }
 
-/// The daemon, bound and not yet serving.
+/// The daemon. Its addresses are bound, but it does not serve yet.
 pub struct App {
-    /// Where it listens.
+    /// The bound addresses.
     pub addresses: Addresses,
-    daemon: Daemon,
+    core: DaemonCore,
     sockets: Sockets,
     private: Option<PrivateDatabase>,
 }
 
-/// What stays the same while the daemon runs.
-struct Daemon {
+/// The parts of the daemon that stay the same while it runs.
+struct DaemonCore {
     config: Config,
-    /// This run of the daemon, as the ledger knows it.
+    /// The id of this daemon process in the ledger.
     instance: Uuid,
-    /// Where Postgres is.
+    /// How to connect to Postgres.
     options: PgConnectOptions,
     spool: Option<Arc<Spool>>,
 }
@@ -61,10 +62,11 @@ struct Sockets {
 }
 
 impl App {
-    /// Binds the addresses, then starts or names the database.
+    /// Binds the addresses, opens the spool, and starts the private Postgres if there is
+    /// one.
     ///
     /// # Errors
-    /// When either fails. A foreign database that is away is no error.
+    /// When one of these fails. It is no error if an external database is away.
     pub async fn build(config: Config) -> Result<Self, AppError> {
         let grpc = bind(config.grpc_listen).await?;
         let http = bind(config.http_listen).await?;
@@ -74,15 +76,15 @@ impl App {
         };
         let tls = config.tls.clone().map(TlsReloader::load).transpose()?;
         let instance = Uuid::now_v7();
-        // Before a private Postgres is started: it may be refused.
+        // Opening may fail, so it comes before starting a private Postgres.
         let spool = config
             .spool
             .as_ref()
             .map(|settings| open_spool(settings, instance))
             .transpose()?;
         let (private, options) = match &config.database {
-            Database::Url(options) => (None, (**options).clone()),
-            Database::Private { data_dir, bin_dir } => {
+            DatabaseSource::Url(options) => (None, (**options).clone()),
+            DatabaseSource::Private { data_dir, bin_dir } => {
                 let private = PrivateDatabase::start(data_dir, bin_dir.as_deref()).await?;
                 let options = private.options()?;
                 (Some(private), options)
@@ -90,16 +92,17 @@ impl App {
         };
         let url = private.as_ref().map(PrivateDatabase::url);
         tracing::info!(grpc = %addresses.grpc, http = %addresses.http, database_url = url, %instance, "listening");
-        let beyond = [addresses.grpc, addresses.http]
+        let is_remote = [addresses.grpc, addresses.http]
             .iter()
             .any(|address| !address.ip().is_loopback());
-        if beyond && config.require_keys && tls.is_none() {
-            // WARN: whoever sees the traffic has the keys, unless TLS ends before us.
-            tracing::warn!("keys are taken without TLS beyond loopback: see --tls-cert");
+        if is_remote && config.require_keys && tls.is_none() {
+            // WARN: anyone who sees the traffic can read the keys, unless a proxy
+            // terminates TLS.
+            tracing::warn!("accepting keys without TLS beyond loopback; see --tls-cert");
         }
         Ok(Self {
             addresses,
-            daemon: Daemon {
+            core: DaemonCore {
                 config,
                 instance,
                 options,
@@ -111,14 +114,16 @@ impl App {
     }
 }
 
-/// Spools hold few files and delete them soon, so a segment is a small part.
+/// The largest segment. Replayed segments are deleted whole, so small ones free disk
+/// space early.
 const MAX_SEGMENT_BYTES: u64 = 16 << 20;
-const SEGMENTS_OF_A_SPOOL: u64 = 8;
+/// The least number of segments of a full spool, for the same reason.
+const MIN_SEGMENTS: u64 = 8;
 
 fn open_spool(settings: &SpoolSettings, instance: Uuid) -> Result<Arc<Spool>, SpoolError> {
     let limits = SpoolLimits {
         total_bytes: settings.bytes,
-        segment_bytes: MAX_SEGMENT_BYTES.min(settings.bytes / SEGMENTS_OF_A_SPOOL),
+        segment_bytes: MAX_SEGMENT_BYTES.min(settings.bytes / MIN_SEGMENTS),
     };
     let spool = SpoolFolder::open(&settings.dir, limits, instance)?;
     let found = spool.found_events();

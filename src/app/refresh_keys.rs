@@ -1,4 +1,4 @@
-//! Keeps the table of keys as the database has it.
+//! Keeps the key table up to date with the database.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,31 +8,33 @@ use sqlx::{ConnectOptions as _, PgConnection};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Keeper, KeptKeys, KeyTable};
+use crate::auth::{KeyCache, KeyCacheWriter, KeyTable};
 use crate::store;
 
-/// How soon a new or revoked key is noticed.
+/// How often the keys are read: new and revoked keys take effect after this time.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// The same until the keys are known at all.
+/// How often the keys are tried until they are read for the first time.
 const FIRST_INTERVAL: Duration = Duration::from_millis(100);
 /// How long the database may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// The SQLSTATE class for missing tables, columns and privileges.
+const ACCESS_RULE_VIOLATION: &str = "42";
 
-/// Reads the keys again and again, until stopped. While the database is away those
-/// that were valid stay so: agents are not to notice an outage. They are kept for
-/// the next start, if there is where.
+/// Reads the keys periodically until `stop`. While the database is away, the last known
+/// keys stay valid, so agents do not notice the outage. `cache` keeps the keys for the
+/// next start.
 pub async fn refresh_keys(
     database: PgConnectOptions,
     table: Arc<KeyTable>,
-    kept: Option<KeptKeys>,
+    cache: Option<KeyCache>,
     stop: CancellationToken,
 ) {
-    let mut keeper = kept.map(Keeper::new);
-    if let Some(keeper) = &mut keeper {
-        keeper.recall(&table);
+    let mut cache = cache.map(KeyCacheWriter::new);
+    if let Some(cache) = &mut cache {
+        cache.load_into(&table);
     }
     let mut conn: Option<PgConnection> = None;
-    let mut told = false;
+    let mut logged = false;
     loop {
         let loaded = async {
             let mut open = match conn.take() {
@@ -52,27 +54,27 @@ pub async fn refresh_keys(
         };
         match timeout(TIMEOUT, loaded).await {
             Ok(Ok(keys)) => {
-                told = false;
+                logged = false;
                 if table.replace(keys.clone()) {
                     tracing::info!(valid = keys.len(), "the keys have changed");
                 }
-                if let Some(keeper) = &mut keeper {
-                    keeper.want(keys);
+                if let Some(cache) = &mut cache {
+                    cache.set_latest(keys);
                 }
             }
-            Ok(Err(error)) if needs_a_person(&error) => {
-                if !std::mem::replace(&mut told, true) {
-                    // ERROR: a person is needed, or new keys never become valid.
-                    tracing::error!(error = %store::reason(&error), "the keys cannot be read");
+            Ok(Err(error)) if needs_operator(&error) => {
+                if !std::mem::replace(&mut logged, true) {
+                    // ERROR: until a person helps, new and revoked keys have no effect.
+                    tracing::error!(error = %store::reason(&error), "cannot read the keys");
                 }
             }
             Ok(Err(error)) => tracing::debug!(error = %store::reason(&error), "keys not read"),
             Err(_) => tracing::debug!("keys not read in time"),
         }
-        if let Some(keeper) = &mut keeper {
-            keeper.turn().await;
+        if let Some(cache) = &mut cache {
+            cache.poll().await;
         }
-        let interval = match table.valid() {
+        let interval = match table.valid_count() {
             Some(_) => INTERVAL,
             None => FIRST_INTERVAL,
         };
@@ -83,10 +85,11 @@ pub async fn refresh_keys(
     }
 }
 
-/// The database is there and will go on refusing: no right to read the table, or
-/// something in it that is none.
-fn needs_a_person(error: &sqlx::Error) -> bool {
-    let refused = store::sqlstate(error).starts_with("42") && !store::is_not_migrated(error);
+/// Whether only a person can fix the error: the daemon may not read the table, or a row
+/// holds no valid key.
+fn needs_operator(error: &sqlx::Error) -> bool {
+    let refused =
+        store::sqlstate(error).starts_with(ACCESS_RULE_VIOLATION) && !store::is_not_migrated(error);
     refused
         || matches!(
             error,

@@ -1,4 +1,4 @@
-//! The daemon from the first request to the last: start every part, wait, shut down.
+//! Runs the daemon: starts every part, waits, shuts down.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -13,42 +13,19 @@ use super::error::AppError;
 use super::grpc::GrpcServer;
 use super::helpers::{Helpers, unexpected_end};
 use super::http::http_routes;
-use super::{Addresses, App, Daemon, Sockets};
-use crate::auth::{Authenticator, KeyTable};
-use crate::finalize::SweepCounts;
-use crate::ingest::otlp::OtlpCounts;
-use crate::ingest::{RepairCounts, refuse_crowded};
+use super::shared::SharedState;
+use super::{Addresses, App, DaemonCore, Sockets};
+use crate::auth::Authenticator;
+use crate::ingest::refuse_excess_request;
 use crate::listen::{self, RequestLimit};
 use crate::pipeline::Pipeline;
-use crate::spool::Spool;
 use crate::store::ShardCounts;
-use crate::telemetry::{Metrics, Readiness, router};
+use crate::telemetry::{Metrics, router};
 
-/// State that several parts read or count in.
-pub(super) struct Shared {
-    pub readiness: Readiness,
-    pub sweeps: Arc<SweepCounts>,
-    pub repairs: Arc<RepairCounts>,
-    pub spans: Arc<OtlpCounts>,
-    pub keys: Arc<KeyTable>,
-}
-
-impl Shared {
-    fn new(spool: Option<Arc<Spool>>) -> Self {
-        Self {
-            readiness: Readiness::new(spool),
-            sweeps: Arc::default(),
-            repairs: Arc::default(),
-            spans: Arc::default(),
-            keys: Arc::default(),
-        }
-    }
-}
-
-/// The running parts, as the shutdown needs them.
-struct Running {
+/// The running parts that the shutdown needs.
+struct RunningParts {
     phases: Phases,
-    /// Streams and calls that are open.
+    /// Open streams and calls.
     tasks: TaskTracker,
     servers: JoinSet<Result<(), AppError>>,
     writers: Vec<JoinHandle<()>>,
@@ -57,19 +34,19 @@ struct Running {
 }
 
 impl App {
-    /// Serves until `shutdown`, then settles the events that were admitted.
+    /// Serves until `shutdown`, then settles all admitted events.
     ///
     /// # Errors
-    /// When a part of the daemon failed, or some events were not settled in time.
+    /// When a part of the daemon failed, or when some events were not settled in time.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), AppError> {
         let Self {
             addresses,
-            daemon,
+            core,
             sockets,
             private,
         } = self;
-        let shared = Shared::new(daemon.spool.clone());
-        let mut running = daemon.start(sockets, addresses, &shared).await?;
+        let shared = SharedState::new(core.spool.clone());
+        let mut running = core.start(sockets, addresses, &shared).await?;
         let private = private.map(|private| {
             let stop = running.phases.stop.clone();
             tokio::spawn(private.supervise(stop))
@@ -80,7 +57,7 @@ impl App {
         };
         tracing::info!("shutting down");
         shared.readiness.shut_down();
-        let deadline = Instant::now() + daemon.config.drain_timeout;
+        let deadline = Instant::now() + core.config.drain_timeout;
         let in_flight = running.shut_down(deadline).await;
         if let Some(private) = private {
             private
@@ -95,14 +72,14 @@ impl App {
     }
 }
 
-impl Daemon {
+impl DaemonCore {
     /// Starts writers, servers and helpers.
     async fn start(
         &self,
         sockets: Sockets,
         addresses: Addresses,
-        shared: &Shared,
-    ) -> Result<Running, AppError> {
+        shared: &SharedState,
+    ) -> Result<RunningParts, AppError> {
         let phases = Phases::default();
         let tasks = TaskTracker::new();
         let mut helpers = Helpers::new(phases.stop.clone());
@@ -118,7 +95,7 @@ impl Daemon {
         let pipeline = Arc::new(pipeline);
         let otlp = self.otlp_ingest(&pipeline, shared, &phases, &tasks)?;
         let authenticator = Authenticator::new(shared.keys.clone(), self.config.require_keys);
-        let requests = RequestLimit::new(self.config.max_streams, refuse_crowded);
+        let requests = RequestLimit::new(self.config.max_streams, refuse_excess_request);
         let grpc = GrpcServer {
             endpoint: endpoints.open(GRPC, sockets.grpc),
             requests: requests.clone(),
@@ -126,7 +103,8 @@ impl Daemon {
             otlp: otlp.clone(),
             authenticator: authenticator.clone(),
         };
-        // Servers hold the pipeline and helpers do not, so the pipeline ends with the servers.
+        // The servers own the pipeline and the helpers do not, so the pipeline ends with
+        // the servers.
         let mut servers = JoinSet::new();
         let readiness = shared.readiness.clone();
         servers.spawn(grpc.start(readiness, phases.draining.clone()).await?);
@@ -140,8 +118,8 @@ impl Daemon {
         let endpoint = endpoints.open(HTTP, sockets.http);
         helpers.spawn(listen::serve(endpoint, http, phases.stop.clone()));
         helpers.refresh_keys(&self.config, self.options.clone(), shared.keys.clone());
-        helpers.tend_database(&self.config, self.options.clone(), shared);
-        Ok(Running {
+        helpers.maintain_database(&self.config, self.options.clone(), shared);
+        Ok(RunningParts {
             phases,
             tasks,
             servers,
@@ -151,7 +129,12 @@ impl Daemon {
         })
     }
 
-    fn metrics(&self, shared: &Shared, pipeline: &Pipeline, endpoints: &Endpoints) -> Arc<Metrics> {
+    fn metrics(
+        &self,
+        shared: &SharedState,
+        pipeline: &Pipeline,
+        endpoints: &Endpoints,
+    ) -> Arc<Metrics> {
         Arc::new(Metrics {
             shards: pipeline.counts(),
             repairs: shared.repairs.clone(),
@@ -167,20 +150,20 @@ impl Daemon {
     }
 }
 
-impl Running {
-    /// Waits for a part that ends before it is told to.
+impl RunningParts {
+    /// Waits for a part that ends before shutdown.
     async fn first_failure(&mut self) -> AppError {
         tokio::select! {
             Some(ended) = self.servers.join_next() => unexpected_end(ended),
             error = self.helpers.first_ended() => error,
             () = self.phases.writer_ended.cancelled() => {
-                AppError::Task("a writer thread ended by itself".into())
+                AppError::Task("a writer thread ended unexpectedly".into())
             }
         }
     }
 
-    /// Settles what was admitted, ends every part, and returns how many events are not
-    /// settled.
+    /// Settles admitted events, ends every part, and returns the number of events that
+    /// are not settled.
     async fn shut_down(self, deadline: Instant) -> u64 {
         drain(
             &self.phases,

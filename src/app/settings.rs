@@ -1,13 +1,13 @@
-//! From the flags to the settings of each layer.
+//! Translates the configuration into the settings of each layer.
 
 use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
-use super::Daemon;
+use super::DaemonCore;
 use super::drain::Phases;
 use super::error::AppError;
-use super::run::Shared;
+use super::shared::SharedState;
 use super::stored_events::{decode_events, render_event};
 use crate::config::Config;
 use crate::event::FieldLimits;
@@ -18,11 +18,11 @@ use crate::ingest::otlp::{MapOptions, OtlpConfig, OtlpIngest};
 use crate::pipeline::{BatchLimits, Pipeline, PipelineConfig, SpoolConfig};
 use crate::store::{WhenAway, WriterConfig};
 
-/// A request of OTLP may become so many times its own size as events: ids and the
-/// attributes of its resource are repeated in each.
-const EVENTS_PER_BYTE_OF_OTLP: usize = 4;
+/// The events of an OTLP request may take this many times its size, because each event
+/// repeats ids and resource attributes.
+const OTLP_EXPANSION_FACTOR: usize = 4;
 
-impl Daemon {
+impl DaemonCore {
     pub(super) fn pipeline_config(&self, phases: &Phases) -> PipelineConfig {
         let config = &self.config;
         let spool = self.spool.clone().zip(config.spool.as_ref());
@@ -53,11 +53,12 @@ impl Daemon {
         }
     }
 
-    /// The handler of OTLP. It holds the pipeline weakly, since the HTTP server outlives it.
+    /// The OTLP handler. It holds the pipeline weakly, because the HTTP server outlives
+    /// the pipeline.
     pub(super) fn otlp_ingest(
         &self,
         pipeline: &Arc<Pipeline>,
-        shared: &Shared,
+        shared: &SharedState,
         phases: &Phases,
         tasks: &TaskTracker,
     ) -> Result<OtlpIngest, AppError> {
@@ -72,7 +73,7 @@ impl Daemon {
                 tenant: None,
                 max_events_bytes: config
                     .max_message_bytes
-                    .saturating_mul(EVENTS_PER_BYTE_OF_OTLP),
+                    .saturating_mul(OTLP_EXPANSION_FACTOR),
             },
             max_message_bytes: config.max_message_bytes,
             body_budget_bytes: config.memory_budget_bytes,
@@ -84,11 +85,11 @@ impl Daemon {
         .map_err(|error| AppError::Task(error.to_string()))
     }
 
-    /// The handler of the native protocol.
+    /// The handler of the native protocol `runtraced.v1`.
     pub(super) fn native_ingest(
         &self,
         pipeline: Arc<Pipeline>,
-        shared: &Shared,
+        shared: &SharedState,
         phases: &Phases,
         tasks: &TaskTracker,
     ) -> NativeIngest {

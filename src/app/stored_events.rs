@@ -1,5 +1,4 @@
-//! The forms in which events are kept that are not in their tables yet: frames of
-//! the spool, and payloads of dead letters.
+//! The formats of events outside the tables: spool frames and dead-letter payloads.
 
 use prost::Message as _;
 
@@ -7,10 +6,9 @@ use crate::event::{Event, Repairs};
 use crate::ingest::native::{decode_event, decode_frame, encode_event};
 use crate::json_mapping::event_to_json;
 
-/// The events of a frame of the spool; `None` where it holds what this version does
-/// not take.
+/// Decodes the events of a spool frame. `None`: this version cannot read some of them.
 pub(super) fn decode_events(frame: &[u8]) -> Option<Vec<Event>> {
-    // They were repaired at the door.
+    // The endpoint repaired these events already.
     let mut repairs = Repairs::default();
     let mut events = Vec::new();
     for part in decode_frame(frame)? {
@@ -23,8 +21,8 @@ pub(super) fn decode_events(frame: &[u8]) -> Option<Vec<Event>> {
     Some(events)
 }
 
-/// The JSON form of an event, for dead letters; of one that has none (its times
-/// lie beyond the years that JSON's timestamps know), the wire form in hex.
+/// Renders an event for a dead letter: as JSON, or as its wire form in hex if it has no
+/// JSON form.
 pub(super) fn render_event(event: &Event) -> String {
     let event = encode_event(event);
     event_to_json(&event).unwrap_or_else(|_| {

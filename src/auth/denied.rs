@@ -1,4 +1,4 @@
-//! Why a request is not let in, and how it is told so over gRPC and HTTP.
+//! Why a request is rejected, and how gRPC and HTTP report it.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -9,34 +9,34 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::table::AuthCounts;
 
-/// What a client is told to wait while the keys are not loaded.
+/// The retry delay for clients while the keys are not loaded.
 const NOT_LOADED_RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Why a request is not let in. Nothing of what it presented is repeated.
+/// Why a request is rejected. The messages repeat nothing that the client sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
-    /// There is no key of ours, and one is needed.
-    #[error("a key is needed: authorization: Bearer rt_…")]
+    /// The request has no runtraced key, and it needs one.
+    #[error("a key is needed: send the header authorization: Bearer rt_…")]
     Missing,
-    /// What is there begins as a key and is none.
+    /// The token has the prefix of a key but not its form.
     #[error("the key is not valid")]
     Malformed,
-    /// There is no such key, or no longer. Told in the same words.
+    /// The key does not exist or is revoked. Clients cannot tell this from [`Self::Malformed`].
     #[error("the key is not valid")]
     Unknown,
-    /// The daemon has not been told the keys yet.
-    #[error("keys cannot be checked yet: the database has not been reached")]
+    /// The daemon has not loaded the keys yet.
+    #[error("keys cannot be checked yet: the daemon has not reached the database")]
     NotLoaded,
-    /// `runtraced-customer` is no id.
+    /// The header `runtraced-customer` holds no valid id.
     #[error("runtraced-customer is not the UUID of a customer")]
     Customer,
-    /// The key is another customer's than `runtraced-customer` says.
-    #[error("the key is not one of the customer that runtraced-customer names")]
+    /// The key belongs to another customer than the one in `runtraced-customer`.
+    #[error("the key belongs to another customer than runtraced-customer names")]
     OtherCustomer,
 }
 
 impl Denied {
-    /// For gRPC.
+    /// The gRPC status code.
     #[must_use]
     pub fn code(self) -> Code {
         match self {
@@ -47,7 +47,7 @@ impl Denied {
         }
     }
 
-    /// For HTTP.
+    /// The HTTP status.
     #[must_use]
     pub fn http_status(self) -> StatusCode {
         match self {
@@ -58,7 +58,8 @@ impl Denied {
         }
     }
 
-    /// After how long a client may try again; `None`: not with the same key.
+    /// How long a client must wait before it tries again. `None`: the same request
+    /// fails again.
     #[must_use]
     pub fn retry_delay(self) -> Option<Duration> {
         (self == Self::NotLoaded).then_some(NOT_LOADED_RETRY_DELAY)

@@ -1,15 +1,17 @@
-//! Where SDKs put the key: a pure function from headers to the key in them.
+//! Finds the key in the headers of a request, wherever an SDK puts it.
 
 use axum::http::{HeaderMap, HeaderName, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
-use super::key::{Malformed, PresentedKey, is_ours, parse_key};
+use super::key::{MalformedKey, PresentedKey, has_key_prefix, parse_key};
 
-/// The headers that are looked at, in this order. `authorization` comes as
-/// `Bearer KEY` (most), as `Basic` with the key for a password (Langfuse, Weave),
-/// and bare (Logfire, Opik); the others hold the key alone: `x-api-key` LangSmith,
-/// `api_key` Phoenix and Arize, `api-key` New Relic, `wandb-api-key` Weave.
+/// The headers that may hold a key, in search order.
+///
+/// `authorization` has three forms: `Bearer KEY` (most SDKs), `Basic` with the key as
+/// password (Langfuse, Weave), and the bare key (Logfire, Opik). The other headers hold
+/// the bare key: `x-api-key` (LangSmith), `api-key` (New Relic), `api_key` (Phoenix,
+/// Arize), `wandb-api-key` (Weave).
 const HEADERS: [HeaderName; 5] = [
     header::AUTHORIZATION,
     HeaderName::from_static("x-api-key"),
@@ -17,15 +19,15 @@ const HEADERS: [HeaderName; 5] = [
     HeaderName::from_static("api_key"),
     HeaderName::from_static("wandb-api-key"),
 ];
-/// Longer user names and passwords are not decoded.
+/// Longer Basic credentials are ignored.
 const MAX_BASIC_CHARS: usize = 1_024;
 
-/// What the headers of a request present. SDKs insist on keys for other products and
-/// send dummies: what does not begin as one of ours is nothing.
+/// Finds the key of a request. Tokens without the prefix of a runtraced key are
+/// ignored: SDKs that insist on a key for their own product send dummies.
 ///
 /// # Errors
-/// When something begins as a key and is none.
-pub fn presented(headers: &HeaderMap) -> Result<Option<PresentedKey>, Malformed> {
+/// When a token has the prefix of a key but not its form.
+pub fn find_key(headers: &HeaderMap) -> Result<Option<PresentedKey>, MalformedKey> {
     for name in &HEADERS {
         for value in headers.get_all(name) {
             let value = value.as_bytes().trim_ascii();
@@ -39,7 +41,7 @@ pub fn presented(headers: &HeaderMap) -> Result<Option<PresentedKey>, Malformed>
                 }
                 _ => value,
             };
-            if is_ours(token) {
+            if has_key_prefix(token) {
                 return parse_key(token).map(Some);
             }
         }
@@ -47,15 +49,15 @@ pub fn presented(headers: &HeaderMap) -> Result<Option<PresentedKey>, Malformed>
     Ok(None)
 }
 
-/// The first word and what follows it.
+/// Splits a value into its first word and the rest.
 fn scheme(value: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = value.iter().position(|byte| *byte == b' ')?;
     let (scheme, rest) = value.split_at(end);
     Some((scheme, rest.trim_ascii_start()))
 }
 
-/// The key of `USER:PASSWORD`, one of which it is.
-fn basic(encoded: &[u8]) -> Option<Result<PresentedKey, Malformed>> {
+/// Finds the key in `USER:PASSWORD`, as either part.
+fn basic(encoded: &[u8]) -> Option<Result<PresentedKey, MalformedKey>> {
     if encoded.len() > MAX_BASIC_CHARS {
         return None;
     }
@@ -67,7 +69,7 @@ fn basic(encoded: &[u8]) -> Option<Result<PresentedKey, Malformed>> {
     let (user, password) = (&decoded[..colon], &decoded[colon + 1..]);
     [password, user]
         .into_iter()
-        .find(|part| is_ours(part))
+        .find(|part| has_key_prefix(part))
         .map(parse_key)
 }
 
@@ -86,8 +88,8 @@ mod tests {
             .collect()
     }
 
-    fn found(name: &str, value: &str) -> Result<Option<PresentedKey>, Malformed> {
-        presented(&headers(&[(name, value.as_bytes())]))
+    fn found(name: &str, value: &str) -> Result<Option<PresentedKey>, MalformedKey> {
+        find_key(&headers(&[(name, value.as_bytes())]))
     }
 
     #[test]
@@ -120,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_other_products_are_nothing() {
+    fn keys_of_other_products_are_ignored() {
         let dummy = STANDARD.encode("pk-lf-1:sk-lf-2");
         for (name, value) in [
             ("authorization", "Bearer sk-123".to_owned()),
@@ -135,14 +137,14 @@ mod tests {
     }
 
     #[test]
-    fn what_begins_as_a_key_and_is_none_is_not_ignored() {
+    fn a_malformed_key_is_an_error() {
         for value in ["Bearer rt_", "rt_1_2"] {
-            assert_eq!(found("authorization", value), Err(Malformed));
+            assert_eq!(found("authorization", value), Err(MalformedKey));
         }
         let pair = STANDARD.encode("pk:rt_nonsense");
         assert_eq!(
             found("authorization", &format!("Basic {pair}")),
-            Err(Malformed)
+            Err(MalformedKey)
         );
     }
 
@@ -153,7 +155,7 @@ mod tests {
             ("authorization", b"Bearer dummy"),
             ("x-api-key", key.text.as_bytes()),
         ]);
-        assert_eq!(presented(&both).unwrap().unwrap().id, key.id);
+        assert_eq!(find_key(&both).unwrap().unwrap().id, key.id);
     }
 
     proptest! {
@@ -163,7 +165,7 @@ mod tests {
             let value = [scheme, &value].concat();
             if let Ok(value) = HeaderValue::from_bytes(&value) {
                 let headers = HeaderMap::from_iter([(HEADERS[name].clone(), value)]);
-                prop_assert!(presented(&headers).is_err() || presented(&headers).unwrap().is_none());
+                prop_assert!(find_key(&headers).is_err() || find_key(&headers).unwrap().is_none());
             }
         }
     }

@@ -1,4 +1,4 @@
-//! As whom a request is taken: what the handlers know of its key.
+//! The sender of a request: all that the handlers know about its key.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -10,11 +10,12 @@ use uuid::NonNilUuid;
 use super::denied::Denied;
 use super::table::{ActiveKey, KeyTable};
 
-/// The key has sent as much as it may; it may send again after this time.
+/// The key has reached its limit. It may send again after this time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuotaExceeded(pub Duration);
 
-/// Who sends. In the extensions of every request that the layer let in.
+/// The sender of a request. The layer puts it into the extensions of every request
+/// that it accepts.
 #[derive(Clone, Debug)]
 pub struct Identity {
     key: Option<Arc<ActiveKey>>,
@@ -31,21 +32,21 @@ impl Identity {
         Self { key, tenant, table }
     }
 
-    /// That of a request. One that came past the layer is let in by nobody.
+    /// Reads the identity from the extensions of a request.
     ///
     /// # Errors
-    /// When the layer has not seen it.
+    /// When it is missing: then the request bypassed the layer and is rejected.
     pub fn of(extensions: &Extensions) -> Result<Self, Denied> {
         extensions.get().cloned().ok_or(Denied::Missing)
     }
 
-    /// The one customer that it may write for; `None`: any.
+    /// The only customer that the sender may write for. `None`: any customer.
     #[must_use]
     pub fn tenant(&self) -> Option<NonNilUuid> {
         self.tenant
     }
 
-    /// Ends when the key is no longer valid.
+    /// Returns when the key stops being valid.
     pub async fn revoked(&self) {
         match &self.key {
             Some(key) => key.revoked.cancelled().await,
@@ -53,10 +54,10 @@ impl Identity {
         }
     }
 
-    /// Whether its key's limits let it send now.
+    /// Checks whether the limits of the key let it send now.
     ///
     /// # Errors
-    /// With how long it must wait.
+    /// When they do not; the error holds the time to wait.
     pub fn check_quota(&self) -> Result<(), QuotaExceeded> {
         match self.wait() {
             Duration::ZERO => Ok(()),
@@ -67,7 +68,7 @@ impl Identity {
         }
     }
 
-    /// Waits until they do.
+    /// Waits until the limits of the key let it send.
     pub async fn wait_for_quota(&self) {
         let mut counted = false;
         loop {
@@ -82,7 +83,8 @@ impl Identity {
         }
     }
 
-    /// So much was sent. Bytes are only counted where there is an account for them.
+    /// Charges what was sent against the limits of the key. `bytes` runs only if there
+    /// is a key.
     pub fn charge(&self, events: usize, bytes: impl FnOnce() -> usize) {
         if let Some(key) = &self.key {
             key.limits.charge(events as u64, bytes() as u64);

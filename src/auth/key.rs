@@ -1,10 +1,10 @@
-//! The text of a key: how it is made, read and told apart from others.
+//! The text of a key: generating and parsing it.
 //!
-//! `rt_ID_SECRET`: the id is that of the row in `ingest_keys` and no secret; the
-//! secret is 256 bits of the operating system's randomness. Both are in lower-case
-//! hex, so that a double click selects the whole. Only SHA-256 of the whole text
-//! is ever stored: with so much randomness in it there is nothing to guess, so a
-//! slow hash would only cost the daemon time.
+//! A key is `rt_ID_SECRET`. The id is that of the row in `ingest_keys`; it is not
+//! secret. The secret is 256 random bits from the operating system. Both are in
+//! lower-case hex, so a double click selects the whole key. Only the SHA-256 of the
+//! whole text is stored. A slow hash would add nothing: 256 random bits cannot be
+//! guessed.
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -14,36 +14,37 @@ use rand::rngs::SysRng;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-/// What every key begins with, and no key of another product.
+/// The prefix of every key, which no other product uses.
 pub const KEY_PREFIX: &str = "rt_";
 /// Random bytes of a secret.
 const SECRET_BYTES: usize = 32;
 const _: () = assert!(SECRET_BYTES * 8 >= 256);
+/// Characters of an id: a UUID in hex without hyphens.
 const ID_CHARS: usize = 32;
 /// Characters of a whole key.
 #[cfg(test)]
 pub const KEY_CHARS: usize = KEY_PREFIX.len() + ID_CHARS + 1 + 2 * SECRET_BYTES;
 
-/// The operating system has no randomness to give.
+/// The operating system failed to provide random bytes.
 #[derive(Debug, thiserror::Error)]
-#[error("the system has no random bytes for a key")]
+#[error("the operating system provides no random bytes for a key")]
 pub struct NoRandomness;
 
-/// A key that was just made. Its text is shown once and stored nowhere.
+/// A newly generated key. Its text is shown once and stored nowhere.
 pub struct NewKey {
-    /// Of its row.
+    /// The id of its row.
     pub id: Uuid,
-    /// For its owner.
+    /// The text, for its owner.
     pub text: String,
-    /// For the database.
+    /// The hash of the text, for the database.
     pub sha256: [u8; 32],
 }
 
 impl NewKey {
-    /// Makes one.
+    /// Generates a key.
     ///
     /// # Errors
-    /// When the system has no random bytes.
+    /// When the operating system provides no random bytes.
     pub fn generate() -> Result<Self, NoRandomness> {
         let mut secret = [0; SECRET_BYTES];
         SysRng
@@ -52,7 +53,7 @@ impl NewKey {
         let id = Uuid::now_v7();
         let mut text = format!("{KEY_PREFIX}{}_", id.simple());
         for byte in secret {
-            // Writing to a string does not fail.
+            // Writing to a string cannot fail.
             let _ = write!(text, "{byte:02x}");
         }
         let sha256 = Sha256::digest(text.as_bytes()).into();
@@ -68,16 +69,17 @@ impl fmt::Debug for NewKey {
     }
 }
 
-/// What a request presents: which key it says it is, and the hash that proves it.
+/// The key that a request presents: its id, and the hash that proves it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PresentedKey {
-    /// Of the row it is looked up by.
+    /// The id of the row.
     pub id: Uuid,
-    /// Of the whole text.
+    /// The hash of the whole text.
     pub sha256: [u8; 32],
 }
 
-// Not derived: a hash is of use to whoever can write to the table.
+// Not derived: the hash must not appear in logs. Anyone who can write to the table
+// could make it valid.
 impl fmt::Debug for PresentedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PresentedKey")
@@ -86,35 +88,37 @@ impl fmt::Debug for PresentedKey {
     }
 }
 
-/// A token that begins as a key and is none.
+/// A token that has the prefix of a key but not its form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a key")]
-pub struct Malformed;
+pub struct MalformedKey;
 
-/// Whether a token means to be one of ours.
+/// Whether a token has the prefix of a runtraced key.
 #[must_use]
-pub fn is_ours(token: &[u8]) -> bool {
+pub fn has_key_prefix(token: &[u8]) -> bool {
     token.starts_with(KEY_PREFIX.as_bytes())
 }
 
-/// Reads a token, whatever its bytes are.
+/// Parses a token of any bytes.
 ///
 /// # Errors
-/// When it has not exactly the form of a key.
-pub fn parse_key(token: &[u8]) -> Result<PresentedKey, Malformed> {
-    let rest = token.strip_prefix(KEY_PREFIX.as_bytes()).ok_or(Malformed)?;
-    let (id, secret) = rest.split_at_checked(ID_CHARS).ok_or(Malformed)?;
-    let secret = secret.strip_prefix(b"_").ok_or(Malformed)?;
+/// When the token does not have exactly the form of a key.
+pub fn parse_key(token: &[u8]) -> Result<PresentedKey, MalformedKey> {
+    let rest = token
+        .strip_prefix(KEY_PREFIX.as_bytes())
+        .ok_or(MalformedKey)?;
+    let (id, secret) = rest.split_at_checked(ID_CHARS).ok_or(MalformedKey)?;
+    let secret = secret.strip_prefix(b"_").ok_or(MalformedKey)?;
     let is_hex = |bytes: &[u8]| {
         bytes
             .iter()
             .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     };
     if !is_hex(id) || secret.len() != 2 * SECRET_BYTES || !is_hex(secret) {
-        return Err(Malformed);
+        return Err(MalformedKey);
     }
     Ok(PresentedKey {
-        id: Uuid::try_parse_ascii(id).map_err(|_| Malformed)?,
+        id: Uuid::try_parse_ascii(id).map_err(|_| MalformedKey)?,
         sha256: Sha256::digest(token).into(),
     })
 }
@@ -126,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_reads_as_it_was_made_and_no_two_are_alike() {
+    fn a_generated_key_parses_and_no_two_are_alike() {
         let (one, two) = (NewKey::generate().unwrap(), NewKey::generate().unwrap());
         let read = parse_key(one.text.as_bytes()).unwrap();
         assert_eq!((read.id, read.sha256), (one.id, one.sha256));
@@ -139,9 +143,9 @@ mod tests {
         let key = NewKey::generate().unwrap();
         let secret = &key.text[KEY_CHARS - 64..];
         let read = parse_key(key.text.as_bytes()).unwrap();
-        let told = format!("{key:?} {read:?}");
-        assert!(!told.contains(secret), "{told}");
-        assert!(!told.contains("sha"), "{told}");
+        let debug = format!("{key:?} {read:?}");
+        assert!(!debug.contains(secret), "{debug}");
+        assert!(!debug.contains("sha"), "{debug}");
     }
 
     #[test]
@@ -153,13 +157,13 @@ mod tests {
             parse_key(&bytes)
         };
         assert!(other(&|_| {}).is_ok());
-        assert_eq!(other(&|key| _ = key.pop()), Err(Malformed));
-        assert_eq!(other(&|key| key.push(b'0')), Err(Malformed));
-        assert_eq!(other(&|key| key[35] = b'-'), Err(Malformed));
-        assert_eq!(other(&|key| key[3] = b'g'), Err(Malformed));
-        assert_eq!(other(&|key| key.make_ascii_uppercase()), Err(Malformed));
+        assert_eq!(other(&|key| _ = key.pop()), Err(MalformedKey));
+        assert_eq!(other(&|key| key.push(b'0')), Err(MalformedKey));
+        assert_eq!(other(&|key| key[35] = b'-'), Err(MalformedKey));
+        assert_eq!(other(&|key| key[3] = b'g'), Err(MalformedKey));
+        assert_eq!(other(&|key| key.make_ascii_uppercase()), Err(MalformedKey));
         for short in ["", "rt_", "rt__", "rt_é", "sk-123"] {
-            assert_eq!(parse_key(short.as_bytes()), Err(Malformed), "{short}");
+            assert_eq!(parse_key(short.as_bytes()), Err(MalformedKey), "{short}");
         }
     }
 
@@ -168,7 +172,7 @@ mod tests {
         fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>, ours: bool) {
             let token = if ours { [KEY_PREFIX.as_bytes(), &bytes].concat() } else { bytes };
             let read = parse_key(&token);
-            prop_assert!(read.is_err() || (is_ours(&token) && token.len() == KEY_CHARS));
+            prop_assert!(read.is_err() || (has_key_prefix(&token) && token.len() == KEY_CHARS));
         }
 
         #[test]

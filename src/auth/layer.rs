@@ -1,5 +1,5 @@
-//! The layer in front of both doors: which requests need a key, and as whom they
-//! are taken. Its answer to a request is all that a handler knows of keys.
+//! The layer in front of both endpoints. It decides which requests need a key, and
+//! puts the [`Identity`] of the sender into the extensions of each request.
 
 use std::sync::Arc;
 
@@ -11,19 +11,18 @@ use tonic::Status;
 use uuid::{NonNilUuid, Uuid};
 
 use super::denied::Denied;
-use super::headers::presented;
+use super::headers::find_key;
 use super::identity::Identity;
 use super::table::{KeyCheck, KeyTable};
 
-/// Says for which customer a request is, where its key does not: who may write for
-/// any customer lays down that power, and nobody gains any.
+/// The header that names the customer of a request. It can only narrow what a key may
+/// do: a key that may write for any customer is limited to this one.
 pub const CUSTOMER_HEADER: &str = "runtraced-customer";
 
-/// What is served over gRPC without a key: whether the daemon is well, and what it
-/// speaks. Whatever else there is, or will be, needs one.
+/// gRPC services that need no key: health and reflection. All others need one.
 const OPEN_SERVICES: [&str; 2] = ["/grpc.health.v1.", "/grpc.reflection."];
 
-/// Judges requests.
+/// Checks the keys of requests.
 #[derive(Clone, Debug)]
 pub struct Authenticator {
     table: Arc<KeyTable>,
@@ -32,24 +31,24 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// By the keys of a table; with `required` every request needs one, else only
-    /// those that present one are judged by it.
+    /// Checks against the keys of a table. With `required` every request needs a key.
+    /// Without it, requests without a key are accepted.
     #[must_use]
     pub fn new(table: Arc<KeyTable>, required: bool) -> Self {
         Self { table, required }
     }
 
-    /// As whom a request with these headers is taken.
+    /// Identifies the sender of a request with these headers.
     ///
     /// # Errors
-    /// When it is not; that is counted.
+    /// When the request is rejected. The rejection is counted.
     pub fn identify(&self, headers: &HeaderMap) -> Result<Identity, Denied> {
         self.check(headers)
             .inspect_err(|denied| denied.count(&self.table.counts))
     }
 
     fn check(&self, headers: &HeaderMap) -> Result<Identity, Denied> {
-        let key = match presented(headers).map_err(|_| Denied::Malformed)? {
+        let key = match find_key(headers).map_err(|_| Denied::Malformed)? {
             Some(presented) => match self.table.check(&presented) {
                 KeyCheck::Valid(key) => Some(key),
                 KeyCheck::Invalid => return Err(Denied::Unknown),
@@ -58,10 +57,10 @@ impl Authenticator {
             None if self.required => return Err(Denied::Missing),
             None => None,
         };
-        let bound = key.as_ref().and_then(|key| key.customer());
-        let tenant = match (bound, named_customer(headers)?) {
-            (Some(bound), Some(named)) if bound != named => return Err(Denied::OtherCustomer),
-            (bound, named) => bound.or(named),
+        let owner = key.as_ref().and_then(|key| key.customer());
+        let tenant = match (owner, named_customer(headers)?) {
+            (Some(owner), Some(named)) if owner != named => return Err(Denied::OtherCustomer),
+            (owner, named) => owner.or(named),
         };
         Ok(Identity::new(key, tenant, self.table.clone()))
     }
@@ -75,7 +74,7 @@ fn named_customer(headers: &HeaderMap) -> Result<Option<NonNilUuid>, Denied> {
     NonNilUuid::new(id).map(Some).ok_or(Denied::Customer)
 }
 
-/// In front of the gRPC services.
+/// Middleware in front of the gRPC services.
 pub async fn authenticate_grpc(
     State(authenticator): State<Authenticator>,
     mut request: Request,
@@ -91,19 +90,19 @@ pub async fn authenticate_grpc(
     next.run(request).await
 }
 
-/// Authentication over HTTP: the protocol behind it says which paths need a key,
-/// and writes refusals in its own form.
+/// Authentication over HTTP. The protocol behind it decides which paths need a key, and
+/// formats the refusals.
 #[derive(Clone, Debug)]
 pub struct HttpAuthenticator {
     /// Checks keys.
     pub authenticator: Authenticator,
     /// Whether a path needs a key.
     pub needs_key: fn(&str) -> bool,
-    /// The answer to a request with these headers that was not let in.
+    /// The response to a rejected request with these headers.
     pub refuse: fn(Denied, &HeaderMap) -> Response<Body>,
 }
 
-/// In front of the HTTP pages.
+/// Middleware in front of the HTTP pages.
 pub async fn authenticate_http(
     State(http): State<HttpAuthenticator>,
     mut request: Request,
@@ -153,24 +152,24 @@ mod tests {
     }
 
     #[test]
-    fn who_may_write_for_all_may_write_for_one_and_nobody_for_another() {
-        let (free, bound) = (NewKey::generate().unwrap(), NewKey::generate().unwrap());
-        let table = table(&[(&free, None), (&bound, Some(7))]);
+    fn the_customer_header_narrows_any_key_and_widens_none() {
+        let (free, tenant) = (NewKey::generate().unwrap(), NewKey::generate().unwrap());
+        let table = table(&[(&free, None), (&tenant, Some(7))]);
         let [seven, eight] = [7, 8].map(|id| Uuid::from_u128(id).to_string());
-        let as_whom = |key: &NewKey, customer: Option<&str>| {
+        let tenant_of = |key: &NewKey, customer: Option<&str>| {
             let mut all = vec![("authorization", key.text.as_str())];
             all.extend(customer.map(|id| (CUSTOMER_HEADER, id)));
             let identity = Authenticator::new(table.clone(), true).identify(&headers(&all))?;
             Ok(identity.tenant().map(|tenant| tenant.get().as_u128()))
         };
-        assert_eq!(as_whom(&free, None), Ok(None));
-        assert_eq!(as_whom(&free, Some(&seven)), Ok(Some(7)));
-        assert_eq!(as_whom(&bound, None), Ok(Some(7)));
-        assert_eq!(as_whom(&bound, Some(&seven)), Ok(Some(7)));
-        assert_eq!(as_whom(&bound, Some(&eight)), Err(Denied::OtherCustomer));
-        assert_eq!(as_whom(&free, Some("7")), Err(Denied::Customer));
+        assert_eq!(tenant_of(&free, None), Ok(None));
+        assert_eq!(tenant_of(&free, Some(&seven)), Ok(Some(7)));
+        assert_eq!(tenant_of(&tenant, None), Ok(Some(7)));
+        assert_eq!(tenant_of(&tenant, Some(&seven)), Ok(Some(7)));
+        assert_eq!(tenant_of(&tenant, Some(&eight)), Err(Denied::OtherCustomer));
+        assert_eq!(tenant_of(&free, Some("7")), Err(Denied::Customer));
         let nil = Uuid::nil().to_string();
-        assert_eq!(as_whom(&free, Some(&nil)), Err(Denied::Customer));
+        assert_eq!(tenant_of(&free, Some(&nil)), Err(Denied::Customer));
         assert_eq!(
             table
                 .counts
@@ -181,22 +180,22 @@ mod tests {
     }
 
     #[test]
-    fn without_the_flag_only_who_presents_a_key_is_judged() {
+    fn without_the_flag_only_presented_keys_are_checked() {
         let (known, stranger) = (NewKey::generate().unwrap(), NewKey::generate().unwrap());
         let table = table(&[(&known, None)]);
-        let judged = |required: bool, token: &str| {
+        let check = |required: bool, token: &str| {
             let authenticator = Authenticator::new(table.clone(), required);
             let token = format!("Bearer {token}");
             authenticator
                 .identify(&headers(&[("authorization", &token)]))
                 .map(|_| ())
         };
-        assert_eq!(judged(false, "sk-dummy"), Ok(()));
-        assert_eq!(judged(true, "sk-dummy"), Err(Denied::Missing));
+        assert_eq!(check(false, "sk-dummy"), Ok(()));
+        assert_eq!(check(true, "sk-dummy"), Err(Denied::Missing));
         for required in [true, false] {
-            assert_eq!(judged(required, &known.text), Ok(()));
-            assert_eq!(judged(required, &stranger.text), Err(Denied::Unknown));
-            assert_eq!(judged(required, "rt_what"), Err(Denied::Malformed));
+            assert_eq!(check(required, &known.text), Ok(()));
+            assert_eq!(check(required, &stranger.text), Err(Denied::Unknown));
+            assert_eq!(check(required, "rt_what"), Err(Denied::Malformed));
         }
     }
 }

@@ -1,17 +1,18 @@
-//! How much one key may send: an account of events and one of bytes, in memory.
+//! The rate limits of one key: an allowance of events and one of bytes, in memory.
 //!
-//! Paid afterwards: whoever is not in debt may send, and what was sent is then
-//! taken from the account, below zero if need be. So nothing is decoded for those
-//! who must wait, a batch larger than a second's allowance passes, and over time
-//! nobody has more than was allowed. An account holds one second's worth at most.
+//! An allowance refills at its rate, up to one second's worth. A key may send while both
+//! balances are at least 1. What it sent is charged afterwards, and may make a balance
+//! negative. So the daemon decodes nothing for a key that must wait, accepts a batch
+//! larger than one second's worth, and keeps to the rate over time.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Less of an event or byte is lost in rounding: who waited as told is let in.
-const LEAST_MISSING: f64 = 1e-6;
+/// A smaller missing part of an event or byte is a rounding error. A client that waited
+/// as long as it was told may send.
+const ROUNDING_ERROR: f64 = 1e-6;
 
-/// The rates of a key; `None`: no limit.
+/// The rates of a key. `None`: no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Rates {
@@ -19,108 +20,112 @@ pub struct Rates {
     pub max_bytes_per_second: Option<u64>,
 }
 
-/// The accounts of one key.
+/// The limits of one key.
 #[derive(Debug)]
-pub struct Limits(Mutex<State>);
+pub struct KeyLimits(Mutex<Allowances>);
 
 #[derive(Debug)]
-struct State {
+struct Allowances {
     rates: Rates,
-    events: Account,
-    bytes: Account,
+    events: Allowance,
+    bytes: Allowance,
 }
 
-/// What may still be sent; negative: a debt.
 #[derive(Clone, Copy, Debug)]
-struct Account {
+struct Allowance {
+    /// How much the key may still send. Negative: it has sent too much.
     balance: f64,
-    at: Instant,
+    /// When the balance was last refilled.
+    refilled: Instant,
 }
 
-impl Account {
+impl Allowance {
     fn full(rate: Option<u64>, now: Instant) -> Self {
         let balance = rate.map_or(0.0, |rate| rate as f64);
-        Self { balance, at: now }
+        Self {
+            balance,
+            refilled: now,
+        }
     }
 
-    fn fill(&mut self, rate: f64, now: Instant) {
-        let gained = now.saturating_duration_since(self.at).as_secs_f64() * rate;
+    fn refill(&mut self, rate: f64, now: Instant) {
+        let gained = now.saturating_duration_since(self.refilled).as_secs_f64() * rate;
         self.balance = (self.balance + gained).min(rate);
-        self.at = now;
+        self.refilled = now;
     }
 
-    /// How long until one may be sent.
+    /// How long until the key may send one event or byte.
     fn wait(&mut self, rate: Option<u64>, now: Instant) -> Duration {
         let Some(rate) = rate.map(|rate| rate as f64) else {
             return Duration::ZERO;
         };
-        self.fill(rate, now);
+        self.refill(rate, now);
         let missing = 1.0 - self.balance;
-        if missing < LEAST_MISSING {
+        if missing < ROUNDING_ERROR {
             return Duration::ZERO;
         }
-        // A debt of centuries is still a duration.
+        // A very negative balance may take longer than a `Duration` can hold.
         Duration::try_from_secs_f64(missing / rate).unwrap_or(Duration::MAX)
     }
 }
 
-impl Limits {
-    /// Full accounts.
+impl KeyLimits {
+    /// Limits with full allowances.
     #[must_use]
     pub fn new(rates: Rates) -> Self {
         let now = Instant::now();
-        Self(Mutex::new(State {
+        Self(Mutex::new(Allowances {
             rates,
-            events: Account::full(rates.max_events_per_second, now),
-            bytes: Account::full(rates.max_bytes_per_second, now),
+            events: Allowance::full(rates.max_events_per_second, now),
+            bytes: Allowance::full(rates.max_bytes_per_second, now),
         }))
     }
 
-    /// The rates are these from now on; debts stay.
+    /// Changes the rates. Negative balances stay.
     pub fn set_rates(&self, rates: Rates) {
-        let mut state = self.state();
-        if state.rates != rates {
+        let mut allowances = self.allowances();
+        if allowances.rates != rates {
             let now = Instant::now();
-            let fresh = |old: Option<u64>, account: Account, new: Option<u64>| match old {
-                Some(_) => account,
-                None => Account::full(new, now),
+            let keep_or_fill = |old: Option<u64>, current: Allowance, new: Option<u64>| match old {
+                Some(_) => current,
+                None => Allowance::full(new, now),
             };
-            let old = state.rates;
-            state.events = fresh(
+            let old = allowances.rates;
+            allowances.events = keep_or_fill(
                 old.max_events_per_second,
-                state.events,
+                allowances.events,
                 rates.max_events_per_second,
             );
-            state.bytes = fresh(
+            allowances.bytes = keep_or_fill(
                 old.max_bytes_per_second,
-                state.bytes,
+                allowances.bytes,
                 rates.max_bytes_per_second,
             );
-            state.rates = rates;
+            allowances.rates = rates;
         }
     }
 
-    /// How long the key must wait before it may send; zero: it may now.
+    /// How long the key must wait before it may send. Zero: it may send now.
     #[must_use]
     pub fn wait(&self) -> Duration {
         self.wait_at(Instant::now())
     }
 
     fn wait_at(&self, now: Instant) -> Duration {
-        let mut state = self.state();
-        let rates = state.rates;
-        let events = state.events.wait(rates.max_events_per_second, now);
-        events.max(state.bytes.wait(rates.max_bytes_per_second, now))
+        let mut allowances = self.allowances();
+        let rates = allowances.rates;
+        let events = allowances.events.wait(rates.max_events_per_second, now);
+        events.max(allowances.bytes.wait(rates.max_bytes_per_second, now))
     }
 
-    /// Something was sent.
+    /// Subtracts what the key has sent.
     pub fn charge(&self, events: u64, bytes: u64) {
-        let mut state = self.state();
-        state.events.balance -= events as f64;
-        state.bytes.balance -= bytes as f64;
+        let mut allowances = self.allowances();
+        allowances.events.balance -= events as f64;
+        allowances.bytes.balance -= bytes as f64;
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    fn allowances(&self) -> std::sync::MutexGuard<'_, Allowances> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -129,16 +134,16 @@ impl Limits {
 mod tests {
     use super::*;
 
-    fn limits(events: u64, bytes: u64) -> Limits {
+    fn limits(events: u64, bytes: u64) -> KeyLimits {
         let some = |rate: u64| (rate > 0).then_some(rate);
-        Limits::new(Rates {
+        KeyLimits::new(Rates {
             max_events_per_second: some(events),
             max_bytes_per_second: some(bytes),
         })
     }
 
     #[test]
-    fn at_the_limit_is_allowed_and_one_more_waits_for_as_long_as_it_takes() {
+    fn the_last_event_of_the_limit_is_allowed_and_one_more_waits() {
         let limits = limits(100, 0);
         let now = Instant::now();
         limits.charge(99, 1 << 40);
@@ -163,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_taken_beyond_the_limit_is_paid_back() {
+    fn a_batch_beyond_the_limit_delays_the_next_one() {
         let limits = limits(0, 1_000);
         let now = Instant::now();
         limits.charge(1_000_000, 11_000);
@@ -173,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_saved_up_beyond_a_second() {
+    fn an_allowance_holds_one_second_at_most() {
         let limits = limits(10, 0);
         let later = Instant::now() + Duration::from_secs(3_600);
         assert_eq!(limits.wait_at(later), Duration::ZERO);
@@ -183,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_debt_outlives_a_change_of_rates() {
+    fn a_negative_balance_survives_a_change_of_rates() {
         let limits = limits(10, 0);
         let now = Instant::now();
         limits.charge(1_010, 0);
@@ -196,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn without_rates_nobody_waits() {
+    fn without_rates_no_key_waits() {
         let limits = limits(0, 0);
         limits.charge(u64::MAX, u64::MAX);
         assert_eq!(limits.wait(), Duration::ZERO);

@@ -1,25 +1,25 @@
-//! Who may send, and for whom: keys, the layer that asks for them, and their
-//! limits. docs/SECURITY.md says what is promised.
+//! Authentication: keys, the layer that checks them, and their limits.
+//! docs/SECURITY.md lists the guarantees.
 //!
-//! The handlers behind it know an [`Identity`] and no key. What an identity may
-//! write is decided in the store, where it is known whose a run is.
+//! Handlers know an [`Identity`], never a key. The store decides what an identity may
+//! write, because only the store knows the customer of a run.
 
 mod denied;
 mod headers;
 mod identity;
-mod keeper;
-mod kept;
 mod key;
+mod key_cache;
+mod key_cache_writer;
 mod layer;
 mod limits;
 mod table;
 
 pub use denied::Denied;
-pub use headers::presented;
+pub use headers::find_key;
 pub use identity::{Identity, QuotaExceeded};
-pub use keeper::Keeper;
-pub use kept::KeptKeys;
-pub use key::{KEY_PREFIX, Malformed, NewKey, NoRandomness, PresentedKey, parse_key};
+pub use key::{KEY_PREFIX, MalformedKey, NewKey, NoRandomness, PresentedKey, parse_key};
+pub use key_cache::KeyCache;
+pub use key_cache_writer::KeyCacheWriter;
 pub use layer::{
     Authenticator, CUSTOMER_HEADER, HttpAuthenticator, authenticate_grpc, authenticate_http,
 };

@@ -1,8 +1,7 @@
-//! The keys that are valid, as the database last told them.
+//! The valid keys, as last read from the database.
 //!
-//! A request is judged by this table alone, so a flood of invalid keys costs a
-//! hash each and never reaches the database; and while the database is away the
-//! keys that were valid stay so.
+//! Requests are checked against this table only. So an invalid key costs one hash and
+//! never reaches the database, and keys stay valid while the database is away.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
@@ -13,21 +12,21 @@ use tokio_util::sync::CancellationToken;
 use uuid::{NonNilUuid, Uuid};
 
 use super::key::PresentedKey;
-use super::limits::{Limits, Rates};
+use super::limits::{KeyLimits, Rates};
 
-/// A valid key, as it is stored.
+/// A valid key, as stored.
 #[derive(Clone, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct KeyRecord {
     pub id: Uuid,
-    /// Of the key's text.
+    /// The hash of the key's text.
     pub sha256: [u8; 32],
-    /// The only customer it may write for.
+    /// The only customer that the key may write for. `None`: any customer.
     pub customer: Option<NonNilUuid>,
     pub rates: Rates,
 }
 
-// Not derived: hashes are in no log.
+// Not derived: hashes must not appear in logs.
 impl std::fmt::Debug for KeyRecord {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KeyRecord")
@@ -42,50 +41,50 @@ impl std::fmt::Debug for KeyRecord {
 #[derive(Debug)]
 pub struct ActiveKey {
     record: KeyRecord,
-    pub(super) limits: Limits,
-    /// Cancelled when it is no longer valid.
+    pub(super) limits: KeyLimits,
+    /// Cancelled when the key stops being valid.
     pub(super) revoked: CancellationToken,
 }
 
 impl ActiveKey {
     fn new(record: KeyRecord) -> Self {
         Self {
-            limits: Limits::new(record.rates),
+            limits: KeyLimits::new(record.rates),
             revoked: CancellationToken::new(),
             record,
         }
     }
 
-    /// Whether it is this key; its limits may be others.
-    fn is(&self, record: &KeyRecord) -> bool {
+    /// Whether `record` is the same key; its rates may differ.
+    fn is_same_key(&self, record: &KeyRecord) -> bool {
         self.record.sha256 == record.sha256 && self.record.customer == record.customer
     }
 
-    /// The only customer that it may write for.
+    /// The only customer that the key may write for. `None`: any customer.
     pub(super) fn customer(&self) -> Option<NonNilUuid> {
         self.record.customer
     }
 }
 
-/// What was said of the requests' keys, for metrics.
+/// Rejected and delayed requests, for metrics.
 #[derive(Debug, Default)]
-#[allow(missing_docs)] // those of `Denied`
+#[allow(missing_docs)] // the reasons are those of `Denied`
 pub struct AuthCounts {
     pub missing: AtomicU64,
     pub malformed: AtomicU64,
     pub unknown: AtomicU64,
     pub not_loaded: AtomicU64,
     pub customer: AtomicU64,
-    /// Requests and batches that had to wait for their key's limits.
+    /// Requests and batches that had to wait for the limits of their key.
     pub limited: AtomicU64,
 }
 
-/// What the table says of a key.
+/// The result of a check.
 #[derive(Debug)]
 pub(super) enum KeyCheck {
     Valid(Arc<ActiveKey>),
     Invalid,
-    /// The database has not told any keys yet.
+    /// No keys have been read yet.
     NotLoaded,
 }
 
@@ -94,15 +93,15 @@ type ById = HashMap<Uuid, Arc<ActiveKey>>;
 /// The valid keys.
 #[derive(Debug, Default)]
 pub struct KeyTable {
-    /// `None` until the database has told them.
+    /// `None` until keys have been read.
     keys: RwLock<Option<ById>>,
-    /// What became of requests' keys.
+    /// Rejected and delayed requests.
     pub counts: AuthCounts,
 }
 
 impl KeyTable {
-    /// These are the valid keys from now on. One that is gone, or has become another,
-    /// is revoked for all who use it. Returns whether anything is new.
+    /// Replaces the valid keys. A key that is gone or changed is revoked for everyone
+    /// who uses it. Returns whether anything changed.
     pub fn replace(&self, records: Vec<KeyRecord>) -> bool {
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
         let first = keys.is_none();
@@ -110,7 +109,7 @@ impl KeyTable {
         let (mut new, mut changed) = (ById::with_capacity(records.len()), first);
         for record in records {
             let key = match old.remove(&record.id) {
-                Some(key) if key.is(&record) => {
+                Some(key) if key.is_same_key(&record) => {
                     key.limits.set_rates(record.rates);
                     key
                 }
@@ -124,7 +123,6 @@ impl KeyTable {
             };
             new.insert(key.record.id, key);
         }
-        // Whoever holds a key that is in the table no more is told.
         for gone in old.into_values() {
             changed = true;
             gone.revoked.cancel();
@@ -133,14 +131,14 @@ impl KeyTable {
         changed
     }
 
-    /// How many keys are valid; `None`: the database has not told yet.
+    /// How many keys are valid; `None` until keys have been read.
     #[must_use]
-    pub fn valid(&self) -> Option<usize> {
+    pub fn valid_count(&self) -> Option<usize> {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         keys.as_ref().map(HashMap::len)
     }
 
-    /// In constant time but for the lookup by id, which is no secret.
+    /// Checks a key in constant time, except for the lookup by id, which is not secret.
     pub(super) fn check(&self, presented: &PresentedKey) -> KeyCheck {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         let Some(keys) = keys.as_ref() else {
@@ -182,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_known_before_the_database_has_told() {
+    fn no_key_is_checked_before_keys_are_loaded() {
         let table = KeyTable::default();
         let key = NewKey::generate().unwrap();
         assert!(matches!(check(&table, &key), KeyCheck::NotLoaded));
@@ -191,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn the_id_alone_opens_nothing() {
+    fn the_id_alone_is_not_enough() {
         let (table, key) = (KeyTable::default(), NewKey::generate().unwrap());
         table.replace(vec![record(&key)]);
         let other = NewKey {
@@ -223,11 +221,11 @@ mod tests {
         let (table, key) = (KeyTable::default(), NewKey::generate().unwrap());
         table.replace(vec![record(&key)]);
         let used = valid(&table, &key);
-        let bound = KeyRecord {
+        let tenant = KeyRecord {
             customer: NonNilUuid::new(Uuid::from_u128(1)),
             ..record(&key)
         };
-        table.replace(vec![bound]);
+        table.replace(vec![tenant]);
         assert!(used.revoked.is_cancelled());
         assert_eq!(
             valid(&table, &key).customer().map(NonNilUuid::get),
@@ -236,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_debt_survives_a_reload() {
+    fn a_negative_balance_survives_a_reload() {
         let (table, key) = (KeyTable::default(), NewKey::generate().unwrap());
         let rates = Rates {
             max_events_per_second: Some(1),

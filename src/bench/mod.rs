@@ -37,7 +37,7 @@ use process::WatchedProcesses;
 use progress::BenchProgress;
 use workload::{WorkloadKind, WorkloadSpec};
 
-use crate::console::child::{Daemon, Folder};
+use crate::console::child::{ChildDaemon, TemporaryFolder};
 use crate::console::output;
 use crate::postgres::{PrivateConfig, PrivatePostgres, StopMode};
 
@@ -69,7 +69,7 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
         return outage::run(&args, stopped).await;
     }
     // Declared before the server, so that it is removed after the server has stopped.
-    let folder = Folder::new("bench", false);
+    let folder = TemporaryFolder::new("bench", false);
     let mut server = None;
     let url = match &args.database_url {
         Some(url) => url.clone(),
@@ -199,7 +199,7 @@ async fn start_harness(
     connections: usize,
     more_flags: &[&str],
     progress: BenchProgress,
-) -> anyhow::Result<(BenchHarness, Daemon)> {
+) -> anyhow::Result<(BenchHarness, ChildDaemon)> {
     progress.stage("starting a daemon");
     let writers = connections.to_string();
     // Without a spool, an ack means that the events are committed.
@@ -208,7 +208,7 @@ async fn start_harness(
         .into();
     flags.extend(args.serve.iter().map(OsStr::new));
     flags.extend(more_flags.iter().map(OsStr::new));
-    let mut daemon = Daemon::spawn(&flags, &[("DATABASE_URL", &scratch.url)])?;
+    let mut daemon = ChildDaemon::spawn(&flags, &[("DATABASE_URL", &scratch.url)])?;
     let listening = daemon.ready().await?;
     let bench = BenchHarness {
         scratch: scratch.clone(),
@@ -224,7 +224,7 @@ async fn start_harness(
 }
 
 /// Stops the daemon, and fails if it logged a warning or an error.
-async fn stop_daemon(daemon: Daemon) -> anyhow::Result<()> {
+async fn stop_daemon(daemon: ChildDaemon) -> anyhow::Result<()> {
     let complaints = daemon.complaints();
     tokio::task::spawn_blocking(|| daemon.stop()).await??;
     if complaints > 0 {

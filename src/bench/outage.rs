@@ -23,7 +23,7 @@ use super::svg::{self, AxisScale, PlotAxis, PlotSeries};
 use super::workload::{Workload, WorkloadKind, WorkloadSpec};
 use super::{BenchArgs, private_config, write_file};
 use crate::client::RetryPolicy;
-use crate::console::child::{Daemon, Folder};
+use crate::console::child::{ChildDaemon, TemporaryFolder};
 use crate::console::output;
 use crate::postgres::{PrivatePostgres, StopMode};
 use crate::proto::StreamRequest;
@@ -96,7 +96,7 @@ pub async fn run(args: &BenchArgs, stopped: impl Future<Output = ()>) -> anyhow:
         bail!("--outage stops Postgres, so it needs a private one: leave out --database-url");
     }
     // Declared before the server, so that it is removed after the server has stopped.
-    let folder = Folder::new("bench", false);
+    let folder = TemporaryFolder::new("bench", false);
     let mut server = PrivatePostgres::start(&private_config(args, folder.path())?).await?;
     let figures = tokio::select! {
         figures = measure(args, &mut server, folder.path()) => figures,
@@ -122,7 +122,7 @@ async fn measure(
     let scratch = ScratchDatabase::for_this_process(server.url())?;
     scratch.create().await?;
     let spool = folder.join("spool");
-    let mut daemon = Daemon::spawn(
+    let mut daemon = ChildDaemon::spawn(
         &flags(args, &spool)
             .iter()
             .map(OsString::as_os_str)

@@ -1,4 +1,4 @@
-//! `runtraced dead-letters`: events that Postgres refused, and the way back.
+//! `runtraced dead-letters`: lists, replays and deletes events that Postgres refused.
 
 use std::process::ExitCode;
 
@@ -11,82 +11,83 @@ use uuid::Uuid;
 use super::{
     database::DatabaseArgs,
     endpoint::EndpointArgs,
-    output::{self, EXIT_REFUSED, EXIT_UNAVAILABLE, shortened},
+    output::{self, EXIT_REFUSED, shortened},
 };
 use crate::{
-    client::{Client, RetryPolicy},
+    client::{Client, ClientError, RetryPolicy},
+    config::{Faults, FlagReader, FlagValue},
     json_mapping::event_from_json,
     proto::Event,
-    query::{self, DeadLetter, DeadLetterFilter},
+    query::{self, DeadLetterFilter, DeadLetterRow},
     store,
 };
 
-/// Longer reasons are cut in the table.
+/// Longer reasons are cut in the table, so that a row fits a wide terminal.
 const REASON_CHARS: usize = 70;
-/// How many letters are in memory at a time.
+/// Dead letters in memory at a time: each may hold a message of the greatest size.
 const PAGE: i64 = 200;
 
-/// See, send again or delete events that the database refused.
+/// List, show, replay or delete events that the database refused.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DeadLettersArgs {
     #[command(subcommand)]
-    command: Letters,
+    command: DeadLettersCommand,
 }
 
 #[derive(Debug, Clone, Subcommand)]
-enum Letters {
-    /// List them, oldest first.
-    List(ListArgs),
-    /// Show one whole, as JSON.
-    Show(ShowArgs),
-    /// Send them to a daemon again, once their cause is gone. Those that were
-    /// replayed are skipped; sending one again is harmless.
-    Replay(ReplayArgs),
-    /// Delete them for good.
-    Drop(DropArgs),
+enum DeadLettersCommand {
+    /// List dead letters, oldest first.
+    List(ListDeadLettersArgs),
+    /// Show a whole dead letter as JSON.
+    Show(ShowDeadLetterArgs),
+    /// Send dead letters to a daemon again, after their cause is mended. Skips those that
+    /// were replayed already; repeating this is harmless.
+    Replay(ReplayDeadLettersArgs),
+    /// Delete dead letters for good.
+    Drop(DropDeadLettersArgs),
 }
 
 #[derive(Debug, Clone, clap::Args)]
-struct ListArgs {
+struct ListDeadLettersArgs {
     #[command(flatten)]
     database: DatabaseArgs,
-    /// How many at most.
-    #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
-    limit: u32,
-    /// Only those with this code.
+    /// Most dead letters to list.
+    #[arg(long, short = 'n', default_value = "20", value_name = "N")]
+    limit: FlagValue,
+    /// Only dead letters with this code.
     #[arg(long)]
     code: Option<String>,
-    /// Also those that were replayed.
+    /// Also dead letters that were replayed.
     #[arg(long)]
     replayed: bool,
 }
 
 #[derive(Debug, Clone, clap::Args)]
-struct ShowArgs {
-    /// Its id.
-    id: Uuid,
+struct ShowDeadLetterArgs {
+    /// Id of the dead letter.
+    id: FlagValue,
     #[command(flatten)]
     database: DatabaseArgs,
 }
 
-/// Which of them; one of these must be said.
+/// Selects dead letters; one of these is required.
 #[derive(Debug, Clone, clap::Args)]
 #[group(required = true, multiple = false)]
-struct Which {
-    /// Their ids.
-    ids: Vec<Uuid>,
-    /// All with this code.
+struct DeadLetterSelection {
+    /// Ids of dead letters.
+    ids: Vec<FlagValue>,
+    /// All dead letters with this code.
     #[arg(long)]
     code: Option<String>,
-    /// All that were not replayed.
+    /// All dead letters that were not replayed.
     #[arg(long)]
     all: bool,
 }
 
 #[derive(Debug, Clone, clap::Args)]
-struct ReplayArgs {
+struct ReplayDeadLettersArgs {
     #[command(flatten)]
-    which: Which,
+    selection: DeadLetterSelection,
     #[command(flatten)]
     database: DatabaseArgs,
     #[command(flatten)]
@@ -94,17 +95,26 @@ struct ReplayArgs {
 }
 
 #[derive(Debug, Clone, clap::Args)]
-struct DropArgs {
+struct DropDeadLettersArgs {
     #[command(flatten)]
-    which: Which,
+    selection: DeadLetterSelection,
     #[command(flatten)]
     database: DatabaseArgs,
 }
 
-impl Which {
-    fn filter(&self) -> DeadLetterFilter {
+/// A subcommand with valid values.
+pub(super) enum DeadLettersAction<'a> {
+    List(DeadLetterFilter),
+    Show(Uuid),
+    Replay(DeadLetterFilter, &'a EndpointArgs),
+    Drop(DeadLetterFilter),
+}
+
+impl DeadLetterSelection {
+    fn filter(&self, flags: &mut FlagReader) -> DeadLetterFilter {
+        let ids: Vec<Uuid> = self.ids.iter().filter_map(|id| flags.uuid(id)).collect();
         DeadLetterFilter {
-            ids: (!self.ids.is_empty()).then(|| self.ids.clone()),
+            ids: (!self.ids.is_empty()).then_some(ids),
             code: self.code.clone(),
             limit: PAGE,
             ..DeadLetterFilter::default()
@@ -112,42 +122,64 @@ impl Which {
     }
 }
 
+impl DeadLettersArgs {
+    pub(super) fn action(&self) -> Result<DeadLettersAction<'_>, Faults> {
+        let mut flags = FlagReader::default();
+        self.database().check(&mut flags);
+        let action = match &self.command {
+            DeadLettersCommand::List(args) => DeadLettersAction::List(DeadLetterFilter {
+                code: args.code.clone(),
+                replayed_too: args.replayed,
+                limit: flags.integer(&args.limit, 1..=u32::MAX).into(),
+                ..DeadLetterFilter::default()
+            }),
+            DeadLettersCommand::Show(args) => {
+                DeadLettersAction::Show(flags.uuid(&args.id).unwrap_or_default())
+            }
+            DeadLettersCommand::Replay(args) => {
+                args.daemon.check(&mut flags);
+                DeadLettersAction::Replay(args.selection.filter(&mut flags), &args.daemon)
+            }
+            DeadLettersCommand::Drop(args) => {
+                DeadLettersAction::Drop(args.selection.filter(&mut flags))
+            }
+        };
+        flags.finish(action)
+    }
+
+    fn database(&self) -> &DatabaseArgs {
+        match &self.command {
+            DeadLettersCommand::List(args) => &args.database,
+            DeadLettersCommand::Show(args) => &args.database,
+            DeadLettersCommand::Replay(args) => &args.database,
+            DeadLettersCommand::Drop(args) => &args.database,
+        }
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
-/// When stdout or a query fails.
+/// If a value is invalid, or stdout, a query or the daemon fails.
 pub async fn run(args: DeadLettersArgs) -> anyhow::Result<ExitCode> {
-    let database = match &args.command {
-        Letters::List(args) => &args.database,
-        Letters::Show(args) => &args.database,
-        Letters::Replay(args) => &args.database,
-        Letters::Drop(args) => &args.database,
-    };
-    let mut conn = match database.connect().await {
-        Ok(conn) => conn,
-        Err(error) => return Ok(output::fail(EXIT_UNAVAILABLE, format_args!("{error:#}"))),
-    };
-    match args.command {
-        Letters::List(args) => list(&mut conn, &args).await,
-        Letters::Show(args) => show(&mut conn, args.id).await,
-        Letters::Replay(args) => replay(&mut conn, &args).await,
-        Letters::Drop(args) => {
-            let filter = args.which.filter();
-            let dropped = store::drop_dead_letters(&mut conn, filter.ids, filter.code).await?;
+    let action = args.action()?;
+    let mut conn = args.database().connect().await?;
+    match action {
+        DeadLettersAction::List(filter) => list(&mut conn, &filter).await,
+        DeadLettersAction::Show(id) => show(&mut conn, id).await,
+        DeadLettersAction::Replay(filter, daemon) => replay(&mut conn, filter, daemon).await,
+        DeadLettersAction::Drop(filter) => {
+            let dropped = store::drop_dead_letters(&mut conn, filter.ids, filter.code)
+                .await
+                .context("cannot delete dead letters")?;
             output::print(&format!("{dropped} dropped\n"))?;
             Ok(ExitCode::SUCCESS)
         }
     }
 }
 
-async fn list(conn: &mut PgConnection, args: &ListArgs) -> anyhow::Result<ExitCode> {
-    let filter = DeadLetterFilter {
-        code: args.code.clone(),
-        replayed_too: args.replayed,
-        limit: args.limit.into(),
-        ..DeadLetterFilter::default()
-    };
-    let letters = query::dead_letters(conn, &filter).await?;
+async fn list(conn: &mut PgConnection, filter: &DeadLetterFilter) -> anyhow::Result<ExitCode> {
+    let letters = query::dead_letters(conn, filter).await?;
     if letters.is_empty() {
         output::print("No dead letters.\n")?;
         return Ok(ExitCode::SUCCESS);
@@ -178,27 +210,31 @@ async fn show(conn: &mut PgConnection, id: Uuid) -> anyhow::Result<ExitCode> {
         ..DeadLetterFilter::default()
     };
     let Some(letter) = query::dead_letters(conn, &filter).await?.pop() else {
-        return Ok(output::fail(EXIT_REFUSED, format!("no dead letter {id}")));
+        return Ok(output::fail(
+            EXIT_REFUSED,
+            format!("there is no dead letter {id}"),
+        ));
     };
     output::print(&format!("{}\n", serde_json::to_string_pretty(&letter)?))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn replay(conn: &mut PgConnection, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
-    let client = match args.daemon.connect(RetryPolicy::default()).await {
-        Ok(client) => client,
-        Err(error) => return Ok(output::fail(error.exit_code(), error)),
-    };
-    let mut filter = args.which.filter();
+async fn replay(
+    conn: &mut PgConnection,
+    mut filter: DeadLetterFilter,
+    daemon: &EndpointArgs,
+) -> anyhow::Result<ExitCode> {
+    let client = daemon.connect(RetryPolicy::default()).await?;
     let (mut replayed, mut refused) = (0, 0);
     loop {
         let letters = query::dead_letters(conn, &filter).await?;
         let Some(last) = letters.last() else { break };
-        // Those that are refused again stay, and must not be met again.
+        // Letters that are refused again stay; the next page must not start with them.
         filter.after = Some((last.received_at.clone(), last.id));
         let mut done = Vec::new();
         for letter in &letters {
-            match send(&client, letter).await? {
+            let sent = send(&client, letter).await;
+            match sent.map_err(|error| daemon.error(&error))? {
                 None => done.push(letter.id),
                 Some(why) => {
                     refused += 1;
@@ -206,7 +242,9 @@ async fn replay(conn: &mut PgConnection, args: &ReplayArgs) -> anyhow::Result<Ex
                 }
             }
         }
-        store::mark_replayed(conn, &done).await?;
+        store::mark_replayed(conn, &done)
+            .await
+            .context("cannot mark dead letters as replayed")?;
         replayed += done.len();
     }
     output::print(&format!("{replayed} replayed, {refused} refused\n"))?;
@@ -217,13 +255,13 @@ async fn replay(conn: &mut PgConnection, args: &ReplayArgs) -> anyhow::Result<Ex
     })
 }
 
-/// Sends one; why it was refused, if it was.
-async fn send(client: &Client, letter: &DeadLetter) -> anyhow::Result<Option<String>> {
+/// Sends a dead letter; gives the reason if it was refused.
+async fn send(client: &Client, letter: &DeadLetterRow) -> Result<Option<String>, ClientError> {
     let event = match event_of(letter.payload.get()) {
         Ok(event) => event,
         Err(error) => return Ok(Some(format!("{error:#}"))),
     };
-    // It is given no more power than it came with.
+    // A tenant's event must not gain rights by being replayed.
     let sender = match letter.tenant_id {
         Some(tenant) => client.clone().for_customer(tenant),
         None => client.clone(),
@@ -233,23 +271,23 @@ async fn send(client: &Client, letter: &DeadLetter) -> anyhow::Result<Option<Str
     Ok(refused.into_iter().next().map(|refusal| refusal.reason))
 }
 
-/// The event of a payload: its JSON form, or the wire form of one that has none.
+/// The event of a payload: from its JSON form, or from its wire form if it has no JSON form.
 fn event_of(payload: &str) -> anyhow::Result<Event> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Hex {
+    struct WireForm {
         protobuf_hex: String,
     }
-    let Ok(Hex { protobuf_hex: hex }) = serde_json::from_str(payload) else {
+    let Ok(WireForm { protobuf_hex: hex }) = serde_json::from_str(payload) else {
         return Ok(event_from_json(payload)?);
     };
     if !hex.len().is_multiple_of(2) || !hex.is_ascii() {
-        bail!("protobufHex is not in hex");
+        bail!("protobufHex is not hexadecimal");
     }
     let bytes: Result<Vec<u8>, _> = (0..hex.len())
         .step_by(2)
         .map(|at| u8::from_str_radix(&hex[at..at + 2], 16))
         .collect();
-    Event::decode(&bytes.context("protobufHex is not in hex")?[..])
-        .context("protobufHex is no event")
+    Event::decode(&bytes.context("protobufHex is not hexadecimal")?[..])
+        .context("protobufHex is not an event")
 }

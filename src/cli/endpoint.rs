@@ -1,4 +1,4 @@
-//! The daemon that a command talks to.
+//! The daemon that a command talks to: its address, TLS and key.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,29 +7,34 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
+use tonic::Code;
 
-use crate::client::{Client, ClientError, ClientTls, RetryPolicy};
+use super::failure;
+use super::output::{self, EXIT_NO_INPUT, EXIT_UNAVAILABLE, EXIT_USAGE};
+use crate::client::{Client, ClientError, ClientTls, RetryPolicy, check_endpoint};
+use crate::config::{FlagReader, FlagValue};
 
-/// Where it is, how it is trusted, and as whom one comes.
+/// The daemon's gRPC endpoint, and the key to send with.
 #[derive(Clone, clap::Args)]
 pub struct EndpointArgs {
-    /// The daemon's gRPC address.
+    /// Address of the daemon's gRPC endpoint; https:// for a daemon with TLS.
     #[arg(
         long,
         env = "RUNTRACED_ENDPOINT",
-        default_value = "http://127.0.0.1:4317"
+        default_value = "http://127.0.0.1:4317",
+        value_name = "URL"
     )]
-    pub endpoint: String,
-    /// A key of `runtraced keys create`. Better in the variable: other users of the
-    /// machine may see a command line.
+    pub endpoint: FlagValue,
+    /// A key of `runtraced keys create`. Prefer the variable: other users of the machine
+    /// can see command lines.
     #[arg(long, env = "RUNTRACED_KEY", hide_env_values = true)]
     pub key: Option<String>,
     #[command(flatten)]
-    #[allow(missing_docs)] // its fields say
+    #[allow(missing_docs)] // its fields are documented
     pub tls: ClientTlsArgs,
 }
 
-// Not derived: the key is in no log.
+// Not derived: the key must not appear in logs.
 impl std::fmt::Debug for EndpointArgs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("EndpointArgs")
@@ -39,13 +44,14 @@ impl std::fmt::Debug for EndpointArgs {
     }
 }
 
-/// For a daemon with TLS.
+/// TLS to a daemon.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct ClientTlsArgs {
-    /// With https: trust these certificates, in PEM, instead of the public roots.
+    /// With https: certificates of the authorities to trust, in PEM, instead of the public
+    /// ones.
     #[arg(long, env = "RUNTRACED_CA", value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// With https: the certificate to show, in PEM (mutual TLS).
+    /// With https: client certificate, in PEM (mutual TLS).
     #[arg(
         long,
         env = "RUNTRACED_CLIENT_CERT",
@@ -53,7 +59,7 @@ pub struct ClientTlsArgs {
         requires = "client_key"
     )]
     pub client_cert: Option<PathBuf>,
-    /// The private key of --client-cert, in PEM.
+    /// Private key of --client-cert, in PEM.
     #[arg(
         long,
         env = "RUNTRACED_CLIENT_KEY",
@@ -63,61 +69,118 @@ pub struct ClientTlsArgs {
     pub client_key: Option<PathBuf>,
 }
 
-/// Why there is no connection.
+/// Why a command has no daemon.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // the messages tell
 pub enum EndpointError {
-    #[error("{file}: {source}")]
+    #[error("cannot read {}", file.display())]
     File {
         file: PathBuf,
         source: std::io::Error,
     },
-    #[error("{}", with_sources(.0))]
-    Client(#[from] ClientError),
+    #[error("{} holds no {what} in PEM", file.display())]
+    NotPem { file: PathBuf, what: &'static str },
+    #[error("{text}")]
+    Client { text: String, exit_code: u8 },
 }
 
 impl EndpointError {
-    /// For the exit code.
+    /// The exit code of the command.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        use crate::console::output::{EXIT_NO_INPUT, EXIT_UNAVAILABLE, EXIT_USAGE};
         match self {
-            Self::File { .. } => EXIT_NO_INPUT,
-            Self::Client(ClientError::Endpoint(_) | ClientError::Tls(_) | ClientError::Key) => {
-                EXIT_USAGE
-            }
-            Self::Client(_) => EXIT_UNAVAILABLE,
+            Self::File { .. } | Self::NotPem { .. } => EXIT_NO_INPUT,
+            Self::Client { exit_code, .. } => *exit_code,
         }
     }
 }
 
 impl EndpointArgs {
-    /// Connects.
+    /// Checks the address's syntax.
+    pub fn check(&self, flags: &mut FlagReader) {
+        if let Err(error) = check_endpoint(self.endpoint.text()) {
+            flags.fault(format!("{}: {error}", self.endpoint.name()));
+        }
+    }
+
+    /// Connects. Says on stderr when it has to retry, then and later.
     ///
     /// # Errors
-    /// When a file cannot be read or the daemon cannot be reached.
+    /// If a file cannot be read or the daemon cannot be reached.
     pub async fn connect(&self, retry: RetryPolicy) -> Result<Client, EndpointError> {
         let tls = self.tls.read()?;
-        let client = Client::connect_tls(&self.endpoint, tls, retry).await?;
-        Ok(match self.key.as_deref() {
-            // Set but empty is how scripts say that a variable is not set.
-            None | Some("") => client,
-            Some(key) => client.with_key(key)?,
-        })
+        let endpoint = self.endpoint.text();
+        let args = self.clone();
+        let on_outage = move |error: &ClientError| {
+            let (cause, limit) = (args.cause(error), retry.give_up_after);
+            output::warn(format_args!("{cause}; retrying for up to {limit:?}"));
+        };
+        let client = Client::connect_observed(endpoint, tls, retry, on_outage)
+            .await
+            .map_err(|error| self.error(&error))?;
+        match self.key.as_deref() {
+            // Scripts set a variable to nothing to say that it is not set.
+            None | Some("") => Ok(client),
+            Some(key) => client.with_key(key).map_err(|error| self.error(&error)),
+        }
+    }
+
+    /// What went wrong and what to do about it, for the end of the command.
+    pub fn error(&self, error: &ClientError) -> EndpointError {
+        let advice = match error {
+            ClientError::Unreachable { .. } => {
+                "; start it with `runtraced serve`, or correct --endpoint (RUNTRACED_ENDPOINT)"
+            }
+            ClientError::Refused(status) if status.code() == Code::Unauthenticated => {
+                "; give a valid key in RUNTRACED_KEY or with --key"
+            }
+            ClientError::Key => "; copy it again as `runtraced keys create` printed it",
+            _ => "",
+        };
+        EndpointError::Client {
+            text: self.cause(error) + advice,
+            exit_code: match error {
+                ClientError::Endpoint(_) | ClientError::Tls(_) | ClientError::Key => EXIT_USAGE,
+                _ => EXIT_UNAVAILABLE,
+            },
+        }
+    }
+
+    fn cause(&self, error: &ClientError) -> String {
+        let Some(cause) = error.broken_connection() else {
+            return failure::explain(error);
+        };
+        let (endpoint, cause) = (self.endpoint.text(), failure::explain(cause));
+        if cause == failure::CONNECTION_REFUSED {
+            return format!("no daemon answers at {endpoint}: {cause}");
+        }
+        let text = format!("the connection to {endpoint} broke: {cause}");
+        // Both sides of a mistake with TLS see no more than that the other one hung up.
+        match endpoint.strip_prefix("http://") {
+            _ if cause.contains("; ") => text, // the cause has its own advice
+            Some(address) => {
+                format!("{text}; if the daemon uses TLS, write --endpoint https://{address}")
+            }
+            None if self.tls.client_cert.is_none() => format!(
+                "{text}; if the daemon requires client certificates, give --client-cert and \
+                 --client-key"
+            ),
+            None => format!("{text}; check that the daemon trusts --client-cert"),
+        }
     }
 }
 
 impl ClientTlsArgs {
-    /// For what is no gRPC.
+    /// For connections that are not gRPC.
     ///
     /// # Errors
-    /// When a file cannot be read or used.
+    /// If a file cannot be read or used.
     pub fn connector(&self) -> anyhow::Result<TlsConnector> {
         let mut roots = RootCertStore::empty();
         match &self.ca {
             Some(ca) => {
-                for root in CertificateDer::pem_slice_iter(&read(ca)?) {
-                    roots.add(root?)?;
+                for root in certificates(ca)? {
+                    roots.add(root)?;
                 }
             }
             None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
@@ -128,9 +191,7 @@ impl ClientTlsArgs {
             .with_root_certificates(roots);
         let config = match (&self.client_cert, &self.client_key) {
             (Some(cert), Some(key)) => {
-                let chain =
-                    CertificateDer::pem_slice_iter(&read(cert)?).collect::<Result<_, _>>()?;
-                config.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(&read(key)?)?)?
+                config.with_client_auth_cert(certificates(cert)?, private_key(key)?)?
             }
             _ => config.with_no_client_auth(),
         };
@@ -140,9 +201,12 @@ impl ClientTlsArgs {
     fn read(&self) -> Result<ClientTls, EndpointError> {
         let mut tls = ClientTls::default();
         if let Some(ca) = &self.ca {
+            certificates(ca)?;
             tls = tls.trust(read(ca)?);
         }
         if let (Some(cert), Some(key)) = (&self.client_cert, &self.client_key) {
+            certificates(cert)?;
+            private_key(key)?;
             tls = tls.identify(read(cert)?, read(key)?);
         }
         Ok(tls)
@@ -156,16 +220,23 @@ fn read(file: &Path) -> Result<Vec<u8>, EndpointError> {
     })
 }
 
-/// With TLS the first message says only that there is no connection.
-fn with_sources(error: &ClientError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, EndpointError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(file)?).collect();
+    let found = found.unwrap_or_default();
+    if found.is_empty() {
+        return Err(not_pem(file, "certificate"));
     }
-    text
+    Ok(found)
+}
+
+fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, EndpointError> {
+    PrivateKeyDer::from_pem_slice(&read(file)?)
+        .map_err(|_| not_pem(file, "unencrypted private key"))
+}
+
+fn not_pem(file: &Path, what: &'static str) -> EndpointError {
+    EndpointError::NotPem {
+        file: file.to_owned(),
+        what,
+    }
 }

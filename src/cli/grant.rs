@@ -5,48 +5,60 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use super::database::DatabaseArgs;
-use crate::console::output::{self, EXIT_REFUSED};
+use super::output::{self, EXIT_REFUSED};
+use crate::config::{Faults, FlagReader};
 use crate::store::{Grant, GrantError, grant};
 
-/// Give a database role what the daemon needs to write, and no more.
+/// Give a database role the rights that the daemon needs to write, and no others.
 ///
-/// The role must exist. Run it as the owner of the tables, again after each
-/// upgrade; then serve with --no-migrate as that role.
+/// The role must exist. Run this as the owner of the tables, and again after each
+/// upgrade. Then run `runtraced serve --no-migrate` as that role.
 ///
-/// Exit codes: 0 done, 1 that role will not do.
+/// Exit codes: 0 done, 1 not possible with that role, 69 the database does not answer.
 #[derive(Debug, Clone, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct GrantArgs {
-    /// The role that the daemon is to connect as.
+    /// Role that the daemon will connect as.
     #[arg(long, value_name = "NAME")]
     pub role: String,
-    /// Take everything back, so that the role can be dropped.
+    /// Revoke all rights, so that the role can be dropped.
     #[arg(long)]
     pub revoke: bool,
     #[command(flatten)]
-    #[allow(missing_docs)] // its fields say
+    #[allow(missing_docs)] // its fields are documented
     pub database: DatabaseArgs,
+}
+
+impl GrantArgs {
+    pub(super) fn check(&self) -> Result<(), Faults> {
+        let mut flags = FlagReader::default();
+        self.database.check(&mut flags);
+        flags.finish(())
+    }
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// When the database does not answer, or this is not the tables' owner.
+/// If the database does not answer, or its role does not own the tables.
 pub async fn run(args: GrantArgs) -> anyhow::Result<ExitCode> {
+    args.check()?;
     let mut conn = args.database.connect().await?;
     let what = match args.revoke {
         false => Grant::Give,
         true => Grant::Take,
     };
-    match grant(&mut conn, &args.role, what).await {
+    let role = &args.role;
+    match grant(&mut conn, role, what).await {
         Ok(()) => {}
-        Err(error @ GrantError::Sql(_)) => return Err(error).context("cannot grant"),
+        Err(GrantError::Sql(error)) => {
+            return Err(error).with_context(|| format!("cannot change the rights of {role}"));
+        }
         Err(error) => return Ok(output::fail(EXIT_REFUSED, error)),
     }
-    let role = &args.role;
     output::print(&match what {
-        Grant::Give => format!("{role} may write; serve with --no-migrate as {role}\n"),
-        Grant::Take => format!("{role} may do nothing here\n"),
+        Grant::Give => format!("{role} can write; run `runtraced serve --no-migrate` as {role}\n"),
+        Grant::Take => format!("{role} has no rights on the schema any more\n"),
     })?;
     Ok(ExitCode::SUCCESS)
 }

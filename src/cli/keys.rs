@@ -1,69 +1,77 @@
-//! `runtraced keys`: who may send.
+//! `runtraced keys`: creates, lists and revokes the keys that clients send with.
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Subcommand;
 use sqlx::PgConnection;
 use uuid::{NonNilUuid, Uuid};
 
 use super::{
     database::DatabaseArgs,
-    output::{self, EXIT_REFUSED, EXIT_UNAVAILABLE, EXIT_USAGE, shortened},
+    output::{self, EXIT_REFUSED, shortened},
 };
 use crate::{
     auth::{NewKey, Rates},
-    query,
+    config::{Faults, FlagReader, FlagValue},
+    query::{self, KeyRow},
     store::{self, KeyError},
 };
 
-/// Longer names are cut in the table.
+/// Longer names are cut in the table, so that a row fits a wide terminal.
 const NAME_CHARS: usize = 40;
+/// Higher limits are typing mistakes: no daemon receives as many events.
+const MAX_EVENTS_PER_SECOND: u64 = 1 << 40;
+/// The same for bytes.
+const MAX_BYTES_PER_SECOND: u64 = 1 << 50;
 
-/// Make, list and revoke the keys that clients send with.
+/// Create, list and revoke the keys that clients send with.
 ///
-/// Daemons notice within seconds, without a restart. How keys are sent and what
-/// they may write is in docs/SECURITY.md.
+/// Daemons notice within seconds, without a restart. docs/SECURITY.md says how clients
+/// send keys, and what a key permits.
 #[derive(Debug, Clone, clap::Args)]
 pub struct KeysArgs {
     #[command(subcommand)]
-    command: Keys,
+    command: KeysCommand,
 }
 
 #[derive(Debug, Clone, Subcommand)]
-enum Keys {
-    /// Make a key and print it, this once: only its hash is kept.
-    Create(CreateArgs),
-    /// List them, oldest first; never what is secret in them.
-    List(ListArgs),
-    /// Revoke one, for good. Streams that use it are ended.
-    Revoke(RevokeArgs),
+enum KeysCommand {
+    /// Create a key and print it. It is shown only once: the database stores its hash.
+    Create(CreateKeyArgs),
+    /// List keys, oldest first, without their secrets.
+    List(ListKeysArgs),
+    /// Revoke a key for good, and end the streams that use it.
+    Revoke(RevokeKeyArgs),
 }
 
 #[derive(Debug, Clone, clap::Args)]
-struct CreateArgs {
-    /// Whose key it is, for people.
+#[command(after_help = crate::config::UNITS_HELP)]
+struct CreateKeyArgs {
+    /// Name of the key, for people.
     #[arg(long)]
     name: String,
-    /// The only customer it may write for. Without it: any, and for none.
+    /// Customer that the key is bound to. Without it, the key may write for any customer
+    /// and for none.
     #[arg(long, value_name = "UUID")]
-    customer: Option<Uuid>,
-    /// Events that it may send per second to each daemon.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
-    max_events_per_second: Option<u64>,
-    /// Bytes of events, as they weigh in memory, that it may send per second to
-    /// each daemon.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 50))]
-    max_bytes_per_second: Option<u64>,
+    customer: Option<FlagValue>,
+    /// Most events per second that the key may send to each daemon.
+    #[arg(long, value_name = "N")]
+    max_events_per_second: Option<FlagValue>,
+    /// Most bytes of events per second that the key may send to each daemon, as events
+    /// count in memory.
+    #[arg(long, value_name = "SIZE")]
+    max_bytes_per_second: Option<FlagValue>,
     #[command(flatten)]
     database: DatabaseArgs,
 }
 
 #[derive(Debug, Clone, clap::Args)]
-struct ListArgs {
-    /// Also those that were revoked.
+struct ListKeysArgs {
+    /// Also list revoked keys.
     #[arg(long)]
     revoked: bool,
-    /// A JSON array instead of a table.
+    /// Print a JSON array instead of a table.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -71,72 +79,123 @@ struct ListArgs {
 }
 
 #[derive(Debug, Clone, clap::Args)]
-struct RevokeArgs {
-    /// Its id, as `keys list` shows it.
-    id: Uuid,
+struct RevokeKeyArgs {
+    /// Id of the key, as `keys list` shows it.
+    id: FlagValue,
     #[command(flatten)]
     database: DatabaseArgs,
+}
+
+/// A subcommand with valid values.
+pub(super) enum KeysAction {
+    Create(KeyRequest),
+    List { revoked: bool, json: bool },
+    Revoke(Uuid),
+}
+
+/// The key to create.
+pub(super) struct KeyRequest {
+    name: String,
+    customer: Option<Uuid>,
+    rates: Rates,
+}
+
+impl KeysArgs {
+    pub(super) fn action(&self) -> Result<KeysAction, Faults> {
+        let mut flags = FlagReader::default();
+        self.database().check(&mut flags);
+        let action = match &self.command {
+            KeysCommand::Create(args) => KeysAction::Create(args.request(&mut flags)),
+            KeysCommand::List(args) => KeysAction::List {
+                revoked: args.revoked,
+                json: args.json,
+            },
+            KeysCommand::Revoke(args) => {
+                KeysAction::Revoke(flags.uuid(&args.id).unwrap_or_default())
+            }
+        };
+        flags.finish(action)
+    }
+
+    fn database(&self) -> &DatabaseArgs {
+        match &self.command {
+            KeysCommand::Create(args) => &args.database,
+            KeysCommand::List(args) => &args.database,
+            KeysCommand::Revoke(args) => &args.database,
+        }
+    }
+}
+
+impl CreateKeyArgs {
+    fn request(&self, flags: &mut FlagReader) -> KeyRequest {
+        let name = self.name.trim();
+        if name.is_empty() {
+            flags.fault("--name is empty");
+        }
+        let events = self.max_events_per_second.as_ref();
+        let bytes = self.max_bytes_per_second.as_ref();
+        KeyRequest {
+            name: name.to_owned(),
+            customer: self.customer.as_ref().and_then(|id| flags.uuid(id)),
+            rates: Rates {
+                max_events_per_second: events
+                    .map(|limit| flags.integer(limit, 1..=MAX_EVENTS_PER_SECOND)),
+                max_bytes_per_second: bytes
+                    .map(|limit| flags.size(limit, 1..=MAX_BYTES_PER_SECOND)),
+            },
+        }
+    }
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// When stdout or a query fails.
+/// If a value is invalid, or stdout or a query fails.
 pub async fn run(args: KeysArgs) -> anyhow::Result<ExitCode> {
-    let database = match &args.command {
-        Keys::Create(args) => &args.database,
-        Keys::List(args) => &args.database,
-        Keys::Revoke(args) => &args.database,
-    };
-    let mut conn = match database.connect().await {
-        Ok(conn) => conn,
-        Err(error) => return Ok(output::fail(EXIT_UNAVAILABLE, format_args!("{error:#}"))),
-    };
-    match args.command {
-        Keys::Create(args) => create(&mut conn, &args).await,
-        Keys::List(args) => list(&mut conn, &args).await,
-        Keys::Revoke(args) => match store::revoke_key(&mut conn, args.id).await {
+    let action = args.action()?;
+    let mut conn = args.database().connect().await?;
+    match action {
+        KeysAction::Create(request) => create(&mut conn, &request).await,
+        KeysAction::List { revoked, json } => {
+            let keys = query::keys(&mut conn, revoked).await?;
+            output::print(&list(keys, json)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        KeysAction::Revoke(id) => match store::revoke_key(&mut conn, id).await {
             Ok(()) => {
-                output::print(&format!("{} revoked\n", args.id))?;
+                output::print(&format!("{id} revoked\n"))?;
                 Ok(ExitCode::SUCCESS)
             }
-            Err(error) => failed(error),
+            Err(error) => refused(error),
         },
     }
 }
 
-async fn create(conn: &mut PgConnection, args: &CreateArgs) -> anyhow::Result<ExitCode> {
-    let name = args.name.trim();
-    if name.is_empty() {
-        return Ok(output::fail(EXIT_USAGE, "--name is empty"));
-    }
-    let customer = match args.customer.map(NonNilUuid::new) {
-        Some(None) => return failed(KeyError::UnknownCustomer(Uuid::nil())),
+async fn create(conn: &mut PgConnection, request: &KeyRequest) -> anyhow::Result<ExitCode> {
+    let customer = match request.customer.map(NonNilUuid::new) {
+        Some(None) => return refused(KeyError::UnknownCustomer(Uuid::nil())),
         customer => customer.flatten(),
     };
-    let rates = Rates {
-        max_events_per_second: args.max_events_per_second,
-        max_bytes_per_second: args.max_bytes_per_second,
-    };
     let key = NewKey::generate()?;
-    if let Err(error) = store::create_key(conn, &key, name, customer, rates).await {
-        return failed(error);
+    let created = store::create_key(conn, &key, &request.name, customer, request.rates);
+    if let Err(error) = created.await {
+        return refused(error);
     }
-    // The key alone on stdout, so that a script can take it.
-    output::warn(format_args!("key {} made; it is shown only now", key.id));
+    // Only the key goes to stdout, for scripts.
+    output::warn(format_args!(
+        "created key {}; this is the only time it is shown",
+        key.id
+    ));
     output::print(&format!("{}\n", key.text))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(conn: &mut PgConnection, args: &ListArgs) -> anyhow::Result<ExitCode> {
-    let keys = query::keys(conn, args.revoked).await?;
-    if args.json {
-        output::print(&format!("{}\n", serde_json::to_string_pretty(&keys)?))?;
-        return Ok(ExitCode::SUCCESS);
+fn list(keys: Vec<KeyRow>, json: bool) -> anyhow::Result<String> {
+    if json {
+        return Ok(format!("{}\n", serde_json::to_string_pretty(&keys)?));
     }
     if keys.is_empty() {
-        output::print("No keys.\n")?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok("No keys.\n".to_owned());
     }
     let heads = [
         "id", "name", "customer", "events/s", "bytes/s", "created", "revoked",
@@ -157,14 +216,13 @@ async fn list(conn: &mut PgConnection, args: &ListArgs) -> anyhow::Result<ExitCo
             key.revoked_at.unwrap_or_default(),
         ]
     });
-    output::print(&output::table(&heads, &[3, 4], rows))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(output::table(&heads, &[3, 4], rows))
 }
 
-/// What was asked for is not there, or the database failed.
-fn failed(error: KeyError) -> anyhow::Result<ExitCode> {
+/// The exit code if something does not exist; any other fault goes on as an error.
+fn refused(error: KeyError) -> anyhow::Result<ExitCode> {
     match error {
-        KeyError::Sql(error) => Err(error.into()),
+        KeyError::Sql(error) => Err(error).context("cannot write the keys"),
         error => Ok(output::fail(EXIT_REFUSED, error)),
     }
 }

@@ -1,9 +1,10 @@
-//! The command line: one file a command.
+//! The command line: one module for each command.
 
 pub mod database;
 pub mod dead_letters;
 pub mod demo;
 pub mod endpoint;
+mod failure;
 pub mod grant;
 pub mod keys;
 pub mod migrate;
@@ -21,9 +22,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::bench;
+use crate::config::Faults;
 // For the commands, as `super::output` and `super::child`.
 use crate::console::{child, output};
-use output::EXIT_USAGE;
+use output::{EXIT_FAILED, EXIT_USAGE};
 
 /// Tracing for LLM agents, in plain Postgres.
 #[derive(Debug, Parser)]
@@ -37,7 +39,6 @@ pub struct Cli {
 enum Command {
     /// Run the daemon.
     Serve(Box<crate::config::ServeArgs>),
-    /// Bring a database's schema up to date.
     Migrate(migrate::MigrateArgs),
     Grant(grant::GrantArgs),
     Send(send::SendArgs),
@@ -54,7 +55,7 @@ enum Command {
 }
 
 impl Cli {
-    /// Reads the command line; says what is wrong with it and exits 64.
+    /// Reads the command line. If it is wrong, says why and exits with 64.
     #[must_use]
     pub fn read() -> Self {
         Self::try_parse().unwrap_or_else(|error| {
@@ -68,7 +69,27 @@ impl Cli {
         })
     }
 
-    /// Runs the command.
+    /// Checks the values of all flags without running the command.
+    ///
+    /// # Errors
+    /// Every fault found.
+    pub fn check(&self) -> Result<(), Faults> {
+        match &self.command {
+            Command::Serve(args) => args.clone().config().map(drop),
+            Command::Migrate(args) => args.options().map(drop),
+            Command::Grant(args) => args.check(),
+            Command::Send(args) => args.settings().map(drop),
+            Command::Runs(args) => args.filter().map(drop),
+            Command::Timeline(args) => args.request().map(drop),
+            Command::Status(args) => args.daemon().map(drop),
+            Command::Spool(args) => args.check(),
+            Command::DeadLetters(args) => args.action().map(drop),
+            Command::Keys(args) => args.action().map(drop),
+            Command::Psql(_) | Command::Restore(_) | Command::Demo(_) | Command::Bench(_) => Ok(()),
+        }
+    }
+
+    /// Runs the command. Says on stderr why it failed.
     #[must_use]
     pub fn run(self) -> ExitCode {
         let runtime = match tokio::runtime::Builder::new_multi_thread()
@@ -76,7 +97,7 @@ impl Cli {
             .build()
         {
             Ok(runtime) => runtime,
-            Err(error) => return output::fail(1, error),
+            Err(error) => return output::fail(EXIT_FAILED, failure::explain(&error)),
         };
         let result = runtime.block_on(async {
             match self.command {
@@ -86,7 +107,7 @@ impl Cli {
                 Command::Send(args) => send::run(args).await,
                 Command::Runs(args) => runs::run(args).await,
                 Command::Timeline(args) => timeline::run(args).await,
-                Command::Psql(args) => psql::run(args).await,
+                Command::Psql(args) => psql::run(args),
                 Command::Restore(args) => restore::run(args).await,
                 Command::Status(args) => status::run(args).await,
                 Command::Spool(args) => spool::run(args).await,
@@ -96,6 +117,11 @@ impl Cli {
                 Command::Bench(args) => bench::run(args).await,
             }
         });
-        result.unwrap_or_else(|error| output::fail(1, format!("{error:#}")))
+        result.unwrap_or_else(|error| failure::report(&error))
     }
+}
+
+/// A count for people, with thousands separators.
+fn count(number: u64) -> String {
+    output::thousands(i64::try_from(number).unwrap_or(i64::MAX))
 }

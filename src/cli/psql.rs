@@ -16,10 +16,10 @@ use crate::postgres::Binaries;
 /// Open psql on the daemon's database.
 #[derive(Debug, Clone, clap::Args)]
 pub struct PsqlArgs {
-    /// The database.
+    #[allow(missing_docs)] // its fields are documented
     #[command(flatten)]
     pub database: DatabaseArgs,
-    /// Passed on to psql, for example -c 'SELECT …'.
+    /// Arguments for psql, for example -c 'SELECT …'.
     #[arg(
         trailing_var_arg = true,
         allow_hyphen_values = true,
@@ -28,27 +28,26 @@ pub struct PsqlArgs {
     pub args: Vec<OsString>,
 }
 
-/// Becomes psql; returns only when that fails.
+/// Replaces this process by psql. Returns only if that fails.
 ///
 /// # Errors
-/// None; failures are told on stderr.
-pub async fn run(args: PsqlArgs) -> anyhow::Result<ExitCode> {
-    let url = match args.database.url() {
-        Ok(url) => url,
-        Err(error) => return Ok(output::fail(EXIT_UNAVAILABLE, format_args!("{error:#}"))),
-    };
-    let (url, password) = without_password(&url);
+/// If there is no database.
+pub fn run(args: PsqlArgs) -> anyhow::Result<ExitCode> {
+    let (url, password) = without_password(&args.database.url()?);
     let mut psql = Command::new(find_psql());
     psql.arg("--dbname").arg(url).args(&args.args);
     if let Some(password) = password {
         psql.env("PGPASSWORD", password);
     }
     let error = psql.exec();
-    let message = format_args!("cannot start psql: {error}");
+    let cause = super::failure::explain(&error);
+    let message = format_args!(
+        "cannot start psql: {cause}; install the PostgreSQL client or add its folder to PATH"
+    );
     Ok(output::fail(EXIT_UNAVAILABLE, message))
 }
 
-/// psql from PATH, else the one beside the server.
+/// psql in PATH, else the one beside the server's programs.
 fn find_psql() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path)
@@ -63,8 +62,7 @@ fn find_psql() -> PathBuf {
         .unwrap_or_else(|| PathBuf::from("psql"))
 }
 
-/// Takes the password out of a URL, for arguments can be seen by every user
-/// of the machine.
+/// Takes the password out of a URL: every user of the machine can see arguments.
 fn without_password(url: &str) -> (String, Option<OsString>) {
     let parts = || {
         let (scheme, rest) = url.split_once("://")?;
@@ -80,7 +78,7 @@ fn without_password(url: &str) -> (String, Option<OsString>) {
     }
 }
 
-/// Undoes percent-encoding.
+/// Decodes percent-encoding.
 fn decoded(text: &str) -> OsString {
     use std::os::unix::ffi::OsStringExt as _;
     let mut bytes = Vec::new();

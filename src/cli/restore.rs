@@ -8,14 +8,13 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use sqlx::Connection as _;
+use sqlx::{Connection as _, PgConnection};
 use tokio::process::Command;
 
 use super::output::{self, EXIT_NO_INPUT, EXIT_REFUSED};
 use crate::{
     config,
     postgres::{PrivateConfig, PrivatePostgres, StopMode},
-    query,
 };
 
 /// The first bytes of a dump in the custom format.
@@ -45,11 +44,11 @@ pub struct RestoreArgs {
     /// A dump that pg_dump wrote: SQL, or its custom format (-Fc).
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// The folder to restore into. Without it, $XDG_DATA_HOME/runtraced or
-    /// ~/.local/share/runtraced.
+    /// The folder to restore into; without it, $XDG_DATA_HOME/runtraced or
+    /// ~/.local/share/runtraced; for root, /var/lib/runtraced.
     #[arg(long, env = "RUNTRACED_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// The directory of Postgres' programs.
+    /// The folder with `postgres` and `initdb`; without it, PATH and the usual places.
     #[arg(long, env = "RUNTRACED_PG_BIN", value_name = "DIR")]
     pub pg_bin: Option<PathBuf>,
 }
@@ -69,7 +68,8 @@ pub async fn run(args: RestoreArgs) -> anyhow::Result<ExitCode> {
             return Ok(output::fail(EXIT_REFUSED, message));
         }
         Err(error) => {
-            let message = format_args!("cannot read {}: {error}", args.file.display());
+            let cause = super::failure::explain(&error);
+            let message = format_args!("cannot read {}: {cause}", args.file.display());
             return Ok(output::fail(EXIT_NO_INPUT, message));
         }
     };
@@ -81,7 +81,10 @@ pub async fn run(args: RestoreArgs) -> anyhow::Result<ExitCode> {
     let restored = restore(&server, program, &args.file).await;
     server.stop(StopMode::Fast).await?;
     if let Err(error) = restored {
-        return Ok(output::fail(EXIT_REFUSED, format_args!("{error:#}")));
+        return Ok(output::fail(
+            EXIT_REFUSED,
+            super::failure::explain(error.as_ref()),
+        ));
     }
     let data_dir = data_dir.display();
     output::print(&format!(
@@ -109,7 +112,7 @@ fn examine(file: &Path) -> std::io::Result<Dump> {
 }
 
 async fn restore(server: &PrivatePostgres, program: &str, file: &Path) -> anyhow::Result<()> {
-    let mut conn = query::connect(server.url()).await?;
+    let mut conn = PgConnection::connect(server.url()).await?;
     let is_empty: bool = sqlx::query_scalar(
         "SELECT NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = 'public'::regnamespace)",
     )

@@ -7,75 +7,83 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
     database::DatabaseArgs,
-    output::{self, EXIT_UNAVAILABLE, duration, shortened, thousands},
+    output::{self, duration, shortened, thousands},
 };
-use crate::query::{self, InspectError, RunFilter, RunSummary};
+use crate::{
+    config::{Faults, FlagReader, FlagValue},
+    query::{self, InspectError, RunFilter, RunSummary},
+};
 
-/// Longer names are cut in the table.
+/// Longer names are cut in the table, so that a row fits a wide terminal.
 const NAME_CHARS: usize = 36;
+/// The first column that holds numbers.
+const FIRST_NUMBER_COLUMN: usize = 5;
 
 /// List the latest runs, newest first.
 ///
-/// They come from the view run_summary, which has more columns than the
-/// table; --json prints them all.
+/// The table shows some columns of the view run_summary; --json prints all of them.
 #[derive(Debug, Clone, clap::Args)]
 pub struct RunsArgs {
-    /// The database.
     #[command(flatten)]
+    #[allow(missing_docs)] // its fields are documented
     pub database: DatabaseArgs,
-    /// How many at most.
-    #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
-    pub limit: u32,
-    /// Only runs with this status.
-    #[arg(long, value_parser = ["running", "completed", "failed"])]
-    pub status: Option<String>,
+    /// Most runs to list.
+    #[arg(long, short = 'n', default_value = "20", value_name = "N")]
+    pub limit: FlagValue,
+    /// Only runs with this status: running, completed or failed.
+    #[arg(long)]
+    pub status: Option<FlagValue>,
     /// Only runs of this agent (agent_id).
     #[arg(long)]
     pub agent: Option<String>,
-    /// Runs whose start is not known (yet), which are not listed otherwise.
+    /// Only runs whose start is unknown, which are not listed otherwise.
     #[arg(long)]
     pub without_start: bool,
-    /// A JSON array instead of a table.
+    /// Print a JSON array instead of a table.
     #[arg(long)]
     pub json: bool,
+}
+
+impl RunsArgs {
+    pub(super) fn filter(&self) -> Result<RunFilter, Faults> {
+        let mut flags = FlagReader::default();
+        self.database.check(&mut flags);
+        let statuses = ["running", "completed", "failed"];
+        let status = self.status.as_ref();
+        let filter = RunFilter {
+            status: status.map(|status| flags.one_of(status, &statuses)),
+            agent: self.agent.clone(),
+            limit: flags.integer(&self.limit, 1..=u32::MAX).into(),
+            without_start: self.without_start,
+        };
+        flags.finish(filter)
+    }
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// When stdout fails.
+/// If a value is invalid, the database cannot be read, or stdout fails.
 pub async fn run(args: RunsArgs) -> anyhow::Result<ExitCode> {
-    match list(&args).await {
-        Ok(text) => {
-            output::print(&text)?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(error) => Ok(output::fail(EXIT_UNAVAILABLE, format_args!("{error:#}"))),
-    }
-}
-
-async fn list(args: &RunsArgs) -> anyhow::Result<String> {
+    let filter = args.filter()?;
     let mut connection = args.database.connect().await?;
-    let filter = RunFilter {
-        status: args.status.clone(),
-        agent: args.agent.clone(),
-        limit: i64::from(args.limit),
-        without_start: args.without_start,
-    };
     let rows = query::runs(&mut connection, &filter).await?;
-    if args.json {
-        return Ok(format!("{}\n", serde_json::to_string_pretty(&rows)?));
-    }
-    if rows.is_empty() {
-        return Ok("No runs.\n".to_owned());
-    }
-    let rows: Result<Vec<_>, InspectError> =
-        rows.iter().map(|row| RunSummary::from_row(row)).collect();
-    Ok(table(&rows?))
+    let text = if args.json {
+        format!("{}\n", serde_json::to_string_pretty(&rows)?)
+    } else if rows.is_empty() {
+        "No runs.\n".to_owned()
+    } else {
+        let rows: Result<Vec<_>, InspectError> =
+            rows.iter().map(|row| RunSummary::from_row(row)).collect();
+        table(&rows?)
+    };
+    output::print(&text)?;
+    Ok(ExitCode::SUCCESS)
 }
 
-/// The table of some runs, as text.
+/// Runs as a table.
 pub fn table(rows: &[RunSummary]) -> String {
+    let clock = LocalClock::now();
     let mut table = Table::new();
     let line = LineStyle::new('─', '─', '─', '─');
     table.load_style(TableStyle::new().header_separator(line));
@@ -84,7 +92,7 @@ pub fn table(rows: &[RunSummary]) -> String {
         "agent",
         "name",
         "status",
-        "started",
+        &format!("started ({})", clock.zone_name()),
         "took",
         "waited",
         "steps",
@@ -95,18 +103,20 @@ pub fn table(rows: &[RunSummary]) -> String {
         table.force_no_tty();
     }
     for row in rows {
-        table.add_row(cells(row));
+        table.add_row(cells(row, &clock));
     }
     for (place, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 1));
-        if place >= 5 {
+        if place >= FIRST_NUMBER_COLUMN {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
     table.trim_fmt() + "\n"
 }
 
-fn cells(row: &RunSummary) -> Vec<Cell> {
+fn cells(row: &RunSummary, clock: &LocalClock) -> Vec<Cell> {
+    let started = row.started_at.as_deref().map(|time| clock.show(time));
+    let waited = (row.waiting_ms > 0).then(|| duration(row.waiting_ms));
     vec![
         Cell::new(row.run_id),
         Cell::new(&row.agent_id),
@@ -115,17 +125,9 @@ fn cells(row: &RunSummary) -> Vec<Cell> {
             NAME_CHARS,
         )),
         status(row),
-        Cell::new(
-            row.started_at
-                .as_deref()
-                .map(local_time)
-                .unwrap_or_default(),
-        ),
+        Cell::new(started.unwrap_or_default()),
         Cell::new(took(row)),
-        Cell::new(match row.waiting_ms {
-            0 => String::new(),
-            ms => duration(ms),
-        }),
+        Cell::new(waited.unwrap_or_default()),
         Cell::new(steps(row)),
         Cell::new(row.tokens_input.map(thousands).unwrap_or_default()),
         Cell::new(row.tokens_output.map(thousands).unwrap_or_default()),
@@ -166,14 +168,75 @@ fn steps(row: &RunSummary) -> String {
     text
 }
 
-/// A time of the database's JSON in the reader's time zone.
-fn local_time(text: &str) -> String {
-    match text.parse::<Timestamp>() {
-        Ok(time) => time
-            .to_zoned(TimeZone::system())
-            .strftime("%b %d %H:%M:%S")
-            .to_string(),
-        // Beyond the years that jiff knows: as the database has it.
-        Err(_) => text.to_owned(),
+/// Shows times in the time zone of the reader.
+struct LocalClock {
+    zone: TimeZone,
+    now: Timestamp,
+}
+
+impl LocalClock {
+    fn now() -> Self {
+        Self {
+            zone: TimeZone::system(),
+            now: Timestamp::now(),
+        }
+    }
+
+    /// `Europe/Berlin`, or an abbreviation such as `CET` if the zone has no name.
+    fn zone_name(&self) -> String {
+        match self.zone.iana_name() {
+            // Without a zone of the system, jiff uses UTC.
+            _ if self.zone.is_unknown() => "UTC".to_owned(),
+            Some("Etc/UTC") => "UTC".to_owned(),
+            Some(name) => name.to_owned(),
+            None => self.zoned(self.now).strftime("%Z").to_string(),
+        }
+    }
+
+    /// A time of the database's JSON: `Jan 31 12:00:00`, with the year if that is not the
+    /// current one.
+    fn show(&self, text: &str) -> String {
+        let Ok(time) = text.parse::<Timestamp>() else {
+            // Outside the years that jiff knows: as the database has it.
+            return text.to_owned();
+        };
+        let time = self.zoned(time);
+        let format = if time.year() == self.zoned(self.now).year() {
+            "%b %d %H:%M:%S"
+        } else {
+            "%b %d %Y %H:%M:%S"
+        };
+        time.strftime(format).to_string()
+    }
+
+    fn zoned(&self, time: Timestamp) -> jiff::Zoned {
+        time.to_zoned(self.zone.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clock(zone: TimeZone, now: &str) -> LocalClock {
+        LocalClock {
+            zone,
+            now: now.parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn times_have_their_year_if_it_is_another_one() {
+        let utc = clock(TimeZone::UTC, "2026-11-01T00:00:00Z");
+        assert_eq!(utc.show("2026-01-31T12:00:00.5+00:00"), "Jan 31 12:00:00");
+        assert_eq!(utc.show("2025-12-31T23:59:59Z"), "Dec 31 2025 23:59:59");
+        assert_eq!(utc.show("infinity"), "infinity");
+        assert_eq!(utc.zone_name(), "UTC");
+        // New Year has come to this zone already.
+        let east = TimeZone::posix("EAST-2").unwrap();
+        let east = clock(east, "2025-12-31T23:00:00Z");
+        assert_eq!(east.zone_name(), "EAST");
+        assert_eq!(east.show("2025-12-31T22:30:00Z"), "Jan 01 00:30:00");
+        assert_eq!(east.show("2025-12-31T21:30:00Z"), "Dec 31 2025 23:30:00");
     }
 }

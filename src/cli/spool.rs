@@ -1,21 +1,21 @@
-//! `runtraced spool`: what is in a spool, whether it is sound, and the way out
-//! of one whose daemon is gone.
+//! `runtraced spool`: lists, checks and sends the content of a spool.
 
 use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Subcommand;
 
+use super::count;
 use super::endpoint::EndpointArgs;
-use crate::console::output::{self, EXIT_REFUSED, thousands};
+use super::output::{self, EXIT_REFUSED};
 use crate::{
     client::RetryPolicy,
-    config,
+    config::{self, Faults, FlagReader},
     ingest::native::decode_frame,
-    spool::{self, SpoolFile, SpoolFolder, SpoolLimits},
+    spool::{self, SpoolError, SpoolFile, SpoolFolder, SpoolLimits},
 };
 
-/// Look into a spool, check it, or send what is in it.
+/// List, check or send the content of a spool.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SpoolArgs {
     #[command(subcommand)]
@@ -25,34 +25,34 @@ pub struct SpoolArgs {
 #[derive(Debug, Clone, Subcommand)]
 enum SpoolCommand {
     /// List the files of a spool. A daemon may be using it.
-    Ls(FolderArgs),
-    /// Read all of a spool and check it; exit code 1 if anything is damaged.
-    Verify(FolderArgs),
-    /// Send what is in a spool that no daemon uses to a daemon, and delete it
-    /// there once that has committed it. Doing so again is harmless.
-    Replay(ReplayArgs),
+    Ls(SpoolFolderArgs),
+    /// Read and check a whole spool. Exit code 1: something is damaged.
+    Verify(SpoolFolderArgs),
+    /// Send the events of a spool that no daemon uses to a daemon. Files are deleted once the
+    /// daemon has committed their events. Repeating this is harmless.
+    Replay(ReplaySpoolArgs),
 }
 
-/// Which folder.
+/// The folder of a spool.
 #[derive(Debug, Clone, clap::Args)]
-pub struct FolderArgs {
-    /// The folder. Without it, `spool` in --data-dir.
+pub struct SpoolFolderArgs {
+    /// Folder of the spool; without it, `spool` in --data-dir.
     #[arg(long, env = "RUNTRACED_SPOOL_DIR", value_name = "DIR")]
     pub spool_dir: Option<PathBuf>,
-    /// The folder that `runtraced serve` was started with.
+    /// The --data-dir of `runtraced serve`.
     #[arg(long, env = "RUNTRACED_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, clap::Args)]
-struct ReplayArgs {
+struct ReplaySpoolArgs {
     #[command(flatten)]
-    folder: FolderArgs,
+    folder: SpoolFolderArgs,
     #[command(flatten)]
     daemon: EndpointArgs,
 }
 
-impl FolderArgs {
+impl SpoolFolderArgs {
     fn path(&self) -> PathBuf {
         let data_dir = || {
             self.data_dir
@@ -65,92 +65,113 @@ impl FolderArgs {
     }
 }
 
+impl SpoolArgs {
+    pub(super) fn check(&self) -> Result<(), Faults> {
+        let mut flags = FlagReader::default();
+        if let SpoolCommand::Replay(args) = &self.command {
+            args.daemon.check(&mut flags);
+        }
+        flags.finish(())
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
-/// When stdout fails, the folder cannot be read, or the daemon does not take
-/// what is in it.
+/// If stdout fails, the folder cannot be read, or the daemon does not accept the events.
 pub async fn run(args: SpoolArgs) -> anyhow::Result<ExitCode> {
+    args.check()?;
     match args.command {
         SpoolCommand::Ls(folder) => {
             output::print(&table(&spool::list(&folder.path())?))?;
             Ok(ExitCode::SUCCESS)
         }
-        SpoolCommand::Verify(folder) => {
-            let files = spool::list(&folder.path())?;
-            let damaged: Vec<_> = files.iter().filter(|file| !is_sound(file)).collect();
-            let mut text = String::new();
-            for file in &damaged {
-                writeln!(text, "{}: {}", file.name, state(file))?;
-            }
-            let count = |of: fn(&SpoolFile) -> u64| number(files.iter().map(of).sum());
-            let (frames, events) = (count(|file| file.frames), count(|file| file.events));
-            writeln!(
-                text,
-                "{events} events in {frames} sound frames of {} files, {} of them damaged",
-                files.len(),
-                damaged.len()
-            )?;
-            output::print(&text)?;
-            Ok(if damaged.is_empty() {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::from(EXIT_REFUSED)
-            })
-        }
+        SpoolCommand::Verify(folder) => verify(&spool::list(&folder.path())?),
         SpoolCommand::Replay(args) => replay(&args).await,
     }
 }
 
-async fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
-    let client = match args.daemon.connect(RetryPolicy::default()).await {
-        Ok(client) => client,
-        Err(error) => return Ok(output::fail(error.exit_code(), error)),
-    };
-    // Nothing is written to it.
+fn verify(files: &[SpoolFile]) -> anyhow::Result<ExitCode> {
+    let damaged: Vec<_> = files.iter().filter(|file| !is_sound(file)).collect();
+    let mut text = String::new();
+    for file in &damaged {
+        writeln!(text, "{}: {}", file.name, state(file))?;
+    }
+    let sum = |of: fn(&SpoolFile) -> u64| count(files.iter().map(of).sum());
+    writeln!(
+        text,
+        "{} events in {} sound frames; {} files, {} of them damaged",
+        sum(|file| file.events),
+        sum(|file| file.frames),
+        files.len(),
+        damaged.len()
+    )?;
+    output::print(&text)?;
+    Ok(if damaged.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(EXIT_REFUSED)
+    })
+}
+
+async fn replay(args: &ReplaySpoolArgs) -> anyhow::Result<ExitCode> {
+    let folder = args.folder.path();
+    // Opening would create it, and a mistyped folder would look like an empty spool.
+    if !folder.is_dir() {
+        bail!("there is no spool folder {}", folder.display());
+    }
+    let client = args.daemon.connect(RetryPolicy::default()).await?;
+    // Nothing is written to the spool.
     let limits = SpoolLimits {
         total_bytes: 0,
         segment_bytes: 0,
     };
-    let spool = SpoolFolder::open(&args.folder.path(), limits, uuid::Uuid::now_v7())?;
+    let spool = match SpoolFolder::open(&folder, limits, uuid::Uuid::now_v7()) {
+        Err(SpoolError::InUse(folder)) => bail!(
+            "the spool folder {} is in use by another daemon; stop that daemon first",
+            folder.display()
+        ),
+        opened => opened?,
+    };
     let (mut sent, mut refused) = (0, 0);
     while let Some(frame) = spool.read()? {
         let Some(parts) = decode_frame(&frame.payload) else {
-            let message = format!("frame {} is none of this version", frame.sequence);
-            return Ok(output::fail(EXIT_REFUSED, message));
+            bail!(
+                "frame {} was written by another version of runtraced; replay it with that version",
+                frame.sequence
+            );
         };
-        let mut sound = true;
+        let mut all_accepted = true;
         let mut first = 0;
         for part in parts {
             let events = part.events.len();
-            // Nobody's events are given more power than they came with.
+            // Events of a tenant must not gain rights by being spooled.
             let sender = match part.tenant {
                 Some(tenant) => client.clone().for_customer(tenant.get()),
                 None => client.clone(),
             };
-            let response = sender.submit_committed(part.events).await;
-            let response = response.context("the rest stays in the spool")?;
+            let response = sender
+                .submit_committed(part.events)
+                .await
+                .map_err(|error| args.daemon.error(&error))
+                .context("the remaining events stay in the spool")?;
             sent += events as u64;
             for refusal in response.outcome.unwrap_or_default().refused {
-                sound = false;
+                all_accepted = false;
                 refused += 1;
                 let (at, why) = (first + refusal.index as usize, &refusal.reason);
                 output::warn(format!("frame {}, event {at}: {why}", frame.sequence));
             }
             first += events;
         }
-        if sound {
+        if all_accepted {
             spool.ack();
         } else {
-            // Kept: it was acknowledged once.
+            // A daemon acknowledged these events once, so they must not be deleted.
             spool.quarantine();
         }
     }
-    let text = format!(
-        "{} events sent, {} refused\n",
-        number(sent),
-        number(refused)
-    );
+    let text = format!("{} events sent, {} refused\n", count(sent), count(refused));
     output::print(&text)?;
     Ok(if refused == 0 {
         ExitCode::SUCCESS
@@ -164,19 +185,19 @@ fn is_sound(file: &SpoolFile) -> bool {
 }
 
 fn state(file: &SpoolFile) -> String {
+    let places = match file.damaged {
+        1 => "1 damaged place".to_owned(),
+        places => format!("{places} damaged places"),
+    };
     if file.quarantined {
-        return format!("put aside, {} damaged places", file.damaged);
+        return format!("quarantined, {places}");
     }
     match (file.damaged, file.tail_bytes) {
         (0, 0) if file.version.is_some() => "sound".to_owned(),
-        (0, _) if file.version.is_none() => "no header that makes sense".to_owned(),
-        (0, tail) => format!("sound, {tail} bytes torn or being written"),
-        (places, _) => format!("{places} damaged places"),
+        (0, _) if file.version.is_none() => "damaged header".to_owned(),
+        (0, tail) => format!("sound, {tail} bytes incomplete or being written"),
+        _ => places,
     }
-}
-
-fn number(count: u64) -> String {
-    thousands(i64::try_from(count).unwrap_or(i64::MAX))
 }
 
 fn table(files: &[SpoolFile]) -> String {
@@ -190,9 +211,9 @@ fn table(files: &[SpoolFile]) -> String {
         files.iter().map(|file| {
             [
                 file.name.clone(),
-                number(file.bytes),
-                number(file.frames),
-                number(file.events),
+                count(file.bytes),
+                count(file.frames),
+                count(file.events),
                 state(file),
                 file.instance.map(|id| id.to_string()).unwrap_or_default(),
             ]

@@ -1,27 +1,30 @@
-//! `runtraced status`: what is where, as the daemon's metrics and the ledger say.
+//! `runtraced status`: what a daemon received and where those events are now.
+
+mod http;
 
 use std::{collections::HashMap, fmt::Write as _, process::ExitCode, time::Duration};
 
-use anyhow::{Context as _, bail};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
-    net::TcpStream,
-    time::timeout,
-};
-use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
+use anyhow::bail;
+use tokio::time::timeout;
 
 use super::{
+    count,
     database::DatabaseArgs,
     endpoint::ClientTlsArgs,
+    failure,
     output::{self, EXIT_REFUSED, EXIT_UNAVAILABLE, thousands},
 };
-use crate::query::{self, LedgerSum};
+use crate::{
+    config::{Faults, FlagReader, FlagValue},
+    query::{self, LedgerSum},
+};
+use http::{HttpAddress, HttpEndpoint};
 
-/// How long the daemon may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long the database may take: it may well be away.
-const DATABASE_PATIENCE: Duration = Duration::from_secs(3);
-/// What became of events, in the order of the equation.
+/// How long the database may take. It is often away when somebody asks for the status.
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(3);
+/// The width of names, so that values stand in one column.
+const NAME_COLUMNS: usize = 14;
+/// Outcomes of events, in the order of the ledger's equation.
 const OUTCOMES: [&str; 6] = [
     "committed",
     "duplicate",
@@ -31,62 +34,68 @@ const OUTCOMES: [&str; 6] = [
     "ignored",
 ];
 
-/// Show what a daemon has received and where it is now.
+/// Show what a daemon has received and where those events are now.
 ///
-/// Exit codes: 0 all is well, 1 somebody should look, 69 the daemon does not
-/// answer.
+/// Exit codes: 0 all is well, 1 somebody should look, 69 the daemon does not answer.
 #[derive(Debug, Clone, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct StatusArgs {
-    /// The daemon's HTTP address; with TLS, https://HOST:PORT.
+    /// Address of the daemon's HTTP endpoint: HOST:PORT; with TLS, https://HOST:PORT.
     #[arg(
         long,
         env = "RUNTRACED_HTTP",
         default_value = "127.0.0.1:4318",
         value_name = "ADDR"
     )]
-    pub http: String,
+    pub http: FlagValue,
     #[command(flatten)]
-    #[allow(missing_docs)] // its fields say
+    #[allow(missing_docs)] // its fields are documented
     pub tls: ClientTlsArgs,
-    /// The database with the ledger.
     #[command(flatten)]
+    #[allow(missing_docs)] // its fields are documented
     pub database: DatabaseArgs,
+}
+
+impl StatusArgs {
+    pub(super) fn daemon(&self) -> Result<HttpAddress, Faults> {
+        let mut flags = FlagReader::default();
+        self.database.check(&mut flags);
+        match HttpAddress::parse(self.http.text()) {
+            Ok(address) => flags.finish(address),
+            Err(fault) => {
+                flags.fault(format!("{} {fault}", self.http.name()));
+                flags.finish(HttpAddress::default())
+            }
+        }
+    }
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// When stdout fails.
+/// If a value is invalid, a file cannot be read, or stdout fails.
 pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
-    let pages = async {
-        let door = HttpDoor::new(&args)?;
-        let ready = door.get("/readyz").await?.1;
-        let (code, metrics) = door.get("/metrics").await?;
-        if code != 200 {
-            bail!("no metrics at {}", args.http);
-        }
-        anyhow::Ok((ready, metrics))
-    };
-    let (ready, metrics) = match pages.await {
+    let daemon = HttpEndpoint::new(args.daemon()?, &args.tls)?;
+    let (ready, metrics) = match pages(&daemon, &args.http).await {
         Ok(pages) => pages,
-        Err(error) => return Ok(output::fail(EXIT_UNAVAILABLE, format_args!("{error:#}"))),
+        Err(error) => {
+            let text = failure::explain(error.as_ref());
+            return Ok(output::fail(EXIT_UNAVAILABLE, text));
+        }
     };
-    let metrics = parse(&metrics);
-    let ledger = timeout(DATABASE_PATIENCE, async {
+    let ledger = timeout(DATABASE_TIMEOUT, async {
         let mut connection = args.database.connect().await?;
         anyhow::Ok(query::ledger_sum(&mut connection).await?)
     });
     let ledger = match ledger.await {
         Ok(Ok(ledger)) => Ok(ledger),
-        Ok(Err(error)) => Err(format!("{error:#}")),
-        Err(_) => Err("it does not answer".to_owned()),
+        Ok(Err(error)) => Err(failure::explain(error.as_ref())),
+        Err(_) => Err("the database does not answer".to_owned()),
     };
     output::print(&report(ready.trim(), &metrics, &ledger))?;
-    let value = |name: &str| metrics.get(name).copied().unwrap_or_default();
-    let well = value("runtraced_ready") == 1
-        && value("runtraced_spool_quarantined_files") == 0
-        && value("runtraced_spool_refusing") == 0;
+    let well = metrics.value("runtraced_ready") == 1
+        && metrics.value("runtraced_spool_quarantined_files") == 0
+        && metrics.value("runtraced_spool_refusing") == 0;
     Ok(if well {
         ExitCode::SUCCESS
     } else {
@@ -94,159 +103,121 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn report(
-    ready: &str,
-    metrics: &HashMap<String, u64>,
-    ledger: &Result<LedgerSum, String>,
-) -> String {
-    let value = |name: &str| metrics.get(name).copied().unwrap_or_default();
-    let number = |value: u64| thousands(i64::try_from(value).unwrap_or(i64::MAX));
+/// What `/readyz` says, and the metrics.
+async fn pages(daemon: &HttpEndpoint, http: &FlagValue) -> anyhow::Result<(String, MetricValues)> {
+    let (_, ready) = daemon.get("/readyz").await?;
+    let (code, metrics) = daemon.get("/metrics").await?;
+    if code != 200 {
+        bail!(
+            "there are no metrics at {http} (HTTP status {code}); --http takes the address of \
+             the daemon's HTTP endpoint (--http-listen), by default 127.0.0.1:4318"
+        );
+    }
+    Ok((ready, MetricValues::parse(&metrics)))
+}
+
+fn report(ready: &str, metrics: &MetricValues, ledger: &Result<LedgerSum, String>) -> String {
     let settled = OUTCOMES.map(|outcome| {
-        value(&format!(
+        metrics.value(&format!(
             "runtraced_events_settled_total{{outcome=\"{outcome}\"}}"
         ))
     });
-    let received = value("runtraced_events_received_total");
+    let received = metrics.value("runtraced_events_received_total");
     let in_flight = received.saturating_sub(settled.iter().sum());
-    let mut lines = vec![("daemon", ready.to_owned())];
-    lines.push(("received", number(received)));
-    for (outcome, count) in OUTCOMES.into_iter().zip(settled) {
-        lines.push((outcome, number(count)));
+    let mut lines = vec![("daemon", ready.to_owned()), ("received", count(received))];
+    for (outcome, events) in OUTCOMES.into_iter().zip(settled) {
+        lines.push((outcome, count(events)));
     }
-    lines.push(("in flight", number(in_flight)));
+    lines.push(("in flight", count(in_flight)));
     lines.push((
         "memory",
         format!(
             "{} of {} bytes",
-            number(value("runtraced_memory_used_bytes")),
-            number(value("runtraced_memory_budget_bytes"))
+            count(metrics.value("runtraced_memory_used_bytes")),
+            count(metrics.value("runtraced_memory_budget_bytes"))
         ),
     ));
-    lines.push(("spool", spool(metrics, &number)));
+    lines.push(("spool", spool(metrics)));
     match ledger {
-        Ok(sum) => {
-            lines.push((
-                "ledger",
-                format!("{} daemons so far", thousands(sum.daemons)),
-            ));
-            lines.push((
-                "",
-                format!(
-                    "{} received = {} committed + {} duplicate + {} refused + {} spooled + {} dead-lettered + {} ignored + {} in flight",
-                    thousands(sum.received),
-                    thousands(sum.committed),
-                    thousands(sum.duplicate),
-                    thousands(sum.refused),
-                    thousands(sum.spooled),
-                    thousands(sum.dead_lettered),
-                    thousands(sum.ignored),
-                    thousands(sum.in_flight)
-                ),
-            ));
-            lines.push((
-                "dead letters",
-                format!("{} not replayed", thousands(sum.open_dead_letters)),
-            ));
-        }
-        Err(why) => lines.push(("ledger", format!("the database: {why}"))),
+        Ok(sum) => lines.extend(ledger_lines(sum)),
+        Err(why) => lines.push(("ledger", format!("unknown: {why}"))),
     }
     let mut text = String::new();
     for (name, value) in lines {
-        let _ = writeln!(text, "{name:<14}{value}");
+        let _ = writeln!(text, "{name:<NAME_COLUMNS$}{value}");
     }
     text
 }
 
-fn spool(metrics: &HashMap<String, u64>, number: &impl Fn(u64) -> String) -> String {
-    let value = |name: &str| metrics.get(name).copied().unwrap_or_default();
-    let Some(budget) = metrics.get("runtraced_spool_budget_bytes") else {
+fn ledger_lines(sum: &LedgerSum) -> [(&'static str, String); 3] {
+    let equation = format!(
+        "{} received = {} committed + {} duplicate + {} refused + {} spooled + {} dead-lettered \
+         + {} ignored + {} in flight",
+        thousands(sum.received),
+        thousands(sum.committed),
+        thousands(sum.duplicate),
+        thousands(sum.refused),
+        thousands(sum.spooled),
+        thousands(sum.dead_lettered),
+        thousands(sum.ignored),
+        thousands(sum.in_flight)
+    );
+    [
+        (
+            "ledger",
+            format!("daemon starts so far: {}", thousands(sum.daemons)),
+        ),
+        ("", equation),
+        (
+            "dead letters",
+            format!("{} not replayed", thousands(sum.open_dead_letters)),
+        ),
+    ]
+}
+
+fn spool(metrics: &MetricValues) -> String {
+    let Some(budget) = metrics.0.get("runtraced_spool_budget_bytes") else {
         return "none: events wait for the database".to_owned();
     };
     let mut text = format!(
         "{} of {} bytes in {} files",
-        number(value("runtraced_spool_used_bytes")),
-        number(*budget),
-        number(value("runtraced_spool_files"))
+        count(metrics.value("runtraced_spool_used_bytes")),
+        count(*budget),
+        count(metrics.value("runtraced_spool_files"))
     );
-    for (name, said) in [
-        ("runtraced_spooling", "the database is away, events go here"),
+    for (name, note) in [
+        (
+            "runtraced_spooling",
+            "the database is away, new events are spooled",
+        ),
         ("runtraced_spool_refusing", "FULL or its disk fails"),
         (
             "runtraced_spool_quarantined_files",
-            "DAMAGED files put aside",
+            "DAMAGED files are quarantined",
         ),
     ] {
-        if value(name) > 0 {
-            let _ = write!(text, "; {said}");
+        if metrics.value(name) > 0 {
+            let _ = write!(text, "; {note}");
         }
     }
     text
 }
 
-/// The daemon's HTTP port.
-struct HttpDoor<'a> {
-    address: &'a str,
-    tls: Option<TlsConnector>,
-}
-
-impl<'a> HttpDoor<'a> {
-    fn new(args: &'a StatusArgs) -> anyhow::Result<Self> {
-        let http = args.http.trim_end_matches('/');
-        Ok(match http.strip_prefix("https://") {
-            Some(address) => Self {
-                address,
-                tls: Some(args.tls.connector()?),
-            },
-            None => Self {
-                address: http.trim_start_matches("http://"),
-                tls: None,
-            },
-        })
-    }
-
-    /// One page over HTTP/1.1, without a client of its own.
-    async fn get(&self, path: &str) -> anyhow::Result<(u16, String)> {
-        let address = self.address;
-        let page = timeout(PATIENCE, async {
-            let socket = TcpStream::connect(address).await?;
-            match &self.tls {
-                None => exchange(socket, address, path).await,
-                Some(tls) => {
-                    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-                    let host = host.trim_matches(['[', ']']).to_owned();
-                    let name = ServerName::try_from(host).map_err(std::io::Error::other)?;
-                    exchange(tls.connect(name, socket).await?, address, path).await
-                }
-            }
-        });
-        let answer = page
-            .await
-            .with_context(|| format!("the daemon at {address} does not answer"))?
-            .with_context(|| format!("no daemon answers at {address}"))?;
-        let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP")?;
-        let code = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-        Ok((code.context("no HTTP")?, body.to_owned()))
-    }
-}
-
-async fn exchange(
-    mut socket: impl AsyncRead + AsyncWrite + Unpin,
-    address: &str,
-    path: &str,
-) -> std::io::Result<String> {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    socket.write_all(request.as_bytes()).await?;
-    socket.flush().await?;
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).await?;
-    Ok(answer)
-}
-
 /// Metrics by name and labels.
-fn parse(text: &str) -> HashMap<String, u64> {
-    text.lines()
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| line.rsplit_once(' '))
-        .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
-        .collect()
+struct MetricValues(HashMap<String, u64>);
+
+impl MetricValues {
+    fn parse(text: &str) -> Self {
+        let values = text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| line.rsplit_once(' '))
+            .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)));
+        Self(values.collect())
+    }
+
+    /// 0 for a metric that the daemon does not have.
+    fn value(&self, name: &str) -> u64 {
+        self.0.get(name).copied().unwrap_or_default()
+    }
 }

@@ -1,87 +1,119 @@
 //! `runtraced timeline`: one run from start to end.
 
+mod full;
+
 use std::process::ExitCode;
 
+use anyhow::bail;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{
-    database::DatabaseArgs,
-    output::{self, EXIT_REFUSED, EXIT_UNAVAILABLE},
+use super::{database::DatabaseArgs, output};
+use crate::{
+    config::{Faults, FlagReader, FlagValue},
+    query::{self, IdPrefix, InspectError, RunLookup},
 };
-use crate::query::{self, IdPrefix, InspectError, Lookup};
+
+/// Columns beside the time axis: labels, durations and tokens.
+const COLUMNS_BESIDE_AXIS: u16 = 64;
+/// Columns for notes behind the axis.
+const COLUMNS_FOR_NOTES: u16 = 16;
+/// Limits of the time axis: less cannot tell steps apart, more is no easier to read.
+const MIN_AXIS: u16 = 16;
+const MAX_AXIS: u16 = 100;
 
 /// Draw a run as a waterfall.
 ///
-/// The drawing is the database's own: SELECT run_waterfall('RUN_ID') in psql
-/// gives the same. Exit codes: 0, 1 no such run, 69 no database.
+/// The database makes the drawing: SELECT run_waterfall('RUN_ID') in psql gives the same.
+/// Exit codes: 0, 1 no such run, 69 no database.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TimelineArgs {
-    /// The run's id, or as much of its beginning as no other run has.
-    pub run_id: IdPrefix,
-    /// The database.
+    /// Id of the run, or any unique prefix of it.
+    pub run_id: FlagValue,
     #[command(flatten)]
+    #[allow(missing_docs)] // its fields are documented
     pub database: DatabaseArgs,
-    /// Columns of the time axis, the second argument of run_waterfall.
-    /// Without it: what the terminal has room for.
-    #[arg(long, value_parser = clap::value_parser!(u16).range(8..=400))]
-    pub width: Option<u16>,
-    /// The rows of run_summary and run_timeline as JSON instead.
+    /// Also print all texts of the run in full: names, messages and errors, inputs and
+    /// outputs.
+    #[arg(long, conflicts_with = "json")]
+    pub full: bool,
+    /// Columns of the time axis, from 8 to 400: the second argument of run_waterfall.
+    /// Without it, as many as fit the terminal.
+    #[arg(long, value_name = "COLUMNS")]
+    pub width: Option<FlagValue>,
+    /// Print the rows of run_summary and run_timeline as JSON instead.
     #[arg(long)]
     pub json: bool,
+}
+
+/// The run to show, and how.
+pub(super) struct TimelineRequest {
+    prefix: IdPrefix,
+    axis: Option<u16>,
+}
+
+impl TimelineArgs {
+    pub(super) fn request(&self) -> Result<TimelineRequest, Faults> {
+        let mut flags = FlagReader::default();
+        self.database.check(&mut flags);
+        let prefix = flags.parsed(&self.run_id, "a UUID or a prefix of one, like 0194bb0a");
+        let width = self.width.as_ref();
+        let axis = width.map(|width| flags.integer(width, 8..=400));
+        flags.finish(()).map(|()| TimelineRequest {
+            prefix: prefix.unwrap_or_default(),
+            axis,
+        })
+    }
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// When stdout fails.
+/// If a value is invalid, there is no such run, the database cannot be read, or stdout
+/// fails.
 pub async fn run(args: TimelineArgs) -> anyhow::Result<ExitCode> {
-    match read(&args).await {
-        Ok(Ok(text)) => {
-            output::print(&text)?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Ok(Err(message)) => Ok(output::fail(EXIT_REFUSED, message)),
-        Err(error) => Ok(output::fail(EXIT_UNAVAILABLE, format_args!("{error:#}"))),
-    }
-}
-
-/// The text to print, or why there is none for this id.
-async fn read(args: &TimelineArgs) -> anyhow::Result<Result<String, String>> {
+    let request = args.request()?;
     let mut connection = args.database.connect().await?;
-    let run = match query::find_run(&mut connection, args.run_id).await? {
-        Lookup::One(run) => run,
-        Lookup::None => return Ok(Err("no such run".to_owned())),
-        Lookup::Several(runs) => return Ok(Err(ambiguous(&runs))),
+    let run = find(&mut connection, request.prefix).await?;
+    let text = if args.json {
+        query::timeline_json(&mut connection, run).await? + "\n"
+    } else {
+        let cells = request.axis.unwrap_or_else(|| cells_for(output::width()));
+        let mut text = drawing(&mut connection, run, cells).await?;
+        if args.full {
+            text.push_str(&full::texts(&mut connection, run).await?);
+        }
+        text
     };
-    if args.json {
-        let json = query::timeline_json(&mut connection, run).await?;
-        return Ok(Ok(format!("{json}\n")));
-    }
-    let cells = args.width.unwrap_or_else(|| cells_for(output::width()));
-    Ok(Ok(drawing(&mut connection, run, cells).await?))
+    output::print(&text)?;
+    Ok(ExitCode::SUCCESS)
 }
 
-fn ambiguous(runs: &[Uuid]) -> String {
-    let mut text = "several runs begin so:".to_owned();
-    for run in runs {
-        text.push_str(&format!("\n  {run}"));
+async fn find(connection: &mut PgConnection, prefix: IdPrefix) -> anyhow::Result<Uuid> {
+    match query::find_run(connection, prefix).await? {
+        RunLookup::One(run) => Ok(run),
+        RunLookup::None => bail!("no such run; `runtraced runs` lists the latest ones"),
+        RunLookup::Several(runs) => {
+            let mut text = "several runs have this prefix; add digits:".to_owned();
+            for run in runs {
+                text.push_str(&format!("\n  {run}"));
+            }
+            bail!(text)
+        }
     }
-    text
 }
 
-/// How many columns the time axis may take on a terminal with `columns`: what
-/// labels, durations and tokens leave, and some for notes.
+/// Columns for the time axis on a terminal with `columns`.
 pub fn cells_for(columns: u16) -> u16 {
-    const BESIDE: u16 = 64;
-    const NOTES: u16 = 16;
-    columns.saturating_sub(BESIDE + NOTES).clamp(16, 100)
+    columns
+        .saturating_sub(COLUMNS_BESIDE_AXIS + COLUMNS_FOR_NOTES)
+        .clamp(MIN_AXIS, MAX_AXIS)
 }
 
 /// The drawing of a run, its time axis `cells` wide.
 ///
 /// # Errors
-/// [`InspectError`] as the database gives it.
+/// [`InspectError`] if the query fails.
 pub async fn drawing(
     connection: &mut PgConnection,
     run: Uuid,

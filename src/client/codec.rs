@@ -1,6 +1,7 @@
-//! Sends messages that are encoded already. So a batch is encoded once and
-//! its events are freed, though it may be sent several times; and its size,
-//! which the limits in flight need, is known for nothing.
+//! A codec for messages that are already encoded.
+//!
+//! A batch is encoded once, however often it is sent, and its events are freed at once.
+//! The limits on what is in flight get its size without extra work.
 
 use std::marker::PhantomData;
 
@@ -12,12 +13,12 @@ use tonic::{
 };
 use tonic_prost::ProstDecoder;
 
-/// `TraceIngest.Stream`.
+/// The path of `TraceIngest.Stream`.
 pub(crate) const STREAM_PATH: &str = "/runtraced.v1.TraceIngest/Stream";
-/// `TraceIngest.Submit`.
+/// The path of `TraceIngest.Submit`.
 pub(crate) const SUBMIT_PATH: &str = "/runtraced.v1.TraceIngest/Submit";
 
-/// Encoded requests out, responses of type `R` in.
+/// Sends encoded requests and receives responses of type `R`.
 #[derive(Debug)]
 pub(crate) struct EncodedCodec<R>(PhantomData<R>);
 

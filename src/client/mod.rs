@@ -1,11 +1,10 @@
-//! A client of `TraceIngest`, for the command line, the benchmarks and anyone
-//! who writes an agent runtime in Rust.
+//! A client of `TraceIngest`, for the command line, the benchmarks and agent runtimes in
+//! Rust.
 //!
-//! Both ways of sending deliver at least once: what was not acknowledged is
-//! sent again, which the daemon makes harmless. A batch is encoded once,
-//! however often it is sent.
+//! [`Client::submit`] and [`StreamSender`] both deliver at least once: they resend whatever
+//! was not acknowledged, and the daemon discards duplicates.
 //!
-//! Nothing of the daemon belongs here but the protocol.
+//! This module depends on the protocol only, on nothing else of the daemon.
 
 pub(crate) mod codec;
 mod error;
@@ -25,95 +24,125 @@ use tonic::transport::{Channel, Endpoint};
 use uuid::Uuid;
 
 pub use error::ClientError;
+use error::tls_fault;
+use retry::OutageObserver;
 pub use retry::RetryPolicy;
 pub use spans::{SpanDelivery, SpanLayer};
 pub use stream::{Refused, Settled, StreamOptions, StreamSender, Totals, Undelivered};
 pub use tls::ClientTls;
 
-/// How long one attempt to connect may take.
+/// Limit of one attempt to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A peer that vanished without a word is noticed after the sum of these.
+/// A peer that vanished without closing the connection is noticed after both together.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Flow-control windows; acks are small, so this only spares round trips.
+/// Flow-control windows. Acks are small, so a large window only saves round trips.
 const WINDOW_BYTES: u32 = 1024 * 1024;
 
-/// The customer on whose behalf a call is made.
+/// The header that names the customer on whose behalf a call is made.
 const CUSTOMER_METADATA: &str = "runtraced-customer";
 
-/// A connection to a daemon, shared by all that are cloned from it. It
-/// reconnects by itself.
+/// A connection to a daemon. Clones share it. It reconnects by itself.
 #[derive(Debug, Clone)]
 pub struct Client {
     channel: Channel,
     retry: RetryPolicy,
-    credentials: Credentials,
+    outages: OutageObserver,
+    credentials: CallCredentials,
 }
 
 impl Client {
-    /// Connects to `endpoint`, for example `http://127.0.0.1:4317`; tries
-    /// again as `retry` says while nobody listens there. With `https://` the
-    /// daemon's certificate must come from a public root.
+    /// Connects to `endpoint`, for example `http://127.0.0.1:4317`, and retries as `retry`
+    /// says while no daemon answers there. With `https://`, a public certificate authority
+    /// must have signed the daemon's certificate.
     ///
     /// # Errors
-    /// [`ClientError::Endpoint`] where `endpoint` is no address, and
-    /// [`ClientError::Unreachable`] when `retry` gives up.
+    /// [`ClientError::Endpoint`] if `endpoint` is malformed, [`ClientError::Unreachable`]
+    /// if `retry` gives up, and [`ClientError::Handshake`] if the two sides cannot agree
+    /// on TLS.
     pub async fn connect(endpoint: &str, retry: RetryPolicy) -> Result<Self, ClientError> {
         Self::connect_tls(endpoint, ClientTls::default(), retry).await
     }
 
-    /// The same with roots, or a certificate, of one's own. They are used with
-    /// `https://` only.
+    /// As [`Self::connect`], with certificate authorities or a certificate of your own.
+    /// They are used with `https://` only.
     ///
     /// # Errors
-    /// As [`Self::connect`], and [`ClientError::Tls`] where a certificate or key
-    /// cannot be used.
+    /// As [`Self::connect`], and [`ClientError::Tls`] if a certificate or key cannot be
+    /// used.
     pub async fn connect_tls(
         endpoint: &str,
         tls: ClientTls,
         retry: RetryPolicy,
     ) -> Result<Self, ClientError> {
+        Self::connect_with(endpoint, tls, retry, OutageObserver::default()).await
+    }
+
+    /// As [`Self::connect_tls`]. The client calls `on_outage` when it begins to retry,
+    /// while it connects and ever after, once per outage. `on_outage` must not block.
+    ///
+    /// # Errors
+    /// As [`Self::connect_tls`].
+    pub async fn connect_observed(
+        endpoint: &str,
+        tls: ClientTls,
+        retry: RetryPolicy,
+        on_outage: impl Fn(&ClientError) + Send + Sync + 'static,
+    ) -> Result<Self, ClientError> {
+        Self::connect_with(endpoint, tls, retry, OutageObserver::new(on_outage)).await
+    }
+
+    async fn connect_with(
+        endpoint: &str,
+        tls: ClientTls,
+        retry: RetryPolicy,
+        outages: OutageObserver,
+    ) -> Result<Self, ClientError> {
         let address = parse_endpoint(endpoint, tls)?;
         let mut attempts = retry.start();
         loop {
-            match address.connect().await {
+            let error = match address.connect().await {
                 Ok(channel) => {
                     return Ok(Self {
                         channel,
                         retry,
-                        credentials: Credentials::default(),
+                        outages,
+                        credentials: CallCredentials::default(),
                     });
                 }
-                Err(error) => match attempts.next_delay(None) {
-                    Some(delay) => tokio::time::sleep(delay).await,
-                    None => {
-                        return Err(ClientError::Unreachable {
-                            endpoint: endpoint.to_owned(),
-                            source: error,
-                        });
-                    }
-                },
+                Err(error) => error,
+            };
+            let endpoint = endpoint.to_owned();
+            if let Some(source) = tls_fault(&error) {
+                return Err(ClientError::Handshake { endpoint, source });
             }
+            let error = ClientError::Unreachable {
+                endpoint,
+                source: error,
+            };
+            let Some(delay) = attempts.next_delay(None) else {
+                return Err(error);
+            };
+            outages.report(&mut attempts, || error);
+            tokio::time::sleep(delay).await;
         }
     }
-}
 
-impl Client {
     /// The same connection, with a key of `runtraced keys create` in every call.
     ///
     /// # Errors
-    /// [`ClientError::Key`] where no header can hold it.
+    /// [`ClientError::Key`] if no header can hold it.
     pub fn with_key(mut self, key: &str) -> Result<Self, ClientError> {
         let mut value = AsciiMetadataValue::try_from(format!("Bearer {}", key.trim()))
             .map_err(|_| ClientError::Key)?;
-        // Shown by no `Debug`, and kept out of HPACK's tables.
+        // Keeps the key out of `Debug` output and of HPACK's tables.
         value.set_sensitive(true);
         self.credentials.authorization = Some(value);
         Ok(self)
     }
 
-    /// The same connection, on behalf of one customer: the daemon takes what is sent
-    /// as if it came with a key of that customer.
+    /// The same connection, on behalf of one customer: the daemon treats the events as if
+    /// they came with a key bound to that customer.
     #[must_use]
     pub fn for_customer(mut self, customer: Uuid) -> Self {
         // The text of a UUID is a valid value.
@@ -122,14 +151,14 @@ impl Client {
     }
 }
 
-/// Who calls.
+/// The headers that say who calls.
 #[derive(Debug, Clone, Default)]
-struct Credentials {
+struct CallCredentials {
     authorization: Option<AsciiMetadataValue>,
     customer: Option<AsciiMetadataValue>,
 }
 
-impl Credentials {
+impl CallCredentials {
     fn sign<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         let metadata = request.metadata_mut();
@@ -143,6 +172,11 @@ impl Credentials {
         }
         request
     }
+}
+
+/// Whether an address is well formed.
+pub(crate) fn check_endpoint(endpoint: &str) -> Result<(), ClientError> {
+    parse_endpoint(endpoint, ClientTls::default()).map(drop)
 }
 
 fn parse_endpoint(endpoint: &str, tls: ClientTls) -> Result<Endpoint, ClientError> {

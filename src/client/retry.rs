@@ -1,18 +1,20 @@
-//! When to try again, and when to give up.
+//! When to retry, and when to give up.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 use rand::RngExt as _;
 use tokio::time::Instant;
 
+use super::ClientError;
+
 /// Exponential back-off with jitter and a deadline.
 #[derive(Debug, Clone, Copy)]
 pub struct RetryPolicy {
-    /// The first delay; each later one is twice as long.
+    /// Delay before the first retry; each later delay is twice as long.
     pub first_delay: Duration,
-    /// The longest delay, unless the daemon asks for a longer one.
+    /// Longest delay, unless the daemon asks for a longer one.
     pub max_delay: Duration,
-    /// After so long without success it is given up. Success starts it anew.
+    /// Time without success after which the client gives up. Each success restarts it.
     pub give_up_after: Duration,
 }
 
@@ -27,43 +29,74 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Starts counting.
-    pub(super) fn start(self) -> Attempts {
-        Attempts {
+    /// Starts the clock.
+    pub(super) fn start(self) -> RetryAttempts {
+        RetryAttempts {
             policy: self,
             delay: self.first_delay,
             deadline: Instant::now() + self.give_up_after,
+            reported: false,
         }
     }
 }
 
 /// The attempts since the last success.
 #[derive(Debug)]
-pub(super) struct Attempts {
+pub(super) struct RetryAttempts {
     policy: RetryPolicy,
     delay: Duration,
     deadline: Instant,
+    /// Whether the observer knows of the outage.
+    reported: bool,
 }
 
-impl Attempts {
-    /// When it will be given up.
+impl RetryAttempts {
+    /// When the client gives up.
     pub(super) fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// Something went well.
+    /// Notes a success: the policy starts anew.
     pub(super) fn succeeded(&mut self) {
         *self = self.policy.start();
     }
 
-    /// How long to wait before the next attempt, at least `asked`; `None` if
-    /// that is after the deadline.
+    /// How long to wait before the next attempt, at least `asked`; `None` if that would
+    /// pass the deadline.
     pub(super) fn next_delay(&mut self, asked: Option<Duration>) -> Option<Duration> {
-        // Between half and all of it, so that many clients spread out.
+        // Between half of the delay and all of it, so that many clients spread out.
         let delay = self.delay.mul_f64(rand::rng().random_range(0.5..=1.0));
         self.delay = (self.delay * 2).min(self.policy.max_delay);
         let delay = delay + asked.unwrap_or_default();
         (Instant::now() + delay < self.deadline).then_some(delay)
+    }
+}
+
+type ObserveOutage = dyn Fn(&ClientError) + Send + Sync;
+
+/// Called when an outage begins, with the error that the client retries after.
+#[derive(Clone, Default)]
+pub(super) struct OutageObserver(Option<Arc<ObserveOutage>>);
+
+impl OutageObserver {
+    pub(super) fn new(observe: impl Fn(&ClientError) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(observe)))
+    }
+
+    /// Reports an error, once until the next success.
+    pub(super) fn report(&self, attempts: &mut RetryAttempts, error: impl FnOnce() -> ClientError) {
+        if let Some(observe) = &self.0
+            && !attempts.reported
+        {
+            attempts.reported = true;
+            observe(&error());
+        }
+    }
+}
+
+impl fmt::Debug for OutageObserver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OutageObserver({})", self.0.is_some())
     }
 }
 
@@ -84,7 +117,7 @@ mod tests {
     };
 
     #[test]
-    fn a_delay_is_between_half_and_all_of_it() {
+    fn a_delay_is_between_half_and_all_of_the_full_one() {
         let first = |_| POLICY.start().next_delay(None).unwrap();
         let delays: BTreeSet<_> = (0..1_000).map(first).collect();
         let (least, most) = (delays.first().unwrap(), delays.last().unwrap());

@@ -1,4 +1,4 @@
-//! One batch, answered when it is settled.
+//! One batch per call, answered when it is settled.
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -7,23 +7,22 @@ use tonic::{Status, client::Grpc, codegen::http::uri::PathAndQuery};
 use super::{
     Client, ClientError,
     codec::{EncodedCodec, SUBMIT_PATH},
-    error::{Verdict, judge},
+    error::{RetryDecision, decide_retry, not_connected},
 };
 use crate::proto::{Durability, Event, SubmitRequest, SubmitResponse};
 
 impl Client {
-    /// Sends one batch and waits until each of its events is durable, a
-    /// duplicate, or refused. Sends it again while the daemon asks for that or
-    /// the connection breaks.
+    /// Sends one batch and waits until each of its events is durable, a duplicate, or
+    /// refused. Retries while the daemon asks for that or the connection breaks.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] when the daemon refuses the call or the retry
-    /// policy gives up, [`ClientError::Stalled`] when there was no answer at all.
+    /// [`ClientError::Refused`] if the daemon refuses the call or the retry policy gives
+    /// up; [`ClientError::Stalled`] if no answer came at all.
     pub async fn submit(&self, events: Vec<Event>) -> Result<SubmitResponse, ClientError> {
         self.submit_with(events, Durability::Spooled).await
     }
 
-    /// The same, and waits until the events are in Postgres.
+    /// As [`Self::submit`], and waits until the events are in Postgres.
     ///
     /// # Errors
     /// As [`Self::submit`].
@@ -53,27 +52,25 @@ impl Client {
             let status = match tokio::time::timeout_at(attempts.deadline(), call).await {
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(status)) => status,
-                // What the last attempt heard says more than "no answer".
+                // The last attempt's error says more than that no answer came.
                 Err(_) => return Err(error),
             };
-            let delay = match judge(&status) {
-                Verdict::GiveUp => None,
-                Verdict::Retry(asked) => attempts.next_delay(asked),
+            let delay = match decide_retry(&status) {
+                RetryDecision::GiveUp => None,
+                RetryDecision::Retry(asked) => attempts.next_delay(asked),
             };
+            let Some(delay) = delay else {
+                return Err(status.into());
+            };
+            self.outages.report(&mut attempts, || status.clone().into());
             error = status.into();
-            match delay {
-                Some(delay) => tokio::time::sleep(delay).await,
-                None => return Err(error),
-            }
+            tokio::time::sleep(delay).await;
         }
     }
 
     async fn call(&self, request: Bytes) -> Result<SubmitResponse, Status> {
         let mut grpc = Grpc::new(self.channel.clone()).max_decoding_message_size(usize::MAX);
-        grpc.ready().await.map_err(|error| {
-            // Not sent yet, whatever it is.
-            Status::unavailable(error.to_string())
-        })?;
+        grpc.ready().await.map_err(not_connected)?;
         let path = PathAndQuery::from_static(SUBMIT_PATH);
         let response = grpc
             .unary(self.credentials.sign(request), path, EncodedCodec::new())

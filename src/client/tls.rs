@@ -1,4 +1,4 @@
-//! Whom a client trusts, and what it shows of itself.
+//! TLS of a client: the authorities it trusts and its own certificate.
 
 use std::fmt;
 
@@ -6,8 +6,8 @@ use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
 use super::ClientError;
 
-/// For `https://` endpoints. Without roots of its own a client trusts the
-/// public ones.
+/// TLS settings for `https://` endpoints. By default a client trusts the public
+/// certificate authorities.
 #[derive(Clone, Default)]
 pub struct ClientTls {
     roots: Option<Certificate>,
@@ -15,14 +15,14 @@ pub struct ClientTls {
 }
 
 impl ClientTls {
-    /// Trusts these certificates, in PEM, and no others.
+    /// Trusts these certificate authorities, in PEM, and no others.
     #[must_use]
     pub fn trust(mut self, roots_pem: impl AsRef<[u8]>) -> Self {
         self.roots = Some(Certificate::from_pem(roots_pem));
         self
     }
 
-    /// Shows this certificate to a daemon that asks for one (mutual TLS).
+    /// Presents this certificate to a daemon that asks for one (mutual TLS).
     #[must_use]
     pub fn identify(mut self, chain_pem: impl AsRef<[u8]>, key_pem: impl AsRef<[u8]>) -> Self {
         self.identity = Some(Identity::from_pem(chain_pem, key_pem));
@@ -43,7 +43,7 @@ impl ClientTls {
     }
 }
 
-// Not derived: it holds the private key.
+// Not derived: the identity holds the private key.
 impl fmt::Debug for ClientTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientTls")

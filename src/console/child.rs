@@ -1,5 +1,5 @@
-//! A daemon that a command runs for itself, as a child process on free ports,
-//! which leaves nothing behind.
+//! A daemon that a command runs for itself: a child process on free ports that leaves
+//! nothing behind.
 
 use std::{
     collections::VecDeque,
@@ -23,39 +23,39 @@ use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-/// How long initdb and the first start may take.
+/// How long initdb and the first start may take on a slow disk.
 const START_LIMIT: Duration = Duration::from_secs(120);
-/// How long the daemon may take to stop; it has a deadline of its own.
+/// How long the daemon may take to stop. It gives up earlier by itself (--drain-timeout).
 const STOP_LIMIT: Duration = Duration::from_secs(60);
+/// Time between looks at the child: short, because a person waits.
 const POLL: Duration = Duration::from_millis(20);
-/// Log lines that are kept to be shown when something fails.
-const TAIL: usize = 20;
+/// Log lines to show when something fails.
+const TAIL_LINES: usize = 20;
 
 /// Where the daemon listens, as its log says.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Listening {
+pub struct ListeningAddresses {
     pub grpc: String,
-    /// Of a private Postgres.
+    /// URL of its private Postgres, if it has one.
     pub database_url: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct LogLine {
+struct ChildLogLine {
     level: String,
     fields: serde_json::Value,
 }
 
-/// A running daemon. Dropping it stops it.
-pub struct Daemon {
+/// A running daemon. It is stopped when this is dropped.
+pub struct ChildDaemon {
     child: Child,
-    listening: watch::Receiver<Option<Listening>>,
+    listening: watch::Receiver<Option<ListeningAddresses>>,
     tail: Arc<Mutex<VecDeque<String>>>,
     complaints: Arc<AtomicUsize>,
 }
 
-impl Daemon {
-    /// Starts `runtraced serve` with these flags and variables beside its
-    /// addresses, and does not wait for it.
+impl ChildDaemon {
+    /// Starts `runtraced serve` with these flags and variables. Does not wait for it.
     pub fn spawn(flags: &[&OsStr], variables: &[(&str, &str)]) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("cannot find this program")?;
         let mut command = Command::new(program);
@@ -71,7 +71,7 @@ impl Daemon {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            // Ctrl-C is for us; we stop it in order.
+            // Ctrl-C must reach this process only, which then stops the daemon in order.
             .process_group(0);
         for name in foreign_settings() {
             command.env_remove(name);
@@ -79,14 +79,14 @@ impl Daemon {
         command.env("RUST_LOG", "info");
         command.envs(variables.iter().copied());
         let mut child = command.spawn().context("cannot start the daemon")?;
-        let (told, listening) = watch::channel(None);
+        let (announce, listening) = watch::channel(None);
         let tail = Arc::default();
         let complaints = Arc::default();
         if let Some(log) = child.stderr.take() {
             let (tail, complaints) = (Arc::clone(&tail), Arc::clone(&complaints));
             std::thread::Builder::new()
                 .name("daemon-log".to_owned())
-                .spawn(move || follow(log, &told, &tail, &complaints))?;
+                .spawn(move || follow(log, &announce, &tail, &complaints))?;
         }
         Ok(Self {
             child,
@@ -96,12 +96,15 @@ impl Daemon {
         })
     }
 
-    /// Waits until it serves.
-    pub async fn ready(&mut self) -> anyhow::Result<Listening> {
+    /// Waits until it is ready.
+    pub async fn ready(&mut self) -> anyhow::Result<ListeningAddresses> {
         let deadline = Instant::now() + START_LIMIT;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait()? {
-                bail!("the daemon ended ({status}):\n{}", self.log_tail());
+                bail!(
+                    "the daemon ended ({status}); the end of its log:\n{}",
+                    self.log_tail()
+                );
             }
             let listening = self.listening.borrow().clone();
             if let Some(listening) = listening
@@ -111,10 +114,13 @@ impl Daemon {
             }
             sleep(POLL).await;
         }
-        bail!("the daemon did not get ready:\n{}", self.log_tail())
+        bail!(
+            "the daemon was not ready after {START_LIMIT:?}; the end of its log:\n{}",
+            self.log_tail()
+        )
     }
 
-    /// Its process number.
+    /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -128,17 +134,20 @@ impl Daemon {
     pub fn stop(mut self) -> anyhow::Result<()> {
         let status = self.terminate()?;
         if !status.success() {
-            bail!("the daemon ended with {status}:\n{}", self.log_tail());
+            bail!(
+                "the daemon ended with {status}; the end of its log:\n{}",
+                self.log_tail()
+            );
         }
         Ok(())
     }
 
-    /// Asks it to stop, and waits; kills it when that takes too long.
+    /// Asks it to stop and waits. Kills it if that takes too long.
     fn terminate(&mut self) -> anyhow::Result<ExitStatus> {
         if let Some(status) = self.child.try_wait()? {
             return Ok(status);
         }
-        // The shell's own `kill`, for not every system has the program.
+        // The `kill` of the shell: not every system has the program.
         Command::new("/bin/sh")
             .args(["-c", "kill -s TERM \"$1\"", "sh"])
             .arg(self.child.id().to_string())
@@ -161,16 +170,15 @@ impl Daemon {
     }
 }
 
-impl Drop for Daemon {
+impl Drop for ChildDaemon {
     fn drop(&mut self) {
-        // After `stop` it only finds that the child has ended. Where this
-        // fails too, there is nobody left to tell.
+        // After `stop` the child has ended already. A failure here has no one to go to.
         let _ = self.terminate();
     }
 }
 
-/// Variables by which somebody configured a daemon of theirs, above all
-/// which database it writes to. Where Postgres is installed is as true for us.
+/// Variables that configure the user's own daemon, above all its database. The folder of
+/// the Postgres programs is right for this daemon too.
 fn foreign_settings() -> Vec<String> {
     std::env::vars_os()
         .filter_map(|(name, _)| name.into_string().ok())
@@ -179,16 +187,16 @@ fn foreign_settings() -> Vec<String> {
         .collect()
 }
 
-/// Reads the daemon's log to its end.
+/// Reads the daemon's log to its end: notes its addresses and counts its warnings.
 fn follow(
     log: ChildStderr,
-    told: &watch::Sender<Option<Listening>>,
+    announce: &watch::Sender<Option<ListeningAddresses>>,
     tail: &Mutex<VecDeque<String>>,
     complaints: &AtomicUsize,
 ) {
     for line in BufReader::new(log).lines() {
         let Ok(line) = line else { return };
-        if let Ok(LogLine { level, fields }) = serde_json::from_str(&line) {
+        if let Ok(ChildLogLine { level, fields }) = serde_json::from_str(&line) {
             if level == "WARN" || level == "ERROR" {
                 complaints.fetch_add(1, Ordering::Relaxed);
             }
@@ -197,18 +205,18 @@ fn follow(
                 .is_some_and(|message| message == "listening")
                 && let Ok(listening) = serde_json::from_value(fields)
             {
-                told.send_replace(Some(listening));
+                announce.send_replace(Some(listening));
             }
         }
         let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
-        if tail.len() == TAIL {
+        if tail.len() == TAIL_LINES {
             tail.pop_front();
         }
         tail.push_back(line);
     }
 }
 
-/// Whether the daemon's health check says so.
+/// Whether the daemon's health check says that it is ready.
 async fn serves(address: &str) -> bool {
     let Ok(endpoint) = Endpoint::from_shared(format!("http://{address}")) else {
         return false;
@@ -221,14 +229,14 @@ async fn serves(address: &str) -> bool {
     }
 }
 
-/// A folder that is removed at the end.
-pub struct Folder {
+/// A temporary folder that is removed at the end.
+pub struct TemporaryFolder {
     path: PathBuf,
     keep: bool,
 }
 
-impl Folder {
-    /// A name for a folder that nobody has; whoever uses it makes it.
+impl TemporaryFolder {
+    /// A new name for a folder. Whoever uses the folder creates it.
     pub fn new(purpose: &str, keep: bool) -> Self {
         let name = format!("runtraced-{purpose}-{}", uuid::Uuid::new_v4().simple());
         Self {
@@ -242,10 +250,10 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for TemporaryFolder {
     fn drop(&mut self) {
         if !self.keep {
-            // A folder in the system's temporary place may stay if it must.
+            // In the temporary folder of the system, a remainder does no harm.
             let _ = std::fs::remove_dir_all(&self.path);
         }
     }

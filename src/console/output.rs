@@ -1,23 +1,25 @@
-//! What all commands share towards the terminal: exit codes and printing.
+//! Exit codes and printing, for all commands.
 
 use std::{
     io::{self, ErrorKind, IsTerminal, Write},
     process::ExitCode,
 };
 
-/// Something that was asked for is not there, or was refused.
+/// The command failed in any other way.
+pub const EXIT_FAILED: u8 = 1;
+/// Something does not exist or was refused.
 pub const EXIT_REFUSED: u8 = 1;
-/// Wrong use (`EX_USAGE`).
+/// The command line is wrong (`EX_USAGE`).
 pub const EXIT_USAGE: u8 = 64;
 /// An input cannot be read (`EX_NOINPUT`).
 pub const EXIT_NO_INPUT: u8 = 66;
 /// The daemon or the database does not answer (`EX_UNAVAILABLE`).
 pub const EXIT_UNAVAILABLE: u8 = 69;
 
-/// Writes `text` to stdout. That nobody reads on, as in `… | head`, is fine.
+/// Writes `text` to stdout. A reader that has gone, as in `… | head`, is not an error.
 ///
 /// # Errors
-/// Any other fault of stdout.
+/// If stdout fails in another way.
 pub fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -26,19 +28,24 @@ pub fn print(text: &str) -> io::Result<()> {
     }
 }
 
-/// Says on stderr why the command failed; for its exit code.
+/// Says on stderr why the command failed, and gives its exit code.
 pub fn fail(code: u8, message: impl std::fmt::Display) -> ExitCode {
-    // If stderr is gone too, the exit code has to do.
+    // Without stderr the exit code is all that is left.
     let _ = writeln!(io::stderr(), "runtraced: {message}");
     ExitCode::from(code)
 }
 
-/// Says something on stderr and goes on.
+/// Writes a message to stderr. Clears a progress bar that may be on the line.
 pub fn warn(message: impl std::fmt::Display) {
-    let _ = writeln!(io::stderr(), "runtraced: {message}");
+    let clear = if io::stderr().is_terminal() {
+        "\r\u{1b}[2K"
+    } else {
+        ""
+    };
+    let _ = writeln!(io::stderr(), "{clear}runtraced: {message}");
 }
 
-/// A table for stdout; the columns named by `right` hold numbers.
+/// A table for stdout. The columns at the places `right` hold numbers.
 pub fn table<const N: usize>(
     heads: &[&str; N],
     right: &[usize],
@@ -63,18 +70,38 @@ pub fn table<const N: usize>(
     table.trim_fmt() + "\n"
 }
 
-/// Whether colours are welcome on stdout.
+/// Whether stdout is a terminal that may show colours.
 pub fn stdout_is_terminal() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
-/// The terminal's width in columns; of anything else, that of a wide one.
+/// The terminal's width in columns; 120 if stdout is not a terminal.
 pub fn width() -> u16 {
-    const OTHERWISE: u16 = 120;
-    comfy_table::Table::new().width().unwrap_or(OTHERWISE)
+    const WITHOUT_TERMINAL: u16 = 120;
+    terminal_width().unwrap_or(WITHOUT_TERMINAL)
 }
 
-/// A count with thousands separated: `12,345`.
+/// The terminal's width in columns, if stdout is a terminal.
+pub fn terminal_width() -> Option<u16> {
+    comfy_table::Table::new().width()
+}
+
+/// Payload text for a terminal: control characters that could act on it are escaped, tabs
+/// become spaces.
+pub fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => shown.push(c),
+            '\t' => shown.push_str("    "),
+            c if c.is_control() => shown.extend(c.escape_default()),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+/// A count with thousands separators: `12,345`.
 pub fn thousands(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
     let mut text = String::new();
@@ -87,8 +114,8 @@ pub fn thousands(number: i64) -> String {
     if number < 0 { format!("-{text}") } else { text }
 }
 
-/// A duration for people, as the database's `waterfall_ms` writes it: `340 ms`,
-/// `2.4 s`, `3m 05s`, `2h 07m`, `2d 03h`.
+/// A duration as the database's `waterfall_ms` writes it: `340 ms`, `2.4 s`, `3m 05s`,
+/// `2h 07m`, `2d 03h`.
 pub fn duration(ms: i64) -> String {
     match ms {
         ..1_000 => format!("{ms} ms"),
@@ -99,7 +126,7 @@ pub fn duration(ms: i64) -> String {
     }
 }
 
-/// At most `most` characters of `text`, with an ellipsis where it was cut.
+/// `text`, cut to `most` characters with an ellipsis.
 pub fn shortened(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();
@@ -110,7 +137,7 @@ pub fn shortened(text: &str, most: usize) -> String {
         .collect()
 }
 
-/// Paints `text` with a terminal colour, where that is welcome.
+/// `text` in a colour, if stdout may show colours.
 pub fn paint(colour: Colour, text: &str) -> String {
     if stdout_is_terminal() {
         format!("\u{1b}[{}m{text}\u{1b}[0m", colour as u8)
@@ -119,7 +146,7 @@ pub fn paint(colour: Colour, text: &str) -> String {
     }
 }
 
-/// Paints the mark that a line begins with, as drawings and the demo use it.
+/// `line` with its first character, a mark of drawings and of the demo, in a colour.
 pub fn paint_mark(line: &str) -> String {
     let mark = line.chars().next().unwrap_or(' ');
     let colour = match mark {
@@ -133,7 +160,7 @@ pub fn paint_mark(line: &str) -> String {
     paint(colour, &mark.to_string()) + rest
 }
 
-/// Terminal colours by their number.
+/// Colours by their numbers in terminal escape codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Colour {

@@ -1,17 +1,17 @@
-//! JSON text, checked in one pass without building a tree.
+//! JSON text that Postgres accepts, checked in one pass without building a tree.
 //!
-//! The grammar is RFC 8259, with a limit on depth and without recursion, so
-//! hostile nesting costs nothing. What is valid JSON but not storable as
-//! `jsonb` (`\u0000`, lone surrogates) is repaired; numbers are left to
-//! Postgres, whose `numeric` is wider than any fixed type.
+//! The grammar is RFC 8259 with a limit on depth. The scanner does not recurse, so
+//! hostile nesting costs nothing. It repairs valid JSON that `jsonb` cannot store
+//! (`\u0000`, lone surrogates). Postgres checks the size of numbers: its `numeric` is
+//! wider than any fixed type.
 
-use super::Repairs;
+use super::text::Repairs;
 
-/// Deeper JSON is refused. Postgres' own parser recurses, and gives up
-/// somewhere above 5,000 levels with its default `max_stack_depth`.
+/// The deepest nesting that is accepted. The parser of Postgres recurses; with the default
+/// `max_stack_depth` it fails somewhere above 5,000 levels.
 pub const MAX_JSON_DEPTH: usize = 512;
 
-/// JSON text that Postgres takes as `jsonb`.
+/// JSON text that Postgres accepts as `jsonb`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Json(String);
 
@@ -24,68 +24,69 @@ pub enum JsonError {
         /// Where it stops being JSON.
         offset: usize,
     },
-    /// Nested deeper than is taken.
+    /// Nested too deep.
     #[error("is nested deeper than {limit} levels")]
     TooDeep {
         /// The limit.
         limit: usize,
     },
-    /// JSON, with a number that Postgres may not take.
-    #[error("holds a number too large to be sure of")]
+    /// JSON with a number that may be too large for Postgres.
+    #[error("holds a number that may be too large for Postgres")]
     LargeNumber,
-    /// JSON, but no object where one is asked for.
+    /// JSON of another kind where an object is required.
     #[error("is not a JSON object")]
     NotAnObject,
 }
 
 impl Json {
-    /// Checks and, where Postgres needs it, repairs a JSON text.
+    /// Checks a JSON text, and repairs it if Postgres could not store it.
     ///
     /// # Errors
-    /// When it is not JSON or nested too deep.
+    /// When the text is not JSON or is nested too deep.
     pub fn new(text: String, repairs: &mut Repairs) -> Result<Self, JsonError> {
-        Self::within(MAX_JSON_DEPTH, text, repairs)
+        Self::with_max_depth(MAX_JSON_DEPTH, text, repairs)
     }
 
-    /// The same of JSON that Postgres is sure to take: for texts that may just as well
-    /// be kept as they are.
+    /// Like [`Json::new`], but refuses large numbers: Postgres certainly accepts the
+    /// result. For texts that can be stored as plain text instead.
     ///
     /// # Errors
-    /// As [`Json::new`], and when a number may be beyond Postgres' `numeric`.
-    pub fn surely(text: String, repairs: &mut Repairs) -> Result<Self, JsonError> {
-        Self::checked(MAX_JSON_DEPTH, text, repairs, false)
+    /// As [`Json::new`], and when a number may exceed Postgres' `numeric`.
+    pub fn without_large_numbers(text: String, repairs: &mut Repairs) -> Result<Self, JsonError> {
+        Self::check(MAX_JSON_DEPTH, text, repairs, false)
     }
 
-    /// The same with fewer levels than [`MAX_JSON_DEPTH`].
+    /// Like [`Json::new`], but allows only `max_depth` levels, if that is less than
+    /// [`MAX_JSON_DEPTH`].
     ///
     /// # Errors
     /// As [`Json::new`].
-    pub fn within(
+    pub fn with_max_depth(
         max_depth: usize,
         text: String,
         repairs: &mut Repairs,
     ) -> Result<Self, JsonError> {
-        Self::checked(max_depth, text, repairs, true)
+        Self::check(max_depth, text, repairs, true)
     }
 
-    fn checked(
+    fn check(
         max_depth: usize,
         text: String,
         repairs: &mut Repairs,
-        any_number: bool,
+        allow_large_numbers: bool,
     ) -> Result<Self, JsonError> {
-        let mut scan = Scan {
+        let mut scanner = JsonScanner {
             bytes: text.as_bytes(),
             at: 0,
             max_depth: max_depth.min(MAX_JSON_DEPTH),
             repairs: Repairs::default(),
             large_number: false,
         };
-        scan.document()?;
-        if scan.large_number && !any_number {
+        scanner.document()?;
+        if scanner.large_number && !allow_large_numbers {
             return Err(JsonError::LargeNumber);
         }
-        let found = scan.repairs;
+        let found = scanner.repairs;
         if found == Repairs::default() {
             return Ok(Self(text));
         }
@@ -94,37 +95,36 @@ impl Json {
         Ok(Self(repair(&text)))
     }
 
-    /// JSON as serde writes it, which needs no check: only a NUL in a string is
-    /// still to be replaced, and what may hold one is looked at. How deep it is
-    /// nested is for the caller to know. `scratch` is used again and again, so that
-    /// no text grows by reallocation, or keeps more memory than it needs.
+    /// Serializes a value. Output of serde needs no check, except for NUL in strings. The
+    /// caller limits the depth. The caller also reuses `scratch`, so that the result is
+    /// allocated once, with its exact size.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub(crate) fn of(
+    /// When the value cannot be serialized.
+    pub(crate) fn from_value(
         value: &(impl serde::Serialize + ?Sized),
         scratch: &mut Vec<u8>,
         repairs: &mut Repairs,
     ) -> Result<Self, JsonError> {
-        let unwritable = JsonError::Invalid { offset: 0 };
+        let not_serializable = JsonError::Invalid { offset: 0 };
         scratch.clear();
-        serde_json::to_writer(&mut *scratch, value).map_err(|_| unwritable)?;
-        let text = std::str::from_utf8(scratch).map_err(|_| unwritable)?;
+        serde_json::to_writer(&mut *scratch, value).map_err(|_| not_serializable)?;
+        let text = std::str::from_utf8(scratch).map_err(|_| not_serializable)?;
         if text.contains("\\u0000") {
             return Self::new(text.to_owned(), repairs);
         }
         Ok(Self(text.to_owned()))
     }
 
-    /// [`Json::new`] for a JSON object.
+    /// Like [`Json::new`], but accepts only an object.
     ///
     /// # Errors
-    /// As [`Json::new`], and when it is another kind of value.
+    /// As [`Json::new`], and when the text is another kind of value.
     pub fn object(text: String, repairs: &mut Repairs) -> Result<Self, JsonError> {
         Self::new(text, repairs)?.into_object()
     }
 
-    /// The same if it is an object.
+    /// Returns `self` if it is an object.
     ///
     /// # Errors
     /// When it is another kind of value.
@@ -143,7 +143,7 @@ impl Json {
     }
 }
 
-/// One bit a level: set in an object, clear in an array.
+/// The open containers, one bit per level: set for an object, clear for an array.
 #[derive(Default)]
 struct Nesting {
     bits: [u64; MAX_JSON_DEPTH / 64],
@@ -172,26 +172,27 @@ impl Nesting {
     }
 }
 
-struct Scan<'a> {
+struct JsonScanner<'a> {
     bytes: &'a [u8],
     at: usize,
     max_depth: usize,
     repairs: Repairs,
-    /// A number has so many digits, or such an exponent, that `numeric` may not hold it.
+    /// Whether a number has so many digits, or such an exponent, that `numeric` may not
+    /// hold it.
     large_number: bool,
 }
 
-impl Scan<'_> {
+impl JsonScanner<'_> {
     fn document(&mut self) -> Result<(), JsonError> {
         let mut nesting = Nesting::default();
         loop {
-            // Here a value is due.
-            self.space();
+            // A value must start here.
+            self.skip_space();
             match self.peek() {
                 Some(b'{') => {
                     self.at += 1;
                     nesting.push(true, self.max_depth)?;
-                    self.space();
+                    self.skip_space();
                     if self.peek() != Some(b'}') {
                         self.key()?;
                         continue;
@@ -200,7 +201,7 @@ impl Scan<'_> {
                 Some(b'[') => {
                     self.at += 1;
                     nesting.push(false, self.max_depth)?;
-                    self.space();
+                    self.skip_space();
                     if self.peek() != Some(b']') {
                         continue;
                     }
@@ -211,7 +212,7 @@ impl Scan<'_> {
                 Some(b'n') => self.word(b"null")?,
                 _ => self.number()?,
             }
-            // Here a value has ended, or an empty container is about to.
+            // A value has ended, or an empty container is about to end.
             if !self.after_value(&mut nesting)? {
                 return if self.at == self.bytes.len() {
                     Ok(())
@@ -222,10 +223,10 @@ impl Scan<'_> {
         }
     }
 
-    /// Closes containers up to the next comma. False at the end of the document.
+    /// Closes containers up to the next comma. Returns false at the end of the document.
     fn after_value(&mut self, nesting: &mut Nesting) -> Result<bool, JsonError> {
         loop {
-            self.space();
+            self.skip_space();
             if nesting.depth == 0 {
                 return Ok(false);
             }
@@ -234,7 +235,7 @@ impl Scan<'_> {
                 Some(b',') => {
                     self.at += 1;
                     if object {
-                        self.space();
+                        self.skip_space();
                         self.key()?;
                     }
                     return Ok(true);
@@ -253,7 +254,7 @@ impl Scan<'_> {
             return self.invalid();
         }
         self.string()?;
-        self.space();
+        self.skip_space();
         if self.peek() != Some(b':') {
             return self.invalid();
         }
@@ -296,9 +297,10 @@ impl Scan<'_> {
     }
 
     fn number(&mut self) -> Result<(), JsonError> {
-        /// `numeric` has room for 131,072 digits before the point and 16,383 after it.
-        const SURE_DIGITS: usize = 1_000;
-        const SURE_EXPONENT_DIGITS: usize = 3;
+        /// `numeric` holds 131,072 digits before the decimal point and 16,383 after it.
+        /// Numbers within these two limits certainly fit.
+        const MAX_SAFE_LEN: usize = 1_000;
+        const MAX_SAFE_EXPONENT_DIGITS: usize = 3;
         let from = self.at;
         if self.peek() == Some(b'-') {
             self.at += 1;
@@ -319,13 +321,13 @@ impl Scan<'_> {
             }
             let exponent = self.at;
             self.digits()?;
-            self.large_number |= self.at - exponent > SURE_EXPONENT_DIGITS;
+            self.large_number |= self.at - exponent > MAX_SAFE_EXPONENT_DIGITS;
         }
-        self.large_number |= self.at - from > SURE_DIGITS;
+        self.large_number |= self.at - from > MAX_SAFE_LEN;
         Ok(())
     }
 
-    /// One digit or more.
+    /// Scans one digit or more.
     fn digits(&mut self) -> Result<(), JsonError> {
         let from = self.at;
         while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
@@ -346,7 +348,7 @@ impl Scan<'_> {
         Ok(())
     }
 
-    fn space(&mut self) {
+    fn skip_space(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
             self.at += 1;
         }
@@ -361,8 +363,8 @@ impl Scan<'_> {
     }
 }
 
-/// How many bytes of a string pass before a quote, a backslash or a control
-/// character; eight at a time, since strings are most of what is scanned.
+/// The number of bytes before a quote, a backslash or a control character. Compares eight
+/// bytes at a time, because strings are most of the text.
 fn plain_len(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
     const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
@@ -378,7 +380,7 @@ fn plain_len(bytes: &[u8]) -> usize {
         let backslash = has_zero(word ^ (ONES * u64::from(b'\\')));
         let stops = below_space | quote | backslash;
         if stops != 0 {
-            // The lowest flag is exact; borrows only disturb those above it.
+            // The lowest flag is exact: a borrow only affects the flags above it.
             return len + stops.trailing_zeros() as usize / 8;
         }
         len += 8;
@@ -396,7 +398,7 @@ enum Escaped {
     LoneSurrogate,
 }
 
-/// Reads `\uXXXX`, or a pair of them that is one character: what and how long.
+/// Reads `\uXXXX`, or a surrogate pair of them. Returns its kind and its length.
 fn unicode_escape(bytes: &[u8]) -> Option<(Escaped, usize)> {
     let unit = |from: usize| -> Option<u32> {
         let hex = bytes.get(from..from + 6)?.strip_prefix(b"\\u")?;
@@ -412,7 +414,7 @@ fn unicode_escape(bytes: &[u8]) -> Option<(Escaped, usize)> {
     }
 }
 
-/// Replaces each `\u0000` and lone surrogate of valid JSON by `\ufffd`.
+/// Replaces each `\u0000` and each lone surrogate in valid JSON by `\ufffd`.
 fn repair(text: &str) -> String {
     let mut repaired = String::with_capacity(text.len());
     let mut rest = text;

@@ -1,20 +1,20 @@
-//! How large the fields of one event may be.
+//! Size limits of the fields of one event.
 
-use super::MAX_JSON_DEPTH;
+use super::json::MAX_JSON_DEPTH;
 
-/// Limits of a door. What is in the spool was within those of its time, and is
-/// held to [`FieldLimits::MOST`] alone.
+/// The limits of an endpoint. Spooled events passed them when they were received, so only
+/// [`FieldLimits::MAX`] applies when they are replayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FieldLimits {
-    /// Of a text or a JSON text.
+    /// Bytes of a text or JSON text.
     pub bytes: usize,
     /// Levels of JSON, at most [`MAX_JSON_DEPTH`].
     pub json_depth: usize,
 }
 
 impl FieldLimits {
-    /// What no door may exceed.
-    pub const MOST: Self = Self {
+    /// The largest limits that an endpoint can have.
+    pub const MAX: Self = Self {
         bytes: usize::MAX,
         json_depth: MAX_JSON_DEPTH,
     };

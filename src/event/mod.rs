@@ -1,7 +1,7 @@
 //! The domain: plain, validated events. No IO, no protobuf, no SQL.
 //!
-//! Whatever the front door, everything behind it sees these types: ids are
-//! UUIDs, times fit Postgres, JSON is JSON and text holds no NUL.
+//! The endpoints decode every protocol into these types, and all later stages use them.
+//! Ids are UUIDs, times fit Postgres, JSON is valid, and text holds no NUL.
 
 mod json;
 mod limits;

@@ -1,15 +1,15 @@
-//! Why one event was refused, while its neighbours were not.
+//! The reason why one event of a batch was refused.
 
-/// One refused event's code, for programs, and reason, for people.
+/// Why an event was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// For programs.
+    /// The code for programs.
     pub code: RefusalCode,
-    /// For people: names the field, never repeats its content.
+    /// The reason for people. It names the field and never repeats its content.
     pub reason: String,
 }
 
-/// As `runtraced.v1.RefusalCode`.
+/// The code of a refusal, as in `runtraced.v1.RefusalCode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum RefusalCode {
@@ -27,7 +27,7 @@ pub enum RefusalCode {
 }
 
 impl RefusalCode {
-    /// The name used in `ingest_dead_letters.code` and metrics.
+    /// The name in `ingest_dead_letters.code` and in metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -47,7 +47,7 @@ impl RefusalCode {
 }
 
 impl Refusal {
-    /// A refusal for `reason`.
+    /// A refusal with a code and a reason.
     pub fn new(code: RefusalCode, reason: impl Into<String>) -> Self {
         Self {
             code,

@@ -1,6 +1,6 @@
 //! Text that Postgres can store.
 
-/// What was replaced by U+FFFD because Postgres cannot store it.
+/// Counts of characters that were replaced by U+FFFD because Postgres cannot store them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Repairs {
     /// NUL characters, raw in text or as `\u0000` in JSON.
@@ -9,7 +9,7 @@ pub struct Repairs {
     pub surrogates: u64,
 }
 
-/// Replaces each NUL by U+FFFD and counts it.
+/// Replaces each NUL by U+FFFD, and counts it in `repairs`.
 #[must_use]
 pub fn clean_text(text: String, repairs: &mut Repairs) -> String {
     let nuls = text.bytes().filter(|&byte| byte == 0).count();

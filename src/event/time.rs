@@ -2,26 +2,26 @@
 
 /// Seconds from the Unix epoch to Postgres' epoch, 2000-01-01T00:00:00Z.
 const POSTGRES_EPOCH_UNIX_SECONDS: i64 = 946_684_800;
-/// The least `timestamptz`: 4713-11-24 BC (`MIN_TIMESTAMP` in Postgres' datatype/timestamp.h).
+/// The smallest `timestamptz`: 4713-11-24 BC (`MIN_TIMESTAMP` in Postgres' datatype/timestamp.h).
 const MIN_MICROS: i64 = -211_813_488_000_000_000;
-/// One past the greatest `timestamptz`: AD 294277-01-01 (`END_TIMESTAMP`).
+/// One more than the largest `timestamptz`: AD 294277-01-01 (`END_TIMESTAMP`).
 const END_MICROS: i64 = 9_223_371_331_200_000_000;
 
-/// Microseconds since 2000-01-01T00:00:00Z, always within Postgres' range.
+/// Microseconds since 2000-01-01T00:00:00Z, within the range of Postgres.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
-/// A time that Postgres cannot hold, or that is no time at all.
+/// A time that Postgres cannot store, or that is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is outside 4713 BC to AD 294276")]
 pub struct TimeOutOfRange;
 
 impl Timestamp {
-    /// From seconds since the Unix epoch and nanoseconds in `0..10^9`;
-    /// what is finer than a microsecond is cut off.
+    /// Converts seconds since the Unix epoch and nanoseconds in `0..10^9`. Truncates to
+    /// microseconds.
     ///
     /// # Errors
-    /// When Postgres could not hold it or `nanos` is out of its range.
+    /// When Postgres cannot store the time, or `nanos` is out of range.
     pub fn from_unix(seconds: i64, nanos: i32) -> Result<Self, TimeOutOfRange> {
         if !(0..1_000_000_000).contains(&nanos) {
             return Err(TimeOutOfRange);
@@ -34,10 +34,10 @@ impl Timestamp {
         Self::from_postgres_micros(micros)
     }
 
-    /// From microseconds since 2000-01-01T00:00:00Z.
+    /// Converts microseconds since 2000-01-01T00:00:00Z.
     ///
     /// # Errors
-    /// When Postgres could not hold it.
+    /// When Postgres cannot store the time.
     pub fn from_postgres_micros(micros: i64) -> Result<Self, TimeOutOfRange> {
         if (MIN_MICROS..END_MICROS).contains(&micros) {
             Ok(Self(micros))
@@ -60,11 +60,10 @@ impl Timestamp {
         (seconds, nanos)
     }
 
-    /// Milliseconds from `earlier` to `self`; 0 when `earlier` is the later one.
+    /// Milliseconds from `earlier` to `self`; 0 if `earlier` is later than `self`.
     #[must_use]
     pub fn millis_since(self, earlier: Self) -> i64 {
-        // Within the range of Postgres the difference of two times fits i64
-        // only saturating: its ends lie further apart than i64::MAX.
+        // Saturating, because the range of Postgres spans more than i64::MAX microseconds.
         self.0.saturating_sub(earlier.0).max(0) / 1_000
     }
 }

@@ -1,17 +1,18 @@
-//! The events themselves. Field meanings are those of `event.proto`, whose
-//! comments are the reference; only what differs is said here.
+//! The event types. `event.proto` documents the fields; comments here only add what
+//! differs.
 
 use uuid::{NonNilUuid, Uuid};
 
-use super::{Json, Timestamp};
+use super::json::Json;
+use super::time::Timestamp;
 
-/// One event, with the client's clock.
+/// One event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     /// When it happened, by the client's clock.
     pub time: Timestamp,
-    /// The one customer whose sessions and runs it may touch, because the key it
-    /// came with is bound to it; `None`: any. No client can set it.
+    /// The only customer whose sessions and runs the event may touch. It comes from the
+    /// tenant key of the request; clients cannot set it. `None`: any customer.
     pub tenant: Option<NonNilUuid>,
     /// What happened.
     pub body: EventBody,
@@ -19,7 +20,7 @@ pub struct Event {
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs)] // each variant is its type
+#[allow(missing_docs)] // each variant is documented by its type
 pub enum EventBody {
     SessionUpsert(SessionUpsert),
     RunStarted(RunStarted),
@@ -35,7 +36,7 @@ pub enum EventBody {
     StepAliased(StepAliased),
 }
 
-/// What is known of a session.
+/// Creates or changes a session.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub struct SessionUpsert {
@@ -47,7 +48,7 @@ pub struct SessionUpsert {
     pub metadata: Option<Json>,
 }
 
-/// A run began.
+/// A run started.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub struct RunStarted {
@@ -72,7 +73,7 @@ pub enum EndStatus {
     Failed,
 }
 
-/// Who says that a run ended; the client's own word outranks a root span.
+/// Who reported the end of a run. An end from the client outranks one from a root span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum RunEndedBy {
@@ -95,7 +96,7 @@ pub struct RunEnded {
     pub started_at: Option<Timestamp>,
 }
 
-/// What a part of a run tells of the run.
+/// An observation: what a part of a run tells about the whole run.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub struct RunObserved {
@@ -112,14 +113,14 @@ pub struct RunObserved {
     pub error: Option<String>,
 }
 
-/// A run is alive.
+/// A sign that a run is alive.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub struct Heartbeat {
     pub run_id: Uuid,
 }
 
-/// What kind of step.
+/// The type of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum StepType {
@@ -131,7 +132,7 @@ pub enum StepType {
     Other,
 }
 
-/// What a step is.
+/// The details of a step.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub struct StepDetails {
@@ -145,7 +146,7 @@ pub struct StepDetails {
     pub parent_may_be_alias: bool,
 }
 
-/// A step began, at the event's time.
+/// A step started, at the event's time.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub struct StepStarted {
@@ -167,11 +168,11 @@ pub struct StepEnded {
     pub started_at: Option<Timestamp>,
     pub duration_ms: Option<i32>,
     pub announced: bool,
-    /// 0: the full view; negative ones are poorer.
+    /// How complete the data is. 0: complete; the lower, the less complete.
     pub view: i16,
 }
 
-/// What an alias tells of the root of a trace.
+/// What an alias tells about the root of a trace.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub struct AliasedRoot {
@@ -182,7 +183,8 @@ pub struct AliasedRoot {
     pub name: String,
 }
 
-/// What others call `alias_id` is another step, or none.
+/// An alias: `alias_id`, which other events use as the id of a step, stands for another
+/// step or for none.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub struct StepAliased {
@@ -193,7 +195,7 @@ pub struct StepAliased {
     pub root: Option<AliasedRoot>,
 }
 
-/// Who speaks.
+/// The author of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum MessageRole {
@@ -203,7 +205,7 @@ pub enum MessageRole {
     Tool,
 }
 
-/// A message was added; it has a run, a session, or both.
+/// A message. It belongs to a run, a session, or both.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub struct Message {
@@ -222,18 +224,18 @@ pub struct Message {
 }
 
 impl Message {
-    /// Whether it says the same, whatever is believed of it.
+    /// Whether both messages are equal, apart from `believed_new`.
     #[must_use]
-    pub fn says_the_same(&self, other: &Self) -> bool {
+    pub fn same_content(&self, other: &Self) -> bool {
         let Self { believed_new, .. } = *other;
-        let as_believed = || Self {
+        let with_same_belief = || Self {
             believed_new,
             ..self.clone()
         };
-        self == other || self.believed_new != believed_new && as_believed() == *other
+        self == other || self.believed_new != believed_new && with_same_belief() == *other
     }
 
-    /// Whether its row is believed not to be there.
+    /// Whether the row of the message is expected not to exist yet.
     #[must_use]
     pub fn is_believed_new(&self) -> bool {
         !self.sighting || self.believed_new
@@ -256,7 +258,7 @@ pub struct TokenCount {
     pub rollup: bool,
 }
 
-/// A person was asked; it has a run, a session, or both.
+/// A person was asked for approval. The approval belongs to a run, a session, or both.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub struct ApprovalRequested {
@@ -270,7 +272,7 @@ pub struct ApprovalRequested {
     pub expires_at: Option<Timestamp>,
 }
 
-/// What was decided.
+/// The decision about an approval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum ApprovalStatus {
@@ -279,7 +281,7 @@ pub enum ApprovalStatus {
     Expired,
 }
 
-/// A person decided, at the event's time.
+/// A person decided about an approval, at the event's time.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub struct ApprovalDecided {
@@ -321,15 +323,15 @@ names!(MessageRole {
 });
 names!(ApprovalStatus { Approved => "approved", Rejected => "rejected", Expired => "expired" });
 
-/// What an event costs in memory beside its text: the struct with its position in a
-/// batch, and what the allocator adds to half a dozen texts.
+/// The approximate memory of an event besides its texts: the struct with its position in a
+/// batch, and the allocator's overhead of 16 bytes for each of six texts.
 const EVENT_OVERHEAD_BYTES: usize = size_of::<(u32, Event)>() + 6 * 16;
 
-// A customer costs an event no more than an id.
+// The tenant must not take more memory than an id.
 const _: () = assert!(size_of::<Option<NonNilUuid>>() == size_of::<Uuid>());
 
 impl Event {
-    /// An event that may touch anything.
+    /// An event without a tenant: it may touch any customer.
     #[must_use]
     pub fn new(time: Timestamp, body: EventBody) -> Self {
         Self {
@@ -339,10 +341,12 @@ impl Event {
         }
     }
 
-    /// It may touch what is this customer's. A session gets its customer when it is
-    /// made; said again later, with a time of the client's, it would stand against
-    /// whoever gives the session to another. A run's start stands as a whole.
-    pub fn bind(&mut self, tenant: NonNilUuid) {
+    /// Makes this a tenant event, and makes the customer in its body match.
+    ///
+    /// The store gives a new session its customer. So a session upsert carries none: the
+    /// client's time would make it win over a later change of the session's customer. A
+    /// run start carries the customer, because all its fields apply together.
+    pub fn assign_tenant(&mut self, tenant: NonNilUuid) {
         self.tenant = Some(tenant);
         match &mut self.body {
             EventBody::SessionUpsert(e) => e.customer_id = None,
@@ -351,7 +355,7 @@ impl Event {
         }
     }
 
-    /// The run it belongs to, if any.
+    /// The run of the event, if any.
     #[must_use]
     pub fn run_id(&self) -> Option<Uuid> {
         match &self.body {
@@ -370,9 +374,9 @@ impl Event {
         }
     }
 
-    /// Whether it makes a row that can be there only if the event is repeated. An
-    /// announced end and another view of a step are expected to find theirs, and
-    /// of sightings even one that is believed new may.
+    /// Whether the event inserts a row that exists only if the event is a duplicate. False
+    /// for an announced end and for a partial view of a step, whose rows usually exist, and
+    /// for sightings, even those that are believed new.
     #[must_use]
     pub fn is_surely_new(&self) -> bool {
         match &self.body {
@@ -383,7 +387,7 @@ impl Event {
         }
     }
 
-    /// The session it names, if any.
+    /// The session that the event names, if any.
     #[must_use]
     pub fn session_id(&self) -> Option<Uuid> {
         match &self.body {
@@ -397,7 +401,7 @@ impl Event {
         }
     }
 
-    /// About how many bytes of memory it holds.
+    /// The approximate memory of the event in bytes.
     #[must_use]
     pub fn weight_bytes(&self) -> usize {
         let text = |field: &Option<String>| field.as_ref().map_or(0, String::len);

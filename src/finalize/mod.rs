@@ -1,7 +1,7 @@
-//! Ends what does not end by itself: abandoned runs and expired approvals.
+//! Closes abandoned runs and expired approvals.
 //!
-//! The rules of how an end wins over another are in the store's merging
-//! statements; here is only the guess, and when it is made.
+//! These ends are guesses. This module decides when to make them. The merge statements
+//! of the store decide which end of a run wins.
 
 mod sweeper;
 

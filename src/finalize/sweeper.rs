@@ -1,5 +1,5 @@
-//! The sweeper. Any number of daemons may sweep one database: each takes what
-//! no other has locked.
+//! The sweeper. Any number of daemons may sweep one database: each skips rows that
+//! another daemon has locked.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -12,10 +12,10 @@ use uuid::Uuid;
 
 use crate::store;
 
-/// Rows of one sweep's transaction: short enough not to hold writers up.
+/// Rows per transaction of a sweep. Few, so that the row locks do not delay writers.
 const SWEEP_ROWS: i64 = 500;
 
-/// What the sweeper did since the daemon started.
+/// What the sweeper has closed since the daemon started.
 #[derive(Debug, Default)]
 #[allow(missing_docs)]
 pub struct SweepCounts {
@@ -23,8 +23,8 @@ pub struct SweepCounts {
     pub approvals_expired: AtomicU64,
 }
 
-/// Sweeps again and again, until stopped. A database that is away is no news
-/// here: the writers tell.
+/// Sweeps periodically until `stop`. It does not log that the database is away: the
+/// writers do.
 pub async fn sweep_forever(
     database: PgConnectOptions,
     interval: Duration,
@@ -50,19 +50,21 @@ pub async fn sweep_forever(
         match timeout(time_limit, sweep).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) if !store::is_outage(&error) => {
-                // A person is needed: until then silent runs stay open.
-                tracing::error!(error = %store::reason(&error), "the sweep fails");
+                // ERROR: until a person helps, abandoned runs stay open.
+                tracing::error!(error = %store::reason(&error), "the sweep failed");
             }
-            Ok(Err(error)) => tracing::debug!(error = %store::reason(&error), "sweep put off"),
-            Err(_) => tracing::debug!("sweep took too long; put off"),
+            Ok(Err(error)) => {
+                tracing::debug!(error = %store::reason(&error), "the sweep is postponed");
+            }
+            Err(_) => tracing::debug!("the sweep timed out; postponed"),
         }
     }
 }
 
-/// One sweep; true if there may be more to do at once.
+/// Sweeps once. Returns whether there may be more to do at once.
 ///
 /// # Errors
-/// When the database refuses; nothing of the sweep is left then.
+/// When the database refuses a statement. Earlier transactions of the sweep stay.
 pub async fn sweep_once(
     conn: &mut PgConnection,
     counts: &SweepCounts,
@@ -94,8 +96,8 @@ pub async fn sweep_once(
     Ok(settled.into_iter().any(full))
 }
 
-/// Looks once more at aliases that came before their run, and drops those whose
-/// run never came. Returns how many rows the fuller of both had.
+/// Settles aliases that arrived before their run, and drops aliases whose run never
+/// arrived. Returns the larger of the two row counts.
 async fn settle_aliases(conn: &mut PgConnection) -> Result<u64, sqlx::Error> {
     let mut tx = conn.begin().await?;
     let runs: Vec<Uuid> = sqlx::query_scalar(include_str!("late_runs.sql"))

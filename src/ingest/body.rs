@@ -1,4 +1,4 @@
-//! Bodies of requests: read within a byte budget, and decompressed within a limit.
+//! Request bodies: reading them within a byte budget, decompressing them within a limit.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -13,41 +13,40 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::ingest::settle::Unsettled;
 
-/// In gRPC, a flag (compressed or not) and a length of four bytes stand before
-/// a message.
+/// The header of a gRPC message: a flag (compressed or not) and a length of four bytes.
 pub const FRAME_HEADER_BYTES: usize = 5;
-/// What is too large is read on for so long, so that the client comes to read
-/// the answer.
-const DISCARD_PATIENCE: Duration = Duration::from_secs(2);
-/// The largest window of zstd that is taken (as a power of two, 16 MiB): it is
-/// memory, whatever comes out. RFC 8878 asks for 8 MiB.
+/// How long the rest of a refused body is read and discarded. Many clients read the
+/// response only after they have sent the whole body.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
+/// The largest zstd window that is accepted, as a power of two: 16 MiB. The decoder
+/// allocates the window whatever the output size. RFC 8878 recommends at least 8 MiB.
 const ZSTD_WINDOW_LOG_MAX: u32 = 24;
-/// What is decompressed has room for so much at first.
-const FIRST_ROOM_BYTES: usize = 16 << 10;
+/// The initial capacity of the buffer for decompressed bytes.
+const INITIAL_CAPACITY_BYTES: usize = 16 << 10;
 
-/// Why a body could not be taken in.
+/// Why a body cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
-    /// Compressed or not.
+    /// The body is too large, as sent or when decompressed.
     #[error("the body is larger than {limit} bytes")]
     TooLarge {
         /// The limit.
         limit: usize,
     },
-    /// It was not sent whole.
-    #[error("the body broke off")]
+    /// The client did not send the whole body.
+    #[error("the body is incomplete: the client stopped sending")]
     Broken,
-    /// It took too long.
-    #[error("the body did not come in time")]
+    /// The body took too long.
+    #[error("the body was not received in time")]
     Slow,
-    /// It cannot be decompressed.
-    #[error("the body is not what its content encoding says, or cut off")]
+    /// The body cannot be decompressed.
+    #[error("the body cannot be decompressed: it is truncated or not in its content encoding")]
     Corrupt,
-    /// It is no gRPC message.
+    /// The body is not a gRPC message.
     #[error("the body is not one gRPC message")]
     Frame,
-    /// Compressed in a way that is not known.
-    #[error("this content encoding is not known; gzip, deflate, zstd and identity are")]
+    /// The content encoding is unknown.
+    #[error("unknown content encoding; use gzip, deflate, zstd or identity")]
     UnknownEncoding,
 }
 
@@ -62,10 +61,10 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// Those that are taken, for headers.
+    /// The accepted encodings, for response headers.
     pub const ACCEPTED: &str = "gzip, deflate, zstd, identity";
 
-    /// By its name in `Content-Encoding` or `grpc-encoding`.
+    /// Parses the name in `Content-Encoding` or `grpc-encoding`.
     ///
     /// # Errors
     /// [`BodyError::UnknownEncoding`].
@@ -81,24 +80,24 @@ impl Compression {
     }
 }
 
-/// Bytes of bodies that may be in memory at once, over all requests.
+/// The budget of body bytes in memory, over all requests.
 #[derive(Clone, Debug)]
 pub struct BodyBudget {
     bytes: Arc<Semaphore>,
-    /// For one body, from its first byte to its last.
+    /// The time for one body.
     timeout: Duration,
 }
 
 /// A body, and its share of the budget.
 #[derive(Debug)]
 pub struct ReadBody {
-    /// Its bytes as they came.
+    /// The bytes as received, still compressed.
     pub bytes: Bytes,
     _share: Option<OwnedSemaphorePermit>,
 }
 
 impl BodyBudget {
-    /// A budget of so many bytes; a body must come within `timeout`.
+    /// A budget of `bytes`. Each body must be received within `timeout`.
     #[must_use]
     pub fn new(bytes: usize, timeout: Duration) -> Self {
         Self {
@@ -110,8 +109,8 @@ impl BodyBudget {
     /// Reads a body of at most `limit` bytes.
     ///
     /// # Errors
-    /// `Ok(Err(…))` when it is too large or does not come; `Err(…)` when the
-    /// budget is full.
+    /// `Ok(Err(…))` when the body is too large, broken or late. `Err(…)` when the budget
+    /// is full.
     pub async fn read(
         &self,
         mut body: Body,
@@ -155,7 +154,7 @@ impl BodyBudget {
 }
 
 async fn discard(mut body: Body) {
-    let deadline = Instant::now() + DISCARD_PATIENCE;
+    let deadline = Instant::now() + DISCARD_TIMEOUT;
     while let Ok(Some(Ok(_))) = timeout_at(deadline, body.frame()).await {}
 }
 
@@ -173,7 +172,7 @@ pub fn decompress(
         _ if bytes.is_empty() => Ok(bytes),
         Compression::Identity => Ok(bytes),
         Compression::Gzip => read_limited(MultiGzDecoder::new(compressed), limit),
-        // RFC 9110 says zlib; some senders leave zlib's header out.
+        // RFC 9110 requires the zlib format; some senders omit the zlib header.
         Compression::Deflate if has_zlib_header(compressed) => {
             read_limited(ZlibDecoder::new(compressed), limit)
         }
@@ -197,21 +196,25 @@ fn read_limited(decoder: impl Read, limit: usize) -> Result<Bytes, BodyError> {
     Ok(bytes.into())
 }
 
-/// Reads to the end, but no more than `most` bytes. The buffer doubles, as any, but
-/// does not outgrow `most`: while it moves, both the old and the new one are there.
-fn read_up_to(mut from: impl Read, most: usize) -> io::Result<Vec<u8>> {
+/// Reads to the end, but at most `max_bytes`. The buffer doubles when it is full, but its
+/// capacity never exceeds `max_bytes`: growing holds the old and the new buffer at once.
+fn read_up_to(mut from: impl Read, max_bytes: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     loop {
-        let room = bytes.len().max(FIRST_ROOM_BYTES).min(most - bytes.len());
-        bytes.reserve_exact(room);
-        let came = from.by_ref().take(room as u64).read_to_end(&mut bytes)?;
-        if came < room || bytes.len() == most {
+        let free = bytes
+            .len()
+            .max(INITIAL_CAPACITY_BYTES)
+            .min(max_bytes - bytes.len());
+        bytes.reserve_exact(free);
+        let read = from.by_ref().take(free as u64).read_to_end(&mut bytes)?;
+        if read < free || bytes.len() == max_bytes {
             return Ok(bytes);
         }
     }
 }
 
-/// RFC 1950: the method is 8, and the two bytes are a multiple of 31.
+/// Detects a zlib header (RFC 1950): the compression method is 8, and the first two
+/// bytes are a multiple of 31.
 fn has_zlib_header(bytes: &[u8]) -> bool {
     matches!(bytes, [first, second, ..]
         if first & 0x0f == 8 && u16::from_be_bytes([*first, *second]) % 31 == 0)
@@ -226,7 +229,7 @@ mod tests {
 
     use super::*;
 
-    fn every_way(plain: &[u8]) -> Vec<(Compression, Vec<u8>)> {
+    fn compress_every_way(plain: &[u8]) -> Vec<(Compression, Vec<u8>)> {
         let mut gzip = GzEncoder::new(Vec::new(), Level::best());
         gzip.write_all(plain).unwrap();
         let mut zlib = ZlibEncoder::new(Vec::new(), Level::best());
@@ -243,9 +246,9 @@ mod tests {
     }
 
     #[test]
-    fn what_was_compressed_comes_back() {
+    fn every_compression_round_trips() {
         let plain = "spans ".repeat(1_000).into_bytes();
-        for (compression, bytes) in every_way(&plain) {
+        for (compression, bytes) in compress_every_way(&plain) {
             let back = decompress(compression, bytes.into(), plain.len()).unwrap();
             assert_eq!(back, plain, "{compression:?}");
         }
@@ -253,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_bomb_stops_at_the_limit() {
-        for (compression, bytes) in every_way(&vec![0; 8 << 20]).into_iter().skip(1) {
+        for (compression, bytes) in compress_every_way(&vec![0; 8 << 20]).into_iter().skip(1) {
             assert!(bytes.len() < 16 << 10, "{compression:?}");
             let error = decompress(compression, bytes.into(), 1 << 20).unwrap_err();
             assert_eq!(error, BodyError::TooLarge { limit: 1 << 20 });
@@ -261,9 +264,15 @@ mod tests {
     }
 
     #[test]
-    fn the_buffer_never_outgrows_what_may_be_read() {
+    fn the_capacity_never_exceeds_the_limit() {
         let all = vec![1; 1 << 20];
-        for most in [1, 40, FIRST_ROOM_BYTES, 3 * FIRST_ROOM_BYTES, 1 << 20] {
+        for most in [
+            1,
+            40,
+            INITIAL_CAPACITY_BYTES,
+            3 * INITIAL_CAPACITY_BYTES,
+            1 << 20,
+        ] {
             for len in [0, most - 1, most, most + 1] {
                 let bytes = read_up_to(&all[..len.min(all.len())], most).unwrap();
                 assert_eq!(bytes.len(), len.min(most));
@@ -274,13 +283,13 @@ mod tests {
 
     #[test]
     fn the_limit_is_exact() {
-        for limit in [1, FIRST_ROOM_BYTES, 2 * FIRST_ROOM_BYTES + 1] {
+        for limit in [1, INITIAL_CAPACITY_BYTES, 2 * INITIAL_CAPACITY_BYTES + 1] {
             let plain = |len| vec![5; len];
-            for (compression, bytes) in every_way(&plain(limit)).into_iter().skip(1) {
+            for (compression, bytes) in compress_every_way(&plain(limit)).into_iter().skip(1) {
                 let back = decompress(compression, bytes.into(), limit).unwrap();
                 assert_eq!(back, plain(limit), "{compression:?}");
             }
-            for (compression, bytes) in every_way(&plain(limit + 1)).into_iter().skip(1) {
+            for (compression, bytes) in compress_every_way(&plain(limit + 1)).into_iter().skip(1) {
                 let error = decompress(compression, bytes.into(), limit).unwrap_err();
                 assert_eq!(error, BodyError::TooLarge { limit }, "{compression:?}");
             }
@@ -288,8 +297,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_is_an_error() {
-        for (compression, mut bytes) in every_way(&[7; 1_000]).into_iter().skip(1) {
+    fn a_truncated_body_is_an_error() {
+        for (compression, mut bytes) in compress_every_way(&[7; 1_000]).into_iter().skip(1) {
             bytes.truncate(bytes.len() - 3);
             let error = decompress(compression, bytes.into(), 1 << 20).unwrap_err();
             assert_eq!(error, BodyError::Corrupt, "{compression:?}");

@@ -1,5 +1,5 @@
-//! From a handler that answers once to the pipeline and back, and what it tells
-//! a client whose events are not settled: the one place for both.
+//! Hands batches to the pipeline, waits until they are settled, and defines the errors
+//! for batches that are not. Both protocols use it.
 
 use std::time::Duration;
 
@@ -10,37 +10,37 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use crate::auth::QuotaExceeded;
 use crate::pipeline::{Batch, BatchOutcome, Durability, Pipeline, Ticket};
 
-/// What clients are told to wait before they send again.
+/// The retry delay for clients, unless their key has another one.
 pub const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Why a batch is not settled. The same batch may be sent again.
+/// Why a batch is not settled. The client may send the same batch again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsettled {
-    /// It was not taken in.
+    /// A budget is full; the batch was not admitted.
     #[error("the memory budget is full")]
     Full,
-    /// It was not looked at.
-    #[error("as many requests and streams as --max-streams are open")]
-    Crowded,
-    /// It was not taken in.
-    #[error("the message did not come in time")]
-    Slow,
-    /// It was not taken in: the key has sent as much as it may, until then.
-    #[error("the key's limit is reached; it may send again in {0:?}")]
+    /// Too many requests are open; the body was not read.
+    #[error("the limit of open requests and streams (--max-streams) is reached")]
+    TooManyRequests,
+    /// The message was not received in time; it was not admitted.
+    #[error("the message was not received in time")]
+    ReceiveTimeout,
+    /// The key has reached its limit; the batch was not admitted. Holds the time to wait.
+    #[error("the limit of the key is reached; it may send again in {0:?}")]
     Limited(Duration),
-    /// It may be settled, but the client does not read that it is.
-    #[error("acks were not taken in time; send again what was not acked")]
-    Unread,
-    /// It was taken in, and is written when the database can.
+    /// The client did not read its acks; the batch may be settled.
+    #[error("acks were not read in time; send again what was not acked")]
+    AckTimeout,
+    /// The batch is admitted, but not settled yet; it will still be written.
     #[error("the database did not answer in time")]
-    Late,
-    /// It was not taken in, or dropped.
+    CommitTimeout,
+    /// The batch was not admitted, or it was dropped.
     #[error("the daemon is shutting down; send again what was not acked")]
     ShuttingDown,
 }
 
 impl Unsettled {
-    /// How long a client is told to wait.
+    /// How long the client should wait before it sends again.
     #[must_use]
     pub fn retry_delay(self) -> Duration {
         match self {
@@ -49,21 +49,23 @@ impl Unsettled {
         }
     }
 
-    /// For gRPC. Both are retried where `RetryInfo` is given.
+    /// The gRPC status code. Clients retry both codes, because `RetryInfo` is attached.
     #[must_use]
     pub fn code(self) -> Code {
         match self {
-            Self::Full | Self::Crowded | Self::Limited(_) => Code::ResourceExhausted,
-            Self::Slow | Self::Unread | Self::Late | Self::ShuttingDown => Code::Unavailable,
+            Self::Full | Self::TooManyRequests | Self::Limited(_) => Code::ResourceExhausted,
+            Self::ReceiveTimeout | Self::AckTimeout | Self::CommitTimeout | Self::ShuttingDown => {
+                Code::Unavailable
+            }
         }
     }
 
-    /// For HTTP. Both are retried, after the time in `Retry-After`.
+    /// The HTTP status. Clients retry both after the time in `Retry-After`.
     #[must_use]
     pub fn http_status(self) -> StatusCode {
         match self {
-            Self::Full | Self::Crowded | Self::Limited(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Slow | Self::Unread | Self::Late | Self::ShuttingDown => {
+            Self::Full | Self::TooManyRequests | Self::Limited(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::ReceiveTimeout | Self::AckTimeout | Self::CommitTimeout | Self::ShuttingDown => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
         }
@@ -86,23 +88,27 @@ impl From<Unsettled> for Status {
     }
 }
 
-/// Admits a batch if there is room now.
+/// Admits a batch without waiting.
 ///
 /// # Errors
-/// [`Unsettled::Full`].
-pub fn admit(pipeline: &Pipeline, batch: Batch, least: Durability) -> Result<Ticket, Unsettled> {
+/// [`Unsettled::Full`] when the memory budget is full.
+pub fn admit(
+    pipeline: &Pipeline,
+    batch: Batch,
+    min_durability: Durability,
+) -> Result<Ticket, Unsettled> {
     pipeline
-        .try_admit(batch, least)
+        .try_admit(batch, min_durability)
         .map_err(|_| Unsettled::Full)
 }
 
-/// Waits for an admitted batch.
+/// Waits until an admitted batch is settled.
 ///
 /// # Errors
-/// [`Unsettled::Late`] after `timeout`, [`Unsettled::ShuttingDown`].
+/// [`Unsettled::CommitTimeout`] after `timeout`, [`Unsettled::ShuttingDown`].
 pub async fn settled(mut ticket: Ticket, timeout: Duration) -> Result<BatchOutcome, Unsettled> {
     tokio::time::timeout(timeout, ticket.settled())
         .await
-        .map_err(|_| Unsettled::Late)?
+        .map_err(|_| Unsettled::CommitTimeout)?
         .map_err(|_| Unsettled::ShuttingDown)
 }

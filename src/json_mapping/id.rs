@@ -13,8 +13,8 @@ const LENIENT: GeneralPurposeConfig =
 const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, LENIENT);
 const BASE64_URL: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, LENIENT);
 
-/// The 16 bytes that `text` stands for: a UUID, or base64 of its bytes or of
-/// its text. The lengths tell them apart.
+/// Parses an id: a UUID, or base64 of its bytes or of its text. The length distinguishes
+/// them.
 pub(super) fn id_from_text(text: &str) -> Option<Uuid> {
     if let Ok(id) = Uuid::try_parse(text) {
         return Some(id);
@@ -26,8 +26,8 @@ pub(super) fn id_from_text(text: &str) -> Option<Uuid> {
     id_from_bytes(&bytes)
 }
 
-/// An id as it travels in a `bytes` field, as text for JSON: the UUID where it
-/// is one, else base64, which `event_from_json` refuses like the daemon does.
+/// Writes the content of an id field: as UUID text, or as base64 if it is no UUID.
+/// `event_from_json` refuses such base64, as the daemon does.
 pub(super) fn id_to_text(bytes: &[u8]) -> String {
     match id_from_bytes(bytes) {
         Some(id) => id.to_string(),

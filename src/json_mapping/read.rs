@@ -1,6 +1,6 @@
-//! JSON text to an event. The JSON is walked along the message descriptors, so
-//! the depth of the walk is the depth of the protocol; values of `…_json`
-//! fields are skipped over without recursion.
+//! Reads an event from JSON text. The reader follows the message descriptors, so its
+//! recursion is as deep as the protocol. It skips values of `…_json` fields without
+//! recursion.
 
 use std::fmt;
 
@@ -8,7 +8,8 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Va
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 
 use super::{
-    JsonError, event_descriptor,
+    descriptor::{TIMESTAMP, event_descriptor, is_time},
+    error::EventJsonError,
     scalar::{BoolVisitor, EnumVisitor, IdVisitor, IntegerVisitor, TextVisitor, json_text},
 };
 use crate::proto::Event;
@@ -16,14 +17,14 @@ use crate::proto::Event;
 /// Reads one event.
 ///
 /// # Errors
-/// Where the text is no JSON object, or does not fit `Event`.
-pub fn event_from_json(text: &str) -> Result<Event, JsonError> {
+/// When the text is no JSON object, or does not match `Event`.
+pub fn event_from_json(text: &str) -> Result<Event, EventJsonError> {
     let mut json = serde_json::Deserializer::from_str(text);
     let message = json.deserialize_map(MessageVisitor(event_descriptor()?))?;
     json.end()?;
     message
         .transcode_to()
-        .map_err(|error| JsonError::whole(error.to_string()))
+        .map_err(|error| EventJsonError::without_position(error.to_string()))
 }
 
 /// Reads an object as a message.
@@ -55,7 +56,7 @@ impl<'de> Visitor<'de> for MessageVisitor {
     }
 }
 
-/// Both spellings are accepted: `stepEnded` and `step_ended`.
+/// Finds a field by either spelling: `stepEnded` or `step_ended`.
 fn find_field<E: Error>(message: &MessageDescriptor, key: &str) -> Result<FieldDescriptor, E> {
     message
         .get_field_by_json_name(key)
@@ -77,7 +78,7 @@ fn check_oneof<E: Error>(message: &DynamicMessage, field: &FieldDescriptor) -> R
     }
 }
 
-/// Reads the value of a field; `None` for null, which means absent.
+/// Reads the value of a field. `None` for null, which means absent.
 struct FieldSeed<'a>(&'a FieldDescriptor);
 
 impl<'de> DeserializeSeed<'de> for FieldSeed<'_> {
@@ -125,16 +126,8 @@ impl<'de> Visitor<'de> for FieldSeed<'_> {
     }
 }
 
-/// Messages that JSON writes as a string.
-pub(super) fn is_time(message: &MessageDescriptor) -> bool {
-    [TIMESTAMP, DURATION].contains(&message.full_name())
-}
-
-const TIMESTAMP: &str = "google.protobuf.Timestamp";
-const DURATION: &str = "google.protobuf.Duration";
-
-/// Reads a time as proto3 JSON writes it, or, for those out of its range, as
-/// the object with `seconds` and `nanos` that it is on the wire.
+/// Reads a time or duration in its proto3 JSON form. A value out of the range of that form
+/// is an object with `seconds` and `nanos`, as on the wire.
 struct TimeVisitor(MessageDescriptor);
 
 impl<'de> Visitor<'de> for TimeVisitor {

@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 
 use super::id::id_from_text;
 
-/// The JSON text of a `…_json` field: the content of a string, or any other
-/// value as it stands.
+/// Reads the JSON text of a `…_json` field: the content of a string, or the verbatim text
+/// of any other value.
 pub(super) fn json_text<'de, D: Deserializer<'de>>(json: D) -> Result<String, D::Error> {
     let raw = <&RawValue>::deserialize(json)?.get();
     if !raw.starts_with('"') {
@@ -22,8 +22,7 @@ pub(super) fn json_text<'de, D: Deserializer<'de>>(json: D) -> Result<String, D:
         .map_err(D::Error::custom)
 }
 
-/// Reads a string, of which serde_json hands out the bytes so that lone
-/// surrogates get through.
+/// Reads a string as bytes, because serde_json accepts lone surrogates only there.
 struct StringVisitor;
 
 impl Visitor<'_> for StringVisitor {
@@ -38,12 +37,11 @@ impl Visitor<'_> for StringVisitor {
     }
 }
 
-/// UTF-8 in which lone surrogates are encoded like other code points, with
-/// each of them replaced.
+/// Decodes UTF-8 that may contain encoded lone surrogates, and replaces each of them.
 fn replace_surrogates(bytes: &[u8]) -> String {
-    // Encoded, a surrogate is three bytes, of which lossy conversion takes the
-    // first as one fault and each of the others as another.
-    const LEAD: u8 = 0xED;
+    /// The first of the three bytes of an encoded surrogate. Lossy conversion would replace
+    /// each of the three.
+    const SURROGATE_LEAD: u8 = 0xED;
     let mut text = String::with_capacity(bytes.len());
     let mut rest = bytes;
     loop {
@@ -56,7 +54,11 @@ fn replace_surrogates(bytes: &[u8]) -> String {
                 let (valid, fault) = rest.split_at(error.valid_up_to());
                 text.push_str(&String::from_utf8_lossy(valid));
                 text.push(char::REPLACEMENT_CHARACTER);
-                let width = if fault.first() == Some(&LEAD) { 3 } else { 1 };
+                let width = if fault.first() == Some(&SURROGATE_LEAD) {
+                    3
+                } else {
+                    1
+                };
                 rest = fault.get(width..).unwrap_or_default();
             }
         }
@@ -99,7 +101,7 @@ impl Visitor<'_> for IdVisitor<'_> {
     }
 }
 
-/// Reads a truth value.
+/// Reads a boolean.
 pub(super) struct BoolVisitor<'a>(pub(super) &'a FieldDescriptor);
 
 impl Visitor<'_> for BoolVisitor<'_> {
@@ -114,8 +116,8 @@ impl Visitor<'_> for BoolVisitor<'_> {
     }
 }
 
-/// Reads an enum value by name or, as proto3 JSON allows, by number; of those
-/// a later version may know more.
+/// Reads an enum value by name or number, as proto3 JSON allows. Unknown numbers are
+/// accepted: they may come from a later version.
 pub(super) struct EnumVisitor<'a>(pub(super) &'a FieldDescriptor, pub(super) EnumDescriptor);
 
 impl Visitor<'_> for EnumVisitor<'_> {
@@ -176,10 +178,10 @@ impl Visitor<'_> for IntegerVisitor<'_> {
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<Value, E> {
-        // 1.0 and 1e3 are integers to proto3 JSON. Beyond 2^53 a float may
-        // have been rounded on the way.
-        const EXACT: f64 = 9_007_199_254_740_992.0;
-        if number.fract() == 0.0 && number.abs() <= EXACT {
+        /// 2^53. A larger float may have been rounded.
+        const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+        // 1.0 and 1e3 are integers in proto3 JSON.
+        if number.fract() == 0.0 && number.abs() <= MAX_EXACT {
             self.visit_i64(number as i64)
         } else {
             Err(E::invalid_value(Unexpected::Float(number), &self))

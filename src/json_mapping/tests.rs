@@ -1,10 +1,10 @@
-//! The mapping, by examples and by random events.
+//! Tests of the mapping with examples and with random events.
 
 use proptest::prelude::*;
 use prost_types::{Duration, Timestamp};
 use uuid::Uuid;
 
-use super::{event_from_json, event_to_json};
+use super::{descriptor::event_descriptor, event_from_json, event_to_json};
 use crate::proto::{
     ApprovalDecided, ApprovalRequested, Event, MessageAppended, RunEnded, RunStarted, StepDetails,
     StepEnded, StepType, TokenCount, event::Event as Kind,
@@ -76,7 +76,7 @@ fn a_lone_surrogate_becomes_the_replacement_character() {
 }
 
 #[test]
-fn faults_are_named_with_their_place() {
+fn errors_name_the_position_and_the_cause() {
     assert_eq!(
         reason(r#"{"stepEnded": {"stepid": ""}}"#),
         "1:23: unknown field `stepid` in StepEnded"
@@ -124,7 +124,7 @@ fn times_beyond_json_survive() {
 }
 
 #[test]
-fn every_field_of_an_event_has_a_kind_that_is_mapped() {
+fn the_kind_of_every_field_is_mapped() {
     fn check(message: &prost_reflect::MessageDescriptor) {
         for field in message.fields() {
             assert!(!field.is_list() && !field.is_map(), "{field:?}");
@@ -141,7 +141,7 @@ fn every_field_of_an_event_has_a_kind_that_is_mapped() {
             }
         }
     }
-    check(&super::event_descriptor().unwrap());
+    check(&event_descriptor().unwrap());
 }
 
 fn id() -> impl Strategy<Value = prost::bytes::Bytes> {
@@ -276,7 +276,7 @@ fn kind() -> impl Strategy<Value = Kind> {
 
 proptest! {
     #[test]
-    fn every_event_survives_the_way_through_json(
+    fn every_event_survives_json(
         time in time(),
         event in proptest::option::of(kind()),
     ) {
@@ -294,7 +294,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_makes_it_panic(text in "[{}\\[\\]\":,a-zA-Z0-9\\\\.+-]{0,60}") {
+    fn no_text_panics(text in "[{}\\[\\]\":,a-zA-Z0-9\\\\.+-]{0,60}") {
         let _ = event_from_json(&text);
         let _ = event_from_json(&format!(r#"{{"time":"{text}"}}"#));
         let _ = event_from_json(&format!(r#"{{"runStarted":{{"timeout":"{text}"}}}}"#));
@@ -302,7 +302,7 @@ proptest! {
 }
 
 #[test]
-fn times_of_any_size_do_not_make_it_panic() {
+fn times_of_any_size_do_not_panic() {
     for year in [
         "+99999999999",
         "+9223372036854775807",

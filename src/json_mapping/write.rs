@@ -1,27 +1,29 @@
-//! An event to JSON text.
+//! Writes an event as JSON text.
 
 use std::fmt::Display;
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, ReflectMessage as _, Value};
 use serde::ser::{Error, Serialize, SerializeMap, Serializer};
 
-use super::{JsonError, event_descriptor, id::id_to_text, read::is_time};
+use super::descriptor::{event_descriptor, is_time};
+use super::error::EventJsonError;
+use super::id::id_to_text;
 use crate::proto::Event;
 
-/// Writes an event as one line of JSON: proto3 JSON, but ids are UUID text.
-/// JSON fields stay strings, so that faulty ones survive too.
+/// Writes an event as one line of JSON: proto3 JSON with ids as UUID text. JSON fields stay
+/// strings, so that invalid ones survive too.
 ///
-/// [`event_from_json`](super::event_from_json) reads it back; of ids that are
-/// no UUIDs it says so.
+/// [`event_from_json`](super::event_from_json) reads it back, but refuses ids that are no
+/// UUIDs.
 ///
 /// # Errors
-/// None in practice: only where the protocol's descriptors lack what the
-/// generated code has.
-pub fn event_to_json(event: &Event) -> Result<String, JsonError> {
+/// Never in practice: only if the descriptors of the protocol did not match the generated
+/// code.
+pub fn event_to_json(event: &Event) -> Result<String, EventJsonError> {
     let mut message = DynamicMessage::new(event_descriptor()?);
     message
         .transcode_from(event)
-        .map_err(|error| JsonError::whole(error.to_string()))?;
+        .map_err(|error| EventJsonError::without_position(error.to_string()))?;
     Ok(serde_json::to_string(&MessageJson(&message))?)
 }
 
@@ -44,7 +46,7 @@ impl Serialize for FieldJson<'_> {
         match self.1 {
             Value::Bool(value) => json.serialize_bool(*value),
             Value::I32(value) => json.serialize_i32(*value),
-            // Quoted, as readers with 53-bit numbers need it.
+            // Quoted, because some readers have only 53-bit integers.
             Value::I64(value) => json.collect_str(value),
             Value::String(text) => json.serialize_str(text),
             Value::Bytes(id) => json.serialize_str(&id_to_text(id)),
@@ -79,21 +81,21 @@ fn serialize_message<S: Serializer>(json: S, message: &DynamicMessage) -> Result
     }
 }
 
-/// A time as text, where that says all there is: not for nanoseconds beyond a
-/// second, which are written as the object they are.
+/// The text of a time or duration. `None` if the text would lose something, such as
+/// nanoseconds beyond a second; then the message is written as an object.
 fn time_text(message: &DynamicMessage) -> Option<String> {
     if !is_time(&message.descriptor()) {
         return None;
     }
     if message.descriptor().name() == "Timestamp" {
-        faithful(message.transcode_to::<prost_types::Timestamp>().ok()?)
+        lossless_text(message.transcode_to::<prost_types::Timestamp>().ok()?)
     } else {
-        faithful(message.transcode_to::<prost_types::Duration>().ok()?)
+        lossless_text(message.transcode_to::<prost_types::Duration>().ok()?)
     }
 }
 
-/// The text of a value, if it parses to the same value.
-fn faithful<T: Display + std::str::FromStr + PartialEq>(value: T) -> Option<String> {
+/// The text of a value, if it parses back to the same value.
+fn lossless_text<T: Display + std::str::FromStr + PartialEq>(value: T) -> Option<String> {
     let text = value.to_string();
     (text.parse().ok().as_ref() == Some(&value)).then_some(text)
 }

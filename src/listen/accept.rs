@@ -5,50 +5,54 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{self, Connection};
-use super::{ConnectionLimits, Ended, EndpointCounts, Tls, WindowBudget};
+use super::counts::{EndReason, EndpointCounts};
+use super::limits::ConnectionLimits;
+use super::tls::Tls;
+use super::windows::WindowBudget;
 
-/// Between two log lines about the same trouble.
-const QUIET: Duration = Duration::from_secs(60);
-/// The system has no more of something; it will not have it at once.
+/// The least time between two warnings of one endpoint.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
+/// The pause after a failed `accept`: a missing resource, such as a free file
+/// descriptor, does not come back at once.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
 /// One listening socket, and what its connections share.
 #[derive(Debug)]
 pub struct Endpoint {
-    /// For logs: `gRPC` or `HTTP`.
+    /// The name in logs, one of [`ENDPOINT_NAMES`](super::ENDPOINT_NAMES).
     pub name: &'static str,
-    /// Where it listens.
+    /// The listening socket.
     pub listener: TcpListener,
-    /// What a connection may take.
+    /// The limits of each connection.
     pub limits: ConnectionLimits,
-    /// If connections are to use it.
+    /// TLS for all connections, or plain text.
     pub tls: Option<Tls>,
-    /// What clients may send before it is read.
+    /// The budget of bytes that clients may send unread.
     pub windows: WindowBudget,
-    /// For metrics.
+    /// Counts for metrics.
     pub counts: Arc<EndpointCounts>,
 }
 
-/// Serves connections until `stop`, then waits for the open ones, which take no
-/// new requests. Dropping it cuts them.
+/// Serves connections until `stop`. Then open connections take no new requests, and
+/// this waits until they end. Dropping the future closes them.
 pub async fn serve(endpoint: Endpoint, app: Router, stop: CancellationToken) {
-    let places = Arc::new(Semaphore::new(endpoint.limits.connections));
+    let permits = Arc::new(Semaphore::new(endpoint.limits.connections));
     let mut connections = JoinSet::new();
-    let mut trouble = Trouble::new(endpoint.name);
+    let mut warnings = LimitedWarnings::new(endpoint.name);
     loop {
         let accepted = tokio::select! {
             biased;
             () = stop.cancelled() => break,
             Some(ended) = connections.join_next(), if !connections.is_empty() => {
                 if let Err(error) = ended {
-                    tracing::error!(endpoint = endpoint.name, %error, "a connection's task failed");
+                    tracing::error!(endpoint = endpoint.name, %error, "the task of a connection failed");
                 }
                 continue;
             }
@@ -58,18 +62,19 @@ pub async fn serve(endpoint: Endpoint, app: Router, stop: CancellationToken) {
             Ok((socket, _)) => socket,
             Err(error) if is_of_one_connection(&error) => continue,
             Err(error) => {
-                trouble.tell(&format!("cannot accept connections: {error}"));
+                warnings.warn(&format!("cannot accept connections: {error}"));
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;
                 continue;
             }
         };
-        let Ok(place) = places.clone().try_acquire_owned() else {
-            // Closed at once, so that the client learns of it rather than waits.
-            endpoint.counts.ended(Ended::Full);
-            trouble.tell("as many connections as --max-connections are open; more are closed");
+        let Ok(permit) = permits.clone().try_acquire_owned() else {
+            // Closed at once, so that the client fails now instead of waiting.
+            endpoint.counts.count_end(EndReason::Full);
+            warnings.warn("--max-connections reached; closing new connections");
             continue;
         };
-        prepare(&socket);
+        // Without this, Nagle's algorithm delays a response sent in two parts.
+        let _ = socket.set_nodelay(true);
         let connection = Connection {
             limits: endpoint.limits,
             tls: endpoint.tls.clone(),
@@ -78,22 +83,17 @@ pub async fn serve(endpoint: Endpoint, app: Router, stop: CancellationToken) {
             stop: stop.clone(),
         };
         let app = app.clone();
-        let open = endpoint.counts.opened();
+        let open = endpoint.counts.count_open();
         connections.spawn(async move {
             connection::serve(connection, socket, app).await;
-            drop((open, place));
+            drop((open, permit));
         });
     }
     drop(endpoint.listener);
     while connections.join_next().await.is_some() {}
 }
 
-fn prepare(socket: &TcpStream) {
-    // Without it an answer in two parts waits for the client's ack.
-    let _ = socket.set_nodelay(true);
-}
-
-/// Errors of `accept` that speak of one connection only, which is gone.
+/// Whether an error of `accept` is about one connection only, which is gone.
 fn is_of_one_connection(error: &std::io::Error) -> bool {
     matches!(
         error.kind(),
@@ -101,24 +101,27 @@ fn is_of_one_connection(error: &std::io::Error) -> bool {
     )
 }
 
-/// Tells of trouble, but not again and again.
-struct Trouble {
+/// Logs warnings, at most one per [`WARNING_INTERVAL`].
+struct LimitedWarnings {
     endpoint: &'static str,
-    told: Option<Instant>,
+    last: Option<Instant>,
 }
 
-impl Trouble {
+impl LimitedWarnings {
     fn new(endpoint: &'static str) -> Self {
         Self {
             endpoint,
-            told: None,
+            last: None,
         }
     }
 
-    fn tell(&mut self, what: &str) {
-        if self.told.is_none_or(|told| told.elapsed() > QUIET) {
-            self.told = Some(Instant::now());
-            tracing::warn!(endpoint = self.endpoint, "{what}");
+    fn warn(&mut self, message: &str) {
+        if self
+            .last
+            .is_none_or(|last| last.elapsed() > WARNING_INTERVAL)
+        {
+            self.last = Some(Instant::now());
+            tracing::warn!(endpoint = self.endpoint, "{message}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! When a connection last moved a byte.
+//! When a connection last sent or received a byte.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -9,30 +9,30 @@ use tokio::time::Instant;
 /// Shared by a connection's transport and its watchdog.
 #[derive(Clone, Debug)]
 pub(super) struct Activity {
-    since: Instant,
-    /// Milliseconds after `since`.
+    opened: Instant,
+    /// Milliseconds after `opened`.
     last_ms: Arc<AtomicU64>,
 }
 
 impl Activity {
     pub(super) fn new() -> Self {
         Self {
-            since: Instant::now(),
+            opened: Instant::now(),
             last_ms: Arc::default(),
         }
     }
 
-    /// A byte moved.
+    /// Notes that a byte was sent or received.
     pub(super) fn note(&self) {
-        let ms = self.since.elapsed().as_millis();
+        let ms = self.opened.elapsed().as_millis();
         self.last_ms
             .store(u64::try_from(ms).unwrap_or(u64::MAX), Relaxed);
     }
 
-    /// Returns when nothing has moved for so long.
+    /// Returns once no byte has been sent or received for `timeout`.
     pub(super) async fn idle(&self, timeout: Duration) {
         loop {
-            let last = self.since + Duration::from_millis(self.last_ms.load(Relaxed));
+            let last = self.opened + Duration::from_millis(self.last_ms.load(Relaxed));
             let due = last + timeout;
             if due <= Instant::now() {
                 return;
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn each_byte_puts_the_end_off() {
+    async fn each_byte_restarts_the_timeout() {
         let activity = Activity::new();
         let started = Instant::now();
         let watch = activity.clone();
@@ -57,7 +57,7 @@ mod tests {
             activity.note();
         }
         watchdog.await.unwrap();
-        // From the last byte, and not from the first.
+        // 500 ms after the last byte, not after the first.
         assert!(started.elapsed() >= Duration::from_millis(995));
     }
 }

@@ -13,17 +13,20 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::activity::Activity;
-use super::io::{ClientIo, Version};
-use super::{ConnectionLimits, Ended, EndpointCounts, Tls, WindowBudget};
+use super::counts::{EndReason, EndpointCounts};
+use super::io::{ClientIo, HttpVersion};
+use super::limits::ConnectionLimits;
+use super::tls::Tls;
+use super::windows::{WindowBudget, Windows};
 
-/// Answers of one stream that wait for a client that does not read.
+/// Bytes of responses of one stream that may wait for a client that does not read.
 const SEND_BUFFER_BYTES: usize = 64 << 10;
-/// What HTTP/1 reads ahead, at least.
+/// The least size of the HTTP/1 read buffer.
 const READ_BUFFER_BYTES: usize = 128 << 10;
-/// Headers of one request of HTTP/1; hyper's default, said aloud.
-const HEADERS: usize = 100;
+/// Headers of one HTTP/1 request. This is hyper's default, made explicit.
+const MAX_HEADERS: usize = 100;
 
-/// What a connection is served with.
+/// The settings and budgets of one connection.
 pub(super) struct Connection {
     pub(super) limits: ConnectionLimits,
     pub(super) tls: Option<Tls>,
@@ -32,14 +35,15 @@ pub(super) struct Connection {
     pub(super) stop: CancellationToken,
 }
 
-/// Why there is nothing to serve.
+/// Why a connection never got to a request.
 enum NoRequest {
-    /// The client went away; nobody's fault.
-    Gone,
-    Ended(Ended),
+    /// The client closed it.
+    ClientGone,
+    Ended(EndReason),
 }
 
-/// Serves it until it ends or is ended. After `stop` it takes no new requests.
+/// Serves a connection until the client or the daemon ends it. After `stop` the
+/// connection takes no new requests.
 pub(super) async fn serve(connection: Connection, socket: TcpStream, app: Router) {
     let limits = connection.limits;
     let activity = Activity::new();
@@ -50,21 +54,21 @@ pub(super) async fn serve(connection: Connection, socket: TcpStream, app: Router
     let opened = tokio::select! {
         biased;
         () = connection.stop.cancelled() => return,
-        opened = opened => opened.unwrap_or(Err(NoRequest::Ended(Ended::Slow))),
+        opened = opened => opened.unwrap_or(Err(NoRequest::Ended(EndReason::Slow))),
     };
     let (io, version) = match opened {
         Ok(opened) => opened,
-        Err(NoRequest::Gone) => return,
-        Err(NoRequest::Ended(why)) => return connection.counts.ended(why),
+        Err(NoRequest::ClientGone) => return,
+        Err(NoRequest::Ended(reason)) => return connection.counts.count_end(reason),
     };
     let (io, app) = (TokioIo::new(io), TowerToHyperService::new(app));
     let served = async {
         match version {
-            Version::Http1 => {
+            HttpVersion::Http1 => {
                 let http = http1(&limits).serve_connection(io, app);
                 until_done(http, &connection.stop).await
             }
-            Version::Http2 => {
+            HttpVersion::Http2 => {
                 let windows = connection.windows.take();
                 let http = http2(&limits, &windows).serve_connection(io, app);
                 until_done(http, &connection.stop).await
@@ -72,33 +76,33 @@ pub(super) async fn serve(connection: Connection, socket: TcpStream, app: Router
         }
     };
     let ended = tokio::select! {
-        served = served => served.err().and_then(|error| why(&error)),
-        () = activity.idle(limits.idle_timeout) => Some(Ended::Idle),
+        served = served => served.err().and_then(|error| end_reason(&error)),
+        () = activity.idle(limits.idle_timeout) => Some(EndReason::Idle),
     };
-    if let Some(why) = ended {
-        connection.counts.ended(why);
+    if let Some(reason) = ended {
+        connection.counts.count_end(reason);
     }
 }
 
-/// TLS, and the first bytes.
+/// Does the TLS handshake and detects the HTTP version from the first bytes.
 async fn open(
     socket: TcpStream,
     connection: &Connection,
     activity: &Activity,
-) -> Result<(ClientIo, Version), NoRequest> {
+) -> Result<(ClientIo, HttpVersion), NoRequest> {
     let mut io = match &connection.tls {
         None => ClientIo::plain(socket, activity.clone()),
         Some(tls) => match tls.acceptor().accept(socket).await {
             Ok(stream) => ClientIo::tls(stream, activity.clone()),
             Err(error) => {
-                tracing::debug!(%error, "no TLS");
-                return Err(NoRequest::Ended(Ended::Tls));
+                tracing::debug!(%error, "the TLS handshake failed");
+                return Err(NoRequest::Ended(EndReason::Tls));
             }
         },
     };
     match io.version().await {
         Ok(Some(version)) => Ok((io, version)),
-        Ok(None) | Err(_) => Err(NoRequest::Gone),
+        Ok(None) | Err(_) => Err(NoRequest::ClientGone),
     }
 }
 
@@ -115,13 +119,13 @@ where
     http.await.map(|_| ())
 }
 
-/// Whether an error is one that the daemon made of the client's conduct.
-fn why(error: &hyper::Error) -> Option<Ended> {
+/// The reason to count if the daemon ended the connection because of the client.
+fn end_reason(error: &hyper::Error) -> Option<EndReason> {
     if error.is_timeout() {
-        // Of a head in HTTP/1, of a ping in HTTP/2.
-        Some(Ended::Slow)
+        // The headers in HTTP/1, or the answer to a ping in HTTP/2.
+        Some(EndReason::Slow)
     } else if error.is_parse() || is_http2_error(error) {
-        Some(Ended::Protocol)
+        Some(EndReason::Protocol)
     } else {
         None
     }
@@ -139,16 +143,13 @@ fn http1(limits: &ConnectionLimits) -> http1::Builder {
     let header_bytes = limits.header_bytes as usize;
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.handshake_timeout)
-        .max_headers(HEADERS)
+        .max_headers(MAX_HEADERS)
         .max_header_size(header_bytes)
         .max_buf_size(header_bytes.max(READ_BUFFER_BYTES));
     http
 }
 
-fn http2(
-    limits: &ConnectionLimits,
-    windows: &super::windows::Windows,
-) -> http2::Builder<TokioExecutor> {
+fn http2(limits: &ConnectionLimits, windows: &Windows) -> http2::Builder<TokioExecutor> {
     let mut http = http2::Builder::new(TokioExecutor::new());
     http.timer(TokioTimer::new())
         .initial_connection_window_size(windows.connection_bytes)

@@ -1,25 +1,28 @@
-//! What happened at a door, for metrics.
+//! Counts of connections per endpoint, for metrics.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Why the daemon ended a connection that a client might have kept.
+/// The two endpoints, as logs and metrics name them.
+pub const ENDPOINT_NAMES: [&str; 2] = ["grpc", "http"];
+
+/// Why the daemon ended a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// As many as allowed were open.
+pub enum EndReason {
+    /// The maximum number of connections was open.
     Full,
-    /// No TLS, no client certificate, or not a right one.
+    /// The TLS handshake failed, or the client certificate is missing or invalid.
     Tls,
-    /// Nothing, or too little, came in time.
+    /// The first bytes or the headers were late, or a ping was not answered.
     Slow,
-    /// Nothing moved for too long, or pings were not answered.
+    /// No byte was sent or received for too long.
     Idle,
-    /// It broke HTTP, or a limit of HTTP.
+    /// The client violated HTTP or exceeded a limit of HTTP.
     Protocol,
 }
 
-impl Ended {
-    /// All of them, in the order of their counters.
+impl EndReason {
+    /// All reasons, in the order of their counters.
     pub const ALL: [Self; 5] = [
         Self::Full,
         Self::Tls,
@@ -28,7 +31,7 @@ impl Ended {
         Self::Protocol,
     ];
 
-    /// For metrics.
+    /// The name in metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -46,43 +49,43 @@ impl Ended {
 pub struct EndpointCounts {
     open: AtomicU64,
     accepted: AtomicU64,
-    ended: [AtomicU64; Ended::ALL.len()],
+    ended: [AtomicU64; EndReason::ALL.len()],
 }
 
 impl EndpointCounts {
-    /// Connections that are open now.
+    /// Open connections.
     #[must_use]
     pub fn open(&self) -> u64 {
         self.open.load(Relaxed)
     }
 
-    /// Connections that got a place.
+    /// Connections accepted within the limit.
     #[must_use]
     pub fn accepted(&self) -> u64 {
         self.accepted.load(Relaxed)
     }
 
-    /// Connections ended for a reason.
+    /// Connections that the daemon ended for this reason.
     #[must_use]
-    pub fn ended_for(&self, why: Ended) -> u64 {
-        self.ended[why as usize].load(Relaxed)
+    pub fn ended_for(&self, reason: EndReason) -> u64 {
+        self.ended[reason as usize].load(Relaxed)
     }
 
-    pub(super) fn ended(&self, why: Ended) {
-        self.ended[why as usize].fetch_add(1, Relaxed);
+    pub(super) fn count_end(&self, reason: EndReason) {
+        self.ended[reason as usize].fetch_add(1, Relaxed);
     }
 
     /// Counts a connection as open until the guard is dropped.
-    pub(super) fn opened(self: &Arc<Self>) -> Open {
+    pub(super) fn count_open(self: &Arc<Self>) -> OpenConnection {
         self.accepted.fetch_add(1, Relaxed);
         self.open.fetch_add(1, Relaxed);
-        Open(self.clone())
+        OpenConnection(self.clone())
     }
 }
 
-pub(super) struct Open(Arc<EndpointCounts>);
+pub(super) struct OpenConnection(Arc<EndpointCounts>);
 
-impl Drop for Open {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Relaxed);
     }

@@ -1,10 +1,10 @@
-//! Each connection is an open file; what a process may open by default is often
-//! less than what it is allowed to ask for.
+//! The limit of open files. Each connection is an open file, and the default limit is
+//! often lower than what the process may ask for.
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// Raises this process' limit of open files as far as it may go, and returns it;
-/// `None` where there is none.
+/// Raises the limit of open files of this process to its hard limit. Returns the new
+/// limit, or `None` for no limit.
 #[must_use]
 pub fn raise_file_limit() -> Option<u64> {
     let mut limit = getrlimit(Resource::Nofile);

@@ -10,12 +10,11 @@ use tokio_rustls::server::TlsStream;
 
 use super::activity::Activity;
 
-/// What a client that speaks HTTP/2 says first (RFC 9113, 3.4).
+/// The first bytes of every HTTP/2 client (RFC 9113, 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// How a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Version {
+pub(super) enum HttpVersion {
     Http1,
     Http2,
 }
@@ -26,11 +25,11 @@ enum Transport {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Notes each byte that moves.
+/// A transport that notes each byte that is sent or received.
 #[derive(Debug)]
 pub(super) struct ClientIo {
     transport: Transport,
-    /// What was read to tell the version, and is still to be read as HTTP.
+    /// Bytes read to detect the HTTP version. HTTP still has to read them.
     first: [u8; PREFACE.len()],
     first_len: usize,
     first_taken: usize,
@@ -56,12 +55,12 @@ impl ClientIo {
         }
     }
 
-    /// Reads as much as tells the version; `None` where the client went away
-    /// without a word.
+    /// Reads enough bytes to detect the HTTP version. `None`: the client closed the
+    /// connection without sending a byte.
     ///
     /// # Errors
-    /// Those of the transport.
-    pub(super) async fn version(&mut self) -> io::Result<Option<Version>> {
+    /// When the transport fails.
+    pub(super) async fn version(&mut self) -> io::Result<Option<HttpVersion>> {
         let mut first = [0; PREFACE.len()];
         let mut len = 0;
         let version = loop {
@@ -71,10 +70,10 @@ impl ClientIo {
             }
             len += read;
             if read == 0 || first[..len] != PREFACE[..len] {
-                break Version::Http1;
+                break HttpVersion::Http1;
             }
             if len == PREFACE.len() {
-                break Version::Http2;
+                break HttpVersion::Http2;
             }
         };
         self.first = first;

@@ -1,5 +1,5 @@
-//! How many requests and streams may be open, over all connections: each takes
-//! some memory before its first event.
+//! The limit of open requests and streams over all connections. Each of them takes
+//! memory before its first event.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,45 +12,45 @@ use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Shared by both endpoints.
+/// The limit, shared by both endpoints.
 #[derive(Clone, Debug)]
 pub struct RequestLimit {
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     refuse: fn(&Request) -> Response,
 }
 
 impl RequestLimit {
-    /// So many at a time; `refuse` answers those beyond.
+    /// Allows `requests` open requests. `refuse` answers all others.
     #[must_use]
     pub fn new(requests: usize, refuse: fn(&Request) -> Response) -> Self {
-        let places = Arc::new(Semaphore::new(requests));
-        Self { places, refuse }
+        let permits = Arc::new(Semaphore::new(requests));
+        Self { permits, refuse }
     }
 
-    /// A place until the answer's last byte is sent; without one the client is
-    /// told to come again.
+    /// Middleware. The request counts as open until the last byte of its response is
+    /// sent.
     pub async fn enter(self, request: Request, next: Next) -> Response {
-        let Ok(place) = self.places.try_acquire_owned() else {
+        let Ok(permit) = self.permits.try_acquire_owned() else {
             return (self.refuse)(&request);
         };
         let response = next.run(request).await;
         response.map(|body| {
-            Body::new(Placed {
+            Body::new(CountedBody {
                 body,
-                _place: place,
+                _permit: permit,
             })
         })
     }
 }
 
-/// A body that keeps its place for as long as there may be more of it. Its length
-/// stays known, so that HTTP/1 answers are not in chunks.
-struct Placed {
+/// A response body that holds its permit until it is sent. It passes the size hint on,
+/// so that HTTP/1 responses are not chunked.
+struct CountedBody {
     body: Body,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
-impl HttpBody for Placed {
+impl HttpBody for CountedBody {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -1,18 +1,22 @@
-//! What a handler hands in, and what it gets back.
+//! What a handler passes to the pipeline, and what it gets back.
 
 use crate::event::{Event, Refusal};
+
+/// The least weight of a batch, in bytes. A queue has capacity for as many units as the
+/// budget can hold at this weight, so sending to a queue never blocks.
+pub(super) const MIN_UNIT_BYTES: usize = 256;
 
 /// A client's batch after validation.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// The valid events with their positions.
+    /// The valid events with their positions in the batch.
     pub events: Vec<(u32, Event)>,
-    /// The others.
+    /// The refused events with their positions in the batch.
     pub refused: Vec<(u32, Refusal)>,
 }
 
 impl Batch {
-    /// What it holds of the byte budget until it is settled.
+    /// The bytes that the batch takes of the memory budget until it is settled.
     #[must_use]
     pub fn weight_bytes(&self) -> usize {
         let events: usize = self
@@ -20,8 +24,8 @@ impl Batch {
             .iter()
             .map(|(_, event)| event.weight_bytes())
             .sum();
-        // Each shard's unit takes a slot of the queue, whatever is in it.
-        events + super::MIN_UNIT_BYTES
+        // A unit takes a slot in a queue, whatever its size.
+        events + MIN_UNIT_BYTES
     }
 }
 
@@ -34,17 +38,17 @@ pub enum Durability {
     Committed,
 }
 
-/// What became of a client's batch.
+/// The outcome of a client's batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchOutcome {
-    /// The least of its events.
+    /// The lowest durability of its events.
     pub durability: Durability,
-    /// Events that made or changed a row.
+    /// Events that inserted or changed a row.
     pub committed: u64,
-    /// Events that were there already.
+    /// Events that were committed before.
     pub duplicate: u64,
     /// Events that are in the spool.
     pub spooled: u64,
-    /// Events that were refused, dead letters included, by position.
+    /// Refused events and dead letters, with their positions in the batch.
     pub refused: Vec<(u32, Refusal)>,
 }

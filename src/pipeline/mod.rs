@@ -1,8 +1,8 @@
-//! Between the front doors and the store: admission by bytes, one queue per
-//! shard, one writer thread per shard, and the answer back to the handler.
+//! The path from the ingest handlers to the store: admission by bytes, one queue and one
+//! writer thread per shard, and the outcome back to the handler.
 //!
-//! No SQL and no protocol here. Nothing is unbounded: what is admitted holds
-//! its weight in the byte budget until it is settled.
+//! SQL and protocols do not belong here. Everything is bounded: an admitted batch holds
+//! its weight in the memory budget until it is settled.
 
 mod batch;
 mod gate;
@@ -23,11 +23,12 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use batch::MIN_UNIT_BYTES;
 pub use batch::{Batch, BatchOutcome, Durability};
 pub use gate::Gate;
-use parked::Parked;
+use parked::ParkedUnits;
 use replay::Replayer;
-use route::Routes;
+use route::RoutingTable;
 pub use shard::BatchLimits;
 use shard::Shard;
 pub use spooler::SpoolConfig;
@@ -39,51 +40,51 @@ use unit::Unit;
 use crate::event::Event;
 use crate::store::{ShardCounts, SpoolIdentity, WhenAway, Writer, WriterConfig};
 
-/// Each queue has room for as many units as the budget can hold at this least
-/// weight, so that a send never blocks.
-const MIN_UNIT_BYTES: usize = 256;
+/// Batches that must be committed take at most this fraction of the memory budget: half.
+/// The other half stays free for batches that can be spooled.
+const COMMITTED_BUDGET_FRACTION: usize = 2;
 
-/// How the pipeline is built.
+/// The settings of the pipeline.
 #[derive(Clone, Debug)]
 pub struct PipelineConfig {
-    /// How many shards, each with its own thread and connection.
+    /// The number of shards. Each has its own thread and connection.
     pub writers: usize,
-    /// How many bytes of events may be admitted and not yet settled.
+    /// The budget for bytes of events that are admitted and not settled.
     pub memory_budget_bytes: usize,
-    /// When a writer stops gathering and commits.
+    /// When a writer stops gathering units and commits.
     pub limits: BatchLimits,
-    /// For each writer.
+    /// The settings of each writer.
     pub writer: WriterConfig,
-    /// Where events go when Postgres is away; without it they wait.
+    /// The spool for events while Postgres is away. Without it, they wait.
     pub spool: Option<SpoolConfig>,
-    /// Cancelled when no more is to be replayed.
+    /// Cancelled when the replayer must stop.
     pub draining: CancellationToken,
 }
 
-/// The way from a handler to the writers.
+/// Takes batches from the handlers and passes them to the writers.
 #[derive(Debug)]
 pub struct Pipeline {
     shards: Vec<Sender<Box<Unit>>>,
-    routes: Routes,
+    routes: RoutingTable,
     counts: Arc<[Arc<ShardCounts>]>,
     budget: Arc<Semaphore>,
     budget_bytes: usize,
-    /// The part of the budget for batches that wait for Postgres whatever the
-    /// spool could take: they are not to hold back the others.
-    waiting: Arc<Semaphore>,
-    waiting_bytes: usize,
+    /// A second budget for batches that must be committed: half of the first. Such
+    /// batches wait while Postgres is away, and must not block those that can be spooled.
+    committed_budget: Arc<Semaphore>,
+    committed_budget_bytes: usize,
     gate: Arc<Gate>,
 }
 
-/// The budget is full.
+/// The memory budget is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the memory budget is full")]
 pub struct Full;
 
 impl Pipeline {
-    /// Starts the writer threads. They end when the pipeline is dropped and
-    /// what was admitted is settled, or when told to give up; whenever one
-    /// does, `writer_ended` is cancelled.
+    /// Starts the writer threads. They end when the pipeline is dropped and all admitted
+    /// events are settled, or when they must give up. A thread that ends cancels
+    /// `writer_ended`.
     ///
     /// # Errors
     /// When a thread cannot be started.
@@ -121,7 +122,7 @@ impl Pipeline {
                     .as_ref()
                     .map_or(writer_config.commit_timeout, |spool| spool.after),
                 spooler,
-                parked: Parked::default(),
+                parked: ParkedUnits::default(),
                 retry_at: Instant::now(),
             };
             let name = format!("writer-{number}");
@@ -151,106 +152,114 @@ impl Pipeline {
                 replayer.run(runtime);
             })?);
         }
-        let waiting_bytes = budget_bytes / 2;
+        let committed_budget_bytes = budget_bytes / COMMITTED_BUDGET_FRACTION;
         let pipeline = Self {
-            routes: Routes::new(shards.len()),
+            routes: RoutingTable::new(shards.len()),
             shards,
             counts: counts.into(),
             budget,
             budget_bytes,
-            waiting: Arc::new(Semaphore::new(waiting_bytes)),
-            waiting_bytes,
+            committed_budget: Arc::new(Semaphore::new(committed_budget_bytes)),
+            committed_budget_bytes,
             gate,
         };
         Ok((pipeline, threads))
     }
 
-    /// Admits a batch, waiting for room in the budget. It is settled with the
-    /// durability `least` or better.
+    /// Admits a batch; waits while the memory budget is full. The batch is settled with
+    /// at least `min_durability`.
     ///
     /// # Errors
     /// When the pipeline is shutting down.
-    pub async fn admit(&self, batch: Batch, least: Durability) -> Result<Ticket, DroppedUnsettled> {
-        let waiting = match least {
+    pub async fn admit(
+        &self,
+        batch: Batch,
+        min_durability: Durability,
+    ) -> Result<Ticket, DroppedUnsettled> {
+        let committed = match min_durability {
             Durability::Spooled => None,
             Durability::Committed => {
-                let weight = weight(&batch, self.waiting_bytes);
-                let room = self.waiting.clone().acquire_many_owned(weight).await;
-                Some(room.map_err(|_| DroppedUnsettled)?)
+                let weight = weight(&batch, self.committed_budget_bytes);
+                let budget = self.committed_budget.clone();
+                let permit = budget.acquire_many_owned(weight).await;
+                Some(permit.map_err(|_| DroppedUnsettled)?)
             }
         };
         let weight = weight(&batch, self.budget_bytes);
-        let budget = self.budget.clone().acquire_many_owned(weight).await;
-        let room = BudgetShare {
-            _budget: budget.map_err(|_| DroppedUnsettled)?,
-            _waiting: waiting,
+        let permit = self.budget.clone().acquire_many_owned(weight).await;
+        let share = BudgetShare {
+            _budget: permit.map_err(|_| DroppedUnsettled)?,
+            _committed_budget: committed,
         };
-        Ok(self.enqueue(batch, least, room))
+        Ok(self.enqueue(batch, min_durability, share))
     }
 
-    /// The same if there is room now.
+    /// Like [`Self::admit`], but does not wait.
     ///
     /// # Errors
-    /// When there is none.
-    pub fn try_admit(&self, batch: Batch, least: Durability) -> Result<Ticket, Full> {
-        let waiting = match least {
+    /// When the memory budget is full.
+    pub fn try_admit(&self, batch: Batch, min_durability: Durability) -> Result<Ticket, Full> {
+        let committed = match min_durability {
             Durability::Spooled => None,
             Durability::Committed => {
-                let weight = weight(&batch, self.waiting_bytes);
-                let room = self.waiting.clone().try_acquire_many_owned(weight);
-                Some(room.map_err(|_| Full)?)
+                let weight = weight(&batch, self.committed_budget_bytes);
+                let budget = self.committed_budget.clone();
+                let permit = budget.try_acquire_many_owned(weight);
+                Some(permit.map_err(|_| Full)?)
             }
         };
         let weight = weight(&batch, self.budget_bytes);
-        let budget = self.budget.clone().try_acquire_many_owned(weight);
-        let room = BudgetShare {
-            _budget: budget.map_err(|_| Full)?,
-            _waiting: waiting,
+        let permit = self.budget.clone().try_acquire_many_owned(weight);
+        let share = BudgetShare {
+            _budget: permit.map_err(|_| Full)?,
+            _committed_budget: committed,
         };
-        Ok(self.enqueue(batch, least, room))
+        Ok(self.enqueue(batch, min_durability, share))
     }
 
-    /// Whether events go to the spool because Postgres is away.
+    /// The gate: whether events go to Postgres or to the spool.
     #[must_use]
     pub fn gate(&self) -> Arc<Gate> {
         self.gate.clone()
     }
 
-    /// The counts of each shard.
+    /// The counts of each shard, and of the replayer.
     #[must_use]
     pub fn counts(&self) -> Arc<[Arc<ShardCounts>]> {
         self.counts.clone()
     }
 
-    /// The byte budget, for metrics.
+    /// The memory budget, for metrics.
     #[must_use]
     pub fn budget(&self) -> Arc<Semaphore> {
         self.budget.clone()
     }
 
-    fn enqueue(&self, batch: Batch, least: Durability, room: BudgetShare) -> Ticket {
+    fn enqueue(&self, batch: Batch, min_durability: Durability, share: BudgetShare) -> Ticket {
         let refused = batch.refused.len() as u64;
         add(&self.counts[0].received, refused);
         add(&self.counts[0].refused, refused);
         self.routes
-            .learn(batch.events.iter().map(|(_, event)| event));
+            .learn_sessions(batch.events.iter().map(|(_, event)| event));
         let shard_of = |(_, event): &(u32, Event)| self.routes.shard_of(event);
         let shards: Vec<usize> = batch.events.iter().map(shard_of).collect();
         let mut counts = vec![0; self.shards.len()];
         shards.iter().for_each(|&shard| counts[shard] += 1);
-        let units = counts.into_iter().map(|count| Unit::new(least, count));
+        let units = counts
+            .into_iter()
+            .map(|count| Unit::new(min_durability, count));
         let mut units: Vec<Unit> = units.collect();
         for ((index, event), shard) in batch.events.into_iter().zip(shards) {
             units[shard].push(index, event);
         }
         let parts = units.iter().filter(|unit| !unit.is_empty()).count();
-        let (tracker, ticket) = Tracker::new(parts, batch.refused, room);
+        let (tracker, ticket) = Tracker::new(parts, batch.refused, share);
         for ((unit, sender), counts) in units.into_iter().zip(&self.shards).zip(self.counts.iter())
         {
             if !unit.is_empty() {
                 add(&counts.received, unit.len() as u64);
-                // The queue has room for all that the budget admits; if the
-                // writer is gone, dropping the unit tells the ticket.
+                // The queue has capacity for all that the budget admits. If the writer is
+                // gone, dropping the unit fails the ticket.
                 let _ = sender.try_send(Box::new(unit.tracked_by(tracker.clone())));
             }
         }
@@ -258,13 +267,14 @@ impl Pipeline {
     }
 }
 
-/// A batch heavier than the whole budget is taken alone.
-fn weight(batch: &Batch, most_bytes: usize) -> u32 {
-    u32::try_from(batch.weight_bytes().min(most_bytes)).unwrap_or(u32::MAX)
+/// The weight of a batch, at most `max_bytes`: a batch heavier than the whole budget takes
+/// all of it.
+fn weight(batch: &Batch, max_bytes: usize) -> u32 {
+    u32::try_from(batch.weight_bytes().min(max_bytes)).unwrap_or(u32::MAX)
 }
 
-/// A thread with a runtime of its own. When it ends, by a panic too, `ended` is
-/// cancelled.
+/// Starts a thread with its own runtime. Cancels `ended` when the thread ends, also by a
+/// panic.
 fn spawn(
     name: String,
     ended: &CancellationToken,

@@ -1,50 +1,52 @@
-//! What neither Postgres nor the spool could take.
+//! Units that neither Postgres nor the spool could take.
 
 use std::collections::VecDeque;
 
 use super::batch::Durability;
 use super::unit::Unit;
 
-/// Units that wait to be tried again. Bounded: they hold their part of the byte budget.
+/// Units that wait for another attempt. They are bounded by the memory budget, of which
+/// they hold their part.
 #[derive(Debug, Default)]
-pub(super) struct Parked {
-    /// The spool may have room for them again.
+pub(super) struct ParkedUnits {
+    /// Units that may be spooled.
     spoolable: VecDeque<Unit>,
-    /// They wait for Postgres alone.
+    /// Units that must be committed.
     for_postgres: VecDeque<Unit>,
 }
 
-impl Parked {
-    /// Keeps units, behind those that are there.
+impl ParkedUnits {
+    /// Appends units.
     pub fn extend(&mut self, units: impl IntoIterator<Item = Unit>) {
         for unit in units {
-            match unit.least() {
+            match unit.min_durability() {
                 Durability::Spooled => self.spoolable.push_back(unit),
                 Durability::Committed => self.for_postgres.push_back(unit),
             }
         }
     }
 
-    /// The first that may be tried now; without Postgres only what the spool may take.
-    pub fn pop(&mut self, without_postgres: bool) -> Option<Unit> {
+    /// Takes the first unit that can be tried now. With `spool_only`, only units that may
+    /// be spooled.
+    pub fn pop(&mut self, spool_only: bool) -> Option<Unit> {
         let spoolable = self.spoolable.pop_front();
         spoolable.or_else(|| {
-            let postgres = !without_postgres;
+            let postgres = !spool_only;
             postgres.then(|| self.for_postgres.pop_front()).flatten()
         })
     }
 
-    /// Whether there is something for the spool.
-    pub fn is_spoolable(&self) -> bool {
+    /// Whether some unit may be spooled.
+    pub fn has_spoolable(&self) -> bool {
         !self.spoolable.is_empty()
     }
 
-    /// Whether nothing is parked.
+    /// Whether no unit is parked.
     pub fn is_empty(&self) -> bool {
         self.spoolable.is_empty() && self.for_postgres.is_empty()
     }
 
-    /// How many events are parked.
+    /// The number of parked events.
     pub fn events(&self) -> usize {
         let units = self.spoolable.iter().chain(&self.for_postgres);
         units.map(Unit::len).sum()

@@ -1,5 +1,5 @@
-//! The replayer: asks for the database while it is away, and writes what was
-//! spooled once it is back.
+//! The replayer: probes the database while it is away, and writes the spooled events to
+//! it once it is back.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,37 +14,38 @@ use super::spooler::SpoolConfig;
 use crate::event::Event;
 use crate::store::{EventOutcome, PartlyWritten, Writer};
 
-/// How often a database that is away is asked.
+/// The time between two probes of a database that is away.
 const PROBE_INTERVAL: Duration = Duration::from_millis(200);
-/// How often an empty spool is looked at.
+/// The time between two reads of an empty spool.
 const IDLE_INTERVAL: Duration = Duration::from_millis(200);
-/// How long to leave a disk alone that could not be read.
+/// The pause after a failed read of the disk.
 const DISK_PAUSE: Duration = Duration::from_secs(1);
 
-/// Empties the spool into Postgres.
+/// Moves spooled events to Postgres.
 pub(super) struct Replayer {
     pub config: SpoolConfig,
     pub gate: Arc<Gate>,
     pub writer: Writer,
     /// Disconnected when all shards have ended.
     pub shards: Receiver<()>,
-    /// From then on nothing more is replayed: the next daemon does it.
+    /// Cancelled when replaying must stop. The next daemon continues it.
     pub draining: CancellationToken,
-    /// Whether clients wait: then replaying takes half of the time at most.
+    /// The memory budget. If it is in use, clients wait, and replaying takes at most half
+    /// of the time.
     pub budget: Arc<Semaphore>,
     pub budget_bytes: usize,
-    /// The longest that a transaction may take: more each time that it is late,
-    /// or a frame might never be written.
+    /// The time limit of a transaction. It grows after each timeout; otherwise a large
+    /// frame might never be written.
     pub timeout: Duration,
 }
 
 impl Replayer {
-    /// Runs until the shards have ended, and writes the last counts.
+    /// Runs until the shards have ended, then writes the last counts.
     pub fn run(mut self, runtime: &Runtime) {
-        // Read from the spool and not yet settled.
+        // Events read from the spool and not settled.
         let mut events = Vec::new();
         let mut pause = Duration::ZERO;
-        // Disconnected when the last shard has ended; nothing is ever sent.
+        // The channel only signals the end of the shards; nothing is sent.
         while let Ok(()) | Err(RecvTimeoutError::Timeout) = self.shards.recv_timeout(pause) {
             pause = self.step(runtime, &mut events);
         }
@@ -53,7 +54,7 @@ impl Replayer {
         }
     }
 
-    /// Does one thing, and says how long to wait before the next.
+    /// Probes the database or writes one frame. Returns the pause before the next step.
     fn step(&mut self, runtime: &Runtime, events: &mut Vec<Event>) -> Duration {
         if self.gate.is_closed() {
             self.writer.set_deadline(self.config.after);
@@ -89,15 +90,15 @@ impl Replayer {
         }
     }
 
-    /// Reads the next frame; false if there is none.
+    /// Reads the next frame into `events`. Returns false if there is none.
     fn next_frame(&self, events: &mut Vec<Event>) -> bool {
         loop {
             let frame = match self.config.spool.read() {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return false,
                 Err(error) => {
-                    // ERROR: what was acknowledged stays in the spool until a person helps.
-                    tracing::error!(%error, "the spool cannot be read");
+                    // ERROR: acknowledged events stay in the spool until a person helps.
+                    tracing::error!(%error, "cannot read the spool");
                     return false;
                 }
             };
@@ -108,11 +109,12 @@ impl Replayer {
                 }
                 Some(_) => self.config.spool.ack(),
                 None => {
-                    // ERROR: kept, but not by itself in Postgres.
+                    // ERROR: nothing is lost, but only a person can get these events into
+                    // Postgres.
                     tracing::error!(
                         sequence = frame.sequence,
                         events = frame.events,
-                        "a frame of the spool holds events that this version does not know; its file is kept"
+                        "a spool frame holds events that this version cannot read; its file is quarantined"
                     );
                     self.config.spool.quarantine();
                 }
@@ -120,7 +122,7 @@ impl Replayer {
         }
     }
 
-    /// Writes what is in hand; what could not be written stays there.
+    /// Writes `events`, and leaves in it those that could not be written.
     fn write(&mut self, runtime: &Runtime, events: &mut Vec<Event>) {
         let borrowed: Vec<&Event> = events.iter().collect();
         self.writer.set_deadline(self.timeout);
@@ -131,7 +133,8 @@ impl Replayer {
                     .iter()
                     .any(|outcome| matches!(outcome, EventOutcome::Refused(_)))
                 {
-                    // Neither stored nor kept as a dead letter, which was told as an error.
+                    // An event is neither committed nor a dead letter; the writer has
+                    // logged that as an error. Quarantine keeps it.
                     self.config.spool.quarantine();
                 } else {
                     self.config.spool.ack();
@@ -141,7 +144,7 @@ impl Replayer {
             }
             Err(PartlyWritten { outcomes, source }) => {
                 let mut outcomes = outcomes.iter();
-                // Those that are settled are counted: they are not to be again.
+                // Settled events are counted already and must not be written again.
                 events.retain(|_| outcomes.next().is_none_or(Option::is_none));
                 if let Some(error) = source {
                     self.gate.close(&error);

@@ -1,13 +1,13 @@
-//! Which shard an event goes to: that of its run, which is that of the run's
-//! session where the batch that first names the run names it too.
+//! Chooses the shard of an event.
 //!
-//! Runs of one session go to one writer, because two that make or change the
-//! session's row at once wait for one another's commits; above all a run stays
-//! with one writer, for one run that two of them hold is enough for a batch to
-//! wait until the other has committed. Most events name only their run, so the
-//! runs' shards are remembered, in a table of fixed size that forgets the oldest
-//! first. Nothing but speed rests on it: a run that was forgotten may go to
-//! another writer, as it may to another daemon.
+//! All events of a run go to one shard. It is the shard of the run's session, if the
+//! batch that first names the run also names the session; otherwise it depends on the
+//! run's id. Writers that change the same row wait for each other's commits: that of a
+//! run, or that of a session. Most events name only their run, so a table remembers the
+//! shards of runs. The table has a fixed size and forgets the oldest runs first.
+//!
+//! This affects performance only. A forgotten run may go to another writer, just as it
+//! may go to another daemon.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -15,25 +15,29 @@ use uuid::Uuid;
 
 use crate::event::Event;
 
-/// 8 runs each, 8 bytes a run: some times as many as are live at once.
+/// Buckets of the table. With 8 runs per bucket it holds 262,144 runs in 2 MiB, several
+/// times as many as are live at once.
 const BUCKETS: usize = 1 << 15;
-/// An entry is the upper bits of a run's hash, and its shard plus one.
+/// Runs per bucket: 8 bytes each fill a cache line.
+const BUCKET_RUNS: usize = 8;
+/// An entry holds the upper bits of a run's hash and, in this many lower bits, its shard
+/// plus one.
 const SHARD_BITS: u32 = 16;
 
-/// One cache line: the runs that fall upon it, the latest first.
+/// One cache line of entries, the latest first.
 #[derive(Debug, Default)]
 #[repr(align(64))]
-struct Bucket([AtomicU64; 8]);
+struct Bucket([AtomicU64; BUCKET_RUNS]);
 
-/// The table.
+/// The shards of the latest runs.
 #[derive(Debug)]
-pub(super) struct Routes {
+pub(super) struct RoutingTable {
     shards: usize,
     buckets: Box<[Bucket]>,
 }
 
-impl Routes {
-    /// To so many shards.
+impl RoutingTable {
+    /// An empty table for `shards` shards.
     pub fn new(shards: usize) -> Self {
         let buckets = if shards > 1 { BUCKETS } else { 0 };
         Self {
@@ -42,44 +46,46 @@ impl Routes {
         }
     }
 
-    /// Sends the new runs of a batch where their sessions go. Bridges name the
-    /// session with some events of a run only, and not with the first.
-    pub fn learn<'a>(&self, events: impl IntoIterator<Item = &'a Event>) {
+    /// Assigns the new runs of a batch to the shards of their sessions. Call it before
+    /// [`Self::shard_of`]: bridges name the session only with some events of a run, and not
+    /// with the first.
+    pub fn learn_sessions<'a>(&self, events: impl IntoIterator<Item = &'a Event>) {
         if self.shards == 1 {
             return;
         }
         for event in events {
             if let (Some(run), Some(session)) = (event.run_id(), event.session_id())
-                && self.recall(run).is_none()
+                && self.lookup(run).is_none()
             {
-                self.remember(run, self.spread(session));
+                self.insert(run, self.shard_by_hash(session));
             }
         }
     }
 
-    /// The number of the event's shard.
+    /// The shard of an event.
     pub fn shard_of(&self, event: &Event) -> usize {
         if self.shards == 1 {
             return 0;
         }
         let Some(run) = event.run_id() else {
-            return self.spread(event.session_id().unwrap_or_default());
+            return self.shard_by_hash(event.session_id().unwrap_or_default());
         };
-        self.recall(run).unwrap_or_else(|| {
-            let shard = self.spread(run);
-            self.remember(run, shard);
+        self.lookup(run).unwrap_or_else(|| {
+            let shard = self.shard_by_hash(run);
+            self.insert(run, shard);
             shard
         })
     }
 
-    fn spread(&self, id: Uuid) -> usize {
-        ((u128::from(mixed(id)) * self.shards as u128) >> 64) as usize
+    fn shard_by_hash(&self, id: Uuid) -> usize {
+        ((u128::from(hash_id(id)) * self.shards as u128) >> 64) as usize
     }
 
-    fn remember(&self, run: Uuid, shard: usize) {
-        let (bucket, tag) = self.place(run);
+    fn insert(&self, run: Uuid, shard: usize) {
+        let (bucket, tag) = self.bucket_and_tag(run);
         let mut entry = tag | (shard as u64 + 1);
-        // Another thread may do the same at once: each swap takes an entry along.
+        // Shifts the entries by one. Swaps keep every entry if another thread inserts at
+        // the same time.
         for slot in &bucket.0 {
             entry = slot.swap(entry, Relaxed);
             if entry == 0 {
@@ -88,14 +94,14 @@ impl Routes {
         }
     }
 
-    fn recall(&self, run: Uuid) -> Option<usize> {
-        let (bucket, tag) = self.place(run);
+    fn lookup(&self, run: Uuid) -> Option<usize> {
+        let (bucket, tag) = self.bucket_and_tag(run);
         let entry = bucket.find(tag)?;
         Some(((entry - tag) as usize - 1).min(self.shards - 1))
     }
 
-    fn place(&self, run: Uuid) -> (&Bucket, u64) {
-        let hash = mixed(run);
+    fn bucket_and_tag(&self, run: Uuid) -> (&Bucket, u64) {
+        let hash = hash_id(run);
         let bucket = &self.buckets[hash as usize % self.buckets.len()];
         (bucket, tag_of(hash))
     }
@@ -110,17 +116,20 @@ impl Bucket {
     }
 }
 
+/// The multiplier of Fibonacci hashing: 2^64 divided by the golden ratio.
+const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
+
 fn tag_of(hash: u64) -> u64 {
     hash >> SHARD_BITS << SHARD_BITS
 }
 
-/// Ids are mostly random in their last bytes (UUIDv7 too); mixing makes do with
-/// those that are not (UUIDv1, hand-made ones).
-fn mixed(id: Uuid) -> u64 {
+/// Hashes an id. Most ids (also UUIDv7) are random in their last bytes; the hash also
+/// spreads those that are not (UUIDv1, hand-made ids).
+fn hash_id(id: Uuid) -> u64 {
     let (high, low) = id.as_u64_pair();
-    let mixed = (high ^ low).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    // The lower bits choose the bucket: they must depend on all of the id.
-    mixed ^ (mixed >> 32)
+    let product = (high ^ low).wrapping_mul(GOLDEN_RATIO);
+    // The lower bits choose the bucket, so they must depend on the whole id.
+    product ^ (product >> 32)
 }
 
 #[cfg(test)]
@@ -156,12 +165,12 @@ mod tests {
         }
     }
 
-    fn shards_of(routes: &Routes, events: &[Event]) -> Vec<usize> {
-        routes.learn(events);
+    fn shards_of(routes: &RoutingTable, events: &[Event]) -> Vec<usize> {
+        routes.learn_sessions(events);
         events.iter().map(|event| routes.shard_of(event)).collect()
     }
 
-    fn shard_of(routes: &Routes, event: Event) -> usize {
+    fn shard_of(routes: &RoutingTable, event: Event) -> usize {
         shards_of(routes, &[event])[0]
     }
 
@@ -171,7 +180,7 @@ mod tests {
 
     #[test]
     fn runs_go_with_their_session_if_their_first_batch_names_it() {
-        let routes = Routes::new(7);
+        let routes = RoutingTable::new(7);
         let session = Uuid::from_u128(99);
         let parts: Vec<Event> = (0..50).map(|n| heartbeat(run(n))).collect();
         let named: Vec<Event> = (0..50).map(|n| message(run(n), session)).collect();
@@ -179,13 +188,13 @@ mod tests {
         let shards = shards_of(&routes, &batch);
         assert_eq!(shards, vec![shards[0]; 100]);
         assert_eq!(shards_of(&routes, &parts), shards[..50]);
-        let alone = shards_of(&Routes::new(7), &parts);
+        let alone = shards_of(&RoutingTable::new(7), &parts);
         assert!(alone.iter().any(|shard| *shard != alone[0]), "{alone:?}");
     }
 
     #[test]
     fn a_run_stays_where_it_was_when_its_session_becomes_known() {
-        let routes = Routes::new(7);
+        let routes = RoutingTable::new(7);
         for n in 0..50 {
             let first = shard_of(&routes, heartbeat(run(n)));
             let named = shard_of(&routes, message(run(n), Uuid::from_u128(99)));
@@ -197,11 +206,11 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_runs_are_remembered_however_many_there_were() {
+    fn the_latest_runs_are_remembered_after_any_number_of_others() {
         const LIVE: usize = 1_000;
-        let routes = Routes::new(7);
+        let routes = RoutingTable::new(7);
         let session = Uuid::from_u128(99);
-        let shard = routes.spread(session);
+        let shard = routes.shard_by_hash(session);
         for n in 0..32 * BUCKETS {
             shard_of(&routes, message(run(n), session));
             let old = n.saturating_sub(LIVE);
@@ -211,7 +220,7 @@ mod tests {
 
     #[test]
     fn forgotten_runs_still_have_a_shard_and_all_shards_are_used() {
-        let routes = Routes::new(3);
+        let routes = RoutingTable::new(3);
         let runs = 16 * BUCKETS;
         let mut used = [0_usize; 3];
         for n in 0..runs {
@@ -222,7 +231,7 @@ mod tests {
         assert!(used.iter().all(|count| *count > least), "{used:?}");
         assert_eq!(
             shard_of(&routes, heartbeat(run(0))),
-            shard_of(&Routes::new(3), heartbeat(run(0)))
+            shard_of(&RoutingTable::new(3), heartbeat(run(0)))
         );
     }
 }

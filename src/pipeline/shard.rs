@@ -1,5 +1,5 @@
-//! One shard: a queue and the thread that empties it into Postgres, or into the
-//! spool while Postgres is away.
+//! One shard: a queue, and the thread that writes its events to Postgres, or to the spool
+//! while Postgres is away.
 
 use std::iter;
 use std::time::{Duration, Instant};
@@ -8,66 +8,66 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use tokio::runtime::Runtime;
 
 use super::batch::Durability;
-use super::parked::Parked;
+use super::parked::ParkedUnits;
 use super::spooler::Spooler;
-use super::unit::{Unit, UnitState, update};
+use super::unit::{EventState, Unit, update};
 use crate::event::Event;
 use crate::store::{EventOutcome, PartlyWritten, Writer};
 
-/// After so long without events a writer brings the ledger up to date.
+/// A writer without events updates the ledger after this time.
 const IDLE_INTERVAL: Duration = Duration::from_millis(500);
-/// How often units are looked at that neither Postgres nor the spool takes.
+/// The time between two attempts to settle parked units.
 const PARKED_INTERVAL: Duration = Duration::from_millis(100);
 
-/// When a writer stops gathering and commits.
+/// When a writer stops gathering units and commits.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchLimits {
-    /// Events of one transaction; a client's batch is not torn for it.
+    /// Events per transaction. A unit is never split, so the last one may exceed this.
     pub max_events: usize,
-    /// Bytes of one transaction, likewise.
+    /// Bytes per transaction. The last unit may exceed this, too.
     pub max_bytes: usize,
-    /// How long to wait for more after the first. Zero takes what is there:
-    /// the next batch fills while one commits.
+    /// How long to wait for more units after the first. Zero: take the units that are
+    /// queued, and commit immediately. More units queue up while one batch commits.
     pub linger: Duration,
 }
 
-/// The thread's state.
+/// The state of the thread.
 pub(super) struct Shard {
-    /// Boxed, for a queue has memory for all that it may hold.
+    /// The units are boxed because a queue allocates its whole capacity.
     pub queue: Receiver<Box<Unit>>,
     pub writer: Writer,
     pub limits: BatchLimits,
     pub spooler: Option<Spooler>,
-    /// What neither Postgres nor the spool could take.
-    pub parked: Parked,
-    /// The longest that a transaction of parked units may take.
+    /// Units that neither Postgres nor the spool could take.
+    pub parked: ParkedUnits,
+    /// The time limit of a transaction of parked units.
     pub timeout: Duration,
-    /// When parked units are tried again while the database is away, however
-    /// many new ones come: the spool may have room again.
+    /// When to try parked units again while the database is away. New units do not delay
+    /// this: the spool may accept events again.
     pub retry_at: Instant,
 }
 
 impl Shard {
-    /// Empties the queue until it is closed and empty, or until the writer gives up.
+    /// Runs until the queue is closed and empty, or until the writer gives up.
     pub fn run(mut self, runtime: &Runtime) {
         let mut open = true;
         self.writer.set_deadline(self.timeout);
         while open || !self.parked.is_empty() {
             if self.writer.gave_up() && !self.parked.is_empty() {
-                // Dropping the units tells their clients to send again.
+                // Dropping the units tells their clients to send the events again.
                 tracing::warn!(
                     events = self.parked.events(),
-                    "not settled at shutdown; clients are told to resend"
+                    "events not settled at shutdown; their clients must send them again"
                 );
                 return;
             }
             match self.next() {
-                Next::Units(units) => self.handle(runtime, units),
-                Next::Parked(units) => self.handle_parked(runtime, units),
-                // A client that does not let go keeps the queue open.
-                Next::Nothing if self.writer.gave_up() => break,
-                Next::Nothing => self.write_counts(runtime),
-                Next::Closed => open = false,
+                NextWork::Units(units) => self.handle(runtime, units),
+                NextWork::Parked(units) => self.handle_parked(runtime, units),
+                // A client that keeps its call open keeps the queue open.
+                NextWork::Idle if self.writer.gave_up() => break,
+                NextWork::Idle => self.write_counts(runtime),
+                NextWork::Closed => open = false,
             }
         }
         if !self.writer.gave_up() {
@@ -75,39 +75,42 @@ impl Shard {
         }
     }
 
-    /// What is to be done next; parked units come before new ones once the
-    /// database is back.
-    fn next(&mut self) -> Next {
+    /// Takes the next work. Once the database is back, parked units come before new ones.
+    fn next(&mut self) -> NextWork {
         if self.parked.is_empty() {
             return match self.queue.recv_timeout(IDLE_INTERVAL) {
-                Ok(first) => Next::Units(gather(*first, self.limits, |limit| self.wait(limit))),
-                Err(RecvTimeoutError::Timeout) => Next::Nothing,
-                Err(RecvTimeoutError::Disconnected) => Next::Closed,
+                Ok(first) => self.gather_queued(*first),
+                Err(RecvTimeoutError::Timeout) => NextWork::Idle,
+                Err(RecvTimeoutError::Disconnected) => NextWork::Closed,
             };
         }
-        let closed = self.is_closed();
-        let left = if self.parked.is_spoolable() {
+        let closed = self.gate_is_closed();
+        let pause = if self.parked.has_spoolable() {
             self.retry_at.saturating_duration_since(Instant::now())
         } else {
             PARKED_INTERVAL
         };
-        if closed && !left.is_zero() {
-            match self.queue.recv_timeout(left) {
-                Ok(first) => {
-                    return Next::Units(gather(*first, self.limits, |limit| self.wait(limit)));
-                }
-                // No more will come, so this does not wait by itself.
-                Err(RecvTimeoutError::Disconnected) => std::thread::sleep(left),
+        if closed && !pause.is_zero() {
+            match self.queue.recv_timeout(pause) {
+                Ok(first) => return self.gather_queued(*first),
+                // A disconnected queue returns at once.
+                Err(RecvTimeoutError::Disconnected) => std::thread::sleep(pause),
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
         let Some(first) = self.parked.pop(closed) else {
-            return Next::Nothing;
+            return NextWork::Idle;
         };
-        Next::Parked(gather(first, self.limits, |_| self.parked.pop(closed)))
+        NextWork::Parked(gather(first, self.limits, |_| self.parked.pop(closed)))
     }
 
-    fn wait(&self, deadline: Option<Instant>) -> Option<Unit> {
+    fn gather_queued(&self, first: Unit) -> NextWork {
+        NextWork::Units(gather(first, self.limits, |deadline| {
+            self.next_queued(deadline)
+        }))
+    }
+
+    fn next_queued(&self, deadline: Option<Instant>) -> Option<Unit> {
         let unit = match deadline {
             None => self.queue.try_recv().ok(),
             Some(deadline) => self.queue.recv_deadline(deadline).ok(),
@@ -115,24 +118,23 @@ impl Shard {
         unit.map(|unit| *unit)
     }
 
-    /// Whether the database is known to be away.
-    fn is_closed(&self) -> bool {
+    fn gate_is_closed(&self) -> bool {
         let gate = self.spooler.as_ref().map(|spooler| &spooler.gate);
         gate.is_some_and(|gate| gate.is_closed())
     }
 
-    /// Writes units, or spools them, or parks them.
+    /// Writes units; spools those that cannot be written; parks the rest.
     fn handle(&mut self, runtime: &Runtime, mut units: Vec<Unit>) {
         let after = self.spooler.as_ref().map(|spooler| spooler.config.after);
         if let Some(after) = after {
             self.writer.set_deadline(after);
             let oldest = units.first().map(|unit| unit.age());
             if oldest.is_some_and(|age| age > after) {
-                // Postgres is too slow for what comes.
+                // Postgres is too slow for the load.
                 units = self.spool(units);
             }
         }
-        if !units.is_empty() && !self.is_closed() {
+        if !units.is_empty() && !self.gate_is_closed() {
             units = self.write(runtime, units);
         }
         if !units.is_empty() {
@@ -141,10 +143,10 @@ impl Shard {
         self.parked.extend(units);
     }
 
-    /// The same of units that were parked: each time the database is late they
-    /// give it more time, or they might never be written.
+    /// Does the same for parked units. Their time limit doubles after each failure;
+    /// otherwise a large transaction might never finish.
     fn handle_parked(&mut self, runtime: &Runtime, mut units: Vec<Unit>) {
-        if !self.is_closed() {
+        if !self.gate_is_closed() {
             self.writer.set_deadline(self.timeout);
             units = self.write(runtime, units);
             match &self.spooler {
@@ -161,29 +163,29 @@ impl Shard {
         self.parked.extend(units);
     }
 
-    /// Writes units; returns those that are not settled.
+    /// Writes units. Returns those that are not settled.
     fn write(&mut self, runtime: &Runtime, units: Vec<Unit>) -> Vec<Unit> {
         let events: Vec<&Event> = units.iter().flat_map(Unit::open).collect();
         match runtime.block_on(self.writer.write(&events)) {
-            Ok(outcomes) => update(units, outcomes.into_iter().map(UnitState::Written)),
+            Ok(outcomes) => update(units, outcomes.into_iter().map(EventState::Written)),
             Err(PartlyWritten { outcomes, source }) => {
                 if let (Some(error), Some(spooler)) = (source, &self.spooler) {
                     spooler.gate.close(&error);
                 }
                 let state = |outcome: Option<EventOutcome>| {
-                    outcome.map_or(UnitState::Open, UnitState::Written)
+                    outcome.map_or(EventState::Open, EventState::Written)
                 };
                 update(units, outcomes.into_iter().map(state))
             }
         }
     }
 
-    /// Spools what may be spooled; returns the rest.
+    /// Spools the units that may be spooled. Returns those that are not settled.
     fn spool(&self, units: Vec<Unit>) -> Vec<Unit> {
         let Some(spooler) = &self.spooler else {
             return units;
         };
-        let spoolable = |unit: &Unit| unit.least() == Durability::Spooled;
+        let spoolable = |unit: &Unit| unit.min_durability() == Durability::Spooled;
         let (units, mut rest): (Vec<_>, Vec<_>) = units.into_iter().partition(spoolable);
         let events: Vec<&Event> = units.iter().flat_map(Unit::open).collect();
         if events.is_empty() {
@@ -192,18 +194,18 @@ impl Shard {
         let stored = spooler.store(&events);
         rest.extend(update(
             units,
-            iter::repeat_with(|| UnitState::Spooled).take(stored),
+            iter::repeat_with(|| EventState::Spooled).take(stored),
         ));
         rest
     }
 
     fn write_counts(&mut self, runtime: &Runtime) {
-        if self.is_closed() {
+        if self.gate_is_closed() {
             return;
         }
-        // Not written now, they go with the next transaction.
+        // If this fails, the next transaction writes the counts.
         if let Err(error) = runtime.block_on(self.writer.write_counts()) {
-            tracing::debug!(error = %crate::store::reason(&error), "the ledger is not up to date");
+            tracing::debug!(error = %crate::store::reason(&error), "cannot update the ledger");
             if let Some(spooler) = &self.spooler {
                 spooler.gate.counts_failed(&error);
             }
@@ -211,17 +213,17 @@ impl Shard {
     }
 }
 
-enum Next {
+enum NextWork {
     Units(Vec<Unit>),
-    /// They were tried before.
+    /// Units that were tried before.
     Parked(Vec<Unit>),
-    Nothing,
-    /// No more will come.
+    Idle,
+    /// The queue is closed and empty.
     Closed,
 }
 
-/// Adds what is waiting to the first, up to the limits. `next` is given until
-/// when to wait for more.
+/// Gathers units after the first, up to the limits. `next` waits for another unit until
+/// the deadline that it gets; `None`: it does not wait.
 fn gather(
     first: Unit,
     limits: BatchLimits,

@@ -1,4 +1,4 @@
-//! A shard's way into the spool.
+//! Writes events of a shard to the spool.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -8,39 +8,39 @@ use super::gate::Gate;
 use crate::event::Event;
 use crate::spool::Spool;
 
-/// A frame is closed after so many events or bytes, so that its replay is a
-/// short transaction that live traffic does not feel.
+/// Events per frame. One transaction replays a frame, and must be short enough not to
+/// delay live traffic.
 const FRAME_EVENTS: usize = 1_000;
+/// Bytes of events per frame, for the same reason.
 const FRAME_BYTES: usize = 1 << 20;
 
-/// The spool and how events get in and out of it.
+/// The spool, and the format of events in it.
 #[derive(Clone, Debug)]
 pub struct SpoolConfig {
     /// The spool.
     pub spool: Arc<Spool>,
-    /// The wire form of events.
+    /// Encodes events as the payload of a frame.
     pub encode: fn(&[&Event]) -> Vec<u8>,
-    /// The way back; `None` for what is no such form, or has events in it that
-    /// this version does not take.
+    /// Decodes the payload of a frame. `None`: this version cannot read it, or some of
+    /// its events.
     pub decode: fn(&[u8]) -> Option<Vec<Event>>,
-    /// An event that has waited so long for the database is spooled.
+    /// How long an event may wait for the database before it is spooled.
     pub after: Duration,
 }
 
-/// Spools what one shard cannot write.
+/// Spools the events that one shard cannot write.
 #[derive(Debug)]
 pub(super) struct Spooler {
     pub config: SpoolConfig,
     pub gate: Arc<Gate>,
-    /// The shard's events that the spool holds or has held.
+    /// Counts the events that the shard has spooled.
     pub spooled: Arc<AtomicU64>,
-    /// Ends when the shard does; carries nothing.
+    /// Dropped when the shard ends; nothing is sent.
     pub _running: crossbeam_channel::Sender<()>,
 }
 
 impl Spooler {
-    /// Makes events durable in the spool, and returns how many of them are,
-    /// from the first on.
+    /// Makes events durable in the spool. Returns how many are, counted from the first.
     pub fn store(&self, events: &[&Event]) -> usize {
         let parts = frames(events);
         let frames = parts.iter().map(|part| {
@@ -50,18 +50,18 @@ impl Spooler {
         let before = self.config.spool.refusing();
         let (stored, result) = self.config.spool.store(frames, &self.spooled);
         match result {
-            // WARN: nothing is lost, but clients are held back from now on.
+            // WARN: nothing is lost, but clients wait.
             Err(error) if !before => {
-                tracing::warn!(%error, "events can be made durable nowhere; clients wait");
+                tracing::warn!(%error, "neither Postgres nor the spool accepts events; clients wait");
             }
-            Ok(()) if before => tracing::info!("the spool takes events again"),
+            Ok(()) if before => tracing::info!("the spool accepts events again"),
             _ => {}
         }
         parts[..stored].iter().map(|part| part.len()).sum()
     }
 }
 
-/// Cuts events into frames.
+/// Splits events into frames.
 fn frames<'e, 'b>(events: &'b [&'e Event]) -> Vec<&'b [&'e Event]> {
     let mut frames = Vec::new();
     let (mut start, mut bytes) = (0, 0);

@@ -1,4 +1,4 @@
-//! The answer to one client's batch, put together from its shards' parts.
+//! The outcome of one client's batch, gathered from its shards.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,25 +8,27 @@ use super::batch::{BatchOutcome, Durability};
 use crate::event::Refusal;
 use crate::store::EventOutcome;
 
-/// The batch was not settled: the daemon is going down. Send it again.
+/// The batch was dropped unsettled because the daemon is shutting down. The client must
+/// send it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the daemon is shutting down; the batch is not settled")]
 pub struct DroppedUnsettled;
 
-/// Waits for a batch to be settled.
+/// Waits until a batch is settled.
 #[derive(Debug)]
 pub struct Ticket(oneshot::Receiver<BatchOutcome>);
 
 impl Ticket {
-    /// What became of the batch, once all of it is durable or refused.
+    /// Waits until every event of the batch is durable or refused, and returns the
+    /// outcome.
     ///
     /// # Errors
-    /// When the daemon goes down before that.
+    /// When the daemon shuts down before that.
     pub async fn settled(&mut self) -> Result<BatchOutcome, DroppedUnsettled> {
         (&mut self.0).await.map_err(|_| DroppedUnsettled)
     }
 
-    /// The same without waiting; `None` while it is not settled.
+    /// Like [`Self::settled`], but does not wait. `None`: the batch is not settled yet.
     pub fn try_settled(&mut self) -> Option<Result<BatchOutcome, DroppedUnsettled>> {
         match self.0.try_recv() {
             Ok(outcome) => Some(Ok(outcome)),
@@ -36,32 +38,32 @@ impl Ticket {
     }
 }
 
-/// Gathers the parts. When the last one is in, the ticket is answered and the
-/// batch's share of the byte budget is free again.
+/// Gathers the outcomes of the units of a batch. After the last one, it frees the batch's
+/// share of the memory budget and answers the ticket.
 #[derive(Debug)]
-pub(super) struct Tracker(Mutex<State>);
+pub(super) struct Tracker(Mutex<TrackerState>);
 
-/// What a batch holds of the budget; and of the part of it for those that wait
-/// for Postgres.
+/// A batch's share of the memory budgets.
 #[derive(Debug)]
 pub(super) struct BudgetShare {
     pub _budget: OwnedSemaphorePermit,
-    pub _waiting: Option<OwnedSemaphorePermit>,
+    /// Only for batches that must be committed.
+    pub _committed_budget: Option<OwnedSemaphorePermit>,
 }
 
 #[derive(Debug)]
-struct State {
+struct TrackerState {
     parts_left: usize,
     outcome: BatchOutcome,
     answer: Option<(oneshot::Sender<BatchOutcome>, BudgetShare)>,
 }
 
 impl Tracker {
-    /// A tracker of so many parts; with none the ticket is answered at once.
+    /// A tracker of `parts` units. Without units, the ticket is answered at once.
     pub fn new(
         parts: usize,
         refused: Vec<(u32, Refusal)>,
-        permit: BudgetShare,
+        share: BudgetShare,
     ) -> (Arc<Self>, Ticket) {
         let (sender, receiver) = oneshot::channel();
         let outcome = BatchOutcome {
@@ -71,10 +73,10 @@ impl Tracker {
             spooled: 0,
             refused,
         };
-        let mut state = State {
+        let mut state = TrackerState {
             parts_left: parts,
             outcome,
-            answer: Some((sender, permit)),
+            answer: Some((sender, share)),
         };
         if parts == 0 {
             state.reply();
@@ -82,7 +84,8 @@ impl Tracker {
         (Arc::new(Self(Mutex::new(state))), Ticket(receiver))
     }
 
-    /// One shard has settled its part: written, or spooled where there is no outcome yet.
+    /// Records the outcomes of a unit, by position in the batch. `None`: the event is
+    /// spooled.
     pub fn settle(&self, outcomes: impl Iterator<Item = (u32, Option<EventOutcome>)>) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (index, outcome) in outcomes {
@@ -105,16 +108,16 @@ impl Tracker {
     }
 }
 
-impl State {
+impl TrackerState {
     fn reply(&mut self) {
         self.outcome
             .refused
             .sort_unstable_by_key(|(index, _)| *index);
-        if let Some((answer, permit)) = self.answer.take() {
-            // First, so that who is answered finds the room free.
-            drop(permit);
+        if let Some((answer, share)) = self.answer.take() {
+            // Before the answer, so that a client that sends again finds its share free.
+            drop(share);
             let refused = std::mem::take(&mut self.outcome.refused);
-            // Nobody listens any more: the client has gone, its events have not.
+            // This fails if the client is gone; its events are settled all the same.
             let _ = answer.send(BatchOutcome {
                 refused,
                 ..self.outcome.clone()

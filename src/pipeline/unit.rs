@@ -1,4 +1,4 @@
-//! The part of a client's batch that goes to one shard, and what has become of its events.
+//! The part of a client's batch that goes to one shard.
 
 use std::iter;
 use std::sync::Arc;
@@ -12,33 +12,34 @@ use crate::store::EventOutcome;
 /// The part of a client's batch that goes to one shard.
 #[derive(Debug)]
 pub(super) struct Unit {
+    /// The events with their positions in the client's batch.
     events: Vec<(u32, Event)>,
-    /// What has become of each event; empty until something is known of any.
-    states: Vec<UnitState>,
+    /// The state of each event. Empty while all events are open.
+    states: Vec<EventState>,
     bytes: usize,
     admitted: Instant,
-    /// The least that the client wants.
-    least: Durability,
+    min_durability: Durability,
     tracker: Option<Arc<Tracker>>,
 }
 
 #[derive(Debug)]
-pub(super) enum UnitState {
+pub(super) enum EventState {
+    /// Neither written nor spooled.
     Open,
     Written(EventOutcome),
     Spooled,
 }
 
 impl Unit {
-    /// An empty one, with room for so many events and no more: most of the budget
-    /// waits in units.
-    pub fn new(least: Durability, events: usize) -> Self {
+    /// An empty unit with capacity for exactly `events` events. Units hold most of the
+    /// memory budget, so spare capacity would add up.
+    pub fn new(min_durability: Durability, events: usize) -> Self {
         Self {
             events: Vec::with_capacity(events),
             states: Vec::new(),
             bytes: 0,
             admitted: Instant::now(),
-            least,
+            min_durability,
             tracker: None,
         }
     }
@@ -53,15 +54,15 @@ impl Unit {
         self
     }
 
-    pub fn least(&self) -> Durability {
-        self.least
+    pub fn min_durability(&self) -> Durability {
+        self.min_durability
     }
 
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// How long ago it was admitted.
+    /// The time since the unit was admitted.
     pub fn age(&self) -> Duration {
         self.admitted.elapsed()
     }
@@ -74,24 +75,24 @@ impl Unit {
         self.events.len()
     }
 
-    /// Events of which it is not known yet what becomes of them.
+    /// The events that are neither written nor spooled.
     pub fn open(&self) -> impl Iterator<Item = &Event> {
         let states = self.states.iter().map(Some);
         let all = self.events.iter().zip(states.chain(iter::repeat(None)));
-        all.filter(|(_, state)| matches!(state, None | Some(UnitState::Open)))
+        all.filter(|(_, state)| matches!(state, None | Some(EventState::Open)))
             .map(|((_, event), _)| event)
     }
 
-    /// What has become of the open events, in their order.
-    fn update(&mut self, states: impl Iterator<Item = UnitState>) {
+    /// Sets the states of the open events, in order.
+    fn update(&mut self, states: impl Iterator<Item = EventState>) {
         let mut states = states.peekable();
         if states.peek().is_none() {
             return;
         }
         self.states
-            .resize_with(self.events.len(), || UnitState::Open);
+            .resize_with(self.events.len(), || EventState::Open);
         for state in &mut self.states {
-            if matches!(state, UnitState::Open)
+            if matches!(state, EventState::Open)
                 && let Some(new) = states.next()
             {
                 *state = new;
@@ -99,15 +100,15 @@ impl Unit {
         }
     }
 
-    /// Answers for it if nothing is open; gives it back if something is.
+    /// Reports the outcomes if no event is open. Otherwise returns the unit.
     pub fn settle(self) -> Option<Self> {
         if self.open().next().is_some() {
             return Some(self);
         }
         let indexes = self.events.iter().map(|(index, _)| *index);
         let outcomes = self.states.into_iter().map(|state| match state {
-            UnitState::Written(outcome) => Some(outcome),
-            UnitState::Open | UnitState::Spooled => None,
+            EventState::Written(outcome) => Some(outcome),
+            EventState::Open | EventState::Spooled => None,
         });
         if let Some(tracker) = &self.tracker {
             tracker.settle(indexes.zip(outcomes));
@@ -116,9 +117,9 @@ impl Unit {
     }
 }
 
-/// Says what has become of the open events of units; returns those that still
-/// have some.
-pub(super) fn update(units: Vec<Unit>, states: impl IntoIterator<Item = UnitState>) -> Vec<Unit> {
+/// Sets the states of the open events of `units`, in order. Returns the units that still
+/// have open events.
+pub(super) fn update(units: Vec<Unit>, states: impl IntoIterator<Item = EventState>) -> Vec<Unit> {
     let mut states = states.into_iter();
     let mut rest = Vec::new();
     for mut unit in units {

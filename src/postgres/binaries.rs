@@ -100,11 +100,17 @@ fn choose(
 ) -> Result<Binaries, PrivateError> {
     let versions = || match found.as_slice() {
         [] => "none".to_owned(),
-        all => all
-            .iter()
-            .map(|one| format!("{} in {}", one.major, one.dir.display()))
-            .collect::<Vec<_>>()
-            .join(", "),
+        all => {
+            // PATH often leads to one of the usual places.
+            let mut versions: Vec<String> = Vec::new();
+            for one in all {
+                let version = format!("{} in {}", one.major, one.dir.display());
+                if !versions.contains(&version) {
+                    versions.push(version);
+                }
+            }
+            versions.join(", ")
+        }
     };
     let fits =
         |one: &&Binaries| one.is_supported() && made_by.is_none_or(|major| major == one.major);

@@ -1,4 +1,4 @@
-//! Events that Postgres refused.
+//! Dead letters: events that Postgres refused.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -7,44 +7,44 @@ use uuid::Uuid;
 
 use super::InspectError;
 
-/// Which dead letters are wanted.
+/// Selects dead letters.
 #[derive(Debug, Clone, Default)]
 pub struct DeadLetterFilter {
-    /// Only these.
+    /// Only the dead letters with these ids.
     pub ids: Option<Vec<Uuid>>,
-    /// Only those with this code.
+    /// Only dead letters with this code.
     pub code: Option<String>,
-    /// Also those that were replayed.
+    /// Also dead letters that were replayed.
     pub replayed_too: bool,
-    /// Only those behind this one: its `received_at` and id.
+    /// Only dead letters after this one, given by its `received_at` and id.
     pub after: Option<(String, Uuid)>,
-    /// At most so many.
+    /// At most this many.
     pub limit: i64,
 }
 
-/// A row of `ingest_dead_letters`, where each column is described.
+/// A row of `ingest_dead_letters`, which describes each column.
 #[derive(Debug, Serialize)]
 #[allow(missing_docs)]
-pub struct DeadLetter {
+pub struct DeadLetterRow {
     pub id: Uuid,
     pub received_at: String,
     pub source: String,
     pub code: String,
     pub reason: String,
-    /// The customer whose key it came with.
+    /// The customer to whom the sender's key was bound.
     pub tenant_id: Option<Uuid>,
     pub replayed_at: Option<String>,
     pub payload: Box<RawValue>,
 }
 
-/// The dead letters that `filter` wants, oldest first.
+/// The dead letters that `filter` selects, oldest first.
 ///
 /// # Errors
-/// [`InspectError`] as the database gives it.
+/// [`InspectError`] if the query fails.
 pub async fn dead_letters(
     connection: &mut PgConnection,
     filter: &DeadLetterFilter,
-) -> Result<Vec<DeadLetter>, InspectError> {
+) -> Result<Vec<DeadLetterRow>, InspectError> {
     type Row = (
         Uuid,
         String,
@@ -68,7 +68,7 @@ pub async fn dead_letters(
     rows.into_iter()
         .map(
             |(id, received_at, source, code, reason, tenant_id, replayed_at, payload)| {
-                Ok(DeadLetter {
+                Ok(DeadLetterRow {
                     id,
                     received_at,
                     source,

@@ -1,4 +1,4 @@
-//! Keys, as people may see them.
+//! Keys, without their secrets.
 
 use serde::Serialize;
 use sqlx::PgConnection;
@@ -6,14 +6,14 @@ use uuid::Uuid;
 
 use super::InspectError;
 
-/// A row of `ingest_keys` but for the hash; each column is described there.
+/// A row of `ingest_keys` without the hash. The table describes each column.
 #[derive(Debug, Serialize, sqlx::FromRow)]
 #[allow(missing_docs)]
-pub struct Key {
+pub struct KeyRow {
     pub id: Uuid,
     pub name: String,
     pub customer_id: Option<Uuid>,
-    /// The customer's name.
+    /// Name of the customer.
     pub customer: Option<String>,
     pub max_events_per_second: Option<i64>,
     pub max_bytes_per_second: Option<i64>,
@@ -21,14 +21,14 @@ pub struct Key {
     pub revoked_at: Option<String>,
 }
 
-/// The keys, oldest first; those that were revoked too, if wanted.
+/// The keys, oldest first; with `revoked_too`, also revoked ones.
 ///
 /// # Errors
-/// [`InspectError`] as the database gives it.
+/// [`InspectError`] if the query fails.
 pub async fn keys(
     connection: &mut PgConnection,
     revoked_too: bool,
-) -> Result<Vec<Key>, InspectError> {
+) -> Result<Vec<KeyRow>, InspectError> {
     let keys = sqlx::query_as(include_str!("sql/keys.sql"))
         .bind(revoked_too)
         .fetch_all(connection)

@@ -1,10 +1,10 @@
-//! The ledger over all daemons.
+//! The ledger of all daemons.
 
 use sqlx::PgConnection;
 
 use super::InspectError;
 
-/// The sums of `ingest_reconciliation`, where each column is described.
+/// The sums of `ingest_reconciliation`, which describes each column.
 #[derive(Debug, Clone, Copy, sqlx::FromRow)]
 #[allow(missing_docs)]
 pub struct LedgerSum {
@@ -20,10 +20,10 @@ pub struct LedgerSum {
     pub open_dead_letters: i64,
 }
 
-/// Sums the ledger up.
+/// Sums the ledger over all daemons.
 ///
 /// # Errors
-/// [`InspectError`] as the database gives it.
+/// [`InspectError`] if the query fails.
 pub async fn ledger_sum(connection: &mut PgConnection) -> Result<LedgerSum, InspectError> {
     Ok(sqlx::query_as(include_str!("sql/ledger_sum.sql"))
         .fetch_one(connection)

@@ -1,4 +1,4 @@
-//! Runs by the beginning of their id.
+//! Runs by a prefix of their id.
 
 use std::str::FromStr;
 
@@ -7,25 +7,27 @@ use uuid::Uuid;
 
 use super::InspectError;
 
-/// Digits of an id.
+/// Hexadecimal digits of a UUID.
 const DIGITS: usize = 32;
+/// Most runs that an ambiguous prefix lists: enough to pick one or type one more digit.
+const MAX_CANDIDATES: i64 = 5;
 
-/// The ids that begin with some digits, as the first and the last of them, so
-/// that an index finds them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The ids with a given prefix, as the first and the last of them, so that an index finds
+/// them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct IdPrefix {
     first: Uuid,
     last: Uuid,
 }
 
-/// What an [`IdPrefix`] leads to.
+/// The runs that an [`IdPrefix`] matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lookup {
+pub enum RunLookup {
     /// No run.
     None,
     /// This run.
     One(Uuid),
-    /// Several; these are some.
+    /// Several; these are the first ones.
     Several(Vec<Uuid>),
 }
 
@@ -42,29 +44,30 @@ impl FromStr for IdPrefix {
         };
         match (is_prefix, padded("0"), padded("f")) {
             (true, Ok(first), Ok(last)) => Ok(Self { first, last }),
-            _ => Err("neither a UUID nor the beginning of one".to_owned()),
+            _ => Err("neither a UUID nor a prefix of one".to_owned()),
         }
     }
 }
 
-/// The run whose id begins so.
+/// The run whose id has this prefix.
 ///
 /// # Errors
-/// [`InspectError`] as the database gives it.
+/// [`InspectError`] if the query fails.
 pub async fn find_run(
     connection: &mut PgConnection,
     prefix: IdPrefix,
-) -> Result<Lookup, InspectError> {
-    let query = "SELECT id FROM agent_runs WHERE id BETWEEN $1 AND $2 ORDER BY id LIMIT 5";
+) -> Result<RunLookup, InspectError> {
+    let query = "SELECT id FROM agent_runs WHERE id BETWEEN $1 AND $2 ORDER BY id LIMIT $3";
     let ids: Vec<Uuid> = sqlx::query_scalar(query)
         .bind(prefix.first)
         .bind(prefix.last)
+        .bind(MAX_CANDIDATES)
         .fetch_all(connection)
         .await?;
     Ok(match ids.as_slice() {
-        [] => Lookup::None,
-        [id] => Lookup::One(*id),
-        _ => Lookup::Several(ids),
+        [] => RunLookup::None,
+        [id] => RunLookup::One(*id),
+        _ => RunLookup::Several(ids),
     })
 }
 

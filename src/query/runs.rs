@@ -6,21 +6,20 @@ use sqlx::PgConnection;
 
 use super::InspectError;
 
-/// Which runs are wanted.
+/// Selects runs.
 #[derive(Debug, Clone, Default)]
 pub struct RunFilter {
-    /// Only those with this status: running, completed, failed.
+    /// Only runs with this status: running, completed, failed.
     pub status: Option<String>,
-    /// Only those of this agent.
+    /// Only runs of this agent.
     pub agent: Option<String>,
-    /// At most so many.
+    /// At most this many.
     pub limit: i64,
-    /// Those whose start is unknown, instead of those whose start is known.
+    /// Runs whose start is unknown, instead of runs whose start is known.
     pub without_start: bool,
 }
 
-/// What a list shows of a row of the view `run_summary`, where each column is
-/// described.
+/// The columns of the view `run_summary` that a list shows. The view describes each.
 #[derive(Debug, Clone, Deserialize)]
 #[allow(missing_docs)]
 pub struct RunSummary {
@@ -43,20 +42,19 @@ pub struct RunSummary {
 }
 
 impl RunSummary {
-    /// Reads it from a row as JSON.
+    /// Parses a row in JSON.
     ///
     /// # Errors
-    /// Where the view's columns are others.
+    /// If the view has other columns.
     pub fn from_row(row: &RawValue) -> Result<Self, InspectError> {
         Ok(serde_json::from_str(row.get())?)
     }
 }
 
-/// The runs that `filter` wants, newest first, each the whole row of
-/// `run_summary` as JSON.
+/// The runs that `filter` selects, newest first, each as its row of `run_summary` in JSON.
 ///
 /// # Errors
-/// [`InspectError`] as the database gives it.
+/// [`InspectError`] if the query fails.
 pub async fn runs(
     connection: &mut PgConnection,
     filter: &RunFilter,

@@ -10,62 +10,64 @@ use tokio_util::sync::CancellationToken;
 
 use crate::spool::Spool;
 
-/// How often the database is asked, and how long it may take to answer.
+/// The time between two checks of the database.
 const INTERVAL: Duration = Duration::from_millis(500);
+/// How long the database may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Ready or not, and why not.
+/// Whether the daemon is ready, and the reason if it is not.
 #[derive(Clone, Debug)]
 pub struct Readiness {
     state: watch::Sender<Result<(), &'static str>>,
     spool: Option<Arc<Spool>>,
 }
 
-/// The last state of all.
+/// The final state.
 const SHUTTING_DOWN: Result<(), &str> = Err("shutting down");
 
 impl Readiness {
-    /// Starting. With a spool events can be made durable while the database is away.
+    /// The state "starting". With a spool, events can be made durable while the database
+    /// is away.
     #[must_use]
     pub fn new(spool: Option<Arc<Spool>>) -> Self {
         let state = watch::Sender::new(Err("starting"));
         Self { state, spool }
     }
 
-    /// The database is not there: ready only if the spool takes what comes.
-    pub fn database_away(&self, why: &'static str) {
+    /// Sets the state while the database is away: ready only if the spool accepts events.
+    pub fn database_away(&self, reason: &'static str) {
         let spooling = self.spool.as_ref().is_some_and(|spool| !spool.refusing());
-        self.set(if spooling { Ok(()) } else { Err(why) });
+        self.set(if spooling { Ok(()) } else { Err(reason) });
     }
 
-    /// Changes the state, unless it shuts down.
+    /// Changes the state. Has no effect after [`Self::shut_down`].
     pub fn set(&self, state: Result<(), &'static str>) {
         self.state.send_if_modified(|now| {
             *now != SHUTTING_DOWN && std::mem::replace(now, state) != state
         });
     }
 
-    /// Not ready, whatever the database says from now on.
+    /// Sets the final state: not ready.
     pub fn shut_down(&self) {
         self.set(SHUTTING_DOWN);
     }
 
-    /// The state now.
+    /// The current state.
     ///
     /// # Errors
-    /// Why it is not ready.
+    /// The reason if the daemon is not ready.
     pub fn get(&self) -> Result<(), &'static str> {
         *self.state.borrow()
     }
 
-    /// Follows the state.
+    /// Subscribes to changes of the state.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Result<(), &'static str>> {
         self.state.subscribe()
     }
 }
 
-/// Asks the database again and again, until stopped.
+/// Checks the database periodically until `stop`.
 pub async fn watch_database(
     options: PgConnectOptions,
     readiness: Readiness,
@@ -84,9 +86,9 @@ pub async fn watch_database(
         }
         match state {
             Ok(()) => readiness.set(Ok(())),
-            Err(why) => {
+            Err(reason) => {
                 conn = None;
-                readiness.database_away(why);
+                readiness.database_away(reason);
             }
         }
         tokio::select! {
@@ -106,13 +108,13 @@ async fn ping(
             options
                 .clone()
                 .application_name("runtraced health")
-                // A database that is slow or away shows in the readiness.
+                // The readiness reports a slow database; the log need not repeat it.
                 .disable_statement_logging()
                 .connect()
                 .await?
         }
     };
-    // A standby answers, too, but cannot make anything durable.
+    // A standby answers too, but cannot write.
     let standby: bool = sqlx::query_scalar("SELECT pg_is_in_recovery()")
         .fetch_one(&mut open)
         .await?;

@@ -1,4 +1,4 @@
-//! `/livez`, `/readyz` and `/metrics`.
+//! The pages `/livez`, `/readyz` and `/metrics`.
 
 use std::sync::Arc;
 
@@ -7,17 +7,17 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 
-use super::Metrics;
+use super::metrics::Metrics;
 
-/// The routes.
+/// The routes of the pages.
 pub fn router(metrics: Arc<Metrics>) -> Router {
     let readiness = metrics.readiness.clone();
     let ready = move || async move {
         match readiness.get() {
             Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
-            Err(why) => (
+            Err(reason) => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                format!("not ready: {why}\n"),
+                format!("not ready: {reason}\n"),
             ),
         }
     };

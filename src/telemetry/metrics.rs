@@ -1,4 +1,4 @@
-//! Prometheus metrics, read from the counts that the ledger is written from.
+//! Prometheus metrics. They are read from the same counts as the ledger.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,38 +12,38 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 
-use super::Readiness;
+use super::health::Readiness;
 use crate::auth::KeyTable;
 use crate::finalize::SweepCounts;
 use crate::ingest::RepairCounts;
 use crate::ingest::otlp::{OtlpCounts, Signal, SpanOutcome};
-use crate::listen::{ENDPOINT_NAMES, Ended, EndpointCounts};
+use crate::listen::{ENDPOINT_NAMES, EndReason, EndpointCounts};
 use crate::pipeline::Gate;
 use crate::spool::Spool;
 use crate::store::ShardCounts;
 
-/// Everything that `/metrics` shows.
+/// The sources of `/metrics`.
 #[derive(Debug)]
 pub struct Metrics {
-    /// Counts of each shard.
+    /// The events of each shard.
     pub shards: Arc<[Arc<ShardCounts>]>,
-    /// What was repaired.
+    /// Repaired texts and values.
     pub repairs: Arc<RepairCounts>,
-    /// What became of spans.
+    /// Outcomes of spans, log records and data points.
     pub otlp: Arc<OtlpCounts>,
-    /// The keys, and what became of requests that presented some or none.
+    /// The valid keys, and the rejected requests.
     pub keys: Arc<KeyTable>,
-    /// What the sweeper did.
+    /// Abandoned runs and expired approvals.
     pub sweeps: Arc<SweepCounts>,
-    /// The byte budget and its size.
+    /// The memory budget and its size in bytes.
     pub budget: (Arc<Semaphore>, usize),
-    /// Whether the daemon is ready.
+    /// The readiness.
     pub readiness: Readiness,
     /// The spool, if there is one.
     pub spool: Option<Arc<Spool>>,
-    /// Whether events go there.
+    /// The gate: whether events go to Postgres or to the spool.
     pub gate: Arc<Gate>,
-    /// What happened at each of [`ENDPOINT_NAMES`].
+    /// Connections, one entry for each of [`ENDPOINT_NAMES`].
     pub endpoints: [Arc<EndpointCounts>; ENDPOINT_NAMES.len()],
 }
 
@@ -51,7 +51,7 @@ impl Metrics {
     /// The text of `/metrics`.
     ///
     /// # Errors
-    /// Never in practice: writing to a string does not fail.
+    /// Never in practice: writing to a string cannot fail.
     pub fn render(self: &Arc<Self>) -> Result<String, fmt::Error> {
         let mut registry = Registry::with_prefix("runtraced");
         registry.register_collector(Box::new(self.clone()));
@@ -68,10 +68,10 @@ impl Collector for Metrics {
         counter(
             &mut encoder,
             "events_received",
-            "Events taken in, or found in the spool at the start",
+            "Events received, or found in the spool at the start",
             sum.received,
         )?;
-        let help = "Events settled, by what became of them; the sum reaches events_received. Spooled ones are in the spool now";
+        let help = "Settled events, by outcome; the sum reaches events_received. Spooled events are in the spool now";
         let mut family =
             encoder.encode_descriptor("events_settled", help, None, MetricType::Counter)?;
         for (outcome, value) in [
@@ -123,30 +123,30 @@ impl Collector for Metrics {
             ),
             (
                 "repaired_utf8",
-                "Texts that were not UTF-8, mended with U+FFFD",
+                "Texts that were not UTF-8, repaired with U+FFFD",
                 &repairs.invalid_utf8,
             ),
             (
                 "cut_values",
-                "Values nested too deep, left out",
+                "Values dropped because they were nested too deep",
                 &repairs.too_deep,
             ),
             (
                 "cut_texts",
-                "Texts longer than --max-field-bytes, cut",
+                "Texts cut to --max-field-bytes",
                 &repairs.truncated,
             ),
         ] {
             counter(&mut encoder, name, help, count(repaired))?;
         }
-        otlp(&mut encoder, &self.otlp)?;
-        endpoints(&mut encoder, &self.endpoints)?;
+        encode_otlp(&mut encoder, &self.otlp)?;
+        encode_endpoints(&mut encoder, &self.endpoints)?;
         encode_keys(&mut encoder, &self.keys)?;
         let abandoned = count(&self.sweeps.runs_abandoned);
         counter(
             &mut encoder,
             "runs_abandoned",
-            "Runs that the sweeper closed",
+            "Abandoned runs that the sweeper closed",
             abandoned,
         )?;
         let expired = count(&self.sweeps.approvals_expired);
@@ -159,32 +159,28 @@ impl Collector for Metrics {
     }
 }
 
-/// What became of spans, log records and data points, by dialect.
-fn otlp(encoder: &mut DescriptorEncoder, counts: &OtlpCounts) -> fmt::Result {
+/// Outcomes of spans, log records and data points, by dialect.
+fn encode_otlp(encoder: &mut DescriptorEncoder, counts: &OtlpCounts) -> fmt::Result {
     let tally = counts.read();
     for (signal, name, help) in [
-        (
-            Signal::Traces,
-            "otlp_spans",
-            "Spans taken in, by what became of them",
-        ),
+        (Signal::Traces, "otlp_spans", "Received spans, by outcome"),
         (
             Signal::Logs,
             "otlp_log_records",
-            "Log records taken in, by what became of them",
+            "Received log records, by outcome",
         ),
         (
             Signal::Metrics,
             "otlp_data_points",
-            "Data points taken in, by what became of them",
+            "Received data points, by outcome",
         ),
     ] {
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for ((_, dialect, fate), count) in tally.iter().filter(|((of, ..), _)| *of == signal) {
-            let (outcome, reason) = match fate {
+        for ((_, dialect, outcome), count) in tally.iter().filter(|((of, ..), _)| *of == signal) {
+            let (outcome, reason) = match outcome {
                 SpanOutcome::Mapped => ("mapped", ""),
-                SpanOutcome::Ignored(why) => ("ignored", *why),
-                SpanOutcome::Refused(why) => ("refused", why.as_str()),
+                SpanOutcome::Ignored(reason) => ("ignored", *reason),
+                SpanOutcome::Refused(reason) => ("refused", reason.as_str()),
             };
             let labels = [
                 ("dialect", *dialect),
@@ -197,22 +193,21 @@ fn otlp(encoder: &mut DescriptorEncoder, counts: &OtlpCounts) -> fmt::Result {
     Ok(())
 }
 
-/// Connections of each door.
-fn endpoints(encoder: &mut DescriptorEncoder, counts: &[Arc<EndpointCounts>]) -> fmt::Result {
+/// Connections of each endpoint.
+fn encode_endpoints(
+    encoder: &mut DescriptorEncoder,
+    counts: &[Arc<EndpointCounts>],
+) -> fmt::Result {
     let endpoints = || ENDPOINT_NAMES.into_iter().zip(counts);
-    let mut family = encoder.encode_descriptor(
-        "connections",
-        "Connections that are open",
-        None,
-        MetricType::Gauge,
-    )?;
+    let mut family =
+        encoder.encode_descriptor("connections", "Open connections", None, MetricType::Gauge)?;
     for (endpoint, counts) in endpoints() {
         let open = i64::try_from(counts.open()).unwrap_or(i64::MAX);
         ConstGauge::new(open).encode(family.encode_family(&[("door", endpoint)])?)?;
     }
     let mut family = encoder.encode_descriptor(
         "connections_accepted",
-        "Connections that got a place",
+        "Connections accepted within --max-connections",
         None,
         MetricType::Counter,
     )?;
@@ -222,25 +217,26 @@ fn endpoints(encoder: &mut DescriptorEncoder, counts: &[Arc<EndpointCounts>]) ->
     }
     let mut family = encoder.encode_descriptor(
         "connections_ended",
-        "Connections that the daemon ended, by why",
+        "Connections that the daemon ended, by reason",
         None,
         MetricType::Counter,
     )?;
     for (endpoint, counts) in endpoints() {
-        for why in Ended::ALL {
-            let labels = [("door", endpoint), ("reason", why.as_str())];
-            ConstCounter::new(counts.ended_for(why)).encode(family.encode_family(&labels)?)?;
+        for reason in EndReason::ALL {
+            let labels = [("door", endpoint), ("reason", reason.as_str())];
+            ConstCounter::new(counts.ended_for(reason)).encode(family.encode_family(&labels)?)?;
         }
     }
     Ok(())
 }
 
-/// By reason, and not by key: whoever may see the metrics is not to see who sends.
+/// Valid keys and rejected requests. They are not counted by key, so that the metrics do
+/// not reveal who sends.
 fn encode_keys(encoder: &mut DescriptorEncoder, keys: &KeyTable) -> fmt::Result {
-    let help = "Keys that are valid; 0 too while the database has told none";
-    gauge(encoder, "keys_valid", help, keys.valid().unwrap_or(0))?;
+    let help = "Valid keys; 0 until keys are loaded";
+    gauge(encoder, "keys_valid", help, keys.valid_count().unwrap_or(0))?;
     let counts = &keys.counts;
-    let help = "Requests that were not let in, by reason";
+    let help = "Rejected requests, by reason";
     let mut family = encoder.encode_descriptor("auth_failures", help, None, MetricType::Counter)?;
     for (reason, count) in [
         ("missing", &counts.missing),
@@ -252,7 +248,7 @@ fn encode_keys(encoder: &mut DescriptorEncoder, keys: &KeyTable) -> fmt::Result 
         let labels = [("reason", reason)];
         ConstCounter::new(count.load(Relaxed)).encode(family.encode_family(&labels)?)?;
     }
-    let help = "Requests and batches of streams that waited for the limits of their key";
+    let help = "Requests and stream batches delayed or refused by the limits of their key";
     let limited = counts.limited.load(Relaxed);
     counter(encoder, "key_limited", help, limited)
 }
@@ -263,12 +259,12 @@ fn encode_spool(encoder: &mut DescriptorEncoder, spool: &Spool, gate: &Gate) -> 
     for (name, help, value) in [
         (
             "spooling",
-            "1 while the database is away and events go to the spool",
+            "1 while the database is away or too slow and events go to the spool",
             usize::from(gate.is_closed()),
         ),
         (
             "spool_refusing",
-            "1 if the spool is full or its disk failed at the last attempt",
+            "1 if the last write to the spool failed: it is full, or its disk failed",
             usize::from(spool.refusing()),
         ),
         (
@@ -278,7 +274,7 @@ fn encode_spool(encoder: &mut DescriptorEncoder, spool: &Spool, gate: &Gate) -> 
         ),
         (
             "spool_used_bytes",
-            "Bytes that the spool takes on disk",
+            "Bytes of the spool on disk",
             size(usage.bytes),
         ),
         (
@@ -288,13 +284,13 @@ fn encode_spool(encoder: &mut DescriptorEncoder, spool: &Spool, gate: &Gate) -> 
         ),
         (
             "spool_quarantined_files",
-            "Files of the spool put aside because of damage",
+            "Quarantined spool files",
             size(usage.quarantined),
         ),
     ] {
         gauge(encoder, name, help, value)?;
     }
-    let help = "Damaged places found in the spool; what was there is lost";
+    let help = "Damaged places found in the spool; their events are lost";
     counter(encoder, "spool_damage", help, usage.damaged)
 }
 

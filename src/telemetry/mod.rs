@@ -1,4 +1,4 @@
-//! What the daemon says of itself: logs, metrics, and whether it is ready.
+//! Logs, metrics and readiness of the daemon.
 
 mod health;
 mod http;

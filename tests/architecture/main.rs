@@ -111,6 +111,18 @@ fn no_room_names_a_crate_that_it_must_do_without() {
 }
 
 #[test]
+fn a_type_name_occurs_once_in_the_crate() {
+    let mut files: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for source in sources() {
+        for name in source.types() {
+            files.entry(name).or_default().push(source.file.clone());
+        }
+    }
+    files.retain(|_, files| files.len() > 1);
+    assert!(files.is_empty(), "these names are taken twice: {files:#?}");
+}
+
+#[test]
 fn files_are_short() {
     let long: Vec<String> = sources()
         .iter()

@@ -142,16 +142,16 @@ pub const ROOMS: &[Room] = &[
         rule: "counters of its own: it reads those of the other modules",
     },
     Room {
-        name: "query",
-        uses: &[],
-        without: &["tonic", "prost"],
-        rule: "statements that write, and the layout of output",
-    },
-    Room {
         name: "config",
         uses: &["event", "ingest", "listen"],
         without: &["tokio", "tonic", "prost"],
         rule: "anything but flags, their checks and their defaults",
+    },
+    Room {
+        name: "query",
+        uses: &["config"],
+        without: &["tonic", "prost"],
+        rule: "statements that write, and the layout of output",
     },
     Room {
         name: "app",

@@ -66,6 +66,22 @@ impl Source {
         }
     }
 
+    /// Types of the file's own level: struct, enum, trait, union, type.
+    pub fn types(&self) -> Vec<String> {
+        let words = ["struct", "enum", "trait", "union", "type"];
+        let pairs = self.tokens.windows(2);
+        pairs
+            .filter_map(|pair| match pair {
+                [TokenTree::Ident(word), TokenTree::Ident(name)]
+                    if words.iter().any(|w| word == w) =>
+                {
+                    Some(name.to_string())
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
     /// Every path of two or more segments, those of nested imports written out.
     pub fn paths(&self) -> Vec<PathUse> {
         let mut paths = Vec::new();

@@ -1,5 +1,5 @@
-//! What only bridges send, in every order: aliases of steps, roots that are no
-//! steps, views of one step, sightings of one message, what parts tell of a run.
+//! Events that only bridges send, in every order: aliases of steps, roots that are
+//! not steps, views of one step, sightings of one message, observations of a run.
 
 mod aliases;
 mod observed;
@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::support::daemon::Daemon;
 use crate::support::events::{event, id, step};
 
-/// All orders of so many.
+/// All permutations of a range.
 fn orders(range: Range<usize>) -> Vec<Vec<usize>> {
     let all: Vec<usize> = range.collect();
     if all.is_empty() {
@@ -40,8 +40,9 @@ fn orders_of(all: Vec<usize>) -> Vec<Vec<usize>> {
     orders.into_iter().map(named).collect()
 }
 
-/// Sends the events that `make` makes of new ids in every order, each in a batch
-/// of its own and all in one, and sees that `read` gives the same each time.
+/// Sends the events of `make` in every order, each in a batch of its own and all in
+/// one batch. Checks that `read` returns `want` each time, and that sending the
+/// events again commits nothing. Every try uses new ids.
 async fn in_every_order<const N: usize, const E: usize>(
     daemon: &Daemon,
     conn: &mut PgConnection,
@@ -51,7 +52,7 @@ async fn in_every_order<const N: usize, const E: usize>(
 ) {
     for order in orders(0..E) {
         for at_once in [false, true] {
-            // Random ones: their order must not matter either.
+            // Random ids, because their order must not matter either.
             let ids = [(); N].map(|()| Uuid::from_u128(rand::random()));
             let events = make(&ids);
             let events: Vec<Event> = order.iter().map(|&n| events[n].clone()).collect();
@@ -68,7 +69,7 @@ async fn in_every_order<const N: usize, const E: usize>(
     }
 }
 
-/// A step below what may be an alias.
+/// A step whose parent may be an alias.
 fn step_below(run: Uuid, own: Uuid, parent: Option<Uuid>) -> Event {
     ending(step(10, 20, run, own), |end| {
         let details = end.details.as_mut().unwrap();

@@ -17,8 +17,8 @@ use crate::support::{
     tables, watchdog,
 };
 
-/// 2026-01-31 12:00:00 UTC.
-const BEGIN_US: i64 = 1_769_860_800_000_000;
+/// 2025-01-31 12:00:00 UTC: in a past year, so that the output does not depend on the day.
+const BEGIN_US: i64 = 1_738_324_800_000_000;
 
 /// The story with ids 1, 2, 3 …, in a database of its own.
 async fn told() -> (TestDatabase, Story) {
@@ -117,12 +117,47 @@ async fn the_reading_commands_find_filter_and_explain() {
     let (_, narrow, _) = runtraced(url, &["timeline", &run, "--width", "10"]);
     assert!(narrow.contains("│    ░░░░░░│"), "{narrow}");
 
+    let (code, full, error) = runtraced(url, &["timeline", &run, "--full"]);
+    assert_eq!((code, error.as_str()), (0, ""));
+    let (_, drawing, _) = runtraced(url, &["timeline", &run]);
+    assert!(
+        full.starts_with(&drawing),
+        "the drawing comes first: {full}"
+    );
+    for line in [
+        "    output: Dana Reyes was written to; reply tracked.",
+        "✓ step  find_stakeholder (tool_call) · completed in 240 ms · at 340 ms",
+        "    input: {\"role\": \"sponsor\"}",
+        "✓ approval  Send the email to Dana Reyes (send_email) · approved after 2.0 s · at 2.1 s",
+        "    notes: Good. Send it today.",
+    ] {
+        assert!(full.lines().any(|shown| shown == line), "{line}\n{full}");
+    }
+    let contract = story.contract.to_string();
+    let (_, full, _) = runtraced(url, &["timeline", &contract, "--full"]);
+    for line in [
+        "    error: globex-2026.pdf is encrypted: a password is needed",
+        "    text: Take the entitlements from globex-2026.pdf.",
+    ] {
+        assert!(full.lines().any(|shown| shown == line), "{line}\n{full}");
+    }
+    assert_eq!(
+        runtraced(url, &["timeline", &run, "--full", "--json"]).0,
+        64
+    );
+
     // The ids are small numbers: all begin with the same digits.
     let (code, _, error) = runtraced(url, &["timeline", "0000"]);
     assert_eq!(code, 1);
     assert!(error.contains(&story.renewal.to_string()), "{error}");
     let (code, _, error) = runtraced(url, &["timeline", "ffff"]);
-    assert_eq!((code, error.as_str()), (1, "runtraced: no such run\n"));
+    assert_eq!(
+        (code, error.as_str()),
+        (
+            1,
+            "runtraced: no such run; `runtraced runs` lists the latest ones\n"
+        )
+    );
     assert_eq!(runtraced(url, &["timeline", "nonsense"]).0, 64);
 
     let (code, text, error) = runtraced(

@@ -25,6 +25,7 @@ mod keys;
 mod kill;
 mod ledger;
 mod limits;
+mod messages;
 mod order;
 mod otlp;
 mod otlp_doors;

@@ -1,6 +1,7 @@
-//! Captures of real agent SDKs (`tests/data/otlp`), sent to the real daemon:
-//! the rows they become are compared with what each scenario truly did, and
-//! with each other for every way to deliver them.
+//! Sends captures of real agent SDKs (`tests/data/otlp`) to the real daemon.
+//!
+//! The tests compare the resulting rows with what each scenario really did, and
+//! the rows of every way of delivery with each other.
 
 mod corpus;
 mod deliver;

@@ -1,5 +1,5 @@
-//! OTLP's doors: what is taken, how it is answered, and what no request may do.
-//! What spans mean is tested elsewhere.
+//! The OTLP endpoints: which requests they accept, how they answer, and what no
+//! request may do. Other tests check the meaning of spans.
 
 mod answers;
 mod encodings;
@@ -7,6 +7,7 @@ mod exporters;
 mod garbage;
 mod properties;
 mod random;
+mod retries;
 mod sizes;
 
 use std::future::poll_fn;
@@ -32,30 +33,31 @@ pub async fn traces(daemon: &Daemon) -> TraceServiceClient<Channel> {
     TraceServiceClient::new(channel(daemon.grpc_url()).await)
 }
 
-/// One span is taken as if nothing had been.
-async fn takes_a_span(daemon: &Daemon) {
+/// Sends one span, which must be accepted: the daemon still works normally.
+async fn accepts_a_span(daemon: &Daemon) {
     let one = request(vec![span(new_trace(), 1)]);
     traces(daemon).await.export(one).await.unwrap();
 }
 
-/// What the counters of a family sum up to whose labels have that text.
+/// The sum of a family's counters whose labels contain this text.
 async fn counted(daemon: &Daemon, family: &str, labels: &str) -> u64 {
     let metrics = daemon.metrics().await;
     let of_family = |(name, _): &(&String, &u64)| name.starts_with(family) && name.contains(labels);
     metrics.iter().filter(of_family).map(|(_, n)| n).sum()
 }
 
-/// The run that a trace becomes.
+/// The run of a trace.
 fn run_of(trace: Uuid) -> Uuid {
     trace
 }
 
-/// A trace id like those that SDKs draw.
+/// A random trace id, as SDKs make them.
 fn new_trace() -> Uuid {
     Uuid::new_v4()
 }
 
-/// `Export` with a message of any bytes; with an encoding, said to be compressed.
+/// Calls `Export` with arbitrary bytes as the message. With an encoding, marks
+/// them as compressed.
 async fn export_bytes(
     daemon: &Daemon,
     message: &[u8],

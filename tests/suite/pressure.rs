@@ -286,7 +286,7 @@ async fn a_message_of_very_many_events_does_not_fill_the_memory() {
             .await
             .unwrap_err();
         assert_eq!(status.code(), Code::OutOfRange, "{status}");
-        assert_eq!(status.message(), "a message holds more than 32768 events");
+        assert_eq!(status.message(), "the message holds more than 32768 events");
     }
     let (_, peak) = rss_kib(daemon.pid());
     assert!(peak < before + (32 << 10), "{before} KiB, then {peak} KiB");

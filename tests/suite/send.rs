@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::Write as _,
+    io::{BufRead as _, BufReader, Write as _},
     process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
@@ -154,11 +154,79 @@ fn exit_codes_tell_wrong_use_from_absence() {
     let file = file("one.jsonl", &step(Uuid::now_v7(), "x"));
     let (code, _, err) = run(send(&nobody, &file).args(["--give-up-after", "1"]));
     assert_eq!(code, 69, "{err}");
-    assert!(err.contains("no daemon answers"), "{err}");
+    let refused = format!("runtraced: no daemon answers at {nobody}: connection refused; ");
+    assert_eq!(
+        err.lines().collect::<Vec<_>>(),
+        [
+            format!("{refused}retrying for up to 1s"),
+            format!(
+                "{refused}start it with `runtraced serve`, or correct --endpoint \
+                 (RUNTRACED_ENDPOINT)"
+            ),
+        ]
+    );
     let (code, _, err) = run(&mut send("127.0.0.1:4317", &file));
     assert_eq!(code, 64, "{err}");
+    assert!(err.contains("write http://127.0.0.1:4317"), "{err}");
     let (code, _, err) = run(&mut send(&nobody, "/nowhere/events.jsonl"));
     assert_eq!(code, 66, "{err}");
     let (code, _, err) = run(send(&nobody, &file).args(["--batch-events", "0"]));
     assert_eq!(code, 64, "{err}");
+    let (code, _, err) = run(&mut send(&nobody, "/"));
+    assert_eq!(
+        (code, &*err),
+        (66, "runtraced: cannot read /: is a directory\n")
+    );
+}
+
+/// Scenario: nobody listens, and the command may retry for a minute.
+/// Guarantees: it says so at once, with the address and how long it will retry.
+#[test]
+fn a_daemon_that_does_not_answer_is_reported_at_once() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let file = file("one.jsonl", &step(Uuid::now_v7(), "x"));
+    let mut child = send(&nobody, &file)
+        .args(["--give-up-after", "1m"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let began = Instant::now();
+    let mut line = String::new();
+    let stderr = child.stderr.take().unwrap();
+    BufReader::new(stderr).read_line(&mut line).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(began.elapsed() < Duration::from_secs(15));
+    assert_eq!(
+        line,
+        format!(
+            "runtraced: no daemon answers at {nobody}: connection refused; \
+             retrying for up to 60s\n"
+        )
+    );
+}
+
+/// Scenario: several flags and variables with values that cannot be parsed.
+/// Guarantees: each is reported, by the name under which it was given; sizes take units.
+#[test]
+fn all_faulty_values_are_reported_at_once() {
+    let file = file("one.jsonl", "");
+    let mut command = send("nowhere", &file);
+    command
+        .args(["--batch-events", "x", "--max-line-bytes", "3MX"])
+        .env("RUNTRACED_SEND_IN_FLIGHT", "many");
+    let (code, out, err) = run(&mut command);
+    assert_eq!((code, &*out), (64, ""));
+    assert_eq!(
+        err.lines().collect::<Vec<_>>(),
+        [
+            "runtraced: --endpoint: `nowhere` is not the address of a daemon: \
+             write http://nowhere, or https://nowhere for a daemon with TLS",
+            "runtraced: --batch-events x is not a whole number from 1 to 100000",
+            "runtraced: RUNTRACED_SEND_IN_FLIGHT many is not a whole number from 1 to 10000",
+            "runtraced: --max-line-bytes 3MX is not a size like 1048576, 64MiB or 4GB",
+        ]
+    );
 }

@@ -103,10 +103,7 @@ async fn a_repeated_or_skipped_sequence_ends_the_stream() {
         let (last, sum) = sum(&acks, 4);
         assert_eq!((last, sum.committed), (7, 30));
         assert_eq!(status.code(), Code::InvalidArgument);
-        assert_eq!(
-            status.message(),
-            format!("sequence {wrong} where 8 was due")
-        );
+        assert_eq!(status.message(), format!("sequence is {wrong}, expected 8"));
         assert_eq!(
             (rows(&mut conn, run).await, rows(&mut conn, other).await),
             (30, 0)

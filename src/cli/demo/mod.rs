@@ -1,5 +1,5 @@
-//! `runtraced demo`: a daemon, three agents at work, and what one can read
-//! about them; a few seconds, nothing left behind.
+//! `runtraced demo`: starts a daemon, streams the runs of three agents to it, and shows what
+//! the database then holds. It takes a few seconds and leaves nothing behind.
 
 mod screen;
 mod script;
@@ -21,24 +21,27 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
-    child::{Daemon, Folder, Listening},
+    child::{ChildDaemon, ListeningAddresses, TemporaryFolder},
     output, runs, timeline,
 };
 use crate::{
     client::{Client, RetryPolicy, StreamOptions, StreamSender},
+    config::parse_database_url,
     query::{self, InspectError, RunFilter, RunSummary},
 };
 pub use script::Scene;
 pub use story::{GLANCE_AT_MS, Story, story};
 
-/// Watch three agent runs arrive in a Postgres of the demo's own.
+/// More rows than the story has runs.
+const MAX_TABLE_ROWS: i64 = 10;
+
+/// Watch three agent runs arrive in a temporary Postgres.
 ///
-/// Starts a daemon on free ports with a private Postgres in a temporary
-/// folder, streams three runs to it while they happen, draws them, and stops
-/// and removes everything.
+/// Starts a daemon on free ports with a private Postgres in a temporary folder, streams
+/// three runs to it while they happen, draws them, and then stops and removes everything.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DemoArgs {
-    /// Keep the folder with the database, and say how to serve it again.
+    /// Keep the folder with the database, and print how to serve it again.
     #[arg(long, env = "RUNTRACED_DEMO_KEEP")]
     pub keep: bool,
 }
@@ -46,15 +49,15 @@ pub struct DemoArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// When a part of it fails; everything is stopped and removed nevertheless.
+/// If a part of it fails. Everything is stopped and removed even then.
 pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
-    // Declared first, so removed last.
-    let folder = Folder::new("demo", args.keep);
+    // Declared first, so it is removed last.
+    let folder = TemporaryFolder::new("demo", args.keep);
     let flags = ["--data-dir".as_ref(), folder.path().as_os_str()];
-    let mut daemon = Daemon::spawn(&flags, &[])?;
+    let mut daemon = ChildDaemon::spawn(&flags, &[])?;
     let shown = tokio::select! {
         shown = show(&mut daemon) => shown,
         _ = interrupt.recv() => Err(anyhow::anyhow!("interrupted")),
@@ -68,15 +71,16 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn show(daemon: &mut Daemon) -> anyhow::Result<()> {
+async fn show(daemon: &mut ChildDaemon) -> anyhow::Result<()> {
     screen::say("Starting a daemon with a private Postgres …")?;
     let began = Instant::now();
-    let Listening { grpc, database_url } = daemon.ready().await?;
-    let database_url = database_url.context("the daemon has no Postgres of its own")?;
+    let ListeningAddresses { grpc, database_url } = daemon.ready().await?;
+    let database_url = database_url.context("the daemon has no private Postgres")?;
     let took = began.elapsed().as_secs_f64();
     screen::say(&format!("Ready after {took:.1} s: gRPC on {grpc}."))?;
     screen::say(&format!("While the demo runs: psql '{database_url}'"))?;
-    let mut database = query::connect(&database_url).await?;
+    let options = parse_database_url(&database_url).map_err(anyhow::Error::msg)?;
+    let mut database = query::connect(&options).await?;
 
     screen::head("Three agents at work, streamed as it happens")?;
     let client = Client::connect(&format!("http://{grpc}"), RetryPolicy::default()).await?;
@@ -98,8 +102,8 @@ fn now_us() -> anyhow::Result<i64> {
     Ok(i64::try_from(now.as_micros())?)
 }
 
-/// Sends each scene when its time comes, each agent over a stream of its own;
-/// once, in the middle, looks at a run that is not over.
+/// Sends each scene at its time, each agent over its own stream. In the middle, draws a run
+/// that is still running.
 async fn play(
     client: &Client,
     story: &Story,
@@ -125,9 +129,10 @@ async fn play(
     finish(streams, &waits).await
 }
 
-type Waits = Arc<Mutex<Vec<Duration>>>;
+/// How long each batch waited for its ack.
+type AckWaits = Arc<Mutex<Vec<Duration>>>;
 
-fn open(client: &Client, waits: &Waits) -> StreamSender<u64> {
+fn open(client: &Client, waits: &AckWaits) -> StreamSender<u64> {
     let waits = Arc::clone(waits);
     client.stream_observed(StreamOptions::default(), move |batch| {
         let mut waits = waits.lock().unwrap_or_else(PoisonError::into_inner);
@@ -135,10 +140,10 @@ fn open(client: &Client, waits: &Waits) -> StreamSender<u64> {
     })
 }
 
-/// Ends the streams; says how many events were taken and how fast.
+/// Ends the streams. Gives a sentence on how many events were committed and how fast.
 async fn finish(
     streams: BTreeMap<&'static str, StreamSender<u64>>,
-    waits: &Waits,
+    waits: &AckWaits,
 ) -> anyhow::Result<String> {
     let count = streams.len();
     let mut committed = 0;
@@ -156,7 +161,7 @@ async fn finish(
     waits.sort_unstable();
     let median = waits.get(waits.len() / 2).copied().unwrap_or_default();
     Ok(format!(
-        "{committed} events over {count} streams, each acknowledged when committed: \
+        "{committed} events over {count} streams, each acknowledged after its commit: \
          median {:.1} ms.",
         median.as_secs_f64() * 1_000.0
     ))
@@ -168,9 +173,9 @@ async fn glance(
     run: Uuid,
 ) -> anyhow::Result<()> {
     for stream in streams.values_mut() {
-        stream.flush().await.context("the daemon went away")?;
+        stream.flush().await.context("the daemon ended")?;
     }
-    screen::head("Meanwhile in the database: a run that is not over")?;
+    screen::head("Meanwhile in the database: a run that is still running")?;
     draw(database, run).await?;
     screen::say("")?;
     Ok(())
@@ -184,7 +189,7 @@ async fn draw(database: &mut PgConnection, run: Uuid) -> anyhow::Result<()> {
 
 async fn table(database: &mut PgConnection) -> anyhow::Result<String> {
     let filter = RunFilter {
-        limit: 10,
+        limit: MAX_TABLE_ROWS,
         ..RunFilter::default()
     };
     let rows = query::runs(database, &filter).await?;
@@ -193,18 +198,16 @@ async fn table(database: &mut PgConnection) -> anyhow::Result<String> {
     Ok(runs::table(&rows?))
 }
 
-fn farewell(folder: &Folder, keep: bool) -> anyhow::Result<()> {
+fn farewell(folder: &TemporaryFolder, keep: bool) -> anyhow::Result<()> {
     let dir = folder.path().display();
     if keep {
         screen::head("Look for yourself")?;
-        screen::say(
-            "The daemon and its Postgres are stopped, the data is kept. To serve it again,",
-        )?;
-        screen::say("and then, in another terminal:")?;
+        screen::say("The daemon and its Postgres are stopped. The data is kept.")?;
+        screen::say("To serve it again, and then to query it in another terminal:")?;
         screen::say(&format!("\n  runtraced serve --data-dir {dir}"))?;
         screen::say(&format!("  runtraced psql --data-dir {dir}"))?;
     } else {
-        screen::say("\nThe daemon and its Postgres are stopped, their data is removed.")?;
+        screen::say("\nThe daemon and its Postgres are stopped, and their data is removed.")?;
         screen::say("To keep it and look for yourself: runtraced demo --keep")?;
     }
     Ok(())

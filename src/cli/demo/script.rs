@@ -1,5 +1,4 @@
-//! Writing the story of a run: events with their time, and a line that tells
-//! a person the same.
+//! Builds the story of a run: events with their times, and a line for people about each.
 
 use bytes::Bytes;
 use prost_types::Timestamp;
@@ -12,22 +11,25 @@ use crate::proto::{
     StepType, TokenCount, event::Event as Kind,
 };
 
-/// What happens at one moment.
+/// How long an approval may stay open: longer than any demo.
+const APPROVAL_LIFETIME_MS: u64 = 3_600_000;
+
+/// What happens at one moment of the demo.
 #[derive(Debug, Clone)]
 pub struct Scene {
-    /// When, in milliseconds from the beginning of the story.
+    /// Milliseconds since the beginning of the story.
     pub at_ms: u64,
-    /// Who acts: which stream it goes over.
+    /// The agent, and thereby the stream.
     pub agent: &'static str,
-    /// What a person is told.
+    /// A line for people.
     pub line: String,
-    /// What the daemon is told.
+    /// The events for the daemon.
     pub events: Vec<Event>,
 }
 
 /// Tokens of one model call.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Tokens {
+pub(super) struct CallTokens {
     pub(super) model: &'static str,
     pub(super) input: i64,
     pub(super) cached: i64,
@@ -42,15 +44,15 @@ pub(super) struct OpenStep {
     since_ms: u64,
 }
 
-/// When the story begins, and new ids for it.
+/// When the story begins, and the source of its ids.
 pub(super) struct Stage<'a> {
     /// Microseconds since 1970.
     pub(super) begin_us: i64,
     pub(super) new_id: &'a mut dyn FnMut() -> Uuid,
 }
 
-/// One run and what happened in it so far.
-pub(super) struct Script<'a, 'b> {
+/// One run, and the scenes of it so far.
+pub(super) struct RunScript<'a, 'b> {
     stage: &'a mut Stage<'b>,
     agent: &'static str,
     pub(super) run: Uuid,
@@ -59,7 +61,7 @@ pub(super) struct Script<'a, 'b> {
     scenes: Vec<Scene>,
 }
 
-impl<'a, 'b> Script<'a, 'b> {
+impl<'a, 'b> RunScript<'a, 'b> {
     /// A run of `agent` in `session`.
     pub(super) fn new(stage: &'a mut Stage<'b>, agent: &'static str, session: Uuid) -> Self {
         let run = (stage.new_id)();
@@ -78,7 +80,7 @@ impl<'a, 'b> Script<'a, 'b> {
         self.stage
     }
 
-    /// All that happened.
+    /// All scenes.
     pub(super) fn scenes(self) -> Vec<Scene> {
         self.scenes
     }
@@ -97,7 +99,7 @@ impl<'a, 'b> Script<'a, 'b> {
         });
     }
 
-    /// The conversation the run is part of.
+    /// Adds the session that the run belongs to.
     pub(super) fn session(&mut self, at_ms: u64, title: &str) {
         let session = SessionUpsert {
             session_id: bytes(self.session),
@@ -108,7 +110,7 @@ impl<'a, 'b> Script<'a, 'b> {
         self.tell(at_ms, line, [Kind::SessionUpsert(session)]);
     }
 
-    /// The run begins.
+    /// Starts the run.
     pub(super) fn start(&mut self, at_ms: u64, agent_type: &str, name: &str, parent: Option<Uuid>) {
         let run = RunStarted {
             run_id: bytes(self.run),
@@ -123,7 +125,7 @@ impl<'a, 'b> Script<'a, 'b> {
         self.tell(at_ms, line, [Kind::RunStarted(run)]);
     }
 
-    /// The run ends well.
+    /// Completes the run.
     pub(super) fn complete(&mut self, at_ms: u64, output: &str) {
         let end = RunEnded {
             run_id: bytes(self.run),
@@ -135,7 +137,7 @@ impl<'a, 'b> Script<'a, 'b> {
         self.tell(at_ms, line, [Kind::RunEnded(end)]);
     }
 
-    /// The run fails.
+    /// Fails the run.
     pub(super) fn fail(&mut self, at_ms: u64, error: &str) {
         let end = RunEnded {
             run_id: bytes(self.run),
@@ -147,7 +149,7 @@ impl<'a, 'b> Script<'a, 'b> {
         self.tell(at_ms, line, [Kind::RunEnded(end)]);
     }
 
-    /// Somebody says something.
+    /// Adds a message.
     pub(super) fn message(&mut self, at_ms: u64, role: MessageRole, content: &str) {
         self.messages += 1;
         let message = MessageAppended {
@@ -170,7 +172,7 @@ impl<'a, 'b> Script<'a, 'b> {
         self.tell(at_ms, line, [Kind::MessageAppended(message)]);
     }
 
-    /// A step begins.
+    /// Starts a step.
     pub(super) fn begin(
         &mut self,
         at_ms: u64,
@@ -200,7 +202,7 @@ impl<'a, 'b> Script<'a, 'b> {
         step
     }
 
-    /// A step succeeds.
+    /// Completes a step.
     pub(super) fn end(&mut self, at_ms: u64, step: &OpenStep, output: &Value) {
         let end = StepEnded {
             status: EndStatus::Completed.into(),
@@ -211,7 +213,7 @@ impl<'a, 'b> Script<'a, 'b> {
         self.tell(at_ms, line, [Kind::StepEnded(end)]);
     }
 
-    /// A step fails.
+    /// Fails a step.
     pub(super) fn end_failed(&mut self, at_ms: u64, step: &OpenStep, error: &str) {
         let end = StepEnded {
             status: EndStatus::Failed.into(),
@@ -232,8 +234,14 @@ impl<'a, 'b> Script<'a, 'b> {
         }
     }
 
-    /// A model call succeeds, and its tokens are counted.
-    pub(super) fn end_call(&mut self, at_ms: u64, step: &OpenStep, output: &Value, used: Tokens) {
+    /// Completes a model call and counts its tokens.
+    pub(super) fn end_call(
+        &mut self,
+        at_ms: u64,
+        step: &OpenStep,
+        output: &Value,
+        used: CallTokens,
+    ) {
         let end = StepEnded {
             status: EndStatus::Completed.into(),
             output_json: Some(output.to_string()),
@@ -262,7 +270,7 @@ impl<'a, 'b> Script<'a, 'b> {
         self.tell(at_ms, line, kinds);
     }
 
-    /// A person is asked.
+    /// Asks a person for an approval.
     pub(super) fn ask(
         &mut self,
         at_ms: u64,
@@ -278,7 +286,7 @@ impl<'a, 'b> Script<'a, 'b> {
             action_type: action.to_owned(),
             action_description: Some(description.to_owned()),
             action_data_json: Some(data.to_string()),
-            expires_at: Some(time(self.stage.begin_us, at_ms + 3_600_000)),
+            expires_at: Some(time(self.stage.begin_us, at_ms + APPROVAL_LIFETIME_MS)),
             ..ApprovalRequested::default()
         };
         let line = format!("? approval wanted  {description}");
@@ -286,7 +294,7 @@ impl<'a, 'b> Script<'a, 'b> {
         id
     }
 
-    /// The person says yes.
+    /// Approves.
     pub(super) fn approve(&mut self, at_ms: u64, approval: Uuid, notes: &str) {
         let decision = ApprovalDecided {
             approval_id: bytes(approval),
@@ -323,7 +331,7 @@ fn time(begin_us: i64, after_ms: u64) -> Timestamp {
     let us = begin_us.saturating_add(after_us);
     Timestamp {
         seconds: us.div_euclid(1_000_000),
-        // Below a million, so it fits.
+        // Below a million, so the conversion cannot fail.
         nanos: i32::try_from(us.rem_euclid(1_000_000)).unwrap_or(0) * 1_000,
     }
 }

@@ -1,22 +1,21 @@
-//! What happens in the demo: three agents of a customer-success team at work.
+//! The story of the demo: three agents of a customer-success team.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::script::{Scene, Script, Stage, Tokens};
+use super::script::{CallTokens, RunScript, Scene, Stage};
 use crate::proto::{MessageRole, StepType};
 
-/// The run that is looked at while it lives, and when: in the middle of two
-/// open tool calls.
+/// When the demo draws a running run: in the middle of two open tool calls.
 pub const GLANCE_AT_MS: u64 = 2_300;
 
 const MODEL: &str = "claude-sonnet-4-5";
 const SMALL_MODEL: &str = "claude-haiku-4-5";
 
-/// The whole story in the order of time.
+/// The whole story, in order of time.
 #[derive(Debug, Clone)]
 pub struct Story {
-    /// What happens.
+    /// Its scenes.
     pub scenes: Vec<Scene>,
     /// The run with tools that completes.
     pub renewal: Uuid,
@@ -26,8 +25,8 @@ pub struct Story {
     pub outreach: Uuid,
 }
 
-/// Tells the story. It begins at `begin_us` (microseconds since 1970) and
-/// takes its ids from `new_id`, so that a test can have the same one twice.
+/// Builds the story. It begins at `begin_us` (microseconds since 1970). Ids come from
+/// `new_id`, so that a test can build the same story twice.
 pub fn story(begin_us: i64, new_id: &mut dyn FnMut() -> Uuid) -> Story {
     let mut stage = Stage { begin_us, new_id };
     let (renewal, mut scenes) = renewal(&mut stage);
@@ -35,7 +34,7 @@ pub fn story(begin_us: i64, new_id: &mut dyn FnMut() -> Uuid) -> Story {
     scenes.extend(more);
     let (outreach, more) = outreach(&mut stage);
     scenes.extend(more);
-    // Stable: what happens at one time stays in the order it was told.
+    // A stable sort keeps the order of scenes with the same time.
     scenes.sort_by_key(|scene| scene.at_ms);
     Story {
         scenes,
@@ -45,8 +44,8 @@ pub fn story(begin_us: i64, new_id: &mut dyn FnMut() -> Uuid) -> Story {
     }
 }
 
-fn used(model: &'static str, [input, cached, output, reasoning]: [i64; 4]) -> Tokens {
-    Tokens {
+fn used(model: &'static str, [input, cached, output, reasoning]: [i64; 4]) -> CallTokens {
+    CallTokens {
         model,
         input,
         cached,
@@ -55,11 +54,11 @@ fn used(model: &'static str, [input, cached, output, reasoning]: [i64; 4]) -> To
     }
 }
 
-/// A brief for a renewal: plan, look things up side by side, write, file.
+/// A brief for a renewal: plan, parallel look-ups, write, file.
 fn renewal(stage: &mut Stage<'_>) -> (Uuid, Vec<Scene>) {
     use StepType::{LlmCall, Other, Thinking, ToolCall};
     let session = (stage.new_id)();
-    let mut run = Script::new(stage, "renewal-assistant", session);
+    let mut run = RunScript::new(stage, "renewal-assistant", session);
     run.session(0, "Acme Corp: renewal in 21 days");
     run.start(10, "assistant", "Renewal brief for Acme Corp", None);
     run.message(
@@ -158,11 +157,11 @@ fn renewal(stage: &mut Stage<'_>) -> (Uuid, Vec<Scene>) {
     (run.run, run.scenes())
 }
 
-/// A contract that cannot be read: a tool fails, is tried again, the run fails.
+/// A contract that cannot be read: a tool fails twice, and the run fails.
 fn contract(stage: &mut Stage<'_>) -> (Uuid, Vec<Scene>) {
     use StepType::{LlmCall, ToolCall};
     let session = (stage.new_id)();
-    let mut run = Script::new(stage, "contract-reader", session);
+    let mut run = RunScript::new(stage, "contract-reader", session);
     run.session(390, "Globex: new contract");
     run.start(400, "extractor", "Read the contract of Globex", None);
     run.message(
@@ -189,12 +188,11 @@ fn contract(stage: &mut Stage<'_>) -> (Uuid, Vec<Scene>) {
     (run.run, run.scenes())
 }
 
-/// An outreach: handed to a second agent for the writing, approved by a
-/// person, sent.
+/// An outreach: a second agent writes it, a person approves it, and it is sent.
 fn outreach(stage: &mut Stage<'_>) -> (Uuid, Vec<Scene>) {
     use StepType::{Handoff, LlmCall, Thinking, ToolCall};
     let session = (stage.new_id)();
-    let mut run = Script::new(stage, "risk-responder", session);
+    let mut run = RunScript::new(stage, "risk-responder", session);
     run.session(790, "Initech: champion left");
     run.start(
         800,
@@ -235,7 +233,7 @@ fn outreach(stage: &mut Stage<'_>) -> (Uuid, Vec<Scene>) {
     );
     let parent = run.run;
 
-    let mut writer = Script::new(run.stage(), "email-writer", session);
+    let mut writer = RunScript::new(run.stage(), "email-writer", session);
     writer.start(1_460, "writer", "Write to Dana Reyes", Some(parent));
     let draft = writer.begin(1_500, LlmCall, "draft", &json!({"model": MODEL}), None);
     let text = json!({"subject": "Your plans with us at Initech"});

@@ -1,4 +1,4 @@
-//! Lines of any input in bounded memory.
+//! Lines of any input, in bounded memory.
 
 use std::io;
 
@@ -6,25 +6,25 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt as _};
 
 /// One line of input.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Line {
-    /// Its number, from 1.
+pub(super) struct InputLine {
+    /// Its number, counted from 1.
     pub(super) number: u64,
-    /// Its text without the end of line, or why there is none.
+    /// Its text without the end of line, or why it cannot be read.
     pub(super) text: Result<String, String>,
 }
 
-/// Reads lines of at most `max_bytes`; of longer ones it says so and goes on.
-pub(super) struct Lines<R> {
+/// Reads lines of at most `max_bytes`. Reports longer ones and goes on.
+pub(super) struct InputLines<R> {
     input: R,
     max_bytes: usize,
     number: u64,
     bytes_read: u64,
-    /// The line so far, at most `max_bytes + 1` of it. Here and not in `next`,
-    /// so that a `next` that was given up loses nothing.
+    /// The line so far, at most `max_bytes + 1` bytes of it. Here and not in `next`, so that
+    /// nothing is lost if `next` is dropped.
     line: Vec<u8>,
 }
 
-impl<R: AsyncBufRead + Unpin> Lines<R> {
+impl<R: AsyncBufRead + Unpin> InputLines<R> {
     pub(super) fn new(input: R, max_bytes: usize) -> Self {
         Self {
             input,
@@ -35,13 +35,13 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
         }
     }
 
-    /// How far into the input it is.
+    /// Bytes of the input so far.
     pub(super) fn bytes_read(&self) -> u64 {
         self.bytes_read
     }
 
-    /// The next line, `None` at the end. May be dropped and called again.
-    pub(super) async fn next(&mut self) -> io::Result<Option<Line>> {
+    /// The next line; `None` at the end. Cancel safe.
+    pub(super) async fn next(&mut self) -> io::Result<Option<InputLine>> {
         loop {
             let chunk = self.input.fill_buf().await?;
             if chunk.is_empty() {
@@ -60,7 +60,7 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
         }
     }
 
-    fn take_line(&mut self) -> Line {
+    fn take_line(&mut self) -> InputLine {
         self.number += 1;
         let line = std::mem::take(&mut self.line);
         let text = if line.len() > self.max_bytes {
@@ -71,7 +71,7 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
                 format!("column {column}: not UTF-8")
             })
         };
-        Line {
+        InputLine {
             number: self.number,
             text,
         }
@@ -86,7 +86,7 @@ mod tests {
 
     async fn read(input: &[u8], max_bytes: usize) -> Vec<(u64, Result<String, String>)> {
         // A tiny buffer, so that lines span many chunks.
-        let mut lines = Lines::new(BufReader::with_capacity(3, input), max_bytes);
+        let mut lines = InputLines::new(BufReader::with_capacity(3, input), max_bytes);
         let mut all = Vec::new();
         while let Some(line) = lines.next().await.unwrap() {
             all.push((line.number, line.text));

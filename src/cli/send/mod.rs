@@ -1,4 +1,4 @@
-//! `runtraced send`: events from a file, one a line, to a daemon.
+//! `runtraced send`: sends events from a file, one a line, to a daemon.
 
 mod lines;
 mod progress;
@@ -12,102 +12,160 @@ use tokio::{
     time::timeout,
 };
 
-use super::endpoint::EndpointArgs;
-use crate::console::output::{self, EXIT_NO_INPUT, EXIT_REFUSED, EXIT_UNAVAILABLE};
+use super::endpoint::{EndpointArgs, EndpointError};
+use super::failure;
+use super::output::{self, EXIT_NO_INPUT, EXIT_REFUSED, EXIT_UNAVAILABLE};
 use crate::{
     client::{Client, ClientError, RetryPolicy, StreamOptions, StreamSender, Totals},
+    config::{Faults, FlagReader, FlagValue, UNITS_HELP},
     json_mapping::event_from_json,
     proto::Event,
 };
-use lines::{Line, Lines};
-use progress::Progress;
-use report::{BatchLines, Malformed};
+use lines::{InputLine, InputLines};
+use progress::SendProgress;
+use report::{BatchLines, MalformedLines};
 
-/// A batch also goes when its lines have so many bytes.
+/// A batch is also sent when its lines have this many bytes, which is far below the limit
+/// of a message.
 const BATCH_BYTES: usize = 1024 * 1024;
-/// A batch also goes when the input pauses for so long.
+/// A batch is also sent when the input pauses for this long: somebody may be watching.
 const IDLE: Duration = Duration::from_millis(100);
+/// Larger reads are not faster.
 const READ_BUFFER_BYTES: usize = 256 * 1024;
+/// Limits of the flags; higher values are typing mistakes.
+const MAX_BATCH_EVENTS: usize = 100_000;
+const MAX_IN_FLIGHT: u32 = 10_000;
+const MAX_LINE_BYTES: u64 = u32::MAX as u64;
 
 /// Send events from a file, one JSON object a line.
 ///
-/// The JSON is that of runtraced.v1.Event (proto/runtraced/v1/event.proto);
-/// ids are UUID text, `…_json` fields may hold plain JSON. Blank lines are
-/// skipped. Sending a file again is harmless.
+/// The JSON is that of runtraced.v1.Event (proto/runtraced/v1/event.proto). Ids are
+/// UUID text; `…_json` fields may hold plain JSON. Blank lines are skipped. Sending a
+/// file again is harmless.
 ///
-/// Exit codes: 0 all accepted or there already, 1 some lines were refused,
-/// 64 wrong use, 66 the file cannot be read, 69 the daemon could not be
-/// reached or did not take everything.
+/// Exit codes: 0 all lines were accepted or known already, 1 some lines were refused,
+/// 64 wrong flags, 66 the file cannot be read, 69 the daemon did not answer or did not
+/// accept everything.
 #[derive(Debug, Clone, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, after_help = UNITS_HELP)]
 pub struct SendArgs {
-    /// The file; `-` for stdin.
+    /// File to send; `-` for stdin.
     pub file: std::path::PathBuf,
     #[command(flatten)]
-    #[allow(missing_docs)] // its fields say
+    #[allow(missing_docs)] // its fields are documented
     pub daemon: EndpointArgs,
     /// Events per batch.
-    #[arg(long, env = "RUNTRACED_SEND_BATCH_EVENTS", default_value_t = 500,
-          value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub batch_events: u32,
-    /// Batches that may wait for their acknowledgement at a time.
-    #[arg(long, env = "RUNTRACED_SEND_IN_FLIGHT", default_value_t = 32,
-          value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub in_flight: u32,
-    /// Longer lines are refused, in bytes.
-    #[arg(long, env = "RUNTRACED_SEND_MAX_LINE_BYTES", default_value_t = 32 * 1024 * 1024,
-          value_parser = clap::value_parser!(u32).range(1..))]
-    pub max_line_bytes: u32,
-    /// How many refused lines are shown; the rest are counted.
-    #[arg(long, env = "RUNTRACED_SEND_MAX_REFUSED_SHOWN", default_value_t = 20)]
-    pub max_refused_shown: u32,
-    /// Give up when nothing succeeded for so many seconds.
-    #[arg(long, env = "RUNTRACED_SEND_GIVE_UP_AFTER", default_value_t = 30,
-          value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub give_up_after: u64,
+    #[arg(
+        long,
+        env = "RUNTRACED_SEND_BATCH_EVENTS",
+        default_value = "500",
+        value_name = "N"
+    )]
+    pub batch_events: FlagValue,
+    /// Batches that may wait for their acks at a time.
+    #[arg(
+        long,
+        env = "RUNTRACED_SEND_IN_FLIGHT",
+        default_value = "32",
+        value_name = "N"
+    )]
+    pub in_flight: FlagValue,
+    /// Largest line. Longer lines are refused.
+    #[arg(
+        long,
+        env = "RUNTRACED_SEND_MAX_LINE_BYTES",
+        default_value = "32MiB",
+        value_name = "SIZE"
+    )]
+    pub max_line_bytes: FlagValue,
+    /// Most refused lines to show. The rest are counted.
+    #[arg(
+        long,
+        env = "RUNTRACED_SEND_MAX_REFUSED_SHOWN",
+        default_value = "20",
+        value_name = "N"
+    )]
+    pub max_refused_shown: FlagValue,
+    /// Time without success after which the command gives up.
+    #[arg(
+        long,
+        env = "RUNTRACED_SEND_GIVE_UP_AFTER",
+        default_value = "30s",
+        value_name = "DURATION"
+    )]
+    pub give_up_after: FlagValue,
+}
+
+/// The parsed flags.
+pub(super) struct SendSettings {
+    batch_events: usize,
+    in_flight: u32,
+    max_line_bytes: usize,
+    max_refused_shown: usize,
+    give_up_after: Duration,
+}
+
+impl SendArgs {
+    pub(super) fn settings(&self) -> Result<SendSettings, Faults> {
+        let mut flags = FlagReader::default();
+        self.daemon.check(&mut flags);
+        let settings = SendSettings {
+            batch_events: flags.integer(&self.batch_events, 1..=MAX_BATCH_EVENTS),
+            in_flight: flags.integer(&self.in_flight, 1..=MAX_IN_FLIGHT),
+            max_line_bytes: flags.memory_size(&self.max_line_bytes, 1..=MAX_LINE_BYTES),
+            max_refused_shown: flags.integer(&self.max_refused_shown, 0..=usize::MAX),
+            give_up_after: flags.duration(&self.give_up_after, Duration::from_secs(1)),
+        };
+        flags.finish(settings)
+    }
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// When stdout fails or the input breaks off.
+/// If a value is invalid, the daemon does not answer, stdout fails or the input breaks off.
 pub async fn run(args: SendArgs) -> anyhow::Result<ExitCode> {
+    let settings = args.settings()?;
     if args.file == Path::new("-") {
         let input = BufReader::with_capacity(READ_BUFFER_BYTES, tokio::io::stdin());
-        return send(&args, input, None).await;
+        return send(&args.daemon, &settings, input, None).await;
     }
     let opened = async {
         let file = tokio::fs::File::open(&args.file).await?;
         let metadata = file.metadata().await?;
+        if metadata.is_dir() {
+            return Err(std::io::ErrorKind::IsADirectory.into());
+        }
         Ok::<_, std::io::Error>((file, metadata.len()))
     };
     match opened.await {
         Ok((file, len)) => {
             let input = BufReader::with_capacity(READ_BUFFER_BYTES, file);
-            send(&args, input, Some(len)).await
+            send(&args.daemon, &settings, input, Some(len)).await
         }
         Err(error) => {
-            let file = args.file.display();
-            Ok(output::fail(EXIT_NO_INPUT, format_args!("{file}: {error}")))
+            let (file, cause) = (args.file.display(), failure::explain(&error));
+            Ok(output::fail(
+                EXIT_NO_INPUT,
+                format_args!("cannot read {file}: {cause}"),
+            ))
         }
     }
 }
 
 async fn send(
-    args: &SendArgs,
+    daemon: &EndpointArgs,
+    settings: &SendSettings,
     input: impl AsyncBufRead + Unpin,
     len: Option<u64>,
 ) -> anyhow::Result<ExitCode> {
     let retry = RetryPolicy {
-        give_up_after: Duration::from_secs(args.give_up_after),
+        give_up_after: settings.give_up_after,
         ..RetryPolicy::default()
     };
-    let client = match args.daemon.connect(retry).await {
-        Ok(client) => client,
-        Err(error) => return Ok(output::fail(error.exit_code(), error)),
-    };
-    let progress = Progress::new(len);
-    let mut sending = Sending::new(args, &client, &progress);
+    let client = daemon.connect(retry).await?;
+    let progress = SendProgress::new(len);
+    let mut sending = LineSender::new(settings, &client, &progress);
     let read = sending.all(input, &progress).await;
     let malformed = sending.malformed;
     let finished = sending.sender.finish().await;
@@ -116,20 +174,33 @@ async fn send(
         Ok(totals) => (totals, None),
         Err(error) => (error.settled.clone(), Some(error)),
     };
-    let shown = args.max_refused_shown as usize;
-    output::print(&report::summary(&totals, &malformed, shown))?;
+    output::print(&report::summary(
+        &totals,
+        &malformed,
+        settings.max_refused_shown,
+    ))?;
     if let Some(error) = undelivered {
-        let lost = error.unsettled_events;
-        let message = format_args!("{error}; {lost} events on their way were not acknowledged");
-        return Ok(output::fail(EXIT_UNAVAILABLE, message));
+        return Ok(output::fail(
+            EXIT_UNAVAILABLE,
+            not_delivered(&daemon.error(&error.source), error.unsettled_events),
+        ));
     }
     if let Err(error) = read {
-        return Ok(output::fail(EXIT_NO_INPUT, format_args!("{error:#}")));
+        let text = failure::explain(error.as_ref());
+        return Ok(output::fail(EXIT_NO_INPUT, text));
     }
     Ok(exit_code(&totals, &malformed))
 }
 
-fn exit_code(totals: &Totals<BatchLines>, malformed: &Malformed) -> ExitCode {
+fn not_delivered(error: &EndpointError, unsettled: u64) -> String {
+    let events = match unsettled {
+        1 => "1 event was".to_owned(),
+        events => format!("{} events were", super::count(events)),
+    };
+    format!("{error}; {events} sent and not acknowledged: send the file again, which is harmless")
+}
+
+fn exit_code(totals: &Totals<BatchLines>, malformed: &MalformedLines) -> ExitCode {
     if totals.refused_count + malformed.count == 0 {
         ExitCode::SUCCESS
     } else {
@@ -137,8 +208,8 @@ fn exit_code(totals: &Totals<BatchLines>, malformed: &Malformed) -> ExitCode {
     }
 }
 
-/// Lines on their way to become batches.
-struct Sending {
+/// Makes batches of lines and sends them.
+struct LineSender {
     sender: StreamSender<BatchLines>,
     max_events: usize,
     max_line_bytes: usize,
@@ -146,14 +217,14 @@ struct Sending {
     events: Vec<Event>,
     numbers: Vec<u64>,
     bytes: usize,
-    malformed: Malformed,
+    malformed: MalformedLines,
 }
 
-impl Sending {
-    fn new(args: &SendArgs, client: &Client, progress: &Progress) -> Self {
-        let max_shown = args.max_refused_shown as usize;
+impl LineSender {
+    fn new(settings: &SendSettings, client: &Client, progress: &SendProgress) -> Self {
+        let max_shown = settings.max_refused_shown;
         let options = StreamOptions {
-            max_batches_in_flight: args.in_flight,
+            max_batches_in_flight: settings.in_flight,
             max_refused_kept: max_shown,
             ..StreamOptions::default()
         };
@@ -161,23 +232,23 @@ impl Sending {
         let sender = client.stream_observed(options, move |batch| progress.settled(batch.events));
         Self {
             sender,
-            max_events: args.batch_events as usize,
-            max_line_bytes: args.max_line_bytes as usize,
+            max_events: settings.batch_events,
+            max_line_bytes: settings.max_line_bytes,
             max_shown,
             events: Vec::new(),
             numbers: Vec::new(),
             bytes: 0,
-            malformed: Malformed::default(),
+            malformed: MalformedLines::default(),
         }
     }
 
-    /// Reads to the end, or until delivery is given up, which `finish` tells.
+    /// Reads to the end, or until the client gives up; `finish` then says why.
     async fn all(
         &mut self,
         input: impl AsyncBufRead + Unpin,
-        progress: &Progress,
+        progress: &SendProgress,
     ) -> anyhow::Result<()> {
-        let mut lines = Lines::new(input, self.max_line_bytes);
+        let mut lines = InputLines::new(input, self.max_line_bytes);
         loop {
             let next = match timeout(IDLE, lines.next()).await {
                 Ok(line) => line,
@@ -188,7 +259,7 @@ impl Sending {
                     lines.next().await
                 }
             };
-            let Some(line) = next.context("the input broke off")? else {
+            let Some(line) = next.context("cannot read the input to its end")? else {
                 let _ = self.flush().await;
                 return Ok(());
             };
@@ -201,7 +272,7 @@ impl Sending {
         }
     }
 
-    fn take(&mut self, line: Line) {
+    fn take(&mut self, line: InputLine) {
         let event = line.text.and_then(|text| {
             if text.trim().is_empty() {
                 return Ok(None);

@@ -1,4 +1,4 @@
-//! A bar on stderr, where that is a terminal.
+//! A progress bar on stderr, if that is a terminal.
 
 use std::{
     io::IsTerminal as _,
@@ -10,20 +10,20 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::console::output::thousands;
+use crate::cli::count;
 
 const WITH_LENGTH: &str = "{bar:30} {bytes}/{total_bytes} {binary_bytes_per_sec} · {msg} · {eta}";
 const WITHOUT: &str = "{spinner} {bytes} {binary_bytes_per_sec} · {msg}";
 
-/// How far the command is.
+/// How far the input is read, and how many events are settled.
 #[derive(Clone)]
-pub(super) struct Progress {
+pub(super) struct SendProgress {
     bar: ProgressBar,
     settled: Arc<AtomicU64>,
 }
 
-impl Progress {
-    /// For an input of `len` bytes, if that is known.
+impl SendProgress {
+    /// For an input of `len` bytes, if the length is known.
     pub(super) fn new(len: Option<u64>) -> Self {
         let bar = match len {
             _ if !std::io::stderr().is_terminal() => ProgressBar::hidden(),
@@ -40,21 +40,20 @@ impl Progress {
         }
     }
 
-    /// So many bytes of the input were read.
+    /// Sets how many bytes of the input were read.
     pub(super) fn read(&self, bytes: u64) {
         self.bar.set_position(bytes);
     }
 
-    /// So many more events are settled.
+    /// Adds settled events.
     pub(super) fn settled(&self, events: usize) {
         let events = events as u64;
         let all = self.settled.fetch_add(events, Ordering::Relaxed) + events;
-        let all = i64::try_from(all).unwrap_or(i64::MAX);
         self.bar
-            .set_message(format!("{} events settled", thousands(all)));
+            .set_message(format!("{} events settled", count(all)));
     }
 
-    /// Takes the bar off the screen.
+    /// Removes the bar from the screen.
     pub(super) fn clear(&self) {
         self.bar.finish_and_clear();
     }

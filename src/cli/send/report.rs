@@ -1,26 +1,26 @@
-//! What became of the lines.
+//! The summary of accepted and refused lines.
 
 use std::{fmt::Write as _, sync::Arc};
 
+use crate::cli::count;
 use crate::client::{Refused, Totals};
-use crate::console::output::thousands;
 
 /// The line numbers of a batch's events.
 pub(super) type BatchLines = Arc<[u64]>;
 
-/// A line that was refused, and why.
+/// The number of a refused line, and the reason.
 pub(super) type RefusedLine = (u64, String);
 
-/// Lines that never left this side.
+/// Lines that are not events and were not sent.
 #[derive(Debug, Default)]
-pub(super) struct Malformed {
-    /// The first of them.
+pub(super) struct MalformedLines {
+    /// The first ones.
     pub(super) shown: Vec<RefusedLine>,
-    /// All of them.
+    /// How many there are.
     pub(super) count: u64,
 }
 
-impl Malformed {
+impl MalformedLines {
     pub(super) fn add(&mut self, keep: usize, number: u64, reason: String) {
         self.count += 1;
         if self.shown.len() < keep {
@@ -30,7 +30,11 @@ impl Malformed {
 }
 
 /// The summary for stdout.
-pub(super) fn summary(totals: &Totals<BatchLines>, malformed: &Malformed, show: usize) -> String {
+pub(super) fn summary(
+    totals: &Totals<BatchLines>,
+    malformed: &MalformedLines,
+    show: usize,
+) -> String {
     let refused = totals.refused_count + malformed.count;
     let mut text = format!(
         "{} accepted, {} duplicate, {} refused\n",
@@ -41,7 +45,7 @@ pub(super) fn summary(totals: &Totals<BatchLines>, malformed: &Malformed, show: 
     if totals.spooled > 0 {
         let _ = writeln!(
             text,
-            "{} of them are in the daemon's spool and reach the database later.",
+            "{} of them are in the daemon's spool and will reach the database later",
             count(totals.spooled)
         );
     }
@@ -69,10 +73,6 @@ fn refused_line(refused: &Refused<BatchLines>) -> RefusedLine {
     )
 }
 
-fn count(number: u64) -> String {
-    thousands(i64::try_from(number).unwrap_or(i64::MAX))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,14 +96,14 @@ mod tests {
             spooled: 34,
             ..Totals::default()
         };
-        let mut malformed = Malformed::default();
+        let mut malformed = MalformedLines::default();
         for number in [5, 6] {
             malformed.add(1, number, "column 3: expected value".into());
         }
         assert_eq!(
             summary(&totals, &malformed, 3),
             "1,234 accepted, 0 duplicate, 7 refused\n\
-             34 of them are in the daemon's spool and reach the database later.\n\
+             34 of them are in the daemon's spool and will reach the database later\n\
              \x20 line 4: MISSING_FIELD: run_id is required\n\
              \x20 line 5: column 3: expected value\n\
              \x20 line 9: MISSING_FIELD: time is required\n\

@@ -1,55 +1,55 @@
-//! The task that sends what waits.
+//! The task that batches and sends buffered spans.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use tokio::sync::mpsc;
 
-use super::buffer::{Message, Room};
+use super::buffer::{BufferPlace, SpanMessage};
 use crate::client::{ClientError, StreamSender, Totals, Undelivered};
 use crate::proto::Event;
 
-/// Limits of a batch, far below what daemons usually take: one that is refused for its
-/// size ends delivery. What is larger by itself goes alone.
+/// Limits of a batch. Far below the usual limits of a daemon, because a batch that is
+/// refused for its size ends delivery. A larger span is sent alone.
 pub(super) const MAX_BATCH_EVENTS: usize = 100;
 pub(super) const MAX_BATCH_BYTES: usize = 256 * 1024;
 
-/// What is sent next.
-struct Delivery {
+/// The batch that is sent next.
+struct SpanBatcher {
     stream: StreamSender<()>,
     batch: Vec<Event>,
-    /// Those of the batch; given back when it has one in the stream.
-    rooms: Vec<Room>,
+    /// The batch's places in the buffer, freed when the stream has taken it.
+    places: Vec<BufferPlace>,
     bytes: usize,
     dropped: Arc<AtomicU64>,
 }
 
-/// Sends what waits until it is told to finish, or delivery is given up.
+/// Sends until it is told to finish or the retry policy gives up.
 pub(super) async fn deliver(
     stream: StreamSender<()>,
-    mut messages: mpsc::Receiver<Message>,
+    mut messages: mpsc::Receiver<SpanMessage>,
     dropped: Arc<AtomicU64>,
 ) -> Result<Totals<()>, Box<Undelivered<()>>> {
-    let mut delivery = Delivery {
+    let mut batcher = SpanBatcher {
         stream,
         batch: Vec::new(),
-        rooms: Vec::new(),
+        places: Vec::new(),
         bytes: 0,
         dropped,
     };
-    // Why it failed the stream says.
-    let _ = delivery.run(&mut messages).await;
-    let Delivery {
+    // The stream reports the error when it is finished.
+    let _ = batcher.run(&mut messages).await;
+    let SpanBatcher {
         stream,
         batch,
         dropped,
         ..
-    } = delivery;
+    } = batcher;
     messages.close();
     let mut never_sent = batch.len();
-    // This waits for threads that were let in and have not put down what they bring.
+    // Also waits for threads that have a place and have not queued their events yet.
     while let Some(message) = messages.recv().await {
-        if let Message::Events(events, _) = message {
+        if let SpanMessage::Events(events, _) = message {
             never_sent += events.len();
         }
     }
@@ -57,13 +57,13 @@ pub(super) async fn deliver(
     stream.finish().await
 }
 
-impl Delivery {
-    async fn run(&mut self, messages: &mut mpsc::Receiver<Message>) -> Result<(), ClientError> {
+impl SpanBatcher {
+    async fn run(&mut self, messages: &mut mpsc::Receiver<SpanMessage>) -> Result<(), ClientError> {
         loop {
             let message = match messages.try_recv() {
                 Ok(message) => message,
                 Err(_) => {
-                    // No more waits, so what is there need not wait for more.
+                    // The queue is empty: send the batch rather than wait to fill it.
                     self.send().await?;
                     match messages.recv().await {
                         Some(message) => message,
@@ -72,24 +72,24 @@ impl Delivery {
                 }
             };
             match message {
-                Message::Events(events, room) => self.add(events, room).await?,
-                Message::Flush(told, _permit) => {
+                SpanMessage::Events(events, place) => self.add(events, place).await?,
+                SpanMessage::Flush(told, _permit) => {
                     self.send().await?;
-                    // Who asked waits by itself: what comes next is sent meanwhile.
+                    // The caller waits for the mark; this task goes on sending.
                     let _ = told.send(self.stream.mark());
                 }
-                Message::Finish => return self.send().await,
+                SpanMessage::Finish => return self.send().await,
             }
         }
     }
 
-    async fn add(&mut self, events: Vec<Event>, room: Room) -> Result<(), ClientError> {
+    async fn add(&mut self, events: Vec<Event>, place: BufferPlace) -> Result<(), ClientError> {
         let full = self.batch.len() + events.len() > MAX_BATCH_EVENTS
-            || self.bytes + room.bytes > MAX_BATCH_BYTES;
+            || self.bytes + place.bytes > MAX_BATCH_BYTES;
         let sent = if full { self.send().await } else { Ok(()) };
         self.batch.extend(events);
-        self.bytes += room.bytes;
-        self.rooms.push(room);
+        self.bytes += place.bytes;
+        self.places.push(place);
         sent
     }
 
@@ -103,7 +103,7 @@ impl Delivery {
         if sent.is_err() {
             self.dropped.fetch_add(count, Relaxed);
         }
-        self.rooms.clear();
+        self.places.clear();
         self.bytes = 0;
         sent
     }

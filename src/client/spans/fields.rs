@@ -1,4 +1,4 @@
-//! The fields of a span, and what those with a meaning mean.
+//! The fields of a span, and the meaning of those that have one.
 
 use std::fmt::Debug;
 
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::proto::StepType;
 
-/// What a run tells only when it ends.
+/// Fields that a run reports when it ends.
 const OF_THE_END: [&str; 5] = [
     "run.output",
     "error",
@@ -17,11 +17,11 @@ const OF_THE_END: [&str; 5] = [
     "gen_ai.usage.output_tokens",
 ];
 
-/// The fields of a span or event. Those that are not taken out are its metadata.
+/// The fields of a span or event. Fields that are not taken out are its metadata.
 #[derive(Debug, Default)]
-pub(super) struct Fields(Map<String, Value>);
+pub(super) struct SpanFields(Map<String, Value>);
 
-impl Fields {
+impl SpanFields {
     /// Takes a field out, as text.
     pub(super) fn text(&mut self, name: &str) -> Option<String> {
         self.0.remove(name).map(|value| match value {
@@ -42,7 +42,7 @@ impl Fields {
         }
     }
 
-    /// Takes a count out that the daemon would take; others stay in the metadata.
+    /// Takes out a token count that the daemon accepts; others stay in the metadata.
     pub(super) fn tokens(&mut self, name: &str) -> Option<i64> {
         let count = self.0.get(name)?.as_i64();
         let count = count.filter(|count| (0..=i64::from(i32::MAX)).contains(count))?;
@@ -50,7 +50,7 @@ impl Fields {
         Some(count)
     }
 
-    /// Takes out what says that the span failed.
+    /// Takes out the fields that say that the span failed.
     pub(super) fn error(&mut self) -> Option<String> {
         let status = self.text("otel.status_code");
         let failed = status.is_some_and(|status| status.eq_ignore_ascii_case("error"));
@@ -60,7 +60,7 @@ impl Fields {
         }
     }
 
-    /// Takes out the type of a step, and the kind where that is finer.
+    /// Takes out the type of a step, and its kind if that is more precise.
     pub(super) fn step_type(&mut self, has_model: bool) -> (StepType, Option<String>) {
         let Some(named) = self.text("step.type") else {
             let guess = [StepType::Other, StepType::LlmCall];
@@ -72,26 +72,26 @@ impl Fields {
         }
     }
 
-    /// Takes out a session's id; one that is no UUID stays in the metadata.
+    /// Takes out the session's id. An id that is not a UUID stays in the metadata.
     pub(super) fn session(&mut self) -> Option<Uuid> {
         let session = self.0.get("run.session")?.as_str()?.parse().ok()?;
         self.0.remove("run.session");
         Some(session)
     }
 
-    /// All that was not taken out, as a JSON object.
+    /// Everything that was not taken out, as a JSON object.
     pub(super) fn rest(&mut self) -> Option<String> {
         let rest = std::mem::take(&mut self.0);
         (!rest.is_empty()).then(|| Value::Object(rest).to_string())
     }
 
-    /// Takes out all that a run tells when it ends.
+    /// Takes out the fields that a run reports when it ends.
     pub(super) fn of_the_end(&mut self) -> Self {
         let taken = OF_THE_END.map(|name| self.0.remove_entry(name));
         Self(taken.into_iter().flatten().collect())
     }
 
-    /// Takes over later values.
+    /// Adds later values, which replace earlier ones.
     pub(super) fn update(&mut self, mut later: Self) {
         self.0.append(&mut later.0);
     }
@@ -101,7 +101,7 @@ impl Fields {
     }
 }
 
-impl Visit for Fields {
+impl Visit for SpanFields {
     fn record_f64(&mut self, field: &Field, value: f64) {
         self.insert(field, value);
     }

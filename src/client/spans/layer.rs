@@ -1,5 +1,7 @@
-//! When a span is told, and what. A value is formatted before a span's own data is
-//! locked: formatting may run code of the agent's, which may make spans itself.
+//! The layer that turns spans into runs and steps.
+//!
+//! It formats values before it locks a span's data: formatting may run the agent's code,
+//! which may create spans itself.
 
 use std::time::{Instant, SystemTime};
 
@@ -11,39 +13,39 @@ use tracing_subscriber::registry::LookupSpan;
 use uuid::Uuid;
 
 use super::SpanDelivery;
-use super::buffer::Buffer;
-use super::fields::Fields;
+use super::buffer::SpanBuffer;
+use super::fields::SpanFields;
 use crate::client::StreamSender;
 use crate::proto::{
     EndStatus, Event, RunEnded, RunStarted, StepDetails, StepEnded, TokenCount,
     event::Event as Body,
 };
 
-/// Makes runs and steps of spans, as [`spans`](super) says. A subscriber has one at most.
+/// Turns spans into runs and steps, as [`spans`](super) describes. A subscriber can have
+/// one at most.
 #[derive(Debug)]
-pub struct SpanLayer(pub(super) Buffer);
+pub struct SpanLayer(pub(super) SpanBuffer);
 
-/// A span that is told.
+/// A span that is a run or a step, until it closes.
 #[derive(Debug)]
-struct Open {
+struct OpenSpan {
     run: Uuid,
     /// `None`: the span is the run.
     step: Option<Uuid>,
-    /// The step around it, in the same run.
+    /// The enclosing step, in the same run.
     parent: Option<Uuid>,
     started: (SystemTime, Instant),
-    fields: Fields,
-    /// What the last ERROR in it said.
+    fields: SpanFields,
+    /// The text of the last ERROR event in it.
     error: Option<String>,
 }
 
 impl SpanLayer {
-    /// A layer whose spans go over a stream, and a handle to wait for them.
-    /// `max_waiting` starts of runs and ended spans may wait to be sent, two at the least,
-    /// of 16 MiB in all.
+    /// A layer that sends spans over `stream`, and a handle to wait for them. The buffer
+    /// holds `max_waiting` ended spans and starts of runs, at least two, and 16 MiB.
     ///
     /// # Panics
-    /// Outside a Tokio runtime: the task that sends runs in it.
+    /// Outside a Tokio runtime: the layer spawns a task.
     #[must_use]
     pub fn new(stream: StreamSender<()>, max_waiting: usize) -> (Self, SpanDelivery) {
         let delivery = SpanDelivery::new(stream, max_waiting);
@@ -56,15 +58,17 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanLayer {
         let Some(span) = context.span(id) else { return };
         let around = span.parent().and_then(|parent| {
             let extensions = parent.extensions();
-            extensions.get::<Open>().map(|open| (open.run, open.step))
+            extensions
+                .get::<OpenSpan>()
+                .map(|open| (open.run, open.step))
         });
         let may_be_run = attributes.fields().field("run.agent").is_some();
         if around.is_none() && !may_be_run {
-            return; // most spans of a program are; their fields are not even looked at
+            return; // most spans of a program: do not even look at their fields
         }
-        let mut fields = Fields::default();
+        let mut fields = SpanFields::default();
         attributes.record(&mut fields);
-        let mut open = Open {
+        let mut open = OpenSpan {
             run: Uuid::now_v7(),
             step: None,
             parent: None,
@@ -87,10 +91,10 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanLayer {
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
-        let mut fields = Fields::default();
+        let mut fields = SpanFields::default();
         values.record(&mut fields);
         if let Some(span) = context.span(id)
-            && let Some(open) = span.extensions_mut().get_mut::<Open>()
+            && let Some(open) = span.extensions_mut().get_mut::<OpenSpan>()
         {
             open.fields.update(fields);
         }
@@ -100,13 +104,13 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanLayer {
         if *event.metadata().level() != Level::ERROR {
             return;
         }
-        let mut fields = Fields::default();
+        let mut fields = SpanFields::default();
         event.record(&mut fields);
         let said = ["message", "error"].map(|name| fields.text(name));
         let said = said.into_iter().flatten().filter(|said| !said.is_empty());
         let said = said.collect::<Vec<_>>().join(": ");
         if let Some(span) = context.event_span(event)
-            && let Some(open) = span.extensions_mut().get_mut::<Open>()
+            && let Some(open) = span.extensions_mut().get_mut::<OpenSpan>()
         {
             open.error = Some(if said.is_empty() {
                 "failed".into()
@@ -120,8 +124,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanLayer {
         let Some(span) = context.span(&id) else {
             return;
         };
-        // The lock is given back at once.
-        let open = span.extensions_mut().remove::<Open>();
+        // In a statement of its own, which releases the lock.
+        let open = span.extensions_mut().remove::<OpenSpan>();
         if let Some(mut open) = open {
             match open.step {
                 Some(step) => self.0.offer(open.step_ended(step, span.name()), true),
@@ -131,7 +135,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanLayer {
     }
 }
 
-impl Open {
+impl OpenSpan {
     fn run_started(&mut self, agent: String, name: &str, parent: Option<Uuid>) -> Event {
         let of_the_end = self.fields.of_the_end();
         let fields = &mut self.fields;
@@ -166,7 +170,7 @@ impl Open {
         event(SystemTime::now(), Body::RunEnded(ended))
     }
 
-    /// The step in one event, and its tokens.
+    /// One event for the whole step, and one for its tokens.
     fn step_ended(&mut self, step: Uuid, name: &str) -> Vec<Event> {
         let now = SystemTime::now();
         let elapsed = self.started.1.elapsed().as_millis();

@@ -1,6 +1,11 @@
-//! The task behind a sender: keeps what is not acknowledged, and a stream.
+//! The task behind a sender. It keeps the unacknowledged batches and one open stream.
 
-use std::{collections::VecDeque, fmt, future::pending, time::Instant};
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::pending,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use tokio::{
@@ -14,56 +19,58 @@ use super::{Client, ClientError, Refused, Settled, StreamOptions, Totals, Undeli
 use crate::{
     client::{
         codec::{EncodedCodec, STREAM_PATH},
-        error::{Verdict, judge},
-        retry::Attempts,
+        error::{RetryDecision, decide_retry, not_connected},
+        retry::RetryAttempts,
     },
     proto::{Refusal, StreamResponse},
 };
 
-/// How long the daemon may take to end a stream on which all is settled.
-const FAREWELL: std::time::Duration = std::time::Duration::from_secs(2);
+/// How long the daemon may take to end a stream on which everything is settled. Nothing
+/// is lost if it takes longer.
+const STREAM_END_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A batch on its way.
+/// A batch that was handed over and is not acknowledged.
 #[derive(Debug)]
-pub(super) struct Batch<T> {
+pub(super) struct PendingBatch<T> {
     pub(super) sequence: u64,
     /// The whole `StreamRequest`.
     pub(super) encoded: Bytes,
     pub(super) tag: T,
     pub(super) events: usize,
     pub(super) handed_over: Instant,
-    pub(super) _room: super::window::Room,
+    /// Frees its share of the window when the batch is settled.
+    pub(super) _permit: super::window::WindowPermit,
 }
 
 type OnSettled<T> = Box<dyn FnMut(Settled<'_, T>) + Send>;
 
 /// See the module.
-pub(super) struct Driver<T> {
+pub(super) struct StreamDriver<T> {
     client: Client,
     options: StreamOptions,
-    incoming: mpsc::Receiver<Batch<T>>,
-    /// In order of their sequence, without gaps.
-    unacked: VecDeque<Batch<T>>,
+    incoming: mpsc::Receiver<PendingBatch<T>>,
+    /// In order of sequence, without gaps.
+    unacked: VecDeque<PendingBatch<T>>,
     totals: Totals<T>,
-    attempts: Attempts,
+    attempts: RetryAttempts,
     on_settled: OnSettled<T>,
-    /// The sequence up to which all is settled.
+    /// The sequence up to which everything is settled.
     settled: watch::Sender<u64>,
 }
 
 /// How one stream ended.
-enum End {
-    /// Everything is settled and no more will come.
+enum StreamEnd {
+    /// Everything is settled and no more batches will come.
     Complete,
-    /// There is more to do. Without a status the daemon ended it in peace.
+    /// There is more to send. `None`: the daemon closed the stream without an error.
     Lost(Option<Status>),
 }
 
-impl<T: Clone + fmt::Debug> Driver<T> {
+impl<T: Clone + fmt::Debug> StreamDriver<T> {
     pub(super) fn new(
         client: Client,
         options: StreamOptions,
-        incoming: mpsc::Receiver<Batch<T>>,
+        incoming: mpsc::Receiver<PendingBatch<T>>,
         on_settled: OnSettled<T>,
         settled: watch::Sender<u64>,
     ) -> Self {
@@ -79,8 +86,8 @@ impl<T: Clone + fmt::Debug> Driver<T> {
         }
     }
 
-    /// Runs until all is settled or delivery is given up. What is not settled keeps
-    /// its room until the driver is dropped.
+    /// Runs until everything is settled or the retry policy gives up. Unsettled batches
+    /// keep their share of the window until the driver is dropped.
     pub(super) async fn run(&mut self) -> Result<Totals<T>, Box<Undelivered<T>>> {
         let delivered = self.deliver().await;
         let settled = std::mem::take(&mut self.totals);
@@ -101,16 +108,24 @@ impl<T: Clone + fmt::Debug> Driver<T> {
     async fn deliver(&mut self) -> Result<(), ClientError> {
         while self.has_work().await {
             let status = match self.one_stream().await? {
-                End::Complete => return Ok(()),
-                End::Lost(status) => status,
+                StreamEnd::Complete => return Ok(()),
+                StreamEnd::Lost(status) => status,
             };
-            let verdict = status.as_ref().map_or(Verdict::Retry(None), judge);
-            let delay = match verdict {
-                Verdict::Retry(asked) => self.attempts.next_delay(asked),
-                Verdict::GiveUp => None,
+            let decision = status
+                .as_ref()
+                .map_or(RetryDecision::Retry(None), decide_retry);
+            let delay = match decision {
+                RetryDecision::Retry(asked) => self.attempts.next_delay(asked),
+                RetryDecision::GiveUp => None,
             };
             match (delay, status) {
-                (Some(delay), _) => sleep(delay).await,
+                (Some(delay), status) => {
+                    if let Some(status) = status {
+                        let outages = &self.client.outages;
+                        outages.report(&mut self.attempts, || status.into());
+                    }
+                    sleep(delay).await;
+                }
                 (None, Some(status)) => return Err(status.into()),
                 (None, None) => return Err(self.stalled()),
             }
@@ -118,7 +133,7 @@ impl<T: Clone + fmt::Debug> Driver<T> {
         Ok(())
     }
 
-    /// Waits for a batch if none is there; false if none will come.
+    /// Waits for a batch if there is none. False if none will come.
     async fn has_work(&mut self) -> bool {
         if self.unacked.is_empty() {
             match self.incoming.recv().await {
@@ -129,18 +144,17 @@ impl<T: Clone + fmt::Debug> Driver<T> {
         true
     }
 
-    fn accept(&mut self, batch: Batch<T>) {
+    fn accept(&mut self, batch: PendingBatch<T>) {
         if self.unacked.is_empty() {
-            // Being idle is no failure.
+            // Idle time does not count against the retry deadline.
             self.attempts.succeeded();
         }
         self.unacked.push_back(batch);
     }
 
-    /// Opens a stream, sends what is not acknowledged and what comes, and
-    /// takes acks.
-    async fn one_stream(&mut self) -> Result<End, ClientError> {
-        // Each batch in it is among the unacknowledged, so it is never full.
+    /// Opens a stream, sends the unacknowledged and the new batches, and processes acks.
+    async fn one_stream(&mut self) -> Result<StreamEnd, ClientError> {
+        // It holds unacknowledged batches only, so it is never full.
         let (outgoing, requests) =
             mpsc::channel(self.options.max_batches_in_flight.max(1) as usize);
         for batch in &self.unacked {
@@ -149,25 +163,25 @@ impl<T: Clone + fmt::Debug> Driver<T> {
         let opened = open(&self.client, requests);
         let mut acks = match timeout_at(self.attempts.deadline(), opened).await {
             Ok(Ok(acks)) => acks,
-            Ok(Err(status)) => return Ok(End::Lost(Some(status))),
+            Ok(Err(status)) => return Ok(StreamEnd::Lost(Some(status))),
             Err(_) => return Err(self.stalled()),
         };
         let mut outgoing = Some(outgoing);
         loop {
             if outgoing.is_none() && self.unacked.is_empty() {
-                let _ = timeout(FAREWELL, acks.message()).await;
-                return Ok(End::Complete);
+                let _ = timeout(STREAM_END_TIMEOUT, acks.message()).await;
+                return Ok(StreamEnd::Complete);
             }
             tokio::select! {
                 ack = acks.message() => match ack {
                     Ok(Some(ack)) => self.settle(ack)?,
-                    Ok(None) => return Ok(End::Lost(None)),
-                    Err(status) => return Ok(End::Lost(Some(status))),
+                    Ok(None) => return Ok(StreamEnd::Lost(None)),
+                    Err(status) => return Ok(StreamEnd::Lost(Some(status))),
                 },
                 batch = next_batch(&mut self.incoming, outgoing.is_some()) => match batch {
                     Some(batch) => {
                         if let Some(outgoing) = &outgoing {
-                            // If the stream is gone, `acks` is about to say so.
+                            // If the stream is gone, `acks` is about to report it.
                             let _ = outgoing.try_send(batch.encoded.clone());
                         }
                         self.accept(batch);
@@ -181,7 +195,7 @@ impl<T: Clone + fmt::Debug> Driver<T> {
         }
     }
 
-    /// Takes an ack.
+    /// Processes an ack.
     fn settle(&mut self, ack: StreamResponse) -> Result<(), ClientError> {
         let covered = self.covered(ack.settled_sequence)?;
         let durability = ack.durability();
@@ -205,7 +219,7 @@ impl<T: Clone + fmt::Debug> Driver<T> {
         Ok(())
     }
 
-    /// How many of the unacknowledged batches an ack up to `settled` covers.
+    /// How many unacknowledged batches an ack up to `settled` covers.
     fn covered(&self, settled: u64) -> Result<usize, ClientError> {
         let covered = match self.unacked.front() {
             Some(first) => settled.saturating_add(1).saturating_sub(first.sequence),
@@ -215,7 +229,9 @@ impl<T: Clone + fmt::Debug> Driver<T> {
             .ok()
             .filter(|covered| *covered <= self.unacked.len())
             .ok_or_else(|| {
-                ClientError::Protocol(format!("it acknowledged {settled}, which was not sent"))
+                ClientError::Protocol(format!(
+                    "it acknowledged batch {settled}, which was not sent"
+                ))
             })
     }
 
@@ -252,15 +268,14 @@ async fn open(
     requests: mpsc::Receiver<Bytes>,
 ) -> Result<Streaming<StreamResponse>, Status> {
     let mut grpc = Grpc::new(client.channel.clone()).max_decoding_message_size(usize::MAX);
-    let ready = grpc.ready().await;
-    ready.map_err(|error| Status::unavailable(error.to_string()))?;
+    grpc.ready().await.map_err(not_connected)?;
     let request = client.credentials.sign(ReceiverStream::new(requests));
     let path = PathAndQuery::from_static(STREAM_PATH);
     let response = grpc.streaming(request, path, EncodedCodec::new()).await?;
     Ok(response.into_inner())
 }
 
-/// The next batch, as long as there can be one.
+/// The next batch; never returns once the channel is closed.
 async fn next_batch<T>(incoming: &mut mpsc::Receiver<T>, open: bool) -> Option<T> {
     if open {
         incoming.recv().await

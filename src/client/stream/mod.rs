@@ -1,5 +1,5 @@
-//! Many batches in flight over one `TraceIngest.Stream`, which is opened anew
-//! whenever it breaks.
+//! Many batches in flight over one `TraceIngest.Stream`, which is reopened whenever it
+//! breaks.
 
 mod driver;
 mod totals;
@@ -14,21 +14,21 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{Client, ClientError};
 use crate::proto::{Durability, Event, StreamRequest};
-use driver::{Batch, Driver};
+use driver::{PendingBatch, StreamDriver};
 pub use totals::{Refused, Totals, Undelivered};
-use window::{Room, Window};
+use window::{SendWindow, WindowPermit};
 
 /// Limits of a [`StreamSender`].
 #[derive(Debug, Clone, Copy)]
 pub struct StreamOptions {
-    /// How many batches may wait for their ack.
+    /// Most batches in flight.
     pub max_batches_in_flight: u32,
-    /// How many encoded bytes may wait for their ack; a larger batch goes alone.
+    /// Most encoded bytes in flight. A larger batch is sent alone.
     pub max_bytes_in_flight: u32,
-    /// How many refused events [`Totals`] keeps; the rest are only counted.
+    /// Most refused events that [`Totals`] lists. It counts the rest.
     pub max_refused_kept: usize,
-    /// Acks are to mean Postgres; those from the daemon's spool are quicker
-    /// while it is away.
+    /// Wait until events are in Postgres. Otherwise an ack may also mean that they are in
+    /// the daemon's spool, which is faster while Postgres is away.
     pub committed_only: bool,
 }
 
@@ -43,26 +43,28 @@ impl Default for StreamOptions {
     }
 }
 
-/// A batch whose ack has come.
+/// A batch whose ack has arrived.
 #[derive(Debug)]
 pub struct Settled<'a, T> {
-    /// What the caller gave with the batch.
+    /// The caller's tag of the batch.
     pub tag: &'a T,
-    /// How many events it had.
+    /// Number of its events.
     pub events: usize,
-    /// The time from [`StreamSender::send`] to the ack.
+    /// Time from [`StreamSender::send`] to the ack.
     pub waited: Duration,
-    /// The lowest durability among the batches of that ack.
+    /// Lowest durability among the batches of the ack.
     pub durability: Durability,
 }
 
-/// Sends batches, each with a tag of the caller's by which it is told which
-/// batch was settled or held a refused event. Dropping it abandons what was
-/// not acknowledged; [`finish`](Self::finish) waits for it.
+/// Sends batches. Each has a tag, by which the caller recognises settled batches and the
+/// batches of refused events.
+///
+/// Dropping the sender abandons unacknowledged batches; [`finish`](Self::finish) waits for
+/// them.
 #[derive(Debug)]
 pub struct StreamSender<T: std::fmt::Debug> {
-    batches: mpsc::Sender<Batch<T>>,
-    window: Window,
+    batches: mpsc::Sender<PendingBatch<T>>,
+    window: SendWindow,
     next_sequence: u64,
     settled: watch::Receiver<u64>,
     least: Durability,
@@ -70,36 +72,36 @@ pub struct StreamSender<T: std::fmt::Debug> {
     driver: AbortOnDropHandle<Result<Totals<T>, Box<Undelivered<T>>>>,
 }
 
-/// A point in a stream: the last batch that was handed over when it was made.
+/// A point in a stream: the last batch that was handed over when the mark was made.
 #[derive(Debug)]
-pub(in crate::client) struct Mark {
+pub(in crate::client) struct StreamMark {
     settled: watch::Receiver<u64>,
     last: u64,
 }
 
-impl Mark {
-    /// Waits until all before it is settled.
+impl StreamMark {
+    /// Waits until everything before it is settled.
     pub(in crate::client) async fn reached(mut self) -> Result<(), ClientError> {
-        // It fails when the driver is gone and has not come so far.
+        // Fails if the driver ended before it got this far.
         let settled = self.settled.wait_for(|settled| *settled >= self.last).await;
         settled.map(drop).map_err(|_| ClientError::Ended)
     }
 }
 
-/// Closes a window when it is dropped: also where `on_settled` panics.
-struct Closing(Window);
+/// Closes a window when it is dropped, also if `on_settled` panics.
+struct CloseWindowOnDrop(SendWindow);
 
-impl Drop for Closing {
+impl Drop for CloseWindowOnDrop {
     fn drop(&mut self) {
         self.0.close();
     }
 }
 
 impl Client {
-    /// A sender over one stream. The stream is opened with the first batch.
+    /// A sender over one stream. The first batch opens the stream.
     ///
     /// # Panics
-    /// Outside a Tokio runtime: a task of it sends.
+    /// Outside a Tokio runtime: the sender spawns a task.
     pub fn stream<T: Clone + std::fmt::Debug + Send + 'static>(
         &self,
         options: StreamOptions,
@@ -107,8 +109,8 @@ impl Client {
         self.stream_observed(options, |_| {})
     }
 
-    /// The same; `on_settled` is called for each batch whose ack comes, in
-    /// order. It must not block. If it panics delivery is given up.
+    /// As [`Self::stream`]. Calls `on_settled` for each batch whose ack arrives, in order.
+    /// It must not block. If it panics, delivery ends.
     ///
     /// # Panics
     /// As [`Self::stream`].
@@ -117,15 +119,15 @@ impl Client {
         options: StreamOptions,
         on_settled: impl FnMut(Settled<'_, T>) + Send + 'static,
     ) -> StreamSender<T> {
-        let window = Window::new(options);
+        let window = SendWindow::new(options);
         let (batches, incoming) = mpsc::channel(window.max_batches());
         let (settling, settled) = watch::channel(0);
         let on_settled = Box::new(on_settled);
-        let mut driver = Driver::new(self.clone(), options, incoming, on_settled, settling);
-        let closing = Closing(window.clone());
+        let mut driver = StreamDriver::new(self.clone(), options, incoming, on_settled, settling);
+        let closing = CloseWindowOnDrop(window.clone());
         let task = async move {
-            // Dropped before the driver: a sender that waits for room learns that none
-            // will come, before what was given up leaves some.
+            // Dropped before the driver, which frees permits: a waiting sender must see
+            // that the window is closed rather than get one of them.
             let _closing = closing;
             driver.run().await
         };
@@ -146,19 +148,19 @@ impl Client {
 }
 
 impl<T: Clone + std::fmt::Debug + Send + 'static> StreamSender<T> {
-    /// Hands over a batch; waits while too much is in flight.
+    /// Hands over a batch. Waits while too much is in flight.
     ///
     /// # Errors
-    /// [`ClientError::Ended`] when delivery was given up; [`Self::finish`] says why.
+    /// [`ClientError::Ended`] if the retry policy gave up; [`Self::finish`] says why.
     pub async fn send(&mut self, events: Vec<Event>, tag: T) -> Result<(), ClientError> {
         let handed_over = Instant::now();
         let (encoded, count) = self.encode(events);
-        let room = self.window.enter(encoded.len()).await?;
-        self.hand_over(encoded, count, tag, handed_over, room)
+        let permit = self.window.enter(encoded.len()).await?;
+        self.hand_over(encoded, count, tag, handed_over, permit)
     }
 
-    /// The same with a whole `StreamRequest` of so many events, encoded before: a
-    /// benchmark's. Its sequence must be the next of this sender, the first is 1.
+    /// As [`Self::send`], with an encoded `StreamRequest` of this many events; for
+    /// benchmarks. Its sequence must be the sender's next one; the first is 1.
     pub(crate) async fn send_encoded(
         &mut self,
         encoded: Bytes,
@@ -166,24 +168,25 @@ impl<T: Clone + std::fmt::Debug + Send + 'static> StreamSender<T> {
         tag: T,
     ) -> Result<(), ClientError> {
         let handed_over = Instant::now();
-        let room = self.window.enter(encoded.len()).await?;
-        self.hand_over(encoded, events, tag, handed_over, room)
+        let permit = self.window.enter(encoded.len()).await?;
+        self.hand_over(encoded, events, tag, handed_over, permit)
     }
 
-    /// Hands over a batch if there is room now; else drops it, counts its events
-    /// in [`Totals::dropped`], and returns false. For agents that must not wait:
-    /// the only way in which this client drops anything.
+    /// Hands over a batch if the window has room now. Otherwise drops it, counts its events
+    /// in [`Totals::dropped`], and returns false. For agents that must not wait.
+    ///
+    /// Nothing else in this client drops events.
     ///
     /// # Errors
     /// As [`Self::send`].
     pub async fn offer(&mut self, events: Vec<Event>, tag: T) -> Result<bool, ClientError> {
         let handed_over = Instant::now();
         let (encoded, count) = self.encode(events);
-        let Some(room) = self.window.try_enter(encoded.len())? else {
+        let Some(permit) = self.window.try_enter(encoded.len())? else {
             self.dropped += count as u64;
             return Ok(false);
         };
-        self.hand_over(encoded, count, tag, handed_over, room)?;
+        self.hand_over(encoded, count, tag, handed_over, permit)?;
         Ok(true)
     }
 
@@ -203,28 +206,28 @@ impl<T: Clone + std::fmt::Debug + Send + 'static> StreamSender<T> {
         events: usize,
         tag: T,
         handed_over: Instant,
-        room: Room,
+        permit: WindowPermit,
     ) -> Result<(), ClientError> {
-        let batch = Batch {
+        let batch = PendingBatch {
             sequence: self.next_sequence,
             encoded,
             tag,
             events,
             handed_over,
-            _room: room,
+            _permit: permit,
         };
-        // The channel has a place for each batch that has room.
+        // The channel has a place for each batch that has a permit.
         let sent = self.batches.try_send(batch);
         sent.map_err(|_| ClientError::Ended)?;
         self.next_sequence += 1;
         Ok(())
     }
 
-    /// As [`Self::flush`], for so long at most.
+    /// As [`Self::flush`], for at most `limit`.
     ///
     /// # Errors
-    /// [`ClientError::Late`] when something is not settled by then; it stays on
-    /// its way.
+    /// [`ClientError::Late`] if something is not settled by then; the sender goes on
+    /// sending it.
     pub async fn flush_within(&mut self, limit: Duration) -> Result<(), ClientError> {
         let flushed = tokio::time::timeout(limit, self.flush()).await;
         flushed.unwrap_or(Err(ClientError::Late(limit)))
@@ -233,14 +236,14 @@ impl<T: Clone + std::fmt::Debug + Send + 'static> StreamSender<T> {
     /// Waits until everything handed over is settled.
     ///
     /// # Errors
-    /// [`ClientError::Ended`] when delivery was given up before.
+    /// [`ClientError::Ended`] if the retry policy gave up.
     pub async fn flush(&mut self) -> Result<(), ClientError> {
         self.mark().reached().await
     }
 
-    /// The point up to which batches are handed over, to be waited for while more go.
-    pub(in crate::client) fn mark(&self) -> Mark {
-        Mark {
+    /// A mark behind the last batch, to wait for while more are sent.
+    pub(in crate::client) fn mark(&self) -> StreamMark {
+        StreamMark {
             settled: self.settled.clone(),
             last: self.next_sequence - 1,
         }
@@ -249,7 +252,7 @@ impl<T: Clone + std::fmt::Debug + Send + 'static> StreamSender<T> {
     /// Waits until everything handed over is settled, and ends the stream.
     ///
     /// # Errors
-    /// [`Undelivered`] with what was settled before delivery was given up.
+    /// [`Undelivered`], with what was settled before the retry policy gave up.
     pub async fn finish(self) -> Result<Totals<T>, Box<Undelivered<T>>> {
         drop(self.batches);
         let driven = self.driver.await;

@@ -1,24 +1,23 @@
-//! What became of all that was sent.
+//! The outcomes of everything that was sent.
 
 use super::ClientError;
 use crate::proto::{Outcome, RefusalCode};
 
-/// Sums over the acks.
+/// Sums over all acks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Totals<T> {
-    /// Events that made or changed a row.
+    /// Events that created or changed a row.
     pub committed: u64,
-    /// Events that were there already; also those whose first ack was lost.
+    /// Events that were stored already, also those whose first ack was lost.
     pub duplicate: u64,
     /// Events that were refused.
     pub refused_count: u64,
-    /// The first of them, at most as many as the options say.
+    /// The first refused events, at most as many as the options say.
     pub refused: Vec<Refused<T>>,
-    /// Events that were in the daemon's spool when they were acknowledged, and
-    /// reach Postgres later.
+    /// Events that were acknowledged from the daemon's spool. They reach Postgres later.
     pub spooled: u64,
-    /// Events that [`StreamSender::offer`](super::StreamSender::offer) dropped,
-    /// for there was no room; they were never sent.
+    /// Events that [`StreamSender::offer`](super::StreamSender::offer) dropped because the
+    /// window was full. They were never sent.
     pub dropped: u64,
 }
 
@@ -29,27 +28,27 @@ pub struct Refused<T> {
     pub tag: T,
     /// Its position in the batch, from 0.
     pub index: u32,
-    /// Why, for programs.
+    /// The reason, for programs.
     pub code: RefusalCode,
-    /// Why, for people.
+    /// The reason, for people.
     pub reason: String,
 }
 
-/// Delivery was given up.
+/// The retry policy gave up.
 #[derive(Debug, thiserror::Error)]
 #[error("{source}")]
 pub struct Undelivered<T: std::fmt::Debug> {
     /// What was settled before.
     pub settled: Totals<T>,
-    /// How many events were handed over and not acknowledged. They may or may
-    /// not have been stored; sending them again is harmless.
+    /// Events that were handed over and not acknowledged. They may or may not be stored;
+    /// sending them again is harmless.
     pub unsettled_events: u64,
-    /// Why.
+    /// The cause.
     pub source: ClientError,
 }
 
 impl<T: std::fmt::Debug> Undelivered<T> {
-    /// The task that would know is gone.
+    /// The error of a task that panicked, so that the cause is lost.
     pub(in crate::client) fn unknown() -> Box<Self> {
         Box::new(Self {
             settled: Totals::default(),
@@ -73,7 +72,7 @@ impl<T> Default for Totals<T> {
 }
 
 impl<T> Totals<T> {
-    /// Adds an ack, but for the refused events it lists.
+    /// Adds an ack, without the refused events it lists.
     pub(super) fn add(&mut self, outcome: &Outcome) {
         self.committed += outcome.committed;
         self.duplicate += outcome.duplicate;

@@ -1,4 +1,4 @@
-//! How much may be in flight.
+//! The limit on what is in flight.
 
 use std::sync::Arc;
 
@@ -6,23 +6,23 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 use super::{ClientError, StreamOptions};
 
-/// A place for each batch and a place for each byte.
+/// Permits for batches and for bytes in flight.
 #[derive(Debug, Clone)]
-pub(super) struct Window {
+pub(super) struct SendWindow {
     batches: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     max_batches: u32,
     max_bytes: u32,
 }
 
-/// The places one batch takes, until it is dropped.
+/// One batch's share of the window, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct WindowPermit {
     _batch: OwnedSemaphorePermit,
     _bytes: OwnedSemaphorePermit,
 }
 
-impl Window {
+impl SendWindow {
     pub(super) fn new(options: StreamOptions) -> Self {
         let max_batches = options.max_batches_in_flight.max(1);
         let max_bytes = options.max_bytes_in_flight.max(1);
@@ -38,25 +38,24 @@ impl Window {
         self.max_batches as usize
     }
 
-    /// Waits until a batch of `len` bytes may go.
-    pub(super) async fn enter(&self, len: usize) -> Result<Room, ClientError> {
-        // One that is larger than the window takes all of it.
-        let bytes = u32::try_from(len).unwrap_or(u32::MAX).min(self.max_bytes);
+    /// Waits until a batch of `len` bytes may be sent.
+    pub(super) async fn enter(&self, len: usize) -> Result<WindowPermit, ClientError> {
         let batch = Arc::clone(&self.batches).acquire_owned().await;
-        let bytes = Arc::clone(&self.bytes).acquire_many_owned(bytes).await;
+        let bytes = Arc::clone(&self.bytes)
+            .acquire_many_owned(self.share(len))
+            .await;
         match (batch, bytes) {
-            (Ok(_batch), Ok(_bytes)) => Ok(Room { _batch, _bytes }),
+            (Ok(_batch), Ok(_bytes)) => Ok(WindowPermit { _batch, _bytes }),
             _ => Err(ClientError::Ended),
         }
     }
 
-    /// The same if a batch of `len` bytes may go now.
-    pub(super) fn try_enter(&self, len: usize) -> Result<Option<Room>, ClientError> {
-        let bytes = u32::try_from(len).unwrap_or(u32::MAX).min(self.max_bytes);
+    /// A permit if a batch of `len` bytes may be sent now.
+    pub(super) fn try_enter(&self, len: usize) -> Result<Option<WindowPermit>, ClientError> {
         let batch = Arc::clone(&self.batches).try_acquire_owned();
-        let bytes = Arc::clone(&self.bytes).try_acquire_many_owned(bytes);
+        let bytes = Arc::clone(&self.bytes).try_acquire_many_owned(self.share(len));
         match (batch, bytes) {
-            (Ok(_batch), Ok(_bytes)) => Ok(Some(Room { _batch, _bytes })),
+            (Ok(_batch), Ok(_bytes)) => Ok(Some(WindowPermit { _batch, _bytes })),
             (Err(TryAcquireError::Closed), _) | (_, Err(TryAcquireError::Closed)) => {
                 Err(ClientError::Ended)
             }
@@ -64,9 +63,14 @@ impl Window {
         }
     }
 
-    /// Nobody gets in any more.
+    /// Refuses all further batches.
     pub(super) fn close(&self) {
         self.batches.close();
         self.bytes.close();
+    }
+
+    /// A batch that is larger than the window takes all of it.
+    fn share(&self, len: usize) -> u32 {
+        u32::try_from(len).unwrap_or(u32::MAX).min(self.max_bytes)
     }
 }

@@ -1,4 +1,4 @@
-//! A daemon of which only the door is there: it answers as a script says.
+//! A fake daemon that answers as a script says.
 
 use std::{
     collections::VecDeque,
@@ -23,36 +23,36 @@ use crate::proto::{
 
 /// What the daemon does on one stream (or one Submit).
 #[derive(Clone, Default)]
-pub struct Plan {
-    /// Takes so many batches, then ends with `ending`.
+pub struct StreamPlan {
+    /// Receives this many batches, then ends with `ending`.
     pub batches: Option<usize>,
-    /// Acknowledges so many of them, the rest never.
+    /// Acknowledges this many of them, the rest never.
     pub acks: Option<usize>,
-    /// Acknowledges every so many batches at once; 0 is like 1.
+    /// Acknowledges this many batches at once; 0 is like 1.
     pub ack_every: usize,
     /// Waits before each ack.
     pub delay: Duration,
-    /// How it ends; `None` is OK.
+    /// The status at the end; `None` is OK.
     pub ending: Option<Status>,
     /// Refuses the first event of each batch.
     pub refuse_first: bool,
-    /// Acknowledges another sequence than it got.
+    /// Adds this to each acknowledged sequence.
     pub shift_acks: u64,
 }
 
 /// See the module.
 #[derive(Clone, Default)]
-pub struct Fake {
-    plans: Arc<Mutex<VecDeque<Plan>>>,
+pub struct FakeDaemon {
+    plans: Arc<Mutex<VecDeque<StreamPlan>>>,
     /// The sequences that arrived, stream by stream.
     pub streams: Arc<Mutex<Vec<Vec<u64>>>>,
     /// The events and bytes of each batch that arrived.
     pub sizes: Arc<Mutex<Vec<(usize, usize)>>>,
 }
 
-impl Fake {
+impl FakeDaemon {
     /// Serves on a free port; after the plans it acknowledges everything.
-    pub async fn start(plans: impl IntoIterator<Item = Plan>) -> (Self, String) {
+    pub async fn start(plans: impl IntoIterator<Item = StreamPlan>) -> (Self, String) {
         let fake = Self::default();
         fake.plans.lock().unwrap().extend(plans);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -67,7 +67,7 @@ impl Fake {
         (fake, address)
     }
 
-    fn next_plan(&self) -> Plan {
+    fn next_plan(&self) -> StreamPlan {
         self.plans.lock().unwrap().pop_front().unwrap_or_default()
     }
 
@@ -76,7 +76,7 @@ impl Fake {
     }
 }
 
-fn outcome(request: &StreamRequest, plan: &Plan) -> Outcome {
+fn outcome(request: &StreamRequest, plan: &StreamPlan) -> Outcome {
     let refused = plan.refuse_first && !request.events.is_empty();
     let refusal = Refusal {
         sequence: request.sequence,
@@ -93,7 +93,7 @@ fn outcome(request: &StreamRequest, plan: &Plan) -> Outcome {
 }
 
 #[tonic::async_trait]
-impl TraceIngest for Fake {
+impl TraceIngest for FakeDaemon {
     type StreamStream = Pin<Box<dyn Stream<Item = Result<StreamResponse, Status>> + Send>>;
 
     async fn stream(
@@ -165,13 +165,13 @@ impl TraceIngest for Fake {
     }
 }
 
-/// A line to a daemon that can be cut.
-pub struct Line {
+/// A proxy to a daemon, whose connections a test can cut.
+pub struct CutProxy {
     pub address: String,
     cut: mpsc::Sender<()>,
 }
 
-impl Line {
+impl CutProxy {
     pub async fn to(target: &str) -> Self {
         let target = target.strip_prefix("http://").unwrap().to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -6,7 +6,7 @@ mod submit;
 
 use std::time::Duration;
 
-use fake::{Fake, Line, Plan};
+use fake::{CutProxy, FakeDaemon, StreamPlan};
 
 use super::{Client, RetryPolicy};
 use crate::proto::Event;

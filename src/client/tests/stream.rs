@@ -9,7 +9,7 @@ use std::{
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::{Fake, HASTY, Line, Plan, QUICK, connect, events};
+use super::{CutProxy, FakeDaemon, HASTY, QUICK, StreamPlan, connect, events};
 use crate::{
     client::{ClientError, StreamOptions},
     proto::RefusalCode,
@@ -17,12 +17,12 @@ use crate::{
 
 #[tokio::test]
 async fn acks_are_summed_and_refusals_carry_their_tag() {
-    let plan = Plan {
+    let plan = StreamPlan {
         ack_every: 5,
         refuse_first: true,
-        ..Plan::default()
+        ..StreamPlan::default()
     };
-    let (fake, address) = Fake::start([plan]).await;
+    let (fake, address) = FakeDaemon::start([plan]).await;
     let settled = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&settled);
     let options = StreamOptions {
@@ -56,18 +56,18 @@ async fn what_was_not_acknowledged_is_sent_again_over_a_new_stream() {
         "shutting down",
         ErrorDetails::with_retry_info(Some(delay)),
     );
-    let plan = Plan {
+    let plan = StreamPlan {
         batches: Some(10),
         acks: Some(4),
         ending: Some(status),
-        ..Plan::default()
+        ..StreamPlan::default()
     };
-    let quiet_end = Plan {
+    let quiet_end = StreamPlan {
         batches: Some(3),
         acks: Some(1),
-        ..Plan::default()
+        ..StreamPlan::default()
     };
-    let (fake, address) = Fake::start([plan, quiet_end]).await;
+    let (fake, address) = FakeDaemon::start([plan, quiet_end]).await;
     let mut sender = connect(&address, QUICK)
         .await
         .stream(StreamOptions::default());
@@ -86,12 +86,12 @@ async fn what_was_not_acknowledged_is_sent_again_over_a_new_stream() {
 
 #[tokio::test]
 async fn a_line_cut_at_any_moment_loses_nothing() {
-    let slow = Plan {
+    let slow = StreamPlan {
         delay: Duration::from_millis(1),
-        ..Plan::default()
+        ..StreamPlan::default()
     };
-    let (fake, address) = Fake::start(vec![slow; 100]).await;
-    let line = Line::to(&address).await;
+    let (fake, address) = FakeDaemon::start(vec![slow; 100]).await;
+    let line = CutProxy::to(&address).await;
     let mut sender = connect(&line.address, QUICK)
         .await
         .stream(StreamOptions::default());
@@ -120,9 +120,9 @@ async fn a_line_cut_at_any_moment_loses_nothing() {
 
 #[tokio::test]
 async fn no_more_is_in_flight_than_allowed() {
-    let never = Plan {
+    let never = StreamPlan {
         acks: Some(0),
-        ..Plan::default()
+        ..StreamPlan::default()
     };
     let by_count = StreamOptions {
         max_batches_in_flight: 3,
@@ -134,7 +134,7 @@ async fn no_more_is_in_flight_than_allowed() {
         ..StreamOptions::default()
     };
     for options in [by_count, by_bytes] {
-        let (fake, address) = Fake::start([never.clone()]).await;
+        let (fake, address) = FakeDaemon::start([never.clone()]).await;
         let mut sender = connect(&address, QUICK).await.stream(options);
         for tag in 0..3_u64 {
             sender.send(events(100), tag).await.unwrap();
@@ -148,7 +148,7 @@ async fn no_more_is_in_flight_than_allowed() {
 
 #[tokio::test]
 async fn a_batch_larger_than_the_window_goes_alone() {
-    let (_fake, address) = Fake::start([]).await;
+    let (_fake, address) = FakeDaemon::start([]).await;
     let options = StreamOptions {
         max_bytes_in_flight: 10,
         ..StreamOptions::default()
@@ -162,13 +162,13 @@ async fn a_batch_larger_than_the_window_goes_alone() {
 
 #[tokio::test]
 async fn a_final_refusal_tells_what_was_not_delivered() {
-    let plan = Plan {
+    let plan = StreamPlan {
         batches: Some(3),
         acks: Some(1),
         ending: Some(Status::unauthenticated("no such key")),
-        ..Plan::default()
+        ..StreamPlan::default()
     };
-    let (_fake, address) = Fake::start([plan]).await;
+    let (_fake, address) = FakeDaemon::start([plan]).await;
     let mut sender = connect(&address, QUICK)
         .await
         .stream(StreamOptions::default());
@@ -189,11 +189,11 @@ async fn a_final_refusal_tells_what_was_not_delivered() {
 
 #[tokio::test]
 async fn silence_is_given_up_and_idleness_is_not() {
-    let never = Plan {
+    let never = StreamPlan {
         acks: Some(0),
-        ..Plan::default()
+        ..StreamPlan::default()
     };
-    let (_fake, address) = Fake::start([never]).await;
+    let (_fake, address) = FakeDaemon::start([never]).await;
     let mut sender = connect(&address, HASTY)
         .await
         .stream(StreamOptions::default());
@@ -202,7 +202,7 @@ async fn silence_is_given_up_and_idleness_is_not() {
     let error = sender.finish().await.unwrap_err();
     assert!(matches!(error.source, ClientError::Stalled(_)), "{error:?}");
 
-    let (_fake, address) = Fake::start([]).await;
+    let (_fake, address) = FakeDaemon::start([]).await;
     let mut sender = connect(&address, HASTY)
         .await
         .stream(StreamOptions::default());
@@ -214,11 +214,11 @@ async fn silence_is_given_up_and_idleness_is_not() {
 
 #[tokio::test]
 async fn an_ack_of_what_was_never_sent_is_an_error() {
-    let plan = Plan {
+    let plan = StreamPlan {
         shift_acks: 1,
-        ..Plan::default()
+        ..StreamPlan::default()
     };
-    let (_fake, address) = Fake::start([plan]).await;
+    let (_fake, address) = FakeDaemon::start([plan]).await;
     let mut sender = connect(&address, QUICK)
         .await
         .stream(StreamOptions::default());
@@ -232,7 +232,7 @@ async fn an_ack_of_what_was_never_sent_is_an_error() {
 
 #[tokio::test]
 async fn nothing_to_send_is_fine() {
-    let (fake, address) = Fake::start([]).await;
+    let (fake, address) = FakeDaemon::start([]).await;
     let sender = connect(&address, QUICK)
         .await
         .stream::<()>(StreamOptions::default());
@@ -242,11 +242,11 @@ async fn nothing_to_send_is_fine() {
 
 #[tokio::test]
 async fn only_what_is_offered_without_room_is_dropped_and_it_is_counted() {
-    let never = Plan {
+    let never = StreamPlan {
         acks: Some(0),
-        ..Plan::default()
+        ..StreamPlan::default()
     };
-    let (_fake, address) = Fake::start([never, Plan::default()]).await;
+    let (_fake, address) = FakeDaemon::start([never, StreamPlan::default()]).await;
     let options = StreamOptions {
         max_batches_in_flight: 2,
         ..StreamOptions::default()
@@ -272,11 +272,11 @@ async fn only_what_is_offered_without_room_is_dropped_and_it_is_counted() {
 /// Guarantees: nobody takes for settled what was given up, also who waits already.
 #[tokio::test]
 async fn a_panic_of_on_settled_settles_nothing() {
-    let slow = Plan {
+    let slow = StreamPlan {
         delay: Duration::from_millis(100),
-        ..Plan::default()
+        ..StreamPlan::default()
     };
-    let (_fake, address) = Fake::start([slow]).await;
+    let (_fake, address) = FakeDaemon::start([slow]).await;
     let mut sender = connect(&address, QUICK)
         .await
         .stream_observed(StreamOptions::default(), |_| panic!("on purpose"));

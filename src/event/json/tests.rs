@@ -7,7 +7,7 @@ fn check(text: &str) -> Result<String, JsonError> {
 }
 
 #[test]
-fn takes_what_serde_json_takes_and_nothing_else() {
+fn accepts_the_same_texts_as_serde_json() {
     let good = [
         "0",
         "-0",
@@ -94,7 +94,7 @@ fn depth_is_limited_without_recursion() {
             limit: MAX_JSON_DEPTH
         })
     );
-    let shallow = |depth| Json::within(3, nested(depth), &mut Repairs::default());
+    let shallow = |depth| Json::with_max_depth(3, nested(depth), &mut Repairs::default());
     assert!(shallow(3).is_ok());
     assert_eq!(shallow(4), Err(JsonError::TooDeep { limit: 3 }));
     assert_eq!(
@@ -122,7 +122,7 @@ fn nul_and_lone_surrogates_are_repaired_and_counted() {
 }
 
 #[test]
-fn an_object_is_asked_for_where_one_is_needed() {
+fn only_an_object_passes_as_an_object() {
     let object = |text: &str| Json::object(text.into(), &mut Repairs::default());
     assert!(object(" {\"a\":1}").is_ok());
     assert_eq!(object("[1]"), Err(JsonError::NotAnObject));
@@ -145,10 +145,10 @@ proptest! {
 }
 
 #[test]
-fn what_serde_writes_needs_no_check_but_for_nul() {
+fn serialized_values_need_no_repair_except_for_nul() {
     let (mut scratch, mut repairs) = (Vec::new(), Repairs::default());
     let mut of = |value: serde_json::Value| {
-        let json = Json::of(&value, &mut scratch, &mut repairs).unwrap();
+        let json = Json::from_value(&value, &mut scratch, &mut repairs).unwrap();
         json.as_str().to_owned()
     };
     let text = r#"{"a":["\\u0000 is text",1.5,null,"\"é\n"]}"#;

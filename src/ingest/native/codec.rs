@@ -1,21 +1,21 @@
-//! Messages are limited in events, not only in bytes: an empty event is two
-//! bytes on the wire and hundreds in memory.
+//! The limit of events in one message. A limit of bytes is not enough: an empty event
+//! takes two bytes on the wire and hundreds in memory.
 
 use bytes::Buf;
 use prost::encoding::{DecodeContext, WireType, decode_key, skip_field};
 use tonic::Status;
 
-/// Events of one message at most, so that the refusal of each of them still
-/// makes a response of less than the 4 MiB that gRPC clients take by default.
+/// The largest number of events in one message. If all of them are refused, the response
+/// still fits the 4 MiB that gRPC clients accept by default.
 pub const MAX_EVENTS_PER_MESSAGE: usize = 32_768;
 
-/// The messages (or strings) that a message holds at its top level, which is
-/// where events are. What is no message at all is left to the decoder to
-/// complain of: it reads no further than this does.
+/// Counts the length-delimited fields at the top level of a message, which is where the
+/// events are. Stops at the first invalid byte: the decoder reports it, and reads no
+/// further either.
 ///
 /// # Errors
 /// When there are more than `limit`.
-pub(super) fn parts(mut message: &[u8], limit: usize) -> Result<usize, Status> {
+pub(super) fn count_parts(mut message: &[u8], limit: usize) -> Result<usize, Status> {
     let mut parts = 0;
     while message.has_remaining() {
         let Ok((tag, wire_type)) = decode_key(&mut message) else {
@@ -26,7 +26,7 @@ pub(super) fn parts(mut message: &[u8], limit: usize) -> Result<usize, Status> {
         }
         parts += usize::from(wire_type == WireType::LengthDelimited);
         if parts > limit {
-            let reason = format!("a message holds more than {limit} events");
+            let reason = format!("the message holds more than {limit} events");
             return Err(Status::out_of_range(reason));
         }
     }
@@ -41,7 +41,7 @@ mod tests {
     use crate::proto::{Event, StreamRequest};
 
     #[test]
-    fn events_are_counted_whatever_stands_between_them() {
+    fn events_are_counted_between_any_other_fields() {
         let mut message = StreamRequest {
             sequence: 7,
             events: vec![Event::default(); 10],
@@ -52,15 +52,15 @@ mod tests {
         message.extend([0x25, 1, 2, 3, 4]); // fixed32
         message.extend([0x29, 1, 2, 3, 4, 5, 6, 7, 8]); // fixed64
         message.extend([0x12, 0x00]); // an eleventh event
-        assert!(parts(&message, 10).is_err());
-        assert_eq!(parts(&message, 11).unwrap(), 11);
-        assert_eq!(parts(b"", 0).unwrap(), 0);
+        assert!(count_parts(&message, 10).is_err());
+        assert_eq!(count_parts(&message, 11).unwrap(), 11);
+        assert_eq!(count_parts(b"", 0).unwrap(), 0);
     }
 
     #[test]
-    fn what_is_no_message_is_left_to_the_decoder() {
+    fn invalid_messages_are_left_to_the_decoder() {
         for bytes in [&b"\xff"[..], b"\x12\x05a", b"\x0c", b"\x07"] {
-            assert_eq!(parts(bytes, 0).unwrap(), 0, "{bytes:?}");
+            assert_eq!(count_parts(bytes, 0).unwrap(), 0, "{bytes:?}");
             assert!(StreamRequest::decode(bytes).is_err(), "{bytes:?}");
         }
     }

@@ -1,4 +1,4 @@
-//! From the wire to the domain: every rule about single events is here.
+//! Decodes and validates single events. All rules about single events are here.
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -11,19 +11,19 @@ use crate::event::{
 };
 use crate::proto;
 
-/// Validates one event; what Postgres cannot store but can be repaired is
-/// repaired and counted in `repairs`.
+/// Decodes and validates one event. Repairs text that Postgres cannot store, and counts
+/// it in `repairs`.
 ///
 /// # Errors
-/// The code and reason with which the client is told.
+/// The refusal for the client.
 pub fn decode_event(event: proto::Event, repairs: &mut Repairs) -> Result<Event, Refusal> {
-    decode_event_within(FieldLimits::MOST, event, repairs)
+    decode_event_within(FieldLimits::MAX, event, repairs)
 }
 
-/// The same with a door's limits.
+/// Like [`decode_event`], but with the limits of an endpoint.
 ///
 /// # Errors
-/// As [`decode_event`].
+/// The refusal for the client.
 pub fn decode_event_within(
     limits: FieldLimits,
     event: proto::Event,
@@ -116,7 +116,7 @@ impl Decoder<'_> {
             metadata: self.object("metadata_json", e.metadata_json)?,
             outcome: match e.outcome {
                 0 => None,
-                told => Some(end_status(told)?),
+                outcome => Some(end_status(outcome)?),
             },
             error: self.text("error", e.error)?,
         })
@@ -241,23 +241,23 @@ impl Decoder<'_> {
 
     fn text(&mut self, field: &str, text: Option<String>) -> Result<Option<String>, Refusal> {
         let Some(text) = text else { return Ok(None) };
-        self.within(field, &text)?;
+        self.check_len(field, &text)?;
         Ok(Some(clean_text(text, self.repairs)))
     }
 
-    /// Where there must be something, for people.
+    /// A required text. An empty one becomes `unknown`.
     fn text_or_unknown(&mut self, field: &str, text: String) -> Result<String, Refusal> {
         if text.is_empty() {
             return Ok("unknown".into());
         }
-        self.within(field, &text)?;
+        self.check_len(field, &text)?;
         Ok(clean_text(text, self.repairs))
     }
 
     fn json(&mut self, field: &str, text: Option<String>) -> Result<Option<Json>, Refusal> {
         let Some(text) = text else { return Ok(None) };
-        self.within(field, &text)?;
-        Json::within(self.limits.json_depth, text, self.repairs)
+        self.check_len(field, &text)?;
+        Json::with_max_depth(self.limits.json_depth, text, self.repairs)
             .map(Some)
             .map_err(|e| bad_json(field, e))
     }
@@ -269,7 +269,7 @@ impl Decoder<'_> {
             .map_err(|e| bad_json(field, e))
     }
 
-    fn within(&self, field: &str, text: &str) -> Result<(), Refusal> {
+    fn check_len(&self, field: &str, text: &str) -> Result<(), Refusal> {
         let limit = self.limits.bytes;
         if text.len() <= limit {
             return Ok(());
@@ -293,7 +293,7 @@ fn bad_json(field: &str, error: JsonError) -> Refusal {
     Refusal::new(code, format!("{field} {error}"))
 }
 
-/// Sixteen bytes, or a UUID's text; empty is absent.
+/// Reads an id: 16 bytes, or the text of a UUID. Empty means absent.
 fn id(field: &str, bytes: &Bytes) -> Result<Option<Uuid>, Refusal> {
     match bytes.len() {
         0 => Ok(None),
@@ -309,7 +309,7 @@ fn required_id(field: &str, bytes: &Bytes) -> Result<Uuid, Refusal> {
     id(field, bytes)?.ok_or_else(|| missing(field))
 }
 
-/// Run and session, one of which must be there.
+/// Reads the ids of run and session. At least one of them is required.
 fn owner(run_id: &Bytes, session_id: &Bytes) -> Result<(Option<Uuid>, Option<Uuid>), Refusal> {
     match (id("run_id", run_id)?, id("session_id", session_id)?) {
         (None, None) => Err(missing("run_id or session_id")),
@@ -326,7 +326,7 @@ fn timestamp(
         .map_err(|error| Refusal::new(RefusalCode::TimeOutOfRange, format!("{field} {error}")))
 }
 
-/// A count that fits Postgres' INTEGER.
+/// Reads a count that fits INTEGER in Postgres.
 fn count(field: &str, value: Option<i64>) -> Result<Option<i32>, Refusal> {
     let Some(value) = value else { return Ok(None) };
     match i32::try_from(value) {
@@ -336,15 +336,14 @@ fn count(field: &str, value: Option<i64>) -> Result<Option<i32>, Refusal> {
 }
 
 fn timeout_ms(timeout: prost_types::Duration) -> Result<i64, Refusal> {
-    // Where the seconds are positive the nanoseconds may not be negative, and
-    // they never make a second.
+    /// 100 years, which added to any clock stays in the range of Postgres.
+    const MAX_TIMEOUT_MS: i64 = 100 * 366 * 86_400 * 1_000;
+    // Durations with positive seconds must have nanoseconds between 0 and 999,999,999.
     let nanos = u32::try_from(timeout.nanos).ok();
     let millis = nanos
         .filter(|nanos| *nanos < 1_000_000_000)
         .and_then(|nanos| Some((timeout.seconds.checked_mul(1_000)?, nanos / 1_000_000)))
         .and_then(|(ms, rest)| ms.checked_add(i64::from(rest)));
-    // A century: added to any clock it stays within Postgres' range.
-    const MAX_TIMEOUT_MS: i64 = 100 * 366 * 86_400 * 1_000;
     match millis {
         Some(ms) if (1..=MAX_TIMEOUT_MS).contains(&ms) => Ok(ms),
         _ => Err(out_of_range("timeout", "is not between 1 ms and 100 years")),
@@ -359,7 +358,7 @@ fn unknown_enum(field: &str, value: i32) -> Refusal {
     if value == 0 {
         return missing(field);
     }
-    let reason = format!("{field} {value} is not known to this version");
+    let reason = format!("{field} {value} is unknown to this version");
     Refusal::new(RefusalCode::UnknownEnumValue, reason)
 }
 

@@ -1,4 +1,4 @@
-//! From the domain back to the wire, for what is kept to be sent again.
+//! Encodes events in their wire form, for the spool and dead letters.
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -9,7 +9,7 @@ use crate::event::{
 };
 use crate::proto;
 
-/// The wire form of an event; `decode_event` gives the same event back.
+/// Encodes an event. `decode_event` returns the same event.
 #[must_use]
 pub fn encode_event(event: &Event) -> proto::Event {
     proto::Event {

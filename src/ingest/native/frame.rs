@@ -1,10 +1,9 @@
-//! Frames of the spool: events as bytes, and for whom each of them is.
+//! The payload of a spool frame: events, and the tenant of each.
 //!
-//! Events that may touch anything are a `SubmitRequest`, as they have always been.
-//! With a bound event among them a frame is a message of its own, which a version
-//! that knows no customers cannot read: it keeps the file, rather than write for
-//! everybody what may be written for one. Clients send neither; for whom an event
-//! is comes from its key alone.
+//! Without tenant events, the payload is a `SubmitRequest`. With a tenant event, it is a
+//! message that versions without tenants cannot read. Such a version quarantines the
+//! file. It must not write a tenant event as if it had no tenant. Clients never send this
+//! message: the tenant of an event comes only from its key.
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -14,37 +13,38 @@ use super::encode::encode_event;
 use crate::event::Event;
 use crate::proto;
 
-/// Of the frames with customers in them.
+/// The version of frames with tenants.
 const VERSION: u32 = 1;
 
-/// Events of one frame, in order.
+/// Consecutive events of a frame with the same tenant.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FramePart {
-    /// For whom they are; `None`: anybody.
+    /// The tenant. `None`: the events may touch any customer.
     pub tenant: Option<NonNilUuid>,
-    /// The events.
+    /// The events, in order.
     pub events: Vec<proto::Event>,
 }
 
-/// In place of the events of a `SubmitRequest` stands a number.
+/// A frame with tenants. Field 1 is a number here and the events in a `SubmitRequest`, so
+/// neither message decodes as the other.
 #[derive(Clone, PartialEq, prost::Message)]
-struct BoundFrame {
+struct TenantFrame {
     #[prost(uint32, tag = "1")]
     version: u32,
     #[prost(message, repeated, tag = "2")]
-    parts: Vec<BoundPart>,
+    parts: Vec<TenantFramePart>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct BoundPart {
-    /// 16 bytes, or none.
+struct TenantFramePart {
+    /// 16 bytes; empty for no tenant.
     #[prost(bytes = "bytes", tag = "1")]
     tenant: Bytes,
     #[prost(message, repeated, tag = "2")]
     events: Vec<proto::Event>,
 }
 
-/// The bytes of a frame.
+/// Encodes the payload of a frame.
 #[must_use]
 pub fn encode_frame(events: &[&Event]) -> Vec<u8> {
     if events.iter().all(|event| event.tenant.is_none()) {
@@ -59,21 +59,21 @@ pub fn encode_frame(events: &[&Event]) -> Vec<u8> {
         .chunk_by(|one, next| one.tenant == next.tenant)
         .map(|part| {
             let tenant = part.first().and_then(|event| event.tenant);
-            BoundPart {
+            TenantFramePart {
                 tenant: tenant
                     .map_or_else(Bytes::new, |id| Bytes::copy_from_slice(id.get().as_bytes())),
                 events: part.iter().map(|event| encode_event(event)).collect(),
             }
         })
         .collect();
-    let frame = BoundFrame {
+    let frame = TenantFrame {
         version: VERSION,
         parts,
     };
     frame.encode_to_vec()
 }
 
-/// The way back; `None` where it is no frame that this version knows.
+/// Decodes the payload of a frame. `None`: this version cannot read it.
 #[must_use]
 pub fn decode_frame(frame: &[u8]) -> Option<Vec<FramePart>> {
     if let Ok(request) = proto::SubmitRequest::decode(frame) {
@@ -83,7 +83,7 @@ pub fn decode_frame(frame: &[u8]) -> Option<Vec<FramePart>> {
             events,
         }]);
     }
-    let frame = BoundFrame::decode(frame).ok()?;
+    let frame = TenantFrame::decode(frame).ok()?;
     if frame.version != VERSION {
         return None;
     }
@@ -93,7 +93,7 @@ pub fn decode_frame(frame: &[u8]) -> Option<Vec<FramePart>> {
         .map(|part| {
             let tenant = match &part.tenant[..] {
                 [] => None,
-                // Whatever is no customer must not become everybody.
+                // An invalid tenant must not become "any customer".
                 bytes => Some(NonNilUuid::new(Uuid::from_slice(bytes).ok()?)?),
             };
             Some(FramePart {
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn events_come_back_in_order_and_for_whom_they_were() {
+    fn events_keep_their_order_and_their_tenants() {
         for tenants in [vec![0, 0], vec![7], vec![0, 7, 7, 8, 0, 7]] {
             let events: Vec<Event> = (1..).zip(&tenants).map(|(n, t)| event(n, *t)).collect();
             let parts = decode_frame(&encoded(&events)).unwrap();
@@ -144,20 +144,20 @@ mod tests {
     }
 
     #[test]
-    fn old_versions_read_what_is_for_anybody_and_refuse_the_rest() {
+    fn old_versions_read_frames_without_tenants_only() {
         let free = encoded(&[event(1, 0), event(2, 0)]);
         let read = proto::SubmitRequest::decode(&free[..]).unwrap();
         assert_eq!(read.events.len(), 2);
-        let bound = encoded(&[event(1, 0), event(2, 7)]);
-        assert!(proto::SubmitRequest::decode(&bound[..]).is_err());
+        let with_tenant = encoded(&[event(1, 0), event(2, 7)]);
+        assert!(proto::SubmitRequest::decode(&with_tenant[..]).is_err());
     }
 
     #[test]
-    fn what_is_no_customer_is_not_everybody() {
+    fn an_invalid_tenant_or_version_is_not_decoded() {
         for (tenant, version) in [(&[0; 16][..], 1), (b"short", 1), (&[7; 16], 2)] {
-            let frame = BoundFrame {
+            let frame = TenantFrame {
                 version,
-                parts: vec![BoundPart {
+                parts: vec![TenantFramePart {
                     tenant: Bytes::copy_from_slice(tenant),
                     events: vec![encode_event(&event(1, 0))],
                 }],

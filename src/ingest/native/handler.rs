@@ -1,5 +1,5 @@
-//! What both calls of `TraceIngest` need, and the step that they share: from the wire
-//! form of a batch to valid events.
+//! The state of both `TraceIngest` methods, and the step that they share: decoding a
+//! batch.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,26 +11,26 @@ use super::decode::decode_event_within;
 use super::receive::ReceiveBudget;
 use crate::auth::Identity;
 use crate::event::{FieldLimits, Repairs};
-use crate::ingest::RepairCounts;
+use crate::ingest::repairs::RepairCounts;
 use crate::pipeline::{Batch, Pipeline};
 use crate::proto;
 
-/// The service.
+/// The `TraceIngest` service.
 #[derive(Clone, Debug)]
 pub struct NativeIngest {
-    /// Where batches go.
+    /// The pipeline, which takes the batches.
     pub pipeline: Arc<Pipeline>,
-    /// What was repaired, for metrics.
+    /// Counts of repairs, for metrics.
     pub repairs: Arc<RepairCounts>,
-    /// A `Submit` that is not settled after this is told to come again.
+    /// How long a `Submit` waits to be settled before the client must send it again.
     pub submit_timeout: Duration,
-    /// Batches of one stream that may wait for their acks.
+    /// Limits of each stream.
     pub limits: StreamLimits,
     /// Limits of the fields of an event.
     pub fields: FieldLimits,
-    /// What may be received at a time.
+    /// The budget for messages that are being received.
     pub receive: ReceiveBudget,
-    /// Cancelled when no more is to be taken in.
+    /// Cancelled when the daemon stops accepting events.
     pub draining: CancellationToken,
     /// The tasks of open streams.
     pub tasks: TaskTracker,
@@ -39,15 +39,14 @@ pub struct NativeIngest {
 /// Limits of one stream.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamLimits {
-    /// Batches admitted and not yet acked.
+    /// The largest number of batches that are admitted and not acked.
     pub batches_in_flight: usize,
-    /// A client that takes no ack for so long is given up.
+    /// How long a client may leave an ack unread before its stream ends.
     pub ack_timeout: Duration,
 }
 
 impl NativeIngest {
-    /// Validates the events of a batch, each on its own, and takes what they are
-    /// from the sender's account.
+    /// Decodes and validates each event of a batch, and charges the sender for them.
     pub(super) fn decode(&self, events: Vec<proto::Event>, identity: &Identity) -> Batch {
         let count = events.len();
         let mut batch = Batch {
@@ -59,7 +58,7 @@ impl NativeIngest {
             match decode_event_within(self.fields, event, &mut repairs) {
                 Ok(mut event) => {
                     if let Some(tenant) = identity.tenant() {
-                        event.bind(tenant);
+                        event.assign_tenant(tenant);
                     }
                     batch.events.push((index, event));
                 }

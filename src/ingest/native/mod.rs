@@ -1,4 +1,4 @@
-//! The native protocol, `runtraced.v1`.
+//! The native protocol `runtraced.v1`.
 
 mod codec;
 mod decode;

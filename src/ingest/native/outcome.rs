@@ -1,4 +1,4 @@
-//! Durability and outcomes in their wire form.
+//! The wire form of durability and outcomes.
 
 use tonic::Status;
 
@@ -6,8 +6,8 @@ use crate::event::RefusalCode;
 use crate::pipeline::{BatchOutcome, Durability};
 use crate::proto;
 
-/// What cannot be decoded.
-pub(super) fn no_message(error: prost::DecodeError) -> Status {
+/// The status for a message that cannot be decoded.
+pub(super) fn undecodable(error: prost::DecodeError) -> Status {
     Status::internal(error.to_string())
 }
 
@@ -18,16 +18,16 @@ pub(super) fn durability(durability: Durability) -> proto::Durability {
     }
 }
 
-/// What a client waits for. One that this version does not know is safer than
-/// all that it does.
-pub(super) fn least_durability(wanted: i32) -> Durability {
-    match proto::Durability::try_from(wanted) {
+/// The durability that a client waits for. A value of a later version counts as the
+/// safest one.
+pub(super) fn min_durability(wire: i32) -> Durability {
+    match proto::Durability::try_from(wire) {
         Ok(proto::Durability::Unspecified | proto::Durability::Spooled) => Durability::Spooled,
         Ok(proto::Durability::Committed) | Err(_) => Durability::Committed,
     }
 }
 
-/// The wire form; `sequence` is that of the batch.
+/// Encodes an outcome. `sequence` is that of the batch.
 pub(super) fn encode_outcome(outcome: BatchOutcome, sequence: u64) -> proto::Outcome {
     let refused = outcome
         .refused

@@ -1,12 +1,12 @@
-//! Messages of the protocol, read from a request's body.
+//! Reads messages from the body of a request.
 //!
-//! The frames are read here rather than by generated code, so that a message
-//! has its part of a budget before its bytes are taken in: what is being
-//! received, decompressed and decoded is bounded over all streams.
+//! The message frames are read here rather than by generated code. So a message takes its
+//! share of the budgets before its bytes are read, and the memory for receiving,
+//! decompressing and decoding is bounded over all streams.
 //!
-//! A stream waits for budgets in one order (bytes, then bombs, then structure,
-//! then the pipeline's), and holds nothing while it waits for the first. So
-//! streams never wait for each other in a ring.
+//! Streams cannot deadlock: each waits for the budgets in one order (bytes, large
+//! expansion, structure, then that of the pipeline), and holds nothing while it waits for
+//! the first.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -20,72 +20,78 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tonic::Status;
 
-use super::codec::parts;
+use super::codec::count_parts;
 use crate::ingest::body::{BodyError, Compression, FRAME_HEADER_BYTES, decompress};
 use crate::ingest::settle::Unsettled;
 
-/// Messages up to this share a budget that large ones cannot exhaust.
-const SMALL_BYTES: usize = 1 << 20;
-/// Compressed messages are expected to become no more than so many times
-/// larger. One at a time may.
-const RATIO: usize = 8;
-/// What an event takes in memory beside its bytes, about.
+/// Messages up to this size have their own pool, which large messages cannot exhaust.
+const SMALL_MESSAGE_BYTES: usize = 1 << 20;
+/// The expected limit of the decompressed size, as a multiple of the compressed size.
+/// Only one message at a time may exceed it.
+const EXPECTED_EXPANSION: usize = 8;
+/// The approximate memory of an event besides its bytes.
 const EVENT_BYTES: usize = 256;
-/// What a refusal takes that waits for its client, about.
+/// The approximate memory of a refusal that waits for its client.
 const REFUSAL_BYTES: usize = 64;
-/// While the daemon holds streams back, a message may take so many times as long.
-const HELD_BACK_PATIENCE: u32 = 4;
-/// From this size on decompression is done beside the threads that serve
-/// connections.
-const LARGE_BYTES: usize = 256 << 10;
+/// The receive timeout is this many times longer while the daemon holds streams back.
+const HELD_BACK_TIMEOUT_FACTOR: u32 = 4;
+/// Larger messages are decompressed on a blocking thread, so that they do not delay the
+/// threads that serve connections.
+const BLOCKING_BYTES: usize = 256 << 10;
 
-/// What a message may be.
+/// Limits of one message.
 #[derive(Clone, Copy, Debug)]
 pub struct ReceiveLimits {
-    /// Its bytes, compressed or not.
+    /// Bytes, both compressed and decompressed.
     pub message_bytes: usize,
-    /// Its events.
+    /// Events.
     pub message_events: usize,
-    /// From its first byte to its last.
+    /// Time from the first byte to the last.
     pub timeout: Duration,
 }
 
-/// What all streams share.
+/// The budgets that all streams share.
 #[derive(Clone, Debug)]
 pub struct ReceiveBudget {
     limits: ReceiveLimits,
+    /// Bytes of small messages.
     small: Pool,
+    /// Bytes of large messages.
     large: Pool,
-    bombs: Pool,
+    /// One permit for a message that expands beyond [`EXPECTED_EXPANSION`].
+    large_expansion: Pool,
+    /// Memory of decoded events besides their bytes.
     structure: Pool,
-    /// Refusals that wait for their clients.
+    /// Memory of refusals that wait for their clients.
     refusals: Pool,
-    /// For messages whose client waits for Postgres, so that they leave half of
-    /// the other pools to those whose clients do not, while it is away.
+    /// An extra limit for messages that must be committed: a quarter of the budget. It
+    /// leaves half of each other pool to messages that can be spooled while Postgres is
+    /// away.
     committed: Pool,
-    /// Streams that the daemon holds back; while there are any, clients have
-    /// longer, for they share connections whose windows others fill.
+    /// The number of streams that the daemon holds back. While it is not zero, all clients
+    /// have more time: a stream that is held back may fill the HTTP/2 window of a
+    /// connection that others share.
     held_back: Arc<AtomicUsize>,
 }
 
-/// A semaphore of bytes. What asks for more than there is gets all of it.
+/// A semaphore of bytes and its size. A larger request takes the whole pool.
 #[derive(Clone, Debug)]
 struct Pool(Arc<Semaphore>, usize);
 
-/// Whether a full budget is waited for.
+/// What to do when a budget is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum When {
-    /// Streams: flow control holds the client back.
+pub(super) enum WhenFull {
+    /// Wait. For streams: flow control holds the client back.
     Wait,
-    /// Calls that are answered.
-    Now,
+    /// Refuse the message. For calls with one response.
+    Refuse,
 }
 
-/// A message's part of the budgets, until its events are admitted.
+/// A message's share of the budgets. It is held until the events are admitted.
 #[derive(Debug, Default)]
 pub(super) struct Share {
     permits: Vec<OwnedSemaphorePermit>,
-    /// What it takes of the pool that it takes most of.
+    /// The largest of its shares, in bytes.
     bytes: usize,
 }
 
@@ -95,13 +101,17 @@ impl Pool {
         Self(Arc::new(Semaphore::new(bytes)), bytes)
     }
 
-    async fn take(&self, bytes: usize, when: When) -> Result<OwnedSemaphorePermit, Unsettled> {
+    async fn take(
+        &self,
+        bytes: usize,
+        when_full: WhenFull,
+    ) -> Result<OwnedSemaphorePermit, Unsettled> {
         let bytes = u32::try_from(bytes.min(self.1)).unwrap_or(u32::MAX);
-        let now = self.0.clone().try_acquire_many_owned(bytes);
-        match (now, when) {
+        let permit = self.0.clone().try_acquire_many_owned(bytes);
+        match (permit, when_full) {
             (Ok(permit), _) => Ok(permit),
-            (Err(_), When::Now) => Err(Unsettled::Full),
-            (Err(_), When::Wait) => self
+            (Err(_), WhenFull::Refuse) => Err(Unsettled::Full),
+            (Err(_), WhenFull::Wait) => self
                 .0
                 .clone()
                 .acquire_many_owned(bytes)
@@ -112,16 +122,16 @@ impl Pool {
 }
 
 impl ReceiveBudget {
-    /// Together as many bytes as `bytes`, but for the largest messages, of
-    /// which there is always room for one.
+    /// Budgets for `bytes` of messages in total. The pools always fit one message of the
+    /// largest size, even if `bytes` is smaller.
     #[must_use]
     pub fn new(limits: ReceiveLimits, bytes: usize) -> Self {
         let half = bytes / 2;
         Self {
             limits,
-            small: Pool::new(half.max(SMALL_BYTES)),
+            small: Pool::new(half.max(SMALL_MESSAGE_BYTES)),
             large: Pool::new(half.max(limits.message_bytes)),
-            bombs: Pool::new(1),
+            large_expansion: Pool::new(1),
             structure: Pool::new(half),
             refusals: Pool::new(half),
             committed: Pool::new(half / 2),
@@ -129,32 +139,32 @@ impl ReceiveBudget {
         }
     }
 
-    /// Until the guard is dropped, clients have longer.
+    /// Extends the receive timeout of all clients until the guard is dropped.
     pub(super) fn hold_back(&self) -> HeldBack {
         self.held_back.fetch_add(1, Relaxed);
         HeldBack(self.held_back.clone())
     }
 
-    /// Room for so many refusals, until the client takes them. Who brings more
-    /// is not waited for: a client that reads nothing must not stop others.
+    /// Takes memory for refusals until the client reads them. Does not wait: a client that
+    /// reads nothing must not block others.
     ///
     /// # Errors
-    /// When too many wait.
-    pub(super) async fn refusals(
+    /// When too many refusals wait for their clients.
+    pub(super) async fn take_refusals(
         &self,
         count: usize,
     ) -> Result<Option<OwnedSemaphorePermit>, Unsettled> {
         match count {
             0 => Ok(None),
             _ => {
-                let room = self.refusals.take(count * REFUSAL_BYTES, When::Now);
-                room.await.map(Some)
+                let permit = self.refusals.take(count * REFUSAL_BYTES, WhenFull::Refuse);
+                permit.await.map(Some)
             }
         }
     }
 
     fn pool(&self, bytes: usize) -> &Pool {
-        if bytes <= SMALL_BYTES {
+        if bytes <= SMALL_MESSAGE_BYTES {
             &self.small
         } else {
             &self.large
@@ -171,17 +181,17 @@ impl Drop for HeldBack {
     }
 }
 
-/// The messages of one request.
+/// Reads the messages of one request.
 #[derive(Debug)]
 pub(super) struct Messages {
     body: Body,
-    /// Of the last frame, what is not read yet.
+    /// The unread bytes of the last HTTP frame.
     rest: Bytes,
     compression: Compression,
     budget: ReceiveBudget,
-    when: When,
-    /// Whether the message before was to be committed, which the next one most
-    /// likely is, too.
+    when_full: WhenFull,
+    /// Whether an earlier message had to be committed. Then the next one probably must be,
+    /// too.
     committed: bool,
 }
 
@@ -190,20 +200,20 @@ impl Messages {
         body: Body,
         compression: Compression,
         budget: ReceiveBudget,
-        when: When,
+        when_full: WhenFull,
     ) -> Self {
         Self {
             body,
             rest: Bytes::new(),
             compression,
             budget,
-            when,
+            when_full,
             committed: false,
         }
     }
 
-    /// The next one; `None` at the end. It may be waited for without a limit,
-    /// but once begun it must come whole.
+    /// Reads the next message; `None` at the end. Waits for the first byte without a
+    /// limit. From then on the receive timeout applies.
     pub(super) async fn next(&mut self) -> Result<Option<(Bytes, Share)>, Status> {
         while self.rest.is_empty() {
             match self.frame().await? {
@@ -212,48 +222,56 @@ impl Messages {
             }
         }
         let budget = self.budget.clone();
-        let header = in_time(&budget, self.exactly(FRAME_HEADER_BYTES)).await??;
-        let (compressed, len) = self.header(&header)?;
+        let header = with_timeout(&budget, self.read_exactly(FRAME_HEADER_BYTES)).await??;
+        let (compressed, len) = self.parse_header(&header)?;
         let limit = budget.limits.message_bytes;
         let expected = match compressed {
             false => len,
-            true => len + len.saturating_mul(RATIO).min(limit),
+            true => len + len.saturating_mul(EXPECTED_EXPANSION).min(limit),
         };
         let mut share = Share::default();
         if self.committed {
-            let committed = budget.committed.take(len, self.when).await?;
+            let committed = budget.committed.take(len, self.when_full).await?;
             share.permits.push(committed);
         }
         let held_back = budget.hold_back();
-        let bytes = budget.pool(expected).take(expected, self.when).await?;
+        let bytes = budget.pool(expected).take(expected, self.when_full).await?;
         share.permits.push(bytes);
         drop(held_back);
-        let mut message = in_time(&budget, self.exactly(len)).await??;
+        let mut message = with_timeout(&budget, self.read_exactly(len)).await??;
         if compressed {
-            message = expand(&budget, self.compression, message, self.when, &mut share).await?;
+            message = decompress_within(
+                &budget,
+                self.compression,
+                message,
+                self.when_full,
+                &mut share,
+            )
+            .await?;
         }
-        let parts = parts(&message, budget.limits.message_events)?;
+        let parts = count_parts(&message, budget.limits.message_events)?;
         let structure = parts * EVENT_BYTES;
         share.bytes = structure.max(message.len());
         if self.committed {
             let more = share.bytes.saturating_sub(len);
             share
                 .permits
-                .push(budget.committed.take(more, When::Now).await?);
+                .push(budget.committed.take(more, WhenFull::Refuse).await?);
         }
         let _held_back = budget.hold_back();
-        let structure = budget.structure.take(structure, self.when);
+        let structure = budget.structure.take(structure, self.when_full);
         share.permits.push(structure.await?);
         Ok(Some((message, share)))
     }
 
-    /// To be told before a message that waits for Postgres is handed on.
+    /// Takes a share of the extra budget for a message that must be committed. Call it
+    /// before the message is admitted.
     ///
     /// # Errors
-    /// When too many wait already.
-    pub(super) async fn will_be_committed(&mut self, share: &mut Share) -> Result<(), Unsettled> {
+    /// When the extra budget is full.
+    pub(super) async fn take_committed(&mut self, share: &mut Share) -> Result<(), Unsettled> {
         if !std::mem::replace(&mut self.committed, true) {
-            let committed = self.budget.committed.take(share.bytes, When::Now);
+            let committed = self.budget.committed.take(share.bytes, WhenFull::Refuse);
             share.permits.push(committed.await?);
         }
         Ok(())
@@ -267,15 +285,15 @@ impl Messages {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) if data.is_empty() => {}
                     Ok(data) => return Ok(Some(data)),
-                    // Trailers; the end follows.
+                    // Trailers, which precede the end.
                     Err(_) => {}
                 },
             }
         }
     }
 
-    /// So many bytes, copied only where they lie in several frames.
-    async fn exactly(&mut self, len: usize) -> Result<Bytes, Status> {
+    /// Reads `len` bytes. Copies them only if they span several HTTP frames.
+    async fn read_exactly(&mut self, len: usize) -> Result<Bytes, Status> {
         if self.rest.len() >= len {
             return Ok(self.rest.split_to(len));
         }
@@ -293,21 +311,21 @@ impl Messages {
         }
     }
 
-    /// Whether a message is compressed, and its length.
-    fn header(&self, header: &[u8]) -> Result<(bool, usize), Status> {
+    /// Parses the header of a message: whether it is compressed, and its length.
+    fn parse_header(&self, header: &[u8]) -> Result<(bool, usize), Status> {
         let [flag, len @ ..] = header else {
-            return Err(Status::internal("a message without a header"));
+            return Err(Status::internal("the message has no header"));
         };
         let compressed = match (flag, self.compression) {
             (0, _) => false,
             (1, Compression::Identity) => {
-                let reason = "a message is compressed, and grpc-encoding does not say how";
+                let reason = "the message is compressed, but grpc-encoding names no compression";
                 return Err(Status::internal(reason));
             }
             (1, _) => true,
             _ => {
                 return Err(Status::internal(
-                    "the flag before a message is neither 0 nor 1",
+                    "the compressed flag of the message is neither 0 nor 1",
                 ));
             }
         };
@@ -316,44 +334,48 @@ impl Messages {
             .fold(0, |len, byte| len << 8 | usize::from(*byte));
         let limit = self.budget.limits.message_bytes;
         if len > limit {
-            let reason = format!("a message of {len} bytes; the limit is: {limit} bytes");
+            let reason = format!("the message has {len} bytes, the limit is {limit} bytes");
             return Err(Status::out_of_range(reason));
         }
         Ok((compressed, len))
     }
 }
 
-async fn expand(
+/// Decompresses a message within the expected size. If it is larger, waits for the
+/// permit for a large expansion and decompresses it again, up to the limit.
+async fn decompress_within(
     budget: &ReceiveBudget,
     compression: Compression,
     message: Bytes,
-    when: When,
+    when_full: WhenFull,
     share: &mut Share,
 ) -> Result<Bytes, Status> {
     let limit = budget.limits.message_bytes;
-    let expected = message.len().saturating_mul(RATIO).min(limit);
-    let mut expanded = decompress_beside(compression, &message, expected).await?;
-    if matches!(expanded, Err(BodyError::TooLarge { .. })) && expected < limit {
-        let _waiting = budget.hold_back();
-        share.permits.push(budget.bombs.take(1, when).await?);
-        expanded = decompress_beside(compression, &message, limit).await?;
+    let expected = message.len().saturating_mul(EXPECTED_EXPANSION).min(limit);
+    let mut decompressed = decompress_off_thread(compression, &message, expected).await?;
+    if matches!(decompressed, Err(BodyError::TooLarge { .. })) && expected < limit {
+        let _held_back = budget.hold_back();
+        let permit = budget.large_expansion.take(1, when_full).await?;
+        share.permits.push(permit);
+        decompressed = decompress_off_thread(compression, &message, limit).await?;
     }
-    expanded.map_err(|error| match error {
+    decompressed.map_err(|error| match error {
         BodyError::TooLarge { .. } => Status::resource_exhausted(format!(
-            "a message is larger than {limit} bytes when decompressed"
+            "the message is larger than {limit} bytes when decompressed"
         )),
         error => Status::internal(error.to_string()),
     })
 }
 
-async fn decompress_beside(
+/// Decompresses up to `limit` bytes, on a blocking thread if that may take long.
+async fn decompress_off_thread(
     compression: Compression,
     message: &Bytes,
     limit: usize,
 ) -> Result<Result<Bytes, BodyError>, Status> {
     let message = message.clone();
     let work = move || decompress(compression, message, limit);
-    if limit <= LARGE_BYTES {
+    if limit <= BLOCKING_BYTES {
         return Ok(work());
     }
     tokio::task::spawn_blocking(work)
@@ -361,11 +383,14 @@ async fn decompress_beside(
         .map_err(|error| Status::internal(error.to_string()))
 }
 
-/// Within the time that a client has, which is longer while the daemon holds
-/// streams back.
-async fn in_time<T>(budget: &ReceiveBudget, work: impl Future<Output = T>) -> Result<T, Unsettled> {
+/// Runs `work` within the receive timeout, which is longer while the daemon holds streams
+/// back.
+async fn with_timeout<T>(
+    budget: &ReceiveBudget,
+    work: impl Future<Output = T>,
+) -> Result<T, Unsettled> {
     let mut work = pin!(work);
-    for _ in 0..HELD_BACK_PATIENCE {
+    for _ in 0..HELD_BACK_TIMEOUT_FACTOR {
         if let Ok(done) = timeout(budget.limits.timeout, work.as_mut()).await {
             return Ok(done);
         }
@@ -373,5 +398,5 @@ async fn in_time<T>(budget: &ReceiveBudget, work: impl Future<Output = T>) -> Re
             break;
         }
     }
-    Err(Unsettled::Slow)
+    Err(Unsettled::ReceiveTimeout)
 }

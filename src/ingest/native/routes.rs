@@ -1,4 +1,4 @@
-//! The two methods of `TraceIngest` over HTTP: frames in, frames out.
+//! The HTTP routes of the two `TraceIngest` methods.
 
 use std::future::ready;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tonic::codec::{Codec as _, EncodeBody, SingleMessageCompressionOverride};
 use tonic_prost::ProstCodec;
 
 use super::handler::NativeIngest;
-use super::receive::{Messages, When};
+use super::receive::{Messages, WhenFull};
 use crate::auth::Identity;
 use crate::ingest::body::{Compression, FRAME_HEADER_BYTES};
 use crate::ingest::otlp::grpc_timeout;
@@ -54,19 +54,23 @@ async fn answer(call: impl Future<Output = Result<Body, Status>>) -> Response<Bo
 async fn stream(ingest: NativeIngest, request: Request) -> Result<Body, Status> {
     let (head, body) = request.into_parts();
     let identity = Identity::of(&head.extensions)?;
-    let messages = messages(&ingest, &head.headers, body, When::Wait)?;
+    let messages = messages(&ingest, &head.headers, body, WhenFull::Wait)?;
     let acks = ingest.stream(identity, messages)?;
     let encoder = ProstCodec::<_, proto::StreamRequest>::default().encoder();
-    let whole = SingleMessageCompressionOverride::default();
+    let uncompressed = SingleMessageCompressionOverride::default();
     Ok(Body::new(EncodeBody::new_server(
-        encoder, acks, None, whole, None,
+        encoder,
+        acks,
+        None,
+        uncompressed,
+        None,
     )))
 }
 
 async fn submit(ingest: NativeIngest, request: Request) -> Result<Body, Status> {
     let (head, body) = request.into_parts();
     let identity = Identity::of(&head.extensions)?;
-    let mut messages = messages(&ingest, &head.headers, body, When::Now)?;
+    let mut messages = messages(&ingest, &head.headers, body, WhenFull::Refuse)?;
     let timeout = grpc_timeout(&head.headers).unwrap_or(Duration::MAX);
     let answer = ingest.submit(&identity, &mut messages, timeout).await?;
     let len = answer.encoded_len();
@@ -84,7 +88,7 @@ fn messages(
     ingest: &NativeIngest,
     headers: &HeaderMap,
     body: Body,
-    when: When,
+    when_full: WhenFull,
 ) -> Result<Messages, Status> {
     let named = headers.get("grpc-encoding");
     let compression =
@@ -100,6 +104,6 @@ fn messages(
         body,
         compression,
         ingest.receive.clone(),
-        when,
+        when_full,
     ))
 }

@@ -1,4 +1,4 @@
-//! `TraceIngest`: a thin handler over the pipeline.
+//! The `TraceIngest` methods: a thin layer over the pipeline.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use prost::Message as _;
 use tonic::Status;
 
 use super::handler::NativeIngest;
-use super::outcome::{durability, encode_outcome, least_durability, no_message};
+use super::outcome::{durability, encode_outcome, min_durability, undecodable};
 use super::receive::Messages;
 use super::stream::{Acks, serve_stream};
 use crate::auth::Identity;
@@ -15,7 +15,7 @@ use crate::pipeline::Durability;
 use crate::proto;
 
 impl NativeIngest {
-    /// `TraceIngest.Stream`.
+    /// Serves `TraceIngest.Stream`.
     pub(super) fn stream(self, identity: Identity, messages: Messages) -> Result<Acks, Status> {
         if self.draining.is_cancelled() {
             return Err(Unsettled::ShuttingDown.into());
@@ -23,7 +23,7 @@ impl NativeIngest {
         Ok(serve_stream(self, identity, messages))
     }
 
-    /// `TraceIngest.Submit`, for a client that waits so long.
+    /// Serves `TraceIngest.Submit` for a client that waits for `timeout`.
     pub(super) async fn submit(
         &self,
         identity: &Identity,
@@ -39,16 +39,16 @@ impl NativeIngest {
         let Some((message, mut share)) = received else {
             return Err(Status::internal("the request holds no message"));
         };
-        let request = proto::SubmitRequest::decode(message).map_err(no_message)?;
-        let least = least_durability(request.least_durability);
-        if least == Durability::Committed {
-            messages.will_be_committed(&mut share).await?;
+        let request = proto::SubmitRequest::decode(message).map_err(undecodable)?;
+        let min_durability = min_durability(request.least_durability);
+        if min_durability == Durability::Committed {
+            messages.take_committed(&mut share).await?;
         }
         let batch = self.decode(request.events, identity);
-        let _refusals = self.receive.refusals(batch.refused.len()).await?;
-        let ticket = admit(&self.pipeline, batch, least)?;
+        let _refusals = self.receive.take_refusals(batch.refused.len()).await?;
+        let ticket = admit(&self.pipeline, batch, min_durability)?;
         drop(share);
-        // A batch that is late is still written; sending it again is harmless.
+        // After a timeout the batch is still written. Sending it again is harmless.
         let outcome = settled(ticket, self.submit_timeout.min(timeout)).await?;
         Ok(proto::SubmitResponse {
             durability: durability(outcome.durability).into(),

@@ -1,8 +1,8 @@
-//! One open stream: a reader that admits batches in order, and an acker that
-//! answers them in the same order, so that no ack overtakes a hole.
+//! One open stream: a reader that admits batches in order, and an acker that acks them in
+//! the same order, so that an ack never covers an unsettled batch.
 //!
-//! Between them is a bounded queue. A client that does not read its acks fills
-//! it, the reader stops, and HTTP/2 flow control holds the client back.
+//! A bounded queue connects them. If a client does not read its acks, the queue fills up,
+//! the reader stops, and HTTP/2 flow control holds the client back.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -19,56 +19,57 @@ use tonic::Status;
 
 use super::codec::MAX_EVENTS_PER_MESSAGE;
 use super::handler::NativeIngest;
-use super::outcome::{durability, encode_outcome, least_durability, no_message};
+use super::outcome::{durability, encode_outcome, min_durability, undecodable};
 use super::receive::Messages;
 use crate::auth::{Denied, Identity};
 use crate::ingest::settle::Unsettled;
 use crate::pipeline::{BatchOutcome, DroppedUnsettled, Durability, Ticket};
 use crate::proto::{StreamRequest, StreamResponse};
 
-/// Acks that wait for the transport to take them.
-const ACKS_WAITING: usize = 4;
-/// An ack that covers so many refusals is sent before it grows further, to stay
-/// far below the 4 MiB that gRPC clients take by default.
+/// Acks that may wait for the transport.
+const MAX_WAITING_ACKS: usize = 4;
+/// An ack with this many refusals is sent before it grows further. It stays far below the
+/// 4 MiB that gRPC clients accept by default.
 const REFUSALS_PER_ACK: usize = 1_000;
-/// Events of one stream that are not yet acked: each may become a refusal,
-/// which is kept until the client takes its ack.
+/// The largest number of unacked events of one stream. Each of them may become a refusal,
+/// which takes memory until the client reads the ack.
 const EVENTS_IN_FLIGHT: usize = 1 << 18;
 const _: () = assert!(EVENTS_IN_FLIGHT >= MAX_EVENTS_PER_MESSAGE);
 
 /// The acks of a stream.
 pub(super) type Acks = Pin<Box<dyn Stream<Item = Result<StreamResponse, Status>> + Send>>;
 
-/// What the reader hands to the acker.
+/// What the reader passes to the acker.
 enum Admitted {
+    /// The sequence number of a batch, its ticket, and its share of the budgets.
     Batch(u64, Ticket, UnackedShare),
-    /// The last word, after which the stream ends.
+    /// The status with which the stream ends.
     End(Status),
 }
 
-/// What a batch takes until the transport has its ack.
+/// A batch's share of the budgets until the transport has its ack.
 struct UnackedShare {
     _events: OwnedSemaphorePermit,
-    /// Where there are refusals.
+    /// `None` if the batch has no refusals yet.
     _refusals: Option<OwnedSemaphorePermit>,
 }
 
 pub(super) fn serve_stream(ingest: NativeIngest, identity: Identity, messages: Messages) -> Acks {
-    // Boxed: a channel has room for 32 of what it carries from the first moment,
-    // and most streams are idle most of the time.
+    // The channels carry boxes: a channel allocates space for 32 items at once, and most
+    // streams are idle most of the time.
     let (admitted, waiting) = mpsc::channel(ingest.limits.batches_in_flight.max(1));
-    let (acks, responses) = mpsc::channel(ACKS_WAITING);
+    let (acks, responses) = mpsc::channel(MAX_WAITING_ACKS);
     let timeout = ingest.limits.ack_timeout;
     let queue = Arc::new(Mutex::new(responses));
-    let unread = Arc::new(AtomicBool::new(false));
-    // Weak, so that a client that goes away is noticed by all who answer it.
-    let (given_up, told) = (Arc::downgrade(&queue), unread.clone());
+    let timed_out = Arc::new(AtomicBool::new(false));
+    // Weak: when the client goes away, the queue must close, so that the acker notices.
+    let (weak_queue, acker_timed_out) = (Arc::downgrade(&queue), timed_out.clone());
     ingest.tasks.spawn(async move {
         if !ack(waiting, acks, timeout).await {
-            told.store(true, Relaxed);
-            // The transport keeps its half of the stream for as long as the client
-            // likes: not what waits in it.
-            if let Some(queue) = given_up.upgrade() {
+            acker_timed_out.store(true, Relaxed);
+            // The transport keeps its half of the stream as long as the client keeps the
+            // stream open. Free the acks in it now.
+            if let Some(queue) = weak_queue.upgrade() {
                 let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
                 queue.close();
                 while queue.try_recv().is_ok() {}
@@ -76,12 +77,12 @@ pub(super) fn serve_stream(ingest: NativeIngest, identity: Identity, messages: M
         }
     });
     let tasks = ingest.tasks.clone();
-    let gone = CancellationToken::new();
-    let listening = gone.clone().drop_guard();
-    tasks.spawn(read(ingest, identity, messages, admitted, gone));
+    let client_gone = CancellationToken::new();
+    let cancel_on_drop = client_gone.clone().drop_guard();
+    tasks.spawn(read(ingest, identity, messages, admitted, client_gone));
     let next = move |cx: &mut Context<'_>| {
-        // DroppedUnsettled with the client's half of the connection.
-        let _ = &listening;
+        // Moved into the closure, so that it is dropped with the client's connection.
+        let _ = &cancel_on_drop;
         queue
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -89,73 +90,73 @@ pub(super) fn serve_stream(ingest: NativeIngest, identity: Identity, messages: M
     };
     Box::pin(AckStream {
         next,
-        unread: Some(unread),
+        timed_out: Some(timed_out),
     })
 }
 
-/// The answers of a stream. Its end must not look like a good one where some
-/// were not taken.
+/// The acks of a stream. The stream ends with an error if the client did not read its acks
+/// in time: an end with OK would mean that everything is acked.
 struct AckStream<F> {
     next: F,
-    unread: Option<Arc<AtomicBool>>,
+    /// Whether the acker timed out; `None` after the end.
+    timed_out: Option<Arc<AtomicBool>>,
 }
 
 impl<F> Stream for AckStream<F>
 where
-    F: FnMut(&mut Context<'_>) -> Poll<Option<Box<Ack>>> + Unpin,
+    F: FnMut(&mut Context<'_>) -> Poll<Option<Box<PendingAck>>> + Unpin,
 {
     type Item = Result<StreamResponse, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.unread.is_none() {
+        if self.timed_out.is_none() {
             return Poll::Ready(None);
         }
         match ready!((self.next)(cx)) {
-            Some(ack) => Poll::Ready(Some(ack.answer)),
+            Some(ack) => Poll::Ready(Some(ack.response)),
             None => {
-                let unread = self
-                    .unread
-                    .take()
-                    .is_some_and(|unread| unread.load(Relaxed));
-                Poll::Ready(unread.then(|| Err(Unsettled::Unread.into())))
+                let timed_out = self.timed_out.take();
+                let timed_out = timed_out.is_some_and(|timed_out| timed_out.load(Relaxed));
+                Poll::Ready(timed_out.then(|| Err(Unsettled::AckTimeout.into())))
             }
         }
     }
 }
 
-/// An answer on its way, and what is kept for it.
-struct Ack {
-    answer: Result<StreamResponse, Status>,
-    _rooms: Vec<UnackedShare>,
+/// An ack that waits for the transport, and the shares of its batches.
+struct PendingAck {
+    response: Result<StreamResponse, Status>,
+    _shares: Vec<UnackedShare>,
 }
 
-impl Ack {
+impl PendingAck {
     fn last(status: Status) -> Box<Self> {
         Box::new(Self {
-            answer: Err(status),
-            _rooms: Vec::new(),
+            response: Err(status),
+            _shares: Vec::new(),
         })
     }
 }
 
-/// Admits batches until the client is done, errs, or loses its key, or the daemon
-/// drains.
+/// Admits batches until the client ends the stream, makes an error or loses its key, or
+/// until the daemon drains.
 async fn read(
     ingest: NativeIngest,
     identity: Identity,
     mut messages: Messages,
     admitted: mpsc::Sender<Box<Admitted>>,
-    gone: CancellationToken,
+    client_gone: CancellationToken,
 ) {
     let mut expected = None;
-    let room = Arc::new(Semaphore::new(EVENTS_IN_FLIGHT));
+    let unacked_events = Arc::new(Semaphore::new(EVENTS_IN_FLIGHT));
     let end = loop {
-        // Who has sent too much is held back by not being read from, before it has
-        // a part of what all share. Nor is it noticed then that it has gone.
+        // A key over its limit is held back: its next message is not read and takes no
+        // share of the budgets. Without a read, only `client_gone` reveals that the client
+        // has gone.
         let next = async {
             tokio::select! {
                 () = identity.wait_for_quota() => messages.next().await,
-                () = gone.cancelled() => Ok(None),
+                () = client_gone.cancelled() => Ok(None),
             }
         };
         let message = tokio::select! {
@@ -169,41 +170,42 @@ async fn read(
             Ok(Some(message)) => message,
             // The client has closed its half: settle, ack, and end with OK.
             Ok(None) => break None,
-            // It broke off, or sent what is no message; the latter it is told.
+            // The client broke off, or the message is invalid.
             Err(status) => break Some(status),
         };
         let request = match StreamRequest::decode(message) {
             Ok(request) => request,
-            Err(error) => break Some(no_message(error)),
+            Err(error) => break Some(undecodable(error)),
         };
         let sequence = request.sequence;
         if let Some(expected) = expected
             && sequence != expected
         {
-            let reason = format!("sequence {sequence} where {expected} was due");
+            let reason = format!("sequence is {sequence}, expected {expected}");
             break Some(Status::invalid_argument(reason));
         }
         expected = Some(sequence.wrapping_add(1));
-        let least = least_durability(request.least_durability);
-        if least == Durability::Committed
-            && let Err(full) = messages.will_be_committed(&mut share).await
+        let min_durability = min_durability(request.least_durability);
+        if min_durability == Durability::Committed
+            && let Err(full) = messages.take_committed(&mut share).await
         {
             break Some(full.into());
         }
         let events = u32::try_from(request.events.len()).unwrap_or(u32::MAX);
         let admission = async {
-            let events = room.clone().acquire_many_owned(events).await;
+            let events = unacked_events.clone().acquire_many_owned(events).await;
             let events = events.map_err(|_| Unsettled::ShuttingDown)?;
             let batch = ingest.decode(request.events, &identity);
-            let refusals = ingest.receive.refusals(batch.refused.len()).await?;
-            let _held_back = (least == Durability::Spooled).then(|| ingest.receive.hold_back());
-            let ticket = ingest.pipeline.admit(batch, least).await;
+            let refusals = ingest.receive.take_refusals(batch.refused.len()).await?;
+            let _held_back =
+                (min_durability == Durability::Spooled).then(|| ingest.receive.hold_back());
+            let ticket = ingest.pipeline.admit(batch, min_durability).await;
             let ticket = ticket.map_err(|DroppedUnsettled| Unsettled::ShuttingDown)?;
-            let room = UnackedShare {
+            let unacked = UnackedShare {
                 _events: events,
                 _refusals: refusals,
             };
-            Ok((ticket, room))
+            Ok((ticket, unacked))
         };
         let admission = tokio::select! {
             biased;
@@ -212,71 +214,72 @@ async fn read(
             admission = admission => admission,
         };
         drop(share);
-        let (ticket, room) = match admission {
+        let (ticket, unacked) = match admission {
             Ok(admitted) => admitted,
             Err(unsettled) => break Some(unsettled.into()),
         };
-        let batch = Box::new(Admitted::Batch(sequence, ticket, room));
+        let batch = Box::new(Admitted::Batch(sequence, ticket, unacked));
         if admitted.send(batch).await.is_err() {
             return;
         }
     };
     if let Some(status) = end {
-        // If the acker is gone, so is the client.
+        // This fails only if the acker, and so the client, is gone.
         let _ = admitted.send(Box::new(Admitted::End(status))).await;
     }
 }
 
-/// Answers batches in order, several at once where several are settled. False if
-/// the client does not take its answers.
+/// Acks batches in order. One ack covers all batches that are settled by then. Returns
+/// false if the client did not read its acks in time.
 async fn ack(
     mut waiting: mpsc::Receiver<Box<Admitted>>,
-    acks: mpsc::Sender<Box<Ack>>,
+    acks: mpsc::Sender<Box<PendingAck>>,
     timeout: Duration,
 ) -> bool {
-    let mut carried = None;
+    let mut unsettled = None;
     loop {
-        let next = match carried.take() {
+        let next = match unsettled.take() {
             Some(next) => next,
             None => match waiting.recv().await {
                 Some(next) => next,
                 None => return true,
             },
         };
-        let (sequence, mut ticket, room) = match *next {
-            Admitted::Batch(sequence, ticket, room) => (sequence, ticket, room),
+        let (sequence, mut ticket, share) = match *next {
+            Admitted::Batch(sequence, ticket, share) => (sequence, ticket, share),
             Admitted::End(status) => {
-                return taken(acks.send_timeout(Ack::last(status), timeout).await);
+                return in_time(acks.send_timeout(PendingAck::last(status), timeout).await);
             }
         };
         let Ok(outcome) = ticket.settled().await else {
-            let last = Ack::last(Unsettled::ShuttingDown.into());
-            return taken(acks.send_timeout(last, timeout).await);
+            let last = PendingAck::last(Unsettled::ShuttingDown.into());
+            return in_time(acks.send_timeout(last, timeout).await);
         };
-        let mut rooms = vec![room];
+        let mut shares = vec![share];
         let mut response = response(sequence, outcome);
-        carried = gather_settled(&mut waiting, &mut response, &mut rooms);
-        let ack = Box::new(Ack {
-            answer: Ok(response),
-            _rooms: rooms,
+        unsettled = gather_settled(&mut waiting, &mut response, &mut shares);
+        let ack = Box::new(PendingAck {
+            response: Ok(response),
+            _shares: shares,
         });
         if let Err(error) = acks.send_timeout(ack, timeout).await {
-            // What the client sent is settled all the same.
-            return taken(Err(error));
+            // The admitted batches are settled all the same.
+            return in_time(Err(error));
         }
     }
 }
 
-/// Whether an answer was taken, or nobody is there to take it.
-fn taken<T>(sent: Result<(), SendTimeoutError<T>>) -> bool {
+/// False if sending an ack timed out. A client that is gone does not count as a timeout.
+fn in_time<T>(sent: Result<(), SendTimeoutError<T>>) -> bool {
     !matches!(sent, Err(SendTimeoutError::Timeout(_)))
 }
 
-/// Adds the batches that are settled already; returns the first that is not.
+/// Adds all batches to `response` that are settled already. Returns the first one that is
+/// not.
 fn gather_settled(
     waiting: &mut mpsc::Receiver<Box<Admitted>>,
     response: &mut StreamResponse,
-    rooms: &mut Vec<UnackedShare>,
+    shares: &mut Vec<UnackedShare>,
 ) -> Option<Box<Admitted>> {
     loop {
         if response
@@ -287,16 +290,16 @@ fn gather_settled(
             return None;
         }
         match *waiting.try_recv().ok()? {
-            Admitted::Batch(sequence, mut ticket, room) => match ticket.try_settled() {
+            Admitted::Batch(sequence, mut ticket, share) => match ticket.try_settled() {
                 Some(Ok(outcome)) => {
                     merge(response, self::response(sequence, outcome));
-                    rooms.push(room);
+                    shares.push(share);
                 }
                 Some(Err(DroppedUnsettled)) => {
                     let end = Admitted::End(Unsettled::ShuttingDown.into());
                     return Some(Box::new(end));
                 }
-                None => return Some(Box::new(Admitted::Batch(sequence, ticket, room))),
+                None => return Some(Box::new(Admitted::Batch(sequence, ticket, share))),
             },
             end @ Admitted::End(_) => return Some(Box::new(end)),
         }
@@ -311,10 +314,10 @@ fn response(sequence: u64, outcome: BatchOutcome) -> StreamResponse {
     }
 }
 
-/// `later` is added to `response`, which then covers both.
+/// Adds `later` to `response`, which then covers both.
 fn merge(response: &mut StreamResponse, later: StreamResponse) {
     response.settled_sequence = later.settled_sequence;
-    // The wire values ascend with safety.
+    // Safer durabilities have larger wire values.
     response.durability = response.durability.min(later.durability);
     if let (Some(sum), Some(later)) = (response.outcome.as_mut(), later.outcome) {
         sum.committed += later.committed;

@@ -1,4 +1,4 @@
-//! Whatever event there is goes to the wire and comes back the same.
+//! Every event survives encoding and decoding unchanged.
 
 use proptest::option::of;
 use proptest::prelude::*;
@@ -12,7 +12,7 @@ fn id() -> impl Strategy<Value = Uuid> {
 }
 
 fn text() -> impl Strategy<Value = String> {
-    // NUL is replaced before an event is made of it.
+    // Decoding replaces NUL, so it would not come back.
     any::<String>().prop_map(|text| text.replace('\0', ""))
 }
 
@@ -42,7 +42,7 @@ fn json() -> impl Strategy<Value = Json> {
 }
 
 fn time() -> impl Strategy<Value = Timestamp> {
-    // The range of Postgres, its ends more often than by chance.
+    // The range of Postgres, with its ends more often than by chance.
     let (first, last) = (-211_813_488_000_000_000, 9_223_371_331_199_999_999);
     prop_oneof![Just(first), Just(last), first..=last, -10..10_i64]
         .prop_map(|micros| Timestamp::from_postgres_micros(micros).expect("in range"))
@@ -335,7 +335,7 @@ fn approval() -> impl Strategy<Value = EventBody> {
     prop_oneof![requested, decided]
 }
 
-/// Boxed, for the types grow too large for the stack of a test.
+/// Boxed, because the types would be too large for the stack of a test.
 fn event() -> impl Strategy<Value = Event> {
     let body = prop_oneof![
         session_upsert().boxed(),
@@ -363,7 +363,7 @@ proptest! {
         prop_assert_eq!(decode_event(wire.clone(), &mut repairs), Ok(event));
         prop_assert_eq!(repairs, Repairs::default());
 
-        // And so through the bytes, and through the JSON of dead letters.
+        // The wire form also survives as bytes, and as the JSON of dead letters.
         let bytes = prost::Message::encode_to_vec(&wire);
         prop_assert_eq!(&<crate::proto::Event as prost::Message>::decode(&*bytes).expect("a message"), &wire);
         let json = crate::json_mapping::event_to_json(&wire).expect("a JSON form");

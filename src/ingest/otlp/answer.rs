@@ -1,5 +1,4 @@
-//! What a client is told, as OTLP asks for: the one table from what became of a
-//! request to gRPC and HTTP.
+//! Answers of OTLP: maps the outcome of a request to gRPC and HTTP.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,41 +16,41 @@ use crate::event::Refusal;
 use crate::ingest::body::BodyError;
 use crate::ingest::settle::Unsettled;
 
-/// So many kinds of refusals are told apart in an answer.
-const KINDS_TOLD: usize = 8;
+/// An answer names at most this many kinds of refusals, to stay short.
+const MAX_REFUSAL_KINDS: usize = 8;
 
-/// A request that is settled.
+/// The answer to a settled request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accepted {
-    /// Spans, log records or data points that were refused.
+    /// The number of refused spans, log records or data points.
     pub rejected: u64,
-    /// Why, or what was repaired; empty where all is well.
+    /// The reasons for refusals and the repairs; empty if there are none.
     pub message: String,
 }
 
 /// Why a request was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExportError {
-    /// It may come again.
+    /// The request is not settled. The client may send it again.
     #[error(transparent)]
     Unsettled(#[from] Unsettled),
-    /// It is not let in.
+    /// The client is not authorized.
     #[error(transparent)]
     Denied(#[from] Denied),
-    /// Its body could not be taken in.
+    /// The body could not be received or decompressed.
     #[error(transparent)]
     Body(#[from] BodyError),
-    /// It can never be read.
+    /// The request can never be decoded.
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    /// A fault of the daemon.
-    #[error("the request could not be worked on")]
+    /// A bug of the daemon.
+    #[error("the daemon failed to process the request")]
     Internal,
 }
 
 impl ExportError {
-    /// For gRPC. `OUT_OF_RANGE`, the usual code for what is too large, is one
-    /// that exporters retry; `RESOURCE_EXHAUSTED` without `RetryInfo` is not.
+    /// The gRPC code. A request that is too large gets `RESOURCE_EXHAUSTED`
+    /// without `RetryInfo`, because exporters retry the usual `OUT_OF_RANGE`.
     #[must_use]
     pub fn code(self) -> Code {
         match self {
@@ -69,7 +68,7 @@ impl ExportError {
         }
     }
 
-    /// For HTTP.
+    /// The HTTP status.
     #[must_use]
     pub fn http_status(self) -> StatusCode {
         match self {
@@ -87,7 +86,7 @@ impl ExportError {
         }
     }
 
-    /// How long to wait before it is sent again, where that is of use.
+    /// The delay before a retry. `None` if a retry is of no use.
     #[must_use]
     pub fn retry_delay(self) -> Option<Duration> {
         match self {
@@ -97,7 +96,7 @@ impl ExportError {
         }
     }
 
-    /// The status, with the details that OTLP names.
+    /// The gRPC status with the details that OTLP specifies.
     #[must_use]
     pub fn status(self) -> Status {
         let message = self.to_string();
@@ -115,20 +114,20 @@ impl ExportError {
 }
 
 impl Accepted {
-    /// Puts together what was refused before and behind the pipeline.
+    /// Combines the refusals of the mapping with those of the pipeline.
     #[must_use]
     pub fn new(signal: Signal, decoded: &Decoded, refused_events: &[(u32, Refusal)]) -> Self {
         let mapped = &decoded.mapped;
-        let before = mapped
+        let by_mapping = mapped
             .refused
             .iter()
             .map(|(at, refusal)| (*at, refusal.code.as_str(), &*refusal.reason));
-        let behind = refused_events
+        let by_pipeline = refused_events
             .iter()
             .map(|(at, refusal)| (*at, refusal.code.as_str(), &*refusal.reason));
-        // A span of which several events are refused is one span.
+        // Several refused events of one span count as one refused span.
         let mut spans: BTreeMap<u32, (&str, &str)> = BTreeMap::new();
-        for (at, code, reason) in before.chain(behind) {
+        for (at, code, reason) in by_mapping.chain(by_pipeline) {
             spans.entry(at).or_insert((code, reason));
         }
         let rejected = spans.len() as u64;
@@ -147,9 +146,9 @@ impl Accepted {
         parts.extend(
             kinds
                 .iter()
-                .take(KINDS_TOLD)
+                .take(MAX_REFUSAL_KINDS)
                 .map(|(code, (count, at, reason))| {
-                    format!("{count} {code}: {reason} (the first at {at})")
+                    format!("{count} {code}: {reason} (first at position {at})")
                 }),
         );
         let repairs = decoded.repairs;
@@ -158,8 +157,8 @@ impl Accepted {
                 repairs.invalid_utf8,
                 "texts that are not UTF-8 were repaired",
             ),
-            (repairs.too_deep, "values nested too deep were left out"),
-            (mapped.truncated, "texts too long were cut"),
+            (repairs.too_deep, "values nested too deep were replaced"),
+            (mapped.truncated, "texts too long were truncated"),
         ] {
             if count > 0 {
                 parts.push(format!("{count} {what}"));
@@ -171,11 +170,11 @@ impl Accepted {
         }
     }
 
-    /// The response message: the three signals' have the same form.
+    /// Encodes the response message. It has the same layout for every signal.
     #[must_use]
     pub fn encode(&self, signal: Signal, encoding: Encoding) -> Vec<u8> {
         match encoding {
-            Encoding::Protobuf => Response {
+            Encoding::Protobuf => ExportResponse {
                 partial_success: (!self.message.is_empty()).then(|| PartialSuccess {
                     rejected: i64::try_from(self.rejected).unwrap_or(i64::MAX),
                     error_message: self.message.clone(),
@@ -199,7 +198,7 @@ impl Accepted {
 
 /// `Export…ServiceResponse` of any signal.
 #[derive(Clone, PartialEq, prost::Message)]
-struct Response {
+struct ExportResponse {
     #[prost(message, optional, tag = "1")]
     partial_success: Option<PartialSuccess>,
 }
@@ -213,7 +212,7 @@ struct PartialSuccess {
     error_message: String,
 }
 
-/// The body of an HTTP answer that is an error: `google.rpc.Status`.
+/// Encodes the body of an HTTP error: a `google.rpc.Status`.
 #[must_use]
 pub fn encode_status(status: &Status, encoding: Encoding) -> Vec<u8> {
     match encoding {

@@ -1,29 +1,30 @@
-//! What became of spans, log records and data points since the daemon started.
+//! Counts the outcomes of spans, log records and data points since the daemon
+//! started.
 //!
-//! They are counted apart from events: one span makes several, or none.
+//! Events are counted elsewhere, because a span makes any number of events.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::{Signal, SpanOutcome};
 
-/// How many of a signal and a dialect met which fate.
+/// The number of records by signal, dialect and outcome.
 pub type Tally = BTreeMap<(Signal, &'static str, SpanOutcome), u64>;
 
-/// The counts. Written once a request, read when somebody asks.
+/// The counts. Each request takes the lock once to add to them.
 #[derive(Debug, Default)]
 pub struct OtlpCounts(Mutex<Tally>);
 
 impl OtlpCounts {
-    /// Adds what a request that was taken in held.
-    pub fn add(&self, signal: Signal, fates: &BTreeMap<(&'static str, SpanOutcome), u64>) {
+    /// Adds the outcomes of an admitted request.
+    pub fn add(&self, signal: Signal, outcomes: &BTreeMap<(&'static str, SpanOutcome), u64>) {
         let mut tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for ((dialect, fate), count) in fates {
-            *tally.entry((signal, dialect, *fate)).or_default() += count;
+        for ((dialect, outcome), count) in outcomes {
+            *tally.entry((signal, dialect, *outcome)).or_default() += count;
         }
     }
 
-    /// The counts now.
+    /// A copy of the current counts.
     #[must_use]
     pub fn read(&self) -> Tally {
         self.0

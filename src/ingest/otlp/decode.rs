@@ -1,12 +1,13 @@
-//! From the bytes of a request to what the mapping makes of it.
+//! Decodes and maps the bytes of a request.
 
 use super::map::{map_logs, map_traces};
 use super::wire::{
-    JsonError, Malformed, ScanError, Schema, WireRepairs, json_to_wire, repair, scan,
+    MalformedProtobuf, OtlpJsonError, ScanError, Schema, WireRepairs, json_to_protobuf, repair,
+    scan,
 };
 use super::{MapOptions, Mapped, Signal, SpanOutcome};
 
-/// How a request is written.
+/// The encoding of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Encoding {
@@ -14,36 +15,36 @@ pub enum Encoding {
     Json,
 }
 
-/// Why a request cannot be read.
+/// Why a request can never be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// It is no JSON, or not that of a request.
-    #[error("the body is not OTLP's JSON: {0}")]
-    Json(#[from] JsonError),
-    /// It is not the protobuf of a request, or takes too much memory.
-    #[error("the body cannot be read: {0}")]
+    /// The body is not the JSON of a request.
+    #[error("the body is not valid OTLP JSON: {0}")]
+    Json(#[from] OtlpJsonError),
+    /// The body is not protobuf, or takes too much memory.
+    #[error("cannot decode the body: {0}")]
     Scan(#[from] ScanError),
-    /// Its fields have the wrong types.
-    #[error("the body is not OTLP's protobuf")]
-    Protobuf(#[from] Malformed),
+    /// The body is protobuf, but a field has the wrong type.
+    #[error("the body is not valid OTLP protobuf")]
+    Protobuf(#[from] MalformedProtobuf),
 }
 
-/// A request, mapped.
+/// A decoded and mapped request.
 #[derive(Debug)]
 pub struct Decoded {
-    /// What the mapping made of it.
+    /// The result of the mapping.
     pub mapped: Mapped,
-    /// Its spans, log records or data points.
+    /// The number of spans, log records or data points in the request.
     pub records: u64,
-    /// What had to be replaced before it could be read.
+    /// The parts that were replaced so that the request could be read.
     pub repairs: WireRepairs,
 }
 
-/// Reads and maps a request. What it holds in memory, beside its bytes and
-/// their text, is bounded by `structure_limit_bytes`.
+/// Decodes and maps a request. `structure_limit_bytes` limits the memory of its
+/// lists, apart from its bytes and their text.
 ///
 /// # Errors
-/// When it can never be read.
+/// If the request can never be decoded.
 pub fn decode(
     schema: &Schema,
     signal: Signal,
@@ -52,28 +53,28 @@ pub fn decode(
     options: &MapOptions,
     structure_limit_bytes: usize,
 ) -> Result<Decoded, DecodeError> {
-    let request = signal.request(schema);
+    let request = signal.request_message(schema);
     let (json, json_repairs);
     let mut wire = body;
     (json, json_repairs) = match encoding {
         Encoding::Protobuf => (Vec::new(), WireRepairs::default()),
-        Encoding::Json => json_to_wire(schema, request, body)?,
+        Encoding::Json => json_to_protobuf(schema, request, body)?,
     };
     if encoding == Encoding::Json {
         wire = &json;
     }
-    let extent = scan(schema, request, wire, structure_limit_bytes)?;
-    let reader = Reader {
+    let counts = scan(schema, request, wire, structure_limit_bytes)?;
+    let mapper = RequestMapper {
         schema,
         signal,
         wire,
-        too_deep: extent.too_deep,
+        too_deep: counts.too_deep,
     };
     let (mapped, repairs) = match signal {
-        Signal::Traces => reader.map(|wire| map_traces(wire, options))?,
-        Signal::Logs => reader.map(|wire| map_logs(wire, options))?,
-        // They have nowhere to go, so they are not built either.
-        Signal::Metrics => (ignored_metrics(extent.records), WireRepairs::default()),
+        Signal::Traces => mapper.map(|wire| map_traces(wire, options))?,
+        Signal::Logs => mapper.map(|wire| map_logs(wire, options))?,
+        // Metrics are only counted: nothing stores them.
+        Signal::Metrics => (ignored_metrics(counts.records), WireRepairs::default()),
     };
     if mapped.overflowed {
         let limit = options.max_events_bytes;
@@ -81,7 +82,7 @@ pub fn decode(
     }
     Ok(Decoded {
         mapped,
-        records: extent.records,
+        records: counts.records,
         repairs: json_repairs.and(repairs),
     })
 }
@@ -89,35 +90,35 @@ pub fn decode(
 fn ignored_metrics(count: u64) -> Mapped {
     let mut mapped = Mapped::default();
     mapped
-        .fates
+        .outcomes
         .insert(("", SpanOutcome::Ignored("metrics")), count);
     mapped
 }
 
-struct Reader<'a> {
+struct RequestMapper<'a> {
     schema: &'a Schema,
     signal: Signal,
     wire: &'a [u8],
     too_deep: bool,
 }
 
-impl Reader<'_> {
-    /// Maps, and what cannot be read is repaired first.
+impl RequestMapper<'_> {
+    /// Maps the request. If it cannot be read, repairs and maps it again.
     fn map(
         &self,
-        map: impl Fn(&[u8]) -> Result<Mapped, Malformed>,
+        map: impl Fn(&[u8]) -> Result<Mapped, MalformedProtobuf>,
     ) -> Result<(Mapped, WireRepairs), DecodeError> {
         if !self.too_deep
             && let Ok(mapped) = map(self.wire)
         {
             return Ok((mapped, WireRepairs::default()));
         }
-        let request = self.signal.request(self.schema);
+        let request = self.signal.request_message(self.schema);
         let (repaired, repairs) =
             repair(self.schema, request, self.wire).ok_or(ScanError::Malformed)?;
         if repairs == WireRepairs::default() {
-            // Nothing that a second attempt would read otherwise.
-            return Err(Malformed.into());
+            // Nothing was repaired, so a second attempt would fail as well.
+            return Err(MalformedProtobuf.into());
         }
         Ok((map(&repaired)?, repairs))
     }

@@ -1,4 +1,4 @@
-//! One request, whatever it came by: decode, admit, wait, answer.
+//! Handles one request of either protocol: decode, admit, wait, answer.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -19,55 +19,63 @@ use crate::ingest::body::{BodyBudget, BodyError, Compression, ReadBody, decompre
 use crate::ingest::settle::{Unsettled, admit, settled};
 use crate::pipeline::{Batch, Durability, Pipeline};
 
-/// Exporters give up after 10 s (`OTEL_EXPORTER_OTLP_TIMEOUT`), many of them
-/// for good. Who is answered before that tries again. Where a client says how
-/// long it waits, that counts instead.
-const EXPORTER_TIMEOUT: Duration = Duration::from_secs(8);
-/// Requests from this size on are worked on beside the threads that serve
-/// connections, so many at once.
+/// The timeout of a request whose client names no deadline. Exporters give up
+/// after 10 s (`OTEL_EXPORTER_OTLP_TIMEOUT`), and many of them then drop the
+/// request. An error before that makes them retry.
+const DEFAULT_CLIENT_TIMEOUT: Duration = Duration::from_secs(8);
+/// Requests of this size or more are decoded on blocking threads, so that they
+/// do not delay other connections.
 const LARGE_BYTES: usize = 256 << 10;
-const LARGE_AT_ONCE: usize = 2;
-/// What a request holds in memory beside its text may be so many times what its
-/// text may be.
-const STRUCTURE_PER_MESSAGE: usize = 2;
+/// A compressed request is large from this fraction of [`LARGE_BYTES`] on:
+/// telemetry rarely compresses to less than a twentieth.
+const COMPRESSED_FRACTION: usize = 16;
+/// Limits the memory and CPU that large requests take.
+const MAX_LARGE_AT_ONCE: usize = 2;
+/// The structure of a request may take this multiple of the bytes of the
+/// largest message.
+const STRUCTURE_PER_MESSAGE_BYTE: usize = 2;
 
-/// What the doors are given.
+/// The settings and shared state of the OTLP endpoints.
 #[derive(Clone, Debug)]
 pub struct OtlpConfig {
-    /// Where events go. Weak, for the pipeline ends when its owner lets go.
+    /// Receives the events. Weak, because the pipeline stops when its owner
+    /// drops it.
     pub pipeline: Weak<Pipeline>,
-    /// What became of spans.
+    /// Counts the outcomes of spans.
     pub counts: Arc<OtlpCounts>,
-    /// What was repaired.
+    /// Counts repairs.
     pub repairs: Arc<RepairCounts>,
-    /// For the mapping.
+    /// The options of the mapping.
     pub options: MapOptions,
-    /// The largest body, compressed or not.
+    /// The largest body, before and after decompression.
     pub max_message_bytes: usize,
-    /// Bytes of bodies that may be in memory at once.
+    /// The budget for all bodies in memory.
     pub body_budget_bytes: usize,
-    /// A body must come whole within this.
+    /// The time within which a whole body must arrive.
     pub receive_timeout: Duration,
-    /// A request that is not settled after this is told to come again.
+    /// The time within which a request must be settled. After that, the client
+    /// is told to retry.
     pub submit_timeout: Duration,
-    /// Cancelled when no more is to be taken in.
+    /// Cancelled when the daemon stops accepting requests.
     pub draining: CancellationToken,
-    /// Follows the requests that are being answered.
+    /// Tracks the requests in progress.
     pub tasks: TaskTracker,
 }
 
-/// The doors' common inside.
+/// Handles OTLP requests. The gRPC and the HTTP endpoint share it.
 #[derive(Clone, Debug)]
 pub struct OtlpIngest {
     config: Arc<OtlpConfig>,
     schema: Arc<Schema>,
     bodies: BodyBudget,
-    large: Arc<Semaphore>,
+    large_requests: Arc<Semaphore>,
 }
 
 impl OtlpIngest {
+    /// A handler with these settings.
+    ///
     /// # Errors
-    /// When the protocol's descriptors cannot be used: a fault of the build.
+    /// If the descriptors of the protocol are unusable, which is a bug of the build.
     pub fn new(config: OtlpConfig) -> Result<Self, SchemaError> {
         Ok(Self {
             schema: Arc::new(Schema::new()?),
@@ -75,17 +83,21 @@ impl OtlpIngest {
                 config.body_budget_bytes.max(config.max_message_bytes),
                 config.receive_timeout,
             ),
-            large: Arc::new(Semaphore::new(LARGE_AT_ONCE)),
+            large_requests: Arc::new(Semaphore::new(MAX_LARGE_AT_ONCE)),
             config: Arc::new(config),
         })
     }
 
-    /// Reads a body of one message, which the protocol puts in so many bytes
-    /// of its own, unless the daemon drains.
+    /// Reads the body of one message. `framing_bytes` is the size of the
+    /// protocol's frame around the message.
     ///
     /// # Errors
-    /// What the client is told.
-    pub async fn read(&self, body: Body, framing_bytes: usize) -> Result<ReadBody, ExportError> {
+    /// The error for the client. [`Unsettled::ShuttingDown`] if the daemon drains.
+    pub async fn read_body(
+        &self,
+        body: Body,
+        framing_bytes: usize,
+    ) -> Result<ReadBody, ExportError> {
         let limit = self.config.max_message_bytes;
         let read = tokio::select! {
             biased;
@@ -98,10 +110,10 @@ impl OtlpIngest {
         })
     }
 
-    /// Takes one request; done when all of it is durable or refused.
+    /// Handles one request. Returns when all its events are durable or refused.
     ///
     /// # Errors
-    /// What the client is told.
+    /// The error for the client.
     pub async fn export(
         &self,
         identity: &Identity,
@@ -143,9 +155,9 @@ impl OtlpIngest {
         };
         if let Some(tenant) = identity.tenant() {
             let events = batch.events.iter_mut();
-            events.for_each(|(_, event)| event.bind(tenant));
+            events.for_each(|(_, event)| event.assign_tenant(tenant));
         }
-        // What makes no event has cost something all the same.
+        // Records that make no events have a cost too.
         let records = usize::try_from(decoded.records).unwrap_or(usize::MAX);
         identity.charge(batch.events.len().max(records), || {
             batch.weight_bytes().max(body_bytes)
@@ -156,19 +168,19 @@ impl OtlpIngest {
         } else {
             let ticket = admit(&pipeline, batch, Durability::Spooled)?;
             drop(pipeline);
-            // What is admitted is written, whether or not that is soon enough
-            // for this client.
+            // An admitted batch is written even if this client times out.
             self.count(signal, &decoded);
             let timeout = config
                 .submit_timeout
-                .min(deadline.unwrap_or(EXPORTER_TIMEOUT));
+                .min(deadline.unwrap_or(DEFAULT_CLIENT_TIMEOUT));
             settled(ticket, timeout).await?.refused
         };
         Ok(Accepted::new(signal, &decoded, &refused))
     }
 
-    /// Decompressing, decoding and mapping are work without a pause, and while
-    /// they last the request is in memory several times over.
+    /// Decompresses, decodes and maps a body. Large bodies go to blocking
+    /// threads, a few at a time: the work does not yield, and it holds several
+    /// copies of the request in memory.
     async fn decode(
         &self,
         options: MapOptions,
@@ -186,18 +198,18 @@ impl OtlpIngest {
                 encoding,
                 bytes,
                 &options,
-                limit.saturating_mul(STRUCTURE_PER_MESSAGE),
+                limit.saturating_mul(STRUCTURE_PER_MESSAGE_BYTE),
             )
         };
-        // Compressed telemetry is rarely smaller than a twentieth.
         let small = match compression {
             Compression::Identity => body.bytes.len() < LARGE_BYTES,
-            _ => body.bytes.len() < LARGE_BYTES / 16,
+            _ => body.bytes.len() < LARGE_BYTES / COMPRESSED_FRACTION,
         };
         if small {
-            let most = LARGE_BYTES.min(limit);
-            let bytes = match decompress(compression, body.bytes.clone(), most) {
+            let inline_limit = LARGE_BYTES.min(limit);
+            let bytes = match decompress(compression, body.bytes.clone(), inline_limit) {
                 Ok(bytes) => Some(bytes),
+                // It decompresses to a large request.
                 Err(BodyError::TooLarge { .. }) => None,
                 Err(error) => return Err(error.into()),
             };
@@ -205,8 +217,8 @@ impl OtlpIngest {
                 return Ok(work(&bytes)?);
             }
         }
-        let _turn = self
-            .large
+        let _permit = self
+            .large_requests
             .acquire()
             .await
             .map_err(|_| ExportError::Internal)?;
@@ -220,7 +232,7 @@ impl OtlpIngest {
 
     fn count(&self, signal: Signal, decoded: &Decoded) {
         let config = &self.config;
-        config.counts.add(signal, &decoded.mapped.fates);
+        config.counts.add(signal, &decoded.mapped.outcomes);
         config.repairs.add(decoded.mapped.repairs);
         let truncated = decoded.mapped.truncated;
         config.repairs.add_from_wire(decoded.repairs, truncated);

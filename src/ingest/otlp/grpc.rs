@@ -1,8 +1,8 @@
-//! OTLP over gRPC: the services' `Export` methods.
+//! OTLP over gRPC: the `Export` methods of the three services.
 //!
-//! The frame is read here rather than by generated code, so that a message is
-//! bounded before it is built, repaired where it can be, and answered in the
-//! words of OTLP where it cannot.
+//! This module reads the gRPC frame itself instead of using generated code. So
+//! a message is limited before it is decoded, repaired if possible, and
+//! otherwise answered with the error that OTLP specifies.
 
 use std::future::ready;
 use std::time::Duration;
@@ -22,12 +22,15 @@ use crate::auth::Identity;
 use crate::ingest::body::{BodyError, Compression, FRAME_HEADER_BYTES};
 use crate::ingest::settle::Unsettled;
 
-const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
-const STATUS: &str = "grpc-status";
+const GRPC_CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
+const GRPC_STATUS: &str = "grpc-status";
+/// The share of a client's deadline that is spent on the request. The rest is
+/// for the answer to reach the client.
+const DEADLINE_SHARE: f64 = 0.9;
 
-/// The routes of the three services, and of what is no gRPC service at all.
+/// The routes of the three services. The fallback answers every other request.
 pub fn grpc_routes(ingest: &OtlpIngest) -> Router {
-    let mut router = Router::new().fallback(no_service);
+    let mut router = Router::new().fallback(wrong_service);
     for signal in Signal::ALL {
         let ingest = ingest.clone();
         let handler = move |request| async move {
@@ -52,7 +55,7 @@ async fn export(
     let named = head.headers.get("grpc-encoding");
     let compression = Compression::named(named.map_or(&b""[..], HeaderValue::as_bytes))?;
     let deadline = grpc_timeout(&head.headers);
-    let mut body = ingest.read(body, FRAME_HEADER_BYTES).await?;
+    let mut body = ingest.read_body(body, FRAME_HEADER_BYTES).await?;
     let (compressed, message) = unframe(&body.bytes).ok_or(BodyError::Frame)?;
     body.bytes = message;
     let compression = match compressed {
@@ -72,7 +75,8 @@ async fn export(
     Ok(accepted.encode(signal, Encoding::Protobuf))
 }
 
-/// The one message of a body, and whether it is compressed.
+/// Splits a body into its only message and whether that is compressed. `None`
+/// if the body is not exactly one frame.
 fn unframe(body: &Bytes) -> Option<(bool, Bytes)> {
     let (header, message) = body.split_first_chunk::<FRAME_HEADER_BYTES>()?;
     let compressed = match header[0] {
@@ -85,14 +89,13 @@ fn unframe(body: &Bytes) -> Option<(bool, Bytes)> {
         .then(|| (compressed, body.slice(FRAME_HEADER_BYTES..)))
 }
 
-/// How long the client of a call waits, less what the answer needs.
+/// The time left for a call: [`DEADLINE_SHARE`] of the client's `grpc-timeout`.
 #[must_use]
 pub fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
-    headers.get("grpc-timeout").and_then(timeout)
+    headers.get("grpc-timeout").and_then(shortened_timeout)
 }
 
-/// How long the client waits, less what the answer needs to reach it.
-fn timeout(header: &HeaderValue) -> Option<Duration> {
+fn shortened_timeout(header: &HeaderValue) -> Option<Duration> {
     let text = header.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let count: u32 = digits.parse().ok()?;
@@ -105,7 +108,7 @@ fn timeout(header: &HeaderValue) -> Option<Duration> {
         "n" => Duration::from_nanos(1),
         _ => return None,
     };
-    Some(unit.saturating_mul(count).mul_f64(0.9))
+    Some(unit.saturating_mul(count).mul_f64(DEADLINE_SHARE))
 }
 
 fn success(message: Vec<u8>) -> Response<Body> {
@@ -114,17 +117,18 @@ fn success(message: Vec<u8>) -> Response<Body> {
     frame.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
     frame.put_slice(&message);
     let mut trailers = HeaderMap::new();
-    trailers.insert(STATUS, HeaderValue::from_static("0"));
+    trailers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
     let body = Full::new(frame.freeze()).with_trailers(ready(Some(Ok(trailers))));
     let mut response = Response::new(Body::new(body));
-    response.headers_mut().insert(header::CONTENT_TYPE, GRPC);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, GRPC_CONTENT_TYPE);
     response
 }
 
 fn failure(error: ExportError) -> Response<Body> {
     let mut response = error.status().into_http();
     if error.code() == Code::Unimplemented {
-        // What a client needs to know to send it otherwise.
+        // Tells the client which compressions it may use instead.
         let accepted = HeaderValue::from_static(Compression::ACCEPTED);
         response
             .headers_mut()
@@ -133,24 +137,24 @@ fn failure(error: ExportError) -> Response<Body> {
     response
 }
 
-/// Whoever asks for something else; also what was meant for the HTTP port.
-async fn no_service(request: Request) -> Response<Body> {
+/// Answers an unknown gRPC method, or a request that is meant for the HTTP port.
+async fn wrong_service(request: Request) -> Response<Body> {
     if is_grpc(request.headers()) {
-        return Status::unimplemented("there is no such service here").into_http();
+        return Status::unimplemented("unknown service or method").into_http();
     }
-    let reason = "this port speaks gRPC (OTEL_EXPORTER_OTLP_PROTOCOL=grpc); \
-                  OTLP over HTTP is on the other port, 4318 unless told otherwise\n";
+    let reason = "this port accepts only gRPC (OTEL_EXPORTER_OTLP_PROTOCOL=grpc); \
+                  send OTLP over HTTP to the HTTP port (default 4318)\n";
     let mut response = Response::new(Body::from(reason));
     *response.status_mut() = axum::http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
     response
 }
 
-/// Whether a request is one of gRPC.
+/// Whether the content type of a request is gRPC's.
 #[must_use]
 pub fn is_grpc(headers: &HeaderMap) -> bool {
     headers
         .get(header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(GRPC.as_bytes()))
+        .is_some_and(|kind| kind.as_bytes().starts_with(GRPC_CONTENT_TYPE.as_bytes()))
 }
 
 #[cfg(test)]
@@ -158,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_frame_holds_one_message() {
+    fn a_body_is_exactly_one_frame() {
         let framed = |bytes: &'static [u8]| unframe(&Bytes::from_static(bytes));
         let message = Bytes::from_static(b"ab");
         assert_eq!(framed(b"\0\0\0\0\x02ab"), Some((false, message.clone())));
@@ -175,13 +179,16 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_is_kept_to_with_time_to_spare() {
-        let read = |text| timeout(&HeaderValue::from_static(text));
+    fn a_client_timeout_is_shortened() {
+        let read = |text| shortened_timeout(&HeaderValue::from_static(text));
         assert_eq!(read("10S"), Some(Duration::from_secs(9)));
         assert_eq!(read("100m"), Some(Duration::from_millis(90)));
         for odd in ["", "S", "10", "10x", "-1S", "\u{e9}"] {
             assert_eq!(
-                HeaderValue::from_str(odd).ok().as_ref().and_then(timeout),
+                HeaderValue::from_str(odd)
+                    .ok()
+                    .as_ref()
+                    .and_then(shortened_timeout),
                 None
             );
         }

@@ -1,6 +1,7 @@
-//! OTLP over HTTP: protobuf and JSON at `…/v1/traces` and its like.
+//! OTLP over HTTP: protobuf and JSON at `…/v1/traces`, `…/v1/logs` and
+//! `…/v1/metrics`.
 //!
-//! Keys are the business of the layer before it.
+//! Another layer checks keys before requests get here.
 
 use std::net::SocketAddr;
 
@@ -20,31 +21,32 @@ use crate::ingest::settle::Unsettled;
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
 
-/// Answers whatever no other route does.
+/// Answers every request that no other route of the HTTP port handles. `grpc`
+/// is the address of the gRPC port, for clients that use the wrong one.
 pub async fn answer_http(ingest: OtlpIngest, grpc: SocketAddr, request: Request) -> Response<Body> {
     let (head, body) = request.into_parts();
     if is_grpc(&head.headers) {
-        let reason = format!("this port speaks HTTP; gRPC is at {grpc}");
+        let reason = format!("this port accepts only HTTP; send gRPC to {grpc}");
         return Status::unimplemented(reason).into_http();
     }
     let Some(signal) = Signal::of_http_path(head.uri.path()) else {
         return plain(
             StatusCode::NOT_FOUND,
-            "there is nothing here; OTLP is taken at /v1/traces, /v1/logs and /v1/metrics, \
-             behind any prefix; /livez, /readyz and /metrics tell of the daemon\n",
+            "not found; send OTLP to /v1/traces, /v1/logs or /v1/metrics, with any prefix; \
+             the daemon's state is at /livez, /readyz and /metrics\n",
         );
     };
     if head.method != Method::POST {
         let mut response = plain(
             StatusCode::METHOD_NOT_ALLOWED,
-            "OTLP is sent here by POST\n",
+            "method not allowed; send OTLP with POST\n",
         );
         let allowed = HeaderValue::from_static("POST");
         response.headers_mut().insert(header::ALLOW, allowed);
         return response;
     }
     let Some(encoding) = encoding(&head.headers) else {
-        let reason = format!("the content type is neither {PROTOBUF} nor {JSON}");
+        let reason = format!("unknown content type; use {PROTOBUF} or {JSON}");
         let status = Status::invalid_argument(reason);
         let code = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return with_body(code, Encoding::Json, encode_status(&status, Encoding::Json));
@@ -66,7 +68,7 @@ async fn export(
     identity.check_quota().map_err(Unsettled::from)?;
     let named = head.headers.get(header::CONTENT_ENCODING);
     let compression = Compression::named(named.map_or(&b""[..], HeaderValue::as_bytes))?;
-    let body = ingest.read(body, 0).await?;
+    let body = ingest.read_body(body, 0).await?;
     ingest
         .export(&identity, signal, encoding, compression, body, None)
         .await
@@ -84,7 +86,7 @@ fn encoding(headers: &HeaderMap) -> Option<Encoding> {
     }
 }
 
-/// What a request is answered that is not let in.
+/// Answers a request that failed authorization.
 pub fn answer_denied(denied: Denied, headers: &HeaderMap) -> Response<Body> {
     failure(denied.into(), encoding(headers).unwrap_or(Encoding::Json))
 }
@@ -95,7 +97,7 @@ fn failure(error: ExportError, encoding: Encoding) -> Response<Body> {
     let mut response = with_body(code, encoding, body);
     let headers = response.headers_mut();
     if let Some(delay) = error.retry_delay() {
-        // In whole seconds, and never too soon.
+        // Round up: an early retry would fail again.
         let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
         headers.insert(header::RETRY_AFTER, seconds.into());
     }

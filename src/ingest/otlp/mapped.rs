@@ -1,4 +1,4 @@
-//! What the mapping is told, and what it gives back.
+//! The options and the result of the mapping.
 
 use std::collections::BTreeMap;
 
@@ -6,63 +6,72 @@ use uuid::NonNilUuid;
 
 use crate::event::{Event, Repairs};
 
-/// How to map.
+/// The options of the mapping.
 #[derive(Clone, Debug)]
 pub struct MapOptions {
-    /// Text longer than this is cut, marked and counted.
+    /// Longer text is truncated, marked and counted.
     pub max_field_bytes: usize,
-    /// Keep spans that have nothing to do with an agent (HTTP, SQL) as steps.
+    /// Whether to keep spans that are not an agent's work (HTTP, SQL) as steps.
     pub keep_foreign_spans: bool,
-    /// The customer whose key the request came with.
+    /// The tenant of the key that the request carries.
     pub tenant: Option<NonNilUuid>,
-    /// A request whose events weigh more is not mapped to its end.
+    /// The mapping stops when the events of a request exceed this weight.
     pub max_events_bytes: usize,
 }
+
+/// The default of `--max-field-bytes`.
+const DEFAULT_MAX_FIELD_BYTES: usize = 32 << 20;
+/// Four times the default of `--max-message-bytes`, as the daemon sets it.
+const DEFAULT_MAX_EVENTS_BYTES: usize = 256 << 20;
 
 impl Default for MapOptions {
     fn default() -> Self {
         Self {
-            max_field_bytes: 32 << 20,
+            max_field_bytes: DEFAULT_MAX_FIELD_BYTES,
             keep_foreign_spans: false,
             tenant: None,
-            max_events_bytes: 256 << 20,
+            max_events_bytes: DEFAULT_MAX_EVENTS_BYTES,
         }
     }
 }
 
-/// What became of the spans (or log records) of one request. Positions count
-/// them through the request, over all its resources and scopes.
+/// The result of mapping the spans or log records of one request.
+///
+/// A position is the index of a span or log record in the request, counted
+/// over all resources and scopes.
 #[derive(Debug, Default)]
 pub struct Mapped {
-    /// The events, each with the position of the span that it comes from; one
-    /// span makes several, or none.
+    /// The events, each with the position of its span. A span makes any number
+    /// of events.
     pub events: Vec<(u32, Event)>,
-    /// The spans that can never be kept, in order of position.
+    /// The spans that can never be stored, in order of position.
     pub refused: Vec<(u32, SpanRefusal)>,
-    /// How many met which fate, by the name of their dialect.
-    pub fates: BTreeMap<(&'static str, SpanOutcome), u64>,
-    /// What Postgres cannot store and was replaced.
+    /// The number of spans by dialect and outcome.
+    pub outcomes: BTreeMap<(&'static str, SpanOutcome), u64>,
+    /// The characters that Postgres cannot store and that were replaced.
     pub repairs: Repairs,
-    /// Fields that were cut to [`MapOptions::max_field_bytes`].
+    /// The number of fields that were truncated to [`MapOptions::max_field_bytes`].
     pub truncated: u64,
-    /// The events weigh more than [`MapOptions::max_events_bytes`]; not all are there.
+    /// Whether the events exceed [`MapOptions::max_events_bytes`]. Events are
+    /// then missing.
     pub overflowed: bool,
-    /// How many of the events are weighed, and what they weigh.
+    /// The number of events that are weighed, and their weight in bytes.
     weighed: (usize, usize),
 }
 
-/// What became of one span. Each is counted once.
+/// The outcome of one span. Each span is counted once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SpanOutcome {
-    /// It made events.
+    /// The span made events.
     Mapped,
-    /// It is not about agents; why, in a word or two with underscores.
+    /// The span is not an agent's work. Holds the reason for metrics, in
+    /// `snake_case`.
     Ignored(&'static str),
-    /// It cannot be kept.
+    /// The span can never be stored.
     Refused(RefusalReason),
 }
 
-/// Why a span cannot be kept.
+/// Why a span can never be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)]
 pub enum RefusalReason {
@@ -72,7 +81,7 @@ pub enum RefusalReason {
 }
 
 impl RefusalReason {
-    /// The name used in metrics.
+    /// The name in metrics and answers.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -83,18 +92,19 @@ impl RefusalReason {
     }
 }
 
-/// One refused span.
+/// The refusal of one span.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpanRefusal {
-    /// For programs.
+    /// The reason for programs.
     pub code: RefusalReason,
-    /// For people: names the field, never repeats its content.
+    /// The reason for people. It names the field and never repeats its content.
     pub reason: String,
 }
 
 impl Mapped {
-    /// Weighs what was added. False when it is more than may be held in memory.
-    pub(super) fn fits(&mut self, options: &MapOptions) -> bool {
+    /// Weighs the events that were added since the last call. Returns whether
+    /// all events together are within [`MapOptions::max_events_bytes`].
+    pub(super) fn is_within_limit(&mut self, options: &MapOptions) -> bool {
         let (count, mut weight) = self.weighed;
         let added = self.events.iter().skip(count);
         weight += added.map(|(_, event)| event.weight_bytes()).sum::<usize>();
@@ -103,12 +113,12 @@ impl Mapped {
         !self.overflowed
     }
 
-    /// Counts the fate of one span of a dialect.
-    pub fn count(&mut self, dialect: &'static str, fate: SpanOutcome) {
-        *self.fates.entry((dialect, fate)).or_default() += 1;
+    /// Counts one span by dialect and outcome.
+    pub fn count(&mut self, dialect: &'static str, outcome: SpanOutcome) {
+        *self.outcomes.entry((dialect, outcome)).or_default() += 1;
     }
 
-    /// Refuses one span, and counts it.
+    /// Records and counts a refused span.
     pub fn refuse(
         &mut self,
         position: u32,

@@ -1,7 +1,8 @@
-//! OpenTelemetry's protocol, over gRPC and HTTP.
+//! OTLP, the protocol of OpenTelemetry, over gRPC and HTTP.
 //!
-//! [`map`] turns spans of any dialect into events and is pure; the doors around
-//! it decode, bound, admit and answer, and know nothing of any dialect.
+//! [`map`] turns spans of every dialect into events. It is pure: no IO, no clock.
+//! The code around it decodes, limits, admits and answers requests and knows no
+//! dialect.
 
 mod answer;
 mod counts;

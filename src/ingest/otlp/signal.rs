@@ -1,4 +1,4 @@
-//! The three signals, and what each is called where.
+//! The three signals of OTLP and their names.
 
 use super::wire::{MessageId, Schema};
 
@@ -12,10 +12,10 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// All of them.
+    /// All signals.
     pub const ALL: [Self; 3] = [Self::Traces, Self::Logs, Self::Metrics];
 
-    /// The method's path in gRPC.
+    /// The path of the gRPC method.
     #[must_use]
     pub fn grpc_path(self) -> &'static str {
         match self {
@@ -25,11 +25,11 @@ impl Signal {
         }
     }
 
-    /// The signal that a path in HTTP stands for.
+    /// The signal of an HTTP path.
     ///
-    /// What comes before `/v1/traces` does not matter: each vendor has its own
-    /// (`/api/public/otel`, `/otel`, `/api/v1/private/otel`), and an SDK that
-    /// was pointed here by its base URL alone keeps it.
+    /// Any prefix may precede `/v1/traces`. Each vendor has its own prefix
+    /// (`/api/public/otel`, `/otel`, `/api/v1/private/otel`), and its SDK keeps
+    /// the prefix when only the base URL is changed.
     #[must_use]
     pub fn of_http_path(path: &str) -> Option<Self> {
         let path = path.strip_suffix('/').unwrap_or(path);
@@ -42,7 +42,7 @@ impl Signal {
         }
     }
 
-    pub(super) fn request(self, schema: &Schema) -> MessageId {
+    pub(super) fn request_message(self, schema: &Schema) -> MessageId {
         match self {
             Self::Traces => schema.traces,
             Self::Logs => schema.logs,
@@ -50,7 +50,7 @@ impl Signal {
         }
     }
 
-    /// What one of its records is called.
+    /// The name of one record, for messages.
     #[must_use]
     pub fn record(self) -> &'static str {
         match self {
@@ -60,7 +60,7 @@ impl Signal {
         }
     }
 
-    /// The field of a partial success, in protobuf's JSON, that counts what was refused.
+    /// The JSON field of a partial success that counts refused records.
     pub(super) fn rejected_field(self) -> &'static str {
         match self {
             Self::Traces => "rejectedSpans",
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_before_the_path_does_not_matter() {
+    fn any_prefix_may_precede_the_path() {
         for prefix in [
             "",
             "/",

@@ -1,4 +1,4 @@
-//! From the content of files to what rustls needs.
+//! Builds the rustls configuration from the content of the files.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,12 +8,13 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
-use super::{TlsError, TlsFiles};
+use super::error::TlsError;
+use super::files::TlsFiles;
 
-/// In the order in which the daemon would have them.
+/// The ALPN protocols, in order of preference.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
-/// What stood in the files. Not `Debug`: it holds the key.
+/// The content of the files. Not `Debug`, because it holds the private key.
 #[derive(PartialEq, Eq)]
 pub(super) struct Contents {
     cert: Vec<u8>,
@@ -36,7 +37,7 @@ impl Contents {
         })
     }
 
-    /// The chain of certificates, the daemon's own first.
+    /// The certificate chain, starting with the daemon's certificate.
     pub(super) fn chain(&self, file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         certificates(&self.cert, file)
     }

@@ -1,5 +1,5 @@
-//! Watches the files. Their content is compared rather than their times, since
-//! they may be links that are switched.
+//! Reloads the TLS files when they change. It compares their content, because the
+//! modification times say nothing if a link is switched to another file.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,24 +8,36 @@ use jiff::{SignedDuration, Timestamp};
 use rustls::ServerConfig;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::config::Contents;
+use super::error::TlsError;
+use super::files::TlsFiles;
 use super::validity::not_after;
-use super::{Tls, TlsError, TlsFiles};
 
-/// Between two looks at the files.
-const POLL: Duration = Duration::from_secs(1);
-/// Between two words about a certificate that ends.
-const REMINDER: Duration = Duration::from_secs(86_400);
-/// How long before its end a certificate is spoken of.
-const SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// How often the files are read.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// How often an expiring certificate is logged.
+const REMINDER_INTERVAL: Duration = Duration::from_secs(86_400);
+/// How long before it expires a certificate is first logged.
+const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// Gives [`Tls`] what stands in the files.
+/// The TLS configuration for new connections, from the latest usable files.
+#[derive(Clone, Debug)]
+pub struct Tls(watch::Receiver<Arc<ServerConfig>>);
+
+impl Tls {
+    pub(in crate::listen) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.0.borrow().clone())
+    }
+}
+
+/// Reads the files and updates [`Tls`].
 pub struct TlsReloader {
     files: TlsFiles,
-    /// What the files held at the last look, good or not.
-    seen: Result<Contents, String>,
+    /// The files as last read, usable or not; an error as text.
+    last_read: Result<Contents, String>,
     current: watch::Sender<Arc<ServerConfig>>,
     not_after: Option<Timestamp>,
     reminded: Instant,
@@ -41,9 +53,9 @@ impl TlsReloader {
         let config = contents.server_config(&files)?;
         let (current, receiver) = watch::channel(Arc::new(config));
         let mut reloader = Self {
-            not_after: end_of(&contents, &files),
+            not_after: first_expiry(&contents, &files),
             files,
-            seen: Ok(contents),
+            last_read: Ok(contents),
             current,
             reminded: Instant::now(),
         };
@@ -51,33 +63,33 @@ impl TlsReloader {
         Ok((reloader, Tls(receiver)))
     }
 
-    /// Follows the files until `stop`. New files are for new connections; those
-    /// that cannot be used change nothing.
+    /// Reloads the files until `stop`. New connections use new files. Unusable files
+    /// change nothing.
     pub async fn run(mut self, stop: CancellationToken) {
-        let mut looks = interval(POLL);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = interval(POLL_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                _ = looks.tick() => {}
+                _ = ticks.tick() => {}
             }
             let files = self.files.clone();
             let Ok(read) = tokio::task::spawn_blocking(move || Contents::read(&files)).await else {
                 continue;
             };
-            self.look(read);
-            if self.reminded.elapsed() > REMINDER {
+            self.apply(read);
+            if self.reminded.elapsed() > REMINDER_INTERVAL {
                 self.remind();
             }
         }
     }
 
-    fn look(&mut self, read: Result<Contents, TlsError>) {
+    fn apply(&mut self, read: Result<Contents, TlsError>) {
         let (now, error) = match read {
             Ok(contents) => (Ok(contents), None),
             Err(error) => (Err(error.to_string()), Some(error)),
         };
-        if now == self.seen {
+        if now == self.last_read {
             return;
         }
         let config = match (&now, error) {
@@ -90,15 +102,15 @@ impl TlsReloader {
                 self.current.send_replace(Arc::new(config));
                 tracing::info!(cert = %self.files.cert.display(), "TLS files changed; new connections use them");
                 if let Ok(contents) = &now {
-                    self.not_after = end_of(contents, &self.files);
+                    self.not_after = first_expiry(contents, &self.files);
                     self.remind();
                 }
             }
             Err(error) => {
-                tracing::error!(%error, "TLS files changed and cannot be used; those before stay in use");
+                tracing::error!(%error, "TLS files changed and cannot be used; the previous ones stay in use");
             }
         }
-        self.seen = now;
+        self.last_read = now;
     }
 
     fn remind(&mut self) {
@@ -107,15 +119,15 @@ impl TlsReloader {
         let left = end.duration_since(Timestamp::now());
         let cert = self.files.cert.display();
         if left.is_negative() {
-            tracing::warn!(%cert, %end, "the TLS certificate has expired; clients will refuse it");
-        } else if left < SOON {
+            tracing::warn!(%cert, %end, "the TLS certificate has expired; clients will reject it");
+        } else if left < EXPIRES_SOON {
             tracing::warn!(%cert, %end, "the TLS certificate expires soon");
         }
     }
 }
 
-/// When the first of the chain to end does.
-fn end_of(contents: &Contents, files: &TlsFiles) -> Option<Timestamp> {
+/// When the first certificate of the chain expires.
+fn first_expiry(contents: &Contents, files: &TlsFiles) -> Option<Timestamp> {
     let chain = contents.chain(&files.cert).ok()?;
-    chain.iter().filter_map(|one| not_after(one)).min()
+    chain.iter().filter_map(|cert| not_after(cert)).min()
 }

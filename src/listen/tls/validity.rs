@@ -1,29 +1,31 @@
-//! Until when a certificate holds, read from its DER (RFC 5280, 4.1): so that
-//! an operator hears of it before clients do.
+//! Reads from the DER of a certificate when it expires (RFC 5280, 4.1), so that the
+//! log warns before clients fail.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+// DER tags.
 const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
-/// The last moment at which it is valid; `None` for what is no certificate.
+/// The last moment at which a certificate is valid. `None`: the bytes are no
+/// certificate.
 pub(super) fn not_after(certificate: &[u8]) -> Option<Timestamp> {
-    let (mut fields, _) = part(part(certificate, SEQUENCE)?.0, SEQUENCE)?;
-    if let Some((_, rest)) = part(fields, VERSION) {
+    let (mut fields, _) = element(element(certificate, SEQUENCE)?.0, SEQUENCE)?;
+    if let Some((_, rest)) = element(fields, VERSION) {
         fields = rest;
     }
     // Serial number, signature algorithm, issuer.
     for _ in 0..3 {
-        let (_, _, rest) = any_part(fields)?;
+        let (_, _, rest) = any_element(fields)?;
         fields = rest;
     }
-    let (validity, _) = part(fields, SEQUENCE)?;
-    let (_, _, rest) = any_part(validity)?;
-    let (tag, time, _) = any_part(rest)?;
+    let (validity, _) = element(fields, SEQUENCE)?;
+    let (_, _, rest) = any_element(validity)?;
+    let (tag, time, _) = any_element(rest)?;
     timestamp(tag, time)
 }
 
@@ -55,13 +57,14 @@ fn timestamp(tag: u8, time: &[u8]) -> Option<Timestamp> {
         .map(|zoned| zoned.timestamp())
 }
 
-/// The content of a part with this tag, and what follows it.
-fn part(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let (found, content, rest) = any_part(bytes)?;
+/// The content of a DER element with this tag, and the bytes after the element.
+fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+    let (found, content, rest) = any_element(bytes)?;
     (found == tag).then_some((content, rest))
 }
 
-fn any_part(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+/// The tag and the content of a DER element, and the bytes after the element.
+fn any_element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&tag, rest) = bytes.split_first()?;
     let (&first, rest) = rest.split_first()?;
     let (len, rest) = match first {
@@ -103,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn both_ways_to_write_a_time_are_read() {
+    fn both_time_formats_are_read() {
         for (tag, text, time) in [
             (UTC_TIME, "491231235959Z", "2049-12-31T23:59:59Z"),
             (UTC_TIME, "990101000000Z", "1999-01-01T00:00:00Z"),
@@ -115,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_has_no_end() {
+    fn invalid_certificates_have_no_expiry() {
         let good = certificate(UTC_TIME, "491231235959Z");
         for len in 0..good.len() - 1 {
             assert_eq!(not_after(&good[..len]), None, "{len} bytes");

@@ -1,5 +1,5 @@
--- Dead letters, oldest first. $1 ids or NULL, $2 code or NULL, $3 those that were
--- replayed too, $4 and $5 the last one seen or NULL, $6 at most so many.
+-- Dead letters, oldest first. $1 ids or NULL; $2 code or NULL; $3 true: replayed ones too;
+-- $4 and $5 received_at and id of the last one seen, or NULL; $6 limit.
 SELECT id, received_at::text, source, code, reason, tenant_id, replayed_at::text, payload::text
 FROM ingest_dead_letters
 WHERE ($1::uuid[] IS NULL OR id = ANY ($1))

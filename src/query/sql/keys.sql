@@ -1,4 +1,4 @@
--- Keys, oldest first, but nothing of what is hashed in them. $1 those that were revoked too.
+-- Keys without their hashes, oldest first. $1 true: revoked ones too.
 SELECT k.id, k.name, k.customer_id, c.name AS customer, k.max_events_per_second, k.max_bytes_per_second,
        k.created_at::text AS created_at, k.revoked_at::text AS revoked_at
 FROM ingest_keys k

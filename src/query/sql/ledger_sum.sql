@@ -1,4 +1,4 @@
--- What all daemons so far did with what they received.
+-- Outcomes of all events that all daemons received so far.
 SELECT
   count(*) AS daemons,
   coalesce(sum(received), 0)::bigint AS received,

@@ -1,5 +1,5 @@
 -- The latest runs, newest first, each row as JSON.
--- $1 status or NULL, $2 agent or NULL, $3 how many.
+-- $1 status or NULL; $2 agent or NULL; $3 limit.
 SELECT row_to_json(s)::text
 FROM run_summary AS s
 WHERE s.started_at IS NOT NULL

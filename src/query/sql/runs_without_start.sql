@@ -1,5 +1,5 @@
--- Runs whose start is not known (yet), each row as JSON. Reads all of them:
--- they are few, or something is wrong. Parameters as in runs.sql.
+-- Runs whose start is unknown, each row as JSON. Reads all of them: there are few unless
+-- something is wrong. Parameters as in runs.sql.
 SELECT row_to_json(s)::text
 FROM run_summary AS s
 WHERE s.started_at IS NULL

@@ -70,7 +70,7 @@ impl BridgedEvents {
                 false
             }
             // Only the database can order two contents.
-            Ordering::Equal if !new.event.says_the_same(least.event) => true,
+            Ordering::Equal if !new.event.same_content(least.event) => true,
             _ => {
                 self.superseded.push((new.index, slot));
                 false

@@ -119,7 +119,7 @@ fn unknown_enums() -> Vec<Case> {
                 $(for Case(event, code, field) in
                     each_field!($kind, RefusalCode::UnknownEnumValue, "{field}", value, [$($($field).+),+])
                 {
-                    cases.push(case(event, code, format!("{field} {value} is not known to this version")));
+                    cases.push(case(event, code, format!("{field} {value} is unknown to this version")));
                 })+
             };
         }

@@ -70,7 +70,7 @@ async fn a_message_above_the_limit_is_refused_as_a_call() {
     let status = status.unwrap_err();
     assert_eq!(status.code(), Code::OutOfRange, "{status}");
     assert!(
-        status.message().contains("the limit is: 1048576 bytes"),
+        status.message().contains("the limit is 1048576 bytes"),
         "{status}"
     );
 

@@ -1,4 +1,4 @@
-//! Ids that stand for other steps, or for none.
+//! Aliases: ids that stand for another step, or for no step.
 
 use serde_json::{Value, json};
 use sqlx::PgConnection;
@@ -20,10 +20,11 @@ async fn parents(conn: &mut PgConnection, steps: &[Uuid]) -> Value {
     json!(parents)
 }
 
-/// Scenario: a step is below an ignored span, which is below another view of a
-/// step, which is below an ignored one at the top; these five in every order.
-/// Guarantees: the step is below the step that its chain of parents leads to,
-/// and that one at the top.
+/// Scenario: a step is below an ignored span. That is below another view of a
+/// second step, which is below an ignored span at the top. These five events are
+/// sent in every order.
+/// Guarantees: the step is below the second step, to which its chain of parents
+/// leads. The second step is at the top.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_of_aliases_leads_to_the_nearest_step() {
     let database = pg::database().await;
@@ -47,11 +48,11 @@ async fn a_chain_of_aliases_leads_to_the_nearest_step() {
     daemon.finish().await;
 }
 
-/// Scenario: two spans are views of one step, one below the other, with an
-/// ignored span between them; in every order.
-/// Guarantees: the step is not below itself, but below what the outer span is below.
+/// Scenario: two spans are views of one step, one below the other, with an ignored
+/// span between them; in every order.
+/// Guarantees: the step is not below itself, but below the parent of the outer span.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_step_is_put_below_the_parent_of_its_own_outer_view() {
+async fn a_step_is_below_the_parent_of_its_outer_view() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     in_every_order(
@@ -72,11 +73,11 @@ async fn a_step_is_put_below_the_parent_of_its_own_outer_view() {
     daemon.finish().await;
 }
 
-/// Scenario: an ignored span is below a step that names it as its parent, and
-/// the step's own id is an alias of it too; in every order.
-/// Guarantees: the step is below what that alias is below.
+/// Scenario: an ignored span is below a step that names it as its parent, and the
+/// step's own id is also an alias of the step; in every order.
+/// Guarantees: the step is below the parent of that alias.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_step_that_is_an_alias_of_itself_is_put_below_its_parent() {
+async fn a_step_that_is_its_own_alias_is_below_its_parent() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     in_every_order(
@@ -96,11 +97,11 @@ async fn a_step_that_is_an_alias_of_itself_is_put_below_its_parent() {
     daemon.finish().await;
 }
 
-/// Scenario: aliases that stand for each other, and one that leads a step to
+/// Scenario: aliases that stand for each other, and an alias that leads a step to
 /// itself; in every order. Then the run ends.
-/// Guarantees: the steps are at the top; the views can be read.
+/// Guarantees: the steps are at the top, and the SQL views can be read.
 #[tokio::test(flavor = "multi_thread")]
-async fn circles_of_aliases_end_at_the_top() {
+async fn cycles_of_aliases_end_at_the_top() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let mut conn = database.connect().await;
@@ -136,11 +137,11 @@ async fn circles_of_aliases_end_at_the_top() {
     daemon.finish().await;
 }
 
-/// Scenario: steps that become each other's ancestors by way of two views of
-/// one, as resolved one by one they may.
-/// Guarantees: timeline and waterfall show both at the top.
+/// Scenario: two steps become each other's ancestors through two views of one. This
+/// can happen because aliases are resolved one by one.
+/// Guarantees: the timeline and the waterfall show both at the top.
 #[tokio::test(flavor = "multi_thread")]
-async fn steps_in_a_circle_are_shown_at_the_top() {
+async fn steps_in_a_cycle_are_shown_at_the_top() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let mut conn = database.connect().await;
@@ -164,11 +165,11 @@ async fn steps_in_a_circle_are_shown_at_the_top() {
     daemon.finish().await;
 }
 
-/// Scenario: an alias is told twice, with different content, around a step
-/// below it; in every order.
-/// Guarantees: the greater stands, for the step too.
+/// Scenario: an alias is sent twice with different content, and a step below it; in
+/// every order.
+/// Guarantees: the greater content wins, also for the step.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_contents_of_an_alias_the_greater_stands() {
+async fn the_greater_content_of_an_alias_wins() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let [less, more] = [Uuid::from_u128(1), Uuid::from_u128(2)];
@@ -195,11 +196,11 @@ async fn of_two_contents_of_an_alias_the_greater_stands() {
     daemon.finish().await;
 }
 
-/// Scenario: a step says nothing of its parent being an alias, and an alias of
-/// that id comes before and after.
-/// Guarantees: the parent stays as it was named.
+/// Scenario: a step does not say that its parent may be an alias. An alias with
+/// that id arrives before or after it.
+/// Guarantees: the parent is not resolved.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_parent_that_is_no_alias_is_left_alone() {
+async fn a_parent_that_is_not_an_alias_is_not_resolved() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     in_every_order(
@@ -218,12 +219,12 @@ async fn a_parent_that_is_no_alias_is_left_alone() {
     daemon.finish().await;
 }
 
-/// Scenario: aliases alone; then a day passes for some of them, and one of
-/// those runs comes.
-/// Guarantees: they make no run; those of runs that never came are dropped when
-/// a day has passed, the others stay.
+/// Scenario: aliases without their runs. A day passes for some of them, and the run
+/// of one of those arrives.
+/// Guarantees: aliases make no run. After a day, the aliases of missing runs are
+/// deleted and the others stay.
 #[tokio::test(flavor = "multi_thread")]
-async fn aliases_without_a_run_make_none_and_are_dropped_after_a_day() {
+async fn aliases_without_a_run_make_none_and_expire_after_a_day() {
     let database = pg::database().await;
     let daemon = Daemon::with_args(database.url(), &["--sweep-interval", "0.1"]).await;
     let mut conn = database.connect().await;

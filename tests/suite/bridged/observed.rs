@@ -1,4 +1,4 @@
-//! What parts of a run tell of it.
+//! Observations: what the parts of a run tell about it.
 
 use runtraced::proto::EndStatus;
 use serde_json::{Value, json};
@@ -18,11 +18,11 @@ async fn read(conn: &mut PgConnection, run: Uuid) -> Value {
     row(conn, &query).await
 }
 
-/// Scenario: four parts tell of a run; in every order.
-/// Guarantees: field by field the nearest, then the earliest stands, of the
-/// output the latest; the session is there.
+/// Scenario: four parts observe a run; in every order.
+/// Guarantees: each field is from the nearest part. Among equals, the earliest part
+/// wins, and for the output the latest. The session exists.
 #[tokio::test(flavor = "multi_thread")]
-async fn each_field_is_that_of_the_nearest_part() {
+async fn each_field_is_from_the_nearest_part() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     in_every_order(
@@ -64,11 +64,11 @@ async fn each_field_is_that_of_the_nearest_part() {
     daemon.finish().await;
 }
 
-/// Scenario: a part tells everything, and the run's own start nothing but its
+/// Scenario: a part observes every field, and the run's own start has only its
 /// agent; in both orders.
-/// Guarantees: the start stands as a whole; the output is still the part's.
+/// Guarantees: the start wins as a whole. The output is still that of the part.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_start_stands_over_all_that_parts_tell() {
+async fn a_start_wins_over_every_observation() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     in_every_order(
@@ -97,12 +97,13 @@ async fn a_start_stands_over_all_that_parts_tell() {
     daemon.finish().await;
 }
 
-/// Scenario: two ends of root spans, the later without an output, a part that
-/// tells one, and an end of the client without one, or none; in every order.
-/// Guarantees: the told output is shown where the end that stands has none, but
-/// not against the client's.
+/// Scenario: two ends of root spans, of which the later has no output; a part that
+/// observes an output; and an end of the client without output, or no such end; in
+/// every order.
+/// Guarantees: the observed output is shown if the winning end has none, but not if
+/// that end is the client's.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_output_is_the_ends_own_or_what_was_told() {
+async fn the_output_is_from_the_end_or_from_an_observation() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let mut conn = database.connect().await;
@@ -134,11 +135,11 @@ async fn the_output_is_the_ends_own_or_what_was_told() {
     daemon.finish().await;
 }
 
-/// Scenario: ends that tell when the run began, with and without a start of its
-/// own; in every order.
-/// Guarantees: a start says when it began; else the least that an end tells.
+/// Scenario: ends that have a start time, with and without a start of the run; in
+/// every order.
+/// Guarantees: the start time is that of the start, else the earliest of the ends.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_end_may_tell_when_the_run_began() {
+async fn an_end_may_give_the_start_time() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let mut conn = database.connect().await;
@@ -169,10 +170,10 @@ async fn an_end_may_tell_when_the_run_began() {
     daemon.finish().await;
 }
 
-/// Scenario: two parts end, the one failed and the other not; a root span's end
-/// says that all went well, and, in one case, so does the client; in every order.
-/// Guarantees: the outcome of the part that ended last is the run's, unless the
-/// client says otherwise.
+/// Scenario: two parts end, and one of them failed. The end of the root span reports
+/// success, and in one case the client's end does so too; in every order.
+/// Guarantees: the run has the outcome of the part that ended last, unless there is
+/// an end of the client.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_failed_when_its_last_part_did_though_the_root_completed() {
     let database = pg::database().await;

@@ -1,4 +1,4 @@
-//! Roots of traces that are no steps.
+//! Root spans that are not steps.
 
 use runtraced::proto::event::Event as Body;
 use runtraced::proto::{self, EndStatus, Event};
@@ -36,12 +36,12 @@ fn query(run: Uuid) -> String {
     )
 }
 
-/// Scenario: a root that is no step, a step that is still open, and a part that
-/// tells of the run; in every order.
-/// Guarantees: the root ends the run, and the step with it; its name is shown
-/// only where nobody knows better.
+/// Scenario: a root that is not a step, a step that is still open, and an
+/// observation of the run; in every order.
+/// Guarantees: the root ends the run and the step. Its name is shown only if there
+/// is no better one.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_root_that_is_no_step_ends_its_run() {
+async fn a_root_that_is_not_a_step_ends_its_run() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let mut conn = database.connect().await;
@@ -67,11 +67,11 @@ async fn a_root_that_is_no_step_ends_its_run() {
     daemon.finish().await;
 }
 
-/// Scenario: a root that is no step, a root span that is one and ends earlier,
-/// and the client's own end, which is the earliest; in every order.
-/// Guarantees: the client's stands; without it the later root's.
+/// Scenario: a root that is not a step, a root that is a step and ends earlier, and
+/// the client's own end, which is the earliest; in every order.
+/// Guarantees: the client's end wins; without it, the end of the later root.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_root_that_is_no_step_yields_like_any_root() {
+async fn a_root_that_is_not_a_step_yields_like_any_root() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let mut conn = database.connect().await;
@@ -109,8 +109,8 @@ async fn a_root_that_is_no_step_yields_like_any_root() {
     daemon.finish().await;
 }
 
-/// Scenario: only the root of a trace, in which nothing is an agent's.
-/// Guarantees: no run.
+/// Scenario: only the root of a trace without any agent's work.
+/// Guarantees: there is no run.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_root_alone_makes_no_run() {
     let database = pg::database().await;
@@ -128,9 +128,10 @@ async fn a_root_alone_makes_no_run() {
     daemon.finish().await;
 }
 
-/// Scenario: a root comes before its run, of which then only events without any
-/// mark of a bridge come; the run falls silent.
-/// Guarantees: the sweeper ends it by its root, and does not call it abandoned.
+/// Scenario: a root arrives before its run. Then only events without a mark of a
+/// bridge arrive, and the run becomes silent.
+/// Guarantees: the sweeper ends the run by its root and does not mark it as
+/// abandoned.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sweeper_ends_a_silent_run_by_its_root() {
     let database = pg::database().await;
@@ -149,9 +150,10 @@ async fn the_sweeper_ends_a_silent_run_by_its_root() {
     daemon.finish().await;
 }
 
-/// Scenario: two daemons; one brings the roots and aliases of many runs, the
-/// other at the same time the runs, with steps below the aliases.
-/// Guarantees: neither misses the other: each run is ended, each step at the top.
+/// Scenario: one daemon writes the roots and aliases of many runs while another
+/// writes the runs, with steps below the aliases.
+/// Guarantees: neither misses the events of the other. Each run has ended, and each
+/// step is at the top.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_alias_and_its_run_do_not_miss_each_other() {
     let database = pg::database().await;
@@ -178,11 +180,11 @@ async fn an_alias_and_its_run_do_not_miss_each_other() {
     }
 }
 
-/// Scenario: a step names the root span as its parent; then the root ends the run.
-/// Guarantees: while the run is live the parent is missing; once it ended by its
-/// root, which is the run itself, no reader is told that something is.
+/// Scenario: a step names the root span as its parent. Then the root ends the run.
+/// Guarantees: while the run is live, the parent is missing. After the root, which
+/// is the run itself, ended it, the views no longer report a missing parent.
 #[tokio::test(flavor = "multi_thread")]
-async fn children_of_a_root_span_miss_no_parent() {
+async fn children_of_a_root_span_have_no_missing_parent() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let mut conn = database.connect().await;

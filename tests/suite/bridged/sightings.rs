@@ -1,4 +1,4 @@
-//! Messages that are seen again and again in histories.
+//! Sightings: messages that histories repeat.
 
 use runtraced::proto::Event;
 use runtraced::proto::event::Event as Body;
@@ -32,10 +32,10 @@ async fn read(conn: &mut PgConnection, own: Uuid) -> Value {
     row(conn, &query).await
 }
 
-/// Scenario: two runs of a session see one message, the first of them twice; in
-/// every order, and with the first run ended.
-/// Guarantees: it is one message, of the run that saw it first, as it was then;
-/// no run's own columns depend on it.
+/// Scenario: two runs of a session see one message, the first run twice; in every
+/// order, and with the first run ended.
+/// Guarantees: there is one message. It belongs to the run that saw it first, with
+/// the content of that sighting. No column of a run depends on it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_belongs_to_the_run_that_saw_it_first() {
     let database = pg::database().await;
@@ -65,11 +65,11 @@ async fn a_message_belongs_to_the_run_that_saw_it_first() {
     daemon.finish().await;
 }
 
-/// Scenario: sightings in two runs, and the message itself in the second; in
+/// Scenario: sightings in two runs, and the message itself in the second run; in
 /// every order.
-/// Guarantees: the message itself stands, whatever its time.
+/// Guarantees: the message itself wins, regardless of its time.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_told_stands_over_what_was_seen() {
+async fn a_message_wins_over_its_sightings() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     in_every_order(
@@ -89,11 +89,11 @@ async fn what_was_told_stands_over_what_was_seen() {
     daemon.finish().await;
 }
 
-/// Scenario: a history of 40 messages, seen by 300 calls in one batch.
-/// Guarantees: it is written at once, though the ids repeat more often than a
-/// batch may merge them; each event is counted; a second time all are duplicates.
+/// Scenario: 300 calls in one batch see a history of 40 messages.
+/// Guarantees: the batch is written at once, although its ids repeat more often than
+/// a batch may merge them. Every event is counted. Sent again, all are duplicates.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_history_that_is_repeated_hundreds_of_times_is_cheap() {
+async fn a_history_repeated_hundreds_of_times_is_cheap() {
     let database = pg::database().await;
     let daemon = Daemon::with_args(database.url(), &["--writers", "1"]).await;
     let (run, session) = (new_id(), new_id());
@@ -115,10 +115,10 @@ async fn a_history_that_is_repeated_hundreds_of_times_is_cheap() {
     daemon.finish().await;
 }
 
-/// Scenario: what two calls answered, in one batch with what the second was given;
-/// then another run tells the first answer, and believes that nobody did before.
-/// Guarantees: a wrong belief costs a second attempt and nothing else: no message is
-/// there twice, and no run's own columns depend on it.
+/// Scenario: a batch has the answers of two calls and the input of the second. Then
+/// another run sends the first answer and believes it to be new.
+/// Guarantees: a wrong belief costs only a second attempt. No message is stored
+/// twice, and no column of a run depends on it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_is_appended_and_a_wrong_belief_does_no_harm() {
     let database = pg::database().await;
@@ -163,7 +163,7 @@ async fn an_answer_is_appended_and_a_wrong_belief_does_no_harm() {
     daemon.finish().await;
 }
 
-/// How often the ledger was written: once a transaction.
+/// The number of ledger writes: one per transaction.
 async fn transactions(conn: &mut PgConnection) -> i64 {
     sqlx::query_scalar(
         "SELECT coalesce(sum(n_tup_ins + n_tup_upd), 0)::bigint FROM pg_stat_user_tables WHERE relname = 'ingest_ledger'",
@@ -173,9 +173,9 @@ async fn transactions(conn: &mut PgConnection) -> i64 {
     .unwrap()
 }
 
-/// Scenario: a message of one run is seen by another of another session, and by
-/// one of none.
-/// Guarantees: both are refused as conflicts, as any message would be.
+/// Scenario: a run of another session, and a run without a session, see a message
+/// of one run.
+/// Guarantees: both sightings are refused as conflicts, like any message.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sighting_of_another_session_is_a_conflict() {
     let database = pg::database().await;

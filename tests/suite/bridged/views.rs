@@ -1,4 +1,4 @@
-//! One step seen by several observers.
+//! Several views of one step.
 
 use runtraced::proto::{EndStatus, Event};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use crate::support::events::{details, step, step_started};
 use crate::support::pg;
 use crate::support::tables::row;
 
-/// A view that knows its name and metadata, and nothing else.
+/// A view with only a name and metadata.
 fn view(view: i32, ended: i64, run: Uuid, own: Uuid, name: &str) -> Event {
     ending(step(10, ended, run, own), |end| {
         end.view = view;
@@ -30,12 +30,12 @@ async fn read(conn: &mut PgConnection, step: Uuid) -> Value {
     row(conn, &query).await
 }
 
-/// Scenario: a start, the full view, an earlier full one and two poorer ones that end
-/// later, of which one failed; in every order.
-/// Guarantees: the later full view stands as a whole; what it lacks and the
-/// richer of the poorer ones has is filled in from that, and its metadata kept.
+/// Scenario: a start, a full view, an earlier full view, and two lower views that
+/// end later, one of them failed; in every order.
+/// Guarantees: the later full view wins as a whole. Fields that it lacks are filled
+/// from the better of the lower views, whose metadata is kept.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_full_view_stands_and_loses_nothing_of_the_others() {
+async fn the_full_view_wins_and_is_filled_from_the_others() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     in_every_order(
@@ -73,11 +73,12 @@ async fn the_full_view_stands_and_loses_nothing_of_the_others() {
     daemon.finish().await;
 }
 
-/// Scenario: poorer views with metadata meet a full one that has a key of that
-/// name itself, and one that has no metadata; in both orders.
-/// Guarantees: its own key is left alone; metadata of its own is none needed.
+/// Scenario: lower views with metadata meet a full view that has a key of the same
+/// name, and a full view without metadata; in both orders.
+/// Guarantees: the full view keeps its own key. It needs no metadata of its own to
+/// keep that of the lower view.
 #[tokio::test(flavor = "multi_thread")]
-async fn metadata_of_another_view_never_hides_ones_own() {
+async fn metadata_of_a_lower_view_never_hides_the_full_views() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let mut conn = database.connect().await;

@@ -18,9 +18,9 @@ use crate::support::pg;
 use crate::support::tables::count;
 
 const AWAY: &str = "the database is away";
-const NOWHERE: &str = "durable nowhere";
-const AGAIN: &str = "the spool takes events again";
-const UNKEPT: &str = "the keys cannot be kept for the next start";
+const NOWHERE: &str = "neither Postgres nor the spool accepts events";
+const AGAIN: &str = "the spool accepts events again";
+const UNKEPT: &str = "cannot write the key cache";
 
 async fn daemon(url: &str, machine: &Machine) -> Daemon {
     let args = ["--spool-bytes", "1073741824", "--spool-after", "0.5"];

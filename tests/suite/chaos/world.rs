@@ -22,8 +22,8 @@ const PAUSE: Duration = Duration::from_millis(30);
 /// What a daemon may complain of here; each is a WARN, and nothing is lost by it.
 const EXPECTED: [&str; 4] = [
     AWAY,
-    "durable nowhere",
-    "cannot be kept for the next start",
+    "neither Postgres nor the spool accepts events",
+    "cannot write the key cache",
     "still open at the drain deadline",
 ];
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, env, fs};
 
-use clap::{Arg, CommandFactory as _};
+use clap::{Arg, CommandFactory as _, Parser as _};
 use runtraced::cli::Cli;
 
 use super::markdown;
@@ -57,7 +57,7 @@ fn row(arg: &Arg) -> String {
 }
 
 #[test]
-fn every_command_line_is_one_that_clap_accepts() {
+fn every_command_line_is_valid() {
     let mut count = 0;
     for page in markdown::pages() {
         for block in page.blocks("sh") {
@@ -66,8 +66,12 @@ fn every_command_line_is_one_that_clap_accepts() {
                 let line = line.replace("RUN_ID", "0194bb0a");
                 for words in runtraced_calls(&line) {
                     count += 1;
-                    if let Err(error) = Cli::command().try_get_matches_from(&words) {
-                        panic!("{}: {line}\n{error}", page.name);
+                    let cli = match Cli::try_parse_from(&words) {
+                        Ok(cli) => cli,
+                        Err(error) => panic!("{}: {line}\n{error}", page.name),
+                    };
+                    if let Err(faults) = cli.check() {
+                        panic!("{}: {line}\n{faults}", page.name);
                     }
                 }
             }

@@ -1,4 +1,4 @@
-//! The captures, as `scripts/pack-otlp-captures.py` packs them.
+//! Reads the captures that `scripts/pack-otlp-captures.py` packs.
 
 use std::{collections::BTreeMap, env, fs, path::Path, sync::OnceLock};
 
@@ -9,23 +9,23 @@ use prost::Message as _;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// What one run of a scenario with one SDK sent, and what it truly did.
+/// The requests that a scenario sent with one SDK, and what it really did.
 #[derive(Debug)]
 pub struct Capture {
     /// The SDK and its instrumentation.
     pub sdk: String,
-    /// What it did.
+    /// The name of the scenario.
     pub scenario: String,
-    /// What the scenario did, whatever was sent of it.
+    /// What the scenario did, including what was never sent.
     pub truth: Truth,
-    /// What the bodies hold when decoded.
+    /// A summary of the decoded bodies.
     pub payload: Payload,
-    /// In the order of arrival.
+    /// The requests in the order of their arrival.
     pub requests: Vec<Request>,
 }
 
 impl Capture {
-    /// For messages.
+    /// The name in messages: SDK and scenario.
     pub fn name(&self) -> String {
         format!("{}/{}", self.sdk, self.scenario)
     }
@@ -34,20 +34,20 @@ impl Capture {
 /// One request of an exporter.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// Where it was posted; for gRPC the method.
+    /// The HTTP path, or the gRPC method.
     pub path: String,
-    /// The body as it came.
+    /// The body as the exporter sent it.
     pub body: Body,
-    /// The same, decoded.
+    /// The decoded body.
     pub export: Export,
 }
 
 /// A body in the encoding of the exporter.
 #[derive(Debug, Clone)]
 pub enum Body {
-    /// As over gRPC and `application/x-protobuf`.
+    /// gRPC or `application/x-protobuf`.
     Protobuf(Vec<u8>),
-    /// As `application/json`.
+    /// `application/json`.
     Json(String),
 }
 
@@ -60,7 +60,7 @@ pub enum Export {
     Logs(ExportLogsServiceRequest),
 }
 
-/// `truth` of an expectation.
+/// The `truth` of an expectation.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct Truth {
     pub top_level_invocations: usize,
@@ -73,7 +73,7 @@ pub struct Truth {
     pub output_tokens: Option<i64>,
     pub cached_input_tokens: Option<i64>,
     pub reasoning_output_tokens: Option<i64>,
-    /// Input and output of each call that succeeded.
+    /// The input and output tokens of each successful call.
     pub per_call_tokens: Vec<(i64, i64)>,
     pub models_requested: Vec<String>,
     pub models_responded: Vec<String>,
@@ -85,43 +85,43 @@ pub struct Truth {
     pub error: Option<Failure>,
 }
 
-/// An agent that ran, once.
+/// One invocation of an agent.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct AgentInvocation {
     pub agent: String,
     pub parent_agent: Option<String>,
 }
 
-/// A tool that a model asked for.
+/// A tool call that a model requested.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct ToolCall {
     pub name: String,
     pub arguments: Value,
     pub result: Option<String>,
     pub error: Option<String>,
-    /// `handoff` or `sub-agent`, where it is no plain tool.
+    /// `handoff` or `sub-agent`, if it is not a plain tool.
     pub kind: Option<String>,
 }
 
-/// What went wrong.
+/// The failure of a scenario.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct Failure {
     pub message_contains: String,
 }
 
-/// `payload` of an expectation.
+/// The `payload` of an expectation.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct Payload {
-    /// How many trace ids.
+    /// The number of trace ids.
     pub traces: usize,
     pub root_spans: Vec<String>,
-    /// Spans by the dialect's own kind.
+    /// The number of spans by the dialect's own kind.
     pub op_counts: BTreeMap<String, usize>,
     pub llm_like_spans: usize,
     pub texts: BTreeMap<String, Found>,
 }
 
-/// Whether a text of the truth is in the spans at all.
+/// Whether the spans contain a text of the truth.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct Found {
     pub found: bool,
@@ -149,7 +149,8 @@ pub fn captures() -> &'static [Capture] {
     CAPTURES.get_or_init(read_all)
 }
 
-/// Those that `RUNTRACED_TEST_CAPTURE` names: all, an SDK, or one scenario of it.
+/// The captures that `RUNTRACED_TEST_CAPTURE` selects: an SDK, or one scenario of
+/// it. All captures if the variable is not set.
 pub fn chosen() -> Vec<&'static Capture> {
     let only = env::var("RUNTRACED_TEST_CAPTURE").unwrap_or_default();
     let chosen =
@@ -194,7 +195,7 @@ impl PackedRequest {
         let body = match (self.protobuf, self.json) {
             (Some(hex), None) => Body::Protobuf(bytes(&hex)),
             (None, Some(json)) => Body::Json(json),
-            other => panic!("one body, not {other:?}"),
+            other => panic!("expected one body, got {other:?}"),
         };
         let export = match (self.signal.as_str(), &body) {
             ("traces", Body::Protobuf(bytes)) => {
@@ -204,7 +205,7 @@ impl PackedRequest {
             ("logs", Body::Protobuf(bytes)) => {
                 Export::Logs(ExportLogsServiceRequest::decode(bytes.as_slice()).unwrap())
             }
-            (signal, _) => panic!("no such signal in the captures: {signal}"),
+            (signal, _) => panic!("unknown signal in the captures: {signal}"),
         };
         Request {
             path: self.path,
@@ -221,7 +222,7 @@ fn bytes(hex: &str) -> Vec<u8> {
 }
 
 #[test]
-fn every_capture_can_be_read_and_says_what_it_holds() {
+fn every_capture_matches_its_payload_summary() {
     let captures = captures();
     assert_eq!(captures.len(), 163);
     for capture in captures {

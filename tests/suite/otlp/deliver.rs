@@ -1,4 +1,4 @@
-//! Exports on their way to a daemon, over each of its doors.
+//! Sends exports to each endpoint of a daemon.
 
 use opentelemetry_proto::tonic::collector::{
     logs::v1::{
@@ -23,7 +23,7 @@ use crate::support::{
     otlp::{JSON, PROTOBUF, exchange},
 };
 
-/// How a request travels.
+/// The protocol and encoding of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     Grpc,
@@ -35,15 +35,15 @@ impl Way {
     pub const ALL: [Self; 3] = [Self::Grpc, Self::HttpProtobuf, Self::HttpJson];
 }
 
-/// The doors of one daemon.
+/// The endpoints of one daemon.
 #[derive(Clone)]
-pub struct Doors {
+pub struct Endpoints {
     channel: Channel,
     http: String,
 }
 
-impl Doors {
-    /// Those of this daemon.
+impl Endpoints {
+    /// The endpoints of this daemon.
     pub async fn of(daemon: &Daemon) -> Self {
         let endpoint = Channel::from_shared(daemon.grpc_url().to_owned()).unwrap();
         Self {
@@ -52,7 +52,8 @@ impl Doors {
         }
     }
 
-    /// As the exporter sent it: the same bytes to the same path, or over gRPC.
+    /// Repeats a request as the exporter sent it: the same bytes to the same path,
+    /// or over gRPC.
     pub async fn repeat(&self, request: &Request) {
         if request.path.ends_with("/Export") {
             return self.send(&request.export, Way::Grpc).await;
@@ -69,7 +70,7 @@ impl Doors {
         });
     }
 
-    /// Sends an export, which must be taken whole.
+    /// Sends an export. Fails if a part of it is refused.
     pub async fn send(&self, export: &Export, way: Way) {
         let json = way == Way::HttpJson;
         check(match export {
@@ -106,7 +107,7 @@ impl Doors {
         }
     }
 
-    /// The body of an answer that must be 200.
+    /// Returns the body of the answer. Fails if the status is not 200.
     async fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
         let head = format!(
             "POST {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\
@@ -143,7 +144,7 @@ fn check((rejected, why): (i64, String)) {
 }
 
 impl Export {
-    /// An export for each span or record.
+    /// One export for each span or log record.
     pub fn singly(&self) -> Vec<Self> {
         match self {
             Self::Traces(export) => export
@@ -155,7 +156,7 @@ impl Export {
         }
     }
 
-    /// The same with everything in it from back to front.
+    /// The same export with every list reversed.
     pub fn reversed(&self) -> Self {
         let mut export = self.clone();
         match &mut export {

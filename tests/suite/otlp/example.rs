@@ -1,5 +1,5 @@
-//! A real SDK with a real exporter: the example for programs that already
-//! speak OpenTelemetry.
+//! A real SDK with a real exporter: the example for programs that already use
+//! OpenTelemetry.
 
 use std::process::Command;
 
@@ -11,12 +11,12 @@ use crate::support::{
     venv::{Example, run},
 };
 
-/// Scenario: two agents of the OpenAI Agents SDK, one of which hands over to
-/// the other, run without a line about tracing; the endpoint is all that the
-/// exporter is told. Over gRPC, and over HTTP.
-/// Guarantees: what they did is there, in full, when the program has ended.
+/// Scenario: two agents of the OpenAI Agents SDK run, and one hands over to the
+/// other. The program has no code for tracing; only the exporter's endpoint is
+/// set. Over gRPC and over HTTP.
+/// Guarantees: when the program ends, all its work is stored.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_sdk_is_traced_by_its_endpoint_alone() {
+async fn an_agent_sdk_needs_only_the_endpoint() {
     let example = match Example::prepare("otlp-python") {
         Ok(example) => example,
         Err(why) => {

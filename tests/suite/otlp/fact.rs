@@ -1,66 +1,66 @@
-//! What is asked of each capture.
+//! The facts that are checked for each capture.
 
-/// One thing that an engineer reads from the rows.
+/// A fact that an engineer reads from the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fact {
-    /// How many runs.
+    /// The number of runs.
     Runs,
     /// Which agents ran, and how often.
     Agents,
     /// Which agent ran inside which.
     Nesting,
-    /// Every step hangs in one tree.
+    /// Whether the steps of a run form one tree.
     Tree,
-    /// How many calls of a model.
+    /// The number of model calls.
     LlmCalls,
-    /// How many of them failed.
+    /// The number of failed model calls.
     LlmFailures,
-    /// Which models.
+    /// The models that were called.
     Models,
     /// Which tools were called, and how often.
     ToolCalls,
-    /// With what.
+    /// The arguments of the tool calls.
     ToolArguments,
-    /// What they returned.
+    /// The results of the tool calls.
     ToolResults,
-    /// What went wrong in them.
+    /// The errors of the tool calls.
     ToolErrors,
-    /// Their results among the messages, once each.
+    /// The messages with tool results, once each.
     ToolMessages,
-    /// The sum over the runs.
+    /// The sum of the input tokens of all runs.
     InputTokens,
-    /// The sum over the runs.
+    /// The sum of the output tokens of all runs.
     OutputTokens,
-    /// The sum over the runs.
+    /// The sum of the cached input tokens of all runs.
     CachedTokens,
-    /// The sum over the runs.
+    /// The sum of the reasoning tokens of all runs.
     ReasoningTokens,
-    /// Input and output of each call.
+    /// The input and output tokens of each call.
     CallTokens,
-    /// No message twice, and in the order in which they were said.
+    /// Whether every message is stored once and in the right order.
     Messages,
-    /// What people asked: each text once among the messages.
+    /// The user prompts, once each among the messages.
     Prompts,
-    /// The final answers, likewise.
+    /// The final answers, once each among the messages.
     Answers,
-    /// The reasoning that came with them.
+    /// The reasoning of the answers.
     Thinking,
-    /// What each run was asked.
+    /// The question of each run.
     RunInput,
-    /// What each run answered.
+    /// The answer of each run.
     RunOutput,
-    /// Completed or failed.
+    /// Whether each run completed or failed.
     Status,
-    /// Why it failed.
+    /// The error of a failed run.
     Error,
-    /// Nothing is left running.
+    /// Whether nothing is left running.
     Ended,
-    /// The source's own id of the conversation.
+    /// The source's id of the conversation.
     Session,
 }
 
 impl Fact {
-    /// In the order of the table.
+    /// All facts in the order of the table.
     pub const ALL: [Self; 27] = [
         Self::Runs,
         Self::Status,
@@ -91,7 +91,7 @@ impl Fact {
         Self::ToolMessages,
     ];
 
-    /// For people.
+    /// The name in the table.
     pub fn name(self) -> &'static str {
         match self {
             Self::Runs => "runs",
@@ -125,24 +125,24 @@ impl Fact {
     }
 }
 
-/// What became of a fact.
+/// The result of checking a fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// The rows say what is true.
+    /// The rows match the truth.
     Held,
-    /// They do not, and what the SDK sent does not say it either.
+    /// The rows do not match the truth, and the SDK did not send it either.
     NotSent,
-    /// They do not, though it was sent.
+    /// The rows do not match the truth, although the SDK sent it.
     Lost(String),
 }
 
 impl Verdict {
-    /// Held, or lost for this reason.
+    /// [`Self::Held`] or, for this reason, [`Self::Lost`].
     pub fn held_or(held: bool, why: impl FnOnce() -> String) -> Self {
         if held { Self::Held } else { Self::Lost(why()) }
     }
 
-    /// What is lost, unless it was never sent.
+    /// Turns a lost fact that was never sent into [`Self::NotSent`].
     pub fn if_sent(self, sent: bool) -> Self {
         match self {
             Self::Lost(_) if !sent => Self::NotSent,

@@ -1,4 +1,4 @@
-//! The rows of one capture beside its truth.
+//! Compares the rows of one capture with its truth.
 
 mod agents;
 mod calls;
@@ -18,10 +18,10 @@ use super::{
     sent::Sent,
 };
 
-/// What became of each fact that a scenario has.
+/// The verdict on each fact of a scenario.
 pub type Verdicts = BTreeMap<Fact, Verdict>;
 
-/// What the judges look at.
+/// The data that the checks compare.
 struct Case<'a> {
     truth: Truth,
     payload: &'a Payload,
@@ -29,7 +29,7 @@ struct Case<'a> {
     rows: &'a Rows,
 }
 
-/// Compares the rows, which must be all that is in the database, with what is true.
+/// Compares the rows with the truth. The rows must be all rows in the database.
 pub fn judge(capture: &Capture, rows: &Rows) -> Verdicts {
     let case = Case {
         truth: capture.visible_truth(),
@@ -48,19 +48,19 @@ pub fn judge(capture: &Capture, rows: &Rows) -> Verdicts {
 }
 
 impl Case<'_> {
-    /// Whether a text was sent whole.
+    /// Whether a text was sent completely.
     fn was_sent(&self, text: &str) -> bool {
-        let told = self.payload.texts.get(text);
-        told.is_some_and(|text| text.found) || self.sent.has_text(text)
+        let summary = self.payload.texts.get(text);
+        summary.is_some_and(|text| text.found) || self.sent.has_text(text)
     }
 }
 
-/// The same but for white space around it.
+/// Whether both are equal, apart from white space at both ends.
 fn same(text: &str, wanted: &str) -> bool {
     text.trim() == wanted.trim()
 }
 
-/// Whether a text is a value of its own somewhere in JSON, or in JSON in a text.
+/// Whether JSON, or JSON in a text of it, has a text as one of its values.
 fn says(value: &Value, wanted: &str) -> bool {
     match value {
         Value::String(text) => {
@@ -74,7 +74,7 @@ fn says(value: &Value, wanted: &str) -> bool {
     }
 }
 
-/// Sorted, to compare regardless of order.
+/// The sorted items, to compare them regardless of order.
 fn sorted<T: Ord>(items: impl IntoIterator<Item = T>) -> Vec<T> {
     let mut items: Vec<T> = items.into_iter().collect();
     items.sort();

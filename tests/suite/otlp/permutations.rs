@@ -1,4 +1,4 @@
-//! However the captures are delivered, they become the same rows.
+//! Every way to deliver the captures gives the same rows.
 
 use std::{collections::BTreeMap, env};
 
@@ -7,26 +7,26 @@ use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{
     corpus::{Capture, Export, chosen},
-    deliver::{Doors, Way},
+    deliver::{Endpoints, Way},
     rows::clear,
 };
 use crate::support::{daemon::Daemon, pg, tables::AGENT_TABLES};
 
-/// How many requests are on their way at once.
+/// The number of requests that are sent at the same time.
 const LANES: usize = 8;
 
-/// What one sender sends, one after the other: to which daemon, and how.
+/// The exports of one sender in order, each with its daemon and way.
 type Lane = Vec<(usize, Way, Export)>;
 
-/// Scenario: all captures are delivered over gRPC in the order in which they
-/// came; and again over each kind of HTTP; with everything from back to front;
-/// twice; a span per request; and shuffled, some of it repeated, over all
-/// doors of two daemons on one database.
+/// Scenario: all captures are delivered over gRPC in their original order. They
+/// are delivered again over HTTP in both encodings; in reverse; twice; one span
+/// per request; and shuffled with repetitions over all endpoints of two daemons
+/// on one database.
 /// Guarantees: every column of every row is the same.
-/// `RUNTRACED_TEST_SEED` replays, `RUNTRACED_TEST_CAPTURE=SDK/SCENARIO` tries
-/// one capture alone.
+/// `RUNTRACED_TEST_SEED` repeats a run, `RUNTRACED_TEST_CAPTURE=SDK/SCENARIO`
+/// selects one capture.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_delivery_ends_in_the_same_rows() {
+async fn every_way_of_delivery_gives_the_same_rows() {
     let seed = env::var("RUNTRACED_TEST_SEED").ok();
     let seed = seed.map_or_else(
         || rand::random::<u32>().into(),
@@ -40,11 +40,14 @@ async fn every_delivery_ends_in_the_same_rows() {
         Daemon::start(database.url()).await,
         Daemon::start(database.url()).await,
     ];
-    let doors = [Doors::of(&daemons[0]).await, Doors::of(&daemons[1]).await];
+    let endpoints = [
+        Endpoints::of(&daemons[0]).await,
+        Endpoints::of(&daemons[1]).await,
+    ];
     let mut reference = None;
     for (name, lanes) in deliveries(&captures, seed) {
         clear(&mut conn).await;
-        deliver(&doors, lanes).await;
+        deliver(&endpoints, lanes).await;
         let rows = content(&mut conn).await;
         let Some(reference) = &reference else {
             assert!(!rows.is_empty());
@@ -54,7 +57,7 @@ async fn every_delivery_ends_in_the_same_rows() {
         let differences = differences(reference, &rows);
         assert!(
             differences.is_empty(),
-            "{name}, RUNTRACED_TEST_SEED={seed}: {} rows differ, among them\n{}",
+            "{name}, RUNTRACED_TEST_SEED={seed}: {} rows differ, for example\n{}",
             differences.len(),
             differences[..differences.len().min(10)].join("\n")
         );
@@ -64,7 +67,7 @@ async fn every_delivery_ends_in_the_same_rows() {
     }
 }
 
-/// Each way to deliver everything; the first is the one to compare with.
+/// The ways to deliver the captures. The first is the reference.
 fn deliveries(captures: &[&Capture], seed: u64) -> Vec<(&'static str, Vec<Lane>)> {
     let in_order = |way| lanes(captures, |capture| exports(capture, 0, way));
     let backwards = |capture: &Capture| {
@@ -106,7 +109,7 @@ fn singly(capture: &Capture, way: Way) -> Lane {
     single.map(|export| (0, way, export)).collect()
 }
 
-/// The captures spread over lanes, each capture in one of them.
+/// Distributes the captures over lanes. Each capture stays in one lane.
 fn lanes(captures: &[&Capture], lane: impl Fn(&Capture) -> Lane) -> Vec<Lane> {
     let mut lanes = vec![Vec::new(); LANES];
     for (number, capture) in captures.iter().enumerate() {
@@ -115,8 +118,8 @@ fn lanes(captures: &[&Capture], lane: impl Fn(&Capture) -> Lane) -> Vec<Lane> {
     lanes
 }
 
-/// Single spans and whole requests of all captures, so that everything comes
-/// twice, in any order, over any door of either daemon.
+/// Single spans and whole requests of all captures: every span arrives twice, in
+/// any order, at any endpoint of either daemon.
 fn shuffled(captures: &[&Capture], seed: u64) -> Vec<Lane> {
     let mut random = StdRng::seed_from_u64(seed);
     let mut all: Lane = captures
@@ -132,12 +135,12 @@ fn shuffled(captures: &[&Capture], seed: u64) -> Vec<Lane> {
     lanes
 }
 
-async fn deliver(doors: &[Doors; 2], lanes: Vec<Lane>) {
+async fn deliver(endpoints: &[Endpoints; 2], lanes: Vec<Lane>) {
     let sends = lanes.into_iter().map(|lane| {
-        let doors = doors.clone();
+        let endpoints = endpoints.clone();
         tokio::spawn(async move {
             for (to, way, export) in lane {
-                doors[to].send(&export, way).await;
+                endpoints[to].send(&export, way).await;
             }
         })
     });
@@ -146,8 +149,8 @@ async fn deliver(doors: &[Doors; 2], lanes: Vec<Lane>) {
     }
 }
 
-/// Every row of the agent tables, by table and id, whole but for `abandon_at` and `summed_by`:
-/// it is by the database's clock.
+/// Every row of the agent tables by table and id, without `abandon_at` and
+/// `summed_by`, which depend on the clock of the database.
 async fn content(conn: &mut PgConnection) -> BTreeMap<String, String> {
     let mut rows = BTreeMap::new();
     for table in AGENT_TABLES {

@@ -1,5 +1,5 @@
-//! The judges themselves: rows made from the truth satisfy them for every
-//! capture, and a fault planted in such rows is found.
+//! Tests the checks themselves: they accept rows that are made from the truth of
+//! a capture, and they find every fault that is planted in such rows.
 
 mod ideal;
 
@@ -14,7 +14,7 @@ use super::{
 };
 
 #[test]
-fn rows_made_from_the_truth_hold_every_fact_of_every_capture() {
+fn rows_made_from_the_truth_satisfy_every_check() {
     for capture in captures() {
         let verdicts = judge(capture, &ideal::rows(capture));
         for (fact, verdict) in &verdicts {
@@ -25,7 +25,7 @@ fn rows_made_from_the_truth_hold_every_fact_of_every_capture() {
 }
 
 #[test]
-fn nothing_at_all_is_found_to_be_nothing() {
+fn an_empty_database_fails_the_checks() {
     for capture in captures() {
         let verdicts = judge(capture, &Rows::default());
         let always = [Fact::Runs, Fact::LlmCalls];
@@ -42,7 +42,7 @@ fn nothing_at_all_is_found_to_be_nothing() {
 }
 
 #[test]
-fn what_was_never_sent_is_told_apart_from_what_was_lost() {
+fn facts_that_were_never_sent_are_not_lost() {
     for (name, fact, wanted_lost) in [
         ("langgraph-openinference/stream", Fact::InputTokens, false),
         ("langgraph-openinference/single", Fact::InputTokens, true),
@@ -70,13 +70,13 @@ fn what_was_never_sent_is_told_apart_from_what_was_lost() {
         let lost = match &judge(capture(name), &Rows::default())[&fact] {
             Verdict::Lost(_) => true,
             Verdict::NotSent => false,
-            Verdict::Held => panic!("{name} {fact:?} cannot hold"),
+            Verdict::Held => panic!("{name} {fact:?} held without any rows"),
         };
         assert_eq!(lost, wanted_lost, "{name} {fact:?}");
     }
 }
 
-/// A capture, the fact that a fault must break, and the fault.
+/// A capture, the fact that a fault must violate, and the fault.
 type Fault = (&'static str, Fact, fn(&mut Rows));
 
 const HANDOFF: &str = "agno-openinference/handoff";
@@ -109,7 +109,7 @@ const FAULTS: &[Fault] = &[
     (TOOLS, Fact::Agents, |rows| {
         rows.runs[0].agent_id = "unknown".to_owned()
     }),
-    // The sub-agent at the top, in place of below the agent that called it.
+    // The sub-agent at the top instead of below its caller.
     ("strands/handoff", Fact::Nesting, |rows| {
         rows.runs[0].agent_id = "billing_agent".to_owned();
         add(rows, "handoff", "triage_agent");
@@ -318,7 +318,7 @@ fn add(rows: &mut Rows, step_type: &str, name: &str) {
     });
 }
 
-/// All messages of a role once more.
+/// Adds a copy of every message of a role.
 fn repeat(rows: &mut Rows, role: &str) {
     let again: Vec<_> = rows
         .messages

@@ -1,24 +1,24 @@
-//! The rows that a capture became.
+//! The rows that a capture gives.
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
-/// All of the database, as far as the facts need it.
+/// The contents of the database, as far as the facts need them.
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
-    /// By their start.
+    /// The runs, in order of their start.
     pub runs: Vec<Run>,
     pub steps: Vec<Step>,
     pub messages: Vec<Message>,
     pub sessions: Vec<Session>,
     pub token_counts: Vec<TokenCount>,
-    /// Run by run, in order.
+    /// The timelines of all runs, run by run.
     pub timeline: Vec<TimelineRow>,
 }
 
-/// `agent_runs` with what `run_summary` adds up.
+/// A row of `agent_runs`, with the totals of `run_summary`.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct Run {
     pub run_id: Uuid,
@@ -38,7 +38,7 @@ pub struct Run {
     pub flags: Vec<String>,
 }
 
-/// `agent_steps`.
+/// A row of `agent_steps`.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct Step {
     pub id: Uuid,
@@ -54,7 +54,7 @@ pub struct Step {
     pub output: Option<Value>,
 }
 
-/// `agent_messages`.
+/// A row of `agent_messages`.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct Message {
     pub session_id: Option<Uuid>,
@@ -65,14 +65,14 @@ pub struct Message {
     pub tool_calls: Option<Value>,
 }
 
-/// `agent_sessions`.
+/// A row of `agent_sessions`.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct Session {
     pub id: Uuid,
     pub external_id: Option<String>,
 }
 
-/// `agent_token_counts`.
+/// A row of `agent_token_counts`.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct TokenCount {
     pub input: Option<i64>,
@@ -80,7 +80,7 @@ pub struct TokenCount {
     pub rollup: bool,
 }
 
-/// `run_timeline`.
+/// A row of `run_timeline`.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct TimelineRow {
     pub run_id: Uuid,
@@ -95,7 +95,7 @@ const RUNS: &str = "SELECT s.*, r.total_tokens_input, r.total_tokens_output \
     FROM run_summary s JOIN agent_runs r ON r.id = s.run_id ORDER BY s.first_event_at, s.run_id";
 
 impl Rows {
-    /// Everything there is.
+    /// Reads all rows.
     pub async fn read(conn: &mut PgConnection) -> Self {
         Self {
             runs: rows(conn, RUNS).await,
@@ -111,15 +111,15 @@ impl Rows {
         }
     }
 
-    /// A step's parent, where it has a row.
+    /// The parent of a step, if it has a row.
     pub fn parent(&self, step: &Step) -> Option<&Step> {
         let parent = step.parent_step_id?;
         let of_run = |other: &&Step| other.id == parent && other.run_id == step.run_id;
         self.steps.iter().find(of_run)
     }
 
-    /// Where a text may be only once: the message's session, its run's, or the
-    /// run that has none.
+    /// The scope in which a text may occur only once: the session of the message,
+    /// else that of its run, else the run.
     pub fn conversation(&self, message: &Message) -> Uuid {
         let run = self
             .runs
@@ -129,7 +129,7 @@ impl Rows {
         session.or(message.run_id).unwrap_or_default()
     }
 
-    /// What is above a step, the nearest first; ends where a cycle closes.
+    /// The ancestors of a step, nearest first. Stops at a cycle.
     pub fn ancestors<'a>(&'a self, step: &'a Step) -> impl Iterator<Item = &'a Step> {
         std::iter::successors(self.parent(step), |step| self.parent(step)).take(self.steps.len())
     }
@@ -145,8 +145,8 @@ async fn rows<T: DeserializeOwned>(conn: &mut PgConnection, query: &str) -> Vec<
     found.into_iter().map(row).collect()
 }
 
-/// Removes everything that captures left, and nothing of the daemon's own.
-/// Not by TRUNCATE: it makes new files for every table and index.
+/// Removes the rows of captures, but not those of the daemon itself. Does not use
+/// TRUNCATE, which creates new files for every table and index.
 pub async fn clear(conn: &mut PgConnection) {
     let deletes: String = sqlx::query_scalar(
         "SELECT string_agg(format('DELETE FROM %I;', tablename), ' ') FROM pg_tables
@@ -156,7 +156,7 @@ pub async fn clear(conn: &mut PgConnection) {
     .fetch_one(&mut *conn)
     .await
     .unwrap();
-    // Foreign keys are not looked at: nothing is left that they could miss.
+    // Skips the checks of foreign keys: no row is left that could violate one.
     let script = format!("BEGIN; SET LOCAL session_replication_role = replica; {deletes} COMMIT;");
     sqlx::raw_sql(AssertSqlSafe(script))
         .execute(conn)

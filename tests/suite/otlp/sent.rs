@@ -1,12 +1,12 @@
-//! What the bodies of a capture hold, dialect or not: to tell what was never
-//! sent from what was lost.
+//! Collects all values in the bodies of a capture, independent of the dialect, to
+//! distinguish facts that were never sent from facts that were lost.
 
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value as Any};
 use serde_json::Value;
 
 use super::corpus::{Capture, Export};
 
-/// Every value that was sent, under the path of keys that leads to it.
+/// Every value that was sent, with the path of keys that leads to it.
 pub struct Sent {
     leaves: Vec<(String, Leaf)>,
 }
@@ -17,7 +17,7 @@ enum Leaf {
 }
 
 impl Sent {
-    /// All of a capture.
+    /// The values of a capture.
     pub fn of(capture: &Capture) -> Self {
         let mut sent = Self { leaves: Vec::new() };
         for request in &capture.requests {
@@ -48,19 +48,20 @@ impl Sent {
         sent
     }
 
-    /// Whether a text is anywhere, whole.
+    /// Whether any value contains this text completely.
     pub fn has_text(&self, text: &str) -> bool {
         let holds = |leaf: &Leaf| matches!(leaf, Leaf::Text(found) if found.contains(text));
         self.leaves.iter().any(|(_, leaf)| holds(leaf))
     }
 
-    /// Whether a number is anywhere where tokens are told.
+    /// Whether this number occurs under a key about tokens.
     pub fn has_tokens(&self, count: i64) -> bool {
         self.numbers(&["token", "usage"])
             .any(|number| number == count as f64)
     }
 
-    /// Whether a positive number is told of any of these kinds of tokens.
+    /// Whether a positive number occurs under a key about one of these kinds of
+    /// tokens.
     pub fn has_tokens_of(&self, kinds: &[&str]) -> bool {
         self.numbers(kinds).any(|number| number > 0.0)
     }
@@ -101,7 +102,7 @@ impl Sent {
         self.leaves.push((path.to_owned(), Leaf::Number(number)));
     }
 
-    /// A text, and what it holds where it is JSON.
+    /// Adds a text and, if it is JSON, its values.
     fn text(&mut self, path: &str, text: &str) {
         self.leaves
             .push((path.to_owned(), Leaf::Text(text.to_owned())));

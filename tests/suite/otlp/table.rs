@@ -1,10 +1,10 @@
-//! The corpus against the daemon, and the table of it in docs/OTLP.md.
+//! Sends the corpus to the daemon and checks its table in docs/OTLP.md.
 
 use std::{collections::BTreeMap, env, fmt::Write as _, fs};
 
 use super::{
     corpus::{captures, chosen},
-    deliver::Doors,
+    deliver::Endpoints,
     fact::{Fact, Verdict},
     gaps::GAPS,
     judge::{Verdicts, judge},
@@ -16,26 +16,26 @@ const PAGE: &str = "docs/OTLP.md";
 const BEGIN: &str = "<!-- SDKs and facts: begin (RUNTRACED_UPDATE_DOCS=1 cargo test --test suite otlp:: rewrites this part) -->\n";
 const END: &str = "<!-- SDKs and facts: end -->";
 
-/// What became of each capture, by SDK and scenario.
+/// The verdicts on each capture, by SDK and scenario.
 type Results = BTreeMap<(String, String), Verdicts>;
 
 /// Scenario: every capture is sent as its exporter sent it, to the same path in
 /// the same encoding.
-/// Guarantees: the rows say what truly happened, but for the gaps that are
-/// listed with their reasons, all of which are there; docs/OTLP.md says so.
-/// `RUNTRACED_TEST_CAPTURE=SDK/SCENARIO` tries one, and prints what it became.
+/// Guarantees: the rows match what really happened, except for the listed gaps.
+/// Every listed gap exists, and docs/OTLP.md shows the results.
+/// `RUNTRACED_TEST_CAPTURE=SDK/SCENARIO` selects one capture and prints its rows.
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_say_what_truly_happened() {
+async fn rows_match_what_really_happened() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
-    let doors = Doors::of(&daemon).await;
+    let endpoints = Endpoints::of(&daemon).await;
     let mut conn = database.connect().await;
     let one = env::var_os("RUNTRACED_TEST_CAPTURE").is_some();
     let mut results = Results::new();
     for capture in chosen() {
         clear(&mut conn).await;
         for request in &capture.requests {
-            doors.repeat(request).await;
+            endpoints.repeat(request).await;
         }
         let rows = Rows::read(&mut conn).await;
         let verdicts = judge(capture, &rows);
@@ -53,7 +53,7 @@ async fn rows_say_what_truly_happened() {
     }
 }
 
-/// Gaps that are not listed, and listed ones that are none.
+/// The gaps that are not listed, and the listed gaps that do not exist.
 fn surprises(results: &Results) -> Vec<String> {
     let mut surprises = Vec::new();
     for ((sdk, scenario), verdicts) in results {
@@ -65,7 +65,7 @@ fn surprises(results: &Results) -> Vec<String> {
                 }
                 (Some(Verdict::Lost(_)), true) | (_, false) => {}
                 (verdict, true) => surprises.push(format!(
-                    "{sdk}/{scenario} {fact:?} is listed as a gap, and is {verdict:?}"
+                    "{sdk}/{scenario} {fact:?} is listed as a gap, but is {verdict:?}"
                 )),
             }
         }
@@ -106,7 +106,7 @@ fn check_page(part: &str) {
     );
 }
 
-/// Two tables and the gaps.
+/// The generated part of the page: two tables and the gaps.
 fn page_part(results: &Results) -> String {
     let all = || results.values().flat_map(BTreeMap::values);
     let held = all().filter(|verdict| **verdict == Verdict::Held).count();
@@ -120,9 +120,9 @@ fn page_part(results: &Results) -> String {
         sdks
     };
     let mut part = format!(
-        "{} captures of {} SDKs, {comparable} facts that can be compared: {held} are in the rows as they truly were, \
-         {} are gaps, named below. {unsent} more were never sent by the SDK.\n\n\
-         ✓: so in every capture; 3/4: in three of four; –: never sent; empty: nothing of the kind happens in the captures.\n",
+        "{} captures of {} SDKs contain {comparable} facts that can be compared. The rows match {held} of them; \
+         the other {} are the gaps listed below. Another {unsent} facts were never sent by the SDK.\n\n\
+         ✓: the rows match in every capture; 3/4: in three of four captures; –: never sent; empty: does not occur in the captures.\n",
         results.len(),
         sdks.len(),
         comparable - held,

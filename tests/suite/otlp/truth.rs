@@ -1,14 +1,14 @@
-//! The truth of a scenario, as far as its SDK let anybody see it.
+//! The truth of a scenario, as far as its SDK shows it.
 
 use super::corpus::{Capture, Payload, Truth};
 
 impl Capture {
-    /// Where fewer calls of a model were sent than were made, the rest of the
-    /// scenario ran unseen: what is true of the part that was sent. (A run of
-    /// openai-agents that goes on after an approval emits no spans.)
+    /// The truth of the part that was sent. If fewer model calls were sent than
+    /// made, the rest of the scenario was invisible: a run of openai-agents that
+    /// continues after an approval emits no spans.
     pub fn visible_truth(&self) -> Truth {
         let mut truth = self.truth.clone();
-        // Of a call that was made by hand only the totals are known.
+        // For a single call that was made by hand, only the totals are known.
         if truth.per_call_tokens.is_empty()
             && let (Some(input @ 1..), Some(output)) = (truth.input_tokens, truth.output_tokens)
         {
@@ -28,8 +28,8 @@ impl Capture {
 }
 
 impl Truth {
-    /// Several invocations in one trace are one run; one invocation in several
-    /// traces (of one call, told twice) is one run as well.
+    /// The number of runs. Several invocations in one trace are one run. One
+    /// invocation in several traces, which describe one call, is one run too.
     pub fn runs(&self, payload: &Payload) -> usize {
         self.top_level_invocations.min(payload.traces)
     }
@@ -39,21 +39,21 @@ impl Truth {
         self.status == "failed"
     }
 
-    /// The ids that the conversation may go by: "ID (where) / ID (where)".
+    /// The ids that the conversation may have, from "ID (where) / ID (where)".
     pub fn session_ids(&self) -> Vec<&str> {
-        let told = self.session_id.as_deref().unwrap_or_default();
-        let ids = told.split(" / ").filter_map(|id| id.split(' ').next());
+        let listed = self.session_id.as_deref().unwrap_or_default();
+        let ids = listed.split(" / ").filter_map(|id| id.split(' ').next());
         ids.filter(|id| !id.is_empty()).collect()
     }
 }
 
 impl Payload {
-    /// Whether any trace has its root: without it nothing tells how a run ended.
+    /// Whether any trace has its root. Without it, the end of a run is unknown.
     pub fn has_root(&self) -> bool {
         !self.root_spans.is_empty()
     }
 
-    /// Whether tools have spans, and are not only told in messages.
+    /// Whether tools have spans of their own, and not only messages.
     pub fn has_tool_spans(&self) -> bool {
         let is_tool = |kind: &String| kind.to_lowercase().contains("tool");
         self.op_counts.keys().any(is_tool)

@@ -1,6 +1,4 @@
-//! The answers that OTLP asks for, in both protocols.
-
-use std::time::Duration;
+//! The answers that OTLP specifies, in both protocols.
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
@@ -25,11 +23,11 @@ use crate::support::pg;
 use crate::support::tables::count;
 use crate::support::wire::channel;
 
-const PB: &[&str] = &["Content-Type: application/x-protobuf"];
-const JS: &[&str] = &["Content-Type: application/json"];
+pub(super) const PB: &[&str] = &["Content-Type: application/x-protobuf"];
+pub(super) const JS: &[&str] = &["Content-Type: application/json"];
 
-/// `google.rpc.Status`, whose type and whose details are right for the answer.
-fn status_of(answer: &Answer) -> (i32, String) {
+/// The code and message of a `google.rpc.Status` in the encoding of the answer.
+pub(super) fn status_of(answer: &Answer) -> (i32, String) {
     match answer.header("content-type") {
         PROTOBUF => {
             let status = tonic_types::Status::decode(&*answer.body).unwrap();
@@ -44,10 +42,10 @@ fn status_of(answer: &Answer) -> (i32, String) {
     }
 }
 
-/// Scenario: requests that hold nothing, of every signal, in every way.
-/// Guarantees: success, with no partial success.
+/// Scenario: empty requests of every signal, in every protocol and encoding.
+/// Guarantees: success, without a partial success.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_of_nothing_is_a_success() {
+async fn an_empty_request_succeeds() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let empty = ExportTraceServiceRequest::default();
@@ -64,11 +62,11 @@ async fn a_request_of_nothing_is_a_success() {
     daemon.finish().await;
 }
 
-/// Scenario: spans with ids that are none between good ones.
-/// Guarantees: success that counts and explains the refused, in each encoding;
-/// the good ones are there; metrics count each by its reason.
+/// Scenario: spans with invalid ids among valid ones.
+/// Guarantees: a partial success counts and explains the refusals, in each
+/// encoding. The valid spans are stored. Metrics count refusals by reason.
 #[tokio::test(flavor = "multi_thread")]
-async fn refused_spans_are_a_partial_success() {
+async fn refused_spans_give_a_partial_success() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let mut conn = database.connect().await;
@@ -84,9 +82,9 @@ async fn refused_spans_are_a_partial_success() {
     for part in [
         "3 of 6 spans refused",
         "2 invalid_trace_id",
-        "the first at 1",
+        "first at position 1",
         "1 invalid_span_id",
-        "the first at 4",
+        "first at position 4",
     ] {
         assert!(partial.error_message.contains(part), "{partial:?}");
     }
@@ -114,10 +112,10 @@ async fn refused_spans_are_a_partial_success() {
     daemon.finish().await;
 }
 
-/// Scenario: metrics, and log records that say nothing of agents.
-/// Guarantees: success; counted as ignored; no event comes of them.
+/// Scenario: metrics, and log records that are not about agents.
+/// Guarantees: success. They are counted as ignored and make no events.
 #[tokio::test(flavor = "multi_thread")]
-async fn other_signals_are_taken_and_counted() {
+async fn other_signals_are_accepted_and_counted() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let gauge = Gauge {
@@ -172,12 +170,13 @@ async fn other_signals_are_taken_and_counted() {
     daemon.finish().await;
 }
 
-/// Scenario: what can never be taken: no such path, method, content type,
-/// content encoding; bytes that are no message, cut off, or of wrong types.
-/// Guarantees: each has its own answer, in the encoding of the request, which
-/// repeats nothing of the content; none is one that exporters send again.
+/// Scenario: requests that can never be accepted: an unknown path, method,
+/// content type or content encoding; bytes that are not a message, are cut off,
+/// or have fields of the wrong type.
+/// Guarantees: each has its own answer in the encoding of the request. No answer
+/// repeats content of the request, and none makes exporters retry.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_can_never_be_taken_is_told_apart() {
+async fn permanent_errors_have_distinct_answers() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let good = request(vec![span(new_trace(), 1)]).encode_to_vec();
@@ -217,7 +216,7 @@ async fn what_can_never_be_taken_is_told_apart() {
     for (headers, body) in [
         (PB, &good[..good.len() - 1]),
         (PB, b"S3CRET\xff\xff"),
-        // A name that is a number.
+        // A span whose name is a number.
         (PB, b"\x0a\x08\x12\x06\x12\x04\x28\x01\x28\x01"),
         (JS, b""),
         (JS, b"[]"),
@@ -263,10 +262,10 @@ async fn what_can_never_be_taken_is_told_apart() {
     daemon.finish().await;
 }
 
-/// Scenario: who has the right daemon but the wrong port.
-/// Guarantees: told so, in a way that the client can show.
+/// Scenario: a client uses the wrong port of the daemon.
+/// Guarantees: the answer names the right port, in a form that the client can show.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_comes_to_the_wrong_port_is_told() {
+async fn the_wrong_port_names_the_right_one() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let url = format!("http://{}", daemon.http_address());
@@ -287,10 +286,10 @@ async fn who_comes_to_the_wrong_port_is_told() {
     daemon.finish().await;
 }
 
-/// Scenario: the paths under which vendors take OTLP, with their ways to say a key.
-/// Guarantees: all are taken; what stands in the headers is logged nowhere.
+/// Scenario: requests to the OTLP paths of vendors, with their headers for keys.
+/// Guarantees: all are accepted, and no log contains the content of a header.
 #[tokio::test(flavor = "multi_thread")]
-async fn vendors_paths_and_headers_are_taken() {
+async fn paths_and_headers_of_vendors_are_accepted() {
     let database = pg::database().await;
     let daemon = Daemon::with_args(database.url(), &[]).await;
     let mut conn = database.connect().await;
@@ -328,10 +327,10 @@ async fn vendors_paths_and_headers_are_taken() {
 }
 
 /// Scenario: bodies above `--max-message-bytes`, plain and compressed.
-/// Guarantees: 413, and over gRPC a code that exporters do not retry; what
-/// comes after is taken.
+/// Guarantees: 413, and over gRPC a code that exporters do not retry. The next
+/// request is accepted.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_above_the_limit_is_not_sent_again() {
+async fn a_body_above_the_limit_is_not_retried() {
     let database = pg::database().await;
     let daemon = Daemon::with_args(database.url(), &["--max-message-bytes", "1048576"]).await;
     let mut large = span(new_trace(), 1);
@@ -366,8 +365,8 @@ async fn a_body_above_the_limit_is_not_sent_again() {
     daemon.finish().await;
 }
 
-/// Scenario: the OTLP services are asked for by health.
-/// Guarantees: each is known, and serves.
+/// Scenario: a health check of each OTLP service.
+/// Guarantees: each is known and serving.
 #[tokio::test(flavor = "multi_thread")]
 async fn health_knows_the_services() {
     use tonic_health::pb::HealthCheckRequest;
@@ -388,130 +387,4 @@ async fn health_knows_the_services() {
         assert_eq!(health.unwrap().into_inner().status, 1, "{service}");
     }
     daemon.finish().await;
-}
-
-/// Scenario: nothing can be written; first there is room in the budget, then none.
-/// Guarantees: 503 and UNAVAILABLE, 429 and RESOURCE_EXHAUSTED, each with the
-/// delay; what had room is written when Postgres is back, and sent again it
-/// changes nothing.
-#[tokio::test(flavor = "multi_thread")]
-async fn who_must_come_again_is_told_when() {
-    let database = pg::database().await;
-    let args = [
-        "--submit-timeout",
-        "0.5",
-        "--memory-budget-bytes",
-        "1048576",
-    ];
-    let daemon = Daemon::with_args(database.url(), &args).await;
-    let mut conn = database.connect().await;
-    sqlx::raw_sql("BEGIN; LOCK TABLE agent_runs IN ACCESS EXCLUSIVE MODE")
-        .execute(&mut conn)
-        .await
-        .unwrap();
-    let trace = new_trace();
-    let sized = |number: u64, bytes: usize| {
-        let mut span = span(trace, number);
-        span.name = "x".repeat(bytes);
-        request(vec![span])
-    };
-    let check = |status: Status, code: Code| {
-        assert_eq!(status.code(), code, "{status}");
-        let delay = status.get_details_retry_info().unwrap().retry_delay;
-        assert_eq!(delay, Some(Duration::from_secs(1)));
-    };
-    let check_http = |answer: Answer, code: u16, headers: &[&str]| {
-        assert_eq!((answer.status, answer.header("retry-after")), (code, "1"));
-        assert_eq!(
-            headers[0],
-            format!("Content-Type: {}", answer.header("content-type"))
-        );
-        let (_, message) = status_of(&answer);
-        assert!(!message.is_empty());
-        if headers == JS {
-            let detail = &answer.json()["details"][0];
-            assert_eq!(detail["@type"], "type.googleapis.com/google.rpc.RetryInfo");
-            assert_eq!(detail["retryDelay"], "1s");
-        }
-    };
-    let mut client = traces(&daemon).await;
-    check(
-        client.export(sized(1, 10)).await.unwrap_err(),
-        Code::Unavailable,
-    );
-    for (number, headers) in [(2, PB), (3, JS)] {
-        let message = sized(number, 200 << 10);
-        let body = match headers {
-            PB => message.encode_to_vec(),
-            _ => serde_json::to_vec(&message).unwrap(),
-        };
-        let answer = post(&daemon, "/v1/traces", headers, &body).await;
-        check_http(answer, 503, headers);
-    }
-    let too_much = sized(4, 900 << 10);
-    let full = client.export(too_much.clone()).await.unwrap_err();
-    check(full, Code::ResourceExhausted);
-    let body = too_much.encode_to_vec();
-    check_http(post(&daemon, "/v1/traces", PB, &body).await, 429, PB);
-    // Who says a deadline is answered before it, and can send again.
-    let mut hurried = tonic::Request::new(sized(5, 10));
-    hurried.set_timeout(Duration::from_millis(300));
-    check(client.export(hurried).await.unwrap_err(), Code::Unavailable);
-
-    sqlx::raw_sql("COMMIT").execute(&mut conn).await.unwrap();
-    let all = (1..=5).map(|number| sized(number, 10).resource_spans.remove(0));
-    let all = ExportTraceServiceRequest {
-        resource_spans: all.collect(),
-    };
-    let mut answer = client.export(all.clone()).await;
-    while let Err(status) = answer {
-        check(status, Code::Unavailable);
-        answer = client.export(all.clone()).await;
-    }
-    assert_eq!(count(&mut conn, "agent_steps").await, 5);
-    daemon.finish().await;
-}
-
-/// Scenario: the daemon is told to end while requests wait for the database.
-/// Guarantees: they are settled, or told to come again; a new one is not taken in.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_drain_settles_what_waits() {
-    let database = pg::database().await;
-    let mut daemon = Daemon::start(database.url()).await;
-    let mut conn = database.connect().await;
-    sqlx::raw_sql("BEGIN; LOCK TABLE agent_runs IN ACCESS EXCLUSIVE MODE")
-        .execute(&mut conn)
-        .await
-        .unwrap();
-    let trace = new_trace();
-    let mut client = traces(&daemon).await;
-    let waiting = tokio::spawn(async move { client.export(request(vec![span(trace, 1)])).await });
-    let http = {
-        let address = daemon.http_address().to_owned();
-        let body = request(vec![span(trace, 2)]).encode_to_vec();
-        let mut bytes = format!(
-            "POST /v1/traces HTTP/1.1\r\nHost: test\r\n{}\r\nContent-Length: {}\r\n\r\n",
-            PB[0],
-            body.len()
-        )
-        .into_bytes();
-        bytes.extend(body);
-        tokio::spawn(async move { exchange(&address, &bytes).await })
-    };
-    while daemon.metrics().await["runtraced_events_received_total"] < 2 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    pg::send(daemon.pid(), "TERM");
-    daemon.wait_ready_state(false).await;
-    let answer = post(&daemon, "/v1/traces", PB, b"").await;
-    assert_eq!((answer.status, answer.header("retry-after")), (503, "1"));
-    sqlx::raw_sql("COMMIT").execute(&mut conn).await.unwrap();
-    assert_eq!(
-        waiting.await.unwrap().unwrap().into_inner().partial_success,
-        None
-    );
-    assert_eq!(http.await.unwrap().status, 200);
-    assert!(daemon.terminate().await.success(), "{}", daemon.logs());
-    daemon.check_logs();
-    assert_eq!(count(&mut conn, "agent_steps").await, 2);
 }

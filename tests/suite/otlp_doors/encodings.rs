@@ -1,4 +1,4 @@
-//! The same spans in every encoding, over both protocols.
+//! The same spans in every encoding and over both protocols.
 
 use std::io::Write as _;
 
@@ -32,12 +32,12 @@ fn deflate(body: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Scenario: one trace, over gRPC and HTTP, as protobuf and JSON, plain and
-/// compressed in each way there is.
-/// Guarantees: every one is answered as a full success, and after the first
-/// none changes a row.
+/// Scenario: one trace over gRPC and HTTP, as protobuf and JSON, plain and in
+/// every compression.
+/// Guarantees: each request succeeds completely. After the first, none changes a
+/// row.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_encoding_ends_in_the_same_rows() {
+async fn every_encoding_gives_the_same_rows() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let mut conn = database.connect().await;
@@ -85,10 +85,10 @@ async fn every_encoding_ends_in_the_same_rows() {
 
 /// Scenario: JSON as SDKs write it and as the specification allows it: hex in
 /// either case, integers as text or numbers, enum values by number or name,
-/// unknown fields, numbers that are none, half a surrogate pair.
-/// Guarantees: all of it is taken, with the values it says.
+/// unknown fields, numbers in unusual notations, a lone surrogate.
+/// Guarantees: all of it is accepted with the right values.
 #[tokio::test(flavor = "multi_thread")]
-async fn json_is_taken_as_it_is_written() {
+async fn json_in_all_its_variants_is_accepted() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let mut conn = database.connect().await;

@@ -1,4 +1,4 @@
-//! OpenTelemetry's own exporter, not bytes made by hand.
+//! The exporter of OpenTelemetry itself, instead of handmade bytes.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::support::daemon::Daemon;
 use crate::support::pg;
 
-/// The exporter, and what each export of it came to.
+/// An exporter that records the result of each export.
 #[derive(Debug)]
 struct Recorded {
     inner: SpanExporter,
@@ -54,15 +54,15 @@ fn build(daemon: &Daemon, protocol: Protocol, compressed: bool) -> SpanExporter 
     }
 }
 
-/// An agent that calls a tool, which fails, as an instrumentation tells it.
-/// Returns the trace, and what its exports came to.
+/// Runs an instrumented agent whose tool call fails. Returns the trace and the
+/// results of its exports.
 async fn run_an_agent(exporter: SpanExporter) -> (Uuid, Vec<Result<(), String>>) {
     let results: Arc<Mutex<Vec<_>>> = Arc::default();
     let recorded = Recorded {
         inner: exporter,
         results: Arc::clone(&results),
     };
-    // Its exports block the thread that ends a span, so that is not one of ours.
+    // The export blocks the thread that ends a span, so use a separate thread.
     let trace = tokio::task::spawn_blocking(move || {
         let provider = SdkTracerProvider::builder()
             .with_simple_exporter(recorded)
@@ -87,7 +87,7 @@ async fn run_an_agent(exporter: SpanExporter) -> (Uuid, Vec<Result<(), String>>)
     (trace, results)
 }
 
-/// The tool call is a failed step of the run that is the trace.
+/// Checks that the tool call is a failed step of the trace's run.
 async fn check(conn: &mut sqlx::PgConnection, trace: Uuid) {
     let step: (String, String) = sqlx::query_as(
         "SELECT name, status FROM agent_steps WHERE run_id = $1 AND name = 'search'",
@@ -101,9 +101,9 @@ async fn check(conn: &mut sqlx::PgConnection, trace: Uuid) {
 
 const PROTOCOLS: [Protocol; 3] = [Protocol::Grpc, Protocol::HttpBinary, Protocol::HttpJson];
 
-/// Scenario: a program whose exporter was pointed at the daemon, over each
-/// protocol, plain and compressed.
-/// Guarantees: each export succeeds, and the spans are there as rows.
+/// Scenario: a program exports to the daemon over each protocol, plain and
+/// compressed.
+/// Guarantees: each export succeeds, and the spans are stored.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_exporter_delivers_over_each_protocol() {
     let database = pg::database().await;
@@ -124,10 +124,10 @@ async fn the_exporter_delivers_over_each_protocol() {
 }
 
 /// Scenario: the database does not answer while the exporter sends.
-/// Guarantees: told when to come again it does, over each protocol, and at last
-/// its spans are there.
+/// Guarantees: over each protocol, the exporter retries after the delay that the
+/// daemon names, and its spans are stored in the end.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_exporter_comes_again_when_told() {
+async fn the_exporter_retries_after_the_delay() {
     let database = pg::database().await;
     let daemon = Daemon::with_args(database.url(), &["--submit-timeout", "0.3"]).await;
     let mut conn = database.connect().await;
@@ -142,7 +142,7 @@ async fn the_exporter_comes_again_when_told() {
                 - metrics["runtraced_events_settled_total{outcome=\"committed\"}"]
                 - metrics["runtraced_events_settled_total{outcome=\"duplicate\"}"]
         };
-        // The first attempt is in, and its exporter has been told.
+        // The first attempt arrived, and its exporter got the delay.
         while received(daemon.metrics().await) == 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -157,6 +157,6 @@ async fn the_exporter_comes_again_when_told() {
     }
     let metrics = daemon.metrics().await;
     let again = metrics["runtraced_events_settled_total{outcome=\"duplicate\"}"];
-    assert!(again >= 3, "nobody came again: {metrics:?}");
+    assert!(again >= 3, "no exporter retried: {metrics:?}");
     daemon.finish().await;
 }

@@ -1,4 +1,4 @@
-//! What no SDK should send, and what some do: each harms itself alone.
+//! Requests that no SDK should send, although some do. Each harms only itself.
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -9,7 +9,7 @@ use prost::Message as _;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{export_bytes, new_trace, run_of, takes_a_span, traces};
+use super::{accepts_a_span, export_bytes, new_trace, run_of, traces};
 use crate::support::daemon::Daemon;
 use crate::support::otlp::{attribute, post, request, span, text, value};
 use crate::support::pg;
@@ -17,9 +17,9 @@ use crate::support::tables::{content, count};
 
 const PB: &[&str] = &["Content-Type: application/x-protobuf"];
 
-/// Sends odd spans with a good one before and behind each; all that is asked
-/// for here is that the good ones are there, and that sending all of it again,
-/// in the other order and in other pieces, changes nothing.
+/// Sends odd spans, each between two good spans. Checks that the good spans are
+/// stored, and that sending everything again in another order and in other
+/// requests changes nothing.
 async fn send_among_neighbours(daemon: &Daemon, conn: &mut PgConnection, odd: Vec<Span>) {
     let neighbours = new_trace();
     let mut spans = vec![span(neighbours, 1)];
@@ -48,9 +48,9 @@ async fn send_among_neighbours(daemon: &Daemon, conn: &mut PgConnection, odd: Ve
     assert_eq!(content(conn, &runs, &[]).await, rows);
 }
 
-/// Scenario: ids that are all zero, too short, too long; one span id with three
-/// contents; parents that are the span itself, each other, nobody.
-/// Guarantees: the good neighbours are there, and all of it may come again in
+/// Scenario: ids that are all zeros, too short or too long; one span id with
+/// three contents; parents that are the span itself, each other, or missing.
+/// Guarantees: the good neighbours are stored, and everything may be sent again in
 /// any order.
 #[tokio::test(flavor = "multi_thread")]
 async fn odd_ids_and_parents() {
@@ -88,8 +88,8 @@ async fn odd_ids_and_parents() {
     daemon.finish().await;
 }
 
-/// Scenario: times of zero, in reverse, at both ends of what 64 bits hold.
-/// Guarantees: as above.
+/// Scenario: times that are zero, reversed, or at both ends of the 64-bit range.
+/// Guarantees: as for odd ids.
 #[tokio::test(flavor = "multi_thread")]
 async fn odd_times() {
     let database = pg::database().await;
@@ -122,10 +122,10 @@ async fn odd_times() {
     daemon.finish().await;
 }
 
-/// Scenario: attributes of every type, at every place, nested deep; NUL in text;
-/// keys that are empty, repeated, or claim two types; values of the wrong type
-/// under keys that are known; statuses and kinds that are none.
-/// Guarantees: as above.
+/// Scenario: attributes of every type in every position, nested deep; NUL in text;
+/// keys that are empty, repeated, or have two types; known keys with values of the
+/// wrong type; invalid statuses and kinds.
+/// Guarantees: as for odd ids.
 #[tokio::test(flavor = "multi_thread")]
 async fn odd_attributes() {
     let database = pg::database().await;
@@ -190,7 +190,7 @@ async fn odd_attributes() {
         for (at, value) in (0..).zip(leaves().into_iter().chain([deep(3), deep(30), deep(500)])) {
             let mut attribute = text(key, "");
             attribute.value = Some(value.clone());
-            // Each alone under the known key, too.
+            // Each value also alone in a span.
             let mut alone = span(trace, 1_000 * number + at);
             alone.attributes.push(attribute.clone());
             odd_span.attributes.push(attribute.clone());
@@ -246,10 +246,10 @@ async fn odd_attributes() {
 
 /// Scenario: text that is not UTF-8, which protobuf forbids, in a name, a key
 /// and a value, over both protocols.
-/// Guarantees: it is mended, counted and told; its neighbours and the rest of
-/// its own span are there.
+/// Guarantees: it is repaired, counted and reported. Its neighbours and the rest
+/// of its span are stored.
 #[tokio::test(flavor = "multi_thread")]
-async fn text_that_is_not_utf8_is_mended() {
+async fn text_that_is_not_utf8_is_repaired() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let mut conn = database.connect().await;
@@ -287,17 +287,18 @@ async fn text_that_is_not_utf8_is_mended() {
     daemon.finish().await;
 }
 
-/// Scenario: compressed bodies that are cut off, are something else, or are bombs.
-/// Guarantees: the answer that says so, at once and in little memory.
+/// Scenario: compressed bodies that are cut off, in another format, or
+/// decompression bombs.
+/// Guarantees: an immediate answer with the reason, in little memory.
 #[tokio::test(flavor = "multi_thread")]
-async fn compression_gone_wrong() {
+async fn bad_compression() {
     use crate::support::process::rss_kib;
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let good = request(vec![span(new_trace(), 1)]).encode_to_vec();
     let zipped = super::encodings::gzip(&good);
     let (before, _) = rss_kib(daemon.pid());
-    // Zeros are a bomb of the shortest kind: 200 MB in 200 KB.
+    // Zeros are the smallest decompression bomb: 200 MB in 200 KB.
     let bomb = super::encodings::gzip(&vec![0; 200 << 20]);
     for (body, code) in [
         (&zipped[..zipped.len() - 4], 400),
@@ -316,8 +317,8 @@ async fn compression_gone_wrong() {
         assert_eq!(status.code(), want, "{status}");
     }
     let (_, peak) = rss_kib(daemon.pid());
-    // A body of the limit, and the buffer that it grew in.
+    // The memory of a body at the limit, and of the buffer that it grew in.
     assert!(peak < before + (160 << 10), "{before} KiB, then {peak} KiB");
-    takes_a_span(&daemon).await;
+    accepts_a_span(&daemon).await;
     daemon.finish().await;
 }

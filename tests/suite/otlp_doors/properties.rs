@@ -1,5 +1,5 @@
-//! What holds for any bytes that may come as a request. The fuzz targets check
-//! the same.
+//! Properties that hold for arbitrary bytes as a request. The fuzz targets check
+//! the same properties.
 
 use std::sync::LazyLock;
 
@@ -11,15 +11,15 @@ use prost::Message as _;
 use runtraced::ingest::otlp::wire::Schema;
 use runtraced::ingest::otlp::{Decoded, Encoding, MapOptions, Signal, decode};
 
-/// Little enough that both limits are met.
+/// Small enough that requests reach both limits.
 const MAX_FIELD_BYTES: usize = 4 << 10;
 const STRUCTURE_LIMIT_BYTES: usize = 1 << 20;
 
-/// Of which the last span may be too much.
+/// The last span of a request may exceed it.
 const EVENTS_LIMIT_BYTES: usize = 4 << 20;
 
-/// What a request becomes may weigh so many times its bytes, beside a constant
-/// for each span.
+/// The events of a request may weigh this multiple of its bytes, plus a constant
+/// per span.
 const GROWTH: usize = 600;
 const SPAN_BYTES: usize = 16 << 10;
 
@@ -42,16 +42,17 @@ fn read(signal: Signal, encoding: Encoding, bytes: &[u8]) -> Option<Decoded> {
     .ok()
 }
 
-/// Reads a request twice. It does not panic; each record has one fate; events
-/// name a record that was there, are the same each time, hold nothing that
-/// Postgres cannot, and are not out of all proportion to what came.
+/// Reads a request twice and checks: no panic; one outcome per record; every event
+/// names an existing record, is the same both times, and holds nothing that
+/// Postgres cannot store; and the weight of the events is in proportion to the
+/// request.
 pub fn hold(signal: Signal, encoding: Encoding, bytes: &[u8]) {
     let Some(decoded) = read(signal, encoding, bytes) else {
         return;
     };
     let mapped = &decoded.mapped;
-    let fates: u64 = mapped.fates.values().sum();
-    assert_eq!(fates, decoded.records, "{:?}", mapped.fates);
+    let outcomes: u64 = mapped.outcomes.values().sum();
+    assert_eq!(outcomes, decoded.records, "{:?}", mapped.outcomes);
     for (position, event) in &mapped.events {
         assert!(u64::from(*position) < decoded.records, "{event:?}");
         let escaped = format!("{event:?}").replace("\\\\", "");
@@ -65,7 +66,7 @@ pub fn hold(signal: Signal, encoding: Encoding, bytes: &[u8]) {
     assert_eq!(again.mapped.events, mapped.events);
 }
 
-/// Keys that mean something in one dialect or another.
+/// Keys that have a meaning in some dialect.
 pub const KEYS: &[&str] = &[
     "openinference.span.kind",
     "input.value",
@@ -139,7 +140,7 @@ pub const KEYS: &[&str] = &[
     "exception.message",
 ];
 
-/// Names of span events that carry something.
+/// Names of span events that carry data.
 const EVENTS: &[&str] = &[
     "exception",
     "gen_ai.user.message",
@@ -149,8 +150,8 @@ const EVENTS: &[&str] = &[
     "gen_ai.client.inference.operation.details",
 ];
 
-/// A request of one span, whose attributes are told by bytes: which key, where
-/// it stands, of which type, and the value up to the next 0xff.
+/// A request of one span with attributes made from bytes. Each attribute is a byte
+/// for its key, a byte for its position and type, and its value up to the next 0xff.
 pub fn request_of(bytes: &[u8]) -> Vec<u8> {
     let mut span = Span {
         trace_id: vec![1; 16],

@@ -1,4 +1,5 @@
-//! Random requests: bytes, JSON, attributes; and good ones with a few bytes changed.
+//! Random requests: bytes, JSON and attributes, and valid requests with a few
+//! changed bytes.
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -10,7 +11,7 @@ use super::new_trace;
 use super::properties::{hold, request_of};
 use crate::support::otlp::{request, span, text};
 
-/// JSON such as stands in attributes, true to no dialect.
+/// JSON as in attributes, but of no particular dialect.
 const PIECES: &[&str] = &[
     "{",
     "}",
@@ -57,14 +58,14 @@ fn attributes() -> impl Strategy<Value = Vec<u8>> {
         1 => prop::collection::vec(any::<u8>(), 0..40),
     ];
     let attribute = (any::<u8>(), any::<u8>(), content).prop_map(|(key, place, content)| {
-        // Most on the span itself.
+        // Most attributes are on the span itself.
         let place = if place < 128 { 0xf8 | place } else { place };
         [vec![key, place], content, vec![0xff]].concat()
     });
     prop::collection::vec(attribute, 0..12).prop_map(|attributes| attributes.concat())
 }
 
-/// Changes a few bytes of a good request.
+/// A valid request with a few changed bytes.
 fn mutated(encoding: Encoding) -> impl Strategy<Value = Vec<u8>> {
     let mut spans: Vec<_> = (1..4).map(|number| span(new_trace(), number)).collect();
     spans[0]
@@ -103,7 +104,7 @@ fn run(strategy: impl Strategy<Value = Vec<u8>>, check: impl Fn(&[u8])) {
 }
 
 #[test]
-fn any_bytes_hold() {
+fn arbitrary_bytes_have_the_properties() {
     for signal in Signal::ALL {
         for encoding in [Encoding::Protobuf, Encoding::Json] {
             run(prop::collection::vec(any::<u8>(), 0..64), |bytes| {
@@ -115,7 +116,7 @@ fn any_bytes_hold() {
 }
 
 #[test]
-fn good_requests_with_a_few_bytes_changed_hold() {
+fn changed_requests_have_the_properties() {
     for encoding in [Encoding::Protobuf, Encoding::Json] {
         run(mutated(encoding), |bytes| {
             hold(Signal::Traces, encoding, bytes);
@@ -125,7 +126,7 @@ fn good_requests_with_a_few_bytes_changed_hold() {
 }
 
 #[test]
-fn any_attributes_hold() {
+fn arbitrary_attributes_have_the_properties() {
     run(attributes(), |bytes| {
         hold(Signal::Traces, Encoding::Protobuf, &request_of(bytes));
     });

@@ -1,4 +1,4 @@
-//! Large things: bounded, and taken where they can be.
+//! Large requests: limited, and accepted up to the limits.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tonic::{Code, Request};
 use tonic_types::StatusExt as _;
 
-use super::{export_bytes, new_trace, run_of, takes_a_span, traces};
+use super::{accepts_a_span, export_bytes, new_trace, run_of, traces};
 use crate::support::compressed::compress;
 use crate::support::daemon::Daemon;
 use crate::support::otlp::{JSON, PROTOBUF, attribute, post, request, span, text};
@@ -21,13 +21,13 @@ use crate::support::tables::count;
 
 const MEGABYTE: usize = 1 << 20;
 
-/// Scenario: a tool that was given 20 MB and returned a base64 image, and a span
-/// of 10,000 attributes, over gRPC and HTTP in both encodings; a trace of 10,000
-/// spans in one request.
-/// Guarantees: all of it is there, and the daemon took no more memory than a
-/// few times what it was sent.
+/// Scenario: a tool call with an argument of 20 MB and a base64 image as its
+/// result, and a span with 10,000 attributes, over gRPC and HTTP in both
+/// encodings; a trace of 10,000 spans in one request.
+/// Guarantees: everything is stored, and the memory of the daemon grows by no more
+/// than a few times the size of the requests.
 #[tokio::test(flavor = "multi_thread")]
-async fn large_traces_are_taken() {
+async fn large_traces_are_accepted() {
     let database = pg::database().await;
     let daemon = Daemon::with_args(database.url(), &["--submit-timeout", "300"]).await;
     let mut conn = database.connect().await;
@@ -71,7 +71,7 @@ async fn large_traces_are_taken() {
         for (kind, body) in [(PROTOBUF, protobuf), (JSON, json)] {
             let kind = format!("Content-Type: {kind}");
             let mut answer = post(&daemon, "/v1/traces", &[&kind], &body).await;
-            // On a busy machine it may have to come again, as any exporter would.
+            // On a busy machine, retry like an exporter.
             while matches!(answer.status, 429 | 503) {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 answer = post(&daemon, "/v1/traces", &[&kind], &body).await;
@@ -93,7 +93,7 @@ async fn large_traces_are_taken() {
     daemon.finish().await;
 }
 
-/// Wraps a field with a length around a content.
+/// Encodes a length-delimited field.
 fn wrap(number: u8, content: &[u8]) -> Vec<u8> {
     let mut out = vec![number << 3 | 2];
     prost::encoding::encode_varint(content.len() as u64, &mut out);
@@ -101,11 +101,12 @@ fn wrap(number: u8, content: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Scenario: eight megabytes that would be millions of empty spans, attributes,
+/// Scenario: eight megabytes that decode to millions of empty spans, attributes,
 /// events or values, plain and compressed to kilobytes.
-/// Guarantees: refused for good before they are built, in little memory.
+/// Guarantees: they are refused permanently before they are decoded, in little
+/// memory.
 #[tokio::test(flavor = "multi_thread")]
-async fn millions_of_empty_things_are_refused() {
+async fn millions_of_empty_elements_are_refused() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let (before, _) = rss_kib(daemon.pid());
@@ -146,17 +147,18 @@ async fn millions_of_empty_things_are_refused() {
     assert_eq!(answer.status, 413, "{}", answer.text());
     let (_, peak) = rss_kib(daemon.pid());
     assert!(peak < before + (64 << 10), "{before} KiB, then {peak} KiB");
-    takes_a_span(&daemon).await;
+    accepts_a_span(&daemon).await;
     daemon.finish().await;
 }
 
-/// Scenario: over gRPC and HTTP, in both encodings, plain and compressed, a request of as many bytes as
-/// --max-message-bytes says, and of one more; texts as long as --max-field-bytes says, and one byte
-/// longer.
-/// Guarantees: the former is taken, the latter refused for good; texts at the limit are stored as they
-/// are, those beyond are cut to it, marked and counted.
+/// Scenario: requests of exactly `--max-message-bytes` and of one byte more, over
+/// gRPC and HTTP, in both encodings, plain and compressed; texts of exactly
+/// `--max-field-bytes` and of one byte more.
+/// Guarantees: a request at the limit is accepted, a larger one is refused
+/// permanently. A text at the limit is stored unchanged, a longer one is truncated,
+/// marked and counted.
 #[tokio::test(flavor = "multi_thread")]
-async fn bodies_and_texts_are_taken_up_to_their_limits() {
+async fn bodies_and_texts_are_accepted_up_to_their_limits() {
     const LIMIT: usize = 100_000;
     let database = pg::database().await;
     let args = ["--max-message-bytes", "100000", "--max-field-bytes", "256"];
@@ -206,7 +208,7 @@ async fn bodies_and_texts_are_taken_up_to_their_limits() {
         let trace = new_trace();
         let mut span = span(trace, 1);
         let said = "n".repeat(bytes);
-        // As JSON it has two quotes more.
+        // As JSON, it has two quotes in addition.
         let json = "j".repeat(bytes - 2);
         span.attributes[1] = text("tool.name", &said);
         span.attributes[3] = text("output.value", &json);
@@ -226,7 +228,7 @@ async fn bodies_and_texts_are_taken_up_to_their_limits() {
             assert_eq!(text.ends_with("bytes left out]"), cuts > 0, "{text}");
             assert!(text.len() <= 256, "{text}");
         }
-        // A text may stand in several places.
+        // The same text may be stored in several columns.
         let counted = cut().await;
         assert!(
             counted >= cuts && (counted == 0) == (cuts == 0),
@@ -236,24 +238,24 @@ async fn bodies_and_texts_are_taken_up_to_their_limits() {
     daemon.finish().await;
 }
 
-/// Sends all of a request but its end, again each time it is turned away.
+/// Sends a request without its last byte, and repeats it each time it is rejected.
 async fn linger(address: String, request: Bytes) {
     loop {
         let mut socket = tokio::net::TcpStream::connect(&address).await.unwrap();
         if socket.write_all(&request).await.is_ok() {
-            // Nothing comes before the request is whole, unless there is no room.
+            // An answer before the request is complete means that the budget is full.
             let _ = socket.read(&mut [0]).await;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
-/// Scenario: ten clients at once, each with a body of two megabytes that it
-/// sends but for the last byte, in a budget of sixteen; who is turned away comes again.
-/// Guarantees: what is only being read is bounded, too: who comes to a full
-/// house is told to come again; when the others have gone there is room.
+/// Scenario: ten clients at once each send a body of two megabytes without its last
+/// byte, with a budget of sixteen megabytes. Rejected clients retry.
+/// Guarantees: bodies that are being read are limited too. If the budget is full, a
+/// client is told to retry; when the other clients are gone, it succeeds.
 #[tokio::test(flavor = "multi_thread")]
-async fn bodies_that_are_being_read_are_bounded() {
+async fn bodies_that_are_being_read_are_limited() {
     let database = pg::database().await;
     let args = [
         "--memory-budget-bytes",
@@ -270,8 +272,8 @@ async fn bodies_that_are_being_read_are_bounded() {
     let mut bytes = head.into_bytes();
     bytes.resize(bytes.len() + 2 * MEGABYTE - 1, 0x12);
     let bytes = Bytes::from(bytes);
-    // Of bodies that grow at the same time more may be turned away than need be: without
-    // those that come again the house would not be full for certain.
+    // Bodies that grow at the same time may be rejected although one of them would fit.
+    // Only with retries is the budget certain to be full.
     let mut clients = JoinSet::new();
     for _ in 0..10 {
         clients.spawn(linger(daemon.http_address().to_string(), bytes.clone()));
@@ -279,7 +281,7 @@ async fn bodies_that_are_being_read_are_bounded() {
     let good = request(vec![span(new_trace(), 1)]).encode_to_vec();
     let headers = ["Content-Type: application/x-protobuf"];
     let deadline = Instant::now() + Duration::from_secs(20);
-    // The last of what they sent may still be on its way in.
+    // The last bytes of the other clients may still be arriving.
     loop {
         let answer = post(&daemon, "/v1/traces", &headers, &good).await;
         if answer.status == 429 {

@@ -29,7 +29,7 @@ async fn spool_and_memory_full_is_told_and_recovers() {
         "1048576",
     ];
     let mut daemon = spawn(cluster.url(), &dir, &args).await;
-    daemon.expect_warnings("durable nowhere");
+    daemon.expect_warnings("neither Postgres nor the spool accepts events");
     daemon.wait_ready().await;
     cluster.stop_immediate().await;
     let channel = channel(daemon.grpc_url()).await;

@@ -34,8 +34,18 @@ impl Authority {
 
     /// The same, until the first day of a year.
     pub fn issue_until(&self, year: i32) -> Issued {
+        self.issue_as(year, IsCa::NoCa)
+    }
+
+    /// A CA certificate for the same names, as `openssl req -x509` makes them.
+    pub fn issue_ca(&self) -> Issued {
+        self.issue_as(2_100, IsCa::Ca(BasicConstraints::Unconstrained))
+    }
+
+    fn issue_as(&self, year: i32, is_ca: IsCa) -> Issued {
         let names = ["localhost", "127.0.0.1"].map(str::to_owned);
         let mut params = CertificateParams::new(names).unwrap();
+        params.is_ca = is_ca;
         params.not_after = rcgen::date_time_ymd(year, 1, 1);
         params
             .distinguished_name

@@ -1,9 +1,11 @@
 //! What people see: faults at the start, and the commands.
 
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use super::authority::Authority;
 use super::{Files, https};
+use crate::support::daemon::Daemon;
 use crate::support::pg;
 
 fn runtraced(args: &[&str]) -> Output {
@@ -39,7 +41,7 @@ async fn faults_are_told_at_the_start() {
         (
             vec!["--tls-cert", "/nowhere", "--tls-key", &key],
             1,
-            "/nowhere cannot be read",
+            "cannot read /nowhere",
         ),
         (
             vec!["--tls-cert", &path("text"), "--tls-key", &key],
@@ -54,7 +56,7 @@ async fn faults_are_told_at_the_start() {
         (
             vec!["--tls-cert", &cert, "--tls-key", &path("other.key")],
             1,
-            "is not that of the certificate",
+            "does not belong to the certificate",
         ),
     ] {
         let listen = [
@@ -115,11 +117,19 @@ async fn commands_speak_tls() {
     let all = [&with_ca[..], &mine].concat();
     for (args, code, says) in [
         (&all[..], 0, "1 accepted"),
-        (&send, 69, "UnknownIssuer"),
-        (&with_ca, 69, ""),
+        (
+            &send,
+            69,
+            "UnknownIssuer); give the authority's certificate with --ca",
+        ),
+        (&with_ca, 69, "--client-cert and --client-key"),
         (&[&with_ca[..], &mine[..2]].concat(), 64, "--client-key"),
         (&[&send[..], &["--ca", "/nowhere"]].concat(), 66, "/nowhere"),
-        (&[&send[..], &["--ca", &events]].concat(), 69, ""),
+        (
+            &[&send[..], &["--ca", &events]].concat(),
+            66,
+            "events.jsonl holds no certificate in PEM",
+        ),
     ] {
         let out = runtraced(args);
         let said = String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned();
@@ -142,4 +152,70 @@ async fn commands_speak_tls() {
     assert!(said.contains("ready"), "{said}");
     assert_eq!(runtraced(&status).status.code(), Some(69));
     super::finish_with(daemon, &files, &["--cert", &cert, "--key", &key]).await;
+}
+
+/// Scenario: `send` and `status` with TLS to a port without it, without TLS to a port with it,
+/// and to a daemon whose certificate is a CA certificate, as `openssl req -x509` makes them.
+/// Guarantees: each is reported with what to do; faults of TLS at once and not after retries;
+/// the daemon warns of the CA certificate when it starts.
+#[tokio::test(flavor = "multi_thread")]
+async fn mistakes_with_tls_are_explained() {
+    let database = pg::database().await;
+    let authority = Authority::new("ours");
+    let files = Files::new(&authority.issue());
+    files.write("ca.pem", &authority.pem);
+    files.write("events.jsonl", r#"{"time":"2026-01-31T12:00:00Z","heartbeat":{"run_id":"0194bb0a-0000-7000-8000-000000000001"}}"#);
+    let secure = files.daemon(database.url(), false).await;
+    let plain = Daemon::spawn(database.url(), &[]).await;
+    let as_server = Files::new(&authority.issue_ca());
+    as_server.write("ca.pem", &authority.pem);
+    let mut mistaken = as_server.daemon(database.url(), false).await;
+    mistaken.expect_warnings("--tls-cert is a CA certificate");
+    let warning = "`openssl req -x509` makes one with -addext basicConstraints=critical,CA:FALSE";
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !mistaken.logs().contains(warning) {
+        assert!(Instant::now() < deadline, "{}", mistaken.logs());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+
+    let path = |name: &str| files.path(name).to_str().unwrap().to_owned();
+    let (events, ca) = (path("events.jsonl"), path("ca.pem"));
+    let plain_grpc = plain.grpc_url().replacen("http://", "https://", 1);
+    let secure_grpc = secure.grpc_url().to_owned();
+    let no_tls = "does not speak TLS on this port; write http:// instead of https://";
+    let needs_tls = "if the daemon uses TLS, write --";
+    let ca_cert = "is a CA certificate, which cannot identify a server (CaUsedAsEndEntity); give";
+    for (endpoint, says, at_once) in [
+        (plain_grpc, no_tls, true),
+        (secure_grpc, needs_tls, false),
+        (https(&mistaken), ca_cert, true),
+    ] {
+        let limit = if at_once { "60s" } else { "1s" };
+        let args = ["send", &events, "--ca", &ca, "--endpoint", &endpoint];
+        let began = Instant::now();
+        let out = runtraced(&[&args[..], &["--give-up-after", limit]].concat());
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!(out.status.code(), Some(69), "{endpoint}: {said}");
+        assert!(said.contains(says), "{endpoint}: {said}");
+        assert!(!at_once || said.lines().count() == 1, "{endpoint}: {said}");
+        assert!(began.elapsed() < Duration::from_secs(30), "{endpoint}");
+    }
+    let https = |daemon: &Daemon| format!("https://{}", daemon.http_address());
+    for (http, says) in [
+        (https(&plain), no_tls),
+        (secure.http_address().to_owned(), needs_tls),
+        (https(&mistaken), ca_cert),
+    ] {
+        let out = runtraced(&["status", "--ca", &ca, "--http", &http]);
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!(out.status.code(), Some(69), "{http}: {said}");
+        assert!(
+            said.contains(says) && said.lines().count() == 1,
+            "{http}: {said}"
+        );
+    }
+    plain.finish().await;
+    super::finish(secure, &files).await;
+    assert!(mistaken.terminate().await.success(), "{}", mistaken.logs());
+    mistaken.check_logs();
 }

@@ -22,11 +22,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// that it is late.
 #[tokio::test]
 async fn a_daemon_that_does_not_answer_holds_nobody_up() {
-    let silent = Plan {
+    let silent = StreamPlan {
         acks: Some(0),
-        ..Plan::default()
+        ..StreamPlan::default()
     };
-    let (_fake, address) = Fake::start([silent]).await;
+    let (_fake, address) = FakeDaemon::start([silent]).await;
     let options = StreamOptions {
         max_batches_in_flight: 1,
         ..StreamOptions::default()
@@ -47,17 +47,17 @@ async fn a_daemon_that_does_not_answer_holds_nobody_up() {
 /// why; of the other it tells what was refused.
 #[tokio::test]
 async fn finish_tells_what_became_of_all() {
-    let denied = Plan {
+    let denied = StreamPlan {
         batches: Some(1),
         acks: Some(0),
         ending: Some(Status::unauthenticated("no such key")),
-        ..Plan::default()
+        ..StreamPlan::default()
     };
-    let refusing = Plan {
+    let refusing = StreamPlan {
         refuse_first: true,
-        ..Plan::default()
+        ..StreamPlan::default()
     };
-    let (_fake, address) = Fake::start([denied, refusing]).await;
+    let (_fake, address) = FakeDaemon::start([denied, refusing]).await;
     let client = connect(&address, HASTY).await;
     let stream = || client.stream(StreamOptions::default());
 
@@ -93,7 +93,7 @@ async fn finish_tells_what_became_of_all() {
 /// Guarantees: all arrive, in small batches; the largest goes alone.
 #[tokio::test]
 async fn batches_are_small() {
-    let (fake, address) = Fake::start([]).await;
+    let (fake, address) = FakeDaemon::start([]).await;
     let client = connect(&address, QUICK).await;
     let (layer, delivery) = SpanLayer::new(client.stream(StreamOptions::default()), 10_000);
     let _guard = listening(layer);
@@ -126,11 +126,11 @@ async fn batches_are_small() {
 /// Guarantees: what ends meanwhile is sent nevertheless, and nothing is dropped.
 #[tokio::test]
 async fn a_flush_does_not_stop_delivery() {
-    let silent = Plan {
+    let silent = StreamPlan {
         acks: Some(0),
-        ..Plan::default()
+        ..StreamPlan::default()
     };
-    let (fake, address) = Fake::start([silent]).await;
+    let (fake, address) = FakeDaemon::start([silent]).await;
     let client = connect(&address, QUICK).await;
     let (layer, delivery) = SpanLayer::new(client.stream(StreamOptions::default()), 16);
     let _guard = listening(layer);
@@ -152,12 +152,12 @@ async fn a_flush_does_not_stop_delivery() {
 /// Guarantees: a flush waits for what ended before it, and for that only.
 #[tokio::test]
 async fn a_flush_waits_for_what_was_before_it() {
-    let once = Plan {
+    let once = StreamPlan {
         acks: Some(1),
         delay: Duration::from_millis(300),
-        ..Plan::default()
+        ..StreamPlan::default()
     };
-    let (_fake, address) = Fake::start([once]).await;
+    let (_fake, address) = FakeDaemon::start([once]).await;
     let client = connect(&address, QUICK).await;
     let (layer, delivery) = SpanLayer::new(client.stream(StreamOptions::default()), 100);
     let _guard = listening(layer);
@@ -177,7 +177,7 @@ async fn a_flush_waits_for_what_was_before_it() {
 /// Guarantees: they count as dropped.
 #[tokio::test]
 async fn what_comes_at_the_very_end_is_counted() {
-    let (_fake, address) = Fake::start([]).await;
+    let (_fake, address) = FakeDaemon::start([]).await;
     let client = connect(&address, QUICK).await;
     let (layer, delivery) = SpanLayer::new(client.stream(StreamOptions::default()), 100);
     let buffer = layer.0.clone();
@@ -185,7 +185,7 @@ async fn what_comes_at_the_very_end_is_counted() {
     let finish = tokio::spawn(delivery.finish());
     buffer.messages.closed().await;
     tokio::time::sleep(Duration::from_millis(50)).await;
-    let (other, mut others) = Buffer::new(2);
+    let (other, mut others) = SpanBuffer::new(2);
     other.offer(vec![Event::default(); 3], false);
     place.send(others.try_recv().unwrap());
     assert_eq!(finish.await.unwrap().unwrap().dropped, 3);

@@ -14,19 +14,19 @@ use super::buffer::MAX_WAITING_BYTES;
 use super::deliver::{MAX_BATCH_BYTES, MAX_BATCH_EVENTS};
 use super::*;
 use crate::client::StreamOptions;
-use crate::client::tests::fake::{Fake, Plan};
+use crate::client::tests::fake::{FakeDaemon, StreamPlan};
 use crate::client::tests::{HASTY, QUICK, connect};
 use crate::proto::event::Event as Body;
 use crate::proto::{EndStatus, Event, RunEnded, StepDetails, StepEnded, StepType};
 
 /// Runs something under the layer; what it told, and how much was dropped.
 fn told_with(max_waiting: usize, work: impl FnOnce()) -> (Vec<Body>, u64) {
-    let (buffer, mut messages) = Buffer::new(max_waiting);
+    let (buffer, mut messages) = SpanBuffer::new(max_waiting);
     let dropped = Arc::clone(&buffer.dropped);
     let subscriber = tracing_subscriber::registry().with(SpanLayer(buffer));
     tracing::subscriber::with_default(subscriber, work);
     let mut bodies = Vec::new();
-    while let Ok(Message::Events(events, _)) = messages.try_recv() {
+    while let Ok(SpanMessage::Events(events, _)) = messages.try_recv() {
         for event in events {
             assert!(event.time.is_some());
             bodies.push(event.event.unwrap());
@@ -60,7 +60,7 @@ fn run_ended(bodies: &[Body]) -> &RunEnded {
 
 #[test]
 fn a_run_is_told_at_once_and_steps_when_they_end() {
-    let (buffer, mut messages) = Buffer::new(10);
+    let (buffer, mut messages) = SpanBuffer::new(10);
     let subscriber = tracing_subscriber::registry().with(SpanLayer(buffer));
     tracing::subscriber::with_default(subscriber, || {
         let run = info_span!(
@@ -71,7 +71,7 @@ fn a_run_is_told_at_once_and_steps_when_they_end() {
             run.session = "0194bb0b-0000-7000-8000-0000000000aa",
             team = "docs"
         );
-        let Ok(Message::Events(events, _)) = messages.try_recv() else {
+        let Ok(SpanMessage::Events(events, _)) = messages.try_recv() else {
             panic!("no start");
         };
         let Some(Body::RunStarted(start)) = &events[0].event else {
@@ -316,7 +316,7 @@ fn the_smallest_buffer_keeps_a_place_for_ends_of_runs_and_has_one_for_steps() {
 #[test]
 fn steps_of_many_threads_leave_the_last_eighth_alone() {
     for _ in 0..50 {
-        let (buffer, mut messages) = Buffer::new(64);
+        let (buffer, mut messages) = SpanBuffer::new(64);
         let barrier = std::sync::Barrier::new(8);
         std::thread::scope(|scope| {
             for _ in 0..8 {

@@ -1,60 +1,61 @@
-//! What kind of work a span is.
+//! Classifies spans by the kind of work that they describe.
 
 use std::borrow::Cow;
 
 use super::dialects::{
     Dialect, adk, anthropic_sdk, genai, laminar, langfuse, langsmith, litellm, mlflow,
-    openinference, openllmetry, vercel,
+    openinference_rules, openllmetry, vercel,
 };
-use super::facts::Facts;
+use super::facts::SpanFacts;
 use super::slots::Slot;
+use crate::ingest::otlp::wire::Span;
 
-/// The kinds of work that are told apart.
+/// The kind of work that a span describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    /// One call of a model. Only these (and embeddings) spend tokens.
+pub enum SpanClass {
+    /// A call of a model. Only model and embedding calls use tokens.
     Llm,
-    /// One call of an embedding model.
+    /// A call of an embedding model.
     Embedding,
-    /// One call of a tool.
+    /// A call of a tool.
     Tool,
-    /// An agent at work.
+    /// An agent.
     Agent,
-    /// One agent hands over to another; the other's own span is apart.
+    /// A handoff from one agent to another, which has a span of its own.
     Transfer,
-    /// What holds others together: a workflow, a chain, a span of the application.
+    /// A span that groups others: a workflow, a chain, a span of the application.
     Workflow,
-    /// Anything else that an agent does.
+    /// Any other work of an agent.
     Other,
-    /// Not an agent's work: web, databases, queues.
+    /// Work that is not an agent's: web, databases, queues.
     Foreign,
 }
 
-/// A class and the source's finer word for it.
+/// A class and the more specific kind that the source names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Work {
+pub struct Classification {
     /// The class.
-    pub class: Class,
-    /// `agent_steps.kind`.
+    pub class: SpanClass,
+    /// The value of `agent_steps.kind`.
     pub kind: Option<Cow<'static, str>>,
 }
 
-impl Work {
-    /// A class that needs no finer word.
-    pub fn of(class: Class) -> Self {
+impl Classification {
+    /// A class without a more specific kind.
+    pub fn of(class: SpanClass) -> Self {
         Self { class, kind: None }
     }
 
-    /// A class and its word.
-    pub fn kind(class: Class, kind: &'static str) -> Self {
+    /// A class and one of our kinds.
+    pub fn with_kind(class: SpanClass, kind: &'static str) -> Self {
         Self {
             class,
             kind: Some(kind.into()),
         }
     }
 
-    /// A class in the source's own word.
-    pub fn named(class: Class, kind: String) -> Self {
+    /// A class and a kind in the words of the source.
+    pub fn with_source_kind(class: SpanClass, kind: String) -> Self {
         Self {
             class,
             kind: Some(kind.into()),
@@ -62,152 +63,85 @@ impl Work {
     }
 }
 
-/// OTLP's kind of spans that stay within a process; all others are the ends of
-/// remote calls and queues.
-const INTERNAL: i32 = 1;
-
-/// Tells the kind of work: by what names it outright, in the words of the most
-/// particular dialect first; by what only such work has; by the span's kind.
-pub fn classify(facts: &Facts<'_>) -> Work {
+/// Classifies a span: by the kind that it declares, the most specific dialect
+/// first; else by attributes that only one kind of work has; else by the span's
+/// OTLP kind.
+pub fn classify(facts: &SpanFacts<'_>) -> Classification {
     let name = facts.span.name;
     if facts.dialect == Dialect::Adk && adk::is_merged_tool(name) {
-        return Work::kind(Class::Other, "merged_tools");
+        return Classification::with_kind(SpanClass::Other, "merged_tools");
     }
     if facts.dialect == Dialect::Adk && facts.str(Slot::ToolName) == Some(adk::TRANSFER_TOOL) {
-        return Work::kind(Class::Transfer, "handoff");
+        return Classification::with_kind(SpanClass::Transfer, "handoff");
     }
     if facts.dialect == Dialect::Litellm && name == litellm::RAW_REQUEST {
-        return Work::kind(Class::Other, "raw_request");
+        return Classification::with_kind(SpanClass::Other, "raw_request");
     }
     if facts.scope.starts_with(anthropic_sdk::SCOPE_PREFIX)
         && !facts.has(Slot::ResponseId)
         && facts.has_parent()
     {
-        // A failed attempt: nothing ties it to the call that it is part of.
-        return Work::kind(Class::Other, "request");
+        // A failed attempt. Nothing links it to the call that it belongs to.
+        return Classification::with_kind(SpanClass::Other, "request");
     }
-    said(facts)
-        .or_else(|| implied(facts))
-        .unwrap_or_else(|| unnamed(facts))
+    declared(facts)
+        .or_else(|| implied_by_attributes(facts))
+        .unwrap_or_else(|| fallback(facts))
 }
 
-/// Named outright.
-fn said(facts: &Facts<'_>) -> Option<Work> {
+/// The class that the span declares.
+fn declared(facts: &SpanFacts<'_>) -> Option<Classification> {
     let word = |slot| facts.str(slot);
     word(Slot::OpenInferenceKind)
-        .and_then(|kind| openinference::work(kind, facts))
+        .and_then(|kind| openinference_rules::classify(kind, facts))
         .or_else(|| {
             let named = facts.has(Slot::AgentName);
-            word(Slot::VercelOperation).and_then(|operation| vercel::work(operation, named))
+            word(Slot::VercelOperation).and_then(|operation| vercel::classify(operation, named))
         })
-        .or_else(|| word(Slot::LangfuseType).and_then(langfuse::work))
-        .or_else(|| word(Slot::MlflowType).and_then(mlflow::work))
+        .or_else(|| word(Slot::LangfuseType).and_then(langfuse::classify))
+        .or_else(|| word(Slot::MlflowType).and_then(mlflow::classify))
         .or_else(|| {
-            let work = word(Slot::LaminarType).and_then(laminar::work);
-            // DEFAULT says nothing.
-            work.filter(|work| work.class != Class::Workflow || !facts.has(Slot::GenAiOperation))
+            let classification = word(Slot::LaminarType).and_then(laminar::classify);
+            // Laminar's DEFAULT is not specific: prefer the GenAI operation.
+            classification.filter(|classification| {
+                classification.class != SpanClass::Workflow || !facts.has(Slot::GenAiOperation)
+            })
         })
-        .or_else(|| word(Slot::LangSmithKind).and_then(langsmith::work))
-        .or_else(|| word(Slot::GenAiOperation).and_then(genai::work))
-        .or_else(|| word(Slot::TraceloopKind).and_then(openllmetry::work))
-        .or_else(|| word(Slot::RequestType).and_then(openllmetry::request))
+        .or_else(|| word(Slot::LangSmithKind).and_then(langsmith::classify))
+        .or_else(|| word(Slot::GenAiOperation).and_then(genai::classify))
+        .or_else(|| word(Slot::TraceloopKind).and_then(openllmetry::classify))
+        .or_else(|| word(Slot::RequestType).and_then(openllmetry::classify_request_type))
         .or_else(|| {
             let operation = word(Slot::GenAiOperation)?;
-            Some(Work::named(Class::Other, operation.to_owned()))
+            Some(Classification::with_source_kind(
+                SpanClass::Other,
+                operation.to_owned(),
+            ))
         })
 }
 
-/// Not named, but nothing else has such attributes.
-fn implied(facts: &Facts<'_>) -> Option<Work> {
+/// The class whose attributes the span has, although it declares none.
+fn implied_by_attributes(facts: &SpanFacts<'_>) -> Option<Classification> {
     if facts.has(Slot::ToolArguments) || facts.has(Slot::ToolResult) {
-        return Some(Work::of(Class::Tool));
+        return Some(Classification::of(SpanClass::Tool));
     }
     let model = facts.has(Slot::RequestModel) || facts.has(Slot::ResponseModel);
     let spoke = facts.has(Slot::OutputMessages) || facts.has_output_messages();
     if model && (spoke || facts.has(Slot::UsageOutput)) {
-        return Some(Work::of(Class::Llm));
+        return Some(Classification::of(SpanClass::Llm));
     }
     if facts.has(Slot::AgentName) && facts.span.name.starts_with("invoke_agent") {
-        return Some(Work::of(Class::Agent));
+        return Some(Classification::of(SpanClass::Agent));
     }
     None
 }
 
-fn unnamed(facts: &Facts<'_>) -> Work {
-    let remote = facts.span.kind > INTERNAL;
+fn fallback(facts: &SpanFacts<'_>) -> Classification {
+    // Other kinds are the ends of remote calls and queues.
+    let remote = facts.span.kind > Span::KIND_INTERNAL;
     if !facts.agentic && (remote || facts.is_foreign()) {
-        return Work::of(Class::Foreign);
+        return Classification::of(SpanClass::Foreign);
     }
-    // A span that the application made for itself.
-    Work::kind(Class::Workflow, "span")
-}
-
-/// Who wrote the span.
-pub fn dialect(facts: &Facts<'_>) -> Dialect {
-    let scope = facts.scope;
-    let has = |slot| facts.has(slot);
-    if scope.starts_with(anthropic_sdk::SCOPE_PREFIX) {
-        Dialect::AnthropicSdk
-    } else if has(Slot::OpenInferenceKind) {
-        Dialect::OpenInference
-    } else if has(Slot::VercelOperation) {
-        Dialect::Vercel
-    } else if has(Slot::LangfuseType) {
-        Dialect::Langfuse
-    } else if has(Slot::MlflowType) {
-        Dialect::Mlflow
-    } else if has(Slot::LaminarType) {
-        Dialect::Laminar
-    } else if has(Slot::LangSmithKind) {
-        Dialect::LangSmith
-    } else if scope.starts_with("pydantic-ai") {
-        Dialect::PydanticAi
-    } else if scope.starts_with("logfire") {
-        Dialect::Logfire
-    } else if scope.starts_with("strands") {
-        Dialect::Strands
-    } else if scope.starts_with("gcp.vertex.agent") {
-        Dialect::Adk
-    } else if scope.starts_with("litellm") {
-        Dialect::Litellm
-    } else if has(Slot::TraceloopKind) || has(Slot::RequestType) || scope_is_openllmetry(scope) {
-        Dialect::OpenLlmetry
-    } else if facts.agentic {
-        Dialect::GenAi
-    } else {
-        Dialect::Unknown
-    }
-}
-
-/// OpenLLMetry's instrumentations share their prefix with OpenTelemetry's own,
-/// which end in a version (`openai_v2`) or stand below `genai`.
-fn scope_is_openllmetry(scope: &str) -> bool {
-    scope
-        .strip_prefix("opentelemetry.instrumentation.")
-        .is_some_and(|rest| {
-            let own = rest.starts_with("genai.") || rest.ends_with("_v2");
-            let known = [
-                "openai",
-                "anthropic",
-                "cohere",
-                "mistralai",
-                "groq",
-                "langchain",
-                "llamaindex",
-                "crewai",
-                "bedrock",
-                "vertexai",
-                "google_generativeai",
-                "ollama",
-                "together",
-                "replicate",
-                "haystack",
-                "watsonx",
-                "openai_agents",
-                "mcp",
-                "sagemaker",
-                "transformers",
-            ];
-            !own && known.iter().any(|name| rest.starts_with(name))
-        })
+    // A span of the application.
+    Classification::with_kind(SpanClass::Workflow, "span")
 }

@@ -1,48 +1,64 @@
-//! The conversation around one call of a model: what it was given, what it
-//! answered, and which message each of them is.
+//! The conversation of one model call: its input, its answer, and the id of
+//! each message.
 
 use std::collections::HashMap;
 
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::facts::Facts;
-use super::ids::{self, Named};
+use super::facts::SpanFacts;
+use super::ids::{self, IdSource};
 pub use super::messages::Conversation;
-use super::messages::{Message, join, read, unflatten};
-use super::slots::{Side, Slot};
+use super::messages::{ChatMessage, join, read, unflatten};
+use super::slots::{ConversationSide, Slot};
 use super::span_events;
 use super::value;
 use crate::event::MessageRole;
 
+/// The initial capacity of a message key. It fits the key of a tool call.
+const TYPICAL_KEY_BYTES: usize = 64;
+
+/// A message with its identity in a conversation.
+pub struct IdentifiedMessage {
+    /// The id, derived from the content.
+    pub id: Uuid,
+    /// The position in the conversation.
+    pub position: i64,
+    /// Whether it belongs to the answer of the call.
+    pub is_answer: bool,
+    /// The message.
+    pub message: ChatMessage,
+}
+
 impl Conversation {
-    /// Reads it from wherever the span has it: structured messages, one
-    /// attribute a field, span events, or the raw request and response.
-    pub fn read(facts: &Facts<'_>) -> Self {
+    /// Reads the conversation of a span from structured messages, from messages
+    /// with one attribute per field, from span events, or from the raw request
+    /// and response.
+    pub fn read(facts: &SpanFacts<'_>) -> Self {
         let mut input = Vec::new();
         if let Some(system) = facts.json(Slot::SystemInstructions) {
             input.extend(read(&system, MessageRole::System));
         }
-        let mut found = side(facts, Side::Input);
-        let mut output = side(facts, Side::Output);
+        let mut history = read_side(facts, ConversationSide::Input);
+        let mut output = read_side(facts, ConversationSide::Output);
         let events = span_events::conversation(facts.span);
-        if found.is_empty() {
-            found = events.input;
+        if history.is_empty() {
+            history = events.input;
         }
         if output.is_empty() {
             output = events.output;
         }
-        if found.is_empty()
+        if history.is_empty()
             && let Some(raw) = facts.json(Slot::Input)
         {
-            found = read(&raw, MessageRole::User);
+            history = read(&raw, MessageRole::User);
         }
         if output.is_empty()
             && let Some(raw) = facts.json(Slot::Output)
         {
             output = read(&raw, MessageRole::Assistant);
         }
-        input.extend(found);
+        input.extend(history);
         let mut conversation = Self {
             input: join(input),
             output: join(output),
@@ -51,9 +67,10 @@ impl Conversation {
         conversation
     }
 
-    /// LangChain's instrumentation leaves reasoning out of its messages; the
-    /// raw response has it. Looked for only where tokens were spent on it.
-    fn recover_thinking(&mut self, facts: &Facts<'_>) {
+    /// Adds the reasoning from the raw response, because LangChain's
+    /// instrumentation leaves it out of its messages. Parses the response only
+    /// if the call used reasoning tokens.
+    fn recover_thinking(&mut self, facts: &SpanFacts<'_>) {
         let Some(last) = self.output.last_mut() else {
             return;
         };
@@ -64,60 +81,68 @@ impl Conversation {
             && last.thinking.is_empty()
             && let Some(raw) = facts.json(Slot::Output)
         {
-            let told = read(&raw, MessageRole::Assistant).into_iter();
-            last.thinking = told.map(|message| message.thinking).collect();
+            let raw_messages = read(&raw, MessageRole::Assistant).into_iter();
+            last.thinking = raw_messages.map(|message| message.thinking).collect();
         }
     }
 
-    /// The text that the latest turn asked: what a run is about.
-    pub fn question(&self) -> Option<&str> {
+    /// The text of the last user message. It becomes the input of the run.
+    pub fn last_question(&self) -> Option<&str> {
         let asked =
-            |message: &&Message| message.role == MessageRole::User && !message.text.is_empty();
+            |message: &&ChatMessage| message.role == MessageRole::User && !message.text.is_empty();
         self.input
             .iter()
             .rfind(asked)
             .map(|message| message.text.as_str())
     }
 
-    /// The text that was answered.
-    pub fn answer(&self) -> Option<&str> {
-        let said =
-            |message: &&Message| message.role == MessageRole::Assistant && !message.text.is_empty();
+    /// The text of the last answer. It becomes the output of the run.
+    pub fn last_answer(&self) -> Option<&str> {
+        let answered = |message: &&ChatMessage| {
+            message.role == MessageRole::Assistant && !message.text.is_empty()
+        };
         self.output
             .iter()
-            .rfind(said)
+            .rfind(answered)
             .map(|message| message.text.as_str())
     }
 
-    /// Every message with its id and place. An id follows from the content and
-    /// from how often the same was said before in this conversation: so a
-    /// message that every later call repeats is one message, and a second "yes"
-    /// is another. Positions would not do: what histories drop or split differs.
-    pub fn identified(self, scope: Uuid) -> impl Iterator<Item = (Uuid, i64, Message, bool)> {
-        // By the id that a message has where it is said first.
+    /// Every message with its id and position.
+    ///
+    /// An id is derived from the content of the message and from the number of
+    /// equal messages before it in the conversation. So a message that later
+    /// calls repeat keeps its id, and a second "yes" has another one. Positions
+    /// are no basis for ids: histories drop and split messages in different ways.
+    pub fn with_ids(self, scope: Uuid) -> impl Iterator<Item = IdentifiedMessage> {
+        // Counts equal messages, by the id of the first.
         let mut seen: HashMap<Uuid, u32> = HashMap::new();
-        let given = self.input.into_iter().map(|message| (message, false));
-        let answered = self.output.into_iter().map(|message| (message, true));
+        let input = self.input.into_iter().map(|message| (message, false));
+        let output = self.output.into_iter().map(|message| (message, true));
         (0_i64..)
-            .zip(given.chain(answered))
-            .map(move |(place, (message, answer))| {
+            .zip(input.chain(output))
+            .map(move |(position, (message, is_answer))| {
                 let key = content_key(&message);
-                let first = ids::within(scope, Named::Message(&key, 0));
-                let times = seen.entry(first).or_default();
-                let id = match *times {
+                let first = ids::derived(scope, IdSource::Message(&key, 0));
+                let equal_before = seen.entry(first).or_default();
+                let id = match *equal_before {
                     0 => first,
-                    times => ids::within(scope, Named::Message(&key, times)),
+                    count => ids::derived(scope, IdSource::Message(&key, count)),
                 };
-                *times += 1;
-                (id, place, message, answer)
+                *equal_before += 1;
+                IdentifiedMessage {
+                    id,
+                    position,
+                    is_answer,
+                    message,
+                }
             })
     }
 }
 
-fn side(facts: &Facts<'_>, side: Side) -> Vec<Message> {
+fn read_side(facts: &SpanFacts<'_>, side: ConversationSide) -> Vec<ChatMessage> {
     let (slot, role) = match side {
-        Side::Input => (Slot::InputMessages, MessageRole::User),
-        Side::Output => (Slot::OutputMessages, MessageRole::Assistant),
+        ConversationSide::Input => (Slot::InputMessages, MessageRole::User),
+        ConversationSide::Output => (Slot::OutputMessages, MessageRole::Assistant),
     };
     if let Some(raw) = facts.json(slot) {
         let messages = read(&raw, role);
@@ -125,23 +150,24 @@ fn side(facts: &Facts<'_>, side: Side) -> Vec<Message> {
             return messages;
         }
     }
-    if facts.flat.iter().any(|(of, ..)| *of == side) {
-        let paths = facts.flat.iter().filter(|(of, ..)| *of == side);
+    if facts.indexed_messages.iter().any(|(of, ..)| *of == side) {
+        let paths = facts.indexed_messages.iter().filter(|(of, ..)| *of == side);
         return read(
             &unflatten(paths.map(|(_, path, value)| (*path, *value))),
             role,
         );
     }
     match side {
-        Side::Input => facts
+        ConversationSide::Input => facts
             .json(Slot::Prompt)
             .map_or_else(Vec::new, |raw| read(&raw, role)),
-        Side::Output => in_fields(facts),
+        ConversationSide::Output => read_answer_fields(facts),
     }
 }
 
-/// The Vercel SDK's answer: text, reasoning and calls in fields of their own.
-fn in_fields(facts: &Facts<'_>) -> Vec<Message> {
+/// The answer of the Vercel SDK, which has an attribute each for text, reasoning
+/// and tool calls.
+fn read_answer_fields(facts: &SpanFacts<'_>) -> Vec<ChatMessage> {
     let text = |slot| {
         facts
             .value(slot)
@@ -149,9 +175,9 @@ fn in_fields(facts: &Facts<'_>) -> Vec<Message> {
             .unwrap_or_default()
             .into_owned()
     };
-    let mut message = Message {
+    let mut message = ChatMessage {
         thinking: text(Slot::ResponseReasoning),
-        ..Message::text(MessageRole::Assistant, text(Slot::ResponseText))
+        ..ChatMessage::text(MessageRole::Assistant, text(Slot::ResponseText))
     };
     if let Some(Value::Array(calls)) = facts.json(Slot::ResponseToolCalls) {
         let parts = serde_json::json!({"role": "assistant", "tool_calls": calls});
@@ -167,12 +193,13 @@ fn in_fields(facts: &Facts<'_>) -> Vec<Message> {
     }
 }
 
-/// What makes a message the same message wherever it is seen. Calls have ids,
-/// and so have the answers to them; where they have none, content decides.
-/// Reasoning is not part of it, since histories drop it; nor is white space at
-/// the ends.
-fn content_key(message: &Message) -> Vec<u8> {
-    let mut key = Vec::with_capacity(64);
+/// The key of a message: equal for every sighting of the same message.
+///
+/// Tool calls and their results are identified by the call's id, everything else
+/// by its content. The key leaves out reasoning, because histories drop it, and
+/// white space at both ends.
+fn content_key(message: &ChatMessage) -> Vec<u8> {
+    let mut key = Vec::with_capacity(TYPICAL_KEY_BYTES);
     key.extend(message.role.as_str().as_bytes());
     let mut add = |word: &str, text: &str| {
         key.push(0);
@@ -188,7 +215,7 @@ fn content_key(message: &Message) -> Vec<u8> {
                     Some(id) => add("call", id),
                     None => {
                         add("tool", &call.name);
-                        // The keys of objects are sorted, so equal arguments are equal text.
+                        // Objects have sorted keys, so equal arguments give equal text.
                         add("arguments", &call.arguments.to_string());
                     }
                 }

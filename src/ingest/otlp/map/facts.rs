@@ -1,4 +1,4 @@
-//! What one span says, read in one pass over its attributes.
+//! The facts that a span states, read in one pass over its attributes.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -6,34 +6,36 @@ use std::cell::OnceCell;
 use serde_json::Value as JsonValue;
 use uuid::NonNilUuid;
 
-use super::class::dialect;
-use super::dialects::Dialect;
-use super::slots::{Side, Slot, indexed, is_agentic, is_foreign, lookup};
+use super::detect::detect_dialect;
+use super::dialects::{Dialect, lookup};
+use super::slots::{ConversationSide, Slot, is_agentic, is_foreign, split_indexed_key};
 use super::value;
-use crate::ingest::otlp::wire::{KeyValue, Span, Value};
+use crate::ingest::otlp::wire::{AnyValue, KeyValue, Span};
 
-/// A span and what its attributes mean.
-pub struct Facts<'a> {
+/// A span and the meaning of its attributes.
+pub struct SpanFacts<'a> {
     /// The span itself.
     pub span: &'a Span<'a>,
-    /// The name of the instrumentation.
+    /// The name of the instrumentation scope.
     pub scope: &'a str,
-    /// Who wrote it.
+    /// The dialect of the span.
     pub dialect: Dialect,
-    /// The customer whose key it came with.
+    /// The tenant of the key that the request carries.
     pub tenant: Option<NonNilUuid>,
-    /// Has keys that only traces of agents have.
+    /// Whether it has a key that only instrumentations of agents use.
     pub agentic: bool,
-    /// Messages written as one attribute a field: side, what follows the prefix, value.
-    pub flat: Vec<(Side, &'a str, &'a Value<'a>)>,
-    /// Attributes that are kept as they are.
-    pub rest: Vec<&'a KeyValue<'a>>,
+    /// Messages with one attribute per field: the side, the key after its
+    /// prefix, and the value.
+    pub indexed_messages: Vec<(ConversationSide, &'a str, &'a AnyValue<'a>)>,
+    /// The attributes that go into the step's metadata unchanged.
+    pub kept_attributes: Vec<&'a KeyValue<'a>>,
+    /// By slot: the attribute that fills it, with its preference number.
     slots: [Option<(&'a KeyValue<'a>, u8)>; Slot::COUNT],
     metadata: OnceCell<Option<JsonValue>>,
 }
 
-impl<'a> Facts<'a> {
-    /// Reads a span.
+impl<'a> SpanFacts<'a> {
+    /// Reads the attributes of a span.
     pub fn read(span: &'a Span<'a>, scope: &'a str, tenant: Option<NonNilUuid>) -> Self {
         let mut facts = Self {
             span,
@@ -41,93 +43,95 @@ impl<'a> Facts<'a> {
             tenant,
             dialect: Dialect::Unknown,
             agentic: false,
-            flat: Vec::new(),
-            rest: Vec::new(),
+            indexed_messages: Vec::new(),
+            kept_attributes: Vec::new(),
             slots: [None; Slot::COUNT],
             metadata: OnceCell::new(),
         };
         for attribute in &span.attributes {
-            facts.take(attribute);
+            facts.add_attribute(attribute);
         }
-        facts.dialect = dialect(&facts);
+        facts.dialect = detect_dialect(scope, |slot| facts.has(slot), facts.agentic);
         facts
     }
 
-    fn take(&mut self, attribute: &'a KeyValue<'a>) {
+    fn add_attribute(&mut self, attribute: &'a KeyValue<'a>) {
         let Some(value) = &attribute.value else {
             return;
         };
         let key = attribute.key;
         self.agentic = self.agentic || is_agentic(key);
-        if let Some((side, rest)) = indexed(key) {
-            self.flat.push((side, rest, value));
+        if let Some((side, rest)) = split_indexed_key(key) {
+            self.indexed_messages.push((side, rest, value));
             return;
         }
         let Some((slot, preference)) = lookup(key) else {
-            self.rest.push(attribute);
+            self.kept_attributes.push(attribute);
             return;
         };
         if is_blank(value) {
             return;
         }
-        if slot.is_kept_raw() {
-            self.rest.push(attribute);
+        if slot.keeps_raw_attribute() {
+            self.kept_attributes.push(attribute);
         }
-        let place = &mut self.slots[slot as usize];
-        match place {
-            Some((_, held)) if *held <= preference => {
-                if !slot.is_kept_raw() {
-                    self.rest.push(attribute);
+        let entry = &mut self.slots[slot as usize];
+        match entry {
+            Some((_, best)) if *best <= preference => {
+                if !slot.keeps_raw_attribute() {
+                    self.kept_attributes.push(attribute);
                 }
             }
             _ => {
-                if let Some((loser, _)) = place.replace((attribute, preference))
-                    && !slot.is_kept_raw()
+                if let Some((replaced, _)) = entry.replace((attribute, preference))
+                    && !slot.keeps_raw_attribute()
                 {
-                    self.rest.push(loser);
+                    self.kept_attributes.push(replaced);
                 }
             }
         }
     }
 
-    /// Whether it has keys of web servers, databases and the like.
+    /// Whether it has a key of web servers, databases and other foreign work.
     pub fn is_foreign(&self) -> bool {
         let kind = self.span.kind;
-        let said = self.span.attributes.iter();
-        said.filter(|attribute| attribute.value.is_some())
+        let attributes = self.span.attributes.iter();
+        attributes
+            .filter(|attribute| attribute.value.is_some())
             .any(|attribute| is_foreign(attribute.key, kind))
     }
 
-    /// Whether something is known.
+    /// Whether an attribute fills the slot.
     pub fn has(&self, slot: Slot) -> bool {
         self.slots[slot as usize].is_some()
     }
 
-    /// The key that something is known by.
+    /// The key of the attribute that fills the slot.
     pub fn key(&self, slot: Slot) -> Option<&'a str> {
         self.slots[slot as usize].map(|(attribute, _)| attribute.key)
     }
 
-    /// What is known, as it came.
-    pub fn value(&self, slot: Slot) -> Option<&'a Value<'a>> {
+    /// The value of a slot, unchanged.
+    pub fn value(&self, slot: Slot) -> Option<&'a AnyValue<'a>> {
         let (attribute, _) = self.slots[slot as usize]?;
         attribute.value.as_ref()
     }
 
-    /// The first of several that is known.
-    pub fn first(&self, slots: &[Slot]) -> Option<&'a Value<'a>> {
+    /// The value of the first slot that is filled.
+    pub fn first(&self, slots: &[Slot]) -> Option<&'a AnyValue<'a>> {
         slots.iter().find_map(|slot| self.value(*slot))
     }
 
-    /// The same where it is a string.
+    /// The value of a slot if it is a string.
     pub fn str(&self, slot: Slot) -> Option<&'a str> {
         match self.value(slot)? {
-            Value::String(text) => Some(text),
+            AnyValue::String(text) => Some(text),
             _ => None,
         }
     }
 
-    /// The same as text, without the quotes that some put around every string.
+    /// The value of a slot as text, without the JSON quotes that some dialects
+    /// put around every string. `None` if the text is empty.
     pub fn text(&self, slot: Slot) -> Option<Cow<'a, str>> {
         let text = value::text(self.value(slot)?);
         if text.starts_with('"')
@@ -138,18 +142,18 @@ impl<'a> Facts<'a> {
         (!text.is_empty()).then_some(text)
     }
 
-    /// The same as a count.
+    /// The value of a slot as a count.
     pub fn count(&self, slot: Slot) -> Option<i64> {
         value::count(self.value(slot)?)
     }
 
-    /// The same as JSON; text that is JSON is taken as what it says.
+    /// The value of a slot as JSON. A string that holds JSON is parsed.
     pub fn json(&self, slot: Slot) -> Option<JsonValue> {
         Some(value::parsed(self.value(slot)?))
     }
 
-    /// A field of the object that LangChain and others put into `metadata`.
-    pub fn meta(&self, key: &str) -> Option<&JsonValue> {
+    /// A field of the JSON object that LangChain and others write as `metadata`.
+    pub fn metadata_field(&self, key: &str) -> Option<&JsonValue> {
         let text = self.str(Slot::Metadata)?;
         if !text.contains(key) {
             return None;
@@ -161,29 +165,31 @@ impl<'a> Facts<'a> {
         metadata.get(key)
     }
 
-    /// The same where it is a text.
-    pub fn meta_text(&self, key: &str) -> Option<String> {
-        self.meta(key)?.as_str().map(str::to_owned)
+    /// A field of the JSON object in `metadata`, if it is a string.
+    pub fn metadata_text(&self, key: &str) -> Option<String> {
+        self.metadata_field(key)?.as_str().map(str::to_owned)
     }
 
-    /// Whether messages of the model's answer came one attribute a field.
+    /// Whether messages of the answer are written with one attribute per field.
     pub fn has_output_messages(&self) -> bool {
-        self.flat.iter().any(|(side, ..)| *side == Side::Output)
+        self.indexed_messages
+            .iter()
+            .any(|(side, ..)| *side == ConversationSide::Output)
     }
 
-    /// Whether it is part of another span.
+    /// Whether the span has a parent.
     pub fn has_parent(&self) -> bool {
         self.span.parent_span_id.iter().any(|byte| *byte != 0)
     }
 }
 
-/// Nothing is said by an empty string, an empty list, or the words that some
-/// languages print for nothing.
-fn is_blank(value: &Value<'_>) -> bool {
+/// Whether a value says nothing: an empty string or list, or the word that a
+/// language prints for no value.
+fn is_blank(value: &AnyValue<'_>) -> bool {
     match value {
-        Value::String(text) => matches!(*text, "" | "null" | "None"),
-        Value::Array(values) => values.is_empty(),
-        Value::Kvlist(entries) => entries.is_empty(),
+        AnyValue::String(text) => matches!(*text, "" | "null" | "None"),
+        AnyValue::Array(values) => values.is_empty(),
+        AnyValue::Kvlist(entries) => entries.is_empty(),
         _ => false,
     }
 }

@@ -1,62 +1,63 @@
-//! Ids that follow from what a span says of itself, so that every daemon makes
-//! the same ones at any time.
+//! Derives ids from the content of spans, so that every daemon makes the same
+//! ids at any time.
 //!
-//! They are UUIDs of version 8 (RFC 9562, 5.8): the first 48 bits are those of
-//! the trace (or session) they belong to, the rest a SHA-256 of what is named.
-//! What follows from names that others may use too (a conversation's, a response's),
-//! and not from random trace and span ids alone, follows from the customer as well
-//! whose key the span came with: what two customers call alike is not one thing.
+//! The ids are UUIDs of version 8 (RFC 9562, 5.8). The first 48 bits are those
+//! of the trace or session that the id belongs to, the rest is from a SHA-256.
+//! So the rows of one trace are neighbours in every index, as with UUIDv7,
+//! although the ids are not in order of time.
 //!
-//! So the rows of one trace lie side by side in every index, as those of
-//! UUIDv7 ids do, though the ids could not be ordered by time.
+//! Trace and span ids are random, but tenants may use the same id for a
+//! conversation or a response. Ids that are derived from such an id also depend
+//! on the tenant.
 
 use sha2::{Digest as _, Sha256};
 use uuid::{NonNilUuid, Uuid};
 
-/// What an id names. The word keeps the kinds apart.
+/// The source of a derived id. Sources of different kinds never give the same id.
 #[derive(Clone, Copy, Debug)]
-pub enum Named<'a> {
+pub enum IdSource<'a> {
     /// A span, by its id.
     Span(&'a [u8]),
-    /// A call of a model, by the id of its response.
+    /// A model call, by the id of its response.
     Response(&'a str),
-    /// A call of a tool, by the id that the model gave it.
+    /// A tool call, by the id that the model gave it.
     ToolCall(&'a str),
-    /// The tokens of a step.
+    /// The token count of a step, by the id of the step.
     Tokens(Uuid),
-    /// A message, by its content and how often the same was said before.
+    /// A message, by its content and the number of equal messages before it.
     Message(&'a [u8], u32),
 }
 
-/// The run of a trace: its 16 bytes.
-pub fn run(trace_id: &[u8]) -> Option<Uuid> {
+/// The run of a trace: the trace id as a UUID. `None` if it is not 16 bytes or
+/// is all zeros.
+pub fn run_of_trace(trace_id: &[u8]) -> Option<Uuid> {
     let bytes: [u8; 16] = trace_id.try_into().ok()?;
     (bytes != [0; 16]).then(|| Uuid::from_bytes(bytes))
 }
 
-/// The run of a call that is told in two traces, by the id of its response.
-pub fn call(response_id: &str, tenant: Option<NonNilUuid>) -> Uuid {
-    let mut hash = named_by(tenant);
+/// The run of a call that two traces describe, derived from the id of its response.
+pub fn run_of_call(response_id: &str, tenant: Option<NonNilUuid>) -> Uuid {
+    let mut hash = tenant_hash(tenant);
     hash.update(b"call\0");
     hash.update(response_id.as_bytes());
     let digest = hash.clone().finalize();
-    finish(&digest[16..], hash)
+    prefixed_uuid(&digest[16..], hash)
 }
 
-/// What is named, within a run or session.
-pub fn within(scope: Uuid, named: Named<'_>) -> Uuid {
+/// An id derived from a source within a run or session.
+pub fn derived(scope: Uuid, named: IdSource<'_>) -> Uuid {
     let mut hash = Sha256::new();
     hash.update(scope.as_bytes());
     let (tokens, said_before);
     let (word, bytes, more): (&[u8], &[u8], &[u8]) = match named {
-        Named::Span(id) => (b"span", id, b""),
-        Named::Response(id) => (b"response", id.as_bytes(), b""),
-        Named::ToolCall(id) => (b"tool_call", id.as_bytes(), b""),
-        Named::Tokens(step) => {
+        IdSource::Span(id) => (b"span", id, b""),
+        IdSource::Response(id) => (b"response", id.as_bytes(), b""),
+        IdSource::ToolCall(id) => (b"tool_call", id.as_bytes(), b""),
+        IdSource::Tokens(step) => {
             tokens = step;
             (b"tokens", tokens.as_bytes(), b"")
         }
-        Named::Message(content, before) => {
+        IdSource::Message(content, before) => {
             said_before = before.to_be_bytes();
             (b"message", content, &said_before)
         }
@@ -65,24 +66,24 @@ pub fn within(scope: Uuid, named: Named<'_>) -> Uuid {
     hash.update([0]);
     hash.update(bytes);
     hash.update(more);
-    finish(scope.as_bytes(), hash)
+    prefixed_uuid(scope.as_bytes(), hash)
 }
 
-/// A session, by the source's own id: itself where that is a UUID, else one
-/// that follows from it.
-pub fn session(external: &str, tenant: Option<NonNilUuid>) -> (Uuid, bool) {
+/// The id of a session, and whether it is the source's own id. An id of the
+/// source that is a UUID is used as it is; from any other, an id is derived.
+pub fn session_of_source_id(external: &str, tenant: Option<NonNilUuid>) -> (Uuid, bool) {
     if let Ok(id) = Uuid::try_parse(external) {
         return (id, true);
     }
-    let mut hash = named_by(tenant);
+    let mut hash = tenant_hash(tenant);
     hash.update(b"session\0");
     hash.update(external.as_bytes());
     let digest = hash.clone().finalize();
-    (finish(&digest[16..], hash), false)
+    (prefixed_uuid(&digest[16..], hash), false)
 }
 
-/// The beginning of what is named by a customer of its own.
-fn named_by(tenant: Option<NonNilUuid>) -> Sha256 {
+/// Starts the hash of an id that depends on the tenant.
+fn tenant_hash(tenant: Option<NonNilUuid>) -> Sha256 {
     let mut hash = Sha256::new();
     if let Some(tenant) = tenant {
         hash.update(b"customer\0");
@@ -91,11 +92,14 @@ fn named_by(tenant: Option<NonNilUuid>) -> Sha256 {
     hash
 }
 
-fn finish(prefix: &[u8], hash: Sha256) -> Uuid {
+/// The bytes at the start of an id that are those of its trace or session.
+const PREFIX_BYTES: usize = 6;
+
+fn prefixed_uuid(prefix: &[u8], hash: Sha256) -> Uuid {
     let digest = hash.finalize();
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest[..16]);
-    bytes[..6].copy_from_slice(&prefix[..6]);
+    bytes[..PREFIX_BYTES].copy_from_slice(&prefix[..PREFIX_BYTES]);
     uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
 
@@ -104,60 +108,68 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_stay_what_they_are() {
-        // Rows in databases have them: a change here makes duplicates of all.
-        let trace = run(&[7; 16]).unwrap();
-        let step = within(trace, Named::Span(&[1, 2, 3, 4, 5, 6, 7, 8]));
+    fn ids_never_change() {
+        // Databases contain these ids: a change would duplicate every row.
+        let trace = run_of_trace(&[7; 16]).unwrap();
+        let step = derived(trace, IdSource::Span(&[1, 2, 3, 4, 5, 6, 7, 8]));
         assert_eq!(step.to_string(), "07070707-0707-8a44-be68-b34f3b019210");
         assert_eq!(step.get_version_num(), 8);
-        let message = within(trace, Named::Message(b"a", 1));
+        let message = derived(trace, IdSource::Message(b"a", 1));
         assert_eq!(message.to_string(), "07070707-0707-8b2b-b39c-ffae5c322aeb");
-        let (session, own) = session("thread-1", None);
+        let (session, own) = session_of_source_id("thread-1", None);
         assert_eq!(session.get_version_num(), 8);
         assert!(!own);
     }
 
     #[test]
-    fn kinds_and_scopes_do_not_meet() {
-        let trace = run(&[7; 16]).unwrap();
-        let other = run(&[8; 16]).unwrap();
+    fn kinds_and_scopes_never_share_an_id() {
+        let trace = run_of_trace(&[7; 16]).unwrap();
+        let other = run_of_trace(&[8; 16]).unwrap();
         let ids = [
-            within(trace, Named::Response("a")),
-            within(trace, Named::ToolCall("a")),
-            within(trace, Named::Span(b"a")),
-            within(trace, Named::Message(b"a", 0)),
-            within(other, Named::Response("a")),
+            derived(trace, IdSource::Response("a")),
+            derived(trace, IdSource::ToolCall("a")),
+            derived(trace, IdSource::Span(b"a")),
+            derived(trace, IdSource::Message(b"a", 0)),
+            derived(other, IdSource::Response("a")),
         ];
         let distinct: std::collections::HashSet<_> = ids.iter().collect();
         assert_eq!(distinct.len(), ids.len());
     }
 
     #[test]
-    fn a_call_and_a_session_of_one_name_do_not_meet() {
-        assert_ne!(call("msg_1", None), session("msg_1", None).0);
-        assert_eq!(call("msg_1", None).get_version_num(), 8);
+    fn a_call_and_a_session_with_one_source_id_differ() {
+        assert_ne!(
+            run_of_call("msg_1", None),
+            session_of_source_id("msg_1", None).0
+        );
+        assert_eq!(run_of_call("msg_1", None).get_version_num(), 8);
     }
 
     #[test]
-    fn a_session_that_is_a_uuid_is_itself() {
+    fn a_session_id_that_is_a_uuid_is_kept() {
         let id = "0194bb0a-0000-7000-8000-000000000001";
-        assert_eq!(session(id, None), (Uuid::parse_str(id).unwrap(), true));
+        assert_eq!(
+            session_of_source_id(id, None),
+            (Uuid::parse_str(id).unwrap(), true)
+        );
     }
 
     #[test]
-    fn what_two_customers_call_alike_is_not_one_thing() {
+    fn equal_source_ids_of_two_tenants_give_different_ids() {
         let tenants = [0, 1, 2].map(|id| NonNilUuid::new(Uuid::from_u128(id)));
-        let mut ids: Vec<Uuid> = tenants.map(|t| session("thread-1", t).0).into();
-        ids.extend(tenants.map(|t| call("thread-1", t)));
+        let mut ids: Vec<Uuid> = tenants
+            .map(|t| session_of_source_id("thread-1", t).0)
+            .into();
+        ids.extend(tenants.map(|t| run_of_call("thread-1", t)));
         let distinct: std::collections::HashSet<_> = ids.iter().collect();
         assert_eq!(distinct.len(), 6);
-        // Their first halves too: they are to lie apart.
+        // The prefixes differ too, so that the rows are apart in every index.
         assert_ne!(ids[1].as_bytes()[..6], ids[2].as_bytes()[..6]);
     }
 
     #[test]
-    fn no_trace_is_all_zeros() {
-        assert_eq!(run(&[0; 16]), None);
-        assert_eq!(run(&[1; 8]), None);
+    fn an_invalid_trace_id_has_no_run() {
+        assert_eq!(run_of_trace(&[0; 16]), None);
+        assert_eq!(run_of_trace(&[1; 8]), None);
     }
 }

@@ -1,30 +1,36 @@
-//! From spans to events. Pure: no IO, no clock; what a span becomes depends on
-//! that span, its scope and its resource alone, so that order never matters.
+//! Maps spans to events.
 //!
-//! [`facts`] reads a span's attributes into what they mean ([`slots`], and one
-//! table a dialect in [`dialects`]), [`class`] tells the kind of work,
-//! [`conversation`] and [`tool`] what was said, [`emit`] makes the events.
+//! The mapping is pure: no IO, no clock. The events of a span depend only on
+//! that span, its scope and its resource, so the order of spans never matters.
+//!
+//! - [`facts`] reads the attributes of a span into [`slots`], with one table of
+//!   keys per dialect in [`dialects`].
+//! - [`class`] classifies the span.
+//! - [`conversation`] and [`tool`] read messages, arguments and results.
+//! - [`emit`] makes the events.
 
 pub(crate) mod class;
 mod conversation;
+mod detect;
 pub(crate) mod dialects;
 mod emit;
 pub(crate) mod facts;
+mod fit;
 mod hex;
 mod ids;
 mod logs;
 mod messages;
 mod metadata;
 mod naming;
+mod observations;
 mod observe;
 mod origin;
 mod placed;
 mod python;
-mod run;
 mod session;
 pub(crate) mod slots;
 mod span_events;
-mod text;
+mod time;
 mod tool;
 mod usage;
 pub(crate) mod value;
@@ -32,59 +38,62 @@ pub(crate) mod value;
 pub use dialects::Dialect;
 pub use logs::map_logs;
 
-use self::emit::{Became, Emitter};
-use self::facts::Facts;
-use self::origin::Origin;
-use self::placed::Placed;
-use self::run::Observations;
-use self::text::Fit;
-use super::wire::{Export, Malformed, Message as _, Span};
+use self::emit::{EmitOutcome, Emitter};
+use self::facts::SpanFacts;
+use self::fit::FieldFitter;
+use self::observations::Observations;
+use self::origin::SpanOrigin;
+use self::placed::PlacedSpan;
+use super::wire::{ExportRequest, MalformedProtobuf, Span, WireMessage as _};
 use super::{MapOptions, Mapped, RefusalReason, SpanOutcome};
-use crate::event::Timestamp;
 
-/// Spans of which room is made for the events before they are read.
-const MOST_EXPECTED: usize = 1024;
+/// A typical span makes a step and one more event, such as a token count.
+const EVENTS_PER_SPAN: usize = 2;
+/// The memory for events is reserved for at most this many spans.
+const MAX_RESERVED_SPANS: usize = 1024;
+/// The length that OTLP requires of a span id.
+const SPAN_ID_BYTES: usize = 8;
 
 /// Maps every span of a request.
 ///
 /// # Errors
-/// When the bytes are no request of spans.
-pub fn map_traces(request: &[u8], options: &MapOptions) -> Result<Mapped, Malformed> {
+/// If the bytes are not a request of spans.
+pub fn map_traces(request: &[u8], options: &MapOptions) -> Result<Mapped, MalformedProtobuf> {
     let mut mapped = Mapped::default();
     let mut observed = Observations::default();
-    let mut fit = Fit::new(options.max_field_bytes);
+    let mut fit = FieldFitter::new(options.max_field_bytes);
     let mut position = 0;
-    let request = Export::read(request)?;
-    let spans = request.resources.iter().flat_map(|of| &of.scopes);
-    let spans: usize = spans.map(|of| of.records.len()).sum();
-    // A step, and something beside it; what is more grows.
-    mapped.events.reserve(2 * spans.min(MOST_EXPECTED));
+    let request = ExportRequest::read(request)?;
+    let scopes = request.resources.iter().flat_map(|of| &of.scopes);
+    let spans: usize = scopes.map(|of| of.records.len()).sum();
+    let reserved = EVENTS_PER_SPAN * spans.min(MAX_RESERVED_SPANS);
+    mapped.events.reserve(reserved);
     let mut span = Span::default();
     for of_resource in &request.resources {
         for of_scope in &of_resource.scopes {
             let (resource, scope) = (&of_resource.resource, &of_scope.scope);
-            let origin = Origin::read(resource.as_ref(), scope.as_ref(), &mut fit);
+            let origin = SpanOrigin::read(resource.as_ref(), scope.as_ref(), &mut fit);
             for bytes in &of_scope.records {
-                span.read_anew(bytes)?;
-                let facts = Facts::read(&span, origin.scope, options.tenant);
+                span.reset_and_read(bytes)?;
+                let facts = SpanFacts::read(&span, origin.scope, options.tenant);
                 let dialect = facts.dialect.as_str();
-                match place(facts, &origin, position) {
+                match validate(facts, &origin, position) {
                     Ok(placed) => {
                         let mut emitter = Emitter {
                             events: &mut mapped.events,
                             fit: &mut fit,
                             observed: &mut observed,
                         };
-                        let fate = match emitter.span(&placed, options.keep_foreign_spans) {
-                            Became::Mapped => SpanOutcome::Mapped,
-                            Became::Link => SpanOutcome::Ignored("foreign"),
+                        let outcome = match emitter.emit_span(&placed, options.keep_foreign_spans) {
+                            EmitOutcome::Mapped => SpanOutcome::Mapped,
+                            EmitOutcome::Foreign => SpanOutcome::Ignored("foreign"),
                         };
-                        mapped.count(dialect, fate);
+                        mapped.count(dialect, outcome);
                     }
                     Err((code, reason)) => mapped.refuse(position, dialect, code, reason),
                 }
                 position += 1;
-                if !mapped.fits(options) {
+                if !mapped.is_within_limit(options) {
                     return Ok(mapped);
                 }
             }
@@ -96,24 +105,24 @@ pub fn map_traces(request: &[u8], options: &MapOptions) -> Result<Mapped, Malfor
     Ok(mapped)
 }
 
-/// Checks ids and times.
-fn place<'a>(
-    facts: Facts<'a>,
-    origin: &'a Origin<'a>,
+/// Validates the ids and times of a span.
+fn validate<'a>(
+    facts: SpanFacts<'a>,
+    origin: &'a SpanOrigin<'a>,
     position: u32,
-) -> Result<Placed<'a>, (RefusalReason, &'static str)> {
+) -> Result<PlacedSpan<'a>, (RefusalReason, &'static str)> {
     let span = facts.span;
-    let trace = ids::run(span.trace_id).ok_or((
+    let trace = ids::run_of_trace(span.trace_id).ok_or((
         RefusalReason::InvalidTraceId,
-        "trace_id is not 16 bytes, or all zero",
+        "trace_id is not 16 bytes or is all zeros",
     ))?;
-    let run = placed::call_of_its_own(&facts).unwrap_or(trace);
-    if span.span_id.len() != 8 || span.span_id.iter().all(|byte| *byte == 0) {
-        let reason = "span_id is not 8 bytes, or all zero";
+    let run = placed::run_of_separate_call(&facts).unwrap_or(trace);
+    if span.span_id.len() != SPAN_ID_BYTES || span.span_id.iter().all(|byte| *byte == 0) {
+        let reason = "span_id is not 8 bytes or is all zeros";
         return Err((RefusalReason::InvalidSpanId, reason));
     }
-    let (start, end) = times(span.start_time_unix_nano, span.end_time_unix_nano)?;
-    Ok(Placed {
+    let (start, end) = time::start_and_end(span.start_time_unix_nano, span.end_time_unix_nano)?;
+    Ok(PlacedSpan {
         session: session::of(&facts),
         facts,
         origin,
@@ -121,28 +130,5 @@ fn place<'a>(
         run,
         start,
         end,
-    })
-}
-
-/// Start and end; zero is OTLP's word for not known, and the other stands for it.
-fn times(start: u64, end: u64) -> Result<(Timestamp, Timestamp), (RefusalReason, &'static str)> {
-    let (start, end) = match (start, end) {
-        (0, 0) => {
-            let reason = "start_time_unix_nano and end_time_unix_nano are both zero";
-            return Err((RefusalReason::TimeOutOfRange, reason));
-        }
-        (0, end) => (end, end),
-        (start, 0) => (start, start),
-        both => both,
-    };
-    Ok((time(start)?, time(end)?))
-}
-
-fn time(unix_nanos: u64) -> Result<Timestamp, (RefusalReason, &'static str)> {
-    let seconds = i64::try_from(unix_nanos / 1_000_000_000).unwrap_or(i64::MAX);
-    let nanos = i32::try_from(unix_nanos % 1_000_000_000).unwrap_or(0);
-    Timestamp::from_unix(seconds, nanos).map_err(|_| {
-        let reason = "a time is beyond what Postgres can hold";
-        (RefusalReason::TimeOutOfRange, reason)
     })
 }

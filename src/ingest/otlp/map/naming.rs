@@ -1,37 +1,41 @@
-//! What things are called: the step, the agent, the model.
+//! The names of steps, agents and models.
 
-use super::class::Class;
-use super::dialects::openinference;
-use super::facts::Facts;
-use super::run::rank;
+use super::class::SpanClass;
+use super::dialects::openinference_rules;
+use super::facts::SpanFacts;
+use super::observations::rank;
 use super::slots::Slot;
 use super::tool;
 use crate::event::StepType;
 
-/// `agent_steps.step_type`.
-pub fn step_type(class: Class) -> StepType {
+/// The value of `agent_steps.step_type`.
+pub fn step_type(class: SpanClass) -> StepType {
     match class {
-        Class::Llm | Class::Embedding => StepType::LlmCall,
-        Class::Tool => StepType::ToolCall,
-        Class::Agent | Class::Transfer => StepType::Handoff,
-        Class::Workflow | Class::Other | Class::Foreign => StepType::Other,
+        SpanClass::Llm | SpanClass::Embedding => StepType::LlmCall,
+        SpanClass::Tool => StepType::ToolCall,
+        SpanClass::Agent | SpanClass::Transfer => StepType::Handoff,
+        SpanClass::Workflow | SpanClass::Other | SpanClass::Foreign => StepType::Other,
     }
 }
 
-/// The agent of the run, as far as this span knows it.
-pub fn agent(facts: &Facts<'_>, class: Class, root: bool) -> Option<(i32, String)> {
+/// The agent of the run and its rank, if this span names one.
+pub fn agent_name(facts: &SpanFacts<'_>, class: SpanClass, root: bool) -> Option<(i32, String)> {
     let named = facts.text(Slot::AgentName).map(String::from);
     match class {
-        Class::Agent => Some(match named.or_else(|| facts.meta_text("lc_agent_name")) {
-            Some(name) => (rank::OUTRIGHT, name),
-            // LlamaIndex's spans are called by the class.
-            None if facts.span.name.ends_with(".run") => (rank::WORKFLOW, name(facts, class)),
-            None => (rank::AGENT, name(facts, class)),
-        }),
+        SpanClass::Agent => Some(
+            match named.or_else(|| facts.metadata_text("lc_agent_name")) {
+                Some(name) => (rank::DIRECT, name),
+                // LlamaIndex names these spans after the class of the agent.
+                None if facts.span.name.ends_with(".run") => {
+                    (rank::WORKFLOW, step_name(facts, class))
+                }
+                None => (rank::AGENT, step_name(facts, class)),
+            },
+        ),
         _ => {
             let hinted = named
-                .or_else(|| facts.meta_text("lc_agent_name"))
-                .or_else(|| openinference::llama_index_agent(facts).map(str::to_owned))
+                .or_else(|| facts.metadata_text("lc_agent_name"))
+                .or_else(|| openinference_rules::llama_index_agent(facts).map(str::to_owned))
                 .map(|name| (rank::CALL, name));
             hinted.or_else(|| {
                 let workflow = facts.text(Slot::WorkflowName).map(String::from)?;
@@ -41,56 +45,57 @@ pub fn agent(facts: &Facts<'_>, class: Class, root: bool) -> Option<(i32, String
     }
 }
 
-/// The step's name: the tool, the agent, what a person is meant to read.
-pub fn name(facts: &Facts<'_>, class: Class) -> String {
+/// The name of the step: that of its tool, agent or workflow, else a display
+/// name, else the span's name without a generic prefix or suffix.
+pub fn step_name(facts: &SpanFacts<'_>, class: SpanClass) -> String {
     let span = facts.span.name;
-    let told = match class {
-        Class::Tool => {
+    let stated = match class {
+        SpanClass::Tool => {
             let own = facts
                 .text(Slot::ToolName)
                 .or_else(|| facts.text(Slot::EntityName));
-            own.or_else(|| tool::name_in_node(facts).map(Into::into))
+            own.or_else(|| tool::tool_name_of_call_node(facts).map(Into::into))
         }
-        Class::Agent => {
+        SpanClass::Agent => {
             let own = facts
                 .text(Slot::AgentName)
                 .or_else(|| facts.text(Slot::EntityName));
-            own.or_else(|| facts.meta_text("lc_agent_name").map(Into::into))
+            own.or_else(|| facts.metadata_text("lc_agent_name").map(Into::into))
         }
-        Class::Transfer => transfer_target(facts).map(Into::into),
-        Class::Workflow => facts
+        SpanClass::Transfer => transfer_target(facts).map(Into::into),
+        SpanClass::Workflow => facts
             .text(Slot::WorkflowName)
             .or_else(|| facts.text(Slot::EntityName)),
         _ => None,
     };
-    let told = told.or_else(|| facts.text(Slot::DisplayName));
+    let stated = stated.or_else(|| facts.text(Slot::DisplayName));
     let bare = match class {
-        Class::Agent => span
+        SpanClass::Agent => span
             .strip_prefix("invoke_agent ")
             .or_else(|| span.strip_suffix(".agent")),
-        Class::Tool => span
+        SpanClass::Tool => span
             .strip_prefix("execute_tool ")
             .or_else(|| span.strip_suffix(".tool")),
         _ => None,
     };
-    told.map_or_else(|| bare.unwrap_or(span).to_owned(), Into::into)
+    stated.map_or_else(|| bare.unwrap_or(span).to_owned(), Into::into)
 }
 
-/// The agent that work is handed to.
-pub fn transfer_target(facts: &Facts<'_>) -> Option<String> {
-    let told = openinference::transfer_target(facts).map(str::to_owned);
-    told.or_else(|| {
+/// The target agent of a handoff.
+pub fn transfer_target(facts: &SpanFacts<'_>) -> Option<String> {
+    let stated = openinference_rules::transfer_target(facts).map(str::to_owned);
+    stated.or_else(|| {
         let arguments = facts.json(Slot::ToolArguments)?;
         arguments.get("agent_name")?.as_str().map(str::to_owned)
     })
 }
 
-/// The model that answered, else the one that was asked.
-pub fn model(facts: &Facts<'_>) -> Option<String> {
-    let told = [Slot::ResponseModel, Slot::RequestModel]
+/// The model that answered, else the model that was requested.
+pub fn model_name(facts: &SpanFacts<'_>) -> Option<String> {
+    let stated = [Slot::ResponseModel, Slot::RequestModel]
         .iter()
         .find_map(|slot| facts.text(*slot));
-    told.map(String::from).or_else(|| {
+    stated.map(String::from).or_else(|| {
         let parameters = facts.json(Slot::Parameters)?;
         parameters.get("model")?.as_str().map(str::to_owned)
     })

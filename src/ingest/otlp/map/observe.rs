@@ -1,127 +1,140 @@
-//! What a span tells of its run.
+//! Collects what a span tells about its run and its session.
 
-use super::class::{Class, Work};
+use super::class::{Classification, SpanClass};
 use super::conversation::Conversation;
-use super::emit::Emitter;
-use super::naming::{agent, name};
-use super::placed::Placed;
-use super::run::{Field, Said, rank};
+use super::fit::FieldFitter;
+use super::naming::{agent_name, step_name};
+use super::observations::{Observations, RunFact, RunField, rank};
+use super::placed::PlacedSpan;
 use super::slots::Slot;
-use super::text::Fit;
 use crate::event::Timestamp;
 
-impl Emitter<'_> {
-    /// What the span tells of its run.
+/// Adds the observations of spans to those of their request.
+pub struct RunObserver<'m> {
+    /// Makes fields storable.
+    pub fit: &'m mut FieldFitter,
+    /// The observations of the request.
+    pub observed: &'m mut Observations,
+}
+
+impl RunObserver<'_> {
+    /// Observes one span.
     pub fn observe(
         &mut self,
-        placed: &Placed<'_>,
-        work: &Work,
+        placed: &PlacedSpan<'_>,
+        classification: &Classification,
         conversation: &Conversation,
         root: bool,
     ) {
         let facts = &placed.facts;
         if let Some(session) = &placed.session {
-            let said = |_: &mut Fit| Said::Session(session.id);
-            self.say(placed, rank::OUTRIGHT, placed.start, Field::Session, said);
+            let fact = |_: &mut FieldFitter| RunFact::Session(session.id);
+            self.observe_field(placed, rank::DIRECT, placed.start, RunField::Session, fact);
         }
-        let is_agent = matches!(work.class, Class::Agent);
-        let by = match work.class {
-            _ if root => rank::OUTRIGHT,
-            Class::Agent => rank::AGENT,
-            Class::Llm => rank::CALL,
+        let is_agent = matches!(classification.class, SpanClass::Agent);
+        let source_rank = match classification.class {
+            _ if root => rank::DIRECT,
+            SpanClass::Agent => rank::AGENT,
+            SpanClass::Llm => rank::CALL,
             _ => rank::STEP,
         };
-        if let Some((agent_rank, agent)) = agent(facts, work.class, root) {
-            let said = |fit: &mut Fit| Said::Agent(fit.text(agent));
-            self.say(placed, agent_rank, placed.start, Field::Agent, said);
+        if let Some((agent_rank, agent)) = agent_name(facts, classification.class, root) {
+            let fact = |fit: &mut FieldFitter| RunFact::Agent(fit.text(agent));
+            self.observe_field(placed, agent_rank, placed.start, RunField::Agent, fact);
         }
         if let Some(service) = placed.origin.service {
-            let said = |fit: &mut Fit| Said::Agent(fit.text(service));
-            self.say(placed, rank::SERVICE, placed.start, Field::Agent, said);
+            let fact = |fit: &mut FieldFitter| RunFact::Agent(fit.text(service));
+            self.observe_field(placed, rank::SERVICE, placed.start, RunField::Agent, fact);
         }
         let type_rank = if is_agent {
-            rank::OUTRIGHT
+            rank::DIRECT
         } else {
-            by.max(rank::CALL)
+            source_rank.max(rank::CALL)
         };
         if let Some(framework) = placed.origin.framework(facts.dialect) {
-            let said = |fit: &mut Fit| Said::AgentType(fit.text(framework));
-            self.say(placed, type_rank, placed.start, Field::AgentType, said);
+            let fact = |fit: &mut FieldFitter| RunFact::AgentType(fit.text(framework));
+            self.observe_field(placed, type_rank, placed.start, RunField::AgentType, fact);
         }
         if root || facts.has(Slot::RunName) {
-            let said = |fit: &mut Fit| {
-                let told = facts.text(Slot::RunName);
-                Said::Name(fit.text(told.unwrap_or_else(|| name(facts, work.class).into())))
-            };
-            self.say(placed, rank::OUTRIGHT, placed.start, Field::Name, said);
+            let fact =
+                |fit: &mut FieldFitter| {
+                    let stated = facts.text(Slot::RunName);
+                    RunFact::Name(fit.text(
+                        stated.unwrap_or_else(|| step_name(facts, classification.class).into()),
+                    ))
+                };
+            self.observe_field(placed, rank::DIRECT, placed.start, RunField::Name, fact);
         }
         if let Some(metadata) = &placed.origin.metadata {
-            let said = |_: &mut Fit| Said::Metadata(metadata.clone());
-            self.say(placed, rank::OUTRIGHT, placed.start, Field::Metadata, said);
+            let fact = |_: &mut FieldFitter| RunFact::Metadata(metadata.clone());
+            self.observe_field(placed, rank::DIRECT, placed.start, RunField::Metadata, fact);
         }
         if is_agent {
-            // A wrapper around agents may end well though they did not.
+            // The wrapper around an agent may complete although the agent failed.
             let (status, error) = placed.outcome();
-            let said = |fit: &mut Fit| Said::Outcome(status, error.map(|error| fit.text(error)));
-            self.say(placed, by, placed.end, Field::Outcome, said);
+            let fact = |fit: &mut FieldFitter| {
+                RunFact::Outcome(status, error.map(|error| fit.text(error)))
+            };
+            self.observe_field(placed, source_rank, placed.end, RunField::Outcome, fact);
         }
-        if root || matches!(work.class, Class::Agent | Class::Llm) {
-            self.question_and_answer(placed, conversation, by, root);
+        if root || matches!(classification.class, SpanClass::Agent | SpanClass::Llm) {
+            self.question_and_answer(placed, conversation, source_rank, root);
         }
         if let Some(session) = &placed.session {
             let user = facts.text(Slot::User).map(String::from);
             let (position, time, fit) = (placed.position, placed.start, &mut *self.fit);
             let upsert = || session.upsert(facts.text(Slot::User).as_deref(), fit);
             self.observed
-                .session(position, time, user, session.id, upsert);
+                .add_session(position, time, user, session.id, upsert);
         }
     }
 
     fn question_and_answer(
         &mut self,
-        placed: &Placed<'_>,
+        placed: &PlacedSpan<'_>,
         conversation: &Conversation,
-        by: i32,
+        source_rank: i32,
         root: bool,
     ) {
         let facts = &placed.facts;
-        let readable = |text: &&str| !looks_like_a_dump(text);
+        let readable = |text: &&str| !looks_like_printed_object(text);
         let raw = |slot| root.then(|| facts.text(slot)).flatten();
-        if let Some(text) = conversation.question().filter(readable) {
-            let said = |fit: &mut Fit| Said::Input(fit.text(text));
-            self.say(placed, by, placed.start, Field::Input, said);
+        if let Some(text) = conversation.last_question().filter(readable) {
+            let fact = |fit: &mut FieldFitter| RunFact::Input(fit.text(text));
+            self.observe_field(placed, source_rank, placed.start, RunField::Input, fact);
         } else if let Some(text) = raw(Slot::Input) {
-            let said = |fit: &mut Fit| Said::Input(fit.text(text));
-            self.say(placed, rank::RAW, placed.start, Field::Input, said);
+            let fact = |fit: &mut FieldFitter| RunFact::Input(fit.text(text));
+            self.observe_field(placed, rank::RAW, placed.start, RunField::Input, fact);
         }
-        if let Some(text) = conversation.answer().filter(readable) {
-            let said = |fit: &mut Fit| Said::Output(fit.text(text));
-            self.say(placed, by, placed.end, Field::Output, said);
+        if let Some(text) = conversation.last_answer().filter(readable) {
+            let fact = |fit: &mut FieldFitter| RunFact::Output(fit.text(text));
+            self.observe_field(placed, source_rank, placed.end, RunField::Output, fact);
         } else if let Some(text) = raw(Slot::Output) {
-            let said = |fit: &mut Fit| Said::Output(fit.text(text));
-            self.say(placed, rank::RAW, placed.end, Field::Output, said);
+            let fact = |fit: &mut FieldFitter| RunFact::Output(fit.text(text));
+            self.observe_field(placed, rank::RAW, placed.end, RunField::Output, fact);
         }
     }
 
-    /// One field, as one span tells it; not even made where another's stands.
-    fn say(
+    /// Observes one field. Makes its value only if it beats the one observed so far.
+    fn observe_field(
         &mut self,
-        placed: &Placed<'_>,
+        placed: &PlacedSpan<'_>,
         rank: i32,
         time: Timestamp,
-        field: Field,
-        said: impl FnOnce(&mut Fit) -> Said,
+        field: RunField,
+        fact: impl FnOnce(&mut FieldFitter) -> RunFact,
     ) {
-        if self.observed.wants(placed.run, field, rank, time) {
-            let said = said(self.fit);
+        if self.observed.is_better(placed.run, field, rank, time) {
+            let fact = fact(self.fit);
             self.observed
-                .add(placed.run, placed.position, rank, time, said);
+                .add(placed.run, placed.position, rank, time, fact);
         }
     }
 }
 
-/// `StopEvent(result=…)`: an object as its language prints it.
-fn looks_like_a_dump(text: &str) -> bool {
+/// Whether a text is an object as a programming language prints it, such as
+/// `StopEvent(result=…)`.
+fn looks_like_printed_object(text: &str) -> bool {
     let word = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '.'));
     text.starts_with(|c: char| c.is_ascii_uppercase())
         && word.is_some_and(|at| at > 0 && text[at..].starts_with('('))

@@ -1,39 +1,39 @@
-//! Where a span comes from: the resource and the instrumentation.
+//! The origin of a span: its resource and its instrumentation scope.
 
 use serde_json::json;
 
 use super::dialects::Dialect;
-use super::text::Fit;
+use super::fit::FieldFitter;
 use super::value;
 use crate::event::Json;
-use crate::ingest::otlp::wire::{InstrumentationScope, Resource, Value};
+use crate::ingest::otlp::wire::{AnyValue, InstrumentationScope, Resource};
 
-/// What all spans of one scope have in common.
-pub struct Origin<'a> {
-    /// The instrumentation's name.
+/// The facts that all spans of one scope share.
+pub struct SpanOrigin<'a> {
+    /// The name of the scope.
     pub scope: &'a str,
-    /// The service's name, where the resource has one worth the name.
+    /// The name of the service, unless it is an SDK's default.
     pub service: Option<&'a str>,
-    /// Resource and scope, for the run's metadata.
+    /// Resource and scope, for the metadata of the run.
     pub metadata: Option<Json>,
 }
 
-impl<'a> Origin<'a> {
-    /// Reads resource and scope.
+impl<'a> SpanOrigin<'a> {
+    /// Reads a resource and a scope.
     pub fn read(
         resource: Option<&'a Resource<'a>>,
         scope: Option<&'a InstrumentationScope<'a>>,
-        fit: &mut Fit,
+        fit: &mut FieldFitter,
     ) -> Self {
         let attributes = resource.map_or(&[][..], |resource| &resource.attributes);
         let service = attributes
             .iter()
             .find(|attribute| attribute.key == "service.name");
         let service = service.and_then(|attribute| match attribute.value.as_ref()? {
-            Value::String(name) => Some(*name),
+            AnyValue::String(name) => Some(*name),
             _ => None,
         });
-        // SDKs that were told no name say "unknown_service:python".
+        // SDKs without a configured name send "unknown_service:python".
         let service =
             service.filter(|name| !name.is_empty() && !name.starts_with("unknown_service"));
         let scope_name = scope.map_or("", |scope| scope.name);
@@ -47,18 +47,19 @@ impl<'a> Origin<'a> {
                 metadata["scope"]["attributes"] = value::object(&scope.attributes);
             }
         }
-        let said = metadata
+        let has_metadata = metadata
             .as_object()
             .is_some_and(|object| !object.is_empty());
         Self {
             scope: scope_name,
             service,
-            metadata: said.then(|| fit.object(&metadata)).flatten(),
+            metadata: has_metadata.then(|| fit.object(&metadata)).flatten(),
         }
     }
 
-    /// The framework, for `agent_type`: `openinference.instrumentation.langchain`
-    /// is `langchain`; where the scope does not say, the dialect does.
+    /// The framework, for `agent_type`. It is taken from the scope's name
+    /// (`openinference.instrumentation.langchain` is `langchain`), else from the
+    /// dialect.
     pub fn framework(&self, dialect: Dialect) -> Option<String> {
         const PREFIXES: [&str; 6] = [
             "openinference.instrumentation.",

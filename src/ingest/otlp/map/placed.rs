@@ -1,81 +1,83 @@
-//! A span with its place: its run, its ids, its times, how it ended.
+//! A valid span with its run, ids, times and outcome.
 
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::class::Class;
+use super::class::SpanClass;
 use super::dialects::{Dialect, anthropic_sdk, lang_graph};
-use super::facts::Facts;
-use super::ids::{self, Named};
-use super::origin::Origin;
-use super::session::Session;
+use super::facts::SpanFacts;
+use super::ids::{self, IdSource};
+use super::origin::SpanOrigin;
+use super::session::SpanSession;
 use super::slots::Slot;
 use super::{hex::hex, span_events};
 use crate::event::{EndStatus, Timestamp};
-use crate::ingest::otlp::wire::Status;
+use crate::ingest::otlp::wire::{Span, SpanStatus};
 
-/// OTLP's span flags: the parent is known to be, and is, in another process.
-const REMOTE_PARENT: u32 = 0x300;
-/// Ids of responses shorter than this may be counted anew by a local server.
-const DISTINCTIVE_ID_BYTES: usize = 24;
-/// How the ids of Anthropic's responses begin; its client traces itself.
-const ANTHROPIC_ID: &str = "msg_";
-/// The view of a tool's call that the node around it has.
+/// A shorter response id may not be unique: a local server may use a counter
+/// that restarts.
+const UNIQUE_RESPONSE_ID_BYTES: usize = 24;
+/// The prefix of Anthropic's response ids. They are always unique, and the
+/// Anthropic client traces its calls itself.
+const ANTHROPIC_ID_PREFIX: &str = "msg_";
+/// The view that a LangGraph node has of its tool call. The tool's own span is a
+/// full view.
 const NODE_VIEW: i16 = -1;
 
-/// A span whose ids and times are valid.
-pub struct Placed<'a> {
-    /// What it says.
-    pub facts: Facts<'a>,
-    /// Where it comes from.
-    pub origin: &'a Origin<'a>,
-    /// Its place in the request.
+/// A span with valid ids and times.
+pub struct PlacedSpan<'a> {
+    /// The facts that the span states.
+    pub facts: SpanFacts<'a>,
+    /// The resource and scope of the span.
+    pub origin: &'a SpanOrigin<'a>,
+    /// The index of the span in the request.
     pub position: u32,
-    /// The conversation that it is part of.
-    pub session: Option<Session>,
-    /// Its run: the trace, or the call that [`call_of_its_own`] tells of.
+    /// The session that the span belongs to.
+    pub session: Option<SpanSession>,
+    /// The run: that of the trace, or of [`run_of_separate_call`].
     pub run: Uuid,
-    /// When it began.
+    /// The start time.
     pub start: Timestamp,
-    /// When it ended.
+    /// The end time.
     pub end: Timestamp,
 }
 
-impl Placed<'_> {
-    /// What a span id is called as a step.
-    pub fn span_step(&self, span_id: &[u8]) -> Uuid {
-        ids::within(self.run, Named::Span(span_id))
+impl PlacedSpan<'_> {
+    /// The step id of a span, by its span id.
+    pub fn span_step_id(&self, span_id: &[u8]) -> Uuid {
+        ids::derived(self.run, IdSource::Span(span_id))
     }
 
-    /// The span above, as a step.
-    pub fn parent(&self) -> Option<Uuid> {
+    /// The step id of the parent span.
+    pub fn parent_step_id(&self) -> Option<Uuid> {
         let id = self.facts.span.parent_span_id;
-        self.facts.has_parent().then(|| self.span_step(id))
+        self.facts.has_parent().then(|| self.span_step_id(id))
     }
 
-    /// Whether it ends its run: it has no parent, or none in this process.
+    /// Whether the span ends its run: it has no parent in this process.
     pub fn is_root(&self) -> bool {
-        !self.facts.has_parent() || self.facts.span.flags & REMOTE_PARENT == REMOTE_PARENT
+        let remote = Span::REMOTE_PARENT_FLAGS;
+        !self.facts.has_parent() || self.facts.span.flags & remote == remote
     }
 
-    /// The step's id: shared by all views of one call where something is
-    /// shared, else the span's own.
-    pub fn step(&self, class: Class) -> Uuid {
+    /// The id of the step. All views of one call share it if they have a common
+    /// id, of the response or the tool call. Else it is derived from the span id.
+    pub fn step_id(&self, class: SpanClass) -> Uuid {
         let named = match class {
-            Class::Llm | Class::Embedding => {
-                response_id(&self.facts).map(|id| ids::within(self.run, Named::Response(&id)))
+            SpanClass::Llm | SpanClass::Embedding => {
+                response_id(&self.facts).map(|id| ids::derived(self.run, IdSource::Response(&id)))
             }
-            Class::Tool => {
+            SpanClass::Tool => {
                 let id = self.facts.text(Slot::ToolCallId).map(String::from);
                 let id = id.or_else(|| lang_graph::call_node(&self.facts).map(hex));
-                id.map(|id| ids::within(self.run, Named::ToolCall(&id)))
+                id.map(|id| ids::derived(self.run, IdSource::ToolCall(&id)))
             }
             _ => None,
         };
-        named.unwrap_or_else(|| self.span_step(self.facts.span.span_id))
+        named.unwrap_or_else(|| self.span_step_id(self.facts.span.span_id))
     }
 
-    /// How much this view counts where another describes the same call.
+    /// The rank of this view of a call; see [`Dialect::view`].
     pub fn view(&self) -> i16 {
         if lang_graph::is_call_node(&self.facts) {
             NODE_VIEW
@@ -84,30 +86,32 @@ impl Placed<'_> {
         }
     }
 
-    /// Whether another span is likely to tell of the same step: its row is then
-    /// not appended in the belief that it is new.
+    /// Whether another span probably describes the same step. The store then
+    /// does not assume that the step is new.
     pub fn has_other_views(&self) -> bool {
-        let anthropic = response_id(&self.facts).is_some_and(|id| id.starts_with(ANTHROPIC_ID));
-        anthropic || lang_graph::call_node(&self.facts).is_some()
+        let is_anthropic = |id: String| id.starts_with(ANTHROPIC_ID_PREFIX);
+        response_id(&self.facts).is_some_and(is_anthropic)
+            || lang_graph::call_node(&self.facts).is_some()
     }
 
-    /// How it ended, and what went wrong.
+    /// How the span ended, and its error.
     pub fn outcome(&self) -> (EndStatus, Option<String>) {
         let facts = &self.facts;
-        let said = facts.span.status.as_ref();
-        let level = facts
+        let status = facts.span.status.as_ref();
+        let failed_by_status = status.is_some_and(|status| status.code == SpanStatus::ERROR);
+        let failed_by_level = facts
             .str(Slot::Level)
             .is_some_and(|level| level.eq_ignore_ascii_case("error"));
-        let tool = matches!(facts.str(Slot::ToolStatus), Some("error" | "failed"));
-        let failed = said.is_some_and(|status| status.code == Status::ERROR) || level || tool;
-        if !failed {
+        let tool_failed = matches!(facts.str(Slot::ToolStatus), Some("error" | "failed"));
+        if !(failed_by_status || failed_by_level || tool_failed) {
             return (EndStatus::Completed, None);
         }
         let exception = span_events::exception(facts.span);
         let error = exception
             .and_then(|exception| exception.message.or(exception.kind))
             .or_else(|| {
-                said.map(|status| status.message.to_owned())
+                status
+                    .map(|status| status.message.to_owned())
                     .filter(|text| !text.is_empty())
             })
             .or_else(|| facts.text(Slot::ErrorMessage).map(Into::into))
@@ -116,22 +120,23 @@ impl Placed<'_> {
     }
 }
 
-/// The run of a call that is told in two traces: no trace holds both spans, so
-/// it is named after the response.
-pub fn call_of_its_own(facts: &Facts<'_>) -> Option<Uuid> {
-    let apart = !facts.has_parent() && anthropic_sdk::is_told_apart(facts);
-    apart
-        .then(|| response_id(facts).map(|id| ids::call(&id, facts.tenant)))
+/// The run of a call whose two spans are in two traces. No trace has both spans,
+/// so the run is derived from the id of the response.
+pub fn run_of_separate_call(facts: &SpanFacts<'_>) -> Option<Uuid> {
+    let separate =
+        !facts.has_parent() && anthropic_sdk::is_traced_separately(facts.scope, facts.span.name);
+    separate
+        .then(|| response_id(facts).map(|id| ids::run_of_call(&id, facts.tenant)))
         .flatten()
 }
 
-/// The id of the response, where it can be no other call's.
-fn response_id(facts: &Facts<'_>) -> Option<String> {
-    let told = facts.text(Slot::ResponseId).map(String::from);
-    let id = told.or_else(|| id_in(facts.str(Slot::Output)?))?;
-    let distinctive = id.len() >= DISTINCTIVE_ID_BYTES || id.starts_with(ANTHROPIC_ID);
-    // Log records that belong to the call know the span alone.
-    let told_in_logs = facts.key(Slot::GenAiOperation).is_some()
+/// The id of the response, if no other call can have the same id.
+fn response_id(facts: &SpanFacts<'_>) -> Option<String> {
+    let stated = facts.text(Slot::ResponseId).map(String::from);
+    let id = stated.or_else(|| recorded_response_id(facts.str(Slot::Output)?))?;
+    let unique = id.len() >= UNIQUE_RESPONSE_ID_BYTES || id.starts_with(ANTHROPIC_ID_PREFIX);
+    // The messages of these calls are log records, which name only the span.
+    let has_messages_in_logs = facts.key(Slot::GenAiOperation).is_some()
         && facts.scope.starts_with("opentelemetry.instrumentation.")
         && facts
             .span
@@ -140,13 +145,13 @@ fn response_id(facts: &Facts<'_>) -> Option<String> {
             .any(|attribute| attribute.key == "gen_ai.system")
         && !facts.has(Slot::InputMessages)
         && facts.dialect == Dialect::GenAi;
-    (distinctive && !told_in_logs).then_some(id)
+    (unique && !has_messages_in_logs).then_some(id)
 }
 
-/// The `id` of a response that is recorded whole, by the client or by LangChain.
-fn id_in(output: &str) -> Option<String> {
+/// The `id` in a recorded response of the client or of LangChain.
+fn recorded_response_id(output: &str) -> Option<String> {
     #[derive(serde::Deserialize)]
-    struct Response<'a> {
+    struct RecordedResponse<'a> {
         #[serde(borrow)]
         id: Option<std::borrow::Cow<'a, str>>,
         generations: Option<Value>,
@@ -154,22 +159,26 @@ fn id_in(output: &str) -> Option<String> {
     if !output.starts_with('{') || !output.contains("\"id\"") {
         return None;
     }
-    let response: Response<'_> = serde_json::from_str(output).ok()?;
+    let response: RecordedResponse<'_> = serde_json::from_str(output).ok()?;
     if let Some(id) = response.id {
         return Some(id.into_owned());
     }
     let kwargs = "/0/0/message/kwargs";
-    let places = [
+    let pointers = [
         format!("{kwargs}/response_metadata/id"),
         format!("{kwargs}/id"),
     ];
     let generations = response.generations?;
-    let ids = places
+    let ids = pointers
         .iter()
-        .filter_map(|place| generations.pointer(place)?.as_str());
-    // LangChain's own ids ("lc_run-…") are no one else's.
-    let shared = ["chatcmpl-", "resp_", "msg_", "gen-"];
+        .filter_map(|pointer| generations.pointer(pointer)?.as_str());
+    // Only provider ids: no other view has LangChain's own ids ("lc_run-…").
+    let provider_prefixes = ["chatcmpl-", "resp_", "msg_", "gen-"];
     ids.into_iter()
-        .find(|id| shared.iter().any(|kind| id.starts_with(kind)))
+        .find(|id| {
+            provider_prefixes
+                .iter()
+                .any(|prefix| id.starts_with(prefix))
+        })
         .map(str::to_owned)
 }

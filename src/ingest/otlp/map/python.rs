@@ -1,29 +1,30 @@
-//! Python's literals as JSON: some instrumentations write `str(value)`.
+//! Converts Python literals to JSON, because some instrumentations write
+//! `str(value)`.
 
 use serde_json::{Map, Number, Value};
 
 use super::value::MAX_DEPTH;
 
-/// Reads a literal of dictionaries, lists, tuples, strings, numbers, `True`,
-/// `False` and `None`; `None` when the text is anything else (a call, a name).
+/// Parses a literal of dictionaries, lists, tuples, strings, numbers, `True`,
+/// `False` and `None`. Returns `None` for any other text, such as a call or a name.
 pub fn literal(text: &str) -> Option<Value> {
-    let mut reader = Reader { rest: text };
+    let mut reader = PythonReader { rest: text };
     let value = reader.value(0)?;
-    reader.space();
+    reader.skip_space();
     reader.rest.is_empty().then_some(value)
 }
 
-struct Reader<'a> {
+struct PythonReader<'a> {
     rest: &'a str,
 }
 
-impl Reader<'_> {
-    fn space(&mut self) {
+impl PythonReader<'_> {
+    fn skip_space(&mut self) {
         self.rest = self.rest.trim_start();
     }
 
     fn take(&mut self, token: &str) -> bool {
-        self.space();
+        self.skip_space();
         match self.rest.strip_prefix(token) {
             Some(rest) => {
                 self.rest = rest;
@@ -37,7 +38,7 @@ impl Reader<'_> {
         if depth > MAX_DEPTH {
             return None;
         }
-        self.space();
+        self.skip_space();
         match self.rest.chars().next()? {
             '{' => self.dictionary(depth),
             '[' => self.sequence("[", "]", depth),
@@ -137,14 +138,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn literals_become_json() {
+    fn literals_are_converted_to_json() {
         let text = r#"{'a': [1, -2.5, None], "b": (True, 'it\'s é \x41'), 'c': {},}"#;
         let want = json!({"a": [1, -2.5, null], "b": [true, "it's é A"], "c": {}});
         assert_eq!(literal(text), Some(want));
     }
 
     #[test]
-    fn what_is_no_literal_is_left() {
+    fn other_text_is_not_converted() {
         for text in [
             "{'a': f(x)}",
             "{'a'",

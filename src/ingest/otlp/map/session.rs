@@ -1,36 +1,37 @@
-//! The session of a span: a conversation, a thread, a user's visit.
+//! The session of a span: a conversation, a thread or a user's visit.
 
 use serde_json::json;
 use uuid::Uuid;
 
-use super::facts::Facts;
+use super::facts::SpanFacts;
+use super::fit::FieldFitter;
 use super::ids;
 use super::slots::Slot;
-use super::text::Fit;
 use crate::event::SessionUpsert;
 
-/// A session, as a span names it.
-pub struct Session {
-    /// The session's id here.
+/// The session that a span names.
+pub struct SpanSession {
+    /// The id of the session.
     pub id: Uuid,
-    /// The source's own id, where it is no UUID.
+    /// The source's id, if it is not a UUID.
     external: Option<String>,
 }
 
-/// The session that a span belongs to.
-pub fn of(facts: &Facts<'_>) -> Option<Session> {
+/// Reads the session of a span.
+pub fn of(facts: &SpanFacts<'_>) -> Option<SpanSession> {
     let named = facts.text(Slot::Session).map(String::from).or_else(|| {
         let keys = ["session_id", "thread_id", "conversation_id"];
-        keys.iter().find_map(|key| facts.meta_text(key))
+        keys.iter().find_map(|key| facts.metadata_text(key))
     })?;
-    let (id, own) = ids::session(&named, facts.tenant);
-    let external = (!own).then_some(named);
-    Some(Session { id, external })
+    let (id, is_source_id) = ids::session_of_source_id(&named, facts.tenant);
+    let external = (!is_source_id).then_some(named);
+    Some(SpanSession { id, external })
 }
 
-impl Session {
-    /// What a span tells of it, as a user's.
-    pub fn upsert(&self, user: Option<&str>, fit: &mut Fit) -> SessionUpsert {
+impl SpanSession {
+    /// The event for the session and its user. A user that is not a UUID goes
+    /// into the metadata.
+    pub fn upsert(&self, user: Option<&str>, fit: &mut FieldFitter) -> SessionUpsert {
         let user_id = user.and_then(|user| Uuid::try_parse(user).ok());
         let metadata = user.filter(|_| user_id.is_none());
         let metadata = metadata.and_then(|user| fit.object(&json!({"user": user})));

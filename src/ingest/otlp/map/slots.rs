@@ -1,21 +1,17 @@
-//! What an attribute means, whatever the dialect that wrote it.
+//! The meaning of an attribute, independent of the dialect that wrote it.
 //!
-//! Each dialect has a table from its keys to [`Slot`]s. They are one table
-//! here, so that a span is read in one pass: an attribute is looked up once,
-//! and where several dialects say the same thing (an SDK's own keys beside
-//! those of the conventions) the entry with the least preference number stands.
+//! Each dialect has a table that maps its keys to [`Slot`]s. If several keys of
+//! a span fill the same slot (an SDK's own key and that of the conventions),
+//! the key with the lowest preference number wins.
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
+use crate::ingest::otlp::wire::Span;
 
-use super::dialects;
-
-/// One thing that is known of a span.
+/// A fact about a span that an attribute can state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
-#[allow(missing_docs)] // the tables say what they are
+#[allow(missing_docs)] // the tables of the dialects show their meaning
 pub enum Slot {
-    // What kind of work it is, each in the words of its dialect.
+    // The kind of work, one slot per dialect that has its own names.
     GenAiOperation,
     OpenInferenceKind,
     TraceloopKind,
@@ -25,7 +21,7 @@ pub enum Slot {
     MlflowType,
     LaminarType,
     LangSmithKind,
-    // Who does it.
+    // Who does the work.
     AgentName,
     WorkflowName,
     EntityName,
@@ -33,7 +29,7 @@ pub enum Slot {
     RunName,
     Session,
     User,
-    // What model was called, what with, what came of it.
+    // Model calls.
     RequestModel,
     ResponseModel,
     Parameters,
@@ -63,21 +59,21 @@ pub enum Slot {
     UsageCacheWrite,
     UsageReasoning,
     UsageJson,
-    // Faults.
+    // Errors.
     ErrorType,
     ErrorMessage,
     Level,
-    // A JSON object in which LangChain and others keep what they have no key for.
+    // A JSON object of LangChain and others, for values without a key of their own.
     Metadata,
 }
 
 impl Slot {
-    /// How many there are.
+    /// The number of slots.
     pub const COUNT: usize = Self::Metadata as usize + 1;
 
-    /// Whether the raw attribute is kept in the step's metadata although it is
-    /// understood: counts are normalised, what the source said must stay.
-    pub fn is_kept_raw(self) -> bool {
+    /// Whether the attribute is also kept in the step's metadata. The mapping
+    /// normalizes these values, and the original must stay visible.
+    pub fn keeps_raw_attribute(self) -> bool {
         matches!(
             self,
             Self::UsageInput
@@ -98,41 +94,30 @@ impl Slot {
     }
 }
 
-/// An attribute's key, what it means, and how much it is preferred: the least
-/// number stands.
-pub type Key = (&'static str, Slot, u8);
+/// The key of an attribute, its slot, and its preference number. The lowest
+/// number wins.
+pub type AttributeKey = (&'static str, Slot, u8);
 
-/// Messages written as one attribute a field: `prefix.N.field`.
+/// The side of a conversation that a message is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// What the model was given.
+pub enum ConversationSide {
+    /// The input of the model.
     Input,
-    /// What it answered.
+    /// The answer of the model.
     Output,
 }
 
-static TABLE: LazyLock<HashMap<&'static str, (Slot, u8)>> = LazyLock::new(|| {
-    let tables = dialects::TABLES.iter().copied().flatten();
-    tables
-        .map(|&(key, slot, preference)| (key, (slot, preference)))
-        .collect()
-});
-
-/// What a key means.
-pub fn lookup(key: &str) -> Option<(Slot, u8)> {
-    TABLE.get(key).copied()
-}
-
-/// The indexed families, with what follows their prefix.
-pub fn indexed(key: &str) -> Option<(Side, &str)> {
-    const FAMILIES: [(&str, Side); 7] = [
-        ("llm.input_messages.", Side::Input),
-        ("llm.output_messages.", Side::Output),
-        ("gen_ai.prompt.", Side::Input),
-        ("gen_ai.completion.", Side::Output),
-        ("llm.prompts.", Side::Input),
-        ("llm.completions.", Side::Output),
-        ("llm.choices.", Side::Output),
+/// Splits a key `prefix.N.field`, which holds one field of one message, into
+/// the side of the message and `N.field`.
+pub fn split_indexed_key(key: &str) -> Option<(ConversationSide, &str)> {
+    const FAMILIES: [(&str, ConversationSide); 7] = [
+        ("llm.input_messages.", ConversationSide::Input),
+        ("llm.output_messages.", ConversationSide::Output),
+        ("gen_ai.prompt.", ConversationSide::Input),
+        ("gen_ai.completion.", ConversationSide::Output),
+        ("llm.prompts.", ConversationSide::Input),
+        ("llm.completions.", ConversationSide::Output),
+        ("llm.choices.", ConversationSide::Output),
     ];
     let (prefix, side) = FAMILIES
         .iter()
@@ -142,18 +127,19 @@ pub fn indexed(key: &str) -> Option<(Side, &str)> {
         .then_some((*side, rest))
 }
 
-/// Whether a key belongs to the vocabulary of work that is not an agent's:
-/// web servers and clients, databases, queues, remote calls. An application
-/// that makes a span of its own within the process (`kind` 1) may note its
-/// route there; no web server does.
+/// Whether a key is from a vocabulary of other work than an agent's: web
+/// servers and clients, databases, queues, remote calls.
+///
+/// An internal span of the application may have its HTTP route as an
+/// attribute. The spans of web servers are never internal.
 pub fn is_foreign(key: &str, kind: i32) -> bool {
     const FOREIGN: [&str; 6] = ["db.", "rpc.", "messaging.", "faas.", "graphql.", "asgi."];
     const FOREIGN_UNLESS_INTERNAL: [&str; 4] = ["http.", "url.", "net.", "aws."];
     let one_of = |prefixes: &[&str]| prefixes.iter().any(|prefix| key.starts_with(prefix));
-    one_of(&FOREIGN) || kind != 1 && one_of(&FOREIGN_UNLESS_INTERNAL)
+    one_of(&FOREIGN) || kind != Span::KIND_INTERNAL && one_of(&FOREIGN_UNLESS_INTERNAL)
 }
 
-/// Whether a key could only come from something that traces agents.
+/// Whether only instrumentations of agents use this key.
 pub fn is_agentic(key: &str) -> bool {
     const AGENTIC: [&str; 17] = [
         "gen_ai.",
@@ -182,25 +168,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_key_means_two_things() {
-        let mut seen: HashMap<&str, Slot> = HashMap::new();
-        for &(key, slot, _) in dialects::TABLES.iter().copied().flatten() {
-            if let Some(before) = seen.insert(key, slot) {
-                assert_eq!(before, slot, "{key}");
-            }
-        }
-        assert!(seen.len() > 100);
-    }
-
-    #[test]
     fn indexed_keys_need_an_index() {
-        let found = indexed("llm.input_messages.12.message.role");
-        assert_eq!(found, Some((Side::Input, "12.message.role")));
+        let found = split_indexed_key("llm.input_messages.12.message.role");
+        assert_eq!(found, Some((ConversationSide::Input, "12.message.role")));
         assert_eq!(
-            indexed("gen_ai.completion.0.role"),
-            Some((Side::Output, "0.role"))
+            split_indexed_key("gen_ai.completion.0.role"),
+            Some((ConversationSide::Output, "0.role"))
         );
-        assert_eq!(indexed("gen_ai.prompt.template"), None);
-        assert_eq!(indexed("gen_ai.prompt"), None);
+        assert_eq!(split_indexed_key("gen_ai.prompt.template"), None);
+        assert_eq!(split_indexed_key("gen_ai.prompt"), None);
     }
 }

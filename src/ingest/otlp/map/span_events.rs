@@ -1,16 +1,22 @@
-//! What span events say: exceptions, and conversations as the conventions
-//! recorded them up to 1.36 (and in a later form as one event).
+//! Reads span events: exceptions, and the messages of the GenAI conventions.
+//!
+//! Up to 1.36, the conventions have one event per message. Later versions have
+//! one event for all messages.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::messages::{Conversation, Message, read};
+use super::messages::{ChatMessage, Conversation, read};
 use super::value;
 use crate::event::MessageRole;
-use crate::ingest::otlp::wire::{Event, KeyValue, Span};
+use crate::ingest::otlp::wire::{KeyValue, Span, SpanEvent};
 
-/// Events that are kept on a step; an SDK may write one for each chunk of a stream.
-const MAX_KEPT: usize = 64;
+/// The most events that a step keeps. An SDK may write one for each chunk of a
+/// stream.
+const MAX_KEPT_EVENTS: usize = 64;
+/// The most messages that are read from the events of one span. No model reads
+/// as many.
+const MAX_MESSAGES: usize = 10_000;
 
 /// An exception that a span recorded.
 #[derive(Debug, Default, Serialize)]
@@ -22,7 +28,7 @@ pub struct Exception {
     pub stacktrace: Option<String>,
 }
 
-/// The last exception: what the span ended with.
+/// The last exception of a span, which ended it.
 pub fn exception(span: &Span<'_>) -> Option<Exception> {
     let event = span
         .events
@@ -36,20 +42,20 @@ pub fn exception(span: &Span<'_>) -> Option<Exception> {
     })
 }
 
-/// The messages of the events, by the conventions' names for them.
+/// Reads the messages in the events of a span.
 pub fn conversation(span: &Span<'_>) -> Conversation {
     let mut conversation = Conversation::default();
     for event in &span.events {
-        if is_message(event.name) {
+        if carries_messages(event.name) {
             let body = value::object(&event.attributes);
-            add(event.name, &body, &mut conversation);
+            add_messages(event.name, &body, &mut conversation);
         }
     }
     conversation
 }
 
-/// Whether an event (or a log record) of this name carries messages.
-pub fn is_message(name: &str) -> bool {
+/// Whether an event or log record of this name carries messages.
+pub fn carries_messages(name: &str) -> bool {
     matches!(
         name,
         "gen_ai.system.message"
@@ -63,42 +69,43 @@ pub fn is_message(name: &str) -> bool {
     )
 }
 
-/// Messages that one span's events may hold.
-const MAX_MESSAGES: usize = 10_000;
-
-/// Adds the messages of one event or log record.
-pub fn add(name: &str, body: &Value, to: &mut Conversation) {
+/// Adds the messages of one event or log record to a conversation.
+pub fn add_messages(name: &str, body: &Value, to: &mut Conversation) {
     if to.input.len() + to.output.len() >= MAX_MESSAGES {
         return;
     }
     let field = |key: &str| body.get(key).cloned().unwrap_or(Value::Null);
-    let mut said = |role, value: &Value| to.input.extend(read(value, role));
+    let mut add_input = |role, value: &Value| to.input.extend(read(value, role));
     match name {
-        "gen_ai.system.message" => said(MessageRole::System, &message(body, "system")),
-        "gen_ai.user.message" => said(MessageRole::User, &message(body, "user")),
-        "gen_ai.assistant.message" => said(MessageRole::Assistant, &message(body, "assistant")),
-        "gen_ai.tool.message" => said(MessageRole::Tool, &message(body, "tool")),
-        "gen_ai.content.prompt" => said(MessageRole::User, &parsed(field("gen_ai.prompt"))),
+        "gen_ai.system.message" => {
+            add_input(MessageRole::System, &message_with_role(body, "system"))
+        }
+        "gen_ai.user.message" => add_input(MessageRole::User, &message_with_role(body, "user")),
+        "gen_ai.assistant.message" => add_input(
+            MessageRole::Assistant,
+            &message_with_role(body, "assistant"),
+        ),
+        "gen_ai.tool.message" => add_input(MessageRole::Tool, &message_with_role(body, "tool")),
+        "gen_ai.content.prompt" => add_input(MessageRole::User, &parsed(field("gen_ai.prompt"))),
         "gen_ai.content.completion" => {
             let value = parsed(field("gen_ai.completion"));
             to.output.extend(read(&value, MessageRole::Assistant));
         }
-        "gen_ai.choice" => to.output.extend(choice(body)),
+        "gen_ai.choice" => to.output.extend(choice_messages(body)),
         "gen_ai.client.inference.operation.details" => {
             let system = parsed(field("gen_ai.system_instructions"));
             to.input.extend(read(&system, MessageRole::System));
-            let given = parsed(field("gen_ai.input.messages"));
-            to.input.extend(read(&given, MessageRole::User));
-            let answered = parsed(field("gen_ai.output.messages"));
-            to.output.extend(read(&answered, MessageRole::Assistant));
+            let input = parsed(field("gen_ai.input.messages"));
+            to.input.extend(read(&input, MessageRole::User));
+            let output = parsed(field("gen_ai.output.messages"));
+            to.output.extend(read(&output, MessageRole::Assistant));
         }
         _ => {}
     }
 }
 
-/// A body that has its fields flat; the name of the event is the speaker where
-/// the body names none.
-fn message(body: &Value, role: &str) -> Value {
+/// The message in the fields of an event. `role` is the role if the fields have none.
+fn message_with_role(body: &Value, role: &str) -> Value {
     let mut object = body.as_object().cloned().unwrap_or_default();
     let named = object.get("role").is_some_and(Value::is_string);
     if !named {
@@ -109,11 +116,11 @@ fn message(body: &Value, role: &str) -> Value {
     Value::Object(object)
 }
 
-fn choice(body: &Value) -> Vec<Message> {
+fn choice_messages(body: &Value) -> Vec<ChatMessage> {
     let content = parsed(body.get("message").cloned().unwrap_or(Value::Null));
     let wrapped = match content {
-        Value::Object(object) => message(&Value::Object(object), "assistant"),
-        Value::Null => message(body, "assistant"),
+        Value::Object(object) => message_with_role(&Value::Object(object), "assistant"),
+        Value::Null => message_with_role(body, "assistant"),
         content => json!({"role": "assistant", "content": content}),
     };
     let mut messages = read(&wrapped, MessageRole::Assistant);
@@ -124,7 +131,8 @@ fn choice(body: &Value) -> Vec<Message> {
     messages
 }
 
-/// Content and calls are JSON strings where attributes can be no more than that.
+/// Parses content and tool calls, which are JSON strings if the event has them as
+/// attributes.
 fn unwrap_strings(object: &mut Map<String, Value>) {
     for key in ["content", "tool_calls"] {
         if let Some(value) = object.get_mut(key) {
@@ -140,12 +148,12 @@ fn parsed(value: Value) -> Value {
     }
 }
 
-/// The arguments of a tool, where an event holds them (Strands).
+/// The arguments of a tool, if an event holds them (Strands).
 pub fn tool_arguments(span: &Span<'_>) -> Option<Value> {
     parsed_at(span, "gen_ai.tool.message", "content")
 }
 
-/// The same of the result.
+/// The result of a tool, if an event holds it (Strands).
 pub fn tool_result(span: &Span<'_>) -> Option<Value> {
     parsed_at(span, "gen_ai.choice", "message")
 }
@@ -155,14 +163,17 @@ fn parsed_at(span: &Span<'_>, name: &str, key: &str) -> Option<Value> {
     Some(value::parse(&text_at(&event.attributes, key)?))
 }
 
-/// The events that are kept with the step: all but those that are understood,
-/// and no more than a few of those that come by the chunk.
-pub fn kept(span: &Span<'_>) -> Option<Value> {
-    let keep = |event: &&Event<'_>| !is_message(event.name) && event.name != "exception";
+/// The events that go into the metadata of the step: all except exceptions,
+/// messages, and empty events of stream chunks, up to [`MAX_KEPT_EVENTS`]. The
+/// last entry counts the events that were left out.
+pub fn kept_events(span: &Span<'_>) -> Option<Value> {
+    let keep = |event: &&SpanEvent<'_>| !carries_messages(event.name) && event.name != "exception";
     let mut kept: Vec<Value> = Vec::new();
     let mut left_out = 0_usize;
     for event in span.events.iter().filter(keep) {
-        if kept.len() >= MAX_KEPT || event.name.contains("chunk") && event.attributes.is_empty() {
+        if kept.len() >= MAX_KEPT_EVENTS
+            || event.name.contains("chunk") && event.attributes.is_empty()
+        {
             left_out += 1;
             continue;
         }

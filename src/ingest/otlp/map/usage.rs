@@ -1,17 +1,17 @@
-//! Tokens, in one meaning: `input` and `output` are all of them, what was read
-//! from or written to a cache is part of `input`, reasoning part of `output`.
+//! Reads token counts and normalizes them: `input` includes the tokens that were
+//! read from or written to a cache, and `output` includes reasoning.
 
 use serde_json::Value as JsonValue;
 
-use super::facts::Facts;
+use super::facts::SpanFacts;
 use super::python;
 use super::slots::Slot;
 use super::value;
 
-/// Tokens that a call used.
+/// The tokens that a call used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub struct Usage {
+pub struct TokenUsage {
     pub input: Option<i64>,
     pub output: Option<i64>,
     pub cache_read: Option<i64>,
@@ -19,13 +19,13 @@ pub struct Usage {
     pub reasoning: Option<i64>,
 }
 
-impl Usage {
-    /// Reads them from a span; `None` where it says nothing of tokens.
-    pub fn read(facts: &Facts<'_>) -> Option<Self> {
+impl TokenUsage {
+    /// Reads the token counts of a span. `None` if it has none.
+    pub fn read(facts: &SpanFacts<'_>) -> Option<Self> {
         let object = facts
             .value(Slot::UsageJson)
-            .map(|told| match value::parsed(told) {
-                // litellm prints a Python object.
+            .map(|usage| match value::parsed(usage) {
+                // litellm writes a Python literal.
                 JsonValue::String(text) => python::literal(&text).unwrap_or(JsonValue::Null),
                 other => other,
             });
@@ -38,25 +38,25 @@ impl Usage {
         };
         let mut total = facts.count(Slot::UsageTotal);
         if let Some(object) = &object {
-            usage.fill(object, &mut total);
+            usage.fill_from_object(object, &mut total);
         }
         if usage == Self::default() {
             return None;
         }
-        usage.contain_cached(total);
-        usage.contain_reasoning(total);
+        usage.include_cached(total);
+        usage.include_reasoning(total);
         Some(usage)
     }
 
-    /// What an object like OpenAI's, Anthropic's or Langfuse's says of what is
-    /// not known yet.
-    fn fill(&mut self, object: &JsonValue, total: &mut Option<i64>) {
+    /// Fills missing counts from a usage object of OpenAI, Anthropic, Langfuse or
+    /// others.
+    fn fill_from_object(&mut self, object: &JsonValue, total: &mut Option<i64>) {
         let first = |keys: &[&str]| {
             let found = keys.iter().find_map(|key| object.pointer(key));
             found.and_then(JsonValue::as_i64)
         };
-        let or = |held: &mut Option<i64>, keys: &[&str]| *held = held.or_else(|| first(keys));
-        or(
+        let fill = |count: &mut Option<i64>, keys: &[&str]| *count = count.or_else(|| first(keys));
+        fill(
             &mut self.input,
             &[
                 "/input_tokens",
@@ -66,7 +66,7 @@ impl Usage {
                 "/inputTokens",
             ],
         );
-        or(
+        fill(
             &mut self.output,
             &[
                 "/output_tokens",
@@ -76,8 +76,8 @@ impl Usage {
                 "/outputTokens",
             ],
         );
-        or(total, &["/total_tokens", "/total", "/totalTokens"]);
-        or(
+        fill(total, &["/total_tokens", "/total", "/totalTokens"]);
+        fill(
             &mut self.cache_read,
             &[
                 "/cache_read_input_tokens",
@@ -88,7 +88,7 @@ impl Usage {
                 "/cached_input_tokens",
             ],
         );
-        or(
+        fill(
             &mut self.cache_write,
             &[
                 "/cache_creation_input_tokens",
@@ -96,7 +96,7 @@ impl Usage {
                 "/input_cache_creation",
             ],
         );
-        or(
+        fill(
             &mut self.reasoning,
             &[
                 "/output_tokens_details/reasoning_tokens",
@@ -108,9 +108,10 @@ impl Usage {
         );
     }
 
-    /// Some count cached input beside `input` (Anthropic's API, Langfuse's
-    /// buckets). The total tells; without one, a part cannot exceed the whole.
-    fn contain_cached(&mut self, total: Option<i64>) {
+    /// Includes cached tokens in `input`. Some sources count them separately
+    /// (Anthropic's API, Langfuse's buckets). The total shows which way was used;
+    /// without a total, they are separate if they exceed `input`.
+    fn include_cached(&mut self, total: Option<i64>) {
         let (Some(input), cached) = (
             self.input,
             self.cache_read
@@ -120,18 +121,18 @@ impl Usage {
             return;
         };
         let sum = input.saturating_add(self.output.unwrap_or(0));
-        let beside = match total {
+        let separate = match total {
             Some(total) if total == sum => false,
             Some(total) if total == sum.saturating_add(cached) => cached > 0,
             _ => cached > input,
         };
-        if beside {
+        if separate {
             self.input = Some(input.saturating_add(cached));
         }
     }
 
-    /// The same for reasoning beside `output` (Gemini's API).
-    fn contain_reasoning(&mut self, total: Option<i64>) {
+    /// Includes reasoning tokens in `output`. Gemini's API counts them separately.
+    fn include_reasoning(&mut self, total: Option<i64>) {
         let (Some(output), Some(reasoning)) = (self.output, self.reasoning) else {
             return;
         };
@@ -147,18 +148,18 @@ mod tests {
     use super::*;
 
     fn cached(input: i64, cache_read: i64, output: i64, total: Option<i64>) -> Option<i64> {
-        let mut usage = Usage {
+        let mut usage = TokenUsage {
             input: Some(input),
             output: Some(output),
             cache_read: Some(cache_read),
-            ..Usage::default()
+            ..TokenUsage::default()
         };
-        usage.contain_cached(total);
+        usage.include_cached(total);
         usage.input
     }
 
     #[test]
-    fn cached_input_is_part_of_the_input() {
+    fn input_includes_cached_tokens() {
         assert_eq!(cached(205, 128, 33, Some(238)), Some(205));
         assert_eq!(cached(77, 128, 33, Some(238)), Some(205));
         assert_eq!(cached(77, 128, 33, None), Some(205));
@@ -166,28 +167,28 @@ mod tests {
     }
 
     #[test]
-    fn reasoning_is_part_of_the_output() {
-        let mut usage = Usage {
+    fn output_includes_reasoning_tokens() {
+        let mut usage = TokenUsage {
             input: Some(28),
             output: Some(20),
             reasoning: Some(48),
-            ..Usage::default()
+            ..TokenUsage::default()
         };
-        usage.contain_reasoning(None);
+        usage.include_reasoning(None);
         assert_eq!(usage.output, Some(68));
-        usage.contain_reasoning(Some(96));
+        usage.include_reasoning(Some(96));
         assert_eq!(usage.output, Some(68));
     }
 
     #[test]
-    fn objects_of_several_makers_are_read() {
+    fn usage_objects_of_several_vendors_are_read() {
         for text in [
             r#"{"prompt_tokens":205,"completion_tokens":33,"prompt_tokens_details":{"cached_tokens":128}}"#,
             r#"{"input_tokens":205,"output_tokens":33,"cache_read_input_tokens":128}"#,
             r#"{"input":205,"output":33,"cache_read_input_tokens":128}"#,
         ] {
-            let mut usage = Usage::default();
-            usage.fill(&serde_json::from_str(text).unwrap(), &mut None);
+            let mut usage = TokenUsage::default();
+            usage.fill_from_object(&serde_json::from_str(text).unwrap(), &mut None);
             let read = (usage.input, usage.output, usage.cache_read);
             assert_eq!(read, (Some(205), Some(33), Some(128)), "{text}");
         }

@@ -1,4 +1,4 @@
-//! Attribute values as text, counts and JSON.
+//! Converts attribute values to text, counts and JSON.
 
 use std::borrow::Cow;
 
@@ -7,61 +7,61 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Serialize, Serializer};
 use serde_json::Value as JsonValue;
 
-use crate::ingest::otlp::wire::{KeyValue, Value};
+use crate::ingest::otlp::wire::{AnyValue, KeyValue, TOO_DEEP};
 
-/// What is nested deeper is cut off with a mark. It is far below what the JSON
-/// columns take, and below what a parser's or a destructor's stack takes.
+/// The deepest nesting of a converted value; deeper values become [`TOO_DEEP`].
+/// JSON columns accept far more, and so does the stack of a parser or destructor.
 pub const MAX_DEPTH: usize = 64;
-/// What stands for values that are cut off.
-pub const TOO_DEEP: &str = "[nested too deep]";
+/// The largest float that is read as a count, just below 2^53: every integer up
+/// to it is exact.
+const MAX_EXACT_COUNT: f64 = 9e15;
 
-/// As text: strings as they are, everything else as JSON writes it.
-pub fn text<'a>(value: &Value<'a>) -> Cow<'a, str> {
+/// A value as text: a string unchanged, everything else as JSON.
+pub fn text<'a>(value: &AnyValue<'a>) -> Cow<'a, str> {
     match value {
-        Value::String(text) => Cow::Borrowed(text),
-        // By way of a tree, which sorts keys: the same value is the same text.
+        AnyValue::String(text) => Cow::Borrowed(text),
+        // A tree sorts keys, so equal values give equal text.
         other => Cow::Owned(json(other).to_string()),
     }
 }
 
-/// As a count. Some send numbers as strings or as floats.
-pub fn count(value: &Value<'_>) -> Option<i64> {
+/// A value as a count. Some dialects send counts as strings or floats.
+pub fn count(value: &AnyValue<'_>) -> Option<i64> {
     match value {
-        Value::Int(number) => Some(*number),
-        Value::Double(number) if number.fract() == 0.0 && number.abs() < 9e15 => {
-            // Exact: no fraction, and far below 2^63.
+        AnyValue::Int(number) => Some(*number),
+        AnyValue::Double(number) if number.fract() == 0.0 && number.abs() < MAX_EXACT_COUNT => {
             Some(*number as i64)
         }
-        Value::String(text) => text.trim().parse().ok(),
+        AnyValue::String(text) => text.trim().parse().ok(),
         _ => None,
     }
 }
 
-/// As JSON, strings staying strings.
-pub fn json(value: &Value<'_>) -> JsonValue {
-    tree(&AsJson::of(value))
+/// A value as JSON. Strings stay strings.
+pub fn json(value: &AnyValue<'_>) -> JsonValue {
+    to_json(&AsJson::of(value))
 }
 
-/// Key-value pairs as an object. Of a key that comes twice the last stands, as
-/// it does in `jsonb`.
+/// Key-value pairs as a JSON object. If a key occurs twice, the last value wins,
+/// as in `jsonb`.
 pub fn object(pairs: &[KeyValue<'_>]) -> JsonValue {
-    tree(&Pairs { pairs, depth: 0 })
+    to_json(&PairsAsJson { pairs, depth: 0 })
 }
 
-fn tree(value: &impl Serialize) -> JsonValue {
-    // Only what serde cannot put into JSON fails, and here is none of that.
+fn to_json(value: &impl Serialize) -> JsonValue {
+    // These values always convert to JSON.
     serde_json::to_value(value).unwrap_or_default()
 }
 
-/// As JSON; a string that holds JSON is taken as what it says.
-pub fn parsed(value: &Value<'_>) -> JsonValue {
+/// A value as JSON. A string that holds JSON is parsed.
+pub fn parsed(value: &AnyValue<'_>) -> JsonValue {
     match value {
-        Value::String(text) => parse(text),
+        AnyValue::String(text) => parse(text),
         other => json(other),
     }
 }
 
-/// The JSON that a text holds, else the text.
+/// The JSON that a text holds, else the text as a JSON string.
 pub fn parse(text: &str) -> JsonValue {
     if looks_like_json(text)
         && let Ok(value) = serde_json::from_str(text)
@@ -71,17 +71,19 @@ pub fn parse(text: &str) -> JsonValue {
     JsonValue::String(text.to_owned())
 }
 
-/// Whether a text may be a JSON object, array or quoted string. Bare words
-/// (`true`, `12`) are more often text that happens to be a number.
+/// Whether a text may be a JSON object, array or quoted string. Bare words and
+/// numbers (`true`, `12`) are usually text.
 pub fn looks_like_json(text: &str) -> bool {
     let text = text.trim_start();
-    text.starts_with(['{', '[', '"']) && !is_bomb(text)
+    text.starts_with(['{', '[', '"']) && !is_mostly_punctuation(text)
 }
 
-/// Long text that is hardly more than JSON's punctuation stays text: each `[]` of
-/// it would be dozens of bytes in memory.
-fn is_bomb(text: &str) -> bool {
+/// Whether a long text is little more than JSON punctuation. It is not parsed,
+/// because each `[]` in it would take dozens of bytes in memory.
+fn is_mostly_punctuation(text: &str) -> bool {
+    // Shorter text cannot take much memory.
     const LONG_BYTES: usize = 256 << 10;
+    // Normal JSON has more bytes per value than this.
     const BYTES_PER_VALUE: usize = 8;
     let starts_value = |byte: &u8| matches!(byte, b',' | b'[' | b'{');
     text.len() > LONG_BYTES
@@ -93,26 +95,26 @@ fn is_bomb(text: &str) -> bool {
             > text.len() / BYTES_PER_VALUE
 }
 
-/// A value, to be written as JSON.
+/// Serializes a value as JSON.
 #[derive(Clone, Copy, Debug)]
 pub struct AsJson<'a> {
-    value: Option<&'a Value<'a>>,
+    value: Option<&'a AnyValue<'a>>,
     depth: usize,
 }
 
 impl<'a> AsJson<'a> {
-    /// A value that is there.
-    pub fn of(value: &'a Value<'a>) -> Self {
+    /// A present value.
+    pub fn of(value: &'a AnyValue<'a>) -> Self {
         let value = Some(value);
         Self { value, depth: 0 }
     }
 
-    /// That of an attribute; one without a value is null.
+    /// The value of an attribute; null if it has none.
     pub fn of_attribute(attribute: &'a KeyValue<'a>) -> Self {
         Self::within(attribute.value.as_ref(), 0)
     }
 
-    fn within(value: Option<&'a Value<'a>>, depth: usize) -> Self {
+    fn within(value: Option<&'a AnyValue<'a>>, depth: usize) -> Self {
         Self { value, depth }
     }
 }
@@ -123,28 +125,28 @@ impl Serialize for AsJson<'_> {
         match self.value {
             None => to.serialize_unit(),
             Some(_) if self.depth >= MAX_DEPTH => to.serialize_str(TOO_DEEP),
-            Some(Value::String(text)) => to.serialize_str(text),
-            Some(Value::Bool(flag)) => to.serialize_bool(*flag),
-            Some(Value::Int(number)) => to.serialize_i64(*number),
-            Some(Value::Double(number)) if number.is_finite() => to.serialize_f64(*number),
-            // JSON has no word for NaN and infinities.
-            Some(Value::Double(number)) => to.collect_str(number),
-            Some(Value::Bytes(bytes)) => to.serialize_str(&STANDARD.encode(bytes)),
-            Some(Value::Array(values)) => {
+            Some(AnyValue::String(text)) => to.serialize_str(text),
+            Some(AnyValue::Bool(flag)) => to.serialize_bool(*flag),
+            Some(AnyValue::Int(number)) => to.serialize_i64(*number),
+            Some(AnyValue::Double(number)) if number.is_finite() => to.serialize_f64(*number),
+            // JSON has no NaN and no infinities.
+            Some(AnyValue::Double(number)) => to.collect_str(number),
+            Some(AnyValue::Bytes(bytes)) => to.serialize_str(&STANDARD.encode(bytes)),
+            Some(AnyValue::Array(values)) => {
                 let items = values.iter();
                 to.collect_seq(items.map(|value| Self::within(value.as_ref(), depth)))
             }
-            Some(Value::Kvlist(pairs)) => Pairs { pairs, depth }.serialize(to),
+            Some(AnyValue::Kvlist(pairs)) => PairsAsJson { pairs, depth }.serialize(to),
         }
     }
 }
 
-struct Pairs<'a> {
+struct PairsAsJson<'a> {
     pairs: &'a [KeyValue<'a>],
     depth: usize,
 }
 
-impl Serialize for Pairs<'_> {
+impl Serialize for PairsAsJson<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let inner = |value| AsJson::within(value, self.depth);
         let pairs = self.pairs.iter();
@@ -157,47 +159,50 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_come_in_several_types() {
-        assert_eq!(count(&Value::Int(7)), Some(7));
-        assert_eq!(count(&Value::Double(7.0)), Some(7));
-        assert_eq!(count(&Value::String(" 7")), Some(7));
-        assert_eq!(count(&Value::Double(7.5)), None);
-        assert_eq!(count(&Value::Double(f64::NAN)), None);
-        assert_eq!(count(&Value::Bool(true)), None);
+    fn counts_are_read_from_several_types() {
+        assert_eq!(count(&AnyValue::Int(7)), Some(7));
+        assert_eq!(count(&AnyValue::Double(7.0)), Some(7));
+        assert_eq!(count(&AnyValue::String(" 7")), Some(7));
+        assert_eq!(count(&AnyValue::Double(7.5)), None);
+        assert_eq!(count(&AnyValue::Double(f64::NAN)), None);
+        assert_eq!(count(&AnyValue::Bool(true)), None);
     }
 
     #[test]
-    fn what_json_cannot_say_is_text() {
-        assert_eq!(json(&Value::Double(f64::INFINITY)), JsonValue::from("inf"));
-        assert_eq!(json(&Value::Bytes(&[0, 255])), JsonValue::from("AP8="));
+    fn values_that_json_lacks_become_text() {
+        assert_eq!(
+            json(&AnyValue::Double(f64::INFINITY)),
+            JsonValue::from("inf")
+        );
+        assert_eq!(json(&AnyValue::Bytes(&[0, 255])), JsonValue::from("AP8="));
     }
 
     #[test]
-    fn depth_ends_with_a_mark() {
-        let mut value = Value::Int(1);
+    fn values_nested_too_deep_are_marked() {
+        let mut value = AnyValue::Int(1);
         for _ in 0..10 * MAX_DEPTH {
-            value = Value::Array(vec![Some(value)]);
+            value = AnyValue::Array(vec![Some(value)]);
         }
         let text = json(&value).to_string();
         assert!(text.contains(TOO_DEEP) && text.len() < 3 * MAX_DEPTH + TOO_DEEP.len());
     }
 
     #[test]
-    fn text_that_is_json_is_taken_as_what_it_says() {
+    fn text_that_holds_json_is_parsed() {
         assert_eq!(parse(r#"{"a":1}"#), serde_json::json!({"a": 1}));
         assert_eq!(parse("12"), JsonValue::from("12"));
         assert_eq!(parse("{not json"), JsonValue::from("{not json"));
     }
 
     #[test]
-    fn long_text_of_mere_punctuation_stays_text() {
+    fn long_text_of_mostly_punctuation_is_not_parsed() {
         let list =
             |item: &str, count: usize| format!("[{}{item}]", format!("{item},").repeat(count));
-        for bomb in ["[]", "1", "{}", "\"a\""] {
-            assert!(parse(&list(bomb, 10)).is_array(), "{bomb}");
-            assert!(parse(&list(bomb, 200_000)).is_string(), "{bomb}");
+        for tiny in ["[]", "1", "{}", "\"a\""] {
+            assert!(parse(&list(tiny, 10)).is_array(), "{tiny}");
+            assert!(parse(&list(tiny, 200_000)).is_string(), "{tiny}");
         }
-        // Numbers of an embedding, and talk.
+        // The numbers of an embedding, and messages.
         for dense in [
             "-0.012345678",
             "{\"role\":\"user\",\"content\":\"hi there, you\"}",

@@ -1,18 +1,18 @@
-//! One message of protobuf, walked field by field where it stands.
+//! Reads one protobuf message field by field, without copying its bytes.
 
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
 use super::scan::take_delimited;
 
-/// A field is cut off or of another type than its number says, or a text is not UTF-8.
+/// A field is cut off or has the wrong type, or a text is not UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it is not OTLP's protobuf")]
-pub struct Malformed;
+#[error("it is not a protobuf message of OTLP")]
+pub struct MalformedProtobuf;
 
-/// What stands in a field; texts and messages are slices of the request.
+/// The content of one field. Texts and messages are slices of the request.
 #[derive(Clone, Copy, Debug)]
-pub enum Content<'a> {
-    /// A number of any length, a flag or an enum's.
+pub enum FieldContent<'a> {
+    /// A varint: an integer, a flag or an enum value.
     Varint(u64),
     /// Eight bytes.
     Fixed64(u64),
@@ -20,110 +20,116 @@ pub enum Content<'a> {
     Fixed32(u32),
     /// A text, bytes or a message.
     Bytes(&'a [u8]),
-    /// Of a kind that no field of OTLP has.
+    /// A group. No field of OTLP is one.
     Group,
 }
 
-impl<'a> Content<'a> {
-    /// A text.
-    pub fn text(self) -> Result<&'a str, Malformed> {
-        str::from_utf8(self.bytes()?).map_err(|_| Malformed)
+impl<'a> FieldContent<'a> {
+    /// The content as text.
+    pub fn text(self) -> Result<&'a str, MalformedProtobuf> {
+        str::from_utf8(self.bytes()?).map_err(|_| MalformedProtobuf)
     }
 
-    /// Bytes, or a message that is not read yet.
-    pub fn bytes(self) -> Result<&'a [u8], Malformed> {
+    /// The content as bytes; for a message, the bytes that encode it.
+    pub fn bytes(self) -> Result<&'a [u8], MalformedProtobuf> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
-            _ => Err(Malformed),
+            _ => Err(MalformedProtobuf),
         }
     }
 
-    /// A number of any length.
-    pub fn varint(self) -> Result<u64, Malformed> {
+    /// The content as a varint.
+    pub fn varint(self) -> Result<u64, MalformedProtobuf> {
         match self {
             Self::Varint(number) => Ok(number),
-            _ => Err(Malformed),
+            _ => Err(MalformedProtobuf),
         }
     }
 
-    /// The same where the field has 32 bits: those above are dropped, as every
-    /// reader of protobuf does.
-    pub fn uint32(self) -> Result<u32, Malformed> {
+    /// The content as a 32-bit varint. Higher bits are dropped, as protobuf
+    /// requires of every reader.
+    pub fn uint32(self) -> Result<u32, MalformedProtobuf> {
         Ok(self.varint()? as u32)
     }
 
-    /// Eight bytes.
-    pub fn fixed64(self) -> Result<u64, Malformed> {
+    /// The content as eight bytes.
+    pub fn fixed64(self) -> Result<u64, MalformedProtobuf> {
         match self {
             Self::Fixed64(number) => Ok(number),
-            _ => Err(Malformed),
+            _ => Err(MalformedProtobuf),
         }
     }
 
-    /// Four bytes.
-    pub fn fixed32(self) -> Result<u32, Malformed> {
+    /// The content as four bytes.
+    pub fn fixed32(self) -> Result<u32, MalformedProtobuf> {
         match self {
             Self::Fixed32(number) => Ok(number),
-            _ => Err(Malformed),
+            _ => Err(MalformedProtobuf),
         }
     }
 
-    /// A message.
-    pub fn message<M: Message<'a>>(self) -> Result<M, Malformed> {
+    /// The content as a message.
+    pub fn message<M: WireMessage<'a>>(self) -> Result<M, MalformedProtobuf> {
         M::read(self.bytes()?)
     }
 }
 
-/// A message, of which each field stands where it came last and each list holds all
-/// that came. How deep it goes must have been looked at before: see [`super::scan`].
-pub trait Message<'a>: Default {
-    /// Takes one field; one that is not known is left.
+/// A message that is read in place.
+///
+/// The last value of a field wins; a list collects all values. The caller must
+/// have limited the depth with [`super::scan`], because reading recurses.
+pub trait WireMessage<'a>: Default {
+    /// Stores one field. Unknown fields are ignored.
     ///
     /// # Errors
-    /// When it is of the wrong type.
-    fn field(&mut self, number: u32, content: Content<'a>) -> Result<(), Malformed>;
+    /// If the field has the wrong type.
+    fn field(&mut self, number: u32, content: FieldContent<'a>) -> Result<(), MalformedProtobuf>;
 
-    /// Takes all fields of these bytes in addition to those that it has.
+    /// Adds the fields of these bytes to the message.
     ///
     /// # Errors
-    /// When they are no such message.
-    fn merge(&mut self, mut bytes: &'a [u8]) -> Result<(), Malformed> {
+    /// If the bytes do not encode such a message.
+    fn merge(&mut self, mut bytes: &'a [u8]) -> Result<(), MalformedProtobuf> {
         while !bytes.is_empty() {
-            let (number, content) = next(&mut bytes)?;
+            let (number, content) = take_field(&mut bytes)?;
             self.field(number, content)?;
         }
         Ok(())
     }
 
-    /// A message of these bytes alone.
+    /// Reads a new message from these bytes.
     ///
     /// # Errors
-    /// When they are no such message.
-    fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
+    /// If the bytes do not encode such a message.
+    fn read(bytes: &'a [u8]) -> Result<Self, MalformedProtobuf> {
         let mut message = Self::default();
         message.merge(bytes)?;
         Ok(message)
     }
 }
 
-fn next<'a>(bytes: &mut &'a [u8]) -> Result<(u32, Content<'a>), Malformed> {
-    let (number, wire_type) = decode_key(bytes).map_err(|_| Malformed)?;
+fn take_field<'a>(bytes: &mut &'a [u8]) -> Result<(u32, FieldContent<'a>), MalformedProtobuf> {
+    let (number, wire_type) = decode_key(bytes).map_err(|_| MalformedProtobuf)?;
     let content = match wire_type {
-        WireType::Varint => Content::Varint(decode_varint(bytes).map_err(|_| Malformed)?),
-        WireType::SixtyFourBit => Content::Fixed64(u64::from_le_bytes(array(bytes)?)),
-        WireType::ThirtyTwoBit => Content::Fixed32(u32::from_le_bytes(array(bytes)?)),
-        WireType::LengthDelimited => Content::Bytes(take_delimited(bytes).ok_or(Malformed)?),
+        WireType::Varint => {
+            FieldContent::Varint(decode_varint(bytes).map_err(|_| MalformedProtobuf)?)
+        }
+        WireType::SixtyFourBit => FieldContent::Fixed64(u64::from_le_bytes(take_array(bytes)?)),
+        WireType::ThirtyTwoBit => FieldContent::Fixed32(u32::from_le_bytes(take_array(bytes)?)),
+        WireType::LengthDelimited => {
+            FieldContent::Bytes(take_delimited(bytes).ok_or(MalformedProtobuf)?)
+        }
         WireType::StartGroup | WireType::EndGroup => {
             skip_field(wire_type, number, bytes, DecodeContext::default())
-                .map_err(|_| Malformed)?;
-            Content::Group
+                .map_err(|_| MalformedProtobuf)?;
+            FieldContent::Group
         }
     };
     Ok((number, content))
 }
 
-fn array<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], Malformed> {
-    let (array, rest) = bytes.split_first_chunk().ok_or(Malformed)?;
+fn take_array<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], MalformedProtobuf> {
+    let (array, rest) = bytes.split_first_chunk().ok_or(MalformedProtobuf)?;
     *bytes = rest;
     Ok(*array)
 }

@@ -1,9 +1,9 @@
-//! OTLP's JSON as its protobuf, so that both go the same way from there.
+//! Converts OTLP's JSON to protobuf, so that one path reads both encodings.
 //!
-//! As [the specification](https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding)
-//! says: hex ids, 64-bit integers as text or numbers, unknown fields ignored.
-//! Where senders are known to stray and what they mean is plain, it is taken:
-//! names of enum values, ids in base64, integers that are none.
+//! Follows [the specification](https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding):
+//! ids in hex, 64-bit integers as text or numbers, unknown fields ignored.
+//! Also accepts known deviations with a clear meaning: enum values by name,
+//! ids in base64, and integer fields with a number that is not an integer.
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -11,26 +11,35 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::BufMut as _;
 use prost::encoding::{WireType, encode_key, encode_varint};
 
-use super::reader::{JsonError, Reader};
-use super::repair::{STRING_VALUE, begin_delimited, end_delimited};
-use super::schema::{Field, Kind, Message, MessageId, Schema};
-use super::{MAX_DEPTH, TOO_DEEP, WireRepairs};
+use super::json_reader::{JsonReader, OtlpJsonError};
+use super::repair::{
+    STRING_VALUE, TOO_DEEP, WireRepairs, begin_delimited, end_delimited, nests_too_deep,
+};
+use super::schema::{FieldKind, FieldSchema, MessageId, MessageSchema, Schema};
 
 /// The field of `AnyValue` that holds a floating-point number.
 const DOUBLE_VALUE: u32 = 4;
+/// 2^64: floats from here on exceed every integer field.
+const INTEGER_FIELD_LIMIT: f64 = 18_446_744_073_709_551_616.0;
+/// Lengths of a span id in bytes and in base64.
+const SPAN_ID_BYTES: usize = 8;
+const SPAN_ID_BASE64: usize = 12;
+/// Lengths of a trace id in bytes and in base64.
+const TRACE_ID_BYTES: usize = 16;
+const TRACE_ID_BASE64: usize = 24;
 
-/// Writes the JSON of a request as protobuf.
+/// Converts the JSON of a request to protobuf.
 ///
 /// # Errors
-/// Where it is no JSON, or does not fit the request.
-pub fn json_to_wire(
+/// If the bytes are not JSON, or a value does not fit its field.
+pub fn json_to_protobuf(
     schema: &Schema,
     request: MessageId,
     json: &[u8],
-) -> Result<(Vec<u8>, WireRepairs), JsonError> {
-    let mut writer = Writer {
+) -> Result<(Vec<u8>, WireRepairs), OtlpJsonError> {
+    let mut writer = ProtobufWriter {
         schema,
-        reader: Reader::new(json),
+        reader: JsonReader::new(json),
         out: Vec::with_capacity(json.len()),
         text: Vec::new(),
     };
@@ -39,16 +48,16 @@ pub fn json_to_wire(
     Ok((writer.out, writer.reader.repairs))
 }
 
-struct Writer<'a> {
+struct ProtobufWriter<'a> {
     schema: &'a Schema,
-    reader: Reader<'a>,
+    reader: JsonReader<'a>,
     out: Vec<u8>,
-    /// The last string that was read.
+    /// The last string that [`Self::string`] read.
     text: Vec<u8>,
 }
 
-impl<'a> Writer<'a> {
-    fn message(&mut self, id: MessageId, depth: usize) -> Result<(), JsonError> {
+impl<'a> ProtobufWriter<'a> {
+    fn message(&mut self, id: MessageId, depth: usize) -> Result<(), OtlpJsonError> {
         let message = self.schema.message(id);
         self.reader.expect(b'{', "an object")?;
         if self.reader.take(b'}') {
@@ -67,20 +76,25 @@ impl<'a> Writer<'a> {
                 Some(field) => self.value(message, field, depth)?,
             }
             if !self.reader.take(b',') {
-                return self.reader.expect(b'}', "a comma or the end of an object");
+                return self.reader.expect(b'}', "a comma or the end of the object");
             }
         }
     }
 
-    fn list(&mut self, message: &Message, field: &Field, depth: usize) -> Result<(), JsonError> {
-        self.reader.expect(b'[', "a list")?;
+    fn list(
+        &mut self,
+        message: &MessageSchema,
+        field: &FieldSchema,
+        depth: usize,
+    ) -> Result<(), OtlpJsonError> {
+        self.reader.expect(b'[', "an array")?;
         if self.reader.take(b']') {
             return Ok(());
         }
         loop {
             if self.reader.word("null") {
-                // A value that is nothing keeps its place among the others.
-                if let Kind::Message(inner) = field.kind
+                // An empty value in a list keeps its position.
+                if let FieldKind::Message(inner) = field.kind
                     && self.schema.message(inner).any_value
                 {
                     self.delimited(field.number, &[]);
@@ -89,52 +103,57 @@ impl<'a> Writer<'a> {
                 self.value(message, field, depth)?;
             }
             if !self.reader.take(b',') {
-                return self.reader.expect(b']', "a comma or the end of a list");
+                return self.reader.expect(b']', "a comma or the end of the array");
             }
         }
     }
 
-    fn value(&mut self, message: &Message, field: &Field, depth: usize) -> Result<(), JsonError> {
+    fn value(
+        &mut self,
+        message: &MessageSchema,
+        field: &FieldSchema,
+        depth: usize,
+    ) -> Result<(), OtlpJsonError> {
         let number = field.number;
         match &field.kind {
-            Kind::Message(_) if message.any_value && depth + 2 > MAX_DEPTH => {
+            FieldKind::Message(_) if message.any_value && nests_too_deep(depth) => {
                 self.reader.skip()?;
                 self.reader.repairs.too_deep += 1;
                 self.delimited(STRING_VALUE, TOO_DEEP.as_bytes());
             }
-            Kind::Message(inner) => {
+            FieldKind::Message(inner) => {
                 encode_key(number, WireType::LengthDelimited, &mut self.out);
                 let start = begin_delimited(&mut self.out);
                 self.message(*inner, depth + 1)?;
                 end_delimited(&mut self.out, start);
             }
-            Kind::Text => {
+            FieldKind::Text => {
                 encode_key(number, WireType::LengthDelimited, &mut self.out);
                 let start = begin_delimited(&mut self.out);
                 self.reader.string(&mut self.out)?;
                 end_delimited(&mut self.out, start);
             }
-            Kind::Hex => {
+            FieldKind::Hex => {
                 self.string()?;
-                // What is no id stands for itself: its span is refused, not the request.
+                // Keep an invalid id: the mapping refuses its span, not the whole request.
                 let id = id(&self.text).unwrap_or_else(|| self.text.clone());
                 self.delimited(number, &id);
             }
-            Kind::Base64 => {
+            FieldKind::Base64 => {
                 self.string()?;
                 match base64(&self.text) {
                     Some(bytes) => self.delimited(number, &bytes),
                     None => return self.reader.error("base64"),
                 }
             }
-            Kind::Bool => {
+            FieldKind::Bool => {
                 let value = self.reader.word("true");
                 if !value && !self.reader.word("false") {
                     return self.reader.error("true or false");
                 }
                 self.varint(number, u64::from(value));
             }
-            Kind::Enum(names) => {
+            FieldKind::Enum(names) => {
                 if self.reader.peek() == b'"' {
                     self.string()?;
                     let text = str::from_utf8(&self.text).unwrap_or_default();
@@ -145,45 +164,45 @@ impl<'a> Writer<'a> {
                     self.varint(number, i64::from(value) as u64);
                 }
             }
-            Kind::Int if message.any_value => self.int_value(number)?,
-            Kind::Int => {
+            FieldKind::Int if message.any_value => self.int_value(number)?,
+            FieldKind::Int => {
                 let value = self.integer::<i64>()?;
                 self.varint(number, value as u64);
             }
-            Kind::Sint => {
+            FieldKind::Sint => {
                 let value = self.integer::<i64>()?;
                 self.varint(number, ((value << 1) ^ (value >> 63)) as u64);
             }
-            Kind::Uint => {
+            FieldKind::Uint => {
                 let value = self.integer::<u64>()?;
                 self.varint(number, value);
             }
-            Kind::Fixed32 => {
+            FieldKind::Fixed32 => {
                 let value = self.integer::<u32>()?;
                 encode_key(number, WireType::ThirtyTwoBit, &mut self.out);
                 self.out.put_u32_le(value);
             }
-            Kind::Sfixed32 => {
+            FieldKind::Sfixed32 => {
                 let value = self.integer::<i32>()?;
                 encode_key(number, WireType::ThirtyTwoBit, &mut self.out);
                 self.out.put_i32_le(value);
             }
-            Kind::Fixed64 => {
+            FieldKind::Fixed64 => {
                 let value = self.integer::<u64>()?;
                 encode_key(number, WireType::SixtyFourBit, &mut self.out);
                 self.out.put_u64_le(value);
             }
-            Kind::Sfixed64 => {
+            FieldKind::Sfixed64 => {
                 let value = self.integer::<i64>()?;
                 encode_key(number, WireType::SixtyFourBit, &mut self.out);
                 self.out.put_i64_le(value);
             }
-            Kind::Float => {
+            FieldKind::Float => {
                 let value = self.float()?;
                 encode_key(number, WireType::ThirtyTwoBit, &mut self.out);
                 self.out.put_f32_le(value as f32);
             }
-            Kind::Double => {
+            FieldKind::Double => {
                 let value = self.float()?;
                 self.double(number, value);
             }
@@ -191,9 +210,9 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// JavaScript has one kind of number: what it calls an integer may be larger
-    /// than any, and is then the floating-point number that it was.
-    fn int_value(&mut self, number: u32) -> Result<(), JsonError> {
+    /// Writes an `intValue`. JavaScript has one type of number, so the value may
+    /// be too large or have a fraction; it is then written as a double.
+    fn int_value(&mut self, number: u32) -> Result<(), OtlpJsonError> {
         let text = self.numeric()?;
         if let Some(value) = integer::<i64>(text) {
             self.varint(number, value as u64);
@@ -205,23 +224,23 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn integer<T: TryFrom<i128>>(&mut self) -> Result<T, JsonError> {
+    fn integer<T: TryFrom<i128>>(&mut self) -> Result<T, OtlpJsonError> {
         match integer(self.numeric()?) {
             Some(value) => Ok(value),
-            None => self.reader.error("an integer that fits"),
+            None => self.reader.error("an integer in the range of its field"),
         }
     }
 
-    fn float(&mut self) -> Result<f64, JsonError> {
-        // "NaN" and "Infinity" are among what Rust parses.
+    fn float(&mut self) -> Result<f64, OtlpJsonError> {
+        // Rust parses "NaN" and "Infinity" too.
         match self.numeric()?.parse() {
             Ok(value) => Ok(value),
             Err(_) => self.reader.error("a number"),
         }
     }
 
-    /// The text of a number, which may stand in a string.
-    fn numeric(&mut self) -> Result<&str, JsonError> {
+    /// The text of a number, with or without quotes.
+    fn numeric(&mut self) -> Result<&str, OtlpJsonError> {
         if self.reader.peek() != b'"' {
             return self.reader.number();
         }
@@ -229,7 +248,7 @@ impl<'a> Writer<'a> {
         Ok(str::from_utf8(&self.text).unwrap_or_default())
     }
 
-    fn string(&mut self) -> Result<&[u8], JsonError> {
+    fn string(&mut self) -> Result<&[u8], OtlpJsonError> {
         self.text.clear();
         self.reader.string(&mut self.text)?;
         Ok(&self.text)
@@ -252,20 +271,19 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// An integer, also where it is written as `1e3` or `2.0`.
+/// Parses an integer. Accepts `1e3` and `2.0`.
 fn integer<T: TryFrom<i128>>(text: &str) -> Option<T> {
     let value = text.parse::<i128>().ok().or_else(|| {
         let float = text.parse::<f64>().ok()?;
-        // Beyond that a float does not know its own last digits.
-        (float.fract() == 0.0 && float.abs() < 2_f64.powi(64)).then_some(float as i128)
+        (float.fract() == 0.0 && float.abs() < INTEGER_FIELD_LIMIT).then_some(float as i128)
     })?;
     T::try_from(value).ok()
 }
 
-/// The bytes of an id in hex, or in base64, which only its length tells apart.
+/// Decodes an id from hex or base64. Only its length tells the two apart.
 fn id(text: &[u8]) -> Option<Vec<u8>> {
-    if matches!(text.len(), 12 | 24) {
-        return base64(text).filter(|id| matches!(id.len(), 8 | 16));
+    if matches!(text.len(), SPAN_ID_BASE64 | TRACE_ID_BASE64) {
+        return base64(text).filter(|id| matches!(id.len(), SPAN_ID_BYTES | TRACE_ID_BYTES));
     }
     let (pairs, rest) = text.as_chunks::<2>();
     let digit = |byte: u8| char::from(byte).to_digit(16);
@@ -275,7 +293,7 @@ fn id(text: &[u8]) -> Option<Vec<u8>> {
         .flatten()
 }
 
-/// Base64 with either alphabet, padded or not.
+/// Decodes base64 in either alphabet, with or without padding.
 fn base64(text: &[u8]) -> Option<Vec<u8>> {
     let lenient =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);

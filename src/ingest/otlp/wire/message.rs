@@ -1,18 +1,19 @@
-//! The messages of OTLP that are mapped, with their texts where they came: in the
-//! request. The numbers are those of `opentelemetry/proto/{common,trace,logs}/v1`.
-//! Fields that say nothing of what an agent did are left out.
+//! The OTLP messages that the mapping reads. Their texts are slices of the request.
+//!
+//! Field numbers are those of `opentelemetry/proto/{common,trace,logs}/v1`.
+//! Fields that say nothing about an agent's work are left out.
 
-use super::fields::{Content, Malformed, Message};
+use super::fields::{FieldContent, MalformedProtobuf, WireMessage};
 
-/// `AnyValue` without its wrapper; one that holds nothing is `None` where it stands.
+/// The content of an `AnyValue`. An empty one is `None` in the message around it.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
-pub enum Value<'a> {
+pub enum AnyValue<'a> {
     String(&'a str),
     Bool(bool),
     Int(i64),
     Double(f64),
-    Array(Vec<Option<Value<'a>>>),
+    Array(Vec<Option<AnyValue<'a>>>),
     Kvlist(Vec<KeyValue<'a>>),
     Bytes(&'a [u8]),
 }
@@ -22,17 +23,17 @@ pub enum Value<'a> {
 #[allow(missing_docs)]
 pub struct KeyValue<'a> {
     pub key: &'a str,
-    pub value: Option<Value<'a>>,
+    pub value: Option<AnyValue<'a>>,
 }
 
-/// Who sent a request's spans or log records.
+/// The source of spans or log records.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[allow(missing_docs)]
 pub struct Resource<'a> {
     pub attributes: Vec<KeyValue<'a>>,
 }
 
-/// The instrumentation that made them.
+/// The instrumentation that made spans or log records.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[allow(missing_docs)]
 pub struct InstrumentationScope<'a> {
@@ -41,29 +42,29 @@ pub struct InstrumentationScope<'a> {
     pub attributes: Vec<KeyValue<'a>>,
 }
 
-/// An `ExportTraceServiceRequest` or an `ExportLogsServiceRequest`: they are alike
-/// down to the records.
+/// An `ExportTraceServiceRequest` or an `ExportLogsServiceRequest`. Both have
+/// the same layout down to the records.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Export<'a> {
+pub struct ExportRequest<'a> {
     /// `ResourceSpans` or `ResourceLogs`.
-    pub resources: Vec<OfResource<'a>>,
+    pub resources: Vec<ResourceRecords<'a>>,
 }
 
 /// The records of one resource.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[allow(missing_docs)]
-pub struct OfResource<'a> {
+pub struct ResourceRecords<'a> {
     pub resource: Option<Resource<'a>>,
     /// `ScopeSpans` or `ScopeLogs`.
-    pub scopes: Vec<OfScope<'a>>,
+    pub scopes: Vec<ScopeRecords<'a>>,
 }
 
 /// The records of one scope.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[allow(missing_docs)]
-pub struct OfScope<'a> {
+pub struct ScopeRecords<'a> {
     pub scope: Option<InstrumentationScope<'a>>,
-    /// Spans or log records, none of them read yet: one at a time is in memory.
+    /// Spans or log records, not read yet: only one at a time is in memory.
     pub records: Vec<&'a [u8]>,
 }
 
@@ -81,26 +82,26 @@ pub struct Span<'a> {
     pub end_time_unix_nano: u64,
     pub attributes: Vec<KeyValue<'a>>,
     pub dropped_attributes_count: u32,
-    pub events: Vec<Event<'a>>,
+    pub events: Vec<SpanEvent<'a>>,
     pub dropped_events_count: u32,
-    pub links: Vec<Link<'a>>,
+    pub links: Vec<SpanLink<'a>>,
     pub dropped_links_count: u32,
-    pub status: Option<Status<'a>>,
+    pub status: Option<SpanStatus<'a>>,
 }
 
-/// Something that happened during a span.
+/// An event within a span.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[allow(missing_docs)]
-pub struct Event<'a> {
+pub struct SpanEvent<'a> {
     pub time_unix_nano: u64,
     pub name: &'a str,
     pub attributes: Vec<KeyValue<'a>>,
 }
 
-/// Another span that a span has to do with.
+/// A reference from a span to another span.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[allow(missing_docs)]
-pub struct Link<'a> {
+pub struct SpanLink<'a> {
     pub trace_id: &'a [u8],
     pub span_id: &'a [u8],
     pub attributes: Vec<KeyValue<'a>>,
@@ -109,17 +110,24 @@ pub struct Link<'a> {
 /// How a span ended.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[allow(missing_docs)]
-pub struct Status<'a> {
+pub struct SpanStatus<'a> {
     pub message: &'a str,
     pub code: i32,
 }
 
 impl<'a> Span<'a> {
-    /// Becomes the span of these bytes. It keeps the memory of its attributes.
+    /// `SPAN_KIND_INTERNAL`: the span stays within a process.
+    pub const KIND_INTERNAL: i32 = 1;
+    /// The flags `CONTEXT_HAS_IS_REMOTE` and `CONTEXT_IS_REMOTE` together: the
+    /// parent is in another process.
+    pub const REMOTE_PARENT_FLAGS: u32 = 0x300;
+
+    /// Replaces this span by the span of these bytes. Reuses the allocation of
+    /// the attributes.
     ///
     /// # Errors
-    /// When they are no span.
-    pub fn read_anew(&mut self, bytes: &'a [u8]) -> Result<(), Malformed> {
+    /// If the bytes do not encode a span.
+    pub fn reset_and_read(&mut self, bytes: &'a [u8]) -> Result<(), MalformedProtobuf> {
         let mut attributes = std::mem::take(&mut self.attributes);
         attributes.clear();
         *self = Self {
@@ -130,7 +138,7 @@ impl<'a> Span<'a> {
     }
 }
 
-impl Status<'_> {
+impl SpanStatus<'_> {
     /// `STATUS_CODE_ERROR`.
     pub const ERROR: i32 = 2;
 }
@@ -141,39 +149,39 @@ impl Status<'_> {
 pub struct LogRecord<'a> {
     pub time_unix_nano: u64,
     pub observed_time_unix_nano: u64,
-    pub body: Option<Value<'a>>,
+    pub body: Option<AnyValue<'a>>,
     pub attributes: Vec<KeyValue<'a>>,
     pub trace_id: &'a [u8],
     pub span_id: &'a [u8],
     pub event_name: &'a str,
 }
 
-impl<'a> Message<'a> for Option<Value<'a>> {
-    fn field(&mut self, number: u32, content: Content<'a>) -> Result<(), Malformed> {
+impl<'a> WireMessage<'a> for Option<AnyValue<'a>> {
+    fn field(&mut self, number: u32, content: FieldContent<'a>) -> Result<(), MalformedProtobuf> {
         *self = Some(match number {
-            1 => Value::String(content.text()?),
-            2 => Value::Bool(content.varint()? != 0),
-            3 => Value::Int(content.varint()?.cast_signed()),
-            4 => Value::Double(f64::from_bits(content.fixed64()?)),
+            1 => AnyValue::String(content.text()?),
+            2 => AnyValue::Bool(content.varint()? != 0),
+            3 => AnyValue::Int(content.varint()?.cast_signed()),
+            4 => AnyValue::Double(f64::from_bits(content.fixed64()?)),
             5 => {
-                let mut list = List(match self.take() {
-                    Some(Value::Array(values)) => values,
+                let mut list = RepeatedField(match self.take() {
+                    Some(AnyValue::Array(values)) => values,
                     _ => Vec::new(),
                 });
                 list.merge(content.bytes()?)?;
-                Value::Array(list.0)
+                AnyValue::Array(list.0)
             }
             6 => {
-                let mut list = List(match self.take() {
-                    Some(Value::Kvlist(entries)) => entries,
+                let mut list = RepeatedField(match self.take() {
+                    Some(AnyValue::Kvlist(entries)) => entries,
                     _ => Vec::new(),
                 });
                 list.merge(content.bytes()?)?;
-                Value::Kvlist(list.0)
+                AnyValue::Kvlist(list.0)
             }
-            7 => Value::Bytes(content.bytes()?),
+            7 => AnyValue::Bytes(content.bytes()?),
             8 => {
-                // An index into a table that only profiles carry.
+                // An index into a string table, which only profiles have.
                 content.varint()?;
                 *self = None;
                 return Ok(());
@@ -184,12 +192,12 @@ impl<'a> Message<'a> for Option<Value<'a>> {
     }
 }
 
-/// A message that is a list and nothing else: `ArrayValue`, `KeyValueList`.
+/// A message with one repeated field: `ArrayValue`, `KeyValueList`.
 #[derive(Default)]
-struct List<T>(Vec<T>);
+struct RepeatedField<T>(Vec<T>);
 
-impl<'a, T: Message<'a>> Message<'a> for List<T> {
-    fn field(&mut self, number: u32, content: Content<'a>) -> Result<(), Malformed> {
+impl<'a, T: WireMessage<'a>> WireMessage<'a> for RepeatedField<T> {
+    fn field(&mut self, number: u32, content: FieldContent<'a>) -> Result<(), MalformedProtobuf> {
         if number == 1 {
             self.0.push(content.message()?);
         }
@@ -197,8 +205,8 @@ impl<'a, T: Message<'a>> Message<'a> for List<T> {
     }
 }
 
-impl<'a> Message<'a> for KeyValue<'a> {
-    fn field(&mut self, number: u32, content: Content<'a>) -> Result<(), Malformed> {
+impl<'a> WireMessage<'a> for KeyValue<'a> {
+    fn field(&mut self, number: u32, content: FieldContent<'a>) -> Result<(), MalformedProtobuf> {
         match number {
             1 => self.key = content.text()?,
             2 => self.value.merge(content.bytes()?)?,
@@ -208,8 +216,8 @@ impl<'a> Message<'a> for KeyValue<'a> {
     }
 }
 
-impl<'a> Message<'a> for Resource<'a> {
-    fn field(&mut self, number: u32, content: Content<'a>) -> Result<(), Malformed> {
+impl<'a> WireMessage<'a> for Resource<'a> {
+    fn field(&mut self, number: u32, content: FieldContent<'a>) -> Result<(), MalformedProtobuf> {
         if number == 1 {
             self.attributes.push(content.message()?);
         }
@@ -217,8 +225,8 @@ impl<'a> Message<'a> for Resource<'a> {
     }
 }
 
-impl<'a> Message<'a> for InstrumentationScope<'a> {
-    fn field(&mut self, number: u32, content: Content<'a>) -> Result<(), Malformed> {
+impl<'a> WireMessage<'a> for InstrumentationScope<'a> {
+    fn field(&mut self, number: u32, content: FieldContent<'a>) -> Result<(), MalformedProtobuf> {
         match number {
             1 => self.name = content.text()?,
             2 => self.version = content.text()?,
@@ -229,8 +237,8 @@ impl<'a> Message<'a> for InstrumentationScope<'a> {
     }
 }
 
-impl<'a> Message<'a> for Export<'a> {
-    fn field(&mut self, number: u32, content: Content<'a>) -> Result<(), Malformed> {
+impl<'a> WireMessage<'a> for ExportRequest<'a> {
+    fn field(&mut self, number: u32, content: FieldContent<'a>) -> Result<(), MalformedProtobuf> {
         if number == 1 {
             self.resources.push(content.message()?);
         }
@@ -238,8 +246,8 @@ impl<'a> Message<'a> for Export<'a> {
     }
 }
 
-impl<'a> Message<'a> for OfResource<'a> {
-    fn field(&mut self, number: u32, content: Content<'a>) -> Result<(), Malformed> {
+impl<'a> WireMessage<'a> for ResourceRecords<'a> {
+    fn field(&mut self, number: u32, content: FieldContent<'a>) -> Result<(), MalformedProtobuf> {
         match number {
             1 => self
                 .resource
@@ -252,8 +260,8 @@ impl<'a> Message<'a> for OfResource<'a> {
     }
 }
 
-impl<'a> Message<'a> for OfScope<'a> {
-    fn field(&mut self, number: u32, content: Content<'a>) -> Result<(), Malformed> {
+impl<'a> WireMessage<'a> for ScopeRecords<'a> {
+    fn field(&mut self, number: u32, content: FieldContent<'a>) -> Result<(), MalformedProtobuf> {
         match number {
             1 => self.scope.get_or_insert_default().merge(content.bytes()?)?,
             2 => self.records.push(content.bytes()?),
@@ -263,8 +271,8 @@ impl<'a> Message<'a> for OfScope<'a> {
     }
 }
 
-impl<'a> Message<'a> for Span<'a> {
-    fn field(&mut self, number: u32, content: Content<'a>) -> Result<(), Malformed> {
+impl<'a> WireMessage<'a> for Span<'a> {
+    fn field(&mut self, number: u32, content: FieldContent<'a>) -> Result<(), MalformedProtobuf> {
         match number {
             1 => self.trace_id = content.bytes()?,
             2 => self.span_id = content.bytes()?,
@@ -290,8 +298,8 @@ impl<'a> Message<'a> for Span<'a> {
     }
 }
 
-impl<'a> Message<'a> for Event<'a> {
-    fn field(&mut self, number: u32, content: Content<'a>) -> Result<(), Malformed> {
+impl<'a> WireMessage<'a> for SpanEvent<'a> {
+    fn field(&mut self, number: u32, content: FieldContent<'a>) -> Result<(), MalformedProtobuf> {
         match number {
             1 => self.time_unix_nano = content.fixed64()?,
             2 => self.name = content.text()?,
@@ -302,8 +310,8 @@ impl<'a> Message<'a> for Event<'a> {
     }
 }
 
-impl<'a> Message<'a> for Link<'a> {
-    fn field(&mut self, number: u32, content: Content<'a>) -> Result<(), Malformed> {
+impl<'a> WireMessage<'a> for SpanLink<'a> {
+    fn field(&mut self, number: u32, content: FieldContent<'a>) -> Result<(), MalformedProtobuf> {
         match number {
             1 => self.trace_id = content.bytes()?,
             2 => self.span_id = content.bytes()?,
@@ -314,8 +322,8 @@ impl<'a> Message<'a> for Link<'a> {
     }
 }
 
-impl<'a> Message<'a> for Status<'a> {
-    fn field(&mut self, number: u32, content: Content<'a>) -> Result<(), Malformed> {
+impl<'a> WireMessage<'a> for SpanStatus<'a> {
+    fn field(&mut self, number: u32, content: FieldContent<'a>) -> Result<(), MalformedProtobuf> {
         match number {
             2 => self.message = content.text()?,
             3 => self.code = content.uint32()?.cast_signed(),
@@ -325,8 +333,8 @@ impl<'a> Message<'a> for Status<'a> {
     }
 }
 
-impl<'a> Message<'a> for LogRecord<'a> {
-    fn field(&mut self, number: u32, content: Content<'a>) -> Result<(), Malformed> {
+impl<'a> WireMessage<'a> for LogRecord<'a> {
+    fn field(&mut self, number: u32, content: FieldContent<'a>) -> Result<(), MalformedProtobuf> {
         match number {
             1 => self.time_unix_nano = content.fixed64()?,
             5 => self.body.merge(content.bytes()?)?,

@@ -1,40 +1,54 @@
-//! How much a request holds, found before any of it is read.
+//! Measures a request before anything in it is read.
 //!
-//! An empty span is two bytes on the wire and hundreds as what becomes of it, so
-//! bytes alone bound nothing. And what is read afterwards recurses: how deep, is
-//! bounded here.
+//! An empty span takes two bytes on the wire and hundreds of bytes once it is
+//! mapped, so a limit on the bytes of a request does not limit its memory. The
+//! scan also limits nesting, because the code that reads a request recurses.
 
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
-use super::MAX_DEPTH;
-use super::schema::{Kind, MessageId, Schema};
+use super::schema::{FieldKind, MessageId, Schema};
 
-/// What a request holds.
+/// The deepest nesting that is read, counted in messages from the request down.
+///
+/// Deeper values become [`super::TOO_DEEP`]. A value in a list takes two
+/// levels. Other decoders stop at 100; this is the only limit on recursion here.
+pub const MAX_DEPTH: usize = 96;
+
+/// The estimated memory of a string in a list, without its text. Doubled,
+/// because a growing list reserves spare capacity.
+const STRING_BYTES: usize = size_of::<String>() * 2;
+/// Each byte of a packed list may become a 64-bit number.
+const BYTES_PER_PACKED_BYTE: usize = 8;
+
+/// The size of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Extent {
-    /// Spans, log records or data points.
+pub struct WireCounts {
+    /// The number of spans, log records or data points.
     pub records: u64,
-    /// About how many bytes of memory the lists in it take, beside their text.
+    /// An estimate of the memory that the lists of the request take, without
+    /// their text.
     pub structure_bytes: usize,
-    /// Something is nested deeper than [`MAX_DEPTH`].
+    /// Whether a value is nested deeper than [`MAX_DEPTH`].
     pub too_deep: bool,
 }
 
-/// Why a request is not to be decoded.
+/// Why a request must not be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScanError {
-    /// Its bytes are no message.
-    #[error("it is cut off, or no protobuf message")]
+    /// The bytes are not a protobuf message.
+    #[error("the protobuf message is cut off or malformed")]
     Malformed,
-    /// It would take too much memory.
-    #[error("what it holds takes more than {limit} bytes of memory; send it in several")]
+    /// The request would take too much memory.
+    #[error(
+        "its content would take more than {limit} bytes of memory; send it in smaller requests"
+    )]
     TooLarge {
-        /// The limit that was given.
+        /// The limit in bytes.
         limit: usize,
     },
 }
 
-/// Walks a request; stops where it would take more than `limit` bytes.
+/// Measures a request. Stops as soon as its lists take more than `limit` bytes.
 ///
 /// # Errors
 /// See [`ScanError`].
@@ -43,26 +57,26 @@ pub fn scan(
     request: MessageId,
     bytes: &[u8],
     limit: usize,
-) -> Result<Extent, ScanError> {
-    let mut scan = Scan {
+) -> Result<WireCounts, ScanError> {
+    let mut scanner = WireScanner {
         schema,
         limit,
-        extent: Extent::default(),
+        counts: WireCounts::default(),
     };
-    scan.message(request, bytes, 0)?;
-    Ok(scan.extent)
+    scanner.message(request, bytes, 0)?;
+    Ok(scanner.counts)
 }
 
-struct Scan<'a> {
+struct WireScanner<'a> {
     schema: &'a Schema,
     limit: usize,
-    extent: Extent,
+    counts: WireCounts,
 }
 
-impl Scan<'_> {
+impl WireScanner<'_> {
     fn message(&mut self, id: MessageId, mut bytes: &[u8], depth: usize) -> Result<(), ScanError> {
         if depth > MAX_DEPTH {
-            self.extent.too_deep = true;
+            self.counts.too_deep = true;
             return Ok(());
         }
         let schema = self.schema;
@@ -78,38 +92,37 @@ impl Scan<'_> {
             let Some(field) = message.field(number) else {
                 continue;
             };
-            let Kind::Message(inner) = field.kind else {
+            let FieldKind::Message(inner) = field.kind else {
                 if field.repeated {
-                    // Strings of a list, or packed numbers of which a byte may become eight.
-                    let element = if matches!(field.kind, Kind::Text) {
-                        size_of::<String>() * 2
+                    let element = if matches!(field.kind, FieldKind::Text) {
+                        STRING_BYTES
                     } else {
-                        content.len() * 8
+                        content.len() * BYTES_PER_PACKED_BYTE
                     };
-                    self.add(element)?;
+                    self.add_structure(element)?;
                 }
                 continue;
             };
             if field.repeated {
                 let element = schema.message(inner);
-                self.extent.records += u64::from(element.record);
-                self.add(element.element_bytes)?;
+                self.counts.records += u64::from(element.record);
+                self.add_structure(element.element_bytes)?;
             }
             self.message(inner, content, depth + 1)?;
         }
         Ok(())
     }
 
-    fn add(&mut self, bytes: usize) -> Result<(), ScanError> {
-        self.extent.structure_bytes += bytes;
-        if self.extent.structure_bytes > self.limit {
+    fn add_structure(&mut self, bytes: usize) -> Result<(), ScanError> {
+        self.counts.structure_bytes += bytes;
+        if self.counts.structure_bytes > self.limit {
             return Err(ScanError::TooLarge { limit: self.limit });
         }
         Ok(())
     }
 }
 
-/// The content of a field with a length; none if it is cut off.
+/// Takes the content of a length-delimited field. `None` if it is cut off.
 pub(super) fn take_delimited<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     let len = usize::try_from(decode_varint(bytes).ok()?).ok()?;
     let (content, rest) = bytes.split_at_checked(len)?;

@@ -1,13 +1,14 @@
-//! The protocol's descriptors, laid out for walking messages fast.
+//! The descriptors of OTLP in a form that is fast to walk.
 
 use std::collections::HashMap;
 
 use prost_reflect::{DescriptorPool, FieldDescriptor, Kind as Reflected, MessageDescriptor};
 
-/// Requests by signal, and what is counted in each.
+/// The request message of each signal.
 const TRACES: &str = "opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest";
 const LOGS: &str = "opentelemetry.proto.collector.logs.v1.ExportLogsServiceRequest";
 const METRICS: &str = "opentelemetry.proto.collector.metrics.v1.ExportMetricsServiceRequest";
+/// The messages that count as records: spans, log records, data points.
 const RECORDS: [&str; 6] = [
     "opentelemetry.proto.trace.v1.Span",
     "opentelemetry.proto.logs.v1.LogRecord",
@@ -18,24 +19,25 @@ const RECORDS: [&str; 6] = [
 ];
 const ANY_VALUE: &str = "opentelemetry.proto.common.v1.AnyValue";
 
-/// What one element of a list is counted as, beside its text. That is more than it takes
-/// where one span is read at a time; what becomes of it takes memory too.
+/// The estimated memory of a record without its text. It includes the events
+/// that the mapping makes, because a record alone takes less.
 const RECORD_BYTES: usize = 1024;
+/// The estimated memory of any other list element without its text.
 const ELEMENT_BYTES: usize = 192;
 
-/// The descriptors cannot be used.
+/// The descriptors of the protocol are unusable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the descriptors of OTLP cannot be used: {0}")]
+#[error("cannot use the descriptors of OTLP: {0}")]
 pub struct SchemaError(String);
 
-/// One message of the schema.
+/// Identifies a message of the schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MessageId(usize);
 
-/// Every message that a request can hold.
+/// The layout of every message that a request can hold.
 #[derive(Debug)]
 pub struct Schema {
-    messages: Vec<Message>,
+    messages: Vec<MessageSchema>,
     /// `ExportTraceServiceRequest`.
     pub traces: MessageId,
     /// `ExportLogsServiceRequest`.
@@ -45,37 +47,38 @@ pub struct Schema {
 }
 
 #[derive(Debug)]
-pub(super) struct Message {
-    /// By number, which OTLP keeps small.
-    fields: Vec<Option<Field>>,
-    numbers: HashMap<String, u32>,
-    /// A span, a log record or a data point.
+pub(super) struct MessageSchema {
+    /// Indexed by field number. OTLP uses small numbers.
+    fields: Vec<Option<FieldSchema>>,
+    numbers_by_json_name: HashMap<String, u32>,
+    /// Whether it is a span, a log record or a data point.
     pub record: bool,
-    /// What an element of a list of it costs.
+    /// The estimated memory of one list element, without its text.
     pub element_bytes: usize,
-    /// The one message that nests in itself.
+    /// Whether it is `AnyValue`, the only message that nests in itself.
     pub any_value: bool,
 }
 
 #[derive(Debug)]
-pub(super) struct Field {
+pub(super) struct FieldSchema {
     pub number: u32,
-    pub kind: Kind,
+    pub kind: FieldKind,
     pub repeated: bool,
 }
 
-/// How a value is written, on the wire and in JSON.
+/// How a field is encoded in protobuf and in JSON.
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(super) enum FieldKind {
     Message(MessageId),
     Text,
-    /// Ids, which OTLP writes in hex where protobuf's JSON has base64.
+    /// A trace or span id. OTLP's JSON writes ids in hex.
     Hex,
+    /// Other bytes.
     Base64,
     Bool,
     Enum(HashMap<String, i32>),
     Int,
-    /// Zigzag.
+    /// A zigzag-encoded integer.
     Sint,
     Uint,
     Fixed32,
@@ -87,18 +90,18 @@ pub(super) enum Kind {
 }
 
 impl Schema {
-    /// Reads the descriptors that come with the protocol's types.
+    /// Reads the descriptors that are compiled into the program.
     ///
     /// # Errors
-    /// When they are not what is expected: a fault of the build.
+    /// If a request message is missing, which is a bug of the build.
     pub fn new() -> Result<Self, SchemaError> {
         let pool = DescriptorPool::decode(opentelemetry_proto::DESCRIPTORS)
             .map_err(|error| SchemaError(error.to_string()))?;
-        let mut builder = Builder::default();
+        let mut builder = SchemaBuilder::default();
         let mut request = |name: &str| {
             pool.get_message_by_name(name)
                 .map(|message| builder.add(&message))
-                .ok_or_else(|| SchemaError(format!("{name} is missing")))
+                .ok_or_else(|| SchemaError(format!("message {name} is missing")))
         };
         let (traces, logs, metrics) = (request(TRACES)?, request(LOGS)?, request(METRICS)?);
         Ok(Self {
@@ -109,36 +112,37 @@ impl Schema {
         })
     }
 
-    pub(super) fn message(&self, id: MessageId) -> &Message {
+    pub(super) fn message(&self, id: MessageId) -> &MessageSchema {
         &self.messages[id.0]
     }
 }
 
-impl Message {
-    pub fn field(&self, number: u32) -> Option<&Field> {
+impl MessageSchema {
+    pub fn field(&self, number: u32) -> Option<&FieldSchema> {
         self.fields.get(number as usize)?.as_ref()
     }
 
-    pub fn field_named(&self, json_name: &str) -> Option<&Field> {
-        self.field(*self.numbers.get(json_name)?)
+    pub fn field_named(&self, json_name: &str) -> Option<&FieldSchema> {
+        self.field(*self.numbers_by_json_name.get(json_name)?)
     }
 }
 
-/// Messages refer to each other in circles, so each has its id before its fields.
+/// Assigns ids before it builds fields, because messages refer to each other
+/// in cycles.
 #[derive(Default)]
-struct Builder {
+struct SchemaBuilder {
     ids: HashMap<String, MessageId>,
-    found: Vec<MessageDescriptor>,
+    descriptors: Vec<MessageDescriptor>,
 }
 
-impl Builder {
+impl SchemaBuilder {
     fn add(&mut self, message: &MessageDescriptor) -> MessageId {
         if let Some(id) = self.ids.get(message.full_name()) {
             return *id;
         }
-        let id = MessageId(self.found.len());
+        let id = MessageId(self.descriptors.len());
         self.ids.insert(message.full_name().to_owned(), id);
-        self.found.push(message.clone());
+        self.descriptors.push(message.clone());
         for field in message.fields() {
             if let Reflected::Message(inner) = field.kind() {
                 self.add(&inner);
@@ -147,22 +151,25 @@ impl Builder {
         id
     }
 
-    fn finish(mut self) -> Vec<Message> {
-        let found = std::mem::take(&mut self.found);
-        found.iter().map(|message| self.message(message)).collect()
+    fn finish(mut self) -> Vec<MessageSchema> {
+        let descriptors = std::mem::take(&mut self.descriptors);
+        descriptors
+            .iter()
+            .map(|message| self.message(message))
+            .collect()
     }
 
-    fn message(&self, message: &MessageDescriptor) -> Message {
+    fn message(&self, message: &MessageDescriptor) -> MessageSchema {
         let mut fields = Vec::new();
-        let mut numbers = HashMap::new();
+        let mut numbers_by_json_name = HashMap::new();
         for field in message.fields() {
             let number = field.number();
             let at = number as usize;
             if fields.len() <= at {
                 fields.resize_with(at + 1, || None);
             }
-            numbers.insert(field.json_name().to_owned(), number);
-            fields[at] = Some(Field {
+            numbers_by_json_name.insert(field.json_name().to_owned(), number);
+            fields[at] = Some(FieldSchema {
                 number,
                 kind: self.kind(&field),
                 repeated: field.is_list(),
@@ -170,41 +177,41 @@ impl Builder {
         }
         let name = message.full_name();
         let record = RECORDS.contains(&name);
-        Message {
+        MessageSchema {
             fields,
-            numbers,
+            numbers_by_json_name,
             record,
             element_bytes: if record { RECORD_BYTES } else { ELEMENT_BYTES },
             any_value: name == ANY_VALUE,
         }
     }
 
-    fn kind(&self, field: &FieldDescriptor) -> Kind {
+    fn kind(&self, field: &FieldDescriptor) -> FieldKind {
         match field.kind() {
-            // Every message was added before; a missing one is text, which is skipped.
+            // `add` has seen every message. Text is a safe fallback, because it is skipped.
             Reflected::Message(inner) => self
                 .ids
                 .get(inner.full_name())
-                .map_or(Kind::Text, |id| Kind::Message(*id)),
-            Reflected::String => Kind::Text,
-            Reflected::Bytes if field.name().ends_with("_id") => Kind::Hex,
-            Reflected::Bytes => Kind::Base64,
-            Reflected::Bool => Kind::Bool,
-            Reflected::Enum(values) => Kind::Enum(
+                .map_or(FieldKind::Text, |id| FieldKind::Message(*id)),
+            Reflected::String => FieldKind::Text,
+            Reflected::Bytes if field.name().ends_with("_id") => FieldKind::Hex,
+            Reflected::Bytes => FieldKind::Base64,
+            Reflected::Bool => FieldKind::Bool,
+            Reflected::Enum(values) => FieldKind::Enum(
                 values
                     .values()
                     .map(|value| (value.name().to_owned(), value.number()))
                     .collect(),
             ),
-            Reflected::Int32 | Reflected::Int64 => Kind::Int,
-            Reflected::Sint32 | Reflected::Sint64 => Kind::Sint,
-            Reflected::Uint32 | Reflected::Uint64 => Kind::Uint,
-            Reflected::Fixed32 => Kind::Fixed32,
-            Reflected::Fixed64 => Kind::Fixed64,
-            Reflected::Sfixed32 => Kind::Sfixed32,
-            Reflected::Sfixed64 => Kind::Sfixed64,
-            Reflected::Float => Kind::Float,
-            Reflected::Double => Kind::Double,
+            Reflected::Int32 | Reflected::Int64 => FieldKind::Int,
+            Reflected::Sint32 | Reflected::Sint64 => FieldKind::Sint,
+            Reflected::Uint32 | Reflected::Uint64 => FieldKind::Uint,
+            Reflected::Fixed32 => FieldKind::Fixed32,
+            Reflected::Fixed64 => FieldKind::Fixed64,
+            Reflected::Sfixed32 => FieldKind::Sfixed32,
+            Reflected::Sfixed64 => FieldKind::Sfixed64,
+            Reflected::Float => FieldKind::Float,
+            Reflected::Double => FieldKind::Double,
         }
     }
 }

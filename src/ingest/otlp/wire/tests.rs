@@ -1,3 +1,5 @@
+//! Tests of measuring, repairing and converting requests.
+
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -44,7 +46,7 @@ fn text(key: &str, value: &str) -> KeyValue {
     attribute(key, Value::StringValue(value.into()))
 }
 
-/// A text within so many lists (even levels) and maps (odd ones).
+/// A text nested in `levels` containers: lists at even levels, maps at odd ones.
 fn nested(levels: usize) -> Value {
     (0..levels).fold(Value::StringValue("deep".into()), |inner, level| {
         if level % 2 == 0 {
@@ -62,33 +64,33 @@ fn nested(levels: usize) -> Value {
 
 fn of_json(
     json: &serde_json::Value,
-) -> Result<(ExportTraceServiceRequest, WireRepairs), JsonError> {
+) -> Result<(ExportTraceServiceRequest, WireRepairs), OtlpJsonError> {
     let schema = schema();
-    let (wire, repairs) = json_to_wire(&schema, schema.traces, json.to_string().as_bytes())?;
+    let (wire, repairs) = json_to_protobuf(&schema, schema.traces, json.to_string().as_bytes())?;
     Ok((ExportTraceServiceRequest::decode(&*wire).unwrap(), repairs))
 }
 
 #[test]
-fn spans_and_what_they_take_are_counted() {
+fn scan_counts_spans_and_their_memory() {
     let schema = schema();
     let mut message = request(vec![Span::default(); 10]);
     message
         .resource_spans
         .push(message.resource_spans[0].clone());
     let bytes = message.encode_to_vec();
-    let extent = scan(&schema, schema.traces, &bytes, usize::MAX).unwrap();
-    assert_eq!((extent.records, extent.too_deep), (20, false));
+    let counts = scan(&schema, schema.traces, &bytes, usize::MAX).unwrap();
+    assert_eq!((counts.records, counts.too_deep), (20, false));
     let built = 20 * size_of::<Span>();
     assert!(
-        (built..8 * built).contains(&extent.structure_bytes),
-        "{extent:?}"
+        (built..8 * built).contains(&counts.structure_bytes),
+        "{counts:?}"
     );
     let error = scan(&schema, schema.traces, &bytes, built).unwrap_err();
     assert_eq!(error, ScanError::TooLarge { limit: built });
 }
 
 #[test]
-fn data_points_of_every_kind_are_counted() {
+fn scan_counts_data_points_of_every_kind() {
     let schema = schema();
     let point = json!([{}, {}]);
     let kinds = [
@@ -104,14 +106,14 @@ fn data_points_of_every_kind_are_counted() {
         .collect();
     let json = json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": metrics}]}]});
     let json = json.to_string();
-    let (wire, _) = json_to_wire(&schema, schema.metrics, json.as_bytes()).unwrap();
-    let extent = scan(&schema, schema.metrics, &wire, usize::MAX).unwrap();
-    assert_eq!(extent.records, 10);
+    let (wire, _) = json_to_protobuf(&schema, schema.metrics, json.as_bytes()).unwrap();
+    let counts = scan(&schema, schema.metrics, &wire, usize::MAX).unwrap();
+    assert_eq!(counts.records, 10);
     assert!(ExportMetricsServiceRequest::decode(&*wire).is_ok());
 }
 
 #[test]
-fn what_ends_within_a_message_is_malformed_at_every_byte() {
+fn a_request_cut_off_at_any_byte_is_malformed() {
     let schema = schema();
     let bytes = with_attributes(vec![text("key", "value"), attribute("n", nested(3))]);
     let bytes = bytes.encode_to_vec();
@@ -125,7 +127,7 @@ fn what_ends_within_a_message_is_malformed_at_every_byte() {
 }
 
 #[test]
-fn text_that_is_not_utf8_is_mended_alone() {
+fn repair_replaces_only_text_that_is_not_utf8() {
     let schema = schema();
     let message = with_attributes(vec![text("a", "bad-bad"), text("b", "good")]);
     let mut bytes = message.encode_to_vec();
@@ -145,12 +147,12 @@ fn text_that_is_not_utf8_is_mended_alone() {
 }
 
 #[test]
-fn values_too_deep_are_left_out_alone() {
+fn repair_replaces_only_values_that_are_too_deep() {
     let schema = schema();
     for levels in [10, 30, 36] {
         let bytes = with_attributes(vec![attribute("a", nested(levels))]).encode_to_vec();
-        let extent = scan(&schema, schema.traces, &bytes, usize::MAX).unwrap();
-        assert!(!extent.too_deep, "{levels}");
+        let counts = scan(&schema, schema.traces, &bytes, usize::MAX).unwrap();
+        assert!(!counts.too_deep, "{levels}");
         assert!(ExportTraceServiceRequest::decode(&*bytes).is_ok());
     }
     for levels in [45, 100, 2_000] {
@@ -175,7 +177,7 @@ fn values_too_deep_are_left_out_alone() {
 }
 
 #[test]
-fn json_values_too_deep_are_left_out_alone() {
+fn json_conversion_replaces_only_values_that_are_too_deep() {
     let schema = schema();
     let deep = |levels: usize| {
         let (open, close) = (r#"{"arrayValue":{"values":["#, "]}}");
@@ -187,7 +189,7 @@ fn json_values_too_deep_are_left_out_alone() {
     };
     for (levels, too_deep) in [(40, 0), (60, 1), (100_000, 1)] {
         let json = deep(levels);
-        let (wire, repairs) = json_to_wire(&schema, schema.traces, json.as_bytes()).unwrap();
+        let (wire, repairs) = json_to_protobuf(&schema, schema.traces, json.as_bytes()).unwrap();
         assert_eq!(repairs.too_deep, too_deep, "{levels}");
         let message = ExportTraceServiceRequest::decode(&*wire).unwrap();
         let span = &message.resource_spans[0].scope_spans[0].spans[0];
@@ -196,7 +198,7 @@ fn json_values_too_deep_are_left_out_alone() {
 }
 
 #[test]
-fn json_keeps_every_kind_of_value() {
+fn json_conversion_keeps_every_kind_of_value() {
     let attributes = json!([
         {"key": "text", "value": {"stringValue": "a\n\u{e9}\u{1f600}\"\\"}},
         {"key": "yes", "value": {"boolValue": true}},
@@ -253,7 +255,7 @@ fn json_keeps_every_kind_of_value() {
 }
 
 #[test]
-fn json_ids_are_hex_or_plainly_base64() {
+fn json_ids_are_read_from_hex_and_base64() {
     let id = |trace: &str, span: &str| {
         let span = json!({"traceId": trace, "spanId": span});
         let json = json!({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]});
@@ -266,12 +268,12 @@ fn json_ids_are_hex_or_plainly_base64() {
     let hex = "a0a1a2a3a4a5a6a7a8a9aAaBaCaDaEaF";
     assert_eq!(id(hex, &hex[..16].to_uppercase()), want);
     assert_eq!(id("oKGio6SlpqeoqaqrrK2urw==", "oKGio6Slpqc="), want);
-    // What is neither is kept as it stands, for its span to be refused.
+    // Other text is kept, so that the mapping refuses only its span.
     assert_eq!(id("xyz", "12345"), (b"xyz".to_vec(), b"12345".to_vec()));
 }
 
 #[test]
-fn broken_json_is_refused_where_it_breaks() {
+fn a_json_error_names_the_position_of_the_fault() {
     let schema = schema();
     for (json, offset) in [
         ("", 0),
@@ -290,17 +292,17 @@ fn broken_json_is_refused_where_it_breaks() {
         (r#"{"x":[1 2]}"#, 8),
         (r#"{"x":tru}"#, 5),
     ] {
-        let error = json_to_wire(&schema, schema.traces, json.as_bytes()).unwrap_err();
+        let error = json_to_protobuf(&schema, schema.traces, json.as_bytes()).unwrap_err();
         assert_eq!(error.offset, offset, "{json}: {error}");
     }
 }
 
 #[test]
-fn what_json_cannot_say_in_utf8_is_mended() {
+fn invalid_utf8_and_lone_surrogates_in_json_are_replaced() {
     let schema = schema();
     let named = |name: &[u8]| {
         let json = [br#"{"resourceSpans":[{"schemaUrl":""#, name, br#""}]}"#];
-        let (wire, repairs) = json_to_wire(&schema, schema.traces, &json.concat()).unwrap();
+        let (wire, repairs) = json_to_protobuf(&schema, schema.traces, &json.concat()).unwrap();
         let mut message = ExportTraceServiceRequest::decode(&*wire).unwrap();
         (message.resource_spans.remove(0).schema_url, repairs)
     };
@@ -383,17 +385,17 @@ fn any_span() -> impl Strategy<Value = Span> {
 
 proptest! {
     #[test]
-    fn json_and_protobuf_say_the_same(spans in prop::collection::vec(any_span(), 0..4)) {
+    fn json_and_protobuf_are_equivalent(spans in prop::collection::vec(any_span(), 0..4)) {
         let message = request(spans);
         let json = serde_json::to_vec(&message).unwrap();
         let schema = schema();
-        let (wire, repairs) = json_to_wire(&schema, schema.traces, &json).unwrap();
+        let (wire, repairs) = json_to_protobuf(&schema, schema.traces, &json).unwrap();
         prop_assert_eq!(repairs, WireRepairs::default());
         prop_assert_eq!(ExportTraceServiceRequest::decode(&*wire).unwrap(), message);
     }
 
     #[test]
-    fn a_repair_of_what_is_well_changes_nothing(spans in prop::collection::vec(any_span(), 0..4)) {
+    fn repairing_a_valid_request_changes_nothing(spans in prop::collection::vec(any_span(), 0..4)) {
         let message = request(spans);
         let schema = schema();
         let bytes = message.encode_to_vec();

@@ -1,4 +1,4 @@
-//! Runs, agents and how they nest.
+//! Checks runs, agents and their nesting.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,7 +8,7 @@ use crate::otlp::{
     rows::{Run, Step},
 };
 
-/// An agent and the one that it ran in.
+/// An agent and the agent that it ran in.
 type Placed = (String, Option<String>);
 
 pub(super) fn judge(case: &Case, verdicts: &mut Verdicts) {
@@ -40,7 +40,7 @@ fn judge_agents(case: &Case, verdicts: &mut Verdicts) {
         .if_sent(sent),
     );
     if wanted.len() > 1 {
-        // Of peers it may be told who handed over to whom, or nothing.
+        // For peers, the rows may show the handoffs between them, or no nesting.
         let peers = case.truth.nesting.starts_with("peer");
         let flat = sorted(wanted.iter().map(|(name, _)| (name.clone(), None)));
         let found = sorted(found);
@@ -53,7 +53,7 @@ fn judge_agents(case: &Case, verdicts: &mut Verdicts) {
     }
 }
 
-/// The agents of the truth, and those that it only names as parents.
+/// The agents of the truth, including those that it only names as parents.
 fn wanted(case: &Case) -> Vec<Placed> {
     let invocations = &case.truth.agent_invocations;
     let mut wanted: Vec<Placed> = invocations
@@ -72,9 +72,9 @@ fn wanted(case: &Case) -> Vec<Placed> {
     wanted
 }
 
-/// An agent is a step of type `handoff` and kind `agent` (other hand-offs only
-/// say that one is to follow), or the run itself where no step at the top is
-/// that agent.
+/// The agents in the rows. An agent is a step of type `handoff` and kind `agent`,
+/// or the run itself if no top-level step is that agent. Other handoffs only
+/// announce an agent.
 fn found(case: &Case) -> Vec<Placed> {
     let mut found = Vec::new();
     for run in &case.rows.runs {
@@ -90,7 +90,7 @@ fn found(case: &Case) -> Vec<Placed> {
     found
 }
 
-/// Agents of the truth below whose steps no model is called.
+/// The agents of the truth without a model call below their steps.
 fn idle<'a>(case: &'a Case) -> Vec<&'a str> {
     let calls = |agent: &Step| {
         let mut steps = case.rows.steps.iter();
@@ -127,8 +127,9 @@ fn name(step: &Step) -> &str {
     step.name.as_deref().unwrap_or("(no name)")
 }
 
-/// What keeps the steps from being one tree per run. Children of a root that
-/// is only the run name it, though it has no row; nothing else may be missing.
+/// The reasons why the steps are not one tree per run. Children of a root that
+/// is only the run name it as their parent, although it has no row. No other
+/// parent may be missing.
 fn tangles(case: &Case) -> Vec<String> {
     let mut missing: HashMap<_, HashSet<_>> = HashMap::new();
     for step in &case.rows.steps {

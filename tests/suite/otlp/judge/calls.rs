@@ -1,4 +1,4 @@
-//! Calls of models.
+//! Checks model calls.
 
 use super::{Case, Verdicts};
 use crate::otlp::{
@@ -31,7 +31,7 @@ pub(super) fn judge(case: &Case, verdicts: &mut Verdicts) {
     );
 }
 
-/// Embeddings are calls of a model too, whichever type of step they are.
+/// Whether a step is a model call. Embeddings of any step type are model calls too.
 fn is_call(step: &Step) -> bool {
     let kind = step.kind.as_deref().unwrap_or_default();
     step.step_type == "llm_call" || kind.to_lowercase().starts_with("embedding")
@@ -51,7 +51,8 @@ fn models_sent(case: &Case) -> bool {
     named(requested) || named(responded)
 }
 
-/// A step may name the model that was asked for or the one that answered.
+/// The models that are wrong. A step may name the requested model or the one
+/// that answered.
 fn wrong_models(case: &Case, calls: &[&Step]) -> Vec<String> {
     let (requested, responded) = (&case.truth.models_requested, &case.truth.models_responded);
     let mut wrong = Vec::new();

@@ -1,4 +1,4 @@
-//! How runs ended, why, and which conversation they were part of.
+//! Checks how and why runs ended, and the sessions that they belong to.
 
 use super::{Case, Verdicts};
 use crate::otlp::fact::{Fact, Verdict};
@@ -47,7 +47,7 @@ fn running(case: &Case) -> Vec<String> {
     running
 }
 
-/// It is told by the run or by the step that failed.
+/// The error may be on the run or on the step that failed.
 fn judge_error(case: &Case, verdicts: &mut Verdicts) {
     let Some(error) = &case.truth.error else {
         return;
@@ -77,7 +77,7 @@ fn judge_session(case: &Case, verdicts: &mut Verdicts) {
     let right = sessions
         .iter()
         .find(|session| fits(&session.id.to_string(), session.external_id.as_deref()));
-    // A message may leave it to its run.
+    // A message without a session belongs to that of its run.
     let held = right.is_some_and(|session| {
         let runs = case.rows.runs.iter().map(|run| run.session_id);
         let messages = case.rows.messages.iter();

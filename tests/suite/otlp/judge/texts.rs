@@ -1,4 +1,4 @@
-//! What was said: messages, and the input and output of runs.
+//! Checks messages, and the input and output of runs.
 
 use std::collections::{HashMap, HashSet};
 
@@ -39,7 +39,7 @@ pub(super) fn judge(case: &Case, verdicts: &mut Verdicts) {
     judge_runs(case, verdicts, Fact::RunOutput, outputs.collect(), answers);
 }
 
-/// Messages that a conversation has twice, whoever said them.
+/// The messages that a conversation has twice, regardless of the role.
 fn repeated(case: &Case) -> Vec<String> {
     let mut seen = HashSet::new();
     let messages = case.rows.messages.iter();
@@ -58,7 +58,7 @@ fn repeated(case: &Case) -> Vec<String> {
         .collect()
 }
 
-/// Answers that a run's timeline has before what they answer.
+/// The answers that the timeline of a run shows before their question.
 fn disordered(case: &Case) -> Vec<String> {
     let truth = &case.truth;
     let at = |run: Uuid, role: &str, text: &str| {
@@ -116,7 +116,7 @@ fn not_once(case: &Case, role: &str, text: &str) -> Option<String> {
         if content.starts_with(['{', '[', '"']) {
             return Some(format!("within JSON: {content:?}"));
         }
-        // People quote each other.
+        // A longer message may quote the text.
         if !same(content, text) {
             continue;
         }
@@ -129,7 +129,7 @@ fn not_once(case: &Case, role: &str, text: &str) -> Option<String> {
     }
 }
 
-/// In a message's own column; a step of its own is fine beside it.
+/// Thinking must be in its own column of a message. A step may have it as well.
 fn judge_thinking(case: &Case, verdicts: &mut Verdicts, thinking: &str) {
     let mut counts: HashMap<Uuid, usize> = HashMap::new();
     for message in &case.rows.messages {
@@ -157,8 +157,8 @@ fn judge_thinking(case: &Case, verdicts: &mut Verdicts, thinking: &str) {
     verdicts.insert(Fact::Thinking, verdict.if_sent(case.was_sent(thinking)));
 }
 
-/// Every text is that of a run, and no run has another text. A run that is one
-/// of several parts of an exchange may have none, or one of its own as output.
+/// Every text must be that of a run, and no run may have another text. If an
+/// exchange has several runs, a run may have no text, or its own output.
 fn judge_runs(
     case: &Case,
     verdicts: &mut Verdicts,

@@ -1,4 +1,4 @@
-//! Totals over the runs of a capture.
+//! Checks the token counts of the runs and calls of a capture.
 
 use super::{Case, Verdicts, sorted};
 use crate::otlp::{
@@ -41,7 +41,7 @@ pub(super) fn judge(case: &Case, verdicts: &mut Verdicts) {
         ),
     ];
     for (fact, wanted, column, sent) in facts {
-        // Where nobody saw a count, none may be made up.
+        // If no count was sent, none may be invented.
         let wanted = wanted.unwrap_or(0);
         let found: i64 = case.rows.runs.iter().filter_map(column).sum();
         let verdict = Verdict::held_or(found == wanted, || format!("{found}, not {wanted}"));
@@ -65,19 +65,19 @@ pub(super) fn judge(case: &Case, verdicts: &mut Verdicts) {
     }
 }
 
-/// A count for each call that succeeded, roll-ups aside.
+/// Every successful call must have a token count, apart from roll-ups.
 fn judge_calls(case: &Case, sent: bool) -> Verdict {
     let counts = case.rows.token_counts.iter();
     let counts = counts.filter(|count| !count.rollup);
     let counts = counts.map(|count| (count.input.unwrap_or(0), count.output.unwrap_or(0)));
-    // A call that failed may say that it used none.
+    // A failed call may report a count of zero.
     let found = sorted(counts.filter(|count| *count != (0, 0)));
     let wanted = sorted(case.truth.per_call_tokens.clone());
     let verdict = Verdict::held_or(found == wanted, || format!("{found:?}, not {wanted:?}"));
     verdict.if_sent(sent || !found.is_empty())
 }
 
-/// A final run's own row says what the summary adds up.
+/// The totals in the row of a final run must equal those of the summary.
 fn rows_differ(case: &Case, totals: fn(&Run) -> (Option<i64>, Option<i64>)) -> Option<String> {
     let ended = case.rows.runs.iter().filter(|run| run.status != "running");
     let mut totals = ended.map(totals);

@@ -1,5 +1,5 @@
-//! Calls of tools. One is a step, or, where its SDK has no span for it, what a
-//! message asks for and another answers.
+//! Checks tool calls. A tool call is a step. If its SDK has no span for it, it is
+//! a request in one message and its result in another.
 
 use serde_json::Value;
 
@@ -10,11 +10,11 @@ use crate::otlp::{
     rows::{Message, Step},
 };
 
-/// A call of the truth and where it is told.
+/// A tool call of the truth and the rows that describe it.
 struct Told<'a> {
     call: &'a ToolCall,
     step: Option<&'a Step>,
-    /// Arguments, as messages that ask for this tool have them.
+    /// The arguments in the messages that request this tool.
     asked: Vec<Value>,
 }
 
@@ -111,7 +111,7 @@ fn judge_errors(case: &Case, told: &[Told], verdicts: &mut Verdicts) {
     }
 }
 
-/// Each call of the truth with a step of its own, and the steps that are left.
+/// Assigns a step to each call of the truth. Also returns the steps that are left.
 fn tell<'a>(case: &'a Case) -> (Vec<Told<'a>>, Vec<&'a Step>) {
     let is_tool = |step: &&Step| step.step_type == "tool_call";
     let mut left: Vec<&Step> = case.rows.steps.iter().filter(is_tool).collect();
@@ -124,7 +124,7 @@ fn tell<'a>(case: &'a Case) -> (Vec<Told<'a>>, Vec<&'a Step>) {
             (Some(result), Some(output)) => says(output, result),
             (result, _) => result.is_none(),
         };
-        // Where a tool was called again, each call is the one that it fits best.
+        // If a tool was called several times, each call gets the best match.
         let step = left
             .iter()
             .position(|step| fits(&step) && arguments(step) && result(step))
@@ -151,13 +151,13 @@ impl ToolCall {
 }
 
 impl Told<'_> {
-    /// What is no plain tool may have been sent as an agent.
+    /// A call that is not of a plain tool may have been sent as an agent.
     fn is_told(&self, case: &Case) -> bool {
         let message_is_enough = self.call.kind.is_some() || !case.payload.has_tool_spans();
         self.step.is_some() || (message_is_enough && !self.asked.is_empty())
     }
 
-    /// A hand-off's own span has its agents in place of arguments.
+    /// The span of a handoff has agents instead of arguments.
     fn has_arguments(&self) -> bool {
         match self.step {
             Some(step) if name(step) == self.call.name => {
@@ -168,7 +168,7 @@ impl Told<'_> {
     }
 }
 
-/// What messages ask for: names and arguments.
+/// The names and arguments of the tool calls that messages request.
 fn asked(messages: &[Message]) -> Vec<(String, Value)> {
     let calls = messages
         .iter()
@@ -191,7 +191,7 @@ fn tool_messages<'a>(case: &'a Case) -> impl Iterator<Item = &'a Message> {
     messages.filter(|message| message.role == "tool")
 }
 
-/// How many messages of each conversation give this result.
+/// The number of messages with this result in each conversation.
 fn answers(case: &Case, result: &str) -> Vec<(uuid::Uuid, usize)> {
     let mut counts = std::collections::HashMap::new();
     for message in tool_messages(case) {

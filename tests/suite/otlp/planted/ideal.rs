@@ -1,4 +1,4 @@
-//! Rows as they would be if nothing were lost.
+//! The rows that a capture would give if nothing were lost.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -8,7 +8,7 @@ use crate::otlp::{
     rows::{Message, Rows, Run, Session, Step, TimelineRow, TokenCount},
 };
 
-/// From the truth alone.
+/// Makes the rows from the truth alone.
 pub fn rows(capture: &Capture) -> Rows {
     let truth = capture.visible_truth();
     let mut rows = Rows::default();
@@ -34,7 +34,7 @@ pub fn rows(capture: &Capture) -> Rows {
 }
 
 fn run(truth: &Truth, number: usize, count: usize, session: Option<&Session>) -> Run {
-    // What many runs add up to is that of the first.
+    // The first run has the totals of all runs.
     let of_first = |total: Option<i64>| total.filter(|_| number == 0);
     let last = number + 1 == count;
     let output = truth.assistant_final_answers.get(number);
@@ -68,7 +68,8 @@ fn run(truth: &Truth, number: usize, count: usize, session: Option<&Session>) ->
     }
 }
 
-/// A run each for those at the top while there are runs, a step for the rest.
+/// Assigns a run to each top-level agent as long as there are runs. Every other
+/// agent gets a step.
 fn add_agents(truth: &Truth, rows: &mut Rows, count: usize) {
     let mut placed: Vec<(String, Option<Uuid>)> = Vec::new();
     let invocations = &truth.agent_invocations;
@@ -103,11 +104,11 @@ fn add_agents(truth: &Truth, rows: &mut Rows, count: usize) {
     }
 }
 
-/// Those of the agents within first, one each.
+/// Adds model calls, first one for each inner agent.
 fn add_calls(truth: &Truth, rows: &mut Rows) {
     let agents: Vec<Uuid> = rows.steps.iter().map(|step| step.id).collect();
     for number in 0..truth.llm_calls {
-        // The last agents are those within others.
+        // The inner agents are the last ones.
         let agent = agents.iter().rev().nth(number).copied();
         add(rows, "llm_call", "chat", agent);
         let step = rows.steps.last_mut().unwrap();
@@ -167,7 +168,7 @@ fn add(rows: &mut Rows, step_type: &str, name: &str, parent: Option<Uuid>) -> Uu
     rows.steps.push(Step {
         id,
         run_id: rows.runs[0].run_id,
-        // The root, which is only the run.
+        // The root, which is only a run.
         parent_step_id: parent.or(Some(Uuid::from_u128(50))),
         step_type: step_type.to_owned(),
         kind: (step_type == "handoff").then(|| "agent".to_owned()),

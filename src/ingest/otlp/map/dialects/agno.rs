@@ -1,6 +1,8 @@
-//! agno, as its OpenInference instrumentation writes it: `tool.parameters`
-//! holds the arguments here, and the schema elsewhere.
+//! agno, as its OpenInference instrumentation writes it.
+//!
+//! `tool.parameters` has no slot: it holds the arguments in agno, and the
+//! schema elsewhere.
 
-use crate::ingest::otlp::map::slots::{Key, Slot};
+use crate::ingest::otlp::map::slots::{AttributeKey, Slot};
 
-pub const KEYS: &[Key] = &[("agno.agent", Slot::AgentName, 5)];
+pub const KEYS: &[AttributeKey] = &[("agno.agent", Slot::AgentName, 5)];

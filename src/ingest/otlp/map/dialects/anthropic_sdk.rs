@@ -1,21 +1,24 @@
-//! The Anthropic client's own spans (2.12 and later): the request as HTTP sees
-//! it, with usage and without texts. Where an instrumentation traces the same
-//! call, this is its poorer view; they share the response's id.
+//! The spans of the Anthropic client itself (2.12 and later).
+//!
+//! They show the request as HTTP sees it, with usage and without texts. If an
+//! instrumentation traces the same call, its span says more; both spans have
+//! the id of the response.
 
-use crate::ingest::otlp::map::facts::Facts;
-use crate::ingest::otlp::map::slots::Key;
+use crate::ingest::otlp::map::slots::AttributeKey;
 
-pub const KEYS: &[Key] = &[];
+pub const KEYS: &[AttributeKey] = &[];
 
-/// Its instrumentation scopes, one a language.
+/// The prefix of the client's instrumentation scopes, one per language.
 pub const SCOPE_PREFIX: &str = "com.anthropic.sdk";
 
-/// Whether the other view of a call without a parent is in another trace. The
-/// instrumentations do not make their span the current one, so the client's
-/// span is not below it: OpenLLMetry's never, OpenInference's not for streams.
-pub fn is_told_apart(facts: &Facts<'_>) -> bool {
-    facts.scope.starts_with(SCOPE_PREFIX)
-        || facts.scope == "opentelemetry.instrumentation.anthropic"
-        || (facts.scope == "openinference.instrumentation.anthropic"
-            && facts.span.name == "messages.stream")
+/// Whether the other span of the same call is in another trace, given that this
+/// span has no parent.
+///
+/// Some instrumentations do not make their span the current one, so the
+/// client's span is not below it: OpenLLMetry never does, OpenInference does
+/// not for streams.
+pub fn is_traced_separately(scope: &str, span_name: &str) -> bool {
+    scope.starts_with(SCOPE_PREFIX)
+        || scope == "opentelemetry.instrumentation.anthropic"
+        || (scope == "openinference.instrumentation.anthropic" && span_name == "messages.stream")
 }

@@ -1,13 +1,13 @@
-//! OpenTelemetry GenAI semantic conventions, all versions, and the extensions
-//! of those who emit them (Strands, OpenLLMetry, Microsoft, Google).
+//! The GenAI semantic conventions of OpenTelemetry in all versions, and the
+//! extensions of Strands, OpenLLMetry, Microsoft and Google.
 //!
-//! Source: open-telemetry/semantic-conventions-genai, docs/gen-ai; the names
-//! before 1.37 from open-telemetry/semantic-conventions.
+//! Source: open-telemetry/semantic-conventions-genai, docs/gen-ai. The names
+//! before 1.37 are from open-telemetry/semantic-conventions.
 
-use crate::ingest::otlp::map::class::{Class, Work};
-use crate::ingest::otlp::map::slots::{Key, Slot};
+use crate::ingest::otlp::map::class::{Classification, SpanClass};
+use crate::ingest::otlp::map::slots::{AttributeKey, Slot};
 
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[AttributeKey] = &[
     ("gen_ai.operation.name", Slot::GenAiOperation, 0),
     ("gen_ai.agent.name", Slot::AgentName, 0),
     ("gen_ai.workflow.name", Slot::WorkflowName, 0),
@@ -24,7 +24,7 @@ pub const KEYS: &[Key] = &[
     ("gen_ai.input.messages", Slot::InputMessages, 0),
     ("gen_ai.output.messages", Slot::OutputMessages, 0),
     ("gen_ai.system_instructions", Slot::SystemInstructions, 0),
-    // Up to 1.27, and LangSmith: the whole of it as one JSON string.
+    // Up to 1.27, and in LangSmith: all messages as one JSON string.
     ("gen_ai.prompt", Slot::InputMessages, 3),
     ("gen_ai.completion", Slot::OutputMessages, 3),
     ("gen_ai.tool.name", Slot::ToolName, 0),
@@ -102,19 +102,21 @@ pub const KEYS: &[Key] = &[
     ("error.message", Slot::ErrorMessage, 1),
 ];
 
-/// The kinds of work, by `gen_ai.operation.name`.
-pub fn work(operation: &str) -> Option<Work> {
+/// Classifies a span by `gen_ai.operation.name`.
+pub fn classify(operation: &str) -> Option<Classification> {
     Some(match operation {
         "chat" | "generate_content" | "text_completion" | "completion" | "responses" => {
-            Work::of(Class::Llm)
+            Classification::of(SpanClass::Llm)
         }
-        "embeddings" | "embedding" => Work::kind(Class::Embedding, "embedding"),
-        "execute_tool" | "tool" => Work::of(Class::Tool),
-        "invoke_agent" | "agent" => Work::of(Class::Agent),
-        "invoke_workflow" | "invoke_graph" | "workflow" => Work::kind(Class::Workflow, "workflow"),
-        "handoff" => Work::kind(Class::Transfer, "handoff"),
-        "retrieval" => Work::kind(Class::Other, "retriever"),
-        "rerank" => Work::kind(Class::Other, "reranker"),
+        "embeddings" | "embedding" => Classification::with_kind(SpanClass::Embedding, "embedding"),
+        "execute_tool" | "tool" => Classification::of(SpanClass::Tool),
+        "invoke_agent" | "agent" => Classification::of(SpanClass::Agent),
+        "invoke_workflow" | "invoke_graph" | "workflow" => {
+            Classification::with_kind(SpanClass::Workflow, "workflow")
+        }
+        "handoff" => Classification::with_kind(SpanClass::Transfer, "handoff"),
+        "retrieval" => Classification::with_kind(SpanClass::Other, "retriever"),
+        "rerank" => Classification::with_kind(SpanClass::Other, "reranker"),
         _ => return None,
     })
 }

@@ -2,10 +2,10 @@
 //!
 //! Source: lmnr-ai/lmnr-python, `src/lmnr/opentelemetry_lib/tracing/attributes.py`.
 
-use crate::ingest::otlp::map::class::{Class, Work};
-use crate::ingest::otlp::map::slots::{Key, Slot};
+use crate::ingest::otlp::map::class::{Classification, SpanClass};
+use crate::ingest::otlp::map::slots::{AttributeKey, Slot};
 
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[AttributeKey] = &[
     ("lmnr.span.type", Slot::LaminarType, 0),
     ("lmnr.span.input", Slot::Input, 3),
     ("lmnr.span.output", Slot::Output, 3),
@@ -13,13 +13,13 @@ pub const KEYS: &[Key] = &[
     ("lmnr.association.properties.user_id", Slot::User, 8),
 ];
 
-/// The kinds of work, by `lmnr.span.type`.
-pub fn work(kind: &str) -> Option<Work> {
+/// Classifies a span by `lmnr.span.type`.
+pub fn classify(kind: &str) -> Option<Classification> {
     Some(match kind.to_ascii_uppercase().as_str() {
-        "LLM" => Work::of(Class::Llm),
-        "TOOL" => Work::of(Class::Tool),
-        "AGENT" => Work::of(Class::Agent),
-        "DEFAULT" => Work::kind(Class::Workflow, "span"),
-        other => Work::named(Class::Other, other.to_ascii_lowercase()),
+        "LLM" => Classification::of(SpanClass::Llm),
+        "TOOL" => Classification::of(SpanClass::Tool),
+        "AGENT" => Classification::of(SpanClass::Agent),
+        "DEFAULT" => Classification::with_kind(SpanClass::Workflow, "span"),
+        other => Classification::with_source_kind(SpanClass::Other, other.to_ascii_lowercase()),
     })
 }

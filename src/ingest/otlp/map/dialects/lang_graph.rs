@@ -1,36 +1,38 @@
-//! LangChain's agents and LangGraph's nodes, as OpenInference's instrumentation
-//! shows them: what a span is stands in the JSON of its `metadata`.
+//! The agents of LangChain and the nodes of LangGraph, as OpenInference's
+//! instrumentation writes them. The JSON in `metadata` says what a span is.
 
 use serde_json::Value;
 
-use crate::ingest::otlp::map::facts::Facts;
+use crate::ingest::otlp::map::facts::SpanFacts;
 use crate::ingest::otlp::map::slots::Slot;
 
-fn is_lang_chain(facts: &Facts<'_>) -> bool {
+fn is_lang_chain(facts: &SpanFacts<'_>) -> bool {
     facts.scope.ends_with(".langchain")
 }
 
-/// LangGraph wraps a sub-agent in a node of the same name, and the
-/// instrumentation calls both an agent; the node has no agent's name in its metadata.
-pub fn is_agent_node(facts: &Facts<'_>) -> bool {
+/// Whether a span is the node around a sub-agent. LangGraph gives both the same
+/// name, and the instrumentation marks both as agents. Only the agent's own span
+/// has `lc_agent_name`.
+pub fn is_agent_node(facts: &SpanFacts<'_>) -> bool {
     is_lang_chain(facts)
-        && facts.meta_text("langgraph_node").as_deref() == Some(facts.span.name)
-        && facts.meta_text("lc_agent_name").is_none()
+        && facts.metadata_text("langgraph_node").as_deref() == Some(facts.span.name)
+        && facts.metadata_text("lc_agent_name").is_none()
 }
 
-/// LangChain's `create_agent`, whatever its span is called: it is no node of
-/// the graph that it makes.
-pub fn is_created_agent(facts: &Facts<'_>) -> bool {
+/// Whether a span is an agent of LangChain's `create_agent`. The agent is not a
+/// node of its own graph. Its span may have any name.
+pub fn is_created_agent(facts: &SpanFacts<'_>) -> bool {
     is_lang_chain(facts)
-        && facts.meta_text("ls_integration").as_deref() == Some("langchain_create_agent")
-        && facts.meta_text("lc_agent_name").is_some()
-        && facts.meta_text("langgraph_node").is_none()
+        && facts.metadata_text("ls_integration").as_deref() == Some("langchain_create_agent")
+        && facts.metadata_text("lc_agent_name").is_some()
+        && facts.metadata_text("langgraph_node").is_none()
 }
 
-/// A node that was made for one call of a tool. It knows the call's name, id
-/// and arguments; the tool's own span below it knows the bare value and what
-/// came of it.
-pub fn is_call_node(facts: &Facts<'_>) -> bool {
+/// Whether a span is a node that LangGraph made for one tool call.
+///
+/// The node has the name, id and arguments of the call. The tool's own span
+/// below it has only the bare value of the argument, and the result.
+pub fn is_call_node(facts: &SpanFacts<'_>) -> bool {
     is_pushed(facts)
         && facts
             .json(Slot::Input)
@@ -39,8 +41,9 @@ pub fn is_call_node(facts: &Facts<'_>) -> bool {
             .is_some()
 }
 
-/// The id that both spans of such a call can know: that of the node.
-pub fn call_node<'a>(facts: &Facts<'a>) -> Option<&'a [u8]> {
+/// The span id of the node of a tool call. Both spans of the call have it: the
+/// node as its own id, the tool as its parent.
+pub fn call_node<'a>(facts: &SpanFacts<'a>) -> Option<&'a [u8]> {
     if !is_pushed(facts) {
         return None;
     }
@@ -52,7 +55,7 @@ pub fn call_node<'a>(facts: &Facts<'a>) -> Option<&'a [u8]> {
     })
 }
 
-/// The call that a node was made for.
+/// The tool call that a node was made for, from its input.
 pub fn only_call(input: &Value) -> Option<&Value> {
     let [call] = input.as_array()?.as_slice() else {
         return None;
@@ -60,10 +63,10 @@ pub fn only_call(input: &Value) -> Option<&Value> {
     (call.get("type")?.as_str()? == "tool_call").then_some(call)
 }
 
-/// Started by a message (`Send`), not by an edge of the graph.
-fn is_pushed(facts: &Facts<'_>) -> bool {
+/// Whether a message (`Send`) started the node, and not an edge of the graph.
+fn is_pushed(facts: &SpanFacts<'_>) -> bool {
     let path = is_lang_chain(facts)
-        .then(|| facts.meta("langgraph_path"))
+        .then(|| facts.metadata_field("langgraph_path"))
         .flatten();
     path.and_then(|path| path.get(0)).and_then(Value::as_str) == Some("__pregel_push")
 }

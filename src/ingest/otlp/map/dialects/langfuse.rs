@@ -1,11 +1,11 @@
-//! Langfuse SDKs (v3 and later), which speak OTLP to their own path.
+//! Langfuse SDKs (v3 and later), which send OTLP to a path of their own.
 //!
 //! Source: langfuse/langfuse-python, `langfuse/_client/attributes.py`.
 
-use crate::ingest::otlp::map::class::{Class, Work};
-use crate::ingest::otlp::map::slots::{Key, Slot};
+use crate::ingest::otlp::map::class::{Classification, SpanClass};
+use crate::ingest::otlp::map::slots::{AttributeKey, Slot};
 
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[AttributeKey] = &[
     ("langfuse.observation.type", Slot::LangfuseType, 0),
     ("langfuse.observation.input", Slot::Input, 0),
     ("langfuse.observation.output", Slot::Output, 0),
@@ -20,15 +20,15 @@ pub const KEYS: &[Key] = &[
     ("langfuse.observation.status_message", Slot::ErrorMessage, 0),
 ];
 
-/// The kinds of work, by `langfuse.observation.type`.
-pub fn work(kind: &str) -> Option<Work> {
+/// Classifies a span by `langfuse.observation.type`.
+pub fn classify(kind: &str) -> Option<Classification> {
     Some(match kind.to_ascii_lowercase().as_str() {
-        "generation" => Work::of(Class::Llm),
-        "embedding" => Work::kind(Class::Embedding, "embedding"),
-        "agent" => Work::of(Class::Agent),
-        "tool" => Work::of(Class::Tool),
-        "chain" => Work::kind(Class::Workflow, "chain"),
-        "span" => Work::kind(Class::Workflow, "span"),
-        other => Work::named(Class::Other, other.to_owned()),
+        "generation" => Classification::of(SpanClass::Llm),
+        "embedding" => Classification::with_kind(SpanClass::Embedding, "embedding"),
+        "agent" => Classification::of(SpanClass::Agent),
+        "tool" => Classification::of(SpanClass::Tool),
+        "chain" => Classification::with_kind(SpanClass::Workflow, "chain"),
+        "span" => Classification::with_kind(SpanClass::Workflow, "span"),
+        other => Classification::with_source_kind(SpanClass::Other, other.to_owned()),
     })
 }

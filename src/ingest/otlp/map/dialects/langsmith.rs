@@ -2,10 +2,10 @@
 //!
 //! Source: docs.langchain.com, "Trace with OpenTelemetry": supported attributes.
 
-use crate::ingest::otlp::map::class::{Class, Work};
-use crate::ingest::otlp::map::slots::{Key, Slot};
+use crate::ingest::otlp::map::class::{Classification, SpanClass};
+use crate::ingest::otlp::map::slots::{AttributeKey, Slot};
 
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[AttributeKey] = &[
     ("langsmith.span.kind", Slot::LangSmithKind, 0),
     ("langsmith.trace.name", Slot::RunName, 1),
     ("langsmith.trace.session_id", Slot::Session, 12),
@@ -17,14 +17,14 @@ pub const KEYS: &[Key] = &[
     ("langsmith.metadata.lc_agent_name", Slot::AgentName, 8),
 ];
 
-/// The kinds of work, by `langsmith.span.kind`.
-pub fn work(kind: &str) -> Option<Work> {
+/// Classifies a span by `langsmith.span.kind`.
+pub fn classify(kind: &str) -> Option<Classification> {
     Some(match kind.to_ascii_lowercase().as_str() {
-        "llm" => Work::of(Class::Llm),
-        "embedding" => Work::kind(Class::Embedding, "embedding"),
-        "tool" => Work::of(Class::Tool),
-        "agent" => Work::of(Class::Agent),
-        "chain" => Work::kind(Class::Workflow, "chain"),
-        other => Work::named(Class::Other, other.to_owned()),
+        "llm" => Classification::of(SpanClass::Llm),
+        "embedding" => Classification::with_kind(SpanClass::Embedding, "embedding"),
+        "tool" => Classification::of(SpanClass::Tool),
+        "agent" => Classification::of(SpanClass::Agent),
+        "chain" => Classification::with_kind(SpanClass::Workflow, "chain"),
+        other => Classification::with_source_kind(SpanClass::Other, other.to_owned()),
     })
 }

@@ -2,13 +2,13 @@
 //!
 //! Source: BerriAI/litellm, `litellm/integrations/opentelemetry.py`.
 
-use crate::ingest::otlp::map::slots::{Key, Slot};
+use crate::ingest::otlp::map::slots::{AttributeKey, Slot};
 
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[AttributeKey] = &[
     ("metadata.usage_object", Slot::UsageJson, 8),
     ("llm.user", Slot::User, 9),
     ("metadata.session_id", Slot::Session, 18),
 ];
 
-/// The child span that repeats the request in the provider's own words.
+/// The name of the child span that repeats the request in the provider's format.
 pub const RAW_REQUEST: &str = "raw_gen_ai_request";

@@ -1,11 +1,12 @@
-//! Logfire: the conventions' keys, and its own for how a span is shown.
+//! Logfire: its own keys for showing spans. It also writes the keys of the
+//! GenAI conventions.
 //!
 //! Source: pydantic/logfire, `logfire/_internal/constants.py`.
 
-use crate::ingest::otlp::map::slots::{Key, Slot};
+use crate::ingest::otlp::map::slots::{AttributeKey, Slot};
 
-pub const KEYS: &[Key] = &[
-    // The span's name is a template; this is what a person is meant to read.
+pub const KEYS: &[AttributeKey] = &[
+    // The span's name is a template; this is the text for people.
     ("logfire.msg", Slot::DisplayName, 0),
     ("gen_ai.usage.raw", Slot::UsageJson, 6),
 ];

@@ -1,11 +1,11 @@
-//! MLflow tracing. Every value is JSON, plain strings too.
+//! MLflow tracing. Every value is JSON, even a plain string.
 //!
 //! Source: mlflow/mlflow, `mlflow/tracing/constant.py`, `mlflow/entities/span.py`.
 
-use crate::ingest::otlp::map::class::{Class, Work};
-use crate::ingest::otlp::map::slots::{Key, Slot};
+use crate::ingest::otlp::map::class::{Classification, SpanClass};
+use crate::ingest::otlp::map::slots::{AttributeKey, Slot};
 
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[AttributeKey] = &[
     ("mlflow.spanType", Slot::MlflowType, 0),
     ("mlflow.spanInputs", Slot::Input, 2),
     ("mlflow.spanOutputs", Slot::Output, 2),
@@ -16,14 +16,14 @@ pub const KEYS: &[Key] = &[
     ("mlflow.trace.user", Slot::User, 6),
 ];
 
-/// The kinds of work, by `mlflow.spanType`.
-pub fn work(kind: &str) -> Option<Work> {
+/// Classifies a span by `mlflow.spanType`.
+pub fn classify(kind: &str) -> Option<Classification> {
     Some(match kind.trim_matches('"').to_ascii_uppercase().as_str() {
-        "CHAT_MODEL" | "LLM" => Work::of(Class::Llm),
-        "EMBEDDING" => Work::kind(Class::Embedding, "embedding"),
-        "AGENT" => Work::of(Class::Agent),
-        "TOOL" => Work::of(Class::Tool),
-        "CHAIN" | "WORKFLOW" => Work::kind(Class::Workflow, "chain"),
-        other => Work::named(Class::Other, other.to_ascii_lowercase()),
+        "CHAT_MODEL" | "LLM" => Classification::of(SpanClass::Llm),
+        "EMBEDDING" => Classification::with_kind(SpanClass::Embedding, "embedding"),
+        "AGENT" => Classification::of(SpanClass::Agent),
+        "TOOL" => Classification::of(SpanClass::Tool),
+        "CHAIN" | "WORKFLOW" => Classification::with_kind(SpanClass::Workflow, "chain"),
+        other => Classification::with_source_kind(SpanClass::Other, other.to_ascii_lowercase()),
     })
 }

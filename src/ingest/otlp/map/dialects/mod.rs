@@ -1,8 +1,8 @@
-//! One small file per dialect: which of its keys means what, and which of its
-//! words names which kind of work. Nothing here looks at more than one span.
+//! One file per dialect: the meaning of its keys and its names for kinds of work.
 //!
-//! The sources of the words are named in each file. A span may speak several
-//! dialects at once (the Vercel SDK writes its own keys and the conventions').
+//! The code here looks at one span at a time. Each file names its source. A span
+//! may use several dialects at once: the Vercel SDK writes its own keys and
+//! those of the GenAI conventions.
 
 pub mod adk;
 pub mod agno;
@@ -16,14 +16,18 @@ pub mod litellm;
 pub mod logfire;
 pub mod mlflow;
 pub mod openinference;
+pub mod openinference_rules;
 pub mod openllmetry;
 pub mod pydantic_ai;
 pub mod vercel;
 
-use super::slots::Key;
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
-/// All tables.
-pub const TABLES: [&[Key]; 14] = [
+use super::slots::{AttributeKey, Slot};
+
+/// The keys of all dialects.
+const TABLES: [&[AttributeKey]; 14] = [
     genai::KEYS,
     openinference::KEYS,
     openllmetry::KEYS,
@@ -40,8 +44,27 @@ pub const TABLES: [&[Key]; 14] = [
     anthropic_sdk::KEYS,
 ];
 
-/// Who wrote a span, for counters, `agent_type` and the few rules that are
-/// one dialect's own.
+/// The slot and preference number of every key, in one table: a span is read in
+/// one pass, with one lookup per attribute.
+static SLOTS_BY_KEY: LazyLock<HashMap<&'static str, (Slot, u8)>> = LazyLock::new(|| {
+    let tables = TABLES.iter().copied().flatten();
+    tables
+        .map(|&(key, slot, preference)| (key, (slot, preference)))
+        .collect()
+});
+
+/// The slot of a key and its preference number. `None` if no dialect has the key.
+pub fn lookup(key: &str) -> Option<(Slot, u8)> {
+    SLOTS_BY_KEY.get(key).copied()
+}
+
+/// The view of a span with all texts and tools.
+const FULL_VIEW: i16 = 0;
+/// The view of a client library, which records neither texts nor tools.
+const CLIENT_VIEW: i16 = -1;
+
+/// The dialect of a span: for metrics, for `agent_type`, and for rules that
+/// apply to one dialect only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs)]
 pub enum Dialect {
@@ -59,12 +82,12 @@ pub enum Dialect {
     Strands,
     Litellm,
     AnthropicSdk,
-    /// None that is known: names, kinds and status are all there is.
+    /// An unknown dialect: only names, kinds and status are understood.
     Unknown,
 }
 
 impl Dialect {
-    /// All of them.
+    /// All dialects.
     pub const ALL: [Self; 15] = [
         Self::GenAi,
         Self::OpenInference,
@@ -83,7 +106,7 @@ impl Dialect {
         Self::Unknown,
     ];
 
-    /// Its name in metrics and metadata.
+    /// The name in metrics and metadata.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -105,14 +128,29 @@ impl Dialect {
         }
     }
 
-    /// How much this dialect's view of a call counts where two describe the
-    /// same call: 0 is a full one. The client library's own spans have neither
-    /// texts nor tools.
+    /// The rank of this dialect's view if two spans describe the same call: 0 is
+    /// a full view, lower views only fill its gaps.
     #[must_use]
     pub fn view(self) -> i16 {
         match self {
-            Self::AnthropicSdk => -1,
-            _ => 0,
+            Self::AnthropicSdk => CLIENT_VIEW,
+            _ => FULL_VIEW,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_has_one_slot() {
+        let mut seen: HashMap<&str, Slot> = HashMap::new();
+        for &(key, slot, _) in TABLES.iter().copied().flatten() {
+            if let Some(before) = seen.insert(key, slot) {
+                assert_eq!(before, slot, "{key}");
+            }
+        }
+        assert!(seen.len() > 100);
     }
 }

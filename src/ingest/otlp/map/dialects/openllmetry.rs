@@ -1,12 +1,12 @@
-//! OpenLLMetry (Traceloop), old and new. Since 0.6x it writes the conventions'
-//! keys; the older ones are still in use.
+//! OpenLLMetry (Traceloop). Since 0.6x it writes the keys of the GenAI
+//! conventions; its older keys are still in use.
 //!
 //! Source: traceloop/openllmetry, `opentelemetry-semantic-conventions-ai`.
 
-use crate::ingest::otlp::map::class::{Class, Work};
-use crate::ingest::otlp::map::slots::{Key, Slot};
+use crate::ingest::otlp::map::class::{Classification, SpanClass};
+use crate::ingest::otlp::map::slots::{AttributeKey, Slot};
 
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[AttributeKey] = &[
     ("traceloop.span.kind", Slot::TraceloopKind, 0),
     ("llm.request.type", Slot::RequestType, 0),
     ("traceloop.entity.name", Slot::EntityName, 0),
@@ -38,25 +38,29 @@ pub const KEYS: &[Key] = &[
     ("llm.response.model", Slot::ResponseModel, 6),
 ];
 
-/// The kinds of work, by `traceloop.span.kind`.
-pub fn work(kind: &str) -> Option<Work> {
+/// Classifies a span by `traceloop.span.kind`.
+pub fn classify(kind: &str) -> Option<Classification> {
     Some(match kind.to_ascii_lowercase().as_str() {
-        "workflow" => Work::kind(Class::Workflow, "workflow"),
-        "agent" => Work::of(Class::Agent),
-        "tool" => Work::of(Class::Tool),
-        "handoff" => Work::kind(Class::Transfer, "handoff"),
-        "task" => Work::kind(Class::Other, "task"),
-        "llm" => Work::of(Class::Llm),
+        "workflow" => Classification::with_kind(SpanClass::Workflow, "workflow"),
+        "agent" => Classification::of(SpanClass::Agent),
+        "tool" => Classification::of(SpanClass::Tool),
+        "handoff" => Classification::with_kind(SpanClass::Transfer, "handoff"),
+        "task" => Classification::with_kind(SpanClass::Other, "task"),
+        "llm" => Classification::of(SpanClass::Llm),
         _ => return None,
     })
 }
 
-/// The kinds of work, by `llm.request.type` (also litellm's).
-pub fn request(kind: &str) -> Option<Work> {
+/// Classifies a span by `llm.request.type`, which litellm writes too.
+pub fn classify_request_type(kind: &str) -> Option<Classification> {
     Some(match kind.to_ascii_lowercase().as_str() {
-        "chat" | "completion" | "acompletion" | "responses" | "aresponses" => Work::of(Class::Llm),
-        "embedding" | "aembedding" | "embeddings" => Work::kind(Class::Embedding, "embedding"),
-        "rerank" => Work::kind(Class::Other, "reranker"),
+        "chat" | "completion" | "acompletion" | "responses" | "aresponses" => {
+            Classification::of(SpanClass::Llm)
+        }
+        "embedding" | "aembedding" | "embeddings" => {
+            Classification::with_kind(SpanClass::Embedding, "embedding")
+        }
+        "rerank" => Classification::with_kind(SpanClass::Other, "reranker"),
         _ => return None,
     })
 }

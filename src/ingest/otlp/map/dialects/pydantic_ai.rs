@@ -1,10 +1,10 @@
-//! Pydantic AI: the conventions' keys, and its own older ones.
+//! Pydantic AI: its own older keys. It also writes those of the GenAI conventions.
 //!
 //! Source: pydantic/pydantic-ai, `models/instrumented.py`.
 
-use crate::ingest::otlp::map::slots::{Key, Slot};
+use crate::ingest::otlp::map::slots::{AttributeKey, Slot};
 
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[AttributeKey] = &[
     ("agent_name", Slot::AgentName, 4),
     ("model_name", Slot::RequestModel, 5),
     ("pydantic_ai.all_messages", Slot::InputMessages, 6),

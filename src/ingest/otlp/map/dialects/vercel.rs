@@ -1,12 +1,12 @@
-//! The Vercel AI SDK, version 6 and before (`ai.*`). Version 7 writes the
-//! conventions' keys.
+//! The Vercel AI SDK up to version 6 (`ai.*`). Version 7 writes the keys of the
+//! GenAI conventions.
 //!
 //! Source: vercel/ai, `content/docs/03-ai-sdk-core/60-telemetry.mdx`.
 
-use crate::ingest::otlp::map::class::{Class, Work};
-use crate::ingest::otlp::map::slots::{Key, Slot};
+use crate::ingest::otlp::map::class::{Classification, SpanClass};
+use crate::ingest::otlp::map::slots::{AttributeKey, Slot};
 
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[AttributeKey] = &[
     ("ai.operationId", Slot::VercelOperation, 0),
     ("ai.telemetry.functionId", Slot::AgentName, 2),
     ("ai.telemetry.metadata.sessionId", Slot::Session, 6),
@@ -57,16 +57,21 @@ pub const KEYS: &[Key] = &[
     ("operation.name", Slot::DisplayName, 9),
 ];
 
-/// The kinds of work, by `ai.operationId`. The outer span of a call is the
-/// agent's (it may loop over many calls), the inner one is the call itself.
-pub fn work(operation: &str, named: bool) -> Option<Work> {
+/// Classifies a span by `ai.operationId`. The outer span of a call is the
+/// agent, which may loop over many calls; the inner span is the call. `named`
+/// says whether the span names an agent.
+pub fn classify(operation: &str, named: bool) -> Option<Classification> {
     let operation = operation.strip_prefix("ai.")?;
     Some(match operation {
-        "toolCall" => Work::of(Class::Tool),
-        _ if operation.ends_with(".doEmbed") => Work::kind(Class::Embedding, "embedding"),
-        _ if operation.contains(".do") => Work::of(Class::Llm),
-        "embed" | "embedMany" | "rerank" => Work::named(Class::Other, operation.to_owned()),
-        _ if named => Work::of(Class::Agent),
-        _ => Work::named(Class::Workflow, operation.to_owned()),
+        "toolCall" => Classification::of(SpanClass::Tool),
+        _ if operation.ends_with(".doEmbed") => {
+            Classification::with_kind(SpanClass::Embedding, "embedding")
+        }
+        _ if operation.contains(".do") => Classification::of(SpanClass::Llm),
+        "embed" | "embedMany" | "rerank" => {
+            Classification::with_source_kind(SpanClass::Other, operation.to_owned())
+        }
+        _ if named => Classification::of(SpanClass::Agent),
+        _ => Classification::with_source_kind(SpanClass::Workflow, operation.to_owned()),
     })
 }

@@ -1,22 +1,22 @@
-//! The parts of one message: text, reasoning, calls of tools, their results,
-//! and what is no text.
+//! Reads the parts of one message: text, reasoning, tool calls, tool results and
+//! media.
 
 use serde_json::{Map, Value, json};
 
-use super::{Message, ToolCall};
+use super::message::{ChatMessage, ToolCall};
 use crate::event::MessageRole;
 use crate::ingest::otlp::map::value;
 
-/// What a part is.
-enum Part {
+/// One part of a message.
+enum MessagePart {
     Text(String),
     Thinking(String),
     Call(ToolCall),
-    Result(Message),
+    Result(ChatMessage),
     Media(Value),
 }
 
-/// Whether an object is a part rather than a message: it has no role of its own.
+/// Whether an object is a part of a message, and not a message with a role.
 pub fn is_block(object: &Map<String, Value>) -> bool {
     if object.contains_key("role") || object.contains_key("message") {
         return false;
@@ -42,36 +42,44 @@ pub fn is_block(object: &Map<String, Value>) -> bool {
     KEYS.iter().any(|key| object.contains_key(*key)) && !object.contains_key("messages")
 }
 
-/// Adds parts to a message; results of tools become messages of their own.
-pub fn add_parts(parts: &[Value], message: &mut Message, out: &mut Vec<Message>) {
+/// Adds parts to a message. Tool results become separate messages in `out`.
+pub fn add_parts(parts: &[Value], message: &mut ChatMessage, out: &mut Vec<ChatMessage>) {
     for part in parts {
-        match classify(part) {
-            Some(Part::Text(text)) => message.text.push_str(&text),
-            Some(Part::Thinking(text)) => message.thinking.push_str(&text),
-            Some(Part::Call(call)) if !message.calls.iter().any(|held| held.is_same(&call)) => {
+        match classify_part(part) {
+            Some(MessagePart::Text(text)) => message.text.push_str(&text),
+            Some(MessagePart::Thinking(text)) => message.thinking.push_str(&text),
+            Some(MessagePart::Call(call))
+                if !message.calls.iter().any(|known| known.is_same(&call)) =>
+            {
                 message.calls.push(call);
             }
-            Some(Part::Result(result)) => out.push(result),
-            Some(Part::Media(media)) => message.media.push(media),
-            Some(Part::Call(_)) | None => {}
+            Some(MessagePart::Result(result)) => out.push(result),
+            Some(MessagePart::Media(media)) => message.media.push(media),
+            Some(MessagePart::Call(_)) | None => {}
         }
     }
 }
 
-/// The same for parts that stand alone.
-pub fn add_all(parts: &[Value], message: &mut Message, out: &mut Vec<Message>) {
+/// Adds parts that are not in a message, and then the message that they make.
+pub fn add_standalone_parts(
+    parts: &[Value],
+    message: &mut ChatMessage,
+    out: &mut Vec<ChatMessage>,
+) {
     let before = out.len();
     add_parts(parts, message, out);
-    let message = std::mem::replace(message, Message::new(message.role));
-    finish(message, before, out);
+    let message = std::mem::replace(message, ChatMessage::new(message.role));
+    finish_message(message, before, out);
 }
 
-/// Ends a message. Results that came in it were pushed since `before`: with
-/// them a message that says nothing else is not there, and one that says
-/// something is the speaker's, not the tool's.
-pub fn finish(mut message: Message, before: usize, out: &mut Vec<Message>) {
-    let results = out.len() > before;
-    if results {
+/// Adds a finished message to `out`, where the tool results in it already are,
+/// from index `before` on.
+///
+/// A message that had only tool results is dropped. A tool message with results
+/// and other content loses its call id, which goes to the results.
+pub fn finish_message(mut message: ChatMessage, before: usize, out: &mut Vec<ChatMessage>) {
+    let has_results = out.len() > before;
+    if has_results {
         for result in &mut out[before..] {
             result.call_id = result.call_id.take().or_else(|| message.call_id.clone());
             result.name = result.name.take().or_else(|| message.name.clone());
@@ -81,31 +89,31 @@ pub fn finish(mut message: Message, before: usize, out: &mut Vec<Message>) {
         }
     }
     if !message.calls.is_empty() && message.role != MessageRole::Assistant {
-        // Strands records calls in messages of the tool.
+        // Strands records tool calls in messages with the role of a tool.
         message.role = MessageRole::Assistant;
         message.call_id = None;
     }
-    let said = !message.text.is_empty()
+    let has_content = !message.text.is_empty()
         || !message.thinking.is_empty()
         || !message.calls.is_empty()
         || !message.media.is_empty();
-    if said || !results && message.call_id.is_some() {
+    if has_content || !has_results && message.call_id.is_some() {
         out.push(message);
     }
 }
 
-fn classify(part: &Value) -> Option<Part> {
+fn classify_part(part: &Value) -> Option<MessagePart> {
     let object = match part {
-        Value::String(text) => return Some(Part::Text(text.clone())),
+        Value::String(text) => return Some(MessagePart::Text(text.clone())),
         Value::Object(object) => object,
         _ => return None,
     };
     // OpenInference: {"message_content": {…}} or {"message_content": {…}, "tool_call": {…}}.
     if let Some(inner) = object.get("tool_call") {
-        return call(inner).map(Part::Call);
+        return parse_tool_call(inner).map(MessagePart::Call);
     }
     if let Some(inner) = object.get("message_content") {
-        return classify(inner);
+        return classify_part(inner);
     }
     let text_at = |keys: &[&str]| keys.iter().find_map(|key| object.get(*key)).map(text_of);
     let kind = object
@@ -114,27 +122,27 @@ fn classify(part: &Value) -> Option<Part> {
         .unwrap_or_default();
     match kind {
         "text" | "input_text" | "output_text" | "refusal" => {
-            return text_at(&["text", "content", "refusal"]).map(Part::Text);
+            return text_at(&["text", "content", "refusal"]).map(MessagePart::Text);
         }
         "reasoning" | "thinking" | "redacted_thinking" => {
             let text = text_at(&["content", "thinking", "text", "reasoning", "summary"])?;
-            // OpenLLMetry: a JSON string of the summary's parts.
+            // OpenLLMetry writes the parts of the summary as a JSON string.
             let text = if text.starts_with('[') {
                 text_of(&value::parse(&text))
             } else {
                 text
             };
-            return Some(Part::Thinking(text));
+            return Some(MessagePart::Thinking(text));
         }
         "tool_use" | "tool_call" | "tool-call" | "function_call" | "server_tool_use" => {
-            return call(part).map(Part::Call);
+            return parse_tool_call(part).map(MessagePart::Call);
         }
         "tool_result"
         | "tool_call_response"
         | "tool-result"
         | "tool_response"
         | "function_call_output" => {
-            return Some(Part::Result(result(object)));
+            return Some(MessagePart::Result(parse_tool_result(object)));
         }
         _ => {}
     }
@@ -142,36 +150,36 @@ fn classify(part: &Value) -> Option<Part> {
         .iter()
         .find_map(|key| object.get(*key))
     {
-        return call(inner).map(Part::Call);
+        return parse_tool_call(inner).map(MessagePart::Call);
     }
     if let Some(Value::Object(inner)) = ["toolResult", "functionResponse", "function_response"]
         .iter()
         .find_map(|key| object.get(*key))
     {
-        return Some(Part::Result(result(inner)));
+        return Some(MessagePart::Result(parse_tool_result(inner)));
     }
     if let Some(inner) = object.get("reasoningContent") {
         let text = inner
             .pointer("/reasoningText/text")
             .or(Some(inner))
             .map(text_of);
-        return text.map(Part::Thinking);
+        return text.map(MessagePart::Thinking);
     }
     if object.get("thought").and_then(Value::as_bool) == Some(true) {
-        return text_at(&["text"]).map(Part::Thinking);
+        return text_at(&["text"]).map(MessagePart::Thinking);
     }
     match object.get("text") {
-        Some(Value::String(text)) => Some(Part::Text(text.clone())),
-        _ => Some(Part::Media(media(kind, object))),
+        Some(Value::String(text)) => Some(MessagePart::Text(text.clone())),
+        _ => Some(MessagePart::Media(media_summary(kind, object))),
     }
 }
 
-/// A call of a tool, by any of its names for things.
-pub fn call(value: &Value) -> Option<ToolCall> {
+/// Reads a tool call in the format of any vendor.
+pub fn parse_tool_call(value: &Value) -> Option<ToolCall> {
     let object = value.as_object()?;
     // {"tool_call": {…}}, {"function": {…}}, or flat.
     if let Some(inner) = object.get("tool_call") {
-        return call(inner);
+        return parse_tool_call(inner);
     }
     let function = object
         .get("function")
@@ -208,15 +216,15 @@ pub fn call(value: &Value) -> Option<ToolCall> {
     })
 }
 
-fn result(object: &Map<String, Value>) -> Message {
+fn parse_tool_result(object: &Map<String, Value>) -> ChatMessage {
     let text_at = |keys: &[&str]| {
         let found = keys.iter().find_map(|key| object.get(*key)?.as_str());
         found.filter(|text| !text.is_empty()).map(str::to_owned)
     };
-    let said = ["response", "result", "content", "output"]
+    let content = ["response", "result", "content", "output"]
         .iter()
         .find_map(|key| object.get(*key));
-    Message {
+    ChatMessage {
         call_id: text_at(&[
             "tool_use_id",
             "toolUseId",
@@ -226,12 +234,12 @@ fn result(object: &Map<String, Value>) -> Message {
             "id",
         ]),
         name: text_at(&["name", "toolName", "tool_name"]),
-        ..Message::text(MessageRole::Tool, said.map(text_of).unwrap_or_default())
+        ..ChatMessage::text(MessageRole::Tool, content.map(text_of).unwrap_or_default())
     }
 }
 
-/// What is no text: its kind and size. The data stays where it is, in the step.
-fn media(kind: &str, object: &Map<String, Value>) -> Value {
+/// The kind and size of media. The data itself is only in the step.
+fn media_summary(kind: &str, object: &Map<String, Value>) -> Value {
     let kind = if kind.is_empty() {
         object.keys().next().map_or("unknown", String::as_str)
     } else {
@@ -241,8 +249,8 @@ fn media(kind: &str, object: &Map<String, Value>) -> Value {
     json!({"type": kind, "json_bytes": bytes})
 }
 
-/// The text of a result or of a content: blocks joined, `{type, value}` and the
-/// like unwrapped, anything else as JSON.
+/// The text of a result or of content: blocks joined, wrappers such as
+/// `{type, value}` removed, anything else as JSON.
 pub fn text_of(value: &Value) -> String {
     match value {
         Value::Null => String::new(),

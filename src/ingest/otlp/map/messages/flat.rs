@@ -1,4 +1,4 @@
-//! Messages written as one attribute a field: `….0.message.role`,
+//! Reads messages with one attribute per field: `….0.message.role`,
 //! `….0.message.tool_calls.1.tool_call.function.name`, `….0.content`.
 
 use std::collections::BTreeMap;
@@ -6,33 +6,33 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::ingest::otlp::map::value;
-use crate::ingest::otlp::wire::Value as Attribute;
+use crate::ingest::otlp::wire::AnyValue;
 
-/// Deeper paths are left out.
-const MAX_DEPTH: usize = 12;
+/// The most parts of a path; longer paths are ignored. Real ones need fewer.
+const MAX_PATH_PARTS: usize = 12;
 
 #[derive(Default)]
-struct Node<'a> {
-    leaf: Option<&'a Attribute<'a>>,
-    items: BTreeMap<u32, Node<'a>>,
-    fields: BTreeMap<&'a str, Node<'a>>,
+struct PathNode<'a> {
+    leaf: Option<&'a AnyValue<'a>>,
+    items: BTreeMap<u32, PathNode<'a>>,
+    fields: BTreeMap<&'a str, PathNode<'a>>,
 }
 
-/// Builds the list that the paths describe. Numbers need not begin at 0, nor be
-/// without gaps: their order counts.
-pub fn unflatten<'a>(paths: impl Iterator<Item = (&'a str, &'a Attribute<'a>)>) -> Value {
-    let mut root = Node::default();
+/// Builds the array that the paths describe. Only the order of the numbers
+/// matters: they may start anywhere and have gaps.
+pub fn unflatten<'a>(paths: impl Iterator<Item = (&'a str, &'a AnyValue<'a>)>) -> Value {
+    let mut root = PathNode::default();
     for (path, attribute) in paths {
         root.insert(path, attribute);
     }
     root.into_json()
 }
 
-impl<'a> Node<'a> {
-    fn insert(&mut self, path: &'a str, attribute: &'a Attribute<'a>) {
+impl<'a> PathNode<'a> {
+    fn insert(&mut self, path: &'a str, attribute: &'a AnyValue<'a>) {
         let mut node = self;
         for (depth, part) in path.split('.').enumerate() {
-            if depth >= MAX_DEPTH {
+            if depth >= MAX_PATH_PARTS {
                 return;
             }
             node = match part.parse() {
@@ -72,8 +72,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_become_messages_in_the_order_of_their_numbers() {
-        let text = Attribute::String;
+    fn messages_are_in_the_order_of_their_numbers() {
+        let text = AnyValue::String;
         let attributes = [
             ("10.message.role", text("assistant")),
             ("2.message.role", text("user")),

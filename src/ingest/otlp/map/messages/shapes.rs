@@ -1,42 +1,42 @@
-//! The shapes that whole conversations, requests and responses come in.
+//! Finds the messages in conversations, requests and responses of any format.
 
 use serde_json::{Map, Value};
 
 use super::blocks::{self, text_of};
-use super::{Message, ToolCall};
+use super::message::ChatMessage;
 use crate::event::MessageRole;
 use crate::ingest::otlp::map::value;
 
-/// Containers within containers (`{"data": {"messages": [[…]]}}`) are followed
-/// so far and no farther.
+/// The deepest nesting of containers that is searched, such as
+/// `{"data": {"messages": [[…]]}}`. Real formats need less.
 const MAX_DEPTH: usize = 8;
-/// Messages that one value may hold; no model reads as many.
+/// The most messages that are read from one value. No model reads as many.
 const MAX_MESSAGES: usize = 10_000;
 
-/// Reads the messages that a value holds, in order. `role` is the speaker where
-/// a part does not say so itself.
-pub fn read(value: &Value, role: MessageRole) -> Vec<Message> {
+/// Reads the messages in a value, in order. `role` is the role of a message that
+/// names none.
+pub fn read(value: &Value, role: MessageRole) -> Vec<ChatMessage> {
     let mut messages = Vec::new();
     collect(value, role, 0, &mut messages);
     messages
 }
 
-fn collect(value: &Value, role: MessageRole, depth: usize, out: &mut Vec<Message>) {
+fn collect(value: &Value, role: MessageRole, depth: usize, out: &mut Vec<ChatMessage>) {
     if depth > MAX_DEPTH || out.len() >= MAX_MESSAGES {
         return;
     }
     match value {
-        Value::String(text) => text_or_json(text, role, depth, out),
-        Value::Array(items) => array(items, role, depth, out),
+        Value::String(text) => collect_text(text, role, depth, out),
+        Value::Array(items) => collect_array(items, role, depth, out),
         Value::Object(object) => {
-            container(object, role, depth, out);
+            collect_object(object, role, depth, out);
         }
         _ => {}
     }
 }
 
-/// A JSON string may hold a conversation itself.
-fn text_or_json(text: &str, role: MessageRole, depth: usize, out: &mut Vec<Message>) {
+/// Adds a text, or the messages in it: a JSON string may hold a conversation.
+fn collect_text(text: &str, role: MessageRole, depth: usize, out: &mut Vec<ChatMessage>) {
     if text.is_empty() {
         return;
     }
@@ -50,21 +50,21 @@ fn text_or_json(text: &str, role: MessageRole, depth: usize, out: &mut Vec<Messa
             return;
         }
     }
-    out.push(Message::text(role, text));
+    out.push(ChatMessage::text(role, text));
 }
 
-fn array(items: &[Value], role: MessageRole, depth: usize, out: &mut Vec<Message>) {
+fn collect_array(items: &[Value], role: MessageRole, depth: usize, out: &mut Vec<ChatMessage>) {
     // LangChain's short form: ["user", "text"].
     if let [Value::String(who), Value::String(text)] = items
         && let Some(role) = role_named(who)
     {
-        out.push(Message::text(role, text.as_str()));
+        out.push(ChatMessage::text(role, text.as_str()));
         return;
     }
     let is_block = |item: &Value| item.as_object().is_some_and(blocks::is_block);
     if !items.is_empty() && items.iter().all(|item| is_block(item) || item.is_string()) {
-        let mut message = Message::new(role);
-        blocks::add_all(items, &mut message, out);
+        let mut message = ChatMessage::new(role);
+        blocks::add_standalone_parts(items, &mut message, out);
         return;
     }
     for item in items {
@@ -72,12 +72,13 @@ fn array(items: &[Value], role: MessageRole, depth: usize, out: &mut Vec<Message
     }
 }
 
-/// A request, a response, a wrapper, or a message. False when it is none.
-fn container(
+/// Adds the messages in a request, response, wrapper or message. Returns false
+/// if the object is none of these.
+fn collect_object(
     object: &Map<String, Value>,
     role: MessageRole,
     depth: usize,
-    out: &mut Vec<Message>,
+    out: &mut Vec<ChatMessage>,
 ) -> bool {
     let get = |key: &str| object.get(key).filter(|value| !value.is_null());
     let next = depth + 1;
@@ -96,19 +97,19 @@ fn container(
     if let Some(kwargs) = get("kwargs").and_then(Value::as_object)
         && let Some(role) = lang_chain_role(object)
     {
-        return message(kwargs, role, out);
+        return collect_message(kwargs, role, out);
     }
     if let (Some(data), Some(role)) = (get("data").and_then(Value::as_object), typed_role(object)) {
-        return message(data, role, out);
+        return collect_message(data, role, out);
     }
-    // Items of the Responses API that are no messages.
-    if item(object, out) {
+    // Items of the Responses API that are not messages.
+    if collect_responses_item(object, out) {
         return true;
     }
     if is_message(object) {
-        return message(object, typed_role(object).unwrap_or(role), out);
+        return collect_message(object, typed_role(object).unwrap_or(role), out);
     }
-    // Requests: instructions stand before the conversation.
+    // In a request, the instructions come before the conversation.
     for key in [
         "system",
         "instructions",
@@ -141,14 +142,14 @@ fn container(
         }
     }
     if let Some(text) = get("text").and_then(Value::as_str) {
-        out.push(Message::text(role, text));
+        out.push(ChatMessage::text(role, text));
     }
     out.len() > before
 }
 
-/// Whether an object speaks for itself: a role (or LangChain's `type`), and something said.
+/// Whether an object is a message: it has a role (or LangChain's `type`) and content.
 fn is_message(object: &Map<String, Value>) -> bool {
-    let says = [
+    let content_keys = [
         "content",
         "parts",
         "contents",
@@ -158,10 +159,14 @@ fn is_message(object: &Map<String, Value>) -> bool {
         "thinking",
     ];
     (object.get("role").is_some_and(Value::is_string) || typed_role(object).is_some())
-        && says.iter().any(|key| object.contains_key(*key))
+        && content_keys.iter().any(|key| object.contains_key(*key))
 }
 
-fn message(object: &Map<String, Value>, role: MessageRole, out: &mut Vec<Message>) -> bool {
+fn collect_message(
+    object: &Map<String, Value>,
+    role: MessageRole,
+    out: &mut Vec<ChatMessage>,
+) -> bool {
     let role = object
         .get("role")
         .and_then(Value::as_str)
@@ -171,17 +176,17 @@ fn message(object: &Map<String, Value>, role: MessageRole, out: &mut Vec<Message
         let found = keys.iter().find_map(|key| object.get(*key)?.as_str());
         found.filter(|text| !text.is_empty()).map(str::to_owned)
     };
-    let mut message = Message {
+    let mut message = ChatMessage {
         call_id: text_at(&["tool_call_id", "toolCallId", "tool_use_id"]),
         name: text_at(&["name"]),
         finish_reason: object
             .get("finish_reason")
             .and_then(Value::as_str)
             .map(str::to_owned),
-        ..Message::new(role)
+        ..ChatMessage::new(role)
     };
     if role == MessageRole::Tool && message.call_id.is_none() {
-        // The conventions' older events.
+        // The events of older GenAI conventions.
         message.call_id = text_at(&["id"]);
     }
     message.thinking = text_at(&["reasoning_content", "reasoning", "thinking"]).unwrap_or_default();
@@ -189,18 +194,22 @@ fn message(object: &Map<String, Value>, role: MessageRole, out: &mut Vec<Message
         .iter()
         .find_map(|key| object.get(*key)?.as_array());
     for call in calls.into_iter().flatten() {
-        message.calls.extend(blocks::call(call));
+        message.calls.extend(blocks::parse_tool_call(call));
     }
-    message
-        .calls
-        .extend(object.get("function_call").and_then(blocks::call));
+    message.calls.extend(
+        object
+            .get("function_call")
+            .and_then(blocks::parse_tool_call),
+    );
     if let Some(extra) = object
         .get("additional_kwargs")
         .and_then(|extra| extra.get("tool_calls"))
         .and_then(Value::as_array)
         && message.calls.is_empty()
     {
-        message.calls.extend(extra.iter().filter_map(blocks::call));
+        message
+            .calls
+            .extend(extra.iter().filter_map(blocks::parse_tool_call));
     }
     let before = out.len();
     for key in ["content", "parts"] {
@@ -222,12 +231,12 @@ fn message(object: &Map<String, Value>, role: MessageRole, out: &mut Vec<Message
             message.text = text;
         }
     }
-    blocks::finish(message, before, out);
+    blocks::finish_message(message, before, out);
     true
 }
 
-/// A message's content may be a JSON string of blocks (Bedrock's, in events).
-fn add_text(message: &mut Message, text: &str, out: &mut Vec<Message>) {
+/// Adds text to a message. Content in events of Bedrock is a JSON string of blocks.
+fn add_text(message: &mut ChatMessage, text: &str, out: &mut Vec<ChatMessage>) {
     if text.starts_with('[')
         && let Ok(Value::Array(parts)) = serde_json::from_str::<Value>(text)
         && !parts.is_empty()
@@ -241,15 +250,16 @@ fn add_text(message: &mut Message, text: &str, out: &mut Vec<Message>) {
     }
 }
 
-/// `function_call`, `function_call_output` and `reasoning` items.
-fn item(object: &Map<String, Value>, out: &mut Vec<Message>) -> bool {
+/// Adds a `function_call`, `function_call_output` or `reasoning` item. Returns
+/// false if the object is none of these.
+fn collect_responses_item(object: &Map<String, Value>, out: &mut Vec<ChatMessage>) -> bool {
     let kind = object.get("type").and_then(Value::as_str);
     match kind {
         Some("function_call" | "custom_tool_call" | "mcp_call") if object.contains_key("name") => {
-            let mut message = Message::new(MessageRole::Assistant);
+            let mut message = ChatMessage::new(MessageRole::Assistant);
             message
                 .calls
-                .extend(blocks::call(&Value::Object(object.clone())));
+                .extend(blocks::parse_tool_call(&Value::Object(object.clone())));
             out.push(message);
         }
         Some("function_call_output" | "custom_tool_call_output" | "function_call_result") => {
@@ -257,24 +267,24 @@ fn item(object: &Map<String, Value>, out: &mut Vec<Message>) -> bool {
             let id = ["call_id", "callId", "id"]
                 .iter()
                 .find_map(|key| object.get(*key)?.as_str());
-            out.push(Message {
+            out.push(ChatMessage {
                 call_id: id.map(str::to_owned),
                 name: object
                     .get("name")
                     .and_then(Value::as_str)
                     .map(str::to_owned),
-                ..Message::text(MessageRole::Tool, text_of(output))
+                ..ChatMessage::text(MessageRole::Tool, text_of(output))
             });
         }
         Some("reasoning") if !object.contains_key("role") => {
-            let said = ["summary", "content", "text"]
+            let reasoning = ["summary", "content", "text"]
                 .iter()
                 .find_map(|key| object.get(*key));
-            let text = said.map(text_of).unwrap_or_default();
+            let text = reasoning.map(text_of).unwrap_or_default();
             if !text.is_empty() {
-                out.push(Message {
+                out.push(ChatMessage {
                     thinking: text,
-                    ..Message::new(MessageRole::Assistant)
+                    ..ChatMessage::new(MessageRole::Assistant)
                 });
             }
         }
@@ -283,7 +293,7 @@ fn item(object: &Map<String, Value>, out: &mut Vec<Message>) -> bool {
     true
 }
 
-/// A role by any of its names.
+/// The role for any of its names.
 pub fn role_named(name: &str) -> Option<MessageRole> {
     Some(match name.to_ascii_lowercase().as_str() {
         "user" | "human" => MessageRole::User,
@@ -294,7 +304,7 @@ pub fn role_named(name: &str) -> Option<MessageRole> {
     })
 }
 
-/// LangChain's dictionaries say `type` where others say `role`.
+/// The role in LangChain's dictionaries, which have `type` instead of `role`.
 fn typed_role(object: &Map<String, Value>) -> Option<MessageRole> {
     match object.get("type")?.as_str()? {
         "human" | "HumanMessage" => Some(MessageRole::User),
@@ -309,19 +319,10 @@ fn typed_role(object: &Map<String, Value>) -> Option<MessageRole> {
     }
 }
 
-/// LangChain's constructors: `{"id": ["langchain", …, "HumanMessage"], "kwargs": {…}}`.
+/// The role in LangChain's constructors:
+/// `{"id": ["langchain", …, "HumanMessage"], "kwargs": {…}}`.
 fn lang_chain_role(object: &Map<String, Value>) -> Option<MessageRole> {
     let class = object.get("id")?.as_array()?.last()?.as_str()?;
     let class = class.strip_suffix("Chunk").unwrap_or(class);
     role_named(class.strip_suffix("Message")?)
-}
-
-impl ToolCall {
-    /// Whether both are the same call, as far as can be told.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        match (&self.id, &other.id) {
-            (Some(one), Some(two)) => one == two,
-            _ => self.name == other.name && self.arguments == other.arguments,
-        }
-    }
 }

@@ -1,14 +1,14 @@
-//! The same conversation in the shapes of many makers.
+//! The same conversation in the formats of many vendors.
 
 use serde_json::{Value, json};
 
 use super::*;
-use crate::event::MessageRole::{Assistant, System, Tool, User};
+use crate::event::MessageRole::{self, Assistant, System, Tool, User};
 
-/// Role, text, thinking, calls by id, what it answers.
-type Said = (MessageRole, String, String, Vec<String>, Option<String>);
+/// Role, text, thinking, ids of the tool calls, id of the answered call.
+type Flattened = (MessageRole, String, String, Vec<String>, Option<String>);
 
-fn said(value: &Value) -> Vec<Said> {
+fn flattened(value: &Value) -> Vec<Flattened> {
     let messages = join(read(value, User)).into_iter();
     let flat = messages.map(|m| {
         let calls = m.calls.iter().map(|call| {
@@ -33,7 +33,7 @@ fn one(
     thinking: &str,
     calls: &[&str],
     answers: Option<&str>,
-) -> Said {
+) -> Flattened {
     let calls = calls.iter().map(|id| (*id).to_owned()).collect();
     (
         role,
@@ -44,8 +44,8 @@ fn one(
     )
 }
 
-/// A question, a call that was thought about, its result, and the answer.
-fn turn() -> Vec<Said> {
+/// Instructions, a question, a tool call with reasoning, its result, the answer.
+fn turn() -> Vec<Flattened> {
     vec![
         one(System, "Be brief.", "", &[], None),
         one(User, "Weather?", "", &[], None),
@@ -56,7 +56,7 @@ fn turn() -> Vec<Said> {
 }
 
 #[test]
-fn the_conventions_parts() {
+fn genai_conventions_parts() {
     for result in ["response", "result"] {
         let value = json!([
             {"role": "system", "parts": [{"type": "text", "content": "Be brief."}]},
@@ -69,7 +69,7 @@ fn the_conventions_parts() {
             {"role": "user", "parts": [{"type": "tool_call_response", "id": "c1", result: "18°C"}]},
             {"role": "assistant", "parts": [{"type": "text", "content": "18°C in Paris."}]},
         ]);
-        assert_eq!(said(&value), turn());
+        assert_eq!(flattened(&value), turn());
     }
 }
 
@@ -83,13 +83,13 @@ fn openai_chat_completions() {
         {"role": "tool", "tool_call_id": "c1", "content": "18°C"},
         {"role": "assistant", "content": "18°C in Paris."},
     ]});
-    assert_eq!(said(&request), turn());
+    assert_eq!(flattened(&request), turn());
     let response = json!({"id": "chatcmpl-1", "choices": [
         {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "18°C in Paris."}}]});
     let messages = read(&response, User);
     assert_eq!(messages.len(), 1);
     assert_eq!(messages[0].finish_reason.as_deref(), Some("stop"));
-    assert_eq!(said(&response), turn()[4..]);
+    assert_eq!(flattened(&response), turn()[4..]);
 }
 
 #[test]
@@ -102,10 +102,10 @@ fn openai_responses_items() {
         {"type": "function_call_output", "call_id": "c1", "output": "18°C"},
         {"role": "assistant", "content": "18°C in Paris."},
     ]});
-    assert_eq!(said(&request), turn());
+    assert_eq!(flattened(&request), turn());
     let response = json!({"object": "response", "output": [
         {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "18°C in Paris."}]}]});
-    assert_eq!(said(&response), turn()[4..]);
+    assert_eq!(flattened(&response), turn()[4..]);
 }
 
 #[test]
@@ -120,10 +120,10 @@ fn anthropic_blocks() {
             {"type": "tool_result", "tool_use_id": "c1", "content": [{"type": "text", "text": "18°C"}]}]},
         {"role": "assistant", "content": "18°C in Paris."},
     ]});
-    assert_eq!(said(&request), turn());
+    assert_eq!(flattened(&request), turn());
     let response = json!({"id": "msg_1", "type": "message", "role": "assistant",
         "content": [{"type": "text", "text": "18°C in Paris."}], "stop_reason": "end_turn"});
-    assert_eq!(said(&response), turn()[4..]);
+    assert_eq!(flattened(&response), turn()[4..]);
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn bedrock_blocks() {
         {"role": "user", "content": [{"toolResult": {"toolUseId": "c1", "status": "success", "content": [{"text": "18°C"}]}}]},
         {"role": "assistant", "content": [{"text": "18°C in Paris."}]},
     ]});
-    assert_eq!(said(&value), turn());
+    assert_eq!(flattened(&value), turn());
 }
 
 #[test]
@@ -151,15 +151,15 @@ fn gemini_contents() {
         {"role": "model", "parts": [{"text": "18°C in Paris."}]},
     ]});
     let mut want = turn();
-    // What Gemini calls its instructions has no role of its own.
+    // Gemini's instructions have no role of their own.
     want[0].0 = System;
-    assert_eq!(said(&value), want);
+    assert_eq!(flattened(&value), want);
     let response = json!({"candidates": [{"content": {"role": "model", "parts": [{"text": "18°C in Paris."}]}}]});
-    assert_eq!(said(&response), turn()[4..]);
+    assert_eq!(flattened(&response), turn()[4..]);
 }
 
 #[test]
-fn lang_chain_in_three_forms() {
+fn lang_chain_in_three_formats() {
     let constructor = |class: &str, kwargs: Value| json!({"lc": 1, "type": "constructor", "id": ["langchain", "schema", "messages", class], "kwargs": kwargs});
     let call = json!([{"name": "get_weather", "args": {"city": "Paris"}, "id": "c1", "type": "tool_call"}]);
     let value = json!({"messages": [[
@@ -169,14 +169,14 @@ fn lang_chain_in_three_forms() {
         {"type": "tool", "content": "18°C", "tool_call_id": "c1"},
         constructor("AIMessageChunk", json!({"content": "18°C in Paris.", "tool_calls": []})),
     ]]});
-    assert_eq!(said(&value), turn());
+    assert_eq!(flattened(&value), turn());
     let response = json!({"generations": [[{"text": "18°C in Paris.",
         "message": constructor("AIMessage", json!({"content": "18°C in Paris."}))}]]});
-    assert_eq!(said(&response), turn()[4..]);
+    assert_eq!(flattened(&response), turn()[4..]);
 }
 
 #[test]
-fn the_vercel_sdk() {
+fn vercel_sdk_parts() {
     let value = json!([
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": [{"type": "text", "text": "Weather?"}]},
@@ -187,11 +187,11 @@ fn the_vercel_sdk() {
             {"type": "tool-result", "toolCallId": "c1", "toolName": "get_weather", "output": {"type": "text", "value": "18°C"}}]},
         {"role": "assistant", "content": [{"type": "text", "text": "18°C in Paris."}]},
     ]);
-    assert_eq!(said(&value), turn());
+    assert_eq!(flattened(&value), turn());
 }
 
 #[test]
-fn openinference_fields_hold_the_same_twice() {
+fn duplicate_openinference_fields_are_read_once() {
     let call = json!({"tool_call": {"id": "c1", "function": {"name": "get_weather", "arguments": "{\"city\": \"Paris\"}"}}});
     let mut block = call.clone();
     block["message_content"] = json!({"type": "tool_use"});
@@ -200,29 +200,29 @@ fn openinference_fields_hold_the_same_twice() {
          "contents": [{"message_content": {"type": "text", "text": "Let me see."}}, block], "tool_calls": [call]},
     ]);
     assert_eq!(
-        said(&value),
+        flattened(&value),
         [one(Assistant, "Let me see.", "", &["c1"], None)]
     );
 }
 
 #[test]
-fn alternatives_stay_apart_and_chunks_come_together() {
+fn alternatives_stay_separate_and_chunks_are_joined() {
     let choice = |text: &str, reason: &str| json!({"role": "assistant", "parts": [{"type": "text", "content": text}], "finish_reason": reason});
     let alternatives = json!([choice("One.", "stop"), choice("Two.", "stop")]);
-    assert_eq!(said(&alternatives).len(), 2);
+    assert_eq!(flattened(&alternatives).len(), 2);
     let chunks = json!([
         choice("One", ""),
         choice(" and", ""),
         choice(" one.", "stop")
     ]);
     assert_eq!(
-        said(&chunks),
+        flattened(&chunks),
         [one(Assistant, "One and one.", "", &[], None)]
     );
 }
 
 #[test]
-fn what_is_no_text_is_named_by_kind_and_size() {
+fn media_is_described_by_kind_and_size() {
     let image = json!([{"role": "user", "content": [
         {"type": "text", "text": "Look"}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]}]);
     let messages = read(&image, User);
@@ -232,7 +232,7 @@ fn what_is_no_text_is_named_by_kind_and_size() {
 }
 
 #[test]
-fn other_json_is_no_conversation() {
+fn other_json_has_no_messages() {
     for value in [
         json!({"a": 1}),
         json!(null),

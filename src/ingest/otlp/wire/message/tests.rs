@@ -1,4 +1,4 @@
-//! What is read where it stands is what prost reads.
+//! Reading in place gives the same result as decoding with prost.
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -8,18 +8,20 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message as _;
 
-use super::super::fields::{Malformed, Message};
+use super::super::fields::{MalformedProtobuf, WireMessage};
 use super::*;
 
-fn value(any: &common::AnyValue) -> Option<Value<'_>> {
+fn value(any: &common::AnyValue) -> Option<AnyValue<'_>> {
     Some(match any.value.as_ref()? {
-        any_value::Value::StringValue(text) => Value::String(text),
-        any_value::Value::BoolValue(flag) => Value::Bool(*flag),
-        any_value::Value::IntValue(number) => Value::Int(*number),
-        any_value::Value::DoubleValue(number) => Value::Double(*number),
-        any_value::Value::ArrayValue(list) => Value::Array(list.values.iter().map(value).collect()),
-        any_value::Value::KvlistValue(list) => Value::Kvlist(attributes(&list.values)),
-        any_value::Value::BytesValue(bytes) => Value::Bytes(bytes),
+        any_value::Value::StringValue(text) => AnyValue::String(text),
+        any_value::Value::BoolValue(flag) => AnyValue::Bool(*flag),
+        any_value::Value::IntValue(number) => AnyValue::Int(*number),
+        any_value::Value::DoubleValue(number) => AnyValue::Double(*number),
+        any_value::Value::ArrayValue(list) => {
+            AnyValue::Array(list.values.iter().map(value).collect())
+        }
+        any_value::Value::KvlistValue(list) => AnyValue::Kvlist(attributes(&list.values)),
+        any_value::Value::BytesValue(bytes) => AnyValue::Bytes(bytes),
         any_value::Value::StringValueStrindex(_) => return None,
     })
 }
@@ -50,23 +52,23 @@ fn span(span: &trace::Span) -> Span<'_> {
         dropped_events_count: span.dropped_events_count,
         links: span.links.iter().map(link).collect(),
         dropped_links_count: span.dropped_links_count,
-        status: span.status.as_ref().map(|status| Status {
+        status: span.status.as_ref().map(|status| SpanStatus {
             message: &status.message,
             code: status.code,
         }),
     }
 }
 
-fn event(event: &trace::span::Event) -> Event<'_> {
-    Event {
+fn event(event: &trace::span::Event) -> SpanEvent<'_> {
+    SpanEvent {
         time_unix_nano: event.time_unix_nano,
         name: &event.name,
         attributes: attributes(&event.attributes),
     }
 }
 
-fn link(link: &trace::span::Link) -> Link<'_> {
-    Link {
+fn link(link: &trace::span::Link) -> SpanLink<'_> {
+    SpanLink {
         trace_id: &link.trace_id,
         span_id: &link.span_id,
         attributes: attributes(&link.attributes),
@@ -99,12 +101,12 @@ fn of_scope(scope: Option<&common::InstrumentationScope>) -> Option<Instrumentat
     })
 }
 
-/// Resource, scope and record of each record.
+/// Each record with its resource and scope.
 type Flat<'a, R> = Vec<(Option<Resource<'a>>, Option<InstrumentationScope<'a>>, R)>;
 
-fn ours<'a, R: Message<'a>>(bytes: &'a [u8]) -> Result<Flat<'a, R>, Malformed> {
+fn ours<'a, R: WireMessage<'a>>(bytes: &'a [u8]) -> Result<Flat<'a, R>, MalformedProtobuf> {
     let mut flat = Vec::new();
-    for of in Export::read(bytes)?.resources {
+    for of in ExportRequest::read(bytes)?.resources {
         for scope in of.scopes {
             for record in scope.records {
                 let record = R::read(record)?;
@@ -265,7 +267,7 @@ fn any_record() -> impl Strategy<Value = logs::LogRecord> {
     )
 }
 
-/// Who sent them.
+/// A resource and a scope.
 fn origin() -> impl Strategy<Value = (resource::Resource, common::InstrumentationScope)> {
     let resource = any_attributes(any_value()).prop_map(|attributes| resource::Resource {
         attributes,
@@ -306,14 +308,14 @@ fn traces() -> impl Strategy<Value = ExportTraceServiceRequest> {
 
 proptest! {
     #[test]
-    fn spans_are_what_prost_reads(request in traces()) {
+    fn spans_match_prost(request in traces()) {
         let bytes = request.encode_to_vec();
         prop_assert_eq!(ours(&bytes), Ok(spans(&request)));
     }
 
-    /// Two parts of one field are one message, of origins and of values.
+    /// A message that occurs twice in a field is merged, for origins and values.
     #[test]
-    fn parts_are_put_together_as_prost_does(one in origin(), other in origin(), values in vec(any_value(), 2)) {
+    fn merged_messages_match_prost(one in origin(), other in origin(), values in vec(any_value(), 2)) {
         let parts = |parts: [Vec<u8>; 2]| parts.concat();
         let bytes = parts([&one, &other].map(|(resource, _)| resource.encode_to_vec()));
         let told = resource::Resource::decode(&*bytes).unwrap();
@@ -323,11 +325,11 @@ proptest! {
         prop_assert_eq!(InstrumentationScope::read(&bytes).ok(), of_scope(Some(&told)));
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.encode_to_vec()).collect();
         let told = common::AnyValue::decode(&*bytes).unwrap();
-        prop_assert_eq!(Option::<Value<'_>>::read(&bytes), Ok(value(&told)));
+        prop_assert_eq!(Option::<AnyValue<'_>>::read(&bytes), Ok(value(&told)));
     }
 
     #[test]
-    fn log_records_are_what_prost_reads(
+    fn log_records_match_prost(
         origin in prop::option::of(origin()), log_records in vec(any_record(), 0..3),
     ) {
         let (resource, scope) = origin.unzip();
@@ -338,12 +340,12 @@ proptest! {
         prop_assert_eq!(ours(&bytes), Ok(records(&request)));
     }
 
-    /// Whatever prost can read of changed bytes, too, is read, and the same.
+    /// If prost can still decode changed bytes, reading in place gives the same.
     #[test]
-    fn changed_bytes_are_what_prost_reads(
+    fn changed_bytes_match_prost(
         one in any_span(), other in any_span(), changes in vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
     ) {
-        // Two messages in a row are one: lists go on, numbers and texts are replaced.
+        // Two messages in a row are one: lists are appended, numbers and texts replaced.
         let mut bytes = [one.encode_to_vec(), other.encode_to_vec()].concat();
         for (at, byte) in changes {
             if !bytes.is_empty() {
@@ -360,7 +362,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_cut_off_or_of_another_type_is_malformed() {
+fn cut_off_fields_and_wrong_types_are_malformed() {
     let status = trace::Status {
         message: "late".into(),
         code: 2,
@@ -378,26 +380,33 @@ fn what_is_cut_off_or_of_another_type_is_malformed() {
     for len in 0..bytes.len() {
         assert_eq!(Span::read(&bytes[..len]).is_ok(), whole(len), "{len}");
     }
-    // A varint where each field has something else, and the other way round.
+    // A varint for each field of another type, and another type for each varint field.
     for number in [1_u8, 2, 4, 5, 7, 8, 9, 11, 13, 15] {
-        assert_eq!(Span::read(&[number << 3, 1]), Err(Malformed), "{number}");
+        assert_eq!(
+            Span::read(&[number << 3, 1]),
+            Err(MalformedProtobuf),
+            "{number}"
+        );
     }
     for number in [6_u8, 10, 12, 14] {
         assert_eq!(
             Span::read(&[number << 3 | 2, 0]),
-            Err(Malformed),
+            Err(MalformedProtobuf),
             "{number}"
         );
     }
     let not_utf8 = [5 << 3 | 2, 1, 0xff];
-    assert_eq!(Span::read(&not_utf8), Err(Malformed));
-    // Groups are passed over where no field is known, and where one is refused.
+    assert_eq!(Span::read(&not_utf8), Err(MalformedProtobuf));
+    // An unknown group is skipped; a known field that is a group is malformed.
     assert_eq!(Span::read(&[0xa3, 0x06, 0xa4, 0x06]), Ok(Span::default()));
-    assert_eq!(Span::read(&[5 << 3 | 3, 5 << 3 | 4]), Err(Malformed));
+    assert_eq!(
+        Span::read(&[5 << 3 | 3, 5 << 3 | 4]),
+        Err(MalformedProtobuf)
+    );
 }
 
 #[test]
-fn a_span_that_is_read_anew_keeps_nothing() {
+fn resetting_a_span_discards_its_fields() {
     let first = trace::Span {
         name: "first".into(),
         attributes: vec![common::KeyValue::default()],
@@ -407,8 +416,8 @@ fn a_span_that_is_read_anew_keeps_nothing() {
     };
     let (first, empty) = (first.encode_to_vec(), Vec::new());
     let mut span = Span::default();
-    span.read_anew(&first).unwrap();
+    span.reset_and_read(&first).unwrap();
     assert_eq!((span.name, span.attributes.len()), ("first", 1));
-    span.read_anew(&empty).unwrap();
+    span.reset_and_read(&empty).unwrap();
     assert_eq!(span, Span::default());
 }

@@ -1,45 +1,55 @@
-//! JSON, read piece by piece from bytes. More lenient than a parser for people:
-//! what is not UTF-8, and lone surrogates, which JavaScript writes where it cut
-//! a text in two, become U+FFFD and are counted.
+//! A streaming JSON reader.
+//!
+//! It is more lenient than a general parser: bytes that are not UTF-8 and lone
+//! surrogates become U+FFFD and are counted. JavaScript writes lone surrogates
+//! when it cuts a text between the halves of a pair.
 
-use super::WireRepairs;
+use super::repair::WireRepairs;
 
-/// Why bytes are not the JSON of a request.
+/// The bytes are not the JSON of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("at byte {offset}: {expected} expected")]
-pub struct JsonError {
-    /// Where.
+#[error("expected {expected} at byte {offset}")]
+pub struct OtlpJsonError {
+    /// The position of the fault.
     pub offset: usize,
-    /// What was expected there.
+    /// The syntax that was expected there.
     pub expected: &'static str,
 }
 
-pub(super) struct Reader<'a> {
+pub(super) struct JsonReader<'a> {
     bytes: &'a [u8],
     at: usize,
     pub repairs: WireRepairs,
-    /// The brackets that a skipped value has open.
-    open: Vec<u8>,
+    /// The closing brackets that a skipped value still needs.
+    closers: Vec<u8>,
 }
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// The length of `\uXXXX`.
+const UNICODE_ESCAPE_BYTES: usize = 6;
+/// The first UTF-16 high surrogate.
+const HIGH_SURROGATE: u32 = 0xd800;
+/// The first UTF-16 low surrogate.
+const LOW_SURROGATE: u32 = 0xdc00;
+/// The first code point that UTF-16 writes as a surrogate pair.
+const FIRST_SUPPLEMENTARY: u32 = 0x10000;
 
-impl<'a> Reader<'a> {
+impl<'a> JsonReader<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
         Self {
             bytes: bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes),
             at: 0,
             repairs: WireRepairs::default(),
-            open: Vec::new(),
+            closers: Vec::new(),
         }
     }
 
-    pub fn error<T>(&self, expected: &'static str) -> Result<T, JsonError> {
+    pub fn error<T>(&self, expected: &'static str) -> Result<T, OtlpJsonError> {
         let offset = self.at;
-        Err(JsonError { offset, expected })
+        Err(OtlpJsonError { offset, expected })
     }
 
-    /// The next byte that is not white space; 0 at the end.
+    /// The next byte that is not white space; 0 at the end of the input.
     pub fn peek(&mut self) -> u8 {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.bytes.get(self.at) {
             self.at += 1;
@@ -47,14 +57,14 @@ impl<'a> Reader<'a> {
         self.bytes.get(self.at).copied().unwrap_or(0)
     }
 
-    /// Takes the next byte if it is this one.
+    /// Skips the next byte if it is `byte`. Returns whether it was.
     pub fn take(&mut self, byte: u8) -> bool {
         let found = self.peek() == byte;
         self.at += usize::from(found);
         found
     }
 
-    pub fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), JsonError> {
+    pub fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), OtlpJsonError> {
         if self.take(byte) {
             Ok(())
         } else {
@@ -62,16 +72,16 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub fn end(&mut self) -> Result<(), JsonError> {
+    pub fn end(&mut self) -> Result<(), OtlpJsonError> {
         self.peek();
         if self.at == self.bytes.len() {
             Ok(())
         } else {
-            self.error("the end")
+            self.error("the end of the input")
         }
     }
 
-    /// Takes `true`, `false` or `null`, if it is next.
+    /// Skips a word (`true`, `false`, `null`) if it is next. Returns whether it was.
     pub fn word(&mut self, word: &str) -> bool {
         self.peek();
         let found = self.bytes[self.at..].starts_with(word.as_bytes());
@@ -79,8 +89,8 @@ impl<'a> Reader<'a> {
         found
     }
 
-    /// The text of a number, as JSON writes them or nearly so.
-    pub fn number(&mut self) -> Result<&'a str, JsonError> {
+    /// The text of a number. Accepts a little more than JSON's syntax.
+    pub fn number(&mut self) -> Result<&'a str, OtlpJsonError> {
         self.peek();
         let rest = &self.bytes[self.at..];
         let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
@@ -94,14 +104,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Appends the text of a string.
-    pub fn string(&mut self, out: &mut Vec<u8>) -> Result<(), JsonError> {
+    /// Appends the text of a string to `out`.
+    pub fn string(&mut self, out: &mut Vec<u8>) -> Result<(), OtlpJsonError> {
         self.expect(b'"', "a string")?;
         let start = out.len();
         loop {
             let rest = &self.bytes[self.at..];
-            let stops = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\');
-            let plain = rest.iter().position(stops).unwrap_or(rest.len());
+            let ends_plain = |byte: &u8| *byte < b' ' || matches!(byte, b'"' | b'\\');
+            let plain = rest.iter().position(ends_plain).unwrap_or(rest.len());
             out.extend(&rest[..plain]);
             self.at += plain;
             match self.bytes.get(self.at) {
@@ -120,7 +130,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn escape(&mut self, out: &mut Vec<u8>) -> Result<(), JsonError> {
+    fn escape(&mut self, out: &mut Vec<u8>) -> Result<(), OtlpJsonError> {
         let plain = match self.bytes.get(self.at + 1) {
             Some(b @ (b'"' | b'\\' | b'/')) => *b,
             Some(b'b') => 0x08,
@@ -129,23 +139,24 @@ impl<'a> Reader<'a> {
             Some(b'r') => b'\r',
             Some(b't') => b'\t',
             Some(b'u') => return self.unicode_escape(out),
-            _ => return self.error("an escape"),
+            _ => return self.error("an escape sequence"),
         };
         out.push(plain);
         self.at += 2;
         Ok(())
     }
 
-    fn unicode_escape(&mut self, out: &mut Vec<u8>) -> Result<(), JsonError> {
-        let Some(first) = self.unit(self.at) else {
+    fn unicode_escape(&mut self, out: &mut Vec<u8>) -> Result<(), OtlpJsonError> {
+        let Some(first) = self.utf16_unit(self.at) else {
             return self.error("four hex digits");
         };
-        let second = self.unit(self.at + 6);
+        let second = self.utf16_unit(self.at + UNICODE_ESCAPE_BYTES);
         let (code, len) = match (first, second) {
-            (0xd800..=0xdbff, Some(low @ 0xdc00..=0xdfff)) => {
-                (0x10000 + ((first - 0xd800) << 10) + (low - 0xdc00), 12)
+            (HIGH_SURROGATE..LOW_SURROGATE, Some(low @ LOW_SURROGATE..=0xdfff)) => {
+                let pair = ((first - HIGH_SURROGATE) << 10) + (low - LOW_SURROGATE);
+                (FIRST_SUPPLEMENTARY + pair, 2 * UNICODE_ESCAPE_BYTES)
             }
-            _ => (first, 6),
+            _ => (first, UNICODE_ESCAPE_BYTES),
         };
         let char = char::from_u32(code).unwrap_or_else(|| {
             self.repairs.surrogates += 1;
@@ -156,34 +167,34 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// The code unit of `\uXXXX`.
-    fn unit(&self, at: usize) -> Option<u32> {
-        let hex = self.bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
+    /// The UTF-16 code unit that the `\uXXXX` at `at` names.
+    fn utf16_unit(&self, at: usize) -> Option<u32> {
+        let escape = self.bytes.get(at..at + UNICODE_ESCAPE_BYTES)?;
+        let hex = escape.strip_prefix(b"\\u")?;
         hex.iter().try_fold(0, |sum, &digit| {
             Some(sum * 16 + char::from(digit).to_digit(16)?)
         })
     }
 
-    /// Passes over a value, however deep it is.
-    pub fn skip(&mut self) -> Result<(), JsonError> {
+    /// Skips a value of any depth, without recursion.
+    pub fn skip(&mut self) -> Result<(), OtlpJsonError> {
         let mut text = Vec::new();
-        // A key and its colon.
-        let key = |reader: &mut Self, text: &mut Vec<u8>| {
+        let skip_key = |reader: &mut Self, text: &mut Vec<u8>| {
             text.clear();
             reader.string(text)?;
             reader.expect(b':', "a colon")
         };
-        self.open.clear();
+        self.closers.clear();
         loop {
             match self.peek() {
                 open @ (b'{' | b'[') => {
                     self.at += 1;
-                    // The closing bracket is two further on in ASCII.
+                    // In ASCII, a closing bracket is two after its opening bracket.
                     let close = open + 2;
                     if !self.take(close) {
-                        self.open.push(close);
+                        self.closers.push(close);
                         if open == b'{' {
-                            key(self, &mut text)?;
+                            skip_key(self, &mut text)?;
                         }
                         continue;
                     }
@@ -197,19 +208,19 @@ impl<'a> Reader<'a> {
                     self.number()?;
                 }
             }
-            // A value has ended.
+            // A value ended: go on with the next one, or close what it ends.
             loop {
-                let Some(close) = self.open.last().copied() else {
+                let Some(close) = self.closers.last().copied() else {
                     return Ok(());
                 };
                 if self.take(b',') {
                     if close == b'}' {
-                        key(self, &mut text)?;
+                        skip_key(self, &mut text)?;
                     }
                     break;
                 }
                 self.expect(close, "a comma or a closing bracket")?;
-                self.open.pop();
+                self.closers.pop();
             }
         }
     }

@@ -1,24 +1,24 @@
-//! Fields as the events need them: without NUL, and no longer than allowed.
+//! Makes fields storable: without NUL, and within the length limit.
 
 use serde::Serialize;
 
 use crate::event::{Json, Repairs, clean_text};
 
-/// What was changed so that it can be stored.
+/// Makes the fields of a request storable and counts the changes.
 #[derive(Debug, Default)]
-pub struct Fit {
-    /// Longest field in bytes.
+pub struct FieldFitter {
+    /// The longest field in bytes.
     max_bytes: usize,
-    /// What was replaced by U+FFFD.
+    /// The characters that were replaced by U+FFFD.
     pub repairs: Repairs,
-    /// Fields that were cut.
+    /// The number of fields that were truncated.
     pub truncated: u64,
-    /// Where JSON is written before its length is known.
+    /// A reusable buffer for writing JSON.
     scratch: Vec<u8>,
 }
 
-impl Fit {
-    /// Of a request whose fields may have so many bytes.
+impl FieldFitter {
+    /// A fitter for fields of at most `max_bytes`.
     pub fn new(max_bytes: usize) -> Self {
         Self {
             max_bytes,
@@ -26,66 +26,69 @@ impl Fit {
         }
     }
 
-    /// A text, cut and marked where it is too long.
+    /// Makes a text storable. A text that is too long is truncated and marked.
     pub fn text(&mut self, text: impl Into<String>) -> String {
         let mut text = text.into();
         if text.len() > self.max_bytes {
-            self.cut(&mut text);
+            self.truncate(&mut text);
         }
         clean_text(text, &mut self.repairs)
     }
 
-    /// A text that says something.
-    pub fn some(&mut self, text: impl Into<String>) -> Option<String> {
+    /// Makes a text storable. `None` if it is empty.
+    pub fn non_empty_text(&mut self, text: impl Into<String>) -> Option<String> {
         let text = self.text(text);
         (!text.is_empty()).then_some(text)
     }
 
-    /// JSON. Of what is too long the beginning is kept, as a JSON string.
+    /// Writes a value as JSON. If it is too long, returns its beginning as a JSON
+    /// string.
     pub fn json(&mut self, value: &(impl Serialize + ?Sized)) -> Option<Json> {
         let json = self.write(value)?;
         if json.as_str().len() > self.max_bytes {
-            return self.beginning(json.as_str());
+            return self.truncated_json(json.as_str());
         }
         Some(json)
     }
 
-    /// A JSON object, for columns that hold nothing else.
+    /// Writes a value as a JSON object, for columns that accept only objects. If
+    /// it is too long, the object has its beginning as `truncated`.
     pub fn object(&mut self, value: &impl Serialize) -> Option<Json> {
         let json = self.write(value)?;
         if json.as_str().len() > self.max_bytes {
-            let begins = self.text(json.as_str());
-            let cut = serde_json::json!({"truncated": begins});
-            return self.write(&cut);
+            let beginning = self.text(json.as_str());
+            let truncated = serde_json::json!({"truncated": beginning});
+            return self.write(&truncated);
         }
         json.into_object().ok()
     }
 
-    /// JSON text as it came; text that is no JSON becomes a JSON string.
+    /// Keeps JSON text unchanged. Text that is not JSON becomes a JSON string.
     pub fn json_text(&mut self, text: &str) -> Option<Json> {
         if text.len() > self.max_bytes {
-            return self.beginning(text);
+            return self.truncated_json(text);
         }
-        self.whole_json(text).or_else(|| self.write(text))
+        self.intact_json(text).or_else(|| self.write(text))
     }
 
-    /// JSON text as it came, unless it is too long, or no JSON that can surely be stored.
-    pub fn whole_json(&mut self, text: &str) -> Option<Json> {
+    /// Keeps JSON text unchanged. `None` if it is too long, or not JSON that
+    /// Postgres is sure to accept.
+    pub fn intact_json(&mut self, text: &str) -> Option<Json> {
         let fits = text.len() <= self.max_bytes;
-        fits.then(|| Json::surely(text.to_owned(), &mut self.repairs).ok())?
+        fits.then(|| Json::without_large_numbers(text.to_owned(), &mut self.repairs).ok())?
     }
 
     fn write(&mut self, value: &(impl Serialize + ?Sized)) -> Option<Json> {
-        Json::of(value, &mut self.scratch, &mut self.repairs).ok()
+        Json::from_value(value, &mut self.scratch, &mut self.repairs).ok()
     }
 
-    fn beginning(&mut self, text: &str) -> Option<Json> {
+    fn truncated_json(&mut self, text: &str) -> Option<Json> {
         let mut cut = text.to_owned();
-        self.cut(&mut cut);
+        self.truncate(&mut cut);
         self.write(&cut)
     }
 
-    fn cut(&mut self, text: &mut String) {
+    fn truncate(&mut self, text: &mut String) {
         self.truncated += 1;
         let length = text.len();
         let mark = |left_out: usize| format!("… [{left_out} bytes left out]");
@@ -105,13 +108,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_that_postgres_may_not_take_leaves_its_text_a_text() {
-        let mut fit = Fit::new(1 << 20);
+    fn json_with_a_number_that_postgres_may_refuse_becomes_a_string() {
+        let mut fit = FieldFitter::new(1 << 20);
         for number in ["1e9999", "-1E+09999", "0.5e-1000", &"9".repeat(1_001)] {
             let text = format!("[{number}]");
             let json = fit.json_text(&text).unwrap();
             assert_eq!(json.as_str(), format!("\"{text}\""));
-            assert_eq!(fit.whole_json(&text), None);
+            assert_eq!(fit.intact_json(&text), None);
         }
         for number in ["1e999", "-0.1E-308", &"9".repeat(1_000), "\"1e9999\""] {
             let text = format!("[{number}]");
@@ -120,8 +123,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_cut_marked_and_counted() {
-        let mut fit = Fit::new(64);
+    fn long_fields_are_truncated_marked_and_counted() {
+        let mut fit = FieldFitter::new(64);
         assert_eq!(fit.text("é".repeat(32)), "é".repeat(32));
         assert_eq!(fit.json_text(&"x".repeat(64)).unwrap().as_str().len(), 66);
         assert_eq!(fit.json(&"x".repeat(62)).unwrap().as_str().len(), 64);

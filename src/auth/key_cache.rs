@@ -1,8 +1,8 @@
-//! The keys as they were last known, in a file: so that a daemon which is started
-//! while the database is away lets in whom it let in before.
+//! The key cache: the last known keys in a file. With it, a daemon that starts while
+//! the database is away accepts the same keys as before.
 //!
-//! It holds hashes and no keys, and lies beside the spool, which has as much to
-//! lose. What is in it stands only until the database is reached.
+//! The file holds hashes, not keys. It lies beside the spool, which is as sensitive.
+//! Its content is valid only until the database is reached.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -15,18 +15,19 @@ use uuid::{NonNilUuid, Uuid};
 use super::limits::Rates;
 use super::table::KeyRecord;
 
-/// Its name in the folder of the spool.
+/// The name of the file in the spool's folder.
 const FILE: &str = "keys.json";
+/// The name under which a new file is written before it replaces the old one.
 const TEMPORARY: &str = "keys.json.new";
 
-/// The file.
+/// The file in a folder that belongs to the daemon.
 #[derive(Clone, Debug)]
-pub struct KeptKeys {
+pub struct KeyCache {
     folder: PathBuf,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct CachedKey {
     id: Uuid,
     sha256: String,
     customer: Option<Uuid>,
@@ -34,8 +35,8 @@ struct Kept {
     max_bytes_per_second: Option<u64>,
 }
 
-impl KeptKeys {
-    /// That of a folder which is the daemon's own.
+impl KeyCache {
+    /// The cache in `folder`.
     #[must_use]
     pub fn new(folder: &Path) -> Self {
         Self {
@@ -43,31 +44,32 @@ impl KeptKeys {
         }
     }
 
-    /// What was kept; `None` if nothing was.
+    /// Reads the cached keys; `None` if there is no file.
     ///
     /// # Errors
-    /// When the file cannot be read, or is none of ours.
+    /// When the file cannot be read or is damaged.
     pub fn read(&self) -> io::Result<Option<Vec<KeyRecord>>> {
         let text = match fs::read(self.folder.join(FILE)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             text => text?,
         };
-        let kept: Vec<Kept> = serde_json::from_slice(&text)?;
-        let records: Option<Vec<KeyRecord>> = kept.into_iter().map(Kept::record).collect();
-        // All or none: a key that lost its customer would be one for everybody.
+        let cached: Vec<CachedKey> = serde_json::from_slice(&text)?;
+        let records: Option<Vec<KeyRecord>> =
+            cached.into_iter().map(CachedKey::into_record).collect();
+        // All or none: a tenant key that lost its customer could write for everybody.
         records
             .map(Some)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a list of keys"))
     }
 
-    /// Keeps these instead, whole or not at all.
+    /// Replaces the cached keys atomically.
     ///
     /// # Errors
     /// When the folder cannot be written to.
     pub fn write(&self, records: &[KeyRecord]) -> io::Result<()> {
-        let kept: Vec<Kept> = records.iter().map(Kept::of).collect();
+        let cached: Vec<CachedKey> = records.iter().map(CachedKey::from_record).collect();
         let temporary = self.folder.join(TEMPORARY);
-        // An old one may have another mode.
+        // A leftover file may have another mode.
         match fs::remove_file(&temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -77,15 +79,15 @@ impl KeptKeys {
             .create_new(true)
             .mode(0o600)
             .open(&temporary)?;
-        file.write_all(&serde_json::to_vec(&kept)?)?;
+        file.write_all(&serde_json::to_vec(&cached)?)?;
         file.sync_all()?;
         fs::rename(&temporary, self.folder.join(FILE))?;
         File::open(&self.folder)?.sync_all()
     }
 }
 
-impl Kept {
-    fn of(record: &KeyRecord) -> Self {
+impl CachedKey {
+    fn from_record(record: &KeyRecord) -> Self {
         let hex = record.sha256.iter().map(|byte| format!("{byte:02x}"));
         Self {
             id: record.id,
@@ -96,14 +98,14 @@ impl Kept {
         }
     }
 
-    fn record(self) -> Option<KeyRecord> {
+    fn into_record(self) -> Option<KeyRecord> {
         let mut sha256 = [0; 32];
         let is_hex = self.sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !is_hex || self.sha256.len() != 2 * sha256.len() {
             return None;
         }
-        for (place, byte) in sha256.iter_mut().enumerate() {
-            let digits = self.sha256.get(2 * place..2 * place + 2)?;
+        for (index, byte) in sha256.iter_mut().enumerate() {
+            let digits = self.sha256.get(2 * index..2 * index + 2)?;
             *byte = u8::from_str_radix(digits, 16).ok()?;
         }
         let customer = match self.customer.map(NonNilUuid::new) {
@@ -141,28 +143,28 @@ mod tests {
     }
 
     #[test]
-    fn what_was_kept_is_read_again_and_the_last_stands() {
+    fn the_last_written_keys_are_read_back() {
         let dir = tempfile::tempdir().unwrap();
-        let kept = KeptKeys::new(dir.path());
-        assert_eq!(kept.read().unwrap(), None);
+        let cache = KeyCache::new(dir.path());
+        assert_eq!(cache.read().unwrap(), None);
         fs::write(dir.path().join(TEMPORARY), "half").unwrap();
         for records in [
             vec![record(1, 0), record(200, 9)],
             vec![],
             vec![record(3, 1)],
         ] {
-            kept.write(&records).unwrap();
-            assert_eq!(kept.read().unwrap(), Some(records));
+            cache.write(&records).unwrap();
+            assert_eq!(cache.read().unwrap(), Some(records));
             let mode = fs::metadata(dir.path().join(FILE)).unwrap().permissions();
             assert_eq!(mode.mode() & 0o777, 0o600);
         }
     }
 
     #[test]
-    fn what_is_damaged_is_not_read_in_part() {
+    fn a_damaged_file_is_not_read_in_part() {
         let dir = tempfile::tempdir().unwrap();
-        let kept = KeptKeys::new(dir.path());
-        kept.write(&[record(1, 0), record(2, 9)]).unwrap();
+        let cache = KeyCache::new(dir.path());
+        cache.write(&[record(1, 0), record(2, 9)]).unwrap();
         let text = fs::read_to_string(dir.path().join(FILE)).unwrap();
         let customer = Uuid::from_u128(9).to_string();
         for damaged in [
@@ -174,7 +176,7 @@ mod tests {
         ] {
             assert_ne!(damaged, text);
             fs::write(dir.path().join(FILE), damaged).unwrap();
-            assert!(kept.read().is_err());
+            assert!(cache.read().is_err());
         }
     }
 }

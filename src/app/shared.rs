@@ -1,0 +1,31 @@
+//! State that several parts of the daemon read or count in.
+
+use std::sync::Arc;
+
+use crate::auth::KeyTable;
+use crate::finalize::SweepCounts;
+use crate::ingest::RepairCounts;
+use crate::ingest::otlp::OtlpCounts;
+use crate::spool::Spool;
+use crate::telemetry::Readiness;
+
+/// Readiness, counts and keys of one daemon.
+pub(super) struct SharedState {
+    pub readiness: Readiness,
+    pub sweeps: Arc<SweepCounts>,
+    pub repairs: Arc<RepairCounts>,
+    pub spans: Arc<OtlpCounts>,
+    pub keys: Arc<KeyTable>,
+}
+
+impl SharedState {
+    pub fn new(spool: Option<Arc<Spool>>) -> Self {
+        Self {
+            readiness: Readiness::new(spool),
+            sweeps: Arc::default(),
+            repairs: Arc::default(),
+            spans: Arc::default(),
+            keys: Arc::default(),
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Collects what the spans of one request tell about their runs and sessions.
+//!
+//! So a request makes a few such events per run, instead of a few per span.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use crate::event::{EndStatus, Event, EventBody, Json, RunObserved, SessionUpsert, Timestamp};
+
+/// The rank of a source for a field of a run. The lowest number wins.
+pub mod rank {
+    /// Stated by the span that the field is about.
+    pub const DIRECT: i32 = 0;
+    /// Stated by an agent within the run, or by a name that is possibly an agent's.
+    pub const AGENT: i32 = 1;
+    /// Stated by a model call.
+    pub const CALL: i32 = 2;
+    /// Stated by any other step.
+    pub const STEP: i32 = 3;
+    /// Taken from the name of a workflow.
+    pub const WORKFLOW: i32 = 5;
+    /// Raw input or output that is not meant for people.
+    pub const RAW: i32 = 7;
+    /// Taken from the name of the service.
+    pub const SERVICE: i32 = 9;
+}
+
+/// The value of one field of a run.
+#[derive(Clone, Debug)]
+pub enum RunFact {
+    /// `session_id`.
+    Session(Uuid),
+    /// `agent_id`.
+    Agent(String),
+    /// `agent_type`.
+    AgentType(String),
+    /// `name`.
+    Name(String),
+    /// `input`.
+    Input(String),
+    /// `output`.
+    Output(String),
+    /// `metadata`: resource and scope.
+    Metadata(Json),
+    /// How an agent ended, and its error.
+    Outcome(EndStatus, Option<String>),
+}
+
+/// The fields of a run that spans tell; see [`RunFact`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum RunField {
+    Session,
+    Agent,
+    AgentType,
+    Name,
+    Input,
+    Output,
+    Metadata,
+    Outcome,
+}
+
+impl RunField {
+    /// Whether the latest value wins instead of the earliest.
+    fn prefers_latest(self) -> bool {
+        matches!(self, Self::Output | Self::Outcome)
+    }
+}
+
+impl RunFact {
+    fn field(&self) -> RunField {
+        match self {
+            Self::Session(_) => RunField::Session,
+            Self::Agent(_) => RunField::Agent,
+            Self::AgentType(_) => RunField::AgentType,
+            Self::Name(_) => RunField::Name,
+            Self::Input(_) => RunField::Input,
+            Self::Output(_) => RunField::Output,
+            Self::Metadata(_) => RunField::Metadata,
+            Self::Outcome(..) => RunField::Outcome,
+        }
+    }
+
+    /// The text that decides between facts of equal rank and time: the smallest
+    /// wins, or the greatest if the latest value wins. The store uses the same rule.
+    fn tie_break(&self) -> String {
+        match self {
+            Self::Session(id) => id.to_string(),
+            Self::Agent(text)
+            | Self::AgentType(text)
+            | Self::Name(text)
+            | Self::Input(text)
+            | Self::Output(text) => text.clone(),
+            Self::Metadata(json) => json.as_str().to_owned(),
+            Self::Outcome(status, error) => {
+                format!(
+                    "{}: {}",
+                    status.as_str(),
+                    error.as_deref().unwrap_or_default()
+                )
+            }
+        }
+    }
+}
+
+/// The best fact so far for one field of a run.
+struct BestFact {
+    rank: i32,
+    time: Timestamp,
+    fact: RunFact,
+    position: u32,
+}
+
+/// The observations of one session for one user. All of them have the same content.
+struct ObservedSession {
+    earliest: (Timestamp, u32),
+    latest: (Timestamp, u32),
+    upsert: SessionUpsert,
+}
+
+/// The observations of the runs and sessions of one request.
+#[derive(Default)]
+pub struct Observations {
+    fields: BTreeMap<(Uuid, RunField), BestFact>,
+    sessions: BTreeMap<(Uuid, Option<String>), ObservedSession>,
+}
+
+impl Observations {
+    /// Whether a fact of this rank and time would win. Callers ask first, to
+    /// avoid making texts that lose.
+    pub fn is_better(&self, run: Uuid, field: RunField, rank: i32, time: Timestamp) -> bool {
+        self.fields.get(&(run, field)).is_none_or(|best| {
+            rank < best.rank
+                || rank == best.rank
+                    && if field.prefers_latest() {
+                        time >= best.time
+                    } else {
+                        time <= best.time
+                    }
+        })
+    }
+
+    /// Adds one fact about a run. The lowest rank wins; within a rank, the latest
+    /// fact wins for `output` and the outcome, and the earliest for other fields.
+    pub fn add(&mut self, run: Uuid, position: u32, rank: i32, time: Timestamp, fact: RunFact) {
+        let field = fact.field();
+        if !self.is_better(run, field, rank, time) {
+            return;
+        }
+        let key = (run, field);
+        if let Some(best) = self.fields.get(&key)
+            && (best.rank, best.time) == (rank, time)
+        {
+            let (new, old) = (fact.tie_break(), best.fact.tie_break());
+            let wins = if field.prefers_latest() {
+                new > old
+            } else {
+                new < old
+            };
+            if !wins {
+                return;
+            }
+        }
+        let best = BestFact {
+            rank,
+            time,
+            fact,
+            position,
+        };
+        self.fields.insert(key, best);
+    }
+
+    /// Adds what a span tells about its session. The event of each user has the
+    /// latest time; one more event has the earliest, which is the session's start.
+    pub fn add_session(
+        &mut self,
+        position: u32,
+        time: Timestamp,
+        user: Option<String>,
+        session_id: Uuid,
+        upsert: impl FnOnce() -> SessionUpsert,
+    ) {
+        let seen = (time, position);
+        let entry = self.sessions.entry((session_id, user));
+        let observed = entry.or_insert_with(|| ObservedSession {
+            earliest: seen,
+            latest: seen,
+            upsert: upsert(),
+        });
+        if time < observed.earliest.0 {
+            observed.earliest = seen;
+        }
+        if time > observed.latest.0 {
+            observed.latest = seen;
+        }
+    }
+
+    /// The events. Facts of the same run, rank and time share one event.
+    pub fn into_events(self) -> impl Iterator<Item = (u32, Event)> {
+        let mut runs: BTreeMap<(Uuid, i32, Timestamp), (u32, RunObserved)> = BTreeMap::new();
+        for ((run_id, _), best) in self.fields {
+            let entry = runs.entry((run_id, best.rank, best.time));
+            let (_, event) =
+                entry.or_insert_with(|| (best.position, empty_event(run_id, best.rank)));
+            match best.fact {
+                RunFact::Session(id) => event.session_id = Some(id),
+                RunFact::Agent(text) => event.agent_id = Some(text),
+                RunFact::AgentType(text) => event.agent_type = Some(text),
+                RunFact::Name(text) => event.name = Some(text),
+                RunFact::Input(text) => event.input = Some(text),
+                RunFact::Output(text) => event.output = Some(text),
+                RunFact::Metadata(json) => event.metadata = Some(json),
+                RunFact::Outcome(status, error) => {
+                    event.outcome = Some(status);
+                    event.error = error;
+                }
+            }
+        }
+        let sessions = self.sessions.into_values().flat_map(|observed| {
+            let first = (observed.earliest.0 != observed.latest.0).then_some(observed.earliest);
+            let times = first.into_iter().chain([observed.latest]);
+            times.map(move |(time, position)| {
+                let body = EventBody::SessionUpsert(observed.upsert.clone());
+                (position, Event::new(time, body))
+            })
+        });
+        let runs = runs.into_iter().map(|((_, _, time), (position, event))| {
+            let body = EventBody::RunObserved(event);
+            (position, Event::new(time, body))
+        });
+        sessions.chain(runs)
+    }
+}
+
+fn empty_event(run_id: Uuid, rank: i32) -> RunObserved {
+    RunObserved {
+        run_id,
+        rank,
+        session_id: None,
+        agent_id: None,
+        agent_type: None,
+        name: None,
+        input: None,
+        output: None,
+        metadata: None,
+        outcome: None,
+        error: None,
+    }
+}
