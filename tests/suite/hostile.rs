@@ -4,6 +4,7 @@
 mod bombs;
 mod connections;
 mod pending;
+mod repeats;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};

@@ -1,14 +1,16 @@
 //! The statements that write and find step aliases, and that move steps to the parents
 //! that aliases resolve to. `encode/aliases.rs` resolves aliases.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::merge::Column;
 use crate::event::{AliasedRoot, EndStatus, StepAliased, Timestamp};
-use crate::store::encode::{AliasTarget, Aliases, MAX_DEPTH, PgTime, RunScopedId};
+use crate::store::encode::{AliasTarget, Aliases, MAX_DEPTH, NamedParent, PgTime, RunScopedId};
 use crate::store::plan::{AliasPatch, PlannedEvent};
 
 /// The aliases that a write changed.
@@ -95,40 +97,75 @@ fn lock_key(run: Uuid) -> i32 {
     ((a ^ b ^ c ^ d) as u32).cast_signed()
 }
 
+/// How deep one statement follows chains of aliases. Longer chains are rare.
+const DEPTH_OF_STATEMENT: i32 = 4;
+
 /// Finds the aliases that resolve `named`, and the roots of `runs`.
 ///
 /// An alias that a customer's key sent applies to that customer's runs only. `tenants`
 /// has the owners of the runs that this batch creates.
 pub async fn find(
     conn: &mut PgConnection,
-    named: &[RunScopedId],
+    named: &[NamedParent],
     runs: &[Uuid],
     tenants: &HashMap<Uuid, Uuid>,
 ) -> Result<(Aliases, Vec<(Uuid, AliasedRoot)>), sqlx::Error> {
-    let (mut aliases, mut roots) = (Aliases::default(), Vec::new());
-    if named.is_empty() && runs.is_empty() {
-        return Ok((aliases, roots));
-    }
-    let (in_runs, ids): (Vec<Uuid>, Vec<Uuid>) = named.iter().copied().unzip();
-    let rows = sqlx::query(include_str!("../sql/find_aliases.sql"))
-        .bind(in_runs)
-        .bind(ids)
-        .bind(MAX_DEPTH)
-        .bind(runs)
-        .fetch_all(conn)
-        .await?;
-    for row in &rows {
-        let run = row.try_get("run_id")?;
-        let tenant: Option<Uuid> = row.try_get("tenant_id")?;
-        let owner: Option<Uuid> = row.try_get("owner")?;
-        if tenant.is_some() && tenant != owner.or_else(|| tenants.get(&run).copied()) {
-            continue;
+    let mut found = FoundAliases::default();
+    let mut named = Cow::Borrowed(named);
+    let mut runs = runs;
+    for _ in 0..=MAX_DEPTH / DEPTH_OF_STATEMENT {
+        let mut unknown: Vec<RunScopedId> = named.iter().map(|n| (n.run, n.parent)).collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        if unknown.is_empty() && runs.is_empty() {
+            break;
         }
+        let (in_runs, ids): (Vec<Uuid>, Vec<Uuid>) = unknown.iter().copied().unzip();
+        let rows = sqlx::query(include_str!("../sql/find_aliases.sql"))
+            .bind(in_runs)
+            .bind(ids)
+            .bind(DEPTH_OF_STATEMENT)
+            .bind(runs)
+            .fetch_all(&mut *conn)
+            .await?;
+        found.known.extend(unknown);
+        for row in &rows {
+            found.add(row, tenants)?;
+        }
+        let ahead = named.iter().filter_map(|n| found.aliases.follow(*n));
+        let is_unknown = |n: &NamedParent| !found.known.contains(&(n.run, n.parent));
+        named = ahead.filter(is_unknown).collect();
+        runs = &[];
+    }
+    Ok((found.aliases, found.roots))
+}
+
+/// What [`find`] has found.
+#[derive(Default)]
+struct FoundAliases {
+    aliases: Aliases,
+    roots: Vec<(Uuid, AliasedRoot)>,
+    /// Ids that were looked for, whether or not they are aliases.
+    known: HashSet<RunScopedId>,
+}
+
+impl FoundAliases {
+    fn add(&mut self, row: &PgRow, tenants: &HashMap<Uuid, Uuid>) -> Result<(), sqlx::Error> {
+        let run = row.try_get("run_id")?;
         let alias = AliasTarget {
             step_id: row.try_get("step_id")?,
             parent_step_id: row.try_get("parent_step_id")?,
         };
-        aliases.insert((run, row.try_get("id")?), alias);
+        if !row.try_get("deepest")? {
+            let targets = [alias.step_id, alias.parent_step_id].into_iter().flatten();
+            self.known.extend(targets.map(|target| (run, target)));
+        }
+        let tenant: Option<Uuid> = row.try_get("tenant_id")?;
+        let owner: Option<Uuid> = row.try_get("owner")?;
+        if tenant.is_some() && tenant != owner.or_else(|| tenants.get(&run).copied()) {
+            return Ok(());
+        }
+        self.aliases.insert((run, row.try_get("id")?), alias);
         let time =
             |micros: Option<i64>| micros.and_then(|m| Timestamp::from_postgres_micros(m).ok());
         let started_at = time(row.try_get("started_at")?);
@@ -144,10 +181,10 @@ pub async fn find(
                 error: row.try_get("error")?,
                 name: row.try_get("name")?,
             };
-            roots.push((run, root));
+            self.roots.push((run, root));
         }
+        Ok(())
     }
-    Ok((aliases, roots))
 }
 
 /// Moves stored steps to the parents that new and changed aliases resolve to. The steps'
@@ -191,9 +228,9 @@ async fn move_children(
         .iter()
         .map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)))
         .collect::<Result<_, sqlx::Error>>()?;
-    let named: Vec<RunScopedId> = children
+    let named: Vec<NamedParent> = children
         .iter()
-        .map(|&(run, _, named)| (run, named))
+        .map(|&(run, step, parent)| NamedParent { run, step, parent })
         .collect();
     let (aliases, _) = find(conn, &named, &[], &HashMap::new()).await?;
     let column = |value: fn(&(Uuid, Uuid, Uuid)) -> Uuid| children.iter().map(value).collect();

@@ -106,11 +106,6 @@ impl Owners {
             let rows = match row.try_get("kind")? {
                 "session" => &mut owners.sessions,
                 "message" => &mut owners.messages,
-                "alias" => {
-                    // All aliases of a run that does not exist yet have one owner.
-                    owners.runs.entry(id).or_insert(owner);
-                    continue;
-                }
                 _ => &mut owners.runs,
             };
             rows.insert(id, owner);

@@ -16,6 +16,15 @@ pub const MAX_DEPTH: i32 = 64;
 /// A run, and the id of a step or alias in it.
 pub type RunScopedId = (Uuid, Uuid);
 
+/// A step, and the parent that it names, which may be an alias.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub struct NamedParent {
+    pub run: Uuid,
+    pub step: Uuid,
+    pub parent: Uuid,
+}
+
 /// What an alias stands for.
 #[derive(Clone, Copy, Debug)]
 pub struct AliasTarget {
@@ -23,6 +32,15 @@ pub struct AliasTarget {
     pub step_id: Option<Uuid>,
     /// The parent, if the alias is not a step.
     pub parent_step_id: Option<Uuid>,
+}
+
+impl AliasTarget {
+    /// What the alias stands for when a step names it as its parent.
+    fn target_for(&self, step: Uuid) -> Option<Uuid> {
+        // An alias of the step itself is another view of the step: go on above it.
+        let other = self.step_id.filter(|target| *target != step);
+        other.or(self.parent_step_id)
+    }
 }
 
 /// The aliases that a batch needs.
@@ -61,13 +79,24 @@ impl Aliases {
             let Some(alias) = self.0.get(&(run, parent)) else {
                 return (parent != step || parent == named).then_some(parent);
             };
-            parent = match alias.step_id {
-                // The alias is another view of this step: go on above it.
-                Some(target) if target == step => alias.parent_step_id?,
-                Some(target) if target == parent => return Some(target),
-                Some(target) => target,
-                None => alias.parent_step_id?,
+            if alias.step_id == Some(parent) && parent != step {
+                return Some(parent);
+            }
+            parent = alias.target_for(step)?;
+        }
+        None
+    }
+
+    /// Follows aliases to the first id that is none of these. `None` if there is no such
+    /// id, or if the chain is too long to be followed.
+    #[must_use]
+    pub fn follow(&self, named: NamedParent) -> Option<NamedParent> {
+        let mut parent = named.parent;
+        for _ in 0..MAX_DEPTH {
+            let Some(alias) = self.0.get(&(named.run, parent)) else {
+                return Some(NamedParent { parent, ..named });
             };
+            parent = alias.target_for(named.step)?;
         }
         None
     }

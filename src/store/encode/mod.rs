@@ -6,5 +6,5 @@ pub mod copy;
 mod pg_time;
 pub mod rows;
 
-pub use aliases::{AliasTarget, Aliases, MAX_DEPTH, RunScopedId};
+pub use aliases::{AliasTarget, Aliases, MAX_DEPTH, NamedParent, RunScopedId};
 pub use pg_time::PgTime;

@@ -4,7 +4,7 @@
 
 use uuid::Uuid;
 
-use super::aliases::{Aliases, RunScopedId};
+use super::aliases::{Aliases, NamedParent};
 use super::copy::CopyBuffer;
 use crate::event::{Json, Message, StepDetails, StepEnded, StepStarted, Timestamp, TokenCount};
 
@@ -75,15 +75,20 @@ impl<'a> StepPart<'a> {
         (ids.map(|ids| ids.0), ids.map(|ids| ids.1))
     }
 
-    /// The run, and the id of the step's parent if that may be an alias.
-    pub fn named_parent(&self) -> Option<RunScopedId> {
+    /// The parent of the step, if it may be an alias.
+    pub fn named_parent(&self) -> Option<NamedParent> {
         let (Some(details), ..) = self.details() else {
             return None;
         };
-        let named = details
+        let parent = details
             .parent_step_id
             .filter(|_| details.parent_may_be_alias);
-        Some((self.ids().1?, named?))
+        let (step, run) = self.ids();
+        Some(NamedParent {
+            run: run?,
+            step: step?,
+            parent: parent?,
+        })
     }
 
     /// The winning details, with the internal rank and time that record their source.

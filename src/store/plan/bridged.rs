@@ -5,12 +5,10 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use uuid::Uuid;
-
 use super::order::nullable;
 use super::types::{AliasPatch, PlannedEvent};
 use crate::event::{EventBody, StepAliased, StepDetails};
-use crate::store::encode::RunScopedId;
+use crate::store::encode::{NamedParent, RunScopedId};
 
 /// The details of a step event whose parent may be an alias.
 fn details_with_alias(body: &EventBody) -> Option<&StepDetails> {
@@ -30,8 +28,14 @@ pub(super) fn concerns_aliases(body: &EventBody) -> bool {
 }
 
 /// The parent that a step event names, if that may be an alias.
-pub(super) fn named_parent(body: &EventBody) -> Option<Uuid> {
-    details_with_alias(body)?.parent_step_id
+pub(super) fn named_parent(body: &EventBody) -> Option<NamedParent> {
+    let parent = details_with_alias(body)?.parent_step_id?;
+    let (run, step) = match body {
+        EventBody::StepStarted(e) => (e.run_id, e.step_id),
+        EventBody::StepEnded(e) => (e.run_id, e.step_id),
+        _ => return None,
+    };
+    Some(NamedParent { run, step, parent })
 }
 
 /// One patch per alias.
@@ -110,6 +114,8 @@ impl<'a> AliasPatches<'a> {
 }
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::super::types::{Plan, Rung};
     use super::*;
     use crate::event::{AliasedRoot, EndStatus, Event, Message, MessageRole, Timestamp};

@@ -10,7 +10,7 @@ use super::sessions::SessionPatches;
 use super::steps::StepRows;
 use super::types::{Plan, PlannedEvent, Rung, SessionRef};
 use crate::event::{Event, EventBody, Message};
-use crate::store::encode::RunScopedId;
+use crate::store::encode::NamedParent;
 
 impl<'a> Plan<'a> {
     /// Plans a batch.
@@ -29,19 +29,14 @@ impl<'a> Plan<'a> {
         builder.finish(rung)
     }
 
-    /// The runs and parents that steps name, if the parents may be aliases; sorted.
+    /// The parents of steps that may be aliases.
     #[must_use]
-    pub fn named_parents(&self) -> Vec<RunScopedId> {
+    pub fn named_parents(&self) -> Vec<NamedParent> {
         let steps = self.appends.steps.iter().chain(self.merged_steps());
-        let contested = self
-            .contested
-            .iter()
-            .filter_map(|(_, event)| Some((event.run_id()?, named_parent(&event.body)?)));
+        let contested = self.contested.iter();
+        let contested = contested.filter_map(|(_, event)| named_parent(&event.body));
         let named = steps.filter_map(|row| row.part.named_parent());
-        let mut named: Vec<RunScopedId> = named.chain(contested).collect();
-        named.sort_unstable();
-        named.dedup();
-        named
+        named.chain(contested).collect()
     }
 }
 

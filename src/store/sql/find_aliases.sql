@@ -1,6 +1,7 @@
 -- Finds the aliases that a batch needs.
 -- $1 runs and $2 ids that may be aliases. Each alias is followed to the aliases that it stands
--- for, at most $3 deep. $4 runs whose root aliases are wanted too.
+-- for, at most $3 deep: deepest says that those were not looked for. A chain has a row per alias
+-- and depth, so $3 is small and the caller asks again. $4 runs whose root aliases are wanted too.
 -- Times are microseconds since 2000. Each row also has the tenant whose key brought the alias,
 -- and the owner of its run (as in owners.sql).
 WITH RECURSIVE chain AS (
@@ -13,11 +14,12 @@ WITH RECURSIVE chain AS (
     JOIN agent_step_aliases a ON a.run_id = c.run_id AND a.id = ANY (ARRAY[c.step_id, c.parent_step_id])
     WHERE c.depth < $3
 ), found AS (
-    SELECT DISTINCT run_id, id, step_id, parent_step_id, tenant_id, NULL::bigint AS started_at,
-           NULL::bigint AS ended_at, NULL AS status, NULL AS error, NULL AS name
+    SELECT run_id, id, step_id, parent_step_id, tenant_id, min(depth) = $3 AS deepest,
+           NULL::bigint AS started_at, NULL::bigint AS ended_at, NULL AS status, NULL AS error, NULL AS name
     FROM chain
+    GROUP BY run_id, id, step_id, parent_step_id, tenant_id
     UNION ALL
-    SELECT run_id, id, step_id, parent_step_id, tenant_id,
+    SELECT run_id, id, step_id, parent_step_id, tenant_id, true,
            ((extract(epoch FROM root_started_at) - 946684800) * 1000000)::bigint,
            ((extract(epoch FROM root_ended_at) - 946684800) * 1000000)::bigint, root_status, root_error, root_name
     FROM agent_step_aliases

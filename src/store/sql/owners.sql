@@ -15,10 +15,13 @@ SELECT 'session', s.id, coalesce(s.tenant_id, CASE WHEN s.merge_times[1] IS NOT 
 FROM agent_sessions s
 WHERE s.id = ANY ($2::uuid[])
 UNION ALL
-SELECT 'alias', a.run_id, a.tenant_id
-FROM agent_step_aliases a
-WHERE a.run_id = ANY ($1::uuid[]) AND a.run_pending
-  AND NOT EXISTS (SELECT FROM agent_runs r WHERE r.id = a.run_id)
+SELECT 'alias', n.id, a.tenant_id
+FROM unnest($1::uuid[]) AS n (id)
+-- All aliases of a run that does not exist yet have one owner.
+CROSS JOIN LATERAL (
+    SELECT tenant_id FROM agent_step_aliases WHERE run_id = n.id AND run_pending LIMIT 1
+) a
+WHERE NOT EXISTS (SELECT FROM agent_runs r WHERE r.id = n.id)
 UNION ALL
 -- A sighting belongs to the run that saw it first, and the session may have belonged to another
 -- customer at that time.
