@@ -41,19 +41,19 @@ pub const ROOMS: &[Room] = &[
         name: "spool",
         uses: &[],
         without: &["sqlx", "tonic", "prost"],
-        rule: "the form of events: to the spool, a frame is bytes and a number of events",
+        rule: "knowledge of events: a frame is bytes and a number of events",
     },
     Room {
         name: "postgres",
         uses: &[],
         without: &["tonic", "prost"],
-        rule: "tables and rows: it starts and stops a server and does not know what is in it",
+        rule: "knowledge of tables and rows: it starts and stops a server",
     },
     Room {
         name: "auth",
         uses: &[],
         without: &["sqlx", "prost"],
-        rule: "SQL, protobuf, the body of an HTTP refusal: the caller passes in the function that writes it",
+        rule: "SQL, protobuf, the format of HTTP refusals: the caller passes in the function that writes one",
     },
     Room {
         name: "store/error",
@@ -95,7 +95,7 @@ pub const ROOMS: &[Room] = &[
         name: "store/batch",
         uses: &["event", "store/encode", "store/outcome", "store/plan"],
         without: &["tonic", "prost", "tokio"],
-        rule: "connections, retries: its caller opens the transaction and tries again",
+        rule: "connections, retries: its caller opens the transaction and repeats it",
     },
     Room {
         name: "store/writer",
@@ -120,7 +120,7 @@ pub const ROOMS: &[Room] = &[
         name: "store",
         uses: &[],
         without: &["tonic", "prost"],
-        rule: "code: `store/mod.rs` only names what other modules may use",
+        rule: "code: `store/mod.rs` only re-exports what other modules may use",
     },
     Room {
         name: "pipeline",
@@ -132,7 +132,7 @@ pub const ROOMS: &[Room] = &[
         name: "listen",
         uses: &[],
         without: &["sqlx", "prost", "tonic"],
-        rule: "the meaning of requests: the caller passes in the function that refuses one",
+        rule: "knowledge of requests: the caller passes in the router, and the function that refuses a request",
     },
     Room {
         name: "ingest",
@@ -144,7 +144,7 @@ pub const ROOMS: &[Room] = &[
         name: "finalize",
         uses: &["store"],
         without: &["tonic", "prost"],
-        rule: "SQL other than the sweep's: which runs, approvals and aliases it handles",
+        rule: "SQL, except the statements that find, close and expire what a sweep handles",
     },
     Room {
         name: "telemetry",
