@@ -19,8 +19,6 @@ use crate::telemetry::Readiness;
 const CONNECT_RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// The time between attempts to restart the private Postgres.
 const RESTART_RETRY_INTERVAL: Duration = Duration::from_secs(2);
-/// How long a migration waits for a lock.
-const MIGRATE_LOCK_TIMEOUT: &str = "5s";
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -143,9 +141,8 @@ pub async fn migrate_now(options: &PgConnectOptions) -> Result<Vec<String>, Migr
         .application_name("runtraced migrate")
         .disable_statement_logging()
         .options([
-            // Whoever waits for a table lock holds up everybody behind it.
-            ("lock_timeout", MIGRATE_LOCK_TIMEOUT),
-            // A migration takes as long as it takes.
+            // A migration takes as long as it takes, whatever the role's settings are.
+            ("lock_timeout", "0"),
             ("statement_timeout", "0"),
             ("idle_in_transaction_session_timeout", "0"),
         ]);

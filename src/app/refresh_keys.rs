@@ -58,7 +58,10 @@ pub async fn refresh_keys(
                 }
             }
             Ok(Err(error)) => tracing::debug!(error = %store::reason(&error), "keys not read"),
-            Err(_) => tracing::debug!("keys not read in time"),
+            Err(_) => {
+                session.give_up().await;
+                tracing::debug!("keys not read in time");
+            }
         }
         if let Some(cache) = &mut cache {
             cache.poll().await;

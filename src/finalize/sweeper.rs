@@ -53,7 +53,10 @@ pub async fn sweep_forever(
             Ok(Err(error)) => {
                 tracing::debug!(error = %store::reason(&error), "the sweep is postponed");
             }
-            Err(_) => tracing::debug!("the sweep timed out; postponed"),
+            Err(_) => {
+                session.give_up().await;
+                tracing::debug!("the sweep timed out; postponed");
+            }
         }
     }
 }

@@ -84,7 +84,13 @@ pub async fn watch_database(
             session.release(answer.as_ref().err());
             answer
         });
-        let answer = answer.await.unwrap_or_else(|_| Err(timed_out()));
+        let answer = match answer.await {
+            Ok(answer) => answer,
+            Err(_) => {
+                session.give_up().await;
+                Err(timed_out())
+            }
+        };
         if stop.is_cancelled() {
             return;
         }

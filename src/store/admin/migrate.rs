@@ -22,6 +22,10 @@ pub async fn migrate(conn: &mut PgConnection) -> Result<Vec<String>, MigrateErro
     let table = migrator.table_name.as_ref();
     // sqlx takes the lock once more.
     conn.lock().await?;
+    // Whoever waits for a table lock holds up everybody behind it.
+    sqlx::raw_sql("SET lock_timeout = '5s'")
+        .execute(&mut *conn)
+        .await?;
     prepare(conn).await?;
     let before = conn.list_applied_migrations(table).await?;
     migrator.run_direct(None, conn, false).await?;

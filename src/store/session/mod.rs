@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use self::connection::{Connected, PlanAge};
 pub use self::nagle::turn_off as turn_off_nagle;
@@ -58,7 +58,7 @@ enum State<S> {
     Closed,
     /// Kept when its caller gives up: a new attempt would be one connection more.
     Connecting {
-        attempt: Pin<Box<dyn Future<Output = Result<Connected, sqlx::Error>> + Send>>,
+        attempt: Pin<Box<dyn Future<Output = Result<Admitted, sqlx::Error>> + Send>>,
         since: Instant,
     },
     Open(Box<OpenSession<S>>),
@@ -77,6 +77,15 @@ struct OpenSession<S> {
     /// Whether somebody uses it. If so when it is wanted next, that use was given up.
     in_use: bool,
     state: S,
+}
+
+/// A new connection.
+struct Admitted {
+    connected: Connected,
+    /// The count of schema failures when it was admitted as a writer.
+    checked: Option<u64>,
+    /// Why it was not.
+    refusal: Option<sqlx::Error>,
 }
 
 struct EndingSession {
@@ -140,18 +149,8 @@ impl<S> Session<S> {
             return Err(timed_out());
         };
         open.in_use = true;
-        let failures = SCHEMA_FAILURES.load(Relaxed);
-        if self.session_use == SessionUse::Write && open.checked != Some(failures) {
-            open.checked = None;
-            let fit = schema::join(&mut open.conn).await;
-            if let Err(error) = fit {
-                self.release(Some(&error));
-                return Err(error);
-            }
-            open.checked = Some(failures);
-        }
-        let plans = open.plans.discard_old_plans(&mut open.conn).await;
-        if let Err(error) = plans {
+        let prepared = open.prepare(self.session_use).await;
+        if let Err(error) = prepared {
             self.release(Some(&error));
             return Err(error);
         }
@@ -184,6 +183,14 @@ impl<S> Session<S> {
         }
     }
 
+    /// Gives up a use in the middle of it. It tells the server to end the transaction as
+    /// soon as the statement ends, and does not wait for that.
+    pub async fn give_up(&mut self) {
+        self.end();
+        // Polled once, which writes what is to be written.
+        let _ = timeout(Duration::ZERO, self.proceed()).await;
+    }
+
     fn is_open(&self) -> bool {
         matches!(&self.state, State::Open(open) if !open.in_use)
     }
@@ -194,27 +201,30 @@ impl<S> Session<S> {
             // Its last use was given up.
             State::Open(_) => self.end(),
             State::Closed => {
-                let options = self.options.clone();
-                let connect = connection::connect(options, self.name, self.limit);
+                let connect = connection::connect(self.options.clone(), self.name, self.limit);
+                let admit = admit(connect, self.session_use, self.left_behind.take());
                 self.state = State::Connecting {
-                    attempt: Box::pin(connect),
+                    attempt: Box::pin(admit),
                     since: Instant::now(),
                 };
             }
             State::Connecting { attempt, since } => {
-                let connected = timeout_at(*since + CONNECT_PATIENCE, attempt).await;
+                let admitted = timeout_at(*since + CONNECT_PATIENCE, attempt).await;
                 self.state = State::Closed;
-                let Connected { conn, backend } = connected.map_err(|_| timed_out())??;
+                let admitted = admitted.map_err(|_| timed_out())??;
+                let Connected { conn, backend } = admitted.connected;
                 self.state = State::Open(Box::new(OpenSession {
                     conn,
                     backend,
                     plans: PlanAge::new(),
                     limit: Some(self.limit),
-                    checked: None,
+                    checked: admitted.checked,
                     in_use: false,
                     state: (self.new_state)(),
                 }));
-                self.terminate_left_behind().await;
+                if let Some(error) = admitted.refusal {
+                    return Err(error);
+                }
             }
             State::Ending(ending) => {
                 let ended = timeout_at(ending.until, wait_for_end(&mut ending.conn)).await;
@@ -227,16 +237,6 @@ impl<S> Session<S> {
         Ok(())
     }
 
-    async fn terminate_left_behind(&mut self) {
-        if let (Some(backend), State::Open(open)) = (self.left_behind.take(), &mut self.state) {
-            open.in_use = true;
-            if let Err(error) = connection::terminate(&mut open.conn, &backend).await {
-                tracing::debug!(%error, "a server process was left behind");
-            }
-            open.in_use = false;
-        }
-    }
-
     fn end(&mut self) {
         if let State::Open(open) = std::mem::replace(&mut self.state, State::Closed) {
             let limit = open.limit.unwrap_or(self.limit).max(self.limit);
@@ -246,6 +246,45 @@ impl<S> Session<S> {
                 until: Instant::now() + limit + END_PATIENCE,
             }));
         }
+    }
+}
+
+impl<S> OpenSession<S> {
+    /// What is due before a use: a check of the schema, and new plans.
+    async fn prepare(&mut self, session_use: SessionUse) -> Result<(), sqlx::Error> {
+        let failures = SCHEMA_FAILURES.load(Relaxed);
+        if session_use == SessionUse::Write && self.checked != Some(failures) {
+            self.checked = None;
+            schema::join(&mut self.conn).await?;
+            self.checked = Some(failures);
+        }
+        self.plans.discard_old_plans(&mut self.conn).await
+    }
+}
+
+/// Connects, terminates a server process that was left behind, and joins the writers.
+async fn admit(
+    connect: impl Future<Output = Result<Connected, sqlx::Error>>,
+    session_use: SessionUse,
+    left_behind: Option<String>,
+) -> Result<Admitted, sqlx::Error> {
+    let mut connected = connect.await?;
+    if let Some(backend) = left_behind {
+        connection::terminate(&mut connected.conn, &backend).await?;
+    }
+    let failures = SCHEMA_FAILURES.load(Relaxed);
+    let refusal = match session_use {
+        SessionUse::Read => None,
+        SessionUse::Write => schema::join(&mut connected.conn).await.err(),
+    };
+    match refusal {
+        // The connection serves for the next look.
+        Some(error) if !is_unfit(&error) => Err(error),
+        refusal => Ok(Admitted {
+            connected,
+            checked: refusal.is_none().then_some(failures),
+            refusal,
+        }),
     }
 }
 

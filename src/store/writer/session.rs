@@ -61,7 +61,10 @@ impl LazySession {
         };
         match timeout(self.deadline, transaction).await {
             Ok(result) => result,
-            Err(_) => Err(timed_out().into()),
+            Err(_) => {
+                self.session.give_up().await;
+                Err(timed_out().into())
+            }
         }
     }
 }
