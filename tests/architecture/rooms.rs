@@ -50,8 +50,14 @@ pub const ROOMS: &[Room] = &[
         rule: "tables and rows: it starts and stops a server and does not know what is in it",
     },
     Room {
-        name: "auth",
+        name: "listen",
         uses: &[],
+        without: &["sqlx", "prost", "tonic"],
+        rule: "the meaning of requests: the caller passes in the function that refuses one",
+    },
+    Room {
+        name: "auth",
+        uses: &["listen"],
         without: &["sqlx", "prost"],
         rule: "SQL, protobuf, the body of an HTTP refusal: the caller passes in the function that writes it",
     },
@@ -114,12 +120,6 @@ pub const ROOMS: &[Room] = &[
         uses: &["event", "spool", "store"],
         without: &["tonic", "prost", "axum"],
         rule: "SQL, protobuf",
-    },
-    Room {
-        name: "listen",
-        uses: &[],
-        without: &["sqlx", "prost", "tonic"],
-        rule: "the meaning of requests: the caller passes in the function that refuses one",
     },
     Room {
         name: "ingest",
