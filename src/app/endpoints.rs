@@ -16,6 +16,7 @@ pub(super) const HTTP: usize = 1;
 /// The shared settings of the endpoints, and the counts of each.
 pub(super) struct Endpoints {
     limits: ConnectionLimits,
+    displace_keyless: bool,
     tls: Option<Tls>,
     windows: WindowBudget,
     pub counts: [Arc<EndpointCounts>; ENDPOINT_NAMES.len()],
@@ -25,6 +26,8 @@ impl Endpoints {
     pub fn new(config: &Config, tls: Option<Tls>) -> Self {
         Self {
             limits: config.connections,
+            // Without required keys a connection without one may be any client's.
+            displace_keyless: config.require_keys,
             tls,
             windows: WindowBudget::new(config.memory_budget_bytes),
             counts: Default::default(),
@@ -36,6 +39,7 @@ impl Endpoints {
             name: ENDPOINT_NAMES[index],
             listener,
             limits: self.limits,
+            displace_keyless: self.displace_keyless,
             tls: self.tls.clone(),
             windows: self.windows.clone(),
             counts: self.counts[index].clone(),

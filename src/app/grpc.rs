@@ -9,10 +9,11 @@ use tonic_health::server::HealthReporter;
 use tonic_reflection::server::Builder;
 
 use super::error::AppError;
+use super::open::{MAX_OPEN_MESSAGE_BYTES, RequestLimits};
 use crate::auth::{Authenticator, authenticate_grpc};
 use crate::ingest::native::{self, NativeIngest};
 use crate::ingest::otlp::{OtlpIngest, grpc_routes};
-use crate::listen::{self, Endpoint, RequestLimit};
+use crate::listen::{self, Endpoint};
 use crate::proto;
 use crate::telemetry::Readiness;
 
@@ -28,7 +29,7 @@ const SERVICES: [&str; 5] = [
 /// The server before it starts to serve.
 pub(super) struct GrpcServer {
     pub endpoint: Endpoint,
-    pub requests: RequestLimit,
+    pub requests: RequestLimits,
     pub native: NativeIngest,
     pub otlp: OtlpIngest,
     pub authenticator: Authenticator,
@@ -54,15 +55,15 @@ impl GrpcServer {
         let ingest = grpc_routes(&self.otlp).merge(native::routes(&self.native));
         let requests = self.requests;
         let app = Routes::from(ingest)
-            .add_service(health)
-            .add_service(reflection_v1)
-            .add_service(reflection_v1alpha)
+            .add_service(health.max_decoding_message_size(MAX_OPEN_MESSAGE_BYTES))
+            .add_service(reflection_v1.max_decoding_message_size(MAX_OPEN_MESSAGE_BYTES))
+            .add_service(reflection_v1alpha.max_decoding_message_size(MAX_OPEN_MESSAGE_BYTES))
             .prepare()
             .into_axum_router()
             .layer(from_fn(move |request, next| {
                 requests.clone().enter(request, next)
             }))
-            // Outermost, so that rejected requests do not count against the limit.
+            // Outside of it, so that rejected requests do not count against the limit.
             .layer(from_fn_with_state(self.authenticator, authenticate_grpc));
         // The endpoint also serves HTTP/1, only to answer that this is the wrong port.
         let server = listen::serve(self.endpoint, app, draining);

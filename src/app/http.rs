@@ -5,16 +5,16 @@ use std::net::SocketAddr;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 
+use super::open::RequestLimits;
 use crate::auth::{Authenticator, HttpAuthenticator, authenticate_http};
 use crate::ingest::otlp::{OtlpIngest, Signal, answer_denied, answer_http};
-use crate::listen::RequestLimit;
 
-/// The routes: OTLP over HTTP with keys and limits, and `pages` without both.
+/// The routes: OTLP over HTTP, which may need keys, and `pages`, which need none.
 pub(super) fn http_routes(
     pages: Router,
     otlp: OtlpIngest,
     grpc: SocketAddr,
-    requests: RequestLimit,
+    requests: RequestLimits,
     authenticator: Authenticator,
 ) -> Router {
     let authenticator = HttpAuthenticator {
@@ -22,12 +22,11 @@ pub(super) fn http_routes(
         needs_key: |path| Signal::of_http_path(path).is_some(),
         refuse: answer_denied,
     };
-    let otlp = Router::new()
+    pages
         .fallback(move |request| answer_http(otlp.clone(), grpc, request))
         .layer(from_fn(move |request, next| {
             requests.clone().enter(request, next)
         }))
-        // Outermost, so that rejected requests do not count against the limit.
-        .layer(from_fn_with_state(authenticator, authenticate_http));
-    pages.merge(otlp)
+        // Outside of it, so that rejected requests do not count against the limit.
+        .layer(from_fn_with_state(authenticator, authenticate_http))
 }

@@ -8,6 +8,7 @@ mod error;
 mod grpc;
 mod helpers;
 mod http;
+mod open;
 mod refresh_keys;
 mod run;
 mod settings;

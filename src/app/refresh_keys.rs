@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{KeyCache, KeyCacheWriter, KeyTable};
@@ -12,6 +12,10 @@ use crate::store::{self, Session, SessionUse};
 
 /// How often the keys are read: new and revoked keys take effect after this time.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// The least time between two loads when a request presents a key that is not loaded.
+const EARLY_INTERVAL: Duration = Duration::from_millis(250);
+/// Early loads take at most one part of this many of the time of the database.
+const EARLY_SHARE: u32 = 10;
 /// How often the keys are tried until they are read for the first time.
 const FIRST_INTERVAL: Duration = Duration::from_millis(100);
 /// How long the database may take to answer.
@@ -19,7 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// The SQLSTATE class for missing tables, columns and privileges.
 const ACCESS_RULE_VIOLATION: &str = "42";
 
-/// Reads the keys periodically until `stop`. While the database is away, the last known
+/// Reads the keys periodically until `stop`, and earlier for a key that is not loaded. While the database is away, the last known
 /// keys stay valid, so agents do not notice the outage. `cache` keeps the keys for the
 /// next start.
 pub async fn refresh_keys(
@@ -41,7 +45,12 @@ pub async fn refresh_keys(
             session.release(keys.as_ref().err());
             keys
         };
-        match timeout(TIMEOUT, loaded).await {
+        table.lookups.begin_load();
+        let begun = Instant::now();
+        let loaded = timeout(TIMEOUT, loaded).await;
+        let early = EARLY_INTERVAL.max(begun.elapsed() * EARLY_SHARE);
+        let answered = matches!(loaded, Ok(Ok(_)));
+        match loaded {
             Ok(Ok(keys)) => {
                 logged = false;
                 if table.replace(keys.clone()) {
@@ -63,6 +72,7 @@ pub async fn refresh_keys(
                 tracing::debug!("keys not read in time");
             }
         }
+        table.lookups.end_load(answered);
         if let Some(cache) = &mut cache {
             cache.poll().await;
         }
@@ -72,6 +82,7 @@ pub async fn refresh_keys(
         };
         tokio::select! {
             () = sleep(interval) => {}
+            () = async { sleep(early).await; table.lookups.wanted().await } => {}
             () = stop.cancelled() => return,
         }
     }

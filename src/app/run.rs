@@ -13,6 +13,7 @@ use super::error::AppError;
 use super::grpc::GrpcServer;
 use super::helpers::{Helpers, unexpected_end};
 use super::http::http_routes;
+use super::open::RequestLimits;
 use super::shared::SharedState;
 use super::{Addresses, App, DaemonCore, Sockets};
 use crate::auth::Authenticator;
@@ -95,7 +96,8 @@ impl DaemonCore {
         let pipeline = Arc::new(pipeline);
         let otlp = self.otlp_ingest(&pipeline, shared, &phases, &tasks)?;
         let authenticator = Authenticator::new(shared.keys.clone(), self.config.require_keys);
-        let requests = RequestLimit::new(self.config.max_streams, refuse_excess_request);
+        let ingest_limit = RequestLimit::new(self.config.max_streams, refuse_excess_request);
+        let requests = RequestLimits::new(ingest_limit);
         let grpc = GrpcServer {
             endpoint: endpoints.open(GRPC, sockets.grpc),
             requests: requests.clone(),

@@ -9,8 +9,8 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::table::AuthCounts;
 
-/// The retry delay for clients while the keys are not loaded.
-const NOT_LOADED_RETRY_DELAY: Duration = Duration::from_secs(1);
+/// The retry delay for refusals that pass by themselves.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Why a request is rejected. The messages repeat nothing that the client sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +33,9 @@ pub enum Denied {
     /// The key belongs to another customer than the one in `runtraced-customer`.
     #[error("the key belongs to another customer than runtraced-customer names")]
     OtherCustomer,
+    /// The request needs no key and has none, and too many of its kind are open.
+    #[error("too many requests without a key are open; present a key, or try again later")]
+    Crowded,
 }
 
 impl Denied {
@@ -44,6 +47,7 @@ impl Denied {
             Self::NotLoaded => Code::Unavailable,
             Self::Customer => Code::InvalidArgument,
             Self::OtherCustomer => Code::PermissionDenied,
+            Self::Crowded => Code::ResourceExhausted,
         }
     }
 
@@ -55,6 +59,7 @@ impl Denied {
             Self::NotLoaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Customer => StatusCode::BAD_REQUEST,
             Self::OtherCustomer => StatusCode::FORBIDDEN,
+            Self::Crowded => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
@@ -62,7 +67,7 @@ impl Denied {
     /// fails again.
     #[must_use]
     pub fn retry_delay(self) -> Option<Duration> {
-        (self == Self::NotLoaded).then_some(NOT_LOADED_RETRY_DELAY)
+        matches!(self, Self::NotLoaded | Self::Crowded).then_some(RETRY_DELAY)
     }
 
     pub(super) fn count(self, counts: &AuthCounts) {
@@ -72,6 +77,8 @@ impl Denied {
             Self::Unknown => &counts.unknown,
             Self::NotLoaded => &counts.not_loaded,
             Self::Customer | Self::OtherCustomer => &counts.customer,
+            // Says nothing about a key.
+            Self::Crowded => return,
         };
         counter.fetch_add(1, Relaxed);
     }

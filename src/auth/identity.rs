@@ -9,6 +9,7 @@ use uuid::NonNilUuid;
 
 use super::denied::Denied;
 use super::table::{ActiveKey, KeyTable};
+use crate::listen::ClientConnection;
 
 /// The key has reached its limit. It may send again after this time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,13 @@ impl Identity {
     #[must_use]
     pub fn tenant(&self) -> Option<NonNilUuid> {
         self.tenant
+    }
+
+    /// Notes in a connection that it presented this key, if there is one.
+    pub(super) fn present_to(&self, connection: Option<&ClientConnection>) {
+        if let (Some(key), Some(connection)) = (&self.key, connection) {
+            connection.present_key(&key.revoked);
+        }
     }
 
     /// Returns when the key stops being valid.

@@ -13,7 +13,8 @@ use uuid::{NonNilUuid, Uuid};
 use super::denied::Denied;
 use super::headers::find_key;
 use super::identity::Identity;
-use super::table::{KeyCheck, KeyTable};
+use super::table::{ActiveKey, KeyCheck, KeyTable};
+use crate::listen::ClientConnection;
 
 /// The header that names the customer of a request. It can only narrow what a key may
 /// do: a key that may write for any customer is limited to this one.
@@ -42,27 +43,70 @@ impl Authenticator {
     ///
     /// # Errors
     /// When the request is rejected. The rejection is counted.
-    pub fn identify(&self, headers: &HeaderMap) -> Result<Identity, Denied> {
-        self.check(headers)
+    pub async fn identify(
+        &self,
+        headers: &HeaderMap,
+        connection: Option<&ClientConnection>,
+    ) -> Result<Identity, Denied> {
+        self.check(headers, connection)
+            .await
             .inspect_err(|denied| denied.count(&self.table.counts))
     }
 
-    fn check(&self, headers: &HeaderMap) -> Result<Identity, Denied> {
+    /// Identifies the sender of a request that needs no key. `None`: it presents no key
+    /// that the table holds.
+    fn identify_known(&self, headers: &HeaderMap) -> Option<Identity> {
+        let presented = find_key(headers).ok()??;
+        match self.table.check(&presented) {
+            KeyCheck::Valid(key) => Some(self.identity(Some(key), headers).ok()?),
+            _ => None,
+        }
+    }
+
+    async fn check(
+        &self,
+        headers: &HeaderMap,
+        connection: Option<&ClientConnection>,
+    ) -> Result<Identity, Denied> {
         let key = match find_key(headers).map_err(|_| Denied::Malformed)? {
-            Some(presented) => match self.table.check(&presented) {
+            Some(presented) => match self.table.check_or_load(&presented, connection).await {
                 KeyCheck::Valid(key) => Some(key),
-                KeyCheck::Invalid => return Err(Denied::Unknown),
+                KeyCheck::Invalid | KeyCheck::Unknown => return Err(Denied::Unknown),
                 KeyCheck::NotLoaded => return Err(Denied::NotLoaded),
             },
             None if self.required => return Err(Denied::Missing),
             None => None,
         };
+        self.identity(key, headers)
+    }
+
+    fn identity(
+        &self,
+        key: Option<Arc<ActiveKey>>,
+        headers: &HeaderMap,
+    ) -> Result<Identity, Denied> {
         let owner = key.as_ref().and_then(|key| key.customer());
         let tenant = match (owner, named_customer(headers)?) {
             (Some(owner), Some(named)) if owner != named => return Err(Denied::OtherCustomer),
             (owner, named) => owner.or(named),
         };
         Ok(Identity::new(key, tenant, self.table.clone()))
+    }
+
+    /// Puts the identity of the sender into the extensions of a request. A request that
+    /// needs no key gets one only if it presents a valid key.
+    async fn admit(&self, request: &mut Request, needs_key: bool) -> Result<(), Denied> {
+        let connection = request.extensions().get::<ClientConnection>().cloned();
+        let headers = request.headers();
+        let identity = match needs_key {
+            true => Some(self.identify(headers, connection.as_ref()).await?),
+            false => self.identify_known(headers),
+        };
+        if let Some(identity) = identity {
+            identity.present_to(connection.as_ref());
+            request.extensions_mut().insert(identity);
+        }
+        Ok(())
     }
 }
 
@@ -81,13 +125,11 @@ pub async fn authenticate_grpc(
     next: Next,
 ) -> Response<Body> {
     let path = request.uri().path();
-    if !OPEN_SERVICES.iter().any(|open| path.starts_with(open)) {
-        match authenticator.identify(request.headers()) {
-            Ok(identity) => _ = request.extensions_mut().insert(identity),
-            Err(denied) => return Status::from(denied).into_http(),
-        }
+    let needs_key = !OPEN_SERVICES.iter().any(|open| path.starts_with(open));
+    match authenticator.admit(&mut request, needs_key).await {
+        Ok(()) => next.run(request).await,
+        Err(denied) => Status::from(denied).into_http(),
     }
-    next.run(request).await
 }
 
 /// Authentication over HTTP. The protocol behind it decides which paths need a key, and
@@ -108,26 +150,25 @@ pub async fn authenticate_http(
     mut request: Request,
     next: Next,
 ) -> Response<Body> {
-    if (http.needs_key)(request.uri().path()) {
-        match http.authenticator.identify(request.headers()) {
-            Ok(identity) => _ = request.extensions_mut().insert(identity),
-            Err(denied) => {
-                let mut response = (http.refuse)(denied, request.headers());
-                if response.status() == axum::http::StatusCode::UNAUTHORIZED {
-                    let scheme = HeaderValue::from_static("Bearer");
-                    response
-                        .headers_mut()
-                        .insert(header::WWW_AUTHENTICATE, scheme);
-                }
-                return response;
-            }
-        }
+    let needs_key = (http.needs_key)(request.uri().path());
+    let Err(denied) = http.authenticator.admit(&mut request, needs_key).await else {
+        return next.run(request).await;
+    };
+    let mut response = (http.refuse)(denied, request.headers());
+    if response.status() == axum::http::StatusCode::UNAUTHORIZED {
+        let scheme = HeaderValue::from_static("Bearer");
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, scheme);
     }
-    next.run(request).await
+    response
 }
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
     use super::super::key::NewKey;
     use super::super::limits::Rates;
     use super::super::table::KeyRecord;
@@ -151,6 +192,20 @@ mod tests {
         table
     }
 
+    /// Without a connection no check waits.
+    fn identify(
+        table: &Arc<KeyTable>,
+        required: bool,
+        headers: &HeaderMap,
+    ) -> Result<Identity, Denied> {
+        let authenticator = Authenticator::new(table.clone(), required);
+        let identified = pin!(authenticator.identify(headers, None));
+        match identified.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(identity) => identity,
+            Poll::Pending => panic!("it waits"),
+        }
+    }
+
     #[test]
     fn the_customer_header_narrows_any_key_and_widens_none() {
         let (free, tenant) = (NewKey::generate().unwrap(), NewKey::generate().unwrap());
@@ -159,7 +214,7 @@ mod tests {
         let tenant_of = |key: &NewKey, customer: Option<&str>| {
             let mut all = vec![("authorization", key.text.as_str())];
             all.extend(customer.map(|id| (CUSTOMER_HEADER, id)));
-            let identity = Authenticator::new(table.clone(), true).identify(&headers(&all))?;
+            let identity = identify(&table, true, &headers(&all))?;
             Ok(identity.tenant().map(|tenant| tenant.get().as_u128()))
         };
         assert_eq!(tenant_of(&free, None), Ok(None));
@@ -184,11 +239,8 @@ mod tests {
         let (known, stranger) = (NewKey::generate().unwrap(), NewKey::generate().unwrap());
         let table = table(&[(&known, None)]);
         let check = |required: bool, token: &str| {
-            let authenticator = Authenticator::new(table.clone(), required);
             let token = format!("Bearer {token}");
-            authenticator
-                .identify(&headers(&[("authorization", &token)]))
-                .map(|_| ())
+            identify(&table, required, &headers(&[("authorization", &token)])).map(|_| ())
         };
         assert_eq!(check(false, "sk-dummy"), Ok(()));
         assert_eq!(check(true, "sk-dummy"), Err(Denied::Missing));

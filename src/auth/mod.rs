@@ -12,6 +12,7 @@ mod key_cache;
 mod key_cache_writer;
 mod layer;
 mod limits;
+mod lookup;
 mod table;
 
 pub use denied::Denied;
@@ -24,4 +25,5 @@ pub use layer::{
     Authenticator, CUSTOMER_HEADER, HttpAuthenticator, authenticate_grpc, authenticate_http,
 };
 pub use limits::Rates;
+pub use lookup::KeyLookups;
 pub use table::{ActiveKey, AuthCounts, KeyRecord, KeyTable};

@@ -1,7 +1,8 @@
 //! The valid keys, as last read from the database.
 //!
 //! Requests are checked against this table only. So an invalid key costs one hash and
-//! never reaches the database, and keys stay valid while the database is away.
+//! no query, and keys stay valid while the database is away. A key that is not in the
+//! table yet may make its request wait for the next load.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
@@ -13,6 +14,8 @@ use uuid::{NonNilUuid, Uuid};
 
 use super::key::PresentedKey;
 use super::limits::{KeyLimits, Rates};
+use super::lookup::KeyLookups;
+use crate::listen::ClientConnection;
 
 /// A valid key, as stored.
 #[derive(Clone, PartialEq, Eq)]
@@ -84,6 +87,8 @@ pub struct AuthCounts {
 pub(super) enum KeyCheck {
     Valid(Arc<ActiveKey>),
     Invalid,
+    /// No key has this id.
+    Unknown,
     /// No keys have been read yet.
     NotLoaded,
 }
@@ -97,6 +102,8 @@ pub struct KeyTable {
     keys: RwLock<Option<ById>>,
     /// Rejected and delayed requests.
     pub counts: AuthCounts,
+    /// Early loads for keys that are not in the table yet.
+    pub lookups: KeyLookups,
 }
 
 impl KeyTable {
@@ -149,8 +156,33 @@ impl KeyTable {
         let same = bool::from(stored.ct_eq(&presented.sha256));
         match key {
             Some(key) if same => KeyCheck::Valid(key.clone()),
-            _ => KeyCheck::Invalid,
+            Some(_) => KeyCheck::Invalid,
+            None => KeyCheck::Unknown,
         }
+    }
+
+    /// Checks a key. If its id is unknown, the request waits for the next load, if its
+    /// connection has no other request that does.
+    pub(super) async fn check_or_load(
+        &self,
+        presented: &PresentedKey,
+        connection: Option<&ClientConnection>,
+    ) -> KeyCheck {
+        let check = self.check(presented);
+        if !matches!(check, KeyCheck::Unknown) {
+            return check;
+        }
+        let Some(_place) = connection.and_then(ClientConnection::try_lookup) else {
+            return check;
+        };
+        if !self.lookups.reloaded_for(presented.id).await {
+            return check;
+        }
+        let check = self.check(presented);
+        if matches!(check, KeyCheck::Unknown) {
+            self.lookups.remember_unknown(presented.id);
+        }
+        check
     }
 }
 
@@ -185,7 +217,7 @@ mod tests {
         let key = NewKey::generate().unwrap();
         assert!(matches!(check(&table, &key), KeyCheck::NotLoaded));
         assert!(table.replace(Vec::new()));
-        assert!(matches!(check(&table, &key), KeyCheck::Invalid));
+        assert!(matches!(check(&table, &key), KeyCheck::Unknown));
     }
 
     #[test]
@@ -213,7 +245,7 @@ mod tests {
         assert!(!used.revoked.is_cancelled());
         assert!(table.replace(Vec::new()));
         assert!(used.revoked.is_cancelled());
-        assert!(matches!(check(&table, &key), KeyCheck::Invalid));
+        assert!(matches!(check(&table, &key), KeyCheck::Unknown));
     }
 
     #[test]

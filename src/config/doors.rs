@@ -19,7 +19,8 @@ const MAX_HEADER_BYTES: u64 = 16 << 20;
 /// Limits on connections and requests. They hold for both endpoints unless they say otherwise.
 #[derive(Args, Clone, Debug)]
 pub struct ConnectionArgs {
-    /// Open connections per endpoint. Further ones are closed at once.
+    /// Open connections per endpoint. Further ones are closed at once. With
+    /// --require-keys, connections without a key give way first.
     #[arg(
         long,
         env = "RUNTRACED_MAX_CONNECTIONS",
@@ -27,7 +28,8 @@ pub struct ConnectionArgs {
         value_name = "N"
     )]
     pub max_connections: FlagValue,
-    /// Open requests and streams over all connections.
+    /// Open requests and streams over all connections. Requests that need no key, such
+    /// as health and metrics, have limits of their own.
     #[arg(
         long,
         env = "RUNTRACED_MAX_STREAMS",

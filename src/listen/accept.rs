@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::connection::{self, Connection};
 use super::counts::{EndReason, EndpointCounts};
 use super::limits::ConnectionLimits;
+use super::places::{ConnectionPlaces, Entry};
 use super::tls::Tls;
 use super::windows::WindowBudget;
 
@@ -32,6 +32,8 @@ pub struct Endpoint {
     pub listener: TcpListener,
     /// The limits of each connection.
     pub limits: ConnectionLimits,
+    /// Whether connections without a valid key give way when all are taken.
+    pub displace_keyless: bool,
     /// TLS for all connections, or plain text.
     pub tls: Option<Tls>,
     /// The budget of bytes that clients may send unread.
@@ -43,7 +45,7 @@ pub struct Endpoint {
 /// Serves connections until `stop`. Then open connections take no new requests, and
 /// this waits until they end. Dropping the future closes them.
 pub async fn serve(endpoint: Endpoint, app: Router, stop: CancellationToken) {
-    let permits = Arc::new(Semaphore::new(endpoint.limits.connections));
+    let places = ConnectionPlaces::new(endpoint.limits.connections, endpoint.displace_keyless);
     let mut connections = JoinSet::new();
     let mut warnings = LimitedWarnings::new(endpoint.name);
     loop {
@@ -67,11 +69,18 @@ pub async fn serve(endpoint: Endpoint, app: Router, stop: CancellationToken) {
                 continue;
             }
         };
-        let Ok(permit) = permits.clone().try_acquire_owned() else {
-            // Closed at once, so that the client fails now instead of waiting.
-            endpoint.counts.count_end(EndReason::Full);
-            warnings.warn("--max-connections reached; closing new connections");
-            continue;
+        let place = match places.enter() {
+            Entry::Free(place) => place,
+            Entry::Displaced(place) => {
+                warnings.warn("--max-connections reached; closing connections without a key");
+                place
+            }
+            Entry::Full => {
+                // Closed at once, so that the client fails now instead of waiting.
+                endpoint.counts.count_end(EndReason::Full);
+                warnings.warn("--max-connections reached; closing new connections");
+                continue;
+            }
         };
         // Without this, Nagle's algorithm delays a response sent in two parts.
         let _ = socket.set_nodelay(true);
@@ -81,12 +90,13 @@ pub async fn serve(endpoint: Endpoint, app: Router, stop: CancellationToken) {
             windows: endpoint.windows.clone(),
             counts: endpoint.counts.clone(),
             stop: stop.clone(),
+            client: place.connection.clone(),
         };
         let app = app.clone();
         let open = endpoint.counts.count_open();
         connections.spawn(async move {
             connection::serve(connection, socket, app).await;
-            drop((open, permit));
+            drop((place, open));
         });
     }
     drop(endpoint.listener);

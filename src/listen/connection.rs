@@ -2,9 +2,13 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
@@ -13,6 +17,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::activity::Activity;
+use super::client::ClientConnection;
 use super::counts::{EndReason, EndpointCounts};
 use super::io::{ClientIo, HttpVersion};
 use super::limits::ConnectionLimits;
@@ -25,6 +30,9 @@ const SEND_BUFFER_BYTES: usize = 64 << 10;
 const READ_BUFFER_BYTES: usize = 128 << 10;
 /// Headers of one HTTP/1 request. This is hyper's default, made explicit.
 const MAX_HEADERS: usize = 100;
+/// After `stop`, the time that all other requests may still take when those of ingest
+/// have ended: a `Watch` of the health service never ends by itself.
+const OTHERS_GRACE: Duration = Duration::from_secs(1);
 
 /// The settings and budgets of one connection.
 pub(super) struct Connection {
@@ -33,6 +41,7 @@ pub(super) struct Connection {
     pub(super) windows: WindowBudget,
     pub(super) counts: Arc<EndpointCounts>,
     pub(super) stop: CancellationToken,
+    pub(super) client: ClientConnection,
 }
 
 /// Why a connection never got to a request.
@@ -54,6 +63,7 @@ pub(super) async fn serve(connection: Connection, socket: TcpStream, app: Router
     let opened = tokio::select! {
         biased;
         () = connection.stop.cancelled() => return,
+        () = connection.client.displaced() => Err(NoRequest::Ended(EndReason::Full)),
         opened = opened => opened.unwrap_or(Err(NoRequest::Ended(EndReason::Slow))),
     };
     let (io, version) = match opened {
@@ -62,6 +72,11 @@ pub(super) async fn serve(connection: Connection, socket: TcpStream, app: Router
         Err(NoRequest::Ended(reason)) => return connection.counts.count_end(reason),
     };
     let (io, app) = (TokioIo::new(io), TowerToHyperService::new(app));
+    let client = connection.client.clone();
+    let app = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(client.clone());
+        app.call(request)
+    });
     let served = async {
         match version {
             HttpVersion::Http1 => {
@@ -78,6 +93,8 @@ pub(super) async fn serve(connection: Connection, socket: TcpStream, app: Router
     let ended = tokio::select! {
         served = served => served.err().and_then(|error| end_reason(&error)),
         () = activity.idle(limits.idle_timeout) => Some(EndReason::Idle),
+        () = connection.client.displaced() => Some(EndReason::Full),
+        () = stopped(&connection) => None,
     };
     if let Some(reason) = ended {
         connection.counts.count_end(reason);
@@ -104,6 +121,13 @@ async fn open(
         Ok(Some(version)) => Ok((io, version)),
         Ok(None) | Err(_) => Err(NoRequest::ClientGone),
     }
+}
+
+/// Returns when the endpoint has stopped and only requests are open that it does not
+/// wait for.
+async fn stopped(connection: &Connection) {
+    connection.stop.cancelled().await;
+    connection.client.ingest_ended(OTHERS_GRACE).await;
 }
 
 async fn until_done<C>(http: C, stop: &CancellationToken) -> Result<(), hyper::Error>

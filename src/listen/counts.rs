@@ -9,7 +9,8 @@ pub const ENDPOINT_NAMES: [&str; 2] = ["grpc", "http"];
 /// Why the daemon ended a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndReason {
-    /// The maximum number of connections was open.
+    /// The maximum number of connections was open: this one was too many, or had
+    /// presented no valid key and gave its place to another.
     Full,
     /// The TLS handshake failed, or the client certificate is missing or invalid.
     Tls,

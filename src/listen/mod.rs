@@ -5,16 +5,19 @@
 
 mod accept;
 mod activity;
+mod client;
 mod connection;
 mod counts;
 mod files;
 mod io;
 mod limits;
+mod places;
 mod requests;
 mod tls;
 mod windows;
 
 pub use accept::{Endpoint, serve};
+pub use client::ClientConnection;
 pub use counts::{ENDPOINT_NAMES, EndReason, EndpointCounts};
 pub use files::raise_file_limit;
 pub use limits::ConnectionLimits;

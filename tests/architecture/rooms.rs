@@ -50,8 +50,14 @@ pub const ROOMS: &[Room] = &[
         rule: "knowledge of tables and rows: it starts and stops a server",
     },
     Room {
-        name: "auth",
+        name: "listen",
         uses: &[],
+        without: &["sqlx", "prost", "tonic"],
+        rule: "the meaning of requests: the caller passes in the function that refuses one",
+    },
+    Room {
+        name: "auth",
+        uses: &["listen"],
         without: &["sqlx", "prost"],
         rule: "SQL, protobuf, the format of HTTP refusals: the caller passes in the function that writes one",
     },
@@ -127,12 +133,6 @@ pub const ROOMS: &[Room] = &[
         uses: &["event", "spool", "store"],
         without: &["tonic", "prost", "axum"],
         rule: "SQL, protobuf",
-    },
-    Room {
-        name: "listen",
-        uses: &[],
-        without: &["sqlx", "prost", "tonic"],
-        rule: "knowledge of requests: the caller passes in the router, and the function that refuses a request",
     },
     Room {
         name: "ingest",

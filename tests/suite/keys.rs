@@ -4,6 +4,7 @@ mod attacks;
 mod commands;
 mod doors;
 mod flood;
+mod fresh;
 mod lifetime;
 mod limits;
 mod planted;

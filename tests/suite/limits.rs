@@ -3,6 +3,7 @@
 
 mod connections;
 mod events;
+mod keyless;
 mod slow;
 mod streams;
 
