@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::{AssertSqlSafe, PgConnection, raw_sql};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, raw_sql};
 
 use crate::support::daemon::{AWAY, Daemon};
 use crate::support::events::{new_id, run_started, step};
@@ -114,4 +114,45 @@ async fn what_a_killed_daemon_has_begun_is_ended() {
         assert!(Instant::now() < until, "server processes are left");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// Scenario: commits wait for a synchronous standby that is not there, for much longer than the
+/// daemon waits, and longer than a session waits for its server process.
+/// Guarantees: server processes do not pile up, although the server cannot end a commit by itself;
+/// when the standby is not asked for any more, everything gets there.
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_that_hang_do_not_pile_up_server_processes() {
+    let cluster = pg::own_cluster().await;
+    let dir = SpoolDir::new();
+    let writers = WRITERS.to_string();
+    let flags = ["--spool-after", "0.3", "--writers", &writers];
+    let mut daemon = Daemon::with_args(cluster.url(), &dir.flags(&flags)).await;
+    daemon.expect_warnings(AWAY);
+    let mut watch = PgConnection::connect(cluster.url()).await.unwrap();
+    let standby = async |watch: &mut PgConnection, name: &str| {
+        let set = format!("ALTER SYSTEM SET synchronous_standby_names = '{name}'");
+        run(watch, &set).await;
+        run(watch, "SELECT pg_reload_conf()").await;
+    };
+    standby(&mut watch, "nobody").await;
+    let client = daemon.client().await;
+    let (mut sent, mut seen) = (0, Vec::new());
+    let until = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < until {
+        client.submit(vec![run_started(0, new_id())]).await.unwrap();
+        sent += 1;
+        seen.push(backends(&mut watch).await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    seen.sort_unstable();
+    // One that replaces another is there with it for a moment.
+    assert!(seen[seen.len() / 2] <= WRITERS + 4, "{seen:?}");
+    assert!(seen[seen.len() - 1] <= 2 * (WRITERS + 4), "{seen:?}");
+    standby(&mut watch, "").await;
+    let until = Instant::now() + Duration::from_secs(60);
+    while count(&mut watch, "agent_runs").await < sent {
+        assert!(Instant::now() < until, "not replayed\n{}", daemon.logs());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    daemon.finish().await;
 }

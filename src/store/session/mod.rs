@@ -58,7 +58,7 @@ enum State<S> {
     Closed,
     /// Kept when its caller gives up: a new attempt would be one connection more.
     Connecting {
-        attempt: Pin<Box<dyn Future<Output = Result<Admitted, sqlx::Error>> + Send>>,
+        attempt: Pin<Box<dyn Future<Output = Result<NewConnection, sqlx::Error>> + Send>>,
         since: Instant,
     },
     Open(Box<OpenSession<S>>),
@@ -80,7 +80,7 @@ struct OpenSession<S> {
 }
 
 /// A new connection.
-struct Admitted {
+struct NewConnection {
     connected: Connected,
     /// The count of schema failures when it was admitted as a writer.
     checked: Option<u64>,
@@ -267,7 +267,7 @@ async fn admit(
     connect: impl Future<Output = Result<Connected, sqlx::Error>>,
     session_use: SessionUse,
     left_behind: Option<String>,
-) -> Result<Admitted, sqlx::Error> {
+) -> Result<NewConnection, sqlx::Error> {
     let mut connected = connect.await?;
     if let Some(backend) = left_behind {
         connection::terminate(&mut connected.conn, &backend).await?;
@@ -280,7 +280,7 @@ async fn admit(
     match refusal {
         // The connection serves for the next look.
         Some(error) if !is_unfit(&error) => Err(error),
-        refusal => Ok(Admitted {
+        refusal => Ok(NewConnection {
             connected,
             checked: refusal.is_none().then_some(failures),
             refusal,
