@@ -188,7 +188,7 @@ async fn faults_at_the_start_are_said_once_with_what_to_do() {
                 &any_port,
             ]
             .concat(),
-            format!("TLS: {missing} cannot be read: no such file or directory"),
+            format!("TLS: cannot read {missing}: no such file or directory"),
         ),
         (
             vec!["spool", "replay", "--spool-dir", missing],
