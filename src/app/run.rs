@@ -19,7 +19,7 @@ use super::{Addresses, App, DaemonCore, Sockets};
 use crate::auth::Authenticator;
 use crate::ingest::refuse_excess_request;
 use crate::listen::{self, RequestLimit};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Gate, Pipeline};
 use crate::store::ShardCounts;
 use crate::telemetry::{Metrics, router};
 
@@ -32,6 +32,7 @@ struct RunningParts {
     writers: Vec<JoinHandle<()>>,
     helpers: Helpers,
     counts: Arc<[Arc<ShardCounts>]>,
+    gate: Arc<Gate>,
 }
 
 impl App {
@@ -59,6 +60,7 @@ impl App {
         tracing::info!("shutting down");
         shared.readiness.shut_down();
         let deadline = Instant::now() + core.config.drain_timeout;
+        let gate = running.gate.clone();
         let in_flight = running.shut_down(deadline).await;
         if let Some(private) = private {
             private
@@ -67,13 +69,31 @@ impl App {
         }
         match (failed, in_flight) {
             (Some(error), _) => Err(error),
-            (None, 0) => Ok(()),
+            (None, 0) => {
+                core.report_end(gate.spool_problem());
+                Ok(())
+            }
             (None, events) => Err(AppError::Unsettled(events)),
         }
     }
 }
 
 impl DaemonCore {
+    /// Logs what the next daemon must do.
+    fn report_end(&self, spool_problem: Option<&'static str>) {
+        let spool = self.spool.as_ref();
+        match (spool.map_or(0, |spool| spool.usage().events), spool_problem) {
+            (0, _) => tracing::info!("all settled"),
+            (events, None) => {
+                tracing::info!(events, "events stay in the spool for the next daemon");
+            }
+            // WARN: nothing is lost, but the next daemon will not do better by itself.
+            (events, Some(problem)) => {
+                tracing::warn!(events, problem, "events stay in the spool");
+            }
+        }
+    }
+
     /// Starts writers, servers and helpers.
     async fn start(
         &self,
@@ -91,7 +111,7 @@ impl DaemonCore {
         let endpoints = Endpoints::new(&self.config, tls);
         let (pipeline, writers) =
             Pipeline::start(self.pipeline_config(&phases), &phases.writer_ended)?;
-        let counts = pipeline.counts();
+        let (counts, gate) = (pipeline.counts(), pipeline.gate());
         let metrics = self.metrics(shared, &pipeline, &endpoints);
         let pipeline = Arc::new(pipeline);
         let otlp = self.otlp_ingest(&pipeline, shared, &phases, &tasks)?;
@@ -128,6 +148,7 @@ impl DaemonCore {
             writers,
             helpers,
             counts,
+            gate,
         })
     }
 

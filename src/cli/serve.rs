@@ -41,7 +41,6 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         }
     })
     .await?;
-    tracing::info!("all settled");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,6 +1,10 @@
 //! `runtraced spool`: lists, checks and sends the content of a spool.
 
-use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
@@ -12,7 +16,7 @@ use crate::{
     client::RetryPolicy,
     config::{self, Faults, FlagReader},
     ingest::native::decode_frame,
-    spool::{self, SpoolError, SpoolFile, SpoolFolder, SpoolLimits},
+    spool::{self, Spool, SpoolError, SpoolFile, SpoolFolder, SpoolLimits},
 };
 
 /// List, check or send the content of a spool.
@@ -31,6 +35,9 @@ enum SpoolCommand {
     /// Send the events of a spool that no daemon uses to a daemon. Files are deleted once the
     /// daemon has committed their events. Repeating this is harmless.
     Replay(ReplaySpoolArgs),
+    /// Make the spool belong to the database that the next daemon on it is started with,
+    /// for example because its database was restored into a new cluster.
+    Rebind(SpoolFolderArgs),
 }
 
 /// The folder of a spool.
@@ -88,7 +95,37 @@ pub async fn run(args: SpoolArgs) -> anyhow::Result<ExitCode> {
         }
         SpoolCommand::Verify(folder) => verify(&spool::list(&folder.path())?),
         SpoolCommand::Replay(args) => replay(&args).await,
+        SpoolCommand::Rebind(folder) => rebind(&folder.path()),
     }
+}
+
+/// Opens a spool that no daemon uses, and that exists. Nothing is written to it.
+fn open_unused(folder: &Path) -> anyhow::Result<Spool> {
+    // Opening would create it, and a mistyped folder would look like an empty spool.
+    if !folder.is_dir() {
+        bail!("there is no spool folder {}", folder.display());
+    }
+    let limits = SpoolLimits {
+        total_bytes: 0,
+        segment_bytes: 0,
+    };
+    match SpoolFolder::open(folder, limits, uuid::Uuid::now_v7()) {
+        Err(SpoolError::InUse(folder)) => bail!(
+            "the spool folder {} is in use by another daemon; stop that daemon first",
+            folder.display()
+        ),
+        opened => Ok(opened?),
+    }
+}
+
+fn rebind(folder: &Path) -> anyhow::Result<ExitCode> {
+    let spool = open_unused(folder)?;
+    spool.set_owner(None)?;
+    output::print(&format!(
+        "the next daemon on this spool replays {} events into its database\n",
+        count(spool.found_events())
+    ))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn verify(files: &[SpoolFile]) -> anyhow::Result<ExitCode> {
@@ -115,24 +152,8 @@ fn verify(files: &[SpoolFile]) -> anyhow::Result<ExitCode> {
 }
 
 async fn replay(args: &ReplaySpoolArgs) -> anyhow::Result<ExitCode> {
-    let folder = args.folder.path();
-    // Opening would create it, and a mistyped folder would look like an empty spool.
-    if !folder.is_dir() {
-        bail!("there is no spool folder {}", folder.display());
-    }
+    let spool = open_unused(&args.folder.path())?;
     let client = args.daemon.connect(RetryPolicy::default()).await?;
-    // Nothing is written to the spool.
-    let limits = SpoolLimits {
-        total_bytes: 0,
-        segment_bytes: 0,
-    };
-    let spool = match SpoolFolder::open(&folder, limits, uuid::Uuid::now_v7()) {
-        Err(SpoolError::InUse(folder)) => bail!(
-            "the spool folder {} is in use by another daemon; stop that daemon first",
-            folder.display()
-        ),
-        opened => opened?,
-    };
     let (mut sent, mut refused) = (0, 0);
     while let Some(frame) = spool.read()? {
         let Some(parts) = decode_frame(&frame.payload) else {

@@ -96,7 +96,9 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     output::print(&report(ready.trim(), &metrics, &ledger))?;
     let well = metrics.value("runtraced_ready") == 1
         && metrics.value("runtraced_spool_quarantined_files") == 0
-        && metrics.value("runtraced_spool_refusing") == 0;
+        && metrics.value("runtraced_spool_refusing") == 0
+        && metrics.value("runtraced_spool_stalled") == 0
+        && metrics.value("runtraced_spool_other_database") == 0;
     Ok(match (well, ledger) {
         (false, _) => ExitCode::from(EXIT_REFUSED),
         (true, Err(_)) => ExitCode::from(EXIT_UNAVAILABLE),
@@ -191,7 +193,18 @@ fn spool(metrics: &MetricValues) -> String {
             "runtraced_spooling",
             "the database is away, new events are spooled",
         ),
-        ("runtraced_spool_refusing", "FULL or its disk fails"),
+        (
+            "runtraced_spool_refusing",
+            "REFUSES events: it is full, its disk fails, or it belongs to another database",
+        ),
+        (
+            "runtraced_spool_stalled",
+            "STALLED: the database is there and commits none of its events",
+        ),
+        (
+            "runtraced_spool_other_database",
+            "OF ANOTHER DATABASE: not replayed",
+        ),
         (
             "runtraced_spool_quarantined_files",
             "DAMAGED files are quarantined",

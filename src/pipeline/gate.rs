@@ -9,6 +9,8 @@ use crate::store::{is_not_migrated, is_unfit};
 #[derive(Debug, Default)]
 pub struct Gate {
     closed: AtomicBool,
+    stalled: AtomicBool,
+    other_database: AtomicBool,
 }
 
 impl Gate {
@@ -16,6 +18,40 @@ impl Gate {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.closed.load(Relaxed)
+    }
+
+    /// Whether the spool has not moved for a minute although the gate is open.
+    #[must_use]
+    pub fn is_stalled(&self) -> bool {
+        self.stalled.load(Relaxed)
+    }
+
+    /// Whether the spool holds events of another database, so that it is not replayed.
+    #[must_use]
+    pub fn is_other_database(&self) -> bool {
+        self.other_database.load(Relaxed)
+    }
+
+    /// Why the spool is not replayed although the database is there.
+    #[must_use]
+    pub fn spool_problem(&self) -> Option<&'static str> {
+        if self.is_other_database() {
+            Some("the spool belongs to another database and is not replayed")
+        } else if self.is_stalled() {
+            Some("the spool is stalled")
+        } else {
+            None
+        }
+    }
+
+    /// Says whether the spool holds events of another database.
+    pub(super) fn set_other_database(&self, other: bool) {
+        self.other_database.store(other, Relaxed);
+    }
+
+    /// Says whether the spool is stalled.
+    pub(super) fn set_stalled(&self, stalled: bool) {
+        self.stalled.store(stalled, Relaxed);
     }
 
     /// Closes the gate, because the database does not answer.

@@ -27,7 +27,7 @@ use batch::MIN_UNIT_BYTES;
 pub use batch::{Batch, BatchOutcome, Durability};
 pub use gate::Gate;
 use parked::ParkedUnits;
-use replay::Replayer;
+use replay::{Replayer, ReplayerParts};
 use route::RoutingTable;
 pub use shard::BatchLimits;
 use shard::Shard;
@@ -38,7 +38,7 @@ pub use ticket::{DroppedUnsettled, Ticket};
 use unit::Unit;
 
 use crate::event::Event;
-use crate::store::{ShardCounts, SpoolIdentity, WhenAway, Writer, WriterConfig};
+use crate::store::{ShardCounts, WhenAway, Writer, WriterConfig};
 
 /// Batches that must be committed take at most this fraction of the memory budget: half.
 /// The other half stays free for batches that can be spooled.
@@ -131,22 +131,22 @@ impl Pipeline {
         }
         drop(running);
         if let Some(spool) = config.spool {
-            let identity = SpoolIdentity {
-                id: spool.spool.id(),
-                found_events: spool.spool.found_events(),
-            };
-            let replayed = Arc::new(ShardCounts::replayer(&counts, identity.found_events));
+            let found = spool.spool.found_events();
+            let replayed = Arc::new(ShardCounts::replayer(&counts, found));
             let number = i32::try_from(writers).unwrap_or(i32::MAX);
-            let replayer = Replayer {
-                writer: Writer::replayer(writer_config, number, replayed.clone(), identity),
-                timeout: spool.after,
+            let id = spool.spool.id();
+            let replayer = Replayer::new(ReplayerParts {
+                writer: Writer::replayer(writer_config, number, replayed.clone(), id),
                 config: spool,
+                limits: config.limits,
                 gate: gate.clone(),
+                counts: replayed.clone(),
+                shard_counts: counts.clone(),
                 shards: shards_running,
                 draining: config.draining,
                 budget: budget.clone(),
                 budget_bytes,
-            };
+            });
             counts.push(replayed);
             threads.push(spawn("replayer".into(), writer_ended, |runtime| {
                 replayer.run(runtime);

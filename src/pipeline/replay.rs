@@ -1,5 +1,11 @@
-//! The replayer: probes the database while it is away, and writes the spooled events to
-//! it once it is back.
+//! The replayer: tests whether the database is back while it is away, and writes the spool to
+//! it once it is.
+
+mod isolation;
+mod opening;
+mod progress;
+mod stall;
+mod window;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,155 +15,359 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use self::isolation::{RetryPace, Seen, Trouble};
+use self::opening::Opening;
+use self::stall::StallWatch;
+use self::window::{ReplayBatch, Window};
 use super::gate::Gate;
-use super::spooler::SpoolConfig;
-use crate::event::Event;
-use crate::store::{EventOutcome, PartlyWritten, Writer};
+use super::shard::BatchLimits;
+use super::spooler::{FRAME_BYTES, FRAME_EVENTS, SpoolConfig};
+use crate::spool::SpoolError;
+use crate::store::{ReplayError, ShardCounts, Writer, is_outage, reason};
 
-/// The time between two probes of a database that is away.
+/// How often a database that is away is tested.
 const PROBE_INTERVAL: Duration = Duration::from_millis(200);
-/// The time between two reads of an empty spool.
+/// How often an empty spool is looked at.
 const IDLE_INTERVAL: Duration = Duration::from_millis(200);
-/// The pause after a failed read of the disk.
+/// How long to wait after the disk could not be read.
 const DISK_PAUSE: Duration = Duration::from_secs(1);
+/// How many events that failed on their own may wait. Until one of them is settled, the
+/// replayer goes no further.
+const MAX_DEFERRED: usize = 16;
+/// How often storing an event as a dead letter may fail before its file is quarantined.
+const MAX_UNSTORABLE: u32 = 5;
 
-/// Moves spooled events to Postgres.
-pub(super) struct Replayer {
+/// What the replayer works with.
+pub(super) struct ReplayerParts {
     pub config: SpoolConfig,
+    pub limits: BatchLimits,
     pub gate: Arc<Gate>,
     pub writer: Writer,
+    /// The counts of the spool.
+    pub counts: Arc<ShardCounts>,
+    /// The counts of the shards.
+    pub shard_counts: Vec<Arc<ShardCounts>>,
     /// Disconnected when all shards have ended.
     pub shards: Receiver<()>,
-    /// Cancelled when replaying must stop. The next daemon continues it.
+    /// Cancelled when nothing more is to be replayed: the next daemon does it.
     pub draining: CancellationToken,
-    /// The memory budget. If it is in use, clients wait, and replaying takes at most half
-    /// of the time.
+    /// Shows whether clients wait: then the replay takes half of the time at most.
     pub budget: Arc<Semaphore>,
     pub budget_bytes: usize,
-    /// The time limit of a transaction. It grows after each timeout; otherwise a large
-    /// frame might never be written.
-    pub timeout: Duration,
+}
+
+/// Empties the spool into Postgres.
+pub(super) struct Replayer {
+    parts: ReplayerParts,
+    window: Window,
+    pace: RetryPace,
+    opening: Opening,
+    stall: StallWatch,
+    /// When the next event that failed on its own may be tried again.
+    retry_at: Instant,
 }
 
 impl Replayer {
-    /// Runs until the shards have ended, then writes the last counts.
-    pub fn run(mut self, runtime: &Runtime) {
-        // Events read from the spool and not settled.
-        let mut events = Vec::new();
-        let mut pause = Duration::ZERO;
-        // The channel only signals the end of the shards; nothing is sent.
-        while let Ok(()) | Err(RecvTimeoutError::Timeout) = self.shards.recv_timeout(pause) {
-            pause = self.step(runtime, &mut events);
+    pub fn new(parts: ReplayerParts) -> Self {
+        Self {
+            window: Window::default(),
+            pace: RetryPace::new(FRAME_EVENTS, parts.limits.max_events, parts.config.after),
+            opening: Opening::new(&parts),
+            parts,
+            stall: StallWatch::new(),
+            retry_at: Instant::now(),
         }
-        if !self.gate.is_closed() && !self.writer.gave_up() {
+    }
+
+    /// Runs until the shards have ended, and writes the last counts.
+    pub fn run(mut self, runtime: &Runtime) {
+        let mut pause = Duration::ZERO;
+        // Disconnected when the last shard has ended; nothing is ever sent.
+        while let Ok(()) | Err(RecvTimeoutError::Timeout) = self.parts.shards.recv_timeout(pause) {
+            pause = self.step(runtime);
+            self.stall.check(&self.parts);
+        }
+        if self.opening.is_done() && !self.parts.gate.is_closed() && !self.parts.writer.gave_up() {
             self.write_counts(runtime);
         }
     }
 
-    /// Probes the database or writes one frame. Returns the pause before the next step.
-    fn step(&mut self, runtime: &Runtime, events: &mut Vec<Event>) -> Duration {
-        if self.gate.is_closed() {
-            self.writer.set_deadline(self.config.after);
-            return match runtime.block_on(self.writer.probe()) {
+    /// Does one thing, and returns how long to wait before the next.
+    fn step(&mut self, runtime: &Runtime) -> Duration {
+        if !self.opening.is_done() {
+            return self.open(runtime);
+        }
+        if self.parts.gate.is_closed() {
+            return match self.probe(runtime) {
                 Ok(()) => {
-                    self.gate.open();
+                    self.parts.gate.open();
                     Duration::ZERO
                 }
                 Err(error) => {
-                    tracing::debug!(error = %crate::store::reason(&error), "the database is still away");
+                    tracing::debug!(error = %reason(&error), "the database is still away");
                     PROBE_INTERVAL
                 }
             };
         }
-        if self.draining.is_cancelled() {
+        if self.parts.draining.is_cancelled() {
             return IDLE_INTERVAL;
         }
-        if events.is_empty() && !self.next_frame(events) {
+        if self.parts.gate.is_other_database() {
             self.write_counts(runtime);
-            return if self.config.spool.usage().events > 0 {
-                DISK_PAUSE
-            } else {
-                IDLE_INTERVAL
-            };
+            return IDLE_INTERVAL;
         }
+        self.fill();
+        let Some(batch) = self.next_batch() else {
+            self.write_counts(runtime);
+            return self.idle_interval();
+        };
         let begin = Instant::now();
-        self.write(runtime, events);
-        let clients_wait = self.budget.available_permits() < self.budget_bytes;
-        if clients_wait {
+        self.write(runtime, batch);
+        if self.clients_wait() {
             begin.elapsed()
         } else {
             Duration::ZERO
         }
     }
 
-    /// Reads the next frame into `events`. Returns false if there is none.
-    fn next_frame(&self, events: &mut Vec<Event>) -> bool {
-        loop {
-            let frame = match self.config.spool.read() {
-                Ok(Some(frame)) => frame,
-                Ok(None) => return false,
-                Err(error) => {
-                    // ERROR: acknowledged events stay in the spool until a person helps.
-                    tracing::error!(%error, "cannot read the spool");
-                    return false;
-                }
-            };
-            match (self.config.decode)(&frame.payload) {
-                Some(decoded) if !decoded.is_empty() => {
-                    *events = decoded;
-                    return true;
-                }
-                Some(_) => self.config.spool.ack(),
-                None => {
-                    // ERROR: nothing is lost, but only a person can get these events into
-                    // Postgres.
-                    tracing::error!(
-                        sequence = frame.sequence,
-                        events = frame.events,
-                        "a spool frame holds events that this version cannot read; its file is quarantined"
-                    );
-                    self.config.spool.quarantine();
-                }
-            }
+    fn clients_wait(&self) -> bool {
+        self.parts.budget.available_permits() < self.parts.budget_bytes
+    }
+
+    fn idle_interval(&self) -> Duration {
+        if self.window.deferred() > 0 {
+            let left = self.retry_at.saturating_duration_since(Instant::now());
+            left.min(IDLE_INTERVAL)
+        } else if self.parts.config.spool.usage().events > 0 {
+            DISK_PAUSE
+        } else {
+            IDLE_INTERVAL
         }
     }
 
-    /// Writes `events`, and leaves in it those that could not be written.
-    fn write(&mut self, runtime: &Runtime, events: &mut Vec<Event>) {
-        let borrowed: Vec<&Event> = events.iter().collect();
-        self.writer.set_deadline(self.timeout);
-        let written = runtime.block_on(self.writer.write(&borrowed));
-        match written {
-            Ok(outcomes) => {
-                if outcomes
-                    .iter()
-                    .any(|outcome| matches!(outcome, EventOutcome::Refused(_)))
-                {
-                    // An event is neither committed nor a dead letter; the writer has
-                    // logged that as an error. Quarantine keeps it.
-                    self.config.spool.quarantine();
-                } else {
-                    self.config.spool.ack();
+    /// Reads frames until there are enough events for a transaction.
+    fn fill(&mut self) {
+        let limits = self.parts.limits;
+        while self.window.queued() < limits.max_events && self.window.bytes() < limits.max_bytes {
+            match self.read_frame() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    // ERROR: what was acknowledged stays in the spool until a person helps.
+                    tracing::error!(%error, "the spool cannot be read");
+                    break;
                 }
-                events.clear();
-                self.timeout = self.config.after;
             }
-            Err(PartlyWritten { outcomes, source }) => {
-                let mut outcomes = outcomes.iter();
-                // Settled events are counted already and must not be written again.
-                events.retain(|_| outcomes.next().is_none_or(Option::is_none));
-                if let Some(error) = source {
-                    self.gate.close(&error);
+        }
+        self.ack_settled();
+    }
+
+    /// Reads a frame; false if there is none.
+    fn read_frame(&mut self) -> Result<bool, SpoolError> {
+        let spool = &self.parts.config.spool;
+        let Some(frame) = spool.read_ahead()? else {
+            return Ok(false);
+        };
+        let instance = spool.writer_of(frame.place.segment).unwrap_or_default();
+        let pushed = self.window.push(&frame, instance, self.parts.config.decode);
+        if pushed.unreadable > 0 {
+            // ERROR: the events are kept in a file, and never reach Postgres by themselves.
+            tracing::error!(
+                sequence = frame.sequence,
+                events = frame.events,
+                "a frame of the spool has events that this version does not know; its file will be quarantined"
+            );
+            self.parts.writer.count_refused(pushed.unreadable);
+        }
+        self.opening.settled_before += pushed.settled;
+        Ok(true)
+    }
+
+    /// Acknowledges the frames whose events are all settled.
+    fn ack_settled(&mut self) {
+        let spool = &self.parts.config.spool;
+        while let Some(sound) = self.window.pop_settled() {
+            if sound {
+                spool.ack();
+            } else {
+                spool.quarantine();
+            }
+            self.stall.moved();
+        }
+    }
+
+    /// The events to write now. While clients wait, transactions are short.
+    fn next_batch(&self) -> Option<ReplayBatch> {
+        if self.window.deferred() > 0 && Instant::now() >= self.retry_at {
+            return Some(ReplayBatch::Deferred);
+        }
+        if self.window.queued() == 0 || self.window.deferred() >= MAX_DEFERRED {
+            return None;
+        }
+        let (mut events, mut bytes) = (self.pace.events(), self.parts.limits.max_bytes);
+        if self.clients_wait() {
+            (events, bytes) = (events.min(FRAME_EVENTS), bytes.min(FRAME_BYTES));
+        }
+        Some(ReplayBatch::Front(self.window.front(events, bytes)))
+    }
+
+    fn write(&mut self, runtime: &Runtime, batch: ReplayBatch) {
+        let events = self.window.events(batch);
+        let count = events.len();
+        let after = self.parts.config.after;
+        let longest = self.parts.writer.cap_deadline(Duration::MAX);
+        let deadline = match (batch, self.window.trouble()) {
+            (ReplayBatch::Deferred, Some(trouble)) => {
+                trouble.next_deadline(after, longest, self.committed())
+            }
+            _ => self.pace.timeout(),
+        };
+        let progress = to_json(&self.window.progress_after(batch));
+        let writer = &mut self.parts.writer;
+        writer.set_deadline(deadline);
+        let begin = Instant::now();
+        match runtime.block_on(writer.replay(&events, &progress)) {
+            Ok(()) => {
+                match batch {
+                    ReplayBatch::Front(_) => self.pace.succeeded(count, begin.elapsed()),
+                    ReplayBatch::Deferred => self.pace.took(begin.elapsed()),
                 }
-                self.timeout = self.writer.cap_deadline(self.timeout * 2);
+                self.window.settle(batch);
+                self.ack_settled();
             }
+            Err(ReplayError::Refused(error)) if count == 1 => {
+                let trouble = self.trouble(batch);
+                self.dead_letter(runtime, batch, trouble, &error);
+            }
+            Err(ReplayError::Refused(_) | ReplayError::TooLarge) if count > 1 => {
+                self.pace.failed(count, Seen::now(self.committed()));
+            }
+            Err(ReplayError::Failed(error)) => {
+                self.failed(runtime, batch, &error, deadline, begin.elapsed());
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// The database did not commit a batch. If it cannot commit anything, it is away.
+    fn failed(
+        &mut self,
+        runtime: &Runtime,
+        batch: ReplayBatch,
+        error: &sqlx::Error,
+        deadline: Duration,
+        took: Duration,
+    ) {
+        if let Err(error) = self.probe(runtime) {
+            self.parts.gate.close(&error);
+        }
+        if let ReplayBatch::Front(count @ 2..) = batch {
+            self.pace.failed(count, Seen::now(self.committed()));
+            return;
+        }
+        let trouble = self.trouble(batch).failed(deadline);
+        let committed = self.committed();
+        let after = self.parts.config.after;
+        let longest = self.parts.writer.cap_deadline(Duration::MAX);
+        if trouble.is_hopeless(error, after, longest, committed) {
+            let place = self.window.place(batch);
+            // ERROR: the database works, so the event needs a person.
+            tracing::error!(
+                error = reason(error),
+                segment = place.frame.segment,
+                offset = place.frame.offset,
+                event = place.event,
+                "an event of the spool cannot be written although the database works; it becomes a dead letter"
+            );
+            self.dead_letter(runtime, batch, trouble, error);
+        } else {
+            self.window.defer(batch, trouble);
+            // The events behind it get half of the time.
+            self.retry_at = Instant::now() + took.max(PROBE_INTERVAL);
+        }
+    }
+
+    /// The trouble with the only event of a batch, which was not written.
+    fn trouble(&mut self, batch: ReplayBatch) -> Trouble {
+        let now = Seen::now(self.committed());
+        match batch {
+            ReplayBatch::Front(count) => Trouble::new(self.pace.failed(count, now)),
+            ReplayBatch::Deferred => self.window.trouble().unwrap_or(Trouble::new(now)),
+        }
+    }
+
+    /// Stores a single event that cannot be written as a dead letter.
+    fn dead_letter(
+        &mut self,
+        runtime: &Runtime,
+        batch: ReplayBatch,
+        mut trouble: Trouble,
+        error: &sqlx::Error,
+    ) {
+        let progress = to_json(&self.window.progress_after(batch));
+        let events = self.window.events(batch);
+        let Some(event) = events.first() else { return };
+        let writer = &mut self.parts.writer;
+        writer.set_deadline(self.parts.config.after);
+        match runtime.block_on(writer.replay_dead_letter(event, error, &progress)) {
+            Ok(()) => {
+                if let ReplayBatch::Front(_) = batch {
+                    self.pace.succeeded(1, Duration::ZERO);
+                }
+                self.window.settle(batch);
+            }
+            Err(error) => {
+                trouble.unstorable += 1;
+                if is_outage(&error) && trouble.unstorable < MAX_UNSTORABLE {
+                    self.window.defer(batch, trouble);
+                    self.retry_at = Instant::now() + PROBE_INTERVAL * (1 << trouble.unstorable);
+                    return;
+                }
+                // ERROR: only the spool has the event, and its file needs a person.
+                tracing::error!(
+                    error = reason(&error),
+                    "an event of the spool cannot be stored, not even as a dead letter; its file will be quarantined"
+                );
+                self.parts.writer.count_refused(1);
+                self.window.keep(batch);
+            }
+        }
+        self.ack_settled();
+    }
+
+    /// How many events this daemon has committed.
+    fn committed(&self) -> u64 {
+        let counts = self.parts.shard_counts.iter().chain([&self.parts.counts]);
+        counts.map(|counts| counts.stored()).sum()
+    }
+
+    /// Tests whether the database can commit.
+    fn probe(&mut self, runtime: &Runtime) -> Result<(), sqlx::Error> {
+        self.parts.writer.set_deadline(self.parts.config.after);
+        let probed = runtime.block_on(self.parts.writer.probe());
+        if let Err(error) = &probed {
+            self.check_row(error);
+        }
+        probed
+    }
+
+    /// Opens the spool again if its row in the ledger is gone.
+    fn check_row(&mut self, error: &sqlx::Error) {
+        if matches!(error, sqlx::Error::RowNotFound) {
+            self.opening.start_again();
         }
     }
 
     fn write_counts(&mut self, runtime: &Runtime) {
-        self.writer.set_deadline(self.config.after);
-        if let Err(error) = runtime.block_on(self.writer.write_counts()) {
-            self.gate.counts_failed(&error);
+        self.parts.writer.set_deadline(self.parts.config.after);
+        if let Err(error) = runtime.block_on(self.parts.writer.write_counts()) {
+            self.check_row(&error);
+            self.parts.gate.counts_failed(&error);
         }
     }
+}
+
+fn to_json(progress: &progress::Progress) -> String {
+    // Plain numbers: this cannot fail.
+    serde_json::to_string(progress).unwrap_or_default()
 }

@@ -8,11 +8,11 @@ use super::gate::Gate;
 use crate::event::Event;
 use crate::spool::Spool;
 
-/// Events per frame. One transaction replays a frame, and must be short enough not to
-/// delay live traffic.
-const FRAME_EVENTS: usize = 1_000;
+/// Events per frame. While clients wait, a transaction replays no more than this, so that
+/// it does not delay them.
+pub(super) const FRAME_EVENTS: usize = 1_000;
 /// Bytes of events per frame, for the same reason.
-const FRAME_BYTES: usize = 1 << 20;
+pub(super) const FRAME_BYTES: usize = 1 << 20;
 
 /// The spool, and the format of events in it.
 #[derive(Clone, Debug)]

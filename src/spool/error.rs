@@ -11,6 +11,9 @@ pub enum SpoolError {
     /// The frame does not fit into the byte budget.
     #[error("the spool is full")]
     Full,
+    /// The spool holds events of another database.
+    #[error("the spool belongs to another database")]
+    OtherDatabase,
     /// The disk failed. Payloads that were not reported as stored are not in the spool.
     #[error("the disk of the spool failed: {0}")]
     Io(#[from] io::Error),

@@ -1,16 +1,18 @@
 //! A spool in a folder of the real file system: its lock, its id, and a list of its files
 //! that works while a daemon uses the folder.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use uuid::Uuid;
 
+use super::directories::{RealDirectories, create_durably};
 use super::disk::{DirectoryDisk, Disk as _};
 use super::error::SpoolError;
 use super::log::{SegmentLog, SpoolLimits};
+use super::owner::OwnerFile;
 use super::scan::scan;
 use super::segment::{quarantined_number, segment_number};
 use super::shared::Spool;
@@ -21,6 +23,8 @@ const LOCK_FILE: &str = "spool.lock";
 const LOCK_FILE_MAX_BYTES: u64 = 64;
 /// Only the daemon's user may enter the folder.
 const FOLDER_MODE: u32 = 0o700;
+/// The mode of parents, before the process's umask.
+const PARENT_MODE: u32 = 0o777;
 /// Only the daemon's user may read the lock file.
 const LOCK_FILE_MODE: u32 = 0o600;
 
@@ -62,14 +66,7 @@ impl SpoolFolder {
             folder: path.to_owned(),
             source,
         };
-        if let Some(parent) = path.parent() {
-            // Parents get the default mode: other users may need to pass through them.
-            fs::create_dir_all(parent).map_err(unusable)?;
-        }
-        match fs::DirBuilder::new().mode(FOLDER_MODE).create(path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
-            created => created.map_err(unusable)?,
-        }
+        create_durably(&mut RealDirectories, path, FOLDER_MODE, PARENT_MODE).map_err(unusable)?;
         let mut lock = OpenOptions::new()
             .read(true)
             .write(true)
@@ -84,7 +81,8 @@ impl SpoolFolder {
         })?;
         let id = read_or_create_id(&mut lock).map_err(unusable)?;
         let log = SegmentLog::open(DirectoryDisk::new(path), limits, id, instance)?;
-        Ok(Spool::new(id, limits, log, Some(lock)))
+        let owner = OwnerFile::read(path).map_err(unusable)?;
+        Ok(Spool::new(id, limits, log, Some(lock)).with_owner(owner))
     }
 }
 

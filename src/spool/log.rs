@@ -1,8 +1,9 @@
 //! The log of a spool, for a single thread.
 //!
 //! Frames are appended, then synced; only synced frames are read. Frames are read and
-//! acknowledged in order, once per process. A new process starts again with the oldest
-//! segment that exists. So a frame may be read twice, but no frame is skipped.
+//! acknowledged in order, once per process; several may be read before the first is
+//! acknowledged. A new process starts again with the oldest segment that exists. So a
+//! frame may be read twice, but no frame is skipped.
 
 mod read;
 
@@ -14,7 +15,7 @@ use uuid::Uuid;
 
 use super::disk::{Disk, DiskFile};
 use super::error::SpoolError;
-use super::frame::{FrameHeader, MAX_PAYLOAD_BYTES};
+use super::frame::{FrameHeader, FramePlace, MAX_PAYLOAD_BYTES};
 use super::scan::scan;
 use super::segment::{
     FORMAT_VERSION, HEADER_BYTES, SegmentHeader, quarantine_name, quarantined_number, segment_name,
@@ -74,8 +75,17 @@ struct UnsyncedFrame {
     counter: Arc<AtomicU64>,
 }
 
+/// A frame that was read and is not acknowledged.
+#[derive(Clone, Copy)]
+struct ReadFrame {
+    place: FramePlace,
+    events: u32,
+}
+
 struct Segment {
     number: u64,
+    /// The process that wrote it, if the header is intact.
+    instance: Option<Uuid>,
     /// The end of the last appended frame.
     len: u64,
     /// The end of the last synced frame.
@@ -121,12 +131,12 @@ pub struct SegmentLog<D: Disk> {
     dirty_names: bool,
     next_number: u64,
     next_sequence: u64,
-    /// The next offset to read in the first segment.
-    read_at: u64,
+    /// Where to read the next frame.
+    cursor: FramePlace,
     /// The number and file of the segment that is being read.
     reader: Option<(u64, D::File)>,
-    /// The end and the events of the frame that was read and is not acknowledged.
-    unacked: Option<(u64, u32)>,
+    /// The frames that were read and are not acknowledged, oldest first.
+    unacked: VecDeque<ReadFrame>,
     usage: SpoolUsage,
 }
 
@@ -158,9 +168,9 @@ impl<D: Disk> SegmentLog<D> {
             dirty_names: false,
             next_number: 1,
             next_sequence: 1,
-            read_at: 0,
+            cursor: FramePlace::default(),
             reader: None,
-            unacked: None,
+            unacked: VecDeque::new(),
             usage: SpoolUsage::default(),
         };
         let mut files = log.disk.list()?;
@@ -221,6 +231,7 @@ impl<D: Disk> SegmentLog<D> {
         self.usage.segments += 1;
         self.segments.push_back(Segment {
             number,
+            instance: found.header.map(|header| header.instance),
             len: found.end,
             synced: found.end,
             charged: found.end,
@@ -273,10 +284,7 @@ impl<D: Disk> SegmentLog<D> {
         let Some(segment) = self.segments.back_mut() else {
             return Err(SpoolError::Full);
         };
-        let mut bytes = Vec::with_capacity(payload.len() + header.encode().len());
-        bytes.extend_from_slice(&header.encode());
-        bytes.extend_from_slice(payload);
-        if let Err(error) = file.write_all_at(&bytes, segment.len) {
+        if let Err(error) = file.write_all_at(&header.frame(payload), segment.len) {
             if file.truncate(segment.len).is_err() {
                 // The bytes after the last frame are unknown, so append no more frames here.
                 segment.charged += header.frame_len();
@@ -317,6 +325,7 @@ impl<D: Disk> SegmentLog<D> {
         let len = HEADER_BYTES as u64;
         self.segments.push_back(Segment {
             number,
+            instance: Some(self.header.instance),
             len,
             synced: len,
             charged: len,

@@ -8,11 +8,13 @@
 //! To this module a payload is opaque bytes: it knows no events, no protobuf and no SQL.
 //! No other module touches the spool's files.
 
+mod directories;
 mod disk;
 mod error;
 mod folder;
 mod frame;
 mod log;
+mod owner;
 mod scan;
 mod segment;
 mod shared;
@@ -22,7 +24,7 @@ mod tests;
 pub use disk::{DirectoryDisk, Disk, DiskFile};
 pub use error::SpoolError;
 pub use folder::{SpoolFile, SpoolFolder, list};
-pub use frame::Frame;
+pub use frame::{Frame, FramePlace};
 pub use log::{PendingFrame, SegmentLog, SpoolLimits, SpoolUsage};
 pub use segment::{FORMAT_VERSION, SegmentHeader};
 pub use shared::Spool;

@@ -3,10 +3,13 @@
 use std::io;
 
 use super::disk::DiskFile;
-use super::frame::{FRAME_HEADER_BYTES, Frame, FrameHeader, MARKER};
+use super::frame::{
+    FRAME_HEADER_BYTES, FRAME_TRAILER_BYTES, Frame, FrameHeader, FramePlace, MARKER_BYTES,
+    decode_trailer, is_end_marker, is_marker,
+};
 use super::segment::{HEADER_BYTES, SegmentHeader};
 
-/// How many bytes are read at a time to find the next frame after damage.
+/// How many bytes are read at a time to find a marker after damage.
 const SEARCH_BYTES: usize = 64 << 10;
 
 /// What a segment has at some offset.
@@ -38,7 +41,7 @@ pub(super) struct SegmentScan {
     pub damaged: u64,
 }
 
-/// Reads the frame at `offset` of a file of `len` bytes.
+/// Reads the frame at `offset` of a file of `len` bytes. The frame's place has no segment.
 pub(super) fn read_frame(file: &impl DiskFile, offset: u64, len: u64) -> io::Result<FrameRead> {
     let rest = len.saturating_sub(offset);
     if rest == 0 {
@@ -62,31 +65,56 @@ pub(super) fn read_frame(file: &impl DiskFile, offset: u64, len: u64) -> io::Res
         sequence: header.sequence,
         events: header.events,
         payload,
+        place: FramePlace { segment: 0, offset },
         end: offset + header.frame_len(),
     }))
 }
 
 /// The offset of the next intact frame at or after `offset`.
-pub(super) fn find_frame(
+pub(super) fn find_frame(file: &impl DiskFile, offset: u64, len: u64) -> io::Result<Option<u64>> {
+    find(file, offset, len, is_marker, |position| {
+        let read = read_frame(file, position, len)?;
+        Ok(matches!(read, FrameRead::Frame(_)))
+    })
+}
+
+/// Whether a frame that begins at or after `offset` was written to its end.
+fn has_trailer(file: &impl DiskFile, offset: u64, len: u64) -> io::Result<bool> {
+    let found = find(file, offset, len, is_end_marker, |position| {
+        let end = position + FRAME_TRAILER_BYTES as u64;
+        if end > len {
+            return Ok(false);
+        }
+        let mut bytes = [0; FRAME_TRAILER_BYTES];
+        file.read_exact_at(&mut bytes, position)?;
+        Ok(decode_trailer(&bytes).is_some_and(|frame_len| offset + frame_len <= end))
+    })?;
+    Ok(found.is_some())
+}
+
+/// The first offset at or after `offset` where a marker is and `accept` says yes.
+fn find(
     file: &impl DiskFile,
     mut offset: u64,
     len: u64,
+    is_marker: fn(&[u8]) -> bool,
+    mut accept: impl FnMut(u64) -> io::Result<bool>,
 ) -> io::Result<Option<u64>> {
     let mut window = vec![0; SEARCH_BYTES];
-    while len.saturating_sub(offset) >= FRAME_HEADER_BYTES as u64 {
+    while len.saturating_sub(offset) >= MARKER_BYTES as u64 {
         let size = usize::try_from(len - offset)
             .unwrap_or(SEARCH_BYTES)
             .min(SEARCH_BYTES);
         file.read_exact_at(&mut window[..size], offset)?;
-        let candidates = window[..size].windows(MARKER.len()).enumerate();
-        for (at, _) in candidates.filter(|(_, bytes)| *bytes == MARKER) {
+        let candidates = window[..size].windows(MARKER_BYTES).enumerate();
+        for (at, _) in candidates.filter(|(_, bytes)| is_marker(bytes)) {
             let position = offset + at as u64;
-            if matches!(read_frame(file, position, len)?, FrameRead::Frame(_)) {
+            if accept(position)? {
                 return Ok(Some(position));
             }
         }
         // Windows overlap, because a marker may cross the border of two windows.
-        offset += (size - (MARKER.len() - 1)) as u64;
+        offset += (size - (MARKER_BYTES - 1)) as u64;
     }
     Ok(None)
 }
@@ -126,6 +154,8 @@ pub(super) fn scan(file: &impl DiskFile, len: u64) -> io::Result<SegmentScan> {
                     offset = next;
                 }
                 None => {
+                    // A frame that was written to its end may have been acked.
+                    let complete = complete || has_trailer(file, offset, len)?;
                     scan.damaged += u64::from(complete);
                     if complete {
                         // Not a torn tail: keep the bytes, so that a person can inspect them.

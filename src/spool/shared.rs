@@ -1,6 +1,7 @@
 //! A spool that several threads share. One sync serves all threads that wait for it.
 
 use std::fs::File;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,6 +11,7 @@ use super::disk::{DirectoryDisk, Disk};
 use super::error::SpoolError;
 use super::frame::Frame;
 use super::log::{PendingFrame, SegmentLog, SpoolLimits, SpoolUsage};
+use super::owner::OwnerFile;
 
 /// A spool that many threads append to and one thread reads.
 #[derive(Debug)]
@@ -23,6 +25,10 @@ pub struct Spool<D: Disk = DirectoryDisk> {
     usage: Mutex<SpoolUsage>,
     refusing: AtomicBool,
     found_events: u64,
+    owner: Option<OwnerFile>,
+    /// Whether the spool takes no events, because they would mix with those of another
+    /// owner.
+    blocked: AtomicBool,
     /// The locked lock file, which keeps other processes out.
     _lock: Option<File>,
 }
@@ -39,8 +45,45 @@ impl<D: Disk> Spool<D> {
             usage: Mutex::new(usage),
             refusing: AtomicBool::new(false),
             found_events: usage.events,
+            owner: None,
+            blocked: AtomicBool::new(false),
             _lock: lock,
         }
+    }
+
+    /// Adds the file with the owner.
+    pub(super) fn with_owner(self, owner: OwnerFile) -> Self {
+        let owner = Some(owner);
+        Self { owner, ..self }
+    }
+
+    /// The folder, if the spool is in one.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        self.owner.as_ref().map(OwnerFile::folder)
+    }
+
+    /// The text that names the database of the spool's events, if it is known.
+    #[must_use]
+    pub fn owner(&self) -> Option<String> {
+        self.owner.as_ref().and_then(OwnerFile::get)
+    }
+
+    /// Changes the owner durably.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn set_owner(&self, owner: Option<&str>) -> Result<(), SpoolError> {
+        match &self.owner {
+            Some(file) => Ok(file.set(owner)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Says whether the spool takes no events, because they would mix with those of another
+    /// owner.
+    pub fn block(&self, blocked: bool) {
+        self.blocked.store(blocked, Relaxed);
     }
 
     /// The permanent id of the spool.
@@ -86,6 +129,10 @@ impl<D: Disk> Spool<D> {
         payloads: impl IntoIterator<Item = (P, u32)>,
         counter: &Arc<AtomicU64>,
     ) -> (usize, Result<(), SpoolError>) {
+        if self.blocked.load(Relaxed) {
+            self.refusing.store(true, Relaxed);
+            return (0, Err(SpoolError::OtherDatabase));
+        }
         let (appended, mut result) = self.append(payloads, counter);
         if !appended.is_empty() {
             result = self.sync(&appended).and(result);
@@ -140,31 +187,49 @@ impl<D: Disk> Spool<D> {
         result
     }
 
-    /// Reads the next frame that is not acknowledged. It returns the same frame until
+    /// Reads the oldest frame that is not acknowledged. It returns the same frame until
     /// [`Self::ack`].
     ///
     /// # Errors
     /// If the disk cannot be read.
     pub fn read(&self) -> Result<Option<Frame>, SpoolError> {
-        let mut log = lock(&self.log);
-        let frame = log.read();
-        self.publish(&log);
-        frame
+        self.change(SegmentLog::read)
     }
 
-    /// Acknowledges the frame that was read last: it is settled.
+    /// Reads the frame after the last one that was read, acknowledged or not.
+    ///
+    /// # Errors
+    /// If the disk cannot be read.
+    pub fn read_ahead(&self) -> Result<Option<Frame>, SpoolError> {
+        self.change(SegmentLog::read_ahead)
+    }
+
+    /// Acknowledges the oldest frame that was read: it is settled.
     pub fn ack(&self) {
-        let mut log = lock(&self.log);
-        log.ack();
-        self.publish(&log);
+        self.change(SegmentLog::ack);
     }
 
-    /// Skips the frame that was read last, because it cannot be settled. It is not read
+    /// Skips the oldest frame that was read, because it cannot be settled. It is not read
     /// again before the next start, and its file is quarantined.
     pub fn quarantine(&self) {
+        self.change(SegmentLog::quarantine);
+    }
+
+    /// Whether the spool has the segment with this number, and this process wrote it.
+    pub fn has_segment(&self, number: u64, instance: Uuid) -> bool {
+        lock(&self.log).has_segment(number, instance)
+    }
+
+    /// The process that wrote a segment, if that is known.
+    pub fn writer_of(&self, segment: u64) -> Option<Uuid> {
+        lock(&self.log).writer_of(segment)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut SegmentLog<D>) -> T) -> T {
         let mut log = lock(&self.log);
-        log.quarantine();
+        let value = change(&mut log);
         self.publish(&log);
+        value
     }
 
     fn publish(&self, log: &SegmentLog<D>) {

@@ -11,10 +11,14 @@ use super::metrics::Metrics;
 
 /// The routes of the pages.
 pub fn router(metrics: Arc<Metrics>) -> Router {
-    let readiness = metrics.readiness.clone();
+    let (readiness, gate) = (metrics.readiness.clone(), metrics.gate.clone());
     let ready = move || async move {
         match readiness.get() {
-            Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
+            // Events can be made durable, so clients need not go elsewhere.
+            Ok(()) => match gate.spool_problem() {
+                None => (StatusCode::OK, "ready\n".to_owned()),
+                Some(problem) => (StatusCode::OK, format!("ready, but {problem}\n")),
+            },
             Err(reason) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 format!("not ready: {reason}\n"),

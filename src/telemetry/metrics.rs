@@ -268,6 +268,16 @@ fn encode_spool(encoder: &mut DescriptorEncoder, spool: &Spool, gate: &Gate) -> 
             usize::from(spool.refusing()),
         ),
         (
+            "spool_stalled",
+            "1 if the spool has not moved for a minute although the database is there",
+            usize::from(gate.is_stalled()),
+        ),
+        (
+            "spool_other_database",
+            "1 if the spool holds events of another database, and is not replayed",
+            usize::from(gate.is_other_database()),
+        ),
+        (
             "spool_budget_bytes",
             "Bytes that the spool may take on disk",
             size(spool.budget_bytes()),

@@ -6,10 +6,21 @@ mod commands;
 mod formats;
 mod goals;
 mod limits;
+mod owner;
+mod poison;
+mod progress;
 mod restart;
 mod slow;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use runtraced::event::Repairs;
+use runtraced::ingest::native::{decode_event, encode_frame};
+use runtraced::proto::Event;
+use runtraced::spool::{SpoolFolder, SpoolLimits};
+use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::support::daemon::{AWAY, Daemon};
 use crate::support::spool::SpoolDir;
@@ -52,4 +63,28 @@ async fn replayed(daemon: &Daemon) {
         settled(daemon, "spooled").await == 0
     })
     .await;
+}
+
+/// Puts a frame of each list of events into a spool that no daemon uses.
+fn spool_frames(dir: &SpoolDir, frames: impl IntoIterator<Item = Vec<Event>>) {
+    let limits = SpoolLimits {
+        total_bytes: 1 << 30,
+        segment_bytes: 1 << 20,
+    };
+    let spool = SpoolFolder::open(dir.path(), limits, Uuid::now_v7()).unwrap();
+    let frames = frames.into_iter().map(|events| {
+        let decode = |event| decode_event(event, &mut Repairs::default()).unwrap();
+        let events: Vec<_> = events.into_iter().map(decode).collect();
+        let count = u32::try_from(events.len()).unwrap();
+        (encode_frame(&events.iter().collect::<Vec<_>>()), count)
+    });
+    spool.store(frames, &Arc::default()).1.unwrap();
+}
+
+/// The ledger of all daemons together: received, committed, duplicate, refused, spooled,
+/// dead-lettered, in flight.
+async fn ledger_sum(conn: &mut PgConnection) -> Vec<i64> {
+    let query = "SELECT ARRAY[sum(received), sum(committed), sum(duplicate), sum(refused),
+            sum(spooled), sum(dead_lettered), sum(in_flight)]::bigint[] FROM ingest_reconciliation";
+    sqlx::query_scalar(query).fetch_one(conn).await.unwrap()
 }

@@ -1,7 +1,7 @@
 //! What each kind of damage costs.
 
 use super::fake::FakeDisk;
-use super::{FRAME_HEADER, HEADER, LIMITS, append, drain, open, sync, try_open};
+use super::{FRAME_HEADER, FRAME_TRAILER, HEADER, LIMITS, append, drain, open, sync, try_open};
 use crate::spool::{FORMAT_VERSION, SegmentHeader, SpoolError};
 use uuid::Uuid;
 
@@ -26,7 +26,7 @@ fn a_torn_tail_is_cut_off() {
     let disk = FakeDisk::default();
     three_frames(&disk);
     let (name, whole) = only_file(&disk);
-    let last = whole.len() - "three".len() - FRAME_HEADER;
+    let last = whole.len() - "three".len() - FRAME_HEADER - FRAME_TRAILER;
     for len in last..whole.len() {
         let disk = FakeDisk::default();
         three_frames(&disk);
@@ -48,7 +48,8 @@ fn damage_in_the_middle_costs_one_frame_and_the_file_is_kept() {
     let disk = FakeDisk::default();
     three_frames(&disk);
     let (name, whole) = only_file(&disk);
-    let middle = HEADER + FRAME_HEADER + 3..HEADER + 2 * (FRAME_HEADER + 3);
+    let one = FRAME_HEADER + 3 + FRAME_TRAILER;
+    let middle = HEADER + one..HEADER + 2 * one - FRAME_TRAILER;
     for at in middle {
         for bit in 0..8 {
             let disk = FakeDisk::default();
@@ -75,11 +76,111 @@ fn a_complete_frame_with_wrong_content_is_damage() {
     let disk = FakeDisk::default();
     three_frames(&disk);
     let (name, _) = only_file(&disk);
-    disk.change(&name, |content| *content.last_mut().unwrap() ^= 1);
+    let last = |content: &mut Vec<u8>| content.len() - FRAME_TRAILER - 1;
+    disk.change(&name, |content| {
+        let last = last(content);
+        content[last] ^= 1;
+    });
     let mut log = open(&disk);
     assert_eq!(log.usage().damaged, 1);
     assert_eq!(drain(&mut log), [b"one", b"two"]);
     assert!(only_file(&disk).0.ends_with(".quarantined"));
+}
+
+/// Scenario: each single bit of the last frame's header is flipped; behind it nothing, or a
+/// frame that is torn at any place.
+/// Guarantees: the frame was synced, so this is damage and no torn tail: it is counted, nothing is
+/// cut off, the frames before it are read, and the file is kept.
+#[test]
+fn a_damaged_header_of_the_last_frame_is_damage() {
+    for at in 0..FRAME_HEADER {
+        for bit in 0..8 {
+            for torn in [0, 1, FRAME_HEADER, FRAME_HEADER + 6] {
+                let disk = FakeDisk::default();
+                three_frames(&disk);
+                let (name, whole) = only_file(&disk);
+                let last = whole.len() - "three".len() - FRAME_HEADER - FRAME_TRAILER;
+                disk.change(&name, |content| {
+                    let next = content[last..].to_vec();
+                    content.extend_from_slice(&next[..torn]);
+                    content[last + at] ^= 1 << bit;
+                });
+                let mut log = open(&disk);
+                assert_eq!((log.usage().damaged, log.usage().events), (1, 2));
+                assert_eq!(drain(&mut log), [b"one", b"two"]);
+                let (kept, content) = only_file(&disk);
+                assert!(kept.ends_with(".quarantined"), "{kept}");
+                assert_eq!(content.len(), whole.len() + torn);
+            }
+        }
+    }
+}
+
+/// Scenario: each single bit of each trailer is flipped.
+/// Guarantees: the frame before it is intact, so nothing is lost.
+#[test]
+fn a_damaged_trailer_costs_nothing() {
+    let frame = |len: usize| FRAME_HEADER + len + FRAME_TRAILER;
+    for end in [frame(3), 2 * frame(3), 2 * frame(3) + frame(5)] {
+        for at in HEADER + end - FRAME_TRAILER..HEADER + end {
+            for bit in 0..8 {
+                let disk = FakeDisk::default();
+                three_frames(&disk);
+                let (name, _) = only_file(&disk);
+                disk.change(&name, |content| content[at] ^= 1 << bit);
+                let mut log = open(&disk);
+                assert_eq!((log.usage().damaged, log.usage().events), (0, 3));
+                assert_eq!(drain(&mut log).len(), 3);
+                assert!(disk.files().is_empty());
+            }
+        }
+    }
+}
+
+/// Scenario: frames are read ahead of their acknowledgement, over several files; one in the middle
+/// is quarantined.
+/// Guarantees: each frame is read ahead once, in order; `read` still returns the oldest one; files
+/// are deleted in order as their frames are acknowledged; the file of the quarantined frame is kept;
+/// what was not acknowledged is read again by the next process.
+#[test]
+fn frames_can_be_read_ahead() {
+    let disk = FakeDisk::default();
+    let mut log = open(&disk);
+    let payloads: Vec<Vec<u8>> = (0..12).map(|number| vec![number; 100]).collect();
+    for payload in &payloads {
+        append(&mut log, payload).unwrap();
+        sync(&mut log).unwrap();
+    }
+    let files = disk.files().len();
+    assert!(files >= 3, "{files}");
+    let mut places = Vec::new();
+    for payload in &payloads[..10] {
+        let frame = log.read_ahead().unwrap().unwrap();
+        assert_eq!(frame.payload, *payload);
+        places.push(frame.place);
+    }
+    assert!(places.is_sorted());
+    assert_eq!(disk.files().len(), files);
+    for (number, payload) in payloads[..9].iter().enumerate() {
+        assert_eq!(log.read().unwrap().unwrap().payload, *payload);
+        if number == 4 {
+            log.quarantine();
+        } else {
+            log.ack();
+        }
+    }
+    let kept = disk.files().into_iter();
+    let kept: Vec<_> = kept
+        .filter(|(name, _)| name.ends_with(".quarantined"))
+        .collect();
+    assert_eq!(kept.len(), 1);
+    assert!(disk.files().len() < files);
+    assert_eq!(log.usage().events, 3);
+    let again = drain(&mut open(&disk.copy()));
+    assert_eq!(again[again.len() - 3..], payloads[9..]);
+    assert_eq!(log.read_ahead().unwrap().unwrap().payload, payloads[10]);
+    assert_eq!(drain(&mut log), payloads[9..]);
+    assert_eq!(disk.files().len(), 1);
 }
 
 /// Scenario: a frame is damaged after the log was opened.
@@ -116,7 +217,7 @@ fn a_newer_version_is_refused_clearly() {
         content[..HEADER].copy_from_slice(&newer.encode())
     });
     let error = try_open(&disk).unwrap_err();
-    assert!(matches!(error, SpoolError::NewerVersion { version: 2, .. }));
+    assert!(matches!(error, SpoolError::NewerVersion { version: 3, .. }));
     assert!(error.to_string().contains(&name), "{error}");
     assert_eq!(only_file(&disk).1.len(), whole.len());
 

@@ -1,6 +1,7 @@
 //! The log on a file system that crashes, tears writes, flips bits and fails.
 
 mod damage;
+mod directories;
 mod fake;
 mod model;
 mod shared;
@@ -13,10 +14,11 @@ use uuid::Uuid;
 use super::{SegmentLog, SpoolError, SpoolLimits};
 use fake::FakeDisk;
 
-/// The lengths of a segment's header and a frame's header. Written out here, so that a
-/// change of the format fails these tests.
+/// The lengths of a segment's header, and of a frame's header and trailer. Written out
+/// here, so that a change of the format fails these tests.
 const HEADER: usize = 48;
 const FRAME_HEADER: usize = 28;
+const FRAME_TRAILER: usize = 12;
 const SPOOL: Uuid = Uuid::from_u128(1);
 const LIMITS: SpoolLimits = SpoolLimits {
     total_bytes: 4_096,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use uuid::Uuid;
 
 use super::fake::FakeDisk;
-use super::{FRAME_HEADER, HEADER, LIMITS, SPOOL, open};
+use super::{FRAME_HEADER, FRAME_TRAILER, HEADER, LIMITS, SPOOL, open};
 use crate::spool::{Spool, SpoolError, SpoolFolder, SpoolLimits, list};
 
 fn spool(disk: &FakeDisk) -> Spool<FakeDisk> {
@@ -21,7 +21,7 @@ fn a_full_disk_stores_a_prefix_and_returns_an_error() {
     let disk = FakeDisk::default();
     let (spool, counter) = (spool(&disk), Arc::<AtomicU64>::default());
     let payloads = || [b"one".as_slice(), b"two", b"three"].map(|payload| (payload, 5));
-    disk.fill(HEADER + FRAME_HEADER + 3 + 10);
+    disk.fill(HEADER + FRAME_HEADER + 3 + FRAME_TRAILER + 10);
     let (stored, result) = spool.store(payloads(), &counter);
     assert_eq!(stored, 1);
     assert!(matches!(result, Err(SpoolError::Io(_))), "{result:?}");

@@ -6,7 +6,7 @@ use std::sync::atomic::{
     Ordering::{Acquire, Relaxed},
 };
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
 use crate::store::outcome::OutcomeCounts;
@@ -55,6 +55,17 @@ impl ShardCounts {
             shards_spooled: Some(shards.iter().map(|shard| shard.spooled.clone()).collect()),
             ..Self::default()
         }
+    }
+
+    /// For the replayer: sets how many events earlier daemons have left in the spool.
+    pub fn set_found(&self, events: u64) {
+        self.received.store(events, Relaxed);
+    }
+
+    /// The number of events that were committed or are duplicates.
+    #[must_use]
+    pub fn stored(&self) -> u64 {
+        self.committed.load(Relaxed) + self.duplicate.load(Relaxed)
     }
 
     /// Adds the outcomes of a committed transaction.
@@ -143,23 +154,26 @@ impl CountsReading {
     }
 }
 
-/// The spool that a replayer's counts belong to.
-#[derive(Clone, Copy, Debug)]
-pub struct SpoolIdentity {
+/// The spool that a replayer's counts belong to, as the ledger keeps it.
+#[derive(Clone, Debug)]
+pub(super) struct SpoolRecord {
     /// The spool's id.
     pub id: Uuid,
-    /// The number of events that earlier daemons left in it.
-    pub found_events: u64,
+    /// The number of events that earlier daemons left in it, until their counts are taken
+    /// over.
+    pub take_over: Option<u64>,
+    /// How far it is replayed: JSON that only the replayer reads.
+    pub progress: Option<Arc<str>>,
 }
 
 /// A row of `ingest_ledger`: the counts of one shard of this daemon process.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Ledger {
     /// The id of this daemon process.
     pub instance: Uuid,
     pub shard: i32,
-    /// The spool whose events are taken over from earlier daemons with the next write.
-    pub take_over: Option<SpoolIdentity>,
+    /// The spool, in the row of a replayer.
+    pub spool: Option<SpoolRecord>,
 }
 
 impl Ledger {
@@ -170,7 +184,11 @@ impl Ledger {
         reading: CountsReading,
     ) -> Result<(), sqlx::Error> {
         let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        sqlx::query(include_str!("../sql/write_ledger.sql"))
+        let statement = match self.spool {
+            None => include_str!("../sql/write_ledger.sql"),
+            Some(_) => include_str!("../sql/write_spool_ledger.sql"),
+        };
+        let mut query = sqlx::query(statement)
             .bind(self.instance)
             .bind(self.shard)
             .bind(count(reading.received))
@@ -179,28 +197,26 @@ impl Ledger {
             .bind(count(reading.refused))
             .bind(count(reading.spooled))
             .bind(count(reading.dead_lettered))
-            .bind(count(reading.ignored))
-            .execute(&mut *conn)
-            .await?;
-        match self.take_over {
-            Some(spool) => self.take_over_spool(conn, spool).await,
+            .bind(count(reading.ignored));
+        let Some(spool) = &self.spool else {
+            query.execute(conn).await?;
+            return Ok(());
+        };
+        query = query.bind(spool.id).bind(spool.progress.as_deref());
+        let inserted: bool = query.fetch_one(&mut *conn).await?.try_get(0)?;
+        match spool.take_over {
+            Some(found) => {
+                sqlx::query(include_str!("../sql/take_over_spool.sql"))
+                    .bind(spool.id)
+                    .bind(self.instance)
+                    .bind(count(found))
+                    .execute(conn)
+                    .await?;
+                Ok(())
+            }
+            // The row is gone: this may be another database than before.
+            None if inserted => Err(sqlx::Error::RowNotFound),
             None => Ok(()),
         }
-    }
-
-    /// Moves the events that earlier daemons left in the spool to this daemon's counts.
-    async fn take_over_spool(
-        self,
-        conn: &mut PgConnection,
-        spool: SpoolIdentity,
-    ) -> Result<(), sqlx::Error> {
-        sqlx::query(include_str!("../sql/take_over_spool.sql"))
-            .bind(spool.id)
-            .bind(self.instance)
-            .bind(self.shard)
-            .bind(i64::try_from(spool.found_events).unwrap_or(i64::MAX))
-            .execute(conn)
-            .await?;
-        Ok(())
     }
 }

@@ -11,6 +11,7 @@
 mod dead_letters;
 mod ledger;
 mod outage;
+mod replay;
 mod session;
 
 use std::sync::Arc;
@@ -23,10 +24,11 @@ use uuid::Uuid;
 
 use self::dead_letters::NewDeadLetter;
 pub use self::dead_letters::{drop_dead_letters, mark_replayed};
-use self::ledger::Ledger;
-pub use self::ledger::{CountsReading, ShardCounts, SpoolIdentity};
+pub use self::ledger::{CountsReading, ShardCounts};
+use self::ledger::{Ledger, SpoolRecord};
 use self::outage::Outage;
 pub use self::outage::WhenAway;
+pub use self::replay::ReplayError;
 use self::session::LazySession;
 use super::batch::{BatchError, RunTotalsCache, write_batch};
 use super::error::{FailureClass, classify_failure, reason};
@@ -89,8 +91,7 @@ pub struct Writer {
     /// have committed.
     in_ledger: Option<CountsReading>,
     /// The spool that this writer replays, if it is a replayer.
-    spool: Option<SpoolIdentity>,
-    spool_taken_over: bool,
+    spool: Option<SpoolRecord>,
 }
 
 impl Writer {
@@ -106,22 +107,6 @@ impl Writer {
             copy_forbidden: false,
             in_ledger: Some(CountsReading::default()),
             spool: None,
-            spool_taken_over: false,
-        }
-    }
-
-    /// Creates a writer for spooled events. These were acked, so it stores refused ones
-    /// as dead letters. Its counts are those of the spool.
-    #[must_use]
-    pub fn replayer(
-        config: WriterConfig,
-        shard: i32,
-        counts: Arc<ShardCounts>,
-        spool: SpoolIdentity,
-    ) -> Self {
-        Self {
-            spool: Some(spool),
-            ..Self::new(config, shard, counts)
         }
     }
 
@@ -206,7 +191,8 @@ impl Writer {
     /// # Errors
     /// If the database is away. The next transaction writes the counts.
     pub async fn write_counts(&mut self) -> Result<(), sqlx::Error> {
-        let taken_over = self.spool.is_none() || self.spool_taken_over;
+        let spool = self.spool.as_ref();
+        let taken_over = spool.is_none_or(|spool| spool.take_over.is_none());
         if Some(self.counts.read()) == self.in_ledger && taken_over {
             return Ok(());
         }
@@ -240,14 +226,16 @@ impl Writer {
         Ledger {
             instance: self.config.instance,
             shard: self.shard,
-            take_over: self.spool.filter(|_| !self.spool_taken_over),
+            spool: self.spool.clone(),
         }
     }
 
     /// Records that a transaction with these counts has committed.
     fn ledger_written(&mut self, reading: CountsReading) {
         self.in_ledger = Some(reading);
-        self.spool_taken_over = true;
+        if let Some(spool) = &mut self.spool {
+            spool.take_over = None;
+        }
     }
 
     /// Writes a part of a batch in one transaction. It retries until the database commits
@@ -294,7 +282,7 @@ impl Writer {
     ) -> Result<Vec<EventOutcome>, BatchError> {
         let run_timeout_ms = self.config.run_timeout_ms;
         let (ledger, shard_counts) = (self.ledger(), self.counts.clone());
-        let render = self.spool.map(|_| self.config.render);
+        let render = self.spool.is_some().then_some(self.config.render);
         let (written, counts, reading) = self
             .transaction(async |tx, cache| {
                 let mut batch = write_batch(tx, events, rung, run_timeout_ms, cache).await?;

@@ -89,7 +89,7 @@ async fn a_full_disk_stops_acks_until_there_is_room() {
     let status = status.env("DATABASE_URL", cluster.url()).output().unwrap();
     let told = String::from_utf8(status.stdout).unwrap();
     assert_eq!(status.status.code(), Some(1), "{told}");
-    assert!(told.contains("FULL or its disk fails"), "{told}");
+    assert!(told.contains("REFUSES events: it is full"), "{told}");
 
     machine.give_room();
     load.wait_for_acks(30).await;

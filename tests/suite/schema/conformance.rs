@@ -179,6 +179,7 @@ const ADDED: &[(&str, &[&str])] = &[
             "dead_lettered bigint not null default 0",
             "ignored bigint not null default 0",
             "spool uuid",
+            "spool_progress jsonb",
         ],
     ),
 ];

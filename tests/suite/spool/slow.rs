@@ -5,14 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use runtraced::client::StreamOptions;
-use runtraced::event::Repairs;
-use runtraced::ingest::native::{decode_event, encode_frame};
 use runtraced::proto::Durability;
-use runtraced::spool::{SpoolFolder, SpoolLimits};
 use sqlx::{AssertSqlSafe, PgConnection};
-use uuid::Uuid;
 
-use super::{SpoolDir, metric, replayed, settled, wait_until};
+use super::{SpoolDir, metric, replayed, settled, spool_frames, wait_until};
 use crate::support::daemon::Daemon;
 use crate::support::events::{long_message, message, new_id, tokens};
 use crate::support::pg;
@@ -102,20 +98,6 @@ async fn what_waits_too_long_for_a_slow_postgres_is_spooled() {
     daemon.finish().await;
 }
 
-/// Puts frames of one event each into a spool that no daemon uses.
-fn spool_messages(dir: &SpoolDir, frames: usize) {
-    let limits = SpoolLimits {
-        total_bytes: 1 << 20,
-        segment_bytes: 1 << 20,
-    };
-    let spool = SpoolFolder::open(dir.path(), limits, Uuid::now_v7()).unwrap();
-    for _ in 0..frames {
-        let event = decode_event(long_message(new_id(), 10), &mut Repairs::default()).unwrap();
-        let frame = encode_frame(&[&event]);
-        spool.store([(&frame[..], 1)], &Arc::default()).1.unwrap();
-    }
-}
-
 /// Scenario: eight frames are in the spool, the transaction of each takes 0.3 s, and a client streams
 /// all the time.
 /// Guarantees: while the spool is replayed, each ack of the client is COMMITTED; between two
@@ -131,7 +113,7 @@ async fn a_replay_leaves_half_of_the_time_to_clients() {
     let paces = [("agent_messages", 0.3), ("agent_token_counts", 0.02)];
     slow_down(&mut conn, &paces).await;
     let dir = SpoolDir::new();
-    spool_messages(&dir, FRAMES);
+    spool_frames(&dir, (0..FRAMES).map(|_| vec![long_message(new_id(), 10)]));
     let args = ["--spool-after", "30", "--batch-events", "1"];
     let lock = "BEGIN; LOCK TABLE agent_messages IN SHARE ROW EXCLUSIVE MODE";
     sqlx::raw_sql(lock).execute(&mut conn).await.unwrap();

@@ -1,0 +1,213 @@
+//! Writes the events of a spool. Each transaction also writes how far the spool is replayed.
+//!
+//! A batch is written whole or not at all: splitting it is up to the replayer, which knows
+//! the places of its events.
+
+use std::sync::Arc;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::ledger::SpoolRecord;
+use super::{NewDeadLetter, RunTotalsCache, ShardCounts, Writer, WriterConfig};
+use crate::event::Event;
+use crate::store::batch::BatchError;
+use crate::store::error::{FailureClass, classify_failure};
+use crate::store::outcome::{EventOutcome, OutcomeCounts};
+use crate::store::plan::Rung;
+
+/// How often a transaction is tried again at once after a conflict with another one.
+const MAX_CONFLICTS: u32 = 20;
+
+/// Why a batch of spooled events was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// Postgres refuses some event.
+    #[error(transparent)]
+    Refused(sqlx::Error),
+    /// The batch is too large for one transaction. A single event never is.
+    #[error("the batch is too large for one transaction")]
+    TooLarge,
+    /// The database did not commit: it is away, or the batch is too much for it.
+    #[error(transparent)]
+    Failed(sqlx::Error),
+    /// The writer was told to give up.
+    #[error("the writer was told to give up")]
+    GaveUp,
+}
+
+impl Writer {
+    /// Creates a writer for the events of a spool. They were acked, so it stores refused
+    /// ones as dead letters. Its counts are those of the spool.
+    #[must_use]
+    pub fn replayer(
+        config: WriterConfig,
+        shard: i32,
+        counts: Arc<ShardCounts>,
+        spool: Uuid,
+    ) -> Self {
+        let record = SpoolRecord {
+            id: spool,
+            take_over: None,
+            progress: None,
+        };
+        Self {
+            spool: Some(record),
+            ..Self::new(config, shard, counts)
+        }
+    }
+
+    /// What tells the database from every other one: `CLUSTER/DATABASE`. The cluster is `?`
+    /// where this role may not ask for it.
+    ///
+    /// # Errors
+    /// If the database is away.
+    pub async fn identify_database(&mut self) -> Result<String, sqlx::Error> {
+        let ask = async |tx: &mut PgConnection, _: &mut RunTotalsCache| {
+            let may_ask: bool = sqlx::query_scalar(
+                "SELECT has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')",
+            )
+            .fetch_one(&mut *tx)
+            .await?;
+            let query = if may_ask {
+                include_str!("../sql/identify_database.sql")
+            } else {
+                "SELECT '?/' || oid::text FROM pg_database WHERE datname = current_database()"
+            };
+            Ok(sqlx::query_scalar(query).fetch_one(tx).await?)
+        };
+        self.transaction(ask).await.map_err(BatchError::into_sql)
+    }
+
+    /// Where the database is, without its port and its user.
+    #[must_use]
+    pub fn database_target(&self) -> String {
+        let options = &self.config.database;
+        let host = match options.get_socket() {
+            Some(socket) => socket.display().to_string(),
+            None => options.get_host().to_owned(),
+        };
+        let database = options.get_database().unwrap_or(options.get_username());
+        format!("{host}/{database}")
+    }
+
+    /// Reads how far earlier daemons have replayed the spool. It waits for a transaction of
+    /// an earlier daemon that is still committing.
+    ///
+    /// # Errors
+    /// If the database is away.
+    pub async fn read_progress(&mut self) -> Result<Option<Arc<str>>, sqlx::Error> {
+        let (spool, instance) = (self.spool.as_ref().map(|s| s.id), self.config.instance);
+        let query = sqlx::query_scalar(include_str!("../sql/read_spool_progress.sql"));
+        let query = query.bind(spool).bind(instance);
+        let progress: Option<String> = self
+            .transaction(async |tx, _| Ok(query.fetch_optional(tx).await?))
+            .await
+            .map_err(BatchError::into_sql)?;
+        let progress: Option<Arc<str>> = progress.map(Arc::from);
+        if let Some(record) = &mut self.spool {
+            record.progress.clone_from(&progress);
+        }
+        Ok(progress)
+    }
+
+    /// Takes over the counts and the progress of earlier daemons with the next write of the
+    /// ledger. `found` is the number of events that they left in the spool.
+    pub fn take_over(&mut self, found: u64) {
+        if let Some(record) = &mut self.spool {
+            record.take_over = Some(found);
+        }
+    }
+
+    /// Writes spooled events and the progress in one transaction. Refused events become
+    /// dead letters.
+    ///
+    /// # Errors
+    /// If the database did not commit all of it. Then it may still have committed, unknown
+    /// to the writer.
+    pub async fn replay(&mut self, events: &[&Event], progress: &str) -> Result<(), ReplayError> {
+        let give_up = self.config.give_up.clone();
+        let before = self.set_progress(Some(progress.into()));
+        let result = tokio::select! {
+            result = self.replay_whole(events) => result,
+            // Dropping an open transaction closes its connection.
+            () = give_up.cancelled() => Err(ReplayError::GaveUp),
+        };
+        if result.is_err() {
+            self.set_progress(before);
+        }
+        result
+    }
+
+    async fn replay_whole(&mut self, events: &[&Event]) -> Result<(), ReplayError> {
+        let mut rung = if self.merge_next || self.copy_forbidden {
+            Rung::Merge
+        } else {
+            Rung::Append
+        };
+        let mut conflicts = 0;
+        loop {
+            let error = match self.attempt(events, rung).await {
+                Ok(outcomes) => {
+                    let mut pairs = events.iter().zip(&outcomes);
+                    self.merge_next = rung == Rung::Merge
+                        && pairs.any(|(event, outcome)| {
+                            event.is_surely_new() && *outcome == EventOutcome::Duplicate
+                        });
+                    return Ok(());
+                }
+                Err(BatchError::ConcurrentInsert) => continue,
+                Err(BatchError::NeedsSplit) => return Err(ReplayError::TooLarge),
+                Err(BatchError::Sql(error)) => error,
+            };
+            match classify_failure(&error) {
+                FailureClass::RowExists if rung == Rung::Append => rung = Rung::Merge,
+                FailureClass::CopyForbidden if rung == Rung::Append => {
+                    self.copy_forbidden = true;
+                    rung = Rung::Merge;
+                }
+                FailureClass::RowExists | FailureClass::BadData => {
+                    return Err(ReplayError::Refused(error));
+                }
+                FailureClass::Conflict if conflicts < MAX_CONFLICTS => conflicts += 1,
+                _ => return Err(ReplayError::Failed(error)),
+            }
+        }
+    }
+
+    /// Stores a spooled event that cannot be written as a dead letter, and the progress, in
+    /// one transaction.
+    ///
+    /// # Errors
+    /// If the database did not commit that.
+    pub async fn replay_dead_letter(
+        &mut self,
+        event: &Event,
+        error: &sqlx::Error,
+        progress: &str,
+    ) -> Result<(), sqlx::Error> {
+        let letter = NewDeadLetter::new(0, event, error, (self.config.render)(event));
+        let before = self.set_progress(Some(progress.into()));
+        let result = self.insert_dead_letters(&[letter]).await;
+        match &result {
+            Ok(()) => tracing::info!("a spooled event is stored as a dead letter"),
+            Err(_) => {
+                self.set_progress(before);
+            }
+        }
+        result
+    }
+
+    /// Counts spooled events that can be stored nowhere as refused. Their file is kept.
+    pub fn count_refused(&self, events: u64) {
+        self.counts.add(OutcomeCounts {
+            refused: events,
+            ..OutcomeCounts::default()
+        });
+    }
+
+    fn set_progress(&mut self, progress: Option<Arc<str>>) -> Option<Arc<str>> {
+        let record = self.spool.as_mut()?;
+        std::mem::replace(&mut record.progress, progress)
+    }
+}
