@@ -120,7 +120,7 @@ async fn events_of_two_databases_are_not_mixed() {
     let mut second = spawn(&url, &dir, &[]).await;
     second.expect_warnings(REFUSED);
     second.expect_warnings("events stay in the spool");
-    second.expect_warnings("durable nowhere");
+    second.expect_warnings("neither Postgres nor the spool accepts events");
     second.expect_warnings("cannot be made durable");
     let client = second.client().await;
     let waiting = tokio::spawn(async move { client.submit(steps(1)).await });
