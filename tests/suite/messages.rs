@@ -174,7 +174,7 @@ async fn faults_at_the_start_are_said_once_with_what_to_do() {
         (
             [&with(&serve, &["--spool-dir"], file)[..], &any_port].concat(),
             format!(
-                "the spool folder {file} cannot be used: file exists; choose another --spool-dir, \
+                "the spool folder {file} cannot be used: not a directory; choose another --spool-dir, \
                  or make it a folder that this user can read and write"
             ),
         ),
