@@ -643,7 +643,7 @@ COMMENT ON COLUMN run_timeline.flags IS
 COMMENT ON FUNCTION public.owns_customer(uuid) IS 'True if the current user manages this customer, soft-deleted or not';
 COMMENT ON FUNCTION public.owns_contract(uuid) IS
   'True if this contract belongs to a customer that the current user manages';
-COMMENT ON FUNCTION public.owns_session(uuid) IS 'True if this session is the current user''s own';
+COMMENT ON FUNCTION public.owns_session(uuid) IS 'True if the agent session is the current user''s own';
 COMMENT ON FUNCTION public.owns_run(uuid) IS
   'True if this run belongs to the current user''s own session or, if the run has no session, to a customer that the '
   'user manages';

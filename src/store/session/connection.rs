@@ -31,7 +31,7 @@ pub(super) struct Connected {
 /// Connects and prepares the session: UTC, durable commits whatever the server's default
 /// is, and limits after which the server ends what the daemon has given up.
 ///
-/// sqlx logs no statements of this session; callers report slow and failed ones. The
+/// sqlx logs no statements of this connection; callers report slow and failed ones. The
 /// connection needs a server session of its own, so a pooler in transaction mode does
 /// not work.
 ///

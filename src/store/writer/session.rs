@@ -32,7 +32,7 @@ impl LazySession {
     }
 
     /// Sets the deadline of the following transactions. The server has the same limit for
-    /// each statement, so it ends what this session gives up.
+    /// each statement, so it ends what this connection gives up.
     pub fn set_deadline(&mut self, deadline: Duration) {
         self.deadline = deadline;
         self.session.set_limit(deadline);
