@@ -2,6 +2,7 @@
 //!
 //! So a request makes a few such events per run, instead of a few per span.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use uuid::Uuid;
@@ -83,22 +84,20 @@ impl RunFact {
     }
 
     /// The text that decides between facts of equal rank and time: the smallest
-    /// wins, or the greatest if the latest value wins. The store uses the same rule.
-    fn tie_break(&self) -> String {
+    /// wins, or the greatest if the latest value wins. The store uses the same rule. The
+    /// second text is the error of an outcome. Nothing is copied: many spans may tie with
+    /// one long text.
+    fn tie_break(&self) -> (Cow<'_, str>, &str) {
         match self {
-            Self::Session(id) => id.to_string(),
+            Self::Session(id) => (id.to_string().into(), ""),
             Self::Agent(text)
             | Self::AgentType(text)
             | Self::Name(text)
             | Self::Input(text)
-            | Self::Output(text) => text.clone(),
-            Self::Metadata(json) => json.as_str().to_owned(),
+            | Self::Output(text) => (text.into(), ""),
+            Self::Metadata(json) => (json.as_str().into(), ""),
             Self::Outcome(status, error) => {
-                format!(
-                    "{}: {}",
-                    status.as_str(),
-                    error.as_deref().unwrap_or_default()
-                )
+                (status.as_str().into(), error.as_deref().unwrap_or_default())
             }
         }
     }

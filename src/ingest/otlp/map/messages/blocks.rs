@@ -1,6 +1,9 @@
 //! Reads the parts of one message: text, reasoning, tool calls, tool results and
 //! media.
 
+use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
+
 use serde_json::{Map, Value, json};
 
 use super::message::{ChatMessage, ToolCall};
@@ -42,20 +45,62 @@ pub fn is_block(object: &Map<String, Value>) -> bool {
     KEYS.iter().any(|key| object.contains_key(*key)) && !object.contains_key("messages")
 }
 
+/// Finds repeated tool calls. Two calls are the same if their ids are or, if one of them
+/// has no id, if their names and arguments are.
+///
+/// It keeps hashes only, under random keys: equal hashes count as equal.
+#[derive(Default)]
+struct KnownCalls {
+    keys: RandomState,
+    ids: HashSet<u64>,
+    contents: HashSet<u64>,
+    contents_without_id: HashSet<u64>,
+}
+
+impl KnownCalls {
+    fn of(calls: &[ToolCall]) -> Self {
+        let mut known = Self::default();
+        for call in calls {
+            known.insert(call);
+        }
+        known
+    }
+
+    /// Adds a call. False if it is known.
+    fn insert(&mut self, call: &ToolCall) -> bool {
+        let content = self.keys.hash_one((&call.name, &call.arguments));
+        let id = call.id.as_ref().map(|id| self.keys.hash_one(id));
+        let is_known = match &id {
+            Some(id) => self.ids.contains(id) || self.contents_without_id.contains(&content),
+            None => self.contents.contains(&content),
+        };
+        if !is_known {
+            self.contents.insert(content);
+            match id {
+                Some(id) => self.ids.insert(id),
+                None => self.contents_without_id.insert(content),
+            };
+        }
+        !is_known
+    }
+}
+
 /// Adds parts to a message. Tool results become separate messages in `out`.
 pub fn add_parts(parts: &[Value], message: &mut ChatMessage, out: &mut Vec<ChatMessage>) {
+    let mut known: Option<KnownCalls> = None;
     for part in parts {
         match classify_part(part) {
             Some(MessagePart::Text(text)) => message.text.push_str(&text),
             Some(MessagePart::Thinking(text)) => message.thinking.push_str(&text),
-            Some(MessagePart::Call(call))
-                if !message.calls.iter().any(|known| known.is_same(&call)) =>
-            {
-                message.calls.push(call);
+            Some(MessagePart::Call(call)) => {
+                let known = known.get_or_insert_with(|| KnownCalls::of(&message.calls));
+                if known.insert(&call) {
+                    message.calls.push(call);
+                }
             }
             Some(MessagePart::Result(result)) => out.push(result),
             Some(MessagePart::Media(media)) => message.media.push(media),
-            Some(MessagePart::Call(_)) | None => {}
+            None => {}
         }
     }
 }

@@ -54,16 +54,6 @@ pub struct ToolCall {
     pub arguments: Value,
 }
 
-impl ToolCall {
-    /// Whether both are the same call: by id, else by name and arguments.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        match (&self.id, &other.id) {
-            (Some(one), Some(two)) => one == two,
-            _ => self.name == other.name && self.arguments == other.arguments,
-        }
-    }
-}
-
 impl ChatMessage {
     /// An empty message.
     pub fn new(role: MessageRole) -> Self {

@@ -247,3 +247,28 @@ fn other_json_has_no_messages() {
     }
     assert_eq!(read(&deep, User), []);
 }
+
+#[test]
+fn repeated_calls_are_found_among_many() {
+    const MANY: usize = 50_000;
+    let call = |id: Option<String>, name: String| {
+        let mut call = json!({"type": "tool_use", "name": name, "input": {"a": 1}});
+        if let Some(id) = id {
+            call["id"] = id.into();
+        }
+        call
+    };
+    let with_id = |n: usize| call(Some(format!("c{n}")), "same".into());
+    let without_id = |n: usize| call(None, format!("f{n}"));
+    let mut parts: Vec<Value> = (0..MANY)
+        .map(with_id)
+        .chain((0..MANY).map(without_id))
+        .collect();
+    // By its id; by its content, for one of the two has no id.
+    parts.push(call(Some("c7".into()), "other".into()));
+    parts.push(call(None, "same".into()));
+    parts.push(call(Some("new".into()), "f7".into()));
+    let messages = read(&json!([{"role": "assistant", "content": parts}]), User);
+    let calls: Vec<usize> = messages.iter().map(|message| message.calls.len()).collect();
+    assert_eq!(calls, [2 * MANY]);
+}
