@@ -7,6 +7,7 @@ mod json;
 mod jsonb_text;
 mod limits;
 mod refusal;
+mod score;
 mod text;
 mod time;
 mod types;
@@ -15,6 +16,7 @@ pub use json::{Json, JsonError, MAX_JSON_DEPTH};
 pub use jsonb_text::JsonbText;
 pub use limits::FieldLimits;
 pub use refusal::{Refusal, RefusalCode};
+pub use score::{FiniteNumber, Score};
 pub use text::{Repairs, clean_text};
 pub use time::{TimeOutOfRange, Timestamp};
 pub use types::{

@@ -4,6 +4,7 @@
 use uuid::{NonNilUuid, Uuid};
 
 use super::json::Json;
+use super::score::Score;
 use super::time::Timestamp;
 
 /// One event.
@@ -34,6 +35,7 @@ pub enum EventBody {
     ApprovalDecided(ApprovalDecided),
     RunObserved(RunObserved),
     StepAliased(StepAliased),
+    Score(Score),
 }
 
 /// Creates or changes a session.
@@ -360,6 +362,7 @@ impl Event {
             EventBody::ApprovalDecided(e) => e.run_id,
             EventBody::RunObserved(e) => Some(e.run_id),
             EventBody::StepAliased(e) => Some(e.run_id),
+            EventBody::Score(e) => Some(e.run_id),
         }
     }
 
@@ -369,7 +372,7 @@ impl Event {
     #[must_use]
     pub fn is_surely_new(&self) -> bool {
         match &self.body {
-            EventBody::StepStarted(_) | EventBody::TokenCount(_) => true,
+            EventBody::StepStarted(_) | EventBody::TokenCount(_) | EventBody::Score(_) => true,
             EventBody::StepEnded(e) => !e.announced && e.view == 0,
             EventBody::Message(e) => !e.sighting,
             _ => false,
@@ -423,6 +426,10 @@ impl Event {
                     texts + json(&e.action_data)
                 }
                 EventBody::ApprovalDecided(e) => text(&e.notes),
+                EventBody::Score(e) => {
+                    let texts = text(&e.label) + text(&e.comment) + text(&e.source);
+                    e.name.len() + texts + json(&e.metadata)
+                }
                 EventBody::RunObserved(e) => {
                     let agent = text(&e.agent_id) + text(&e.agent_type) + text(&e.name);
                     let texts = text(&e.input) + text(&e.output) + text(&e.error);

@@ -15,12 +15,14 @@ SET status = 'failed', finalized_by = 'abandoned', abandon_at = NULL,
     ended_at = m.last_at
 FROM silent s
 CROSS JOIN LATERAL (
-    SELECT greatest(
+    -- A score is no part of its run. Its time counts only if nothing else of the run is known.
+    SELECT coalesce(greatest(
         o.last_event_at,
         (SELECT max(greatest(created_at, ended_at)) FROM agent_steps WHERE run_id = o.id),
         (SELECT max(created_at) FROM agent_messages WHERE run_id = o.id AND sighting IS NULL),
         (SELECT max(created_at) FROM agent_token_counts WHERE run_id = o.id),
-        (SELECT max(greatest(created_at, decided_at)) FROM approvals WHERE run_id = o.id)) AS last_at
+        (SELECT max(greatest(created_at, decided_at)) FROM approvals WHERE run_id = o.id)),
+        (SELECT max(created_at) FROM agent_scores WHERE run_id = o.id)) AS last_at
     FROM agent_runs o WHERE o.id = s.id
 ) m
 WHERE r.id = s.id

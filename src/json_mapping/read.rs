@@ -10,7 +10,9 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use super::{
     descriptor::{TIMESTAMP, event_descriptor, is_time},
     error::EventJsonError,
-    scalar::{BoolVisitor, EnumVisitor, IdVisitor, IntegerVisitor, TextVisitor, json_text},
+    scalar::{
+        BoolVisitor, DoubleVisitor, EnumVisitor, IdVisitor, IntegerVisitor, TextVisitor, json_text,
+    },
 };
 use crate::proto::Event;
 
@@ -111,6 +113,7 @@ impl<'de> Visitor<'de> for FieldSeed<'_> {
             Kind::Int64 | Kind::Int32 | Kind::Sint32 => {
                 json.deserialize_any(IntegerVisitor(field))?
             }
+            Kind::Double => json.deserialize_any(DoubleVisitor(field))?,
             Kind::Message(message) if is_time(&message) => {
                 json.deserialize_any(TimeVisitor(message))?
             }

@@ -48,6 +48,10 @@ impl Serialize for FieldJson<'_> {
             Value::I32(value) => json.serialize_i32(*value),
             // Quoted, because some readers have only 53-bit integers.
             Value::I64(value) => json.collect_str(value),
+            Value::F64(value) if value.is_finite() => json.serialize_f64(*value),
+            Value::F64(value) if value.is_nan() => json.serialize_str("NaN"),
+            Value::F64(value) if *value > 0.0 => json.serialize_str("Infinity"),
+            Value::F64(_) => json.serialize_str("-Infinity"),
             Value::String(text) => json.serialize_str(text),
             Value::Bytes(id) => json.serialize_str(&id_to_text(id)),
             Value::EnumNumber(number) => serialize_enum(json, self.0, *number),

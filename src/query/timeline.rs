@@ -85,6 +85,9 @@ pub struct TimelineItem {
     pub content: Option<String>,
     pub thinking: Option<String>,
     pub tool_calls: Option<String>,
+    pub score_value: Option<f64>,
+    pub score_label: Option<String>,
+    pub score_source: Option<String>,
     pub flags: Vec<String>,
 }
 

@@ -10,7 +10,7 @@
 use uuid::Uuid;
 
 /// The format version that runtraced writes. It reads this version and all earlier ones.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 /// The length of the header.
 pub(super) const HEADER_BYTES: usize = 48;
 const MAGIC: [u8; 8] = *b"RTSPOOL\n";

@@ -159,6 +159,11 @@ fn full() -> Vec<(Event, Want)> {
         "input": 100, "output": 50, "cache_read": 40, "cache_write": 30, "reasoning": 20, "rollup": true,
         "created_at": "2026-01-01T00:00:05+00:00",
     });
+    kind!(score_added, ScoreAdded, |e| "agent_scores", score_id, {
+        "id": uuid(&e.score_id), "run_id": uuid(&e.run_id), "step_id": uuid(&e.step_id), "name": "correctness",
+        "value": -0.25, "label": "wrong", "comment": "comment", "source": "judge", "metadata": {"of": "score"},
+        "created_at": "2026-01-01T00:00:05+00:00",
+    });
     kind!(approval_requested, ApprovalRequested, |e| "approvals", approval_id, {
         "id": uuid(&e.approval_id), "session_id": uuid(&e.session_id), "run_id": uuid(&e.run_id),
         "step_id": uuid(&e.step_id), "action_type": "send_email", "action_description": "description",
@@ -202,7 +207,7 @@ fn full() -> Vec<(Event, Want)> {
 fn bare() -> Vec<(Event, Want)> {
     let mut pairs = Vec::new();
     for (time, text) in [(FIRST, FIRST_TEXT), (LAST, LAST_TEXT)] {
-        let [run, step, note, count, ask] = std::array::from_fn(|_| new_id());
+        let [run, step, note, count, ask, score] = std::array::from_fn(|_| new_id());
         let add = &mut |body: Body, want| {
             let (time, event) = (Some(time), Some(body));
             pairs.push((Event { time, event }, want));
@@ -241,6 +246,17 @@ fn bare() -> Vec<(Event, Want)> {
             "cache_read": null, "cache_write": null, "reasoning": null, "rollup": false, "created_at": text,
         });
         add(body, Want("agent_token_counts", count, want));
+        let body = Body::ScoreAdded(proto::ScoreAdded {
+            score_id: id(score),
+            run_id: id(run),
+            name: "n".into(),
+            ..Default::default()
+        });
+        let want = json!({
+            "id": score, "run_id": run, "step_id": null, "name": "n", "value": null, "label": null, "comment": null,
+            "source": null, "metadata": null, "created_at": text,
+        });
+        add(body, Want("agent_scores", score, want));
         let body = Body::ApprovalRequested(proto::ApprovalRequested {
             approval_id: id(ask),
             run_id: id(run),
@@ -324,6 +340,9 @@ fn extreme() -> Vec<Event> {
         }));
         events.push(valid::step_ended(|e| e.duration_ms = Some(n)));
     }
+    for value in [0.0, -0.0, f64::MIN, f64::MAX, 5e-324, 0.1 + 0.2] {
+        events.push(valid::score_added(|e| e.value = Some(value)));
+    }
     for seq in [i64::MIN, -1, 0, i64::MAX] {
         events.push(valid::message(|e| e.seq = Some(seq)));
     }
@@ -395,6 +414,12 @@ async fn check_extreme(conn: &mut PgConnection, event: &Event) {
             let want =
                 [e.input, e.output, e.cache_read, e.cache_write, e.reasoning].map(|n| json!(n));
             assert_eq!(got, want);
+        }
+        Body::ScoreAdded(e) => {
+            let query = "SELECT value FROM agent_scores WHERE id = $1";
+            let query = sqlx::query_scalar(query).bind(uuid(&e.score_id));
+            let value: f64 = query.fetch_one(conn).await.unwrap();
+            assert_eq!(value.to_bits(), (e.value.unwrap() + 0.0).to_bits());
         }
         Body::StepEnded(e) => {
             let row = whole_row(conn, "agent_steps", uuid(&e.step_id)).await;

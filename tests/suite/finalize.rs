@@ -4,6 +4,7 @@
 mod abandoned;
 mod approvals;
 mod ends;
+mod scores;
 mod steps;
 
 use serde_json::{Value, json};

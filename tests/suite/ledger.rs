@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use crate::support::daemon::{AWAY, Daemon, OUTCOMES};
 use crate::support::events::{
-    approval_requested, heartbeat, id, message, new_id, run_ended, run_started, step, step_started,
-    tokens,
+    approval_requested, heartbeat, id, message, new_id, run_ended, run_started, score, step,
+    step_started, tokens,
 };
 use crate::support::pg::{self, TestDatabase};
 use crate::support::tables::{AGENT_TABLES, count, value};
@@ -184,6 +184,7 @@ async fn transactions(conn: &mut PgConnection, at_millis: i64) -> BTreeSet<Strin
          UNION ALL SELECT xmin::text FROM agent_steps
          UNION ALL SELECT xmin::text FROM agent_messages WHERE created_at >= '2026-01-01Z'::timestamptz + $1 * interval '1 ms'
          UNION ALL SELECT xmin::text FROM agent_token_counts WHERE created_at >= '2026-01-01Z'::timestamptz + $1 * interval '1 ms'
+         UNION ALL SELECT xmin::text FROM agent_scores WHERE created_at >= '2026-01-01Z'::timestamptz + $1 * interval '1 ms'
          UNION ALL SELECT xmin::text FROM approvals WHERE created_at >= '2026-01-01Z'::timestamptz + $1 * interval '1 ms'
          UNION ALL SELECT xmin::text FROM ingest_ledger",
     )
@@ -206,6 +207,7 @@ fn one_of_each(millis: i64, run: Uuid, session: Uuid) -> Vec<Event> {
         message(millis, Some(run), Some(session), new_id()),
         tokens(millis, run, new_id(), 10, 20),
         approval_requested(millis, run, new_id()),
+        score(millis, run, new_id(), 1.0),
     ]
 }
 
@@ -219,13 +221,13 @@ async fn rows_totals_and_counts_of_a_batch_are_one_transaction() {
     let mut conn = database.connect().await;
     let (run, session) = (new_id(), new_id());
     let outcome = daemon.submit(one_of_each(0, run, session)).await;
-    assert_eq!(outcome.committed, 6);
+    assert_eq!(outcome.committed, 7);
     let first = transactions(&mut conn, 0).await;
     assert_eq!(first.len(), 1, "{first:?}");
 
     let mut second = one_of_each(1_000, run, session);
     second.push(run_ended(2_000, run, EndStatus::Completed));
-    assert_eq!(daemon.submit(second).await.committed, 7);
+    assert_eq!(daemon.submit(second).await.committed, 8);
     let after = transactions(&mut conn, 1_000).await;
     assert_eq!(after.len(), 1, "{after:?}");
     assert_ne!(after, first);
@@ -271,8 +273,8 @@ async fn nothing_is_visible_before_everything_is() {
         sqlx::raw_sql("COMMIT").execute(&mut lock).await.unwrap();
     };
     let (outcome, ()) = tokio::join!(daemon.submit(events), watch);
-    assert_eq!((outcome.committed, outcome.duplicate), (7, 0));
-    assert_eq!(ledger(&mut conn).await, [[7, 7, 0, 0, 0, 0, 0, 0]]);
+    assert_eq!((outcome.committed, outcome.duplicate), (8, 0));
+    assert_eq!(ledger(&mut conn).await, [[8, 8, 0, 0, 0, 0, 0, 0]]);
     assert_eq!(transactions(&mut conn, 0).await.len(), 1);
     daemon.finish().await;
 }

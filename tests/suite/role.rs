@@ -262,6 +262,7 @@ async fn the_writer_may_do_nothing_else() {
         [
             "agent_messages",
             "agent_runs",
+            "agent_scores",
             "agent_sessions",
             "agent_step_aliases",
             "agent_steps",

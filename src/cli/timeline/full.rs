@@ -52,10 +52,10 @@ fn render(id: Uuid, run: &RunText, items: &[TimelineItem], wrap_at: Option<usize
         let level = usize::try_from(item.depth).unwrap_or(0).min(MAX_LEVELS);
         let indent = level * LEVEL_INDENT;
         page.head(indent, &head(item));
-        let content = if item.item == "approval" {
-            "notes"
-        } else {
-            "text"
+        let content = match item.item.as_str() {
+            "approval" => "notes",
+            "score" => "comment",
+            _ => "text",
         };
         page.fields(
             indent,
@@ -80,6 +80,7 @@ fn head(item: &TimelineItem) -> String {
         "step" => format!("step  {} ({kind})", name.unwrap_or("?")),
         "approval" => format!("approval  {} ({kind})", name.unwrap_or("?")),
         "tokens" => format!("tokens  {kind}"),
+        "score" => format!("score  {}", name.unwrap_or("?")),
         other => format!("{other}  {kind}"),
     }];
     let after = if item.item == "approval" {
@@ -96,6 +97,10 @@ fn head(item: &TimelineItem) -> String {
         parts.extend(item.model.iter().map(|model| format!("model {model}")));
     }
     parts.extend(token_counts(item));
+    parts.extend(item.score_value.map(|value| value.to_string()));
+    parts.extend(item.score_label.clone());
+    let source = item.score_source.as_ref();
+    parts.extend(source.map(|source| format!("by {source}")));
     parts.extend(item.offset_ms.map(|ms| format!("at {}", offset(ms))));
     parts.extend(item.flags.iter().map(|flag| flag.replace('_', " ")));
     let mark = match item.status.as_deref() {

@@ -5,9 +5,9 @@ use uuid::Uuid;
 
 use crate::event::{
     AliasedRoot, ApprovalDecided, ApprovalRequested, ApprovalStatus, EndStatus, Event, EventBody,
-    FieldLimits, Heartbeat, Json, JsonError, Message, MessageRole, Refusal, RefusalCode, Repairs,
-    RunEnded, RunEndedBy, RunObserved, RunStarted, SessionUpsert, StepAliased, StepDetails,
-    StepEnded, StepStarted, StepType, Timestamp, TokenCount, clean_text,
+    FieldLimits, FiniteNumber, Heartbeat, Json, JsonError, Message, MessageRole, Refusal,
+    RefusalCode, Repairs, RunEnded, RunEndedBy, RunObserved, RunStarted, Score, SessionUpsert,
+    StepAliased, StepDetails, StepEnded, StepStarted, StepType, Timestamp, TokenCount, clean_text,
 };
 use crate::proto;
 
@@ -48,6 +48,7 @@ pub fn decode_event_within(
         Wire::ApprovalDecided(e) => EventBody::ApprovalDecided(decoder.decided(e)?),
         Wire::RunObserved(e) => EventBody::RunObserved(decoder.run_observed(e)?),
         Wire::StepAliased(e) => EventBody::StepAliased(decoder.step_aliased(e)?),
+        Wire::ScoreAdded(e) => EventBody::Score(decoder.score(e)?),
     };
     Ok(Event::new(time, body))
 }
@@ -213,6 +214,23 @@ impl Decoder<'_> {
         })
     }
 
+    fn score(&mut self, e: proto::ScoreAdded) -> Result<Score, Refusal> {
+        if e.name.is_empty() {
+            return Err(missing("name"));
+        }
+        Ok(Score {
+            score_id: required_id("score_id", &e.score_id)?,
+            run_id: required_id("run_id", &e.run_id)?,
+            step_id: id("step_id", &e.step_id)?,
+            name: self.text_or_unknown("name", e.name)?,
+            value: e.value.map(finite).transpose()?,
+            label: self.text("label", e.label)?,
+            comment: self.text("comment", e.comment)?,
+            source: self.text("source", e.source)?,
+            metadata: self.object("metadata_json", e.metadata_json)?,
+        })
+    }
+
     fn requested(&mut self, e: proto::ApprovalRequested) -> Result<ApprovalRequested, Refusal> {
         let (run_id, session_id) = owner(&e.run_id, &e.session_id)?;
         Ok(ApprovalRequested {
@@ -333,6 +351,10 @@ fn count(field: &str, value: Option<i64>) -> Result<Option<i32>, Refusal> {
         Ok(count) if count >= 0 => Ok(Some(count)),
         _ => Err(out_of_range(field, "is negative or above 2147483647")),
     }
+}
+
+fn finite(value: f64) -> Result<FiniteNumber, Refusal> {
+    FiniteNumber::new(value).ok_or_else(|| out_of_range("value", "is not a finite number"))
 }
 
 fn timeout_ms(timeout: prost_types::Duration) -> Result<i64, Refusal> {

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::event::{
-    AliasedRoot, ApprovalStatus, EndStatus, Event, EventBody, Json, MessageRole, RunEndedBy,
-    StepDetails, StepType, Timestamp,
+    AliasedRoot, ApprovalStatus, EndStatus, Event, EventBody, FiniteNumber, Json, MessageRole,
+    RunEndedBy, StepDetails, StepType, Timestamp,
 };
 use crate::proto;
 
@@ -120,6 +120,17 @@ fn body(body: &EventBody) -> proto::event::Event {
             cache_write: e.cache_write.map(i64::from),
             reasoning: e.reasoning.map(i64::from),
             rollup: e.rollup,
+        }),
+        EventBody::Score(e) => Wire::ScoreAdded(proto::ScoreAdded {
+            score_id: id(e.score_id),
+            run_id: id(e.run_id),
+            step_id: opt_id(e.step_id),
+            name: e.name,
+            value: e.value.map(FiniteNumber::get),
+            label: e.label,
+            comment: e.comment,
+            source: e.source,
+            metadata_json: json(e.metadata.as_ref()),
         }),
         EventBody::ApprovalRequested(e) => Wire::ApprovalRequested(proto::ApprovalRequested {
             approval_id: id(e.approval_id),

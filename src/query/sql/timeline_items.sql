@@ -7,7 +7,7 @@ SELECT
   CASE WHEN length(t.output::text) > $2 THEN jsonb_pretty(t.output) ELSE t.output::text END AS output,
   t.content, t.thinking,
   CASE WHEN length(t.tool_calls::text) > $2 THEN jsonb_pretty(t.tool_calls) ELSE t.tool_calls::text END AS tool_calls,
-  t.flags
+  t.score_value, t.score_label, t.score_source, t.flags
 FROM run_timeline AS t
 WHERE t.run_id = $1
 ORDER BY t.position

@@ -29,6 +29,7 @@ impl BatchWriter<'_> {
             final_totals: HashMap::new(),
         };
         runs.ids.extend(&plan.bridged_runs);
+        runs.ids.extend(&plan.scored_runs);
         runs.ids.sort_unstable();
         runs.ids.dedup();
         if runs.ids.is_empty() {
@@ -53,8 +54,12 @@ impl BatchWriter<'_> {
             let created = runs::lock_created_runs(self.conn, &absent, self.run_timeout_ms).await?;
             runs.locked.extend(created);
         }
-        runs.ids
-            .retain(|id| runs.locked.contains_key(id) || plan.runs.binary_search(id).is_ok());
+        // Only a batch that does more than score a run may settle or reopen it.
+        let touches = |id: &Uuid| {
+            let names = |runs: &[Uuid]| runs.binary_search(id).is_ok();
+            names(&plan.runs) || names(&plan.bridged_runs) && runs.locked.contains_key(id)
+        };
+        runs.ids.retain(touches);
         Ok(runs)
     }
 

@@ -22,10 +22,17 @@ pub(super) enum RowKind {
     Message,
     TokenCount,
     Approval,
+    Score,
 }
 
 impl RowKind {
-    const ALL: [Self; 4] = [Self::Step, Self::Message, Self::TokenCount, Self::Approval];
+    const ALL: [Self; 5] = [
+        Self::Step,
+        Self::Message,
+        Self::TokenCount,
+        Self::Approval,
+        Self::Score,
+    ];
 
     /// The name of the field that holds the id.
     const fn id_field(self) -> &'static str {
@@ -34,6 +41,7 @@ impl RowKind {
             Self::Message => "message_id",
             Self::TokenCount => "token_count_id",
             Self::Approval => "approval_id",
+            Self::Score => "score_id",
         }
     }
 }
@@ -55,6 +63,7 @@ impl RowId {
             EventBody::TokenCount(e) => (RowKind::TokenCount, e.token_count_id),
             EventBody::ApprovalRequested(e) => (RowKind::Approval, e.approval_id),
             EventBody::ApprovalDecided(e) => (RowKind::Approval, e.approval_id),
+            EventBody::Score(e) => (RowKind::Score, e.score_id),
             _ => return None,
         };
         Some(Self { kind, id })
@@ -105,6 +114,7 @@ async fn owners(
                 "step" => RowKind::Step,
                 "message" => RowKind::Message,
                 "token_count" => RowKind::TokenCount,
+                "score" => RowKind::Score,
                 _ => RowKind::Approval,
             };
             let owner = RowOwner {

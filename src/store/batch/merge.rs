@@ -1,4 +1,4 @@
-//! The statements of a batch for sessions, steps, messages, token counts and approvals.
+//! The statements of a batch for sessions, steps, messages, token counts, scores and approvals.
 //!
 //! Each statement handles all rows of a batch. The merging rules are in the SQL files.
 
@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
-use crate::event::{Json, Message, SessionUpsert, Timestamp, TokenCount};
+use crate::event::{FiniteNumber, Json, Message, Score, SessionUpsert, Timestamp, TokenCount};
 use crate::store::encode::copy::CopyBuffer;
 use crate::store::encode::rows::StepColumns;
 use crate::store::encode::{Aliases, PgTime};
@@ -207,6 +207,37 @@ pub async fn merge_token_counts(
             .bind(column.of(|r| r.event.cache_write))
             .bind(column.of(|r| r.event.reasoning))
             .bind(column.of(|r| r.event.rollup))
+            .bind(column.of(|r| PgTime(r.time)));
+        all.extend(outcomes(merged.fetch_all(&mut *conn).await?)?);
+    }
+    Ok(all)
+}
+
+/// Merges scores, each at most once. The result lists the rows that changed or whose id is
+/// taken.
+pub async fn merge_scores(
+    conn: &mut PgConnection,
+    rows: &[PlannedEvent<'_, Score>],
+) -> Result<HashMap<Uuid, RowOutcome>, sqlx::Error> {
+    let bytes = |row: &PlannedEvent<'_, Score>| {
+        let e = row.event;
+        let texts = [&e.label, &e.comment, &e.source].map(|text| text.as_deref());
+        let texts = texts.into_iter().chain([json(e.metadata.as_ref())]);
+        e.name.len() + texts.flatten().map(str::len).sum::<usize>()
+    };
+    let mut all = HashMap::with_capacity(rows.len());
+    for part in parts(rows, bytes) {
+        let column = Column(part);
+        let merged = sqlx::query(include_str!("../sql/merge_scores.sql"))
+            .bind(column.of(|r| r.event.score_id))
+            .bind(column.of(|r| r.event.run_id))
+            .bind(column.of(|r| r.event.step_id))
+            .bind(column.of(|r| r.event.name.as_str()))
+            .bind(column.of(|r| r.event.value.map(FiniteNumber::get)))
+            .bind(column.of(|r| r.event.label.as_deref()))
+            .bind(column.of(|r| r.event.comment.as_deref()))
+            .bind(column.of(|r| r.event.source.as_deref()))
+            .bind(column.of(|r| json(r.event.metadata.as_ref())))
             .bind(column.of(|r| PgTime(r.time)));
         all.extend(outcomes(merged.fetch_all(&mut *conn).await?)?);
     }

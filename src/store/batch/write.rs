@@ -14,7 +14,8 @@ use super::tenancy::{self, TenancyFilter};
 use crate::event::{AliasedRoot, Event};
 use crate::store::encode::Aliases;
 use crate::store::encode::rows::{
-    MESSAGES, STEPS, TOKEN_COUNTS, encode_message, encode_step, encode_token_count,
+    MESSAGES, SCORES, STEPS, TOKEN_COUNTS, encode_message, encode_score, encode_step,
+    encode_token_count,
 };
 use crate::store::outcome::EventOutcome;
 use crate::store::plan::{Plan, RunPatch, Rung};
@@ -146,6 +147,7 @@ impl BatchWriter<'_> {
     ) -> Result<(), BatchError> {
         let mut patches = std::mem::take(&mut plan.run_patches);
         add_placeholders(&mut patches, &plan.runs, &runs.locked);
+        add_placeholders(&mut patches, &plan.scored_runs, &runs.locked);
         let timeout_ms = self.run_timeout_ms;
         let exists = |patch: &&RunPatch<'_>| runs.locked.contains_key(&patch.id);
         let (existing, new): (Vec<_>, Vec<_>) = patches.iter().partition(exists);
@@ -197,6 +199,10 @@ impl BatchWriter<'_> {
             encode_token_count(copy, row.time, row.event);
         })
         .await?;
+        merge::copy(self.conn, SCORES.copy, &rows.scores, |row, copy| {
+            encode_score(copy, row.time, row.event);
+        })
+        .await?;
         let messages = rows.messages.iter().filter(|row| !row.event.sighting);
         self.changed_runs
             .extend(rows.steps.iter().map(|row| row.run_id));
@@ -236,6 +242,15 @@ impl BatchWriter<'_> {
             for row in &rows.token_counts {
                 let outcome = outcomes.get(&row.event.token_count_id);
                 self.record_row(row.index, Some(row.event.run_id), "token_count_id", outcome);
+            }
+        }
+        if !rows.scores.is_empty() {
+            let merged = merge::merge_scores(self.conn, &rows.scores).await?;
+            let outcomes = reject_concurrent_inserts(merged)?;
+            for row in &rows.scores {
+                // Without the run: a score does not change it.
+                let outcome = outcomes.get(&row.event.score_id);
+                self.record_row(row.index, None, "score_id", outcome);
             }
         }
         Ok(())

@@ -9,7 +9,7 @@
 
 use uuid::Uuid;
 
-use crate::event::{Json, Timestamp};
+use crate::event::{FiniteNumber, Json, Timestamp};
 
 /// The signature, no flags, and an empty header extension.
 const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -85,6 +85,16 @@ impl CopyBuffer {
         self.field(
             value
                 .map(i64::to_be_bytes)
+                .as_ref()
+                .map(<[u8; 8]>::as_slice),
+        )
+    }
+
+    /// Appends a `double precision`.
+    pub fn float8(&mut self, value: Option<FiniteNumber>) -> &mut Self {
+        self.field(
+            value
+                .map(|number| number.get().to_be_bytes())
                 .as_ref()
                 .map(<[u8; 8]>::as_slice),
         )

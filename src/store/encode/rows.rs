@@ -6,7 +6,9 @@ use uuid::Uuid;
 
 use super::aliases::{Aliases, NamedParent};
 use super::copy::CopyBuffer;
-use crate::event::{Json, Message, StepDetails, StepEnded, StepStarted, Timestamp, TokenCount};
+use crate::event::{
+    Json, Message, Score, StepDetails, StepEnded, StepStarted, Timestamp, TokenCount,
+};
 
 /// A table that takes COPY.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +53,13 @@ pub const TOKEN_COUNTS: Table = table!(
     "agent_token_counts",
     11,
     "id, run_id, step_id, model, input, output, cache_read, cache_write, reasoning, rollup, created_at"
+);
+
+/// `agent_scores`.
+pub const SCORES: Table = table!(
+    "agent_scores",
+    10,
+    "id, run_id, step_id, name, value, label, comment, source, metadata, created_at"
 );
 
 /// What one batch says about one step: its start, its end, or both.
@@ -241,10 +250,25 @@ pub fn encode_token_count(copy: &mut CopyBuffer, time: Timestamp, e: &TokenCount
         .timestamp(Some(time));
 }
 
+/// Appends the row of `agent_scores`.
+pub fn encode_score(copy: &mut CopyBuffer, time: Timestamp, e: &Score) {
+    copy.row(SCORES.columns)
+        .uuid(Some(e.score_id))
+        .uuid(Some(e.run_id))
+        .uuid(e.step_id)
+        .text(Some(&e.name))
+        .float8(e.value)
+        .text(e.label.as_deref())
+        .text(e.comment.as_deref())
+        .text(e.source.as_deref())
+        .jsonb(e.metadata.as_ref())
+        .timestamp(Some(time));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{EndStatus, StepType};
+    use crate::event::{EndStatus, FiniteNumber, StepType};
 
     fn columns(statement: &str) -> Vec<&str> {
         let list = statement.split_once('(').expect("a list").1;
@@ -258,6 +282,7 @@ mod tests {
             (STEPS, include_str!("../sql/merge_steps.sql")),
             (MESSAGES, include_str!("../sql/merge_messages.sql")),
             (TOKEN_COUNTS, include_str!("../sql/merge_token_counts.sql")),
+            (SCORES, include_str!("../sql/merge_scores.sql")),
         ] {
             let copied = columns(table.copy);
             assert_eq!(copied.len(), table.columns as usize);
@@ -349,10 +374,22 @@ mod tests {
             start: Some((time(0), &start)),
             ..StepPart::default()
         };
-        let [mut steps, mut counts] = [CopyBuffer::default(), CopyBuffer::default()];
+        let score = Score {
+            score_id: id,
+            run_id: id,
+            step_id: None,
+            name: "x".into(),
+            value: FiniteNumber::new(0.5),
+            label: None,
+            comment: None,
+            source: None,
+            metadata: None,
+        };
+        let [mut steps, mut counts, mut scores] = [(); 3].map(|()| CopyBuffer::default());
         encode_step(&mut steps, &part.row(&Aliases::default()));
         encode_token_count(&mut counts, time(0), &count);
-        for (mut buffer, table) in [(steps, STEPS), (counts, TOKEN_COUNTS)] {
+        encode_score(&mut scores, time(0), &score);
+        for (mut buffer, table) in [(steps, STEPS), (counts, TOKEN_COUNTS), (scores, SCORES)] {
             buffer.finish();
             assert_eq!(fields(buffer.bytes()), table.columns);
         }

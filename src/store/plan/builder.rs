@@ -4,7 +4,7 @@ use uuid::NonNilUuid;
 
 use super::approvals::ApprovalPatches;
 use super::bridged::{AliasPatches, concerns_aliases, named_parent};
-use super::rows::{MessageRows, TokenCountRows};
+use super::rows::{MessageRows, ScoreRows, TokenCountRows};
 use super::runs::RunPatches;
 use super::sessions::SessionPatches;
 use super::steps::StepRows;
@@ -48,6 +48,7 @@ struct PlanBuilder<'a> {
     steps: StepRows<'a>,
     messages: MessageRows<'a>,
     token_counts: TokenCountRows<'a>,
+    scores: ScoreRows<'a>,
     approvals: ApprovalPatches<'a>,
     aliases: AliasPatches<'a>,
 }
@@ -82,9 +83,11 @@ impl<'a> PlanBuilder<'a> {
             if concerns_aliases(&event.body) {
                 self.plan.bridged_runs.push(run);
             }
-            // An alias does not create its run.
-            if !matches!(event.body, EventBody::StepAliased(_)) {
-                self.plan.runs.push(run);
+            match event.body {
+                // An alias does not create its run.
+                EventBody::StepAliased(_) => {}
+                EventBody::Score(_) => self.plan.scored_runs.push(run),
+                _ => self.plan.runs.push(run),
             }
         }
     }
@@ -115,6 +118,9 @@ impl<'a> PlanBuilder<'a> {
             EventBody::TokenCount(event) => {
                 let count = PlannedEvent { index, time, event };
                 return self.token_counts.token_count(count);
+            }
+            EventBody::Score(event) => {
+                return self.scores.score(PlannedEvent { index, time, event });
             }
             EventBody::ApprovalRequested(event) => {
                 return self.approvals.request(PlannedEvent { index, time, event });
@@ -166,11 +172,14 @@ impl<'a> PlanBuilder<'a> {
             messages.sort_unstable_by_key(|row| row.event.message_id);
         }
         let token_counts = self.token_counts.finish(superseded);
-        if can_append {
-            plan.appends.token_counts = token_counts;
+        let scores = self.scores.finish(superseded);
+        let rows = if can_append {
+            &mut plan.appends
         } else {
-            plan.merges.token_counts = token_counts;
-        }
+            &mut plan.merges
+        };
+        rows.token_counts = token_counts;
+        rows.scores = scores;
         // A merge also reaches rows of other runs if an id is taken, so each statement
         // goes in one order of ids.
         let rows = &mut plan.merges;
@@ -181,7 +190,12 @@ impl<'a> PlanBuilder<'a> {
             .sort_unstable_by_key(|row| row.event.message_id);
         rows.token_counts
             .sort_unstable_by_key(|row| row.event.token_count_id);
-        for runs in [&mut plan.runs, &mut plan.bridged_runs] {
+        rows.scores.sort_unstable_by_key(|row| row.event.score_id);
+        for runs in [
+            &mut plan.runs,
+            &mut plan.scored_runs,
+            &mut plan.bridged_runs,
+        ] {
             runs.sort_unstable();
             runs.dedup();
         }

@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use super::types::PlannedEvent;
 use crate::event::{
-    ApprovalDecided, ApprovalRequested, ApprovalStatus, Json, JsonbText, Message, RunEnded,
-    RunEndedBy, RunStarted, StepDetails, StepEnded, Timestamp, TokenCount,
+    ApprovalDecided, ApprovalRequested, ApprovalStatus, FiniteNumber, Json, JsonbText, Message,
+    RunEnded, RunEndedBy, RunStarted, Score, StepDetails, StepEnded, Timestamp, TokenCount,
 };
 
 /// A value that may be NULL, which is above all values.
@@ -241,6 +241,28 @@ pub fn token_count<'a>(planned: &PlannedEvent<'a, TokenCount>) -> TokenCountKey<
         text(&e.model),
         counts.map(nullable),
         e.rollup,
+    )
+}
+
+/// A score: time, step, value, name, label, comment and source, metadata.
+pub type ScoreKey<'a> = (
+    Timestamp,
+    Nullable<Uuid>,
+    Nullable<FiniteNumber>,
+    &'a str,
+    [Nullable<&'a str>; 3],
+    JsonKey<'a>,
+);
+
+pub fn score<'a>(planned: &PlannedEvent<'a, Score>) -> ScoreKey<'a> {
+    let e = planned.event;
+    (
+        planned.time,
+        nullable(e.step_id),
+        nullable(e.value),
+        &e.name,
+        [text(&e.label), text(&e.comment), text(&e.source)],
+        JsonKey::new(&e.metadata),
     )
 }
 

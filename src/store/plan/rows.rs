@@ -1,12 +1,12 @@
-//! Reduces messages and token counts: one row per id.
+//! Reduces messages, token counts and scores: one row per id.
 
 use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::order::{Contest, MessageKey, TokenCountKey, message, token_count};
+use super::order::{Contest, MessageKey, ScoreKey, TokenCountKey, message, score, token_count};
 use super::types::PlannedEvent;
-use crate::event::{Message, TokenCount};
+use crate::event::{Message, Score, TokenCount};
 
 /// One row per id.
 #[derive(Debug)]
@@ -18,6 +18,7 @@ pub(super) struct Rows<'a, T, K> {
 
 pub(super) type MessageRows<'a> = Rows<'a, Message, MessageKey<'a>>;
 pub(super) type TokenCountRows<'a> = Rows<'a, TokenCount, TokenCountKey<'a>>;
+pub(super) type ScoreRows<'a> = Rows<'a, Score, ScoreKey<'a>>;
 
 impl<T, K> Default for Rows<'_, T, K> {
     fn default() -> Self {
@@ -82,5 +83,14 @@ impl<'a> TokenCountRows<'a> {
     pub fn token_count(&mut self, new: PlannedEvent<'a, TokenCount>) -> bool {
         let same_owner = |one: &TokenCount, two: &TokenCount| one.run_id == two.run_id;
         self.reduce(new.event.token_count_id, new, same_owner, token_count)
+    }
+}
+
+impl<'a> ScoreRows<'a> {
+    /// Adds a score. False if its id belongs to another run.
+    #[must_use]
+    pub fn score(&mut self, new: PlannedEvent<'a, Score>) -> bool {
+        let same_owner = |one: &Score, two: &Score| one.run_id == two.run_id;
+        self.reduce(new.event.score_id, new, same_owner, score)
     }
 }

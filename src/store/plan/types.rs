@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::observed::ObservedFields;
 use crate::event::{
-    ApprovalDecided, ApprovalRequested, Event, Message, RunEnded, RunStarted, SessionUpsert,
+    ApprovalDecided, ApprovalRequested, Event, Message, RunEnded, RunStarted, Score, SessionUpsert,
     StepAliased, Timestamp, TokenCount,
 };
 use crate::store::encode::rows::StepPart;
@@ -140,6 +140,7 @@ pub struct PlannedRows<'a> {
     pub steps: Vec<StepRow<'a>>,
     pub messages: Vec<PlannedEvent<'a, Message>>,
     pub token_counts: Vec<PlannedEvent<'a, TokenCount>>,
+    pub scores: Vec<PlannedEvent<'a, Score>>,
 }
 
 /// What a batch says about one approval.
@@ -192,8 +193,11 @@ pub struct Plan<'a> {
     pub session_patches: Vec<SessionPatch<'a>>,
     /// For each run that a tenant event names: the customer who owns it if it is new.
     pub run_tenants: HashMap<Uuid, Uuid>,
-    /// Every run that the batch touches, sorted.
+    /// Every run that the batch touches, sorted, but for `scored_runs`.
     pub runs: Vec<Uuid>,
+    /// The runs of scores, sorted. A score changes nothing of a run that exists: it is no
+    /// sign of life, and no total counts it.
+    pub scored_runs: Vec<Uuid>,
     /// Starts, ends, heartbeats and observations.
     pub run_patches: Vec<RunPatch<'a>>,
     /// Rows that are believed to be new.

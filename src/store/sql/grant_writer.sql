@@ -17,7 +17,7 @@ BEGIN
   -- every row, so it gets a policy of its own.
   FOREACH one IN ARRAY ARRAY[
     'agent_sessions', 'agent_runs', 'agent_steps', 'agent_messages', 'agent_token_counts', 'approvals',
-    'agent_step_aliases', 'ingest_dead_letters', 'ingest_ledger'
+    'agent_scores', 'agent_step_aliases', 'ingest_dead_letters', 'ingest_ledger'
   ] LOOP
     EXECUTE format('GRANT SELECT, INSERT, UPDATE ON public.%I TO %I', one, writer);
     EXECUTE format('DROP POLICY IF EXISTS %I ON public.%I', policy, one);

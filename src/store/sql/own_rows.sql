@@ -11,12 +11,14 @@ JOIN LATERAL (
     SELECT m.run_id, m.session_id FROM agent_messages m WHERE m.id = n.id
     UNION ALL
     SELECT a.run_id, a.session_id FROM approvals a WHERE a.id = n.id
+    UNION ALL
+    SELECT c.run_id, NULL FROM agent_scores c WHERE c.id = n.id
 ) o ON true
 LEFT JOIN agent_runs r ON r.id = o.run_id
 LEFT JOIN agent_sessions rs ON rs.id = r.session_id
 LEFT JOIN agent_sessions os ON os.id = o.session_id
 GROUP BY n.id, n.customer
--- A step, a message, a token count and an approval may share an id: all must be the customer's.
+-- A step, a message, a token count, an approval and a score may share an id: all must be the customer's.
 HAVING bool_and(n.customer IS NOT DISTINCT FROM CASE
     WHEN o.run_id IS NOT NULL THEN coalesce(r.tenant_id, r.customer_id, rs.tenant_id,
         CASE WHEN rs.merge_times[1] IS NOT NULL THEN rs.customer_id END)

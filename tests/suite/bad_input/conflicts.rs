@@ -7,8 +7,8 @@ use uuid::Uuid;
 use super::{Neighbours, count, finish, refused};
 use crate::support::daemon::Daemon;
 use crate::support::events::{
-    self, approval_requested, id, message, new_id, run_started, step, step_ended, step_started,
-    tokens,
+    self, approval_requested, id, message, new_id, run_started, score, step, step_ended,
+    step_started, tokens,
 };
 use crate::support::{pg, valid};
 
@@ -23,6 +23,7 @@ fn kinds() -> Vec<(&'static str, Make)> {
         ("step_id", |run, id| step_ended(1, run, id)),
         ("message_id", |run, id| message(1, Some(run), None, id)),
         ("token_count_id", |run, id| tokens(1, run, id, 1, 1)),
+        ("score_id", |run, id| score(1, run, id, 0.5)),
         ("approval_id", |run, id| approval_requested(1, run, id)),
         ("approval_id", |run, one| {
             valid::approval_decided(|e| {
@@ -45,7 +46,7 @@ async fn an_id_of_another_run_is_refused_in_a_later_batch() {
     let (mine, other) = (new_id(), new_id());
     let made: Vec<_> = kinds().into_iter().map(|kind| (kind, new_id())).collect();
     let owned = made.iter().map(|((_, make), id)| make(mine, *id));
-    assert_eq!(daemon.submit(owned.collect()).await.committed, 7);
+    assert_eq!(daemon.submit(owned.collect()).await.committed, 8);
     let before = crate::support::tables::content(&mut conn, &[mine], &[]).await;
     // More often than a writer prefers merging after a clash.
     for _ in 0..20 {
@@ -61,7 +62,7 @@ async fn an_id_of_another_run_is_refused_in_a_later_batch() {
             .map(|(n, reason)| (RefusalCode::IdConflict, n * 2 + 1, reason.as_str()))
             .collect();
         assert_eq!(refused(&outcome), want);
-        assert_eq!((outcome.committed, outcome.duplicate), (8, 0));
+        assert_eq!((outcome.committed, outcome.duplicate), (9, 0));
         neighbours.check(&mut conn).await;
     }
     let after = crate::support::tables::content(&mut conn, &[mine], &[]).await;
@@ -91,7 +92,7 @@ async fn an_id_of_two_runs_in_one_batch_is_refused_once() {
         let (neighbours, batch) = Neighbours::around(pairs);
         let outcome = daemon.submit(batch).await;
         assert_eq!(outcome.refused.len(), kinds.len(), "{outcome:?}");
-        assert_eq!((outcome.committed, outcome.duplicate), (15 + 7, 0));
+        assert_eq!((outcome.committed, outcome.duplicate), (17 + 8, 0));
         for (number, (field, _)) in (0_u32..).zip(&kinds) {
             let refusal = &outcome.refused[number as usize];
             assert_eq!(refusal.code(), RefusalCode::IdConflict);
@@ -196,6 +197,9 @@ async fn an_id_that_another_transaction_takes_meanwhile_is_refused() {
             "token_count_id",
             |run, id| tokens(1, run, id, 1, 1),
         ),
+        ("agent_scores", "name", "'a'", "score_id", |run, id| {
+            score(1, run, id, 0.5)
+        }),
         (
             "approvals",
             "action_type",

@@ -64,6 +64,11 @@ fn absent() -> Vec<Case> {
     let owner = "run_id or session_id is missing";
     cases.extend([
         case(
+            valid::score_added(|e| e.name.clear()),
+            missing,
+            "name is missing",
+        ),
+        case(
             valid::message(|e| (e.run_id, e.session_id) = (none(), none())),
             missing,
             owner,
@@ -93,6 +98,7 @@ fn absent() -> Vec<Case> {
         step_ended[step_id, run_id],
         message[message_id],
         token_count[token_count_id, run_id],
+        score_added[score_id, run_id],
         approval_requested[approval_id],
         approval_decided[approval_id],
     );
@@ -168,6 +174,7 @@ fn malformed_ids() -> Vec<Case> {
             step_ended[step_id, run_id, details.parent_step_id],
             message[message_id, run_id, session_id, step_id],
             token_count[token_count_id, run_id, step_id],
+            score_added[score_id, run_id, step_id],
             approval_requested[approval_id, run_id, session_id, step_id],
             approval_decided[approval_id, run_id, session_id, decided_by],
         );
@@ -315,6 +322,10 @@ fn bad_numbers() -> Vec<Case> {
             token_count[input, output, cache_read, cache_write, reasoning],
         );
     }
+    for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let event = valid::score_added(|e| e.value = Some(value));
+        cases.push(case(event, code, "value is not a finite number"));
+    }
     for (seconds, nanos) in [
         (0, 0),
         (0, 999_999),
@@ -415,6 +426,7 @@ async fn each_fault_is_refused_alone_with_code_position_and_reason() {
         ("agent_steps", i64::try_from(good).unwrap()),
         ("agent_messages", 0),
         ("agent_token_counts", 0),
+        ("agent_scores", 0),
         ("approvals", 0),
         ("ingest_dead_letters", 0),
     ] {

@@ -45,6 +45,11 @@ async fn nul_and_lone_surrogates_are_replaced_and_counted() {
             (details.input_json, details.metadata_json) = (json(), json());
         }),
         valid::token_count(|e| e.model = text()),
+        valid::score_added(|e| {
+            e.name = "\0".into();
+            (e.label, e.comment, e.source) = (text(), text(), text());
+            e.metadata_json = json();
+        }),
         valid::approval_requested(|e| {
             e.action_type = "\0".into();
             (e.action_description, e.action_data_json) = (text(), json());
@@ -86,6 +91,10 @@ async fn nul_and_lone_surrogates_are_replaced_and_counted() {
             json!({"model": text}),
         ),
         (
+            "SELECT name, label, comment, source, metadata FROM agent_scores",
+            json!({"name": "\u{fffd}", "label": text, "comment": text, "source": text, "metadata": json}),
+        ),
+        (
             "SELECT action_type, action_description, action_data FROM approvals WHERE requested_event_at IS NOT NULL",
             json!({"action_type": "\u{fffd}", "action_description": text, "action_data": json}),
         ),
@@ -97,9 +106,9 @@ async fn nul_and_lone_surrogates_are_replaced_and_counted() {
         assert_eq!(row(&mut conn, query).await, want, "{query}");
     }
     let metrics = daemon.metrics().await;
-    // 15 texts of two each, three single ones, 9 JSON texts of one each.
-    assert_eq!(metrics["runtraced_repaired_nuls_total"], 15 * 2 + 3 + 9);
-    assert_eq!(metrics["runtraced_repaired_surrogates_total"], 9 * 2);
+    // 18 texts of two each, four single ones, 10 JSON texts of one each.
+    assert_eq!(metrics["runtraced_repaired_nuls_total"], 18 * 2 + 4 + 10);
+    assert_eq!(metrics["runtraced_repaired_surrogates_total"], 10 * 2);
     finish(daemon).await;
 }
 

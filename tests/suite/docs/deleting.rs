@@ -9,8 +9,8 @@ use runtraced::proto::{EndStatus, Event, StepAliased};
 use super::markdown;
 use crate::support::daemon::Daemon;
 use crate::support::events::{
-    approval_requested, event, id, message, new_id, run_ended, run_started, started_with, step,
-    tokens,
+    approval_requested, event, id, message, new_id, run_ended, run_started, score, started_with,
+    step, tokens,
 };
 use crate::support::pg;
 use crate::support::tables::{AGENT_TABLES, count};
@@ -40,6 +40,7 @@ fn whole_run(begin: i64, session: Uuid, ended: bool) -> Vec<Event> {
         message(begin + 3, Some(run), Some(session), new_id()),
         tokens(begin + 4, run, new_id(), 5, 7),
         approval_requested(begin + 5, run, new_id()),
+        score(begin + 5, run, new_id(), 1.0),
         event(begin + 6, Body::StepAliased(alias)),
     ];
     if ended {

@@ -58,7 +58,7 @@ fn json_lines_show_every_kind_of_event() {
         .map(|event| std::mem::discriminant(event.event.as_ref().unwrap()))
         .map(|kind| format!("{kind:?}"))
         .collect();
-    assert_eq!(kinds.len(), 10);
+    assert_eq!(kinds.len(), 11);
 }
 
 #[tokio::test]

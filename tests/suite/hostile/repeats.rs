@@ -105,7 +105,7 @@ fn decided(ids: Ids, text: &str) -> proto::ApprovalDecided {
 }
 
 /// Every kind of event that makes a row below a run.
-const BELOW_RUNS: [(&str, Make); 8] = [
+const BELOW_RUNS: [(&str, Make); 9] = [
     ("StepStarted", |ids, _, text, _| {
         Body::StepStarted(proto::StepStarted {
             step_id: id(ids.row),
@@ -139,6 +139,16 @@ const BELOW_RUNS: [(&str, Make); 8] = [
             run_id: id(ids.run),
             model: Some(text.into()),
             input: Some(i64::try_from(n % 7).unwrap()),
+            ..Default::default()
+        })
+    }),
+    ("ScoreAdded", |ids, _, text, n| {
+        Body::ScoreAdded(proto::ScoreAdded {
+            score_id: id(ids.row),
+            run_id: id(ids.run),
+            name: "correctness".into(),
+            value: Some((n % 7) as f64),
+            comment: Some(text.into()),
             ..Default::default()
         })
     }),

@@ -30,6 +30,7 @@ fn places(event: &mut Event) -> (Vec<&mut Bytes>, Option<&mut Bytes>) {
         Body::StepEnded(e) => (vec![&mut e.run_id], None),
         Body::MessageAppended(e) => (vec![&mut e.run_id], Some(&mut e.session_id)),
         Body::TokenCount(e) => (vec![&mut e.run_id], None),
+        Body::ScoreAdded(e) => (vec![&mut e.run_id], None),
         Body::ApprovalRequested(e) => (vec![&mut e.run_id], Some(&mut e.session_id)),
         Body::ApprovalDecided(e) => (vec![&mut e.run_id], Some(&mut e.session_id)),
         Body::RunObserved(e) => (vec![&mut e.run_id], Some(&mut e.session_id)),

@@ -198,6 +198,9 @@ pub fn kinds() -> Vec<(&'static str, Make)> {
         ("token_count", |run, _| {
             valid::token_count(|e| e.run_id = or_none(run))
         }),
+        ("score_added", |run, _| {
+            valid::score_added(|e| e.run_id = or_none(run))
+        }),
         ("approval_requested", |run, session| {
             valid::approval_requested(|e| {
                 (e.run_id, e.session_id) = (or_none(run), or_none(session));

@@ -52,6 +52,7 @@ INSERT INTO agent_runs (id, session_id, customer_id, agent_id, agent_type, statu
 INSERT INTO agent_steps (run_id, name) SELECT id, 's' FROM agent_runs WHERE right(id::text, 1) = '#';
 INSERT INTO agent_step_aliases (id, run_id) SELECT id, id FROM agent_runs WHERE right(id::text, 1) = '#';
 INSERT INTO agent_token_counts (run_id, input) SELECT id, 1 FROM agent_runs WHERE right(id::text, 1) = '#';
+INSERT INTO agent_scores (run_id, name, value) SELECT id, 'n', 1 FROM agent_runs WHERE right(id::text, 1) = '#';
 -- Messages and approvals: of the session alone, and of a run alone.
 INSERT INTO agent_messages (session_id, run_id, content) VALUES
   ('50000000-0000-0000-0000-00000000000#', NULL, 'm'), (NULL, '20000000-0000-0000-0000-00000000000#', 'm'),

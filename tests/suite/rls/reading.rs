@@ -21,6 +21,7 @@ const VISIBLE: &[(&str, u64, u64, u64)] = &[
     ("agent_steps", 2, 6, 0),
     ("agent_step_aliases", 2, 6, 0),
     ("agent_token_counts", 2, 6, 0),
+    ("agent_scores", 2, 6, 0),
     ("agent_messages", 2, 6, 0),
     ("approvals", 2, 6, 0),
     ("ingest_dead_letters", 0, 1, 0),
@@ -32,9 +33,9 @@ const VISIBLE: &[(&str, u64, u64, u64)] = &[
     ("customers_at_risk", 1, 2, 0),
     ("upcoming_renewals", 1, 2, 0),
     ("run_summary", 2, 6, 0),
-    // Per run a step and a token count; for the two runs without a session a
+    // Per run a step, a token count and a score; for the two runs without a session a
     // message and an approval more.
-    ("run_timeline", 6, 20, 0),
+    ("run_timeline", 8, 26, 0),
     ("ingest_reconciliation", 0, 1, 0),
 ];
 

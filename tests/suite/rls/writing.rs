@@ -77,6 +77,9 @@ async fn what_is_not_ones_own_is_not_written() {
         "UPDATE agent_step_aliases SET step_id = NULL",
         "INSERT INTO agent_token_counts (run_id) VALUES ('10000000-0000-0000-0000-00000000000a')",
         "UPDATE agent_token_counts SET input = 0",
+        "INSERT INTO agent_scores (run_id, name) VALUES ('10000000-0000-0000-0000-00000000000a', 'n')",
+        "UPDATE agent_scores SET value = 1",
+        "DELETE FROM agent_scores",
         // Messages into another's session or run.
         "INSERT INTO agent_messages (session_id) VALUES ('50000000-0000-0000-0000-00000000000b')",
         "INSERT INTO agent_messages (session_id) VALUES (NULL)",

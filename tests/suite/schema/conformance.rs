@@ -114,6 +114,21 @@ const ADDED: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "agent_scores",
+        &[
+            "id uuid not null default gen_random_uuid()",
+            "run_id uuid not null",
+            "step_id uuid",
+            "name text not null",
+            "value double precision",
+            "label text",
+            "comment text",
+            "source text",
+            "metadata jsonb",
+            "created_at timestamp with time zone default now()",
+        ],
+    ),
+    (
         "agent_step_aliases",
         &[
             "id uuid not null",
@@ -188,6 +203,8 @@ const ADDED: &[(&str, &[&str])] = &[
 const ADDED_CONSTRAINTS: &[&str] = &[
     "agent_messages: agent_messages_run_id_fkey FOREIGN KEY (run_id) REFERENCES agent_runs(id)",
     "agent_runs: agent_runs_finalized_by_check CHECK ((finalized_by = ANY (ARRAY['client'::text, 'root_span'::text, 'abandoned'::text])))",
+    "agent_scores: agent_scores_pkey PRIMARY KEY (id)",
+    "agent_scores: agent_scores_run_id_fkey FOREIGN KEY (run_id) REFERENCES agent_runs(id)",
     "agent_step_aliases: agent_step_aliases_pkey PRIMARY KEY (run_id, id)",
     "agent_step_aliases: agent_step_aliases_root_status_check CHECK ((root_status = ANY (ARRAY['completed'::text, 'failed'::text])))",
     "agent_steps: agent_steps_status_check CHECK ((status = ANY (ARRAY['running'::text, 'completed'::text, 'failed'::text])))",

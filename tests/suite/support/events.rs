@@ -132,6 +132,18 @@ pub fn tokens(millis: i64, run: Uuid, count: Uuid, input: i64, output: i64) -> E
     event(millis, Body::TokenCount(count))
 }
 
+/// A score of a run.
+pub fn score(millis: i64, run: Uuid, score: Uuid, value: f64) -> Event {
+    let added = proto::ScoreAdded {
+        score_id: id(score),
+        run_id: id(run),
+        name: "correctness".into(),
+        value: Some(value),
+        ..Default::default()
+    };
+    event(millis, Body::ScoreAdded(added))
+}
+
 /// A count that repeats others.
 pub fn rollup(millis: i64, run: Uuid, count: Uuid, input: i64, output: i64) -> Event {
     let mut event = tokens(millis, run, count, input, output);

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::events::{at, event, id};
 
 mod crowd;
+mod scores;
 
 /// A number from the environment.
 pub fn from_env(name: &str, default: u64) -> u64 {
@@ -278,6 +279,10 @@ impl Random {
         for _ in 0..self.upto(0, 3) {
             let count = self.uuid();
             self.token_count(run, count, &steps);
+        }
+        for _ in 0..self.upto(0, 2) {
+            let score = self.uuid();
+            self.score(run, score, &steps);
         }
         if self.chance(0.4) {
             let approval = self.uuid();

@@ -5,13 +5,14 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
 /// The tables that events are written to.
-pub const AGENT_TABLES: [&str; 6] = [
+pub const AGENT_TABLES: [&str; 7] = [
     "agent_sessions",
     "agent_runs",
     "agent_steps",
     "agent_messages",
     "agent_token_counts",
     "approvals",
+    "agent_scores",
 ];
 
 /// Every row of the agent tables that belongs to these runs or sessions, whole
@@ -28,6 +29,7 @@ pub async fn content(conn: &mut PgConnection, runs: &[Uuid], sessions: &[Uuid]) 
             "t.run_id = ANY ($1) OR t.session_id = ANY ($2)",
         ),
         ("agent_token_counts", "t.run_id = ANY ($1)"),
+        ("agent_scores", "t.run_id = ANY ($1)"),
         ("agent_step_aliases", "t.run_id = ANY ($1)"),
         (
             "approvals",

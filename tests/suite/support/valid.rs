@@ -155,6 +155,22 @@ kind!(
 );
 
 kind!(
+    score_added,
+    ScoreAdded,
+    proto::ScoreAdded {
+        score_id: new(),
+        run_id: new(),
+        step_id: new(),
+        name: "correctness".into(),
+        value: Some(-0.25),
+        label: text("wrong"),
+        comment: text("comment"),
+        source: text("judge"),
+        metadata_json: text("{\"of\":\"score\"}"),
+    }
+);
+
+kind!(
     approval_requested,
     ApprovalRequested,
     proto::ApprovalRequested {

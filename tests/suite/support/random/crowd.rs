@@ -13,21 +13,22 @@ impl Random {
         let runs: Vec<Uuid> = (0..2).map(|_| self.uuid()).collect();
         // Shared by the runs: sightings. Of each run: everything else.
         let sighted = self.uuid();
-        let ids: Vec<[Uuid; 6]> = runs
+        let ids: Vec<[Uuid; 7]> = runs
             .iter()
             .map(|_| std::array::from_fn(|_| self.uuid()))
             .collect();
         let told_only = self.uuid();
-        let mostly = self.upto(0, 9);
+        let mostly = self.upto(0, 10);
         for _ in 0..self.upto(10, 60) {
             let which = self.upto(0, 1);
-            let (run, [step, view, message, count, approval, alias]) = (runs[which], ids[which]);
+            let (run, [step, view, message, count, approval, alias, score]) =
+                (runs[which], ids[which]);
             let all = [step, view, alias];
             let either = [step, view][self.upto(0, 1)];
             let kind = if self.chance(0.5) {
                 mostly
             } else {
-                self.upto(0, 9)
+                self.upto(0, 10)
             };
             match kind {
                 0 => self.upserts(session),
@@ -39,6 +40,7 @@ impl Random {
                 6 => self.sighting(sighted, Some(run), Some(session), true),
                 7 => self.token_count(run, count, &[step, view]),
                 8 => self.approval(Some(run), Some(session), approval),
+                9 => self.score(run, score, &[step, view]),
                 _ => self.alias(run, alias, &all),
             }
         }
