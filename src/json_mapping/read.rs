@@ -10,9 +10,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use super::{
     descriptor::{TIMESTAMP, event_descriptor, is_time},
     error::EventJsonError,
-    scalar::{
-        BoolVisitor, DoubleVisitor, EnumVisitor, IdVisitor, IntegerVisitor, TextVisitor, json_text,
-    },
+    scalar::{BoolVisitor, EnumVisitor, IdVisitor, IntegerVisitor, TextVisitor, double, json_text},
 };
 use crate::proto::Event;
 
@@ -113,7 +111,7 @@ impl<'de> Visitor<'de> for FieldSeed<'_> {
             Kind::Int64 | Kind::Int32 | Kind::Sint32 => {
                 json.deserialize_any(IntegerVisitor(field))?
             }
-            Kind::Double => json.deserialize_any(DoubleVisitor(field))?,
+            Kind::Double => double(json, field)?,
             Kind::Message(message) if is_time(&message) => {
                 json.deserialize_any(TimeVisitor(message))?
             }

@@ -197,39 +197,27 @@ impl Visitor<'_> for IntegerVisitor<'_> {
 }
 
 /// Reads a double, quoted or not. NaN and infinity are words, as proto3 JSON has them.
-pub(super) struct DoubleVisitor<'a>(pub(super) &'a FieldDescriptor);
-
-impl Visitor<'_> for DoubleVisitor<'_> {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a number for `{}`", self.0.name())
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<Value, E> {
-        Ok(Value::F64(number as f64))
-    }
-
-    fn visit_u64<E: Error>(self, number: u64) -> Result<Value, E> {
-        Ok(Value::F64(number as f64))
-    }
-
-    fn visit_f64<E: Error>(self, number: f64) -> Result<Value, E> {
-        Ok(Value::F64(number))
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
-        let number = match text {
-            "NaN" => Some(f64::NAN),
-            "Infinity" => Some(f64::INFINITY),
-            "-Infinity" => Some(f64::NEG_INFINITY),
-            // Rust also reads words such as "inf".
-            _ if text.ends_with(|c: char| c.is_ascii_digit()) => text.parse().ok(),
-            _ => None,
-        };
-        match number {
-            Some(number) => Ok(Value::F64(number)),
-            None => Err(E::invalid_value(Unexpected::Str(text), &self)),
-        }
-    }
+///
+/// From the text: `serde_json` may miss the nearest double by one.
+pub(super) fn double<'de, D: Deserializer<'de>>(
+    json: D,
+    field: &FieldDescriptor,
+) -> Result<Value, D::Error> {
+    let raw = <&RawValue>::deserialize(json)?.get();
+    let text = raw
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'));
+    let text = text.unwrap_or(raw);
+    let number = match text {
+        "NaN" => Some(f64::NAN),
+        "Infinity" => Some(f64::INFINITY),
+        "-Infinity" => Some(f64::NEG_INFINITY),
+        // Rust also reads words such as "inf".
+        _ if text.ends_with(|c: char| c.is_ascii_digit()) => text.parse().ok(),
+        _ => None,
+    };
+    number.map(Value::F64).ok_or_else(|| {
+        let expected = format_args!("expected a number for `{}`", field.name());
+        D::Error::custom(expected)
+    })
 }

@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::{descriptor::event_descriptor, event_from_json, event_to_json};
 use crate::proto::{
-    ApprovalDecided, ApprovalRequested, Event, MessageAppended, RunEnded, RunStarted, StepDetails,
-    StepEnded, StepType, TokenCount, event::Event as Kind,
+    ApprovalDecided, ApprovalRequested, Event, MessageAppended, RunEnded, RunStarted, ScoreAdded,
+    StepDetails, StepEnded, StepType, TokenCount, event::Event as Kind,
 };
 
 const STEP: &str = r#"{
@@ -93,6 +93,8 @@ fn errors_name_the_position_and_the_cause() {
     assert!(reason(r#"{"tokenCount": {"input": 1.5}}"#).contains("an integer for `input`"));
     assert!(reason(r#"{"tokenCount": {"input": 9223372036854775808}}"#).contains("an integer"));
     assert!(reason(r#"{"tokenCount": {"rollup": 1}}"#).contains("true or false for `rollup`"));
+    assert!(reason(r#"{"scoreAdded": {"value": true}}"#).contains("a number for `value`"));
+    assert!(reason(r#"{"scoreAdded": {"value": "inf"}}"#).contains("a number for `value`"));
     assert!(reason(r#"{"runStarted": {"agentId": 1}}"#).contains("a string for `agent_id`"));
     assert!(reason("{").contains("EOF"));
     assert!(reason("[]").contains("an object for Event"));
@@ -136,6 +138,7 @@ fn the_kind_of_every_field_is_mapped() {
                 | prost_reflect::Kind::Int32
                 | prost_reflect::Kind::Sint32
                 | prost_reflect::Kind::Int64
+                | prost_reflect::Kind::Double
                 | prost_reflect::Kind::Enum(_) => {}
                 other => panic!("{}: {other:?}", field.full_name()),
             }
@@ -252,6 +255,16 @@ fn kind() -> impl Strategy<Value = Kind> {
                 ..Default::default()
             })
         }),
+        (id(), any::<String>(), proptest::option::of(any::<f64>())).prop_map(
+            |(score_id, name, value)| {
+                Kind::ScoreAdded(ScoreAdded {
+                    score_id,
+                    name,
+                    value,
+                    ..Default::default()
+                })
+            }
+        ),
         (id(), any::<String>(), text(), time()).prop_map(
             |(approval_id, action_type, action_data_json, expires_at)| {
                 Kind::ApprovalRequested(ApprovalRequested {

@@ -3,6 +3,7 @@
 mod customers;
 mod runs;
 mod scale;
+mod scores;
 mod summary;
 mod timeline;
 mod waterfall;

@@ -217,7 +217,10 @@ fn a_newer_version_is_refused_clearly() {
         content[..HEADER].copy_from_slice(&newer.encode())
     });
     let error = try_open(&disk).unwrap_err();
-    assert!(matches!(error, SpoolError::NewerVersion { version: 3, .. }));
+    let SpoolError::NewerVersion { version, .. } = &error else {
+        panic!("{error}");
+    };
+    assert_eq!(*version, newer.version);
     assert!(error.to_string().contains(&name), "{error}");
     assert_eq!(only_file(&disk).1.len(), whole.len());
 
