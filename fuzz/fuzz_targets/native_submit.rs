@@ -13,6 +13,7 @@ use runtraced::proto::SubmitRequest;
 const NARROW_LIMITS: FieldLimits = FieldLimits {
     bytes: 16,
     json_depth: 2,
+    limit_json_size: true,
 };
 
 fuzz_target!(|bytes: &[u8]| {

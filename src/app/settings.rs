@@ -105,6 +105,7 @@ impl DaemonCore {
             fields: FieldLimits {
                 bytes: config.max_field_bytes,
                 json_depth: config.max_json_depth,
+                limit_json_size: true,
             },
             receive: ReceiveBudget::new(
                 ReceiveLimits {

@@ -10,6 +10,8 @@ pub struct FieldLimits {
     pub bytes: usize,
     /// Levels of JSON, at most [`MAX_JSON_DEPTH`].
     pub json_depth: usize,
+    /// Whether JSON is refused that is far larger in Postgres than its text.
+    pub limit_json_size: bool,
 }
 
 impl FieldLimits {
@@ -17,5 +19,6 @@ impl FieldLimits {
     pub const MAX: Self = Self {
         bytes: usize::MAX,
         json_depth: MAX_JSON_DEPTH,
+        limit_json_size: false,
     };
 }

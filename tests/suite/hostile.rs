@@ -3,6 +3,8 @@
 
 mod bombs;
 mod connections;
+#[cfg(target_os = "linux")]
+mod expansion;
 mod pending;
 mod repeats;
 

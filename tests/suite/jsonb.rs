@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
-use runtraced::event::{Json, JsonbText, Repairs};
+use runtraced::event::{Json, JsonbText, MAX_JSON_DEPTH, Repairs};
 
 use crate::support::pg;
 
@@ -68,7 +68,9 @@ async fn the_text_of_jsonb_is_that_of_postgres() {
     texts.extend(edge.map(str::to_owned));
     let texts: Vec<Json> = texts
         .into_iter()
-        .map(|text| Json::new(text, &mut Repairs::default()).unwrap())
+        .map(|text| {
+            Json::with_limits(MAX_JSON_DEPTH, false, text, &mut Repairs::default()).unwrap()
+        })
         .collect();
     let sent: Vec<&str> = texts.iter().map(Json::as_str).collect();
     let want: Vec<String> = sqlx::query_scalar(

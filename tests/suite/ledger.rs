@@ -15,6 +15,7 @@ use crate::support::events::{
     step_started, tokens,
 };
 use crate::support::pg::{self, TestDatabase};
+use crate::support::product::{poisoned_step, refuse_poison};
 use crate::support::tables::{AGENT_TABLES, count, value};
 use crate::support::valid;
 
@@ -49,6 +50,7 @@ async fn each_outcome_is_counted_exactly() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let mut conn = database.connect().await;
+    refuse_poison(&mut conn).await;
     let (run, other, kept) = (new_id(), new_id(), new_id());
     let mut good: Vec<Event> = (0..20).map(|_| step(1, 2, run, new_id())).collect();
     good.push(message(1, Some(run), None, kept));
@@ -58,10 +60,10 @@ async fn each_outcome_is_counted_exactly() {
         vec![Event::default(); 3],
         vec![
             valid::heartbeat(|e| e.run_id = Bytes::from_static(b"?")),
-            // Known only to the database: another run's, and no number.
+            // Known only to the database: another run's, and against a rule of the product.
             message(1, Some(other), None, kept),
-            valid::step_ended(|e| e.output_json = Some("1e999999".into())),
-            valid::step_ended(|e| e.output_json = Some("[1e999999]".into())),
+            poisoned_step(),
+            poisoned_step(),
             tokens(1, run, new_id(), 1, 2),
             heartbeat(3, new_id()),
         ],

@@ -13,6 +13,7 @@ use crate::support::events::{
     step_ended, step_started, tokens,
 };
 use crate::support::pg;
+use crate::support::product::{poison, refuse_poison};
 use crate::support::random::{Random, World};
 use crate::support::spool::SpoolDir;
 use crate::support::tables::{AGENT_TABLES, content, count};
@@ -102,6 +103,7 @@ async fn the_writer_needs_nothing_more() {
     daemon.expect_warnings("");
     daemon.wait_ready().await;
     let mut conn = PgConnection::connect(cluster.url()).await.unwrap();
+    refuse_poison(&mut conn).await;
     let (run, silent, of_steps) = (new_id(), new_id(), new_id());
     let customer = new_id();
     let known = started_with(run_started(1, run), |run| run.customer_id = id(customer));
@@ -126,10 +128,10 @@ async fn the_writer_needs_nothing_more() {
     let client = daemon.client().await;
     let conflict = client.submit(vec![step(1, 2, new_id(), of_steps)]).await;
     assert_eq!(conflict.unwrap().outcome.unwrap().refused.len(), 1);
-    // Only Postgres can tell that it has no place for such a number.
+    // Only Postgres knows the rules of a product.
     let mut letter = message(1, Some(run), None, new_id());
     if let Some(runtraced::proto::event::Event::MessageAppended(message)) = &mut letter.event {
-        message.metadata_json = Some("{\"n\":1e999999}".into());
+        message.metadata_json = poison();
     }
     let outcome = daemon.client().await.submit(vec![letter]).await.unwrap();
     assert_eq!(outcome.outcome.unwrap().refused.len(), 1);

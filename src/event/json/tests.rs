@@ -12,7 +12,7 @@ fn accepts_the_same_texts_as_serde_json() {
         "0",
         "-0",
         "1.5e+10",
-        "1e999999",
+        "1e999",
         "\"\"",
         "\"a\\\"\\\\b\\u00e9\"",
         "true",
@@ -94,7 +94,7 @@ fn depth_is_limited_without_recursion() {
             limit: MAX_JSON_DEPTH
         })
     );
-    let shallow = |depth| Json::with_max_depth(3, nested(depth), &mut Repairs::default());
+    let shallow = |depth| Json::with_limits(3, true, nested(depth), &mut Repairs::default());
     assert!(shallow(3).is_ok());
     assert_eq!(shallow(4), Err(JsonError::TooDeep { limit: 3 }));
     assert_eq!(
@@ -126,6 +126,94 @@ fn only_an_object_passes_as_an_object() {
     let object = |text: &str| Json::object(text.into(), &mut Repairs::default());
     assert!(object(" {\"a\":1}").is_ok());
     assert_eq!(object("[1]"), Err(JsonError::NotAnObject));
+}
+
+#[test]
+fn numbers_are_limited_to_what_numeric_holds() {
+    let nines = |count| "9".repeat(count);
+    for good in [
+        nines(131_072),
+        format!("0.{}", nines(16_383)),
+        format!("{}e0", nines(131_072)),
+        format!("-{}.{}e-16000", nines(16_000), nines(383)),
+        "1.7976931348623157e308".into(),
+        "5e-324".into(),
+        "-2.2250738585072014E-308".into(),
+        "1e4000".into(),
+        "0e-0000000000000000000000000001".into(),
+        format!("[1e131071,\"{}\"]", "x".repeat(16_000)),
+    ] {
+        assert!(check(&good).is_ok(), "{good:.40}");
+    }
+    for bad in [
+        nines(131_073),
+        format!("0.{}", nines(16_384)),
+        format!("{}e1", nines(131_072)),
+        format!("[{}e-16384]", nines(16_384)),
+        "1e999999".into(),
+        "-0e-99999999999999999999999999999".into(),
+        format!("1e{}", nines(70_000)),
+    ] {
+        assert_eq!(check(&bad), Err(JsonError::NumberOutOfRange), "{bad:.40}");
+    }
+}
+
+#[test]
+fn numbers_that_grow_without_exponents_are_limited_in_sum() {
+    let list = |number: &str, count| format!("[{}1]", format!("{number},").repeat(count));
+    for (number, count) in [
+        ("1e131071", 1),
+        ("1e131071", 1_000),
+        ("1e-16383", 100_000),
+        ("1e308", 1_000),
+        ("5e-324", 1_000),
+    ] {
+        assert_eq!(
+            check(&list(number, count)),
+            Err(JsonError::LongNumbers),
+            "{number}"
+        );
+    }
+    for (number, count) in [
+        ("1.7976931348623157e308", 12),
+        ("5e-324", 12),
+        ("1.401298464324817e-45", 100_000),
+        ("1e+20", 100_000),
+        ("0.00001e5", 100_000),
+    ] {
+        assert!(check(&list(number, count)).is_ok(), "{number}");
+    }
+    let any = Json::with_limits(9, false, list("1e131071", 9), &mut Repairs::default());
+    assert!(any.is_ok());
+}
+
+#[test]
+fn values_are_limited_by_the_length_of_the_text() {
+    let list = |item: &str, bytes: usize| {
+        format!("[{}1]", format!("{item},").repeat(bytes / (item.len() + 1)))
+    };
+    for (item, megabytes) in [
+        ("{}", 1),
+        ("[]", 1),
+        ("1", 4),
+        ("{\"a\":1}", 2),
+        ("\"\"", 8),
+    ] {
+        let text = list(item, megabytes << 20);
+        let checked = check(&text);
+        let dense = item != "\"\"";
+        assert_eq!(checked == Err(JsonError::TooManyValues), dense, "{item}");
+        assert!(check(&list(item, 64 << 10)).is_ok(), "{item}");
+    }
+    for (usual, megabytes) in [
+        ("{\"role\":\"user\",\"content\":\"hi there, you\"}", 5),
+        ("-0.0123456789", 32),
+        ("\"token\"", 32),
+        ("{\"x\":1,\"y\":2}", 1),
+        ("12345", 8),
+    ] {
+        assert!(check(&list(usual, megabytes << 20)).is_ok(), "{usual}");
+    }
 }
 
 proptest! {

@@ -1,10 +1,10 @@
 //! The text of `jsonb`, as Postgres prints it.
 
 use super::*;
-use crate::event::Repairs;
+use crate::event::{MAX_JSON_DEPTH, Repairs};
 
 fn json(text: &str) -> Json {
-    Json::new(text.into(), &mut Repairs::default()).expect("JSON")
+    Json::with_limits(MAX_JSON_DEPTH, false, text.into(), &mut Repairs::default()).expect("JSON")
 }
 
 #[test]

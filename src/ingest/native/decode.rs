@@ -275,7 +275,8 @@ impl Decoder<'_> {
     fn json(&mut self, field: &str, text: Option<String>) -> Result<Option<Json>, Refusal> {
         let Some(text) = text else { return Ok(None) };
         self.check_len(field, &text)?;
-        Json::with_max_depth(self.limits.json_depth, text, self.repairs)
+        let (depth, limit_size) = (self.limits.json_depth, self.limits.limit_json_size);
+        Json::with_limits(depth, limit_size, text, self.repairs)
             .map(Some)
             .map_err(|e| bad_json(field, e))
     }
@@ -304,9 +305,9 @@ fn missing(field: &str) -> Refusal {
 fn bad_json(field: &str, error: JsonError) -> Refusal {
     let code = match error {
         JsonError::TooDeep { .. } => RefusalCode::JsonTooDeep,
-        JsonError::Invalid { .. } | JsonError::NotAnObject | JsonError::LargeNumber => {
-            RefusalCode::InvalidJson
-        }
+        JsonError::NumberOutOfRange | JsonError::LongNumbers => RefusalCode::NumberOutOfRange,
+        JsonError::TooManyValues => RefusalCode::FieldTooLong,
+        JsonError::Invalid { .. } | JsonError::NotAnObject => RefusalCode::InvalidJson,
     };
     Refusal::new(code, format!("{field} {error}"))
 }

@@ -1,4 +1,4 @@
-//! What only Postgres can refuse: found by halving, and kept.
+//! What only Postgres can refuse: isolated, and kept.
 
 use prost::Message as _;
 use prost_types::Timestamp;
@@ -8,24 +8,24 @@ use sqlx::PgConnection;
 
 use super::{Neighbours, SECRET, count, finish, refused};
 use crate::support::daemon::Daemon;
-use crate::support::{pg, valid};
+use crate::support::{pg, product, valid};
 
-/// Valid JSON with a number that no `numeric` can hold.
-fn too_large() -> Option<String> {
-    Some(format!("{{\"{SECRET}\": 1e999999}}"))
+/// Valid JSON that a constraint of the product forbids.
+fn poison_json() -> Option<String> {
+    Some(format!("{{\"{SECRET}\": \"poison\"}}"))
 }
 
 /// One event of every kind that carries JSON, each with JSON that Postgres
 /// refuses; some go there by COPY, some as parameters.
 fn poison() -> Vec<Event> {
     vec![
-        valid::step_ended(|e| e.output_json = too_large()),
-        valid::step_started(|e| e.details.as_mut().unwrap().input_json = too_large()),
-        valid::message(|e| e.tool_calls_json = Some("1e-99999".into())),
-        valid::session_upsert(|e| e.metadata_json = too_large()),
-        valid::run_started(|e| e.metadata_json = too_large()),
-        valid::run_ended(|e| e.metadata_json = too_large()),
-        valid::approval_requested(|e| e.action_data_json = too_large()),
+        valid::step_ended(|e| e.output_json = poison_json()),
+        valid::step_started(|e| e.details.as_mut().unwrap().input_json = poison_json()),
+        valid::message(|e| e.tool_calls_json = Some("\"poison\"".into())),
+        valid::session_upsert(|e| e.metadata_json = poison_json()),
+        valid::run_started(|e| e.metadata_json = poison_json()),
+        valid::run_ended(|e| e.metadata_json = poison_json()),
+        valid::approval_requested(|e| e.action_data_json = poison_json()),
     ]
 }
 
@@ -48,6 +48,7 @@ async fn what_only_postgres_refuses_is_isolated_and_kept() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let mut conn = database.connect().await;
+    product::refuse_poison(&mut conn).await;
     let neighbours = Neighbours::new(993);
     let mut events: Vec<Event> = (0..993).map(|n| neighbours.event(n)).collect();
     let places: [usize; 7] = [0, 1, 2, 499, 500, 777, 999];
@@ -55,25 +56,26 @@ async fn what_only_postgres_refuses_is_isolated_and_kept() {
         events.insert(place, bad);
     }
     assert_eq!(events.len(), 1_000);
-    let reason = "value overflows numeric format (SQLSTATE 22003)";
     let want: Vec<_> = places
         .iter()
-        .map(|&place| {
-            let index = u32::try_from(place).unwrap();
-            (RefusalCode::DeadLettered, index, reason)
-        })
+        .map(|&place| (RefusalCode::DeadLettered, u32::try_from(place).unwrap()))
         .collect();
+    let reason = "violates check constraint \"no_poison\" (SQLSTATE 23514)";
     for (committed, duplicate) in [(993, 0), (0, 993)] {
         let outcome = daemon.submit(events.clone()).await;
         assert_eq!(
             (outcome.committed, outcome.duplicate),
             (committed, duplicate)
         );
-        assert_eq!(refused(&outcome), want);
+        let found = refused(&outcome);
+        assert!(found.iter().all(|refused| refused.2.ends_with(reason)));
+        let found: Vec<_> = found.iter().map(|(code, at, _)| (*code, *at)).collect();
+        assert_eq!(found, want);
         neighbours.check(&mut conn).await;
         let mut kept = Vec::new();
         for (source, code, why, payload) in dead_letters(&mut conn).await {
-            assert_eq!((&*source, &*code, &*why), ("native", "22003", reason));
+            assert_eq!((&*source, &*code), ("native", "23514"));
+            assert!(why.ends_with(reason), "{why}");
             kept.push(event_from_json(&payload).unwrap().encode_to_vec());
         }
         let mut sent: Vec<_> = places.iter().map(|&p| events[p].encode_to_vec()).collect();
@@ -106,8 +108,9 @@ async fn dead_letters_beyond_the_years_of_json_can_be_sent_again() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let mut conn = database.connect().await;
+    product::refuse_poison(&mut conn).await;
     for seconds in [568_971_820_800, -188_400_000_000] {
-        let mut event = valid::step_ended(|e| e.output_json = too_large());
+        let mut event = valid::step_ended(|e| e.output_json = poison_json());
         event.time = Some(Timestamp {
             seconds,
             nanos: 123_456_000,
@@ -134,14 +137,15 @@ async fn dead_letters_beyond_the_years_of_json_can_be_sent_again() {
 
 /// Scenario: 1,000 events of which every second one is refused by Postgres,
 /// from two clients at once.
-/// Guarantees: halving goes on down to each of them.
+/// Guarantees: each of them is found.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_bad_ones_are_each_found() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let mut conn = database.connect().await;
+    product::refuse_poison(&mut conn).await;
     let batch = || {
-        let bad = (0..250).map(|_| valid::step_ended(|e| e.output_json = too_large()));
+        let bad = (0..250).map(|_| valid::step_ended(|e| e.output_json = poison_json()));
         Neighbours::around(bad)
     };
     let ((one, first), (two, second)) = (batch(), batch());

@@ -11,6 +11,7 @@ use super::machine::Machine;
 use crate::support::events::{
     new_id, run_ended, run_started, started_with, step, step_started, tokens,
 };
+use crate::support::product::{poison, refuse_poison};
 use crate::support::tables::{eventually, row};
 use crate::support::{pg, valid};
 
@@ -37,6 +38,9 @@ async fn nothing_goes_by_the_daemons_wall_clock() {
     let mut daemon = machine.spawn(cluster.url(), &args).await;
     daemon.expect_warnings("the database is away");
     daemon.wait_ready().await;
+    let mut conn = PgConnection::connect(cluster.url()).await.unwrap();
+    refuse_poison(&mut conn).await;
+    conn.close().await.unwrap();
     let open = new_id();
     daemon
         .submit(vec![run_started(0, open), step_started(1, open, new_id())])
@@ -64,8 +68,8 @@ async fn nothing_goes_by_the_daemons_wall_clock() {
                 step(100, 700, silent, new_id()),
             ])
             .await;
-        let poison = valid::message(|message| message.tool_calls_json = Some("1e-99999".into()));
-        assert_eq!(daemon.submit(vec![poison]).await.refused.len(), 1);
+        let poisoned = valid::message(|message| message.tool_calls_json = poison());
+        assert_eq!(daemon.submit(vec![poisoned]).await.refused.len(), 1);
         let how = |run, by| {
             format!(
                 "SELECT finalized_by = '{by}' AS by, duration_ms AS ms, coalesce(total_tokens_input, 0) AS input

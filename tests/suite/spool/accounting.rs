@@ -6,8 +6,8 @@ use sqlx::{Connection as _, PgConnection};
 use super::{SpoolDir, daemon, metric, replayed, settled, spawn};
 use crate::support::events::{message, new_id, run_started, step};
 use crate::support::pg;
+use crate::support::product::{poisoned_step, refuse_poison};
 use crate::support::tables::{count, value};
-use crate::support::valid;
 
 /// Per daemon in the order of their start: received, committed, duplicate, refused, spooled,
 /// dead-lettered, in flight.
@@ -28,6 +28,9 @@ async fn each_spooled_event_is_counted_exactly_and_kept() {
     let mut cluster = pg::own_cluster().await;
     let dir = SpoolDir::new();
     let daemon = daemon(cluster.url(), &dir, &[]).await;
+    let mut conn = PgConnection::connect(cluster.url()).await.unwrap();
+    refuse_poison(&mut conn).await;
+    conn.close().await.unwrap();
     let (run, kept) = (new_id(), new_id());
     let there: Vec<Event> = (0..4).map(|_| step(1, 2, run, new_id())).collect();
     let first = vec![message(1, Some(run), None, kept)];
@@ -39,7 +42,7 @@ async fn each_spooled_event_is_counted_exactly_and_kept() {
         step(1, 2, run, new_id()),
         there[0].clone(),
         message(1, Some(new_id()), None, kept),
-        valid::step_ended(|e| e.output_json = Some("1e999999".into())),
+        poisoned_step(),
     ];
     let response = daemon.client().await.submit(spooled).await.unwrap();
     assert_eq!(response.durability(), Durability::Spooled);
@@ -59,7 +62,7 @@ async fn each_spooled_event_is_counted_exactly_and_kept() {
     let codes = "SELECT jsonb_agg(code ORDER BY code) FROM ingest_dead_letters";
     assert_eq!(
         value(&mut conn, codes).await,
-        serde_json::json!(["22003", "id_conflict"])
+        serde_json::json!(["23514", "id_conflict"])
     );
     assert_eq!(count(&mut conn, "agent_steps").await, 6);
     conn.close().await.unwrap();

@@ -9,8 +9,8 @@ use crate::support::daemon::Daemon;
 use crate::support::events::{message, new_id, step};
 use crate::support::pg;
 use crate::support::process::runtraced;
+use crate::support::product::{before_insert, poisoned_step};
 use crate::support::tables::{count, value};
-use crate::support::valid;
 
 fn steps(count: usize) -> Vec<Event> {
     (0..count).map(|_| step(1, 2, new_id(), new_id())).collect()
@@ -139,12 +139,14 @@ async fn dead_letters_are_listed_shown_replayed_and_dropped() {
     let mut conn = database.connect().await;
     let rule = "ALTER TABLE agent_messages ADD CONSTRAINT no_hello CHECK (content <> 'hello')";
     sqlx::raw_sql(rule).execute(&mut conn).await.unwrap();
+    let rule = "IF NEW.output::text LIKE '%poison%' THEN RAISE 'no'; END IF; RETURN NEW;";
+    before_insert(&mut conn, "agent_steps", rule).await;
     let run = new_id();
     let outcome = daemon
         .submit(vec![
             message(0, Some(run), None, new_id()),
             message(0, Some(run), None, new_id()),
-            valid::step_ended(|e| e.output_json = Some("1e999999".into())),
+            poisoned_step(),
         ])
         .await;
     assert_eq!(outcome.refused.len(), 3);
@@ -162,17 +164,17 @@ async fn dead_letters_are_listed_shown_replayed_and_dropped() {
     };
     let (code, said) = run_it(&["list"]).await;
     assert!(
-        code == 0 && said.contains("23514") && said.contains("22003"),
+        code == 0 && said.contains("23514") && said.contains("P0001"),
         "{said}"
     );
     let id = value(
         &mut conn,
-        "SELECT id FROM ingest_dead_letters WHERE code = '22003'",
+        "SELECT id FROM ingest_dead_letters WHERE code = 'P0001'",
     )
     .await;
     let id = id.as_str().unwrap();
     let (code, said) = run_it(&["show", id]).await;
-    assert!(code == 0 && said.contains("1e999999"), "{said}");
+    assert!(code == 0 && said.contains("poison"), "{said}");
     assert_eq!(run_it(&["show", &new_id().to_string()]).await.0, 1);
     assert_eq!(run_it(&["replay"]).await.0, 64, "it does not say which");
 
@@ -198,7 +200,7 @@ async fn dead_letters_are_listed_shown_replayed_and_dropped() {
     );
     assert_eq!(count(&mut conn, "agent_messages").await, 2);
     let (_, said) = run_it(&["list"]).await;
-    assert!(said.contains("22003") && !said.contains("23514"), "{said}");
+    assert!(said.contains("P0001") && !said.contains("23514"), "{said}");
 
     let (code, said) = run_it(&["drop", id]).await;
     assert!(code == 0 && said.contains("1 dropped"), "{said}");

@@ -7,8 +7,8 @@ use super::{SpoolDir, daemon, ledger_sum, replayed, settled, spawn, spool_frames
 use crate::support::daemon::Daemon;
 use crate::support::events::{long_message, new_id, step};
 use crate::support::pg;
+use crate::support::product::{poisoned_step, refuse_poison};
 use crate::support::tables::count;
-use crate::support::valid;
 
 /// From now on each insert into the steps takes so many milliseconds.
 async fn slow_down(conn: &mut PgConnection, millis: u32) {
@@ -49,13 +49,14 @@ async fn restarts_in_the_middle_of_a_replay_repeat_nothing() {
     let first = daemon(cluster.url(), &dir, &[]).await;
     first.submit(steps(10)).await;
     let mut conn = PgConnection::connect(cluster.url()).await.unwrap();
+    refuse_poison(&mut conn).await;
     slow_down(&mut conn, 20).await;
     drop(conn);
     cluster.stop_immediate().await;
     let client = first.client().await;
     for _ in 0..BATCHES {
         let mut batch = steps(50);
-        batch[25] = valid::step_ended(|e| e.output_json = Some("1e999999".into()));
+        batch[25] = poisoned_step();
         let outcome = client.submit(batch).await.unwrap().outcome.unwrap();
         assert_eq!(outcome.spooled, 50);
     }

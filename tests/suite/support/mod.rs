@@ -7,6 +7,7 @@ pub mod load;
 pub mod otlp;
 pub mod pg;
 pub mod process;
+pub mod product;
 pub mod random;
 pub mod spool;
 pub mod stream;

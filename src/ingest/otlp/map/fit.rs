@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::event::{Json, Repairs, clean_text};
+use crate::event::{Json, JsonError, Repairs, clean_text};
 
 /// Makes the fields of a request storable and counts the changes.
 #[derive(Debug, Default)]
@@ -42,9 +42,12 @@ impl FieldFitter {
     }
 
     /// Writes a value as JSON. If it is too long, returns its beginning as a JSON
-    /// string.
+    /// string. JSON that would be far larger in Postgres becomes a JSON string, too.
     pub fn json(&mut self, value: &(impl Serialize + ?Sized)) -> Option<Json> {
-        let json = self.write(value)?;
+        let json = match self.try_write(value) {
+            Ok(json) => json,
+            Err(text) => return self.json_string(&text?),
+        };
         if json.as_str().len() > self.max_bytes {
             return self.truncated_json(json.as_str());
         }
@@ -52,9 +55,16 @@ impl FieldFitter {
     }
 
     /// Writes a value as a JSON object, for columns that accept only objects. If
-    /// it is too long, the object has its beginning as `truncated`.
+    /// it is too long, the object has its beginning as `truncated`. If it would be far
+    /// larger in Postgres, the object has its text as `text`.
     pub fn object(&mut self, value: &impl Serialize) -> Option<Json> {
-        let json = self.write(value)?;
+        let json = match self.try_write(value) {
+            Ok(json) => json,
+            Err(text) => {
+                let text = self.text(text?);
+                return self.write(&serde_json::json!({"text": text}));
+            }
+        };
         if json.as_str().len() > self.max_bytes {
             let beginning = self.text(json.as_str());
             let truncated = serde_json::json!({"truncated": beginning});
@@ -65,21 +75,34 @@ impl FieldFitter {
 
     /// Keeps JSON text unchanged. Text that is not JSON becomes a JSON string.
     pub fn json_text(&mut self, text: &str) -> Option<Json> {
-        if text.len() > self.max_bytes {
-            return self.truncated_json(text);
-        }
-        self.intact_json(text).or_else(|| self.write(text))
+        self.intact_json(text).or_else(|| self.json_string(text))
     }
 
     /// Keeps JSON text unchanged. `None` if it is too long, or not JSON that
     /// Postgres is sure to accept.
     pub fn intact_json(&mut self, text: &str) -> Option<Json> {
         let fits = text.len() <= self.max_bytes;
-        fits.then(|| Json::without_large_numbers(text.to_owned(), &mut self.repairs).ok())?
+        fits.then(|| Json::new(text.to_owned(), &mut self.repairs).ok())?
     }
 
     fn write(&mut self, value: &(impl Serialize + ?Sized)) -> Option<Json> {
-        Json::from_value(value, &mut self.scratch, &mut self.repairs).ok()
+        self.try_write(value).ok()
+    }
+
+    /// Writes a value. The error is the text of JSON that cannot be stored as JSON.
+    fn try_write(&mut self, value: &(impl Serialize + ?Sized)) -> Result<Json, Option<String>> {
+        let json = Json::from_value(value, &mut self.scratch, &mut self.repairs);
+        json.map_err(|error| match error {
+            JsonError::Invalid { .. } => None,
+            _ => String::from_utf8(std::mem::take(&mut self.scratch)).ok(),
+        })
+    }
+
+    fn json_string(&mut self, text: &str) -> Option<Json> {
+        if text.len() > self.max_bytes {
+            return self.truncated_json(text);
+        }
+        self.write(text)
     }
 
     fn truncated_json(&mut self, text: &str) -> Option<Json> {
@@ -110,16 +133,22 @@ mod tests {
     #[test]
     fn json_with_a_number_that_postgres_may_refuse_becomes_a_string() {
         let mut fit = FieldFitter::new(1 << 20);
-        for number in ["1e9999", "-1E+09999", "0.5e-1000", &"9".repeat(1_001)] {
+        for number in ["1e9999", "-1E+09999", "0.5e-16384", &"9".repeat(131_073)] {
             let text = format!("[{number}]");
             let json = fit.json_text(&text).unwrap();
             assert_eq!(json.as_str(), format!("\"{text}\""));
             assert_eq!(fit.intact_json(&text), None);
         }
-        for number in ["1e999", "-0.1E-308", &"9".repeat(1_000), "\"1e9999\""] {
+        for number in ["1e999", "-0.1E-308", &"9".repeat(131_072), "\"1e9999\""] {
             let text = format!("[{number}]");
             assert_eq!(fit.json_text(&text).unwrap().as_str(), text);
         }
+        let doubles = vec![1e308; 1_000];
+        let json = fit.json(&doubles).unwrap();
+        assert!(json.as_str().starts_with("\"[1e"), "{json:.40?}");
+        let json = fit.object(&serde_json::json!({"a": doubles})).unwrap();
+        assert!(json.as_str().starts_with("{\"text\":\"{"), "{json:.40?}");
+        assert_eq!(fit.truncated, 0);
     }
 
     #[test]

@@ -1,0 +1,68 @@
+//! What a product adds to the daemon's tables: rules that only Postgres knows.
+
+use runtraced::proto::Event;
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::valid;
+
+/// The JSON columns in which a poisoned event may be.
+const JSON_COLUMNS: [(&str, &[&str]); 5] = [
+    ("agent_sessions", &["metadata"]),
+    ("agent_runs", &["metadata", "end_metadata"]),
+    ("agent_steps", &["input", "output", "metadata"]),
+    ("agent_messages", &["tool_calls", "metadata"]),
+    ("approvals", &["action_data"]),
+];
+
+/// JSON that no endpoint refuses.
+pub fn poison() -> Option<String> {
+    Some("{\"poison\":1}".into())
+}
+
+/// A step that Postgres refuses.
+pub fn poisoned_step() -> Event {
+    valid::step_ended(|step| step.output_json = poison())
+}
+
+/// Adds a CHECK constraint to each table: no JSON with `poison`.
+pub async fn refuse_poison(conn: &mut PgConnection) {
+    for (table, columns) in JSON_COLUMNS {
+        let clean: Vec<String> = columns
+            .iter()
+            .map(|column| format!("coalesce({column}::text NOT LIKE '%poison%', true)"))
+            .collect();
+        let clean = clean.join(" AND ");
+        execute(
+            conn,
+            format!("ALTER TABLE {table} ADD CONSTRAINT no_poison CHECK ({clean})"),
+        )
+        .await;
+    }
+}
+
+/// Adds a row trigger before INSERT with this body in PL/pgSQL. Another one of the same table is
+/// replaced.
+pub async fn before_insert(conn: &mut PgConnection, table: &str, body: &str) {
+    before(conn, "INSERT", table, body).await;
+}
+
+async fn before(conn: &mut PgConnection, what: &str, table: &str, body: &str) {
+    execute(
+        conn,
+        format!(
+            "CREATE OR REPLACE FUNCTION product_{table}() RETURNS trigger LANGUAGE plpgsql AS $f$
+             BEGIN {body} END $f$;
+             CREATE OR REPLACE TRIGGER product BEFORE {what} ON {table}
+             FOR EACH ROW EXECUTE FUNCTION product_{table}()"
+        ),
+    )
+    .await;
+}
+
+/// Runs statements.
+pub async fn execute(conn: &mut PgConnection, statements: String) {
+    sqlx::raw_sql(AssertSqlSafe(statements))
+        .execute(conn)
+        .await
+        .unwrap();
+}
