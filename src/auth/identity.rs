@@ -22,6 +22,8 @@ pub struct Identity {
     key: Option<Arc<ActiveKey>>,
     tenant: Option<NonNilUuid>,
     table: Arc<KeyTable>,
+    /// The number of the connection; 0 if it is not known.
+    connection: u64,
 }
 
 impl Identity {
@@ -30,7 +32,12 @@ impl Identity {
         tenant: Option<NonNilUuid>,
         table: Arc<KeyTable>,
     ) -> Self {
-        Self { key, tenant, table }
+        Self {
+            key,
+            tenant,
+            table,
+            connection: 0,
+        }
     }
 
     /// Reads the identity from the extensions of a request.
@@ -38,7 +45,18 @@ impl Identity {
     /// # Errors
     /// When it is missing: then the request bypassed the layer and is rejected.
     pub fn of(extensions: &Extensions) -> Result<Self, Denied> {
-        extensions.get().cloned().ok_or(Denied::Missing)
+        let identity: Self = extensions.get().cloned().ok_or(Denied::Missing)?;
+        let connection = extensions.get().map_or(0, ClientConnection::number);
+        Ok(Self {
+            connection,
+            ..identity
+        })
+    }
+
+    /// The number of the connection.
+    #[must_use]
+    pub fn connection(&self) -> u64 {
+        self.connection
     }
 
     /// The only customer that the sender may write for. `None`: any customer.

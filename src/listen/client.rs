@@ -1,5 +1,6 @@
 //! What is known of one connection: its key, and its open requests.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,12 +14,16 @@ const KEYLESS_REQUESTS: usize = 64;
 /// Requests of one connection that may wait at the same time for their key to be read.
 const LOOKUPS: usize = 1;
 
+/// Numbers the connections of all endpoints, from 1.
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
+
 /// One connection. Each of its requests has it as an extension.
 #[derive(Clone, Debug)]
 pub struct ClientConnection(Arc<ConnectionState>);
 
 #[derive(Debug)]
 struct ConnectionState {
+    number: u64,
     /// Cancelled when the key that the connection last presented stops being valid.
     key: Mutex<Option<CancellationToken>>,
     /// Open requests that shutdown waits for.
@@ -36,6 +41,7 @@ impl ClientConnection {
         // `wait` returns only on a closed tracker. A closed one still counts.
         ingest.close();
         Self(Arc::new(ConnectionState {
+            number: NEXT_NUMBER.fetch_add(1, Relaxed),
             key: Mutex::default(),
             ingest,
             other: TaskTracker::new(),
@@ -43,6 +49,12 @@ impl ClientConnection {
             lookups: Arc::new(Semaphore::new(LOOKUPS)),
             displaced: CancellationToken::new(),
         }))
+    }
+
+    /// A number that no other connection has.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.0.number
     }
 
     /// Notes that a request presented a valid key. `revoked` is cancelled when the key

@@ -9,6 +9,8 @@ pub(super) const MIN_UNIT_BYTES: usize = 256;
 /// A client's batch after validation.
 #[derive(Debug, Default)]
 pub struct Batch {
+    /// The client that sent the batch: the number of its connection.
+    pub client: u64,
     /// The valid events with their positions in the batch.
     pub events: Vec<(u32, Event)>,
     /// The refused events with their positions in the batch.

@@ -6,11 +6,14 @@
 
 mod batch;
 mod gate;
+mod isolation;
 mod parked;
+mod part_size;
 mod replay;
 mod route;
 mod shard;
 mod spooler;
+mod suspects;
 mod ticket;
 mod unit;
 
@@ -26,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use batch::MIN_UNIT_BYTES;
 pub use batch::{Batch, BatchOutcome, Durability};
 pub use gate::Gate;
+use isolation::Isolation;
 use parked::ParkedUnits;
 use replay::{Replayer, ReplayerParts};
 use route::RoutingTable;
@@ -33,6 +37,7 @@ pub use shard::BatchLimits;
 use shard::Shard;
 pub use spooler::SpoolConfig;
 use spooler::Spooler;
+pub use suspects::Suspects;
 use ticket::{BudgetShare, Tracker};
 pub use ticket::{DroppedUnsettled, Ticket};
 use unit::Unit;
@@ -74,6 +79,7 @@ pub struct Pipeline {
     committed_budget: Arc<Semaphore>,
     committed_budget_bytes: usize,
     gate: Arc<Gate>,
+    suspects: Arc<Suspects>,
 }
 
 /// The memory budget is full.
@@ -98,6 +104,7 @@ impl Pipeline {
         let budget_bytes = config.memory_budget_bytes;
         let budget = Arc::new(Semaphore::new(budget_bytes));
         let gate = Arc::<Gate>::default();
+        let suspects = Arc::<Suspects>::default();
         let mut writer_config = config.writer;
         if config.spool.is_some() {
             writer_config.when_away = WhenAway::ReturnError;
@@ -123,6 +130,7 @@ impl Pipeline {
                     .map_or(writer_config.commit_timeout, |spool| spool.after),
                 spooler,
                 parked: ParkedUnits::default(),
+                isolation: Isolation::new(suspects.clone()),
                 retry_at: Instant::now(),
             };
             let name = format!("writer-{number}");
@@ -162,6 +170,7 @@ impl Pipeline {
             committed_budget: Arc::new(Semaphore::new(committed_budget_bytes)),
             committed_budget_bytes,
             gate,
+            suspects,
         };
         Ok((pipeline, threads))
     }
@@ -223,6 +232,12 @@ impl Pipeline {
         self.gate.clone()
     }
 
+    /// The clients whose events Postgres refuses.
+    #[must_use]
+    pub fn suspects(&self) -> Arc<Suspects> {
+        self.suspects.clone()
+    }
+
     /// The counts of each shard, and of the replayer.
     #[must_use]
     pub fn counts(&self) -> Arc<[Arc<ShardCounts>]> {
@@ -247,7 +262,7 @@ impl Pipeline {
         shards.iter().for_each(|&shard| counts[shard] += 1);
         let units = counts
             .into_iter()
-            .map(|count| Unit::new(min_durability, count));
+            .map(|count| Unit::new(batch.client, min_durability, count));
         let mut units: Vec<Unit> = units.collect();
         for ((index, event), shard) in batch.events.into_iter().zip(shards) {
             units[shard].push(index, event);

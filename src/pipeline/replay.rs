@@ -23,7 +23,7 @@ use super::gate::Gate;
 use super::shard::BatchLimits;
 use super::spooler::{FRAME_BYTES, FRAME_EVENTS, SpoolConfig};
 use crate::spool::SpoolError;
-use crate::store::{ReplayError, ShardCounts, Writer, is_outage, reason};
+use crate::store::{RefusedPart, ReplayError, ShardCounts, Writer, is_outage, reason};
 
 /// How often a database that is away is tested.
 const PROBE_INTERVAL: Duration = Duration::from_millis(200);
@@ -85,7 +85,10 @@ impl Replayer {
         // Disconnected when the last shard has ended; nothing is ever sent.
         while let Ok(()) | Err(RecvTimeoutError::Timeout) = self.parts.shards.recv_timeout(pause) {
             pause = self.step(runtime);
-            self.stall.check(&self.parts);
+            if !self.parts.draining.is_cancelled() {
+                let events = self.parts.config.spool.usage().events;
+                self.stall.check(events, &self.parts.gate);
+            }
         }
         if self.opening.is_done() && !self.parts.gate.is_closed() && !self.parts.writer.gave_up() {
             self.write_counts(runtime);
@@ -235,17 +238,18 @@ impl Replayer {
                 self.window.settle(batch);
                 self.ack_settled();
             }
-            Err(ReplayError::Refused(error)) if count == 1 => {
+            Err(ReplayError::Refused(part)) if count == 1 => {
                 let trouble = self.trouble(batch);
-                self.dead_letter(runtime, batch, trouble, &error);
+                self.dead_letter(runtime, batch, trouble, &part);
             }
-            Err(ReplayError::Refused(_) | ReplayError::TooLarge) if count > 1 => {
-                self.pace.failed(count, Seen::now(self.committed()));
+            Err(ReplayError::Refused(part)) => {
+                self.pace
+                    .refused(count, part.event, Seen::now(self.committed()));
             }
             Err(ReplayError::Failed(error)) => {
                 self.failed(runtime, batch, &error, deadline, begin.elapsed());
             }
-            Err(_) => {}
+            Err(ReplayError::GaveUp) => {}
         }
     }
 
@@ -279,7 +283,7 @@ impl Replayer {
                 event = place.event,
                 "an event of the spool cannot be written although the database works; it becomes a dead letter"
             );
-            self.dead_letter(runtime, batch, trouble, error);
+            self.dead_letter(runtime, batch, trouble, &RefusedPart::new(error, None));
         } else {
             self.window.defer(batch, trouble);
             // The events behind it get half of the time.
@@ -302,14 +306,14 @@ impl Replayer {
         runtime: &Runtime,
         batch: ReplayBatch,
         mut trouble: Trouble,
-        error: &sqlx::Error,
+        refused: &RefusedPart,
     ) {
         let progress = to_json(&self.window.progress_after(batch));
         let events = self.window.events(batch);
         let Some(event) = events.first() else { return };
         let writer = &mut self.parts.writer;
         writer.set_deadline(self.parts.config.after);
-        match runtime.block_on(writer.replay_dead_letter(event, error, &progress)) {
+        match runtime.block_on(writer.replay_dead_letter(event, refused, &progress)) {
             Ok(()) => {
                 if let ReplayBatch::Front(_) = batch {
                     self.pace.succeeded(1, Duration::ZERO);

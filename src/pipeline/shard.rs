@@ -8,11 +8,12 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use tokio::runtime::Runtime;
 
 use super::batch::Durability;
+use super::isolation::Isolation;
 use super::parked::ParkedUnits;
 use super::spooler::Spooler;
 use super::unit::{EventState, Unit, update};
 use crate::event::Event;
-use crate::store::{EventOutcome, PartlyWritten, Writer};
+use crate::store::{Unwritten, Writer};
 
 /// A writer without events updates the ledger after this time.
 const IDLE_INTERVAL: Duration = Duration::from_millis(500);
@@ -40,6 +41,8 @@ pub(super) struct Shard {
     pub spooler: Option<Spooler>,
     /// Units that neither Postgres nor the spool could take.
     pub parked: ParkedUnits,
+    /// Units that hold events that Postgres refuses.
+    pub isolation: Isolation,
     /// The time limit of a transaction of parked units.
     pub timeout: Duration,
     /// When to try parked units again while the database is away. New units do not delay
@@ -52,11 +55,12 @@ impl Shard {
     pub fn run(mut self, runtime: &Runtime) {
         let mut open = true;
         self.writer.set_deadline(self.timeout);
-        while open || !self.parked.is_empty() {
-            if self.writer.gave_up() && !self.parked.is_empty() {
+        while open || !self.parked.is_empty() || !self.isolation.is_empty() {
+            let waiting = self.parked.events() + self.isolation.events();
+            if self.writer.gave_up() && waiting > 0 {
                 // Dropping the units tells their clients to send the events again.
                 tracing::warn!(
-                    events = self.parked.events(),
+                    events = waiting,
                     "events not settled at shutdown; their clients must send them again"
                 );
                 return;
@@ -66,8 +70,12 @@ impl Shard {
                 NextWork::Parked(units) => self.handle_parked(runtime, units),
                 // A client that keeps its call open keeps the queue open.
                 NextWork::Idle if self.writer.gave_up() => break,
-                NextWork::Idle => self.write_counts(runtime),
+                NextWork::Idle if self.isolation.is_empty() => self.write_counts(runtime),
+                NextWork::Idle => {}
                 NextWork::Closed => open = false,
+            }
+            if !self.isolation.is_empty() {
+                self.isolate(runtime);
             }
         }
         if !self.writer.gave_up() {
@@ -78,7 +86,12 @@ impl Shard {
     /// Takes the next work. Once the database is back, parked units come before new ones.
     fn next(&mut self) -> NextWork {
         if self.parked.is_empty() {
-            return match self.queue.recv_timeout(IDLE_INTERVAL) {
+            let wait = if self.isolation.is_empty() {
+                IDLE_INTERVAL
+            } else {
+                Duration::ZERO
+            };
+            return match self.queue.recv_timeout(wait) {
                 Ok(first) => self.gather_queued(*first),
                 Err(RecvTimeoutError::Timeout) => NextWork::Idle,
                 Err(RecvTimeoutError::Disconnected) => NextWork::Closed,
@@ -118,16 +131,16 @@ impl Shard {
         unit.map(|unit| *unit)
     }
 
-    fn gate_is_closed(&self) -> bool {
+    pub(super) fn gate_is_closed(&self) -> bool {
         let gate = self.spooler.as_ref().map(|spooler| &spooler.gate);
         gate.is_some_and(|gate| gate.is_closed())
     }
 
     /// Writes units; spools those that cannot be written; parks the rest.
     fn handle(&mut self, runtime: &Runtime, mut units: Vec<Unit>) {
-        let after = self.spooler.as_ref().map(|spooler| spooler.config.after);
-        if let Some(after) = after {
-            self.writer.set_deadline(after);
+        self.set_fresh_deadline();
+        units = self.isolation.divert(units);
+        if let Some(after) = self.spooler.as_ref().map(|spooler| spooler.config.after) {
             let oldest = units.first().map(|unit| unit.age());
             if oldest.is_some_and(|age| age > after) {
                 // Postgres is too slow for the load.
@@ -141,6 +154,13 @@ impl Shard {
             units = self.spool(units);
         }
         self.parked.extend(units);
+    }
+
+    /// Sets the time limit of transactions of units that were not parked.
+    pub(super) fn set_fresh_deadline(&mut self) {
+        if let Some(spooler) = &self.spooler {
+            self.writer.set_deadline(spooler.config.after);
+        }
     }
 
     /// Does the same for parked units. Their time limit doubles after each failure;
@@ -163,25 +183,27 @@ impl Shard {
         self.parked.extend(units);
     }
 
-    /// Writes units. Returns those that are not settled.
-    fn write(&mut self, runtime: &Runtime, units: Vec<Unit>) -> Vec<Unit> {
+    /// Writes units. If Postgres refuses them, their refused events are isolated next.
+    /// Returns the units that cannot be written now.
+    pub(super) fn write(&mut self, runtime: &Runtime, units: Vec<Unit>) -> Vec<Unit> {
         let events: Vec<&Event> = units.iter().flat_map(Unit::open).collect();
         match runtime.block_on(self.writer.write(&events)) {
             Ok(outcomes) => update(units, outcomes.into_iter().map(EventState::Written)),
-            Err(PartlyWritten { outcomes, source }) => {
-                if let (Some(error), Some(spooler)) = (source, &self.spooler) {
+            Err(Unwritten::Refused(part)) => {
+                self.isolation.refuse(units, &part);
+                Vec::new()
+            }
+            Err(Unwritten::Away(error)) => {
+                if let (Some(error), Some(spooler)) = (error, &self.spooler) {
                     spooler.gate.close(&error);
                 }
-                let state = |outcome: Option<EventOutcome>| {
-                    outcome.map_or(EventState::Open, EventState::Written)
-                };
-                update(units, outcomes.into_iter().map(state))
+                units
             }
         }
     }
 
     /// Spools the units that may be spooled. Returns those that are not settled.
-    fn spool(&self, units: Vec<Unit>) -> Vec<Unit> {
+    pub(super) fn spool(&self, units: Vec<Unit>) -> Vec<Unit> {
         let Some(spooler) = &self.spooler else {
             return units;
         };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::batch::Durability;
+use super::suspects::{IsolatedUnit, Suspects};
 use super::ticket::Tracker;
 use crate::event::Event;
 use crate::store::EventOutcome;
@@ -19,6 +20,10 @@ pub(super) struct Unit {
     bytes: usize,
     admitted: Instant,
     min_durability: Durability,
+    client: u64,
+    /// Whether the unit was refused alone.
+    torn: bool,
+    isolated: Option<IsolatedUnit>,
     tracker: Option<Arc<Tracker>>,
 }
 
@@ -33,13 +38,16 @@ pub(super) enum EventState {
 impl Unit {
     /// An empty unit with capacity for exactly `events` events. Units hold most of the
     /// memory budget, so spare capacity would add up.
-    pub fn new(min_durability: Durability, events: usize) -> Self {
+    pub fn new(client: u64, min_durability: Durability, events: usize) -> Self {
         Self {
             events: Vec::with_capacity(events),
             states: Vec::new(),
             bytes: 0,
             admitted: Instant::now(),
             min_durability,
+            client,
+            torn: false,
+            isolated: None,
             tracker: None,
         }
     }
@@ -56,6 +64,33 @@ impl Unit {
 
     pub fn min_durability(&self) -> Durability {
         self.min_durability
+    }
+
+    /// The client that sent the unit.
+    pub fn client(&self) -> u64 {
+        self.client
+    }
+
+    /// Whether the unit was refused alone, so that it is written in parts.
+    pub fn is_torn(&self) -> bool {
+        self.torn
+    }
+
+    /// Records that the unit was refused alone.
+    pub fn tear(&mut self) {
+        self.torn = true;
+    }
+
+    /// Records that the unit is being isolated, if its client is a suspect.
+    pub fn isolate(&mut self, suspects: &Arc<Suspects>) {
+        if self.isolated.is_none() {
+            self.isolated = suspects.isolate(self.client);
+        }
+    }
+
+    /// Records that the unit is not being isolated any more.
+    pub fn release(&mut self) {
+        self.isolated = None;
     }
 
     pub fn bytes(&self) -> usize {

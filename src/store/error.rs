@@ -1,6 +1,7 @@
 //! Classifies database errors by what the writer must do about them.
 
 use sqlx::Error;
+use sqlx::postgres::PgDatabaseError;
 
 /// Why this version must not write to a database that answers. It is carried by
 /// [`Error::Configuration`].
@@ -64,16 +65,16 @@ pub enum FailureClass {
 /// Classifies an error by its SQLSTATE (PostgreSQL manual, appendix A).
 #[must_use]
 pub fn classify_failure(error: &Error) -> FailureClass {
-    let Error::Database(error) = error else {
+    let Error::Database(database) = error else {
         return match error {
             Error::Encode(_) | Error::InvalidArgument(_) => FailureClass::BadData,
             _ => FailureClass::Unavailable,
         };
     };
-    let code = error.code().unwrap_or_default();
+    let code = database.code().unwrap_or_default();
     match code.as_ref() {
         "23505" => FailureClass::RowExists,
-        "0A000" if error.message().contains("row-level security") => FailureClass::CopyForbidden,
+        "0A000" if database.message().contains("row-level security") => FailureClass::CopyForbidden,
         "40001" | "40P01" | "55P03" => FailureClass::Conflict,
         // Classes, in this order: cardinality, data, constraint, check option, program
         // limits, raised by a trigger, internal (for example: an allocation too large).
@@ -83,7 +84,35 @@ pub fn classify_failure(error: &Error) -> FailureClass {
         {
             FailureClass::BadData
         }
+        code if depends_on_row(error, code) => FailureClass::BadData,
         _ => FailureClass::Unavailable,
+    }
+}
+
+/// Whether an error of any other code is about a row: a trigger or a policy of the product
+/// refuses it. RAISE may use any code, and a trigger may name what does not exist.
+fn depends_on_row(error: &Error, code: &str) -> bool {
+    // Connection, resources, operator, system: whoever says so, it may pass.
+    if ["08", "53", "57", "58"]
+        .iter()
+        .any(|class| code.starts_with(class))
+    {
+        return false;
+    }
+    let error = error.as_database_error();
+    let error = error.and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+    match error.and_then(PgDatabaseError::routine) {
+        Some("exec_stmt_raise" | "ExecWithCheckOptions") => true,
+        // Features, syntax and privileges, object states.
+        _ if ["0A", "42", "55"]
+            .iter()
+            .any(|class| code.starts_with(class)) =>
+        {
+            // The daemon's own statements call no function in a procedural language.
+            let context = error.and_then(PgDatabaseError::r#where);
+            context.is_some_and(|context| context.contains("PL/"))
+        }
+        _ => false,
     }
 }
 
@@ -108,7 +137,9 @@ const NOT_MIGRATED: [&str; 2] = ["42P01", "42703"];
 /// Whether the schema is missing or incomplete.
 #[must_use]
 pub fn is_not_migrated(error: &Error) -> bool {
-    unfit(error) == Some(Unfit::Behind) || NOT_MIGRATED.contains(&sqlstate(error).as_str())
+    let code = sqlstate(error);
+    unfit(error) == Some(Unfit::Behind)
+        || NOT_MIGRATED.contains(&code.as_str()) && !depends_on_row(error, &code)
 }
 
 /// The error of what took longer than its deadline.
@@ -153,20 +184,41 @@ pub fn sqlstate(error: &Error) -> String {
     code.map_or_else(|| "client".to_owned(), std::borrow::Cow::into_owned)
 }
 
-/// The error's message, for dead letters, refusals and logs.
+/// The most bytes of a message in [`reason`]. The message of a trigger may repeat a whole
+/// row, and each refused event has a reason.
+const MAX_MESSAGE_BYTES: usize = 500;
+
+/// The error's message, for dead letters, refusals and logs; cut if it is long.
 ///
 /// It leaves out Postgres's detail lines, which may contain values of rows.
 #[must_use]
 pub fn reason(error: &Error) -> String {
     match error {
         Error::Database(error) => {
-            format!(
-                "{} (SQLSTATE {})",
-                error.message(),
-                error.code().unwrap_or_default()
-            )
+            let code = error.code().unwrap_or_default();
+            format!("{} (SQLSTATE {code})", shorten(error.message()))
         }
-        Error::Configuration(error) => error.to_string(),
-        other => other.to_string(),
+        Error::Configuration(error) => shorten(&error.to_string()).to_owned(),
+        other => shorten(&other.to_string()).to_owned(),
+    }
+}
+
+fn shorten(message: &str) -> &str {
+    let mut end = MAX_MESSAGE_BYTES.min(message.len());
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    &message[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_message_is_cut_at_a_character() {
+        assert_eq!(shorten("short"), "short");
+        assert_eq!(shorten(&"\u{e9}".repeat(300)).len(), 500);
+        assert_eq!(shorten(&format!("a{}", "\u{e9}".repeat(300))).len(), 499);
     }
 }

@@ -29,6 +29,6 @@ pub use outcome::{EventOutcome, OutcomeCounts};
 pub use schema::{EPOCH_LOCK_CLASS, MIGRATIONS, WRITE_EPOCH, check as check_schema};
 pub use session::{Session, SessionUse, turn_off_nagle};
 pub use writer::{
-    CountsReading, PartlyWritten, ReplayError, ShardCounts, WhenAway, Writer, WriterConfig,
-    drop_dead_letters, mark_replayed,
+    CountsReading, NewDeadLetter, RefusedPart, ReplayError, ShardCounts, Unwritten, WhenAway,
+    Writer, WriterConfig, drop_dead_letters, mark_replayed,
 };

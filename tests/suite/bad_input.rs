@@ -4,6 +4,7 @@
 mod conflicts;
 mod dead_letters;
 mod kept;
+mod product;
 mod refusals;
 mod repairs;
 mod sizes;

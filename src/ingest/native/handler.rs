@@ -50,6 +50,7 @@ impl NativeIngest {
     pub(super) fn decode(&self, events: Vec<proto::Event>, identity: &Identity) -> Batch {
         let count = events.len();
         let mut batch = Batch {
+            client: identity.connection(),
             events: Vec::with_capacity(events.len()),
             refused: Vec::new(),
         };

@@ -31,10 +31,19 @@ impl NativeIngest {
         timeout: Duration,
     ) -> Result<proto::SubmitResponse, Status> {
         identity.check_quota().map_err(Unsettled::from)?;
+        let suspects = self.pipeline.suspects();
+        let next = async {
+            // While earlier events of the client are being isolated, it takes no memory.
+            let waited = suspects.wait(identity.connection());
+            tokio::time::timeout(self.submit_timeout.min(timeout), waited)
+                .await
+                .map_err(|_| Unsettled::CommitTimeout)?;
+            messages.next().await
+        };
         let received = tokio::select! {
             biased;
             () = self.draining.cancelled() => return Err(Unsettled::ShuttingDown.into()),
-            received = messages.next() => received?,
+            received = next => received?,
         };
         let Some((message, mut share)) = received else {
             return Err(Status::internal("the request holds no message"));

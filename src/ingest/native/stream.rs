@@ -149,13 +149,18 @@ async fn read(
 ) {
     let mut expected = None;
     let unacked_events = Arc::new(Semaphore::new(EVENTS_IN_FLIGHT));
+    let suspects = ingest.pipeline.suspects();
     let end = loop {
-        // A key over its limit is held back: its next message is not read and takes no
-        // share of the budgets. Without a read, only `client_gone` reveals that the client
-        // has gone.
+        // A key over its limit is held back, and so is a client whose events are being
+        // isolated: its next message is not read and takes no share of the budgets. Without
+        // a read, only `client_gone` reveals that the client has gone.
+        let may_send = async {
+            suspects.wait(identity.connection()).await;
+            identity.wait_for_quota().await;
+        };
         let next = async {
             tokio::select! {
-                () = identity.wait_for_quota() => messages.next().await,
+                () = may_send => messages.next().await,
                 () = client_gone.cancelled() => Ok(None),
             }
         };

@@ -89,20 +89,33 @@ impl OtlpIngest {
     }
 
     /// Reads the body of one message. `framing_bytes` is the size of the
-    /// protocol's frame around the message.
+    /// protocol's frame around the message. While earlier events of the client are being
+    /// isolated, it waits.
     ///
     /// # Errors
     /// The error for the client. [`Unsettled::ShuttingDown`] if the daemon drains.
     pub async fn read_body(
         &self,
+        identity: &Identity,
         body: Body,
         framing_bytes: usize,
     ) -> Result<ReadBody, ExportError> {
-        let limit = self.config.max_message_bytes;
+        let config = &self.config;
+        let limit = config.max_message_bytes;
+        let pipeline = config.pipeline.upgrade().ok_or(Unsettled::ShuttingDown)?;
+        let suspects = pipeline.suspects();
+        drop(pipeline);
+        let read = async {
+            let waited = suspects.wait(identity.connection());
+            tokio::time::timeout(config.submit_timeout, waited)
+                .await
+                .map_err(|_| Unsettled::CommitTimeout)?;
+            Ok::<_, ExportError>(self.bodies.read(body, limit + framing_bytes).await?)
+        };
         let read = tokio::select! {
             biased;
-            () = self.config.draining.cancelled() => return Err(Unsettled::ShuttingDown.into()),
-            read = self.bodies.read(body, limit + framing_bytes) => read?,
+            () = config.draining.cancelled() => return Err(Unsettled::ShuttingDown.into()),
+            read = read => read?,
         };
         read.map_err(|error| match error {
             BodyError::TooLarge { .. } => BodyError::TooLarge { limit }.into(),
@@ -150,6 +163,7 @@ impl OtlpIngest {
             .decode(options, signal, encoding, compression, body)
             .await?;
         let mut batch = Batch {
+            client: identity.connection(),
             events: std::mem::take(&mut decoded.mapped.events),
             refused: Vec::new(),
         };

@@ -55,7 +55,9 @@ async fn export(
     let named = head.headers.get("grpc-encoding");
     let compression = Compression::named(named.map_or(&b""[..], HeaderValue::as_bytes))?;
     let deadline = grpc_timeout(&head.headers);
-    let mut body = ingest.read_body(body, FRAME_HEADER_BYTES).await?;
+    let mut body = ingest
+        .read_body(&identity, body, FRAME_HEADER_BYTES)
+        .await?;
     let (compressed, message) = unframe(&body.bytes).ok_or(BodyError::Frame)?;
     body.bytes = message;
     let compression = match compressed {

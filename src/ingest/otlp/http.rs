@@ -68,7 +68,7 @@ async fn export(
     identity.check_quota().map_err(Unsettled::from)?;
     let named = head.headers.get(header::CONTENT_ENCODING);
     let compression = Compression::named(named.map_or(&b""[..], HeaderValue::as_bytes))?;
-    let body = ingest.read_body(body, 0).await?;
+    let body = ingest.read_body(&identity, body, 0).await?;
     ingest
         .export(&identity, signal, encoding, compression, body, None)
         .await

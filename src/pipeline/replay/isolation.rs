@@ -107,6 +107,8 @@ pub(super) struct RetryPace {
     limit: usize,
     /// The first so many events contain one that fails.
     suspects: usize,
+    /// The number of events before the one that Postgres refuses, if it has named that.
+    before: Option<usize>,
     /// The failure of the batch that is being halved.
     seen: Option<Seen>,
     after: Duration,
@@ -121,6 +123,7 @@ impl RetryPace {
             most,
             limit: start.min(most),
             suspects: 0,
+            before: None,
             seen: None,
             after,
             timeout: after,
@@ -129,9 +132,10 @@ impl RetryPace {
 
     /// The greatest number of events for the next transaction.
     pub fn events(&self) -> usize {
-        match self.suspects {
-            0 => self.limit,
-            suspects => self.limit.min((suspects / 2).max(1)),
+        match (self.before, self.suspects) {
+            (Some(before), _) => before.max(1),
+            (None, 0) => self.limit,
+            (None, suspects) => self.limit.min((suspects / 2).max(1)),
         }
     }
 
@@ -143,6 +147,7 @@ impl RetryPace {
     /// The first events were written, in this time.
     pub fn succeeded(&mut self, events: usize, took: Duration) {
         self.suspects = self.suspects.saturating_sub(events);
+        self.before = None;
         if self.suspects == 0 {
             self.seen = None;
         }
@@ -155,10 +160,21 @@ impl RetryPace {
         self.timeout = self.after.max(took * 2);
     }
 
+    /// Postgres refuses one of the first events, perhaps at a known position. The events
+    /// before it come next, or else that one alone.
+    pub fn refused(&mut self, events: usize, at: Option<usize>, now: Seen) {
+        self.failed(events, now);
+        if let Some(at) = at.filter(|at| *at < events) {
+            self.suspects = at + 1;
+            self.before = Some(at);
+        }
+    }
+
     /// The first events could not be written. Returns the first failure of the batch that
     /// they were in.
     pub fn failed(&mut self, events: usize, now: Seen) -> Seen {
         let seen = *self.seen.get_or_insert(now);
+        self.before = None;
         if events > 1 {
             self.suspects = events;
         } else {

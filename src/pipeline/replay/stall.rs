@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::ReplayerParts;
+use super::Gate;
 
 /// After so long without progress the spool counts as stalled, and a warning repeats.
 const STALLED_AFTER: Duration = Duration::from_secs(60);
@@ -26,17 +26,14 @@ impl StallWatch {
         self.moved_at = Instant::now();
     }
 
-    /// Tells the gate, and once a minute the log, whether the spool is stalled.
-    pub fn check(&mut self, parts: &ReplayerParts) {
-        if parts.draining.is_cancelled() {
-            return;
-        }
-        let events = parts.config.spool.usage().events;
-        if events == 0 || parts.gate.is_closed() || parts.gate.is_other_database() {
+    /// Tells the gate, and once a minute the log, whether the spool, which holds so many
+    /// events, is stalled.
+    pub fn check(&mut self, events: u64, gate: &Gate) {
+        if events == 0 || gate.is_closed() || gate.is_other_database() {
             self.moved();
         }
         let stalled = self.moved_at.elapsed() >= STALLED_AFTER;
-        parts.gate.set_stalled(stalled);
+        gate.set_stalled(stalled);
         if !stalled {
             self.told_at = None;
         } else if self
@@ -51,5 +48,33 @@ impl StallWatch {
                 "the spool is stalled: the database is there and commits none of its events"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spool_stalls_after_a_minute_without_progress() {
+        let gate = Gate::default();
+        let mut watch = StallWatch::new();
+        watch.check(1, &gate);
+        assert!(!gate.is_stalled());
+        let minute_ago = Instant::now().checked_sub(STALLED_AFTER).unwrap();
+        watch.moved_at = minute_ago;
+        watch.check(1, &gate);
+        assert!(gate.is_stalled() && watch.told_at.is_some());
+        assert_eq!(gate.spool_problem(), Some("the spool is stalled"));
+        watch.moved();
+        watch.check(1, &gate);
+        assert!(!gate.is_stalled() && watch.told_at.is_none());
+        watch.moved_at = minute_ago;
+        watch.check(0, &gate);
+        assert!(!gate.is_stalled(), "an empty spool has nothing to do");
+        watch.moved_at = minute_ago;
+        gate.close(&sqlx::Error::PoolClosed);
+        watch.check(1, &gate);
+        assert!(!gate.is_stalled(), "the database is away");
     }
 }

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
+use super::error::BatchError;
 use crate::event::{FiniteNumber, Json, Message, Score, SessionUpsert, Timestamp, TokenCount};
 use crate::store::encode::copy::CopyBuffer;
 use crate::store::encode::rows::StepColumns;
@@ -22,9 +23,10 @@ pub enum RowOutcome {
     Changed,
     /// The id belongs to another run or session.
     IdTaken,
-    /// Another transaction inserted the row during the merge. The next attempt sees its
-    /// run or session.
-    InsertedConcurrently,
+    /// The row should have been inserted or changed, and was not. Either another
+    /// transaction inserted it during the merge, and the next attempt sees its run or
+    /// session; or a trigger skips it.
+    Missing,
 }
 
 /// The size of one COPY message. Each message is flushed separately, so it is large. It
@@ -39,17 +41,32 @@ const PART_BYTES: usize = 1 << 20;
 /// The approximate size of a row's fixed-size columns.
 const ROW_BYTES: usize = 200;
 
-/// Copies rows. Without rows it sends nothing.
+/// Copies rows. Without rows it sends nothing. `event_of` is the position of an event of a
+/// row, for the row at which COPY fails.
 pub async fn copy<R>(
     conn: &mut PgConnection,
     statement: &str,
-    rows: impl IntoIterator<Item = R>,
-    encode: impl Fn(R, &mut CopyBuffer),
-) -> Result<(), sqlx::Error> {
-    let mut rows = rows.into_iter().peekable();
-    if rows.peek().is_none() {
+    rows: &[R],
+    encode: impl Fn(&R, &mut CopyBuffer),
+    event_of: impl Fn(&R) -> Option<usize>,
+) -> Result<(), BatchError> {
+    if rows.is_empty() {
         return Ok(());
     }
+    match send_rows(conn, statement, rows, encode).await {
+        Ok(copied) if copied == rows.len() as u64 => Ok(()),
+        Ok(_) => Err(BatchError::MissingRow),
+        Err(error) => Err(BatchError::of_copy(error, |row| event_of(rows.get(row)?))),
+    }
+}
+
+/// Sends rows to COPY. Returns how many Postgres has stored.
+async fn send_rows<R>(
+    conn: &mut PgConnection,
+    statement: &str,
+    rows: &[R],
+    encode: impl Fn(&R, &mut CopyBuffer),
+) -> Result<u64, sqlx::Error> {
     let mut copy = conn.copy_in_raw(statement).await?;
     let mut buffer = CopyBuffer::default();
     for row in rows {
@@ -61,8 +78,7 @@ pub async fn copy<R>(
     }
     buffer.finish();
     copy.send(buffer.bytes()).await?;
-    copy.finish().await?;
-    Ok(())
+    copy.finish().await
 }
 
 /// Creates the named sessions that do not exist yet.
@@ -85,7 +101,7 @@ pub async fn ensure_sessions(
 pub async fn patch_sessions(
     conn: &mut PgConnection,
     patches: &[SessionPatch<'_>],
-) -> Result<HashSet<Uuid>, sqlx::Error> {
+) -> Result<HashSet<Uuid>, BatchError> {
     use SessionField::{Customer, ExternalId, Metadata, Title, User};
     fn value<'a>(patch: &SessionPatch<'a>, field: SessionField) -> Option<&'a SessionUpsert> {
         patch.winner(field).map(|upsert| upsert.event)
@@ -107,7 +123,26 @@ pub async fn patch_sessions(
         .bind(times(Metadata))
         .fetch_all(conn)
         .await?;
-    rows.iter().map(|row| row.try_get(0)).collect()
+    let (mut changed, mut due) = (HashSet::new(), Vec::new());
+    for row in &rows {
+        let id = row.try_get("id")?;
+        if row.try_get("changed")? {
+            changed.insert(id);
+        } else {
+            due.push(id);
+        }
+    }
+    all_written(due, |id| changed.contains(id))?;
+    Ok(changed)
+}
+
+/// Fails if a row that an event changes was not written.
+fn all_written(due: Vec<Uuid>, is_written: impl Fn(&Uuid) -> bool) -> Result<(), BatchError> {
+    if due.iter().all(is_written) {
+        Ok(())
+    } else {
+        Err(BatchError::MissingRow)
+    }
 }
 
 /// Merges steps, each at most once. The result lists the rows that changed or whose id is
@@ -285,7 +320,7 @@ pub struct ApprovalOutcome {
 pub async fn patch_approvals<'a>(
     conn: &mut PgConnection,
     patches: &[ApprovalPatch<'a>],
-) -> Result<HashMap<Uuid, ApprovalOutcome>, sqlx::Error> {
+) -> Result<HashMap<Uuid, ApprovalOutcome>, BatchError> {
     let column = Column(patches);
     let request = |patch: &ApprovalPatch<'a>| patch.request.map(|request| request.event);
     let decision = |patch: &ApprovalPatch<'a>| patch.decision.map(|decision| decision.event);
@@ -305,21 +340,27 @@ pub async fn patch_approvals<'a>(
         .bind(column.of(|p| decision(p).and_then(|d| d.notes.as_deref())))
         .fetch_all(conn)
         .await?;
-    rows.iter()
-        .map(|row| {
-            let taken = row.try_get("taken")?;
-            let outcome = |changed: bool| match (taken, changed) {
-                (true, _) => Some(RowOutcome::IdTaken),
-                (false, true) => Some(RowOutcome::Changed),
-                (false, false) => None,
-            };
-            let outcome = ApprovalOutcome {
-                request: outcome(row.try_get("request_changed")?),
-                decision: outcome(row.try_get("decision_changed")?),
-            };
-            Ok((row.try_get("id")?, outcome))
-        })
-        .collect()
+    let (mut outcomes, mut due) = (HashMap::new(), Vec::new());
+    for row in &rows {
+        let id = row.try_get("id")?;
+        if row.try_get("due")? {
+            due.push(id);
+            continue;
+        }
+        let taken = row.try_get("taken")?;
+        let outcome = |changed: bool| match (taken, changed) {
+            (true, _) => Some(RowOutcome::IdTaken),
+            (false, true) => Some(RowOutcome::Changed),
+            (false, false) => None,
+        };
+        let outcome = ApprovalOutcome {
+            request: outcome(row.try_get("request_changed")?),
+            decision: outcome(row.try_get("decision_changed")?),
+        };
+        outcomes.insert(id, outcome);
+    }
+    all_written(due, |id| outcomes.contains_key(id))?;
+    Ok(outcomes)
 }
 
 /// One column of a set of rows, as an array parameter.
@@ -345,13 +386,9 @@ fn outcomes(rows: Vec<sqlx::postgres::PgRow>) -> Result<HashMap<Uuid, RowOutcome
         let id = row.try_get("id")?;
         match row.try_get("outcome")? {
             "elsewhere" => _ = outcomes.entry(id).or_insert(RowOutcome::IdTaken),
-            // `new`: the row did not exist before. If this statement inserted it, another
-            // line of the result says so.
-            "new" => {
-                _ = outcomes
-                    .entry(id)
-                    .or_insert(RowOutcome::InsertedConcurrently)
-            }
+            // The row did not exist before, or an event changes it. If this statement did
+            // so, another line of the result says it.
+            "new" | "due" => _ = outcomes.entry(id).or_insert(RowOutcome::Missing),
             _ => _ = outcomes.insert(id, RowOutcome::Changed),
         }
     }

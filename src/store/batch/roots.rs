@@ -63,7 +63,8 @@ pub async fn end_runs(
     let patches = patches.finish(&mut Vec::new());
     let patches: Vec<&RunPatch<'_>> = patches.iter().collect();
     let patched = patch_runs(conn, &patches, NO_TIMEOUT_MS, &HashMap::new()).await?;
-    Ok(patched.into_keys().collect())
+    let changed = patched.into_iter().filter(|(_, run)| !run.skipped);
+    Ok(changed.map(|(id, _)| id).collect())
 }
 
 /// Expresses a root as the events that have the same effect.

@@ -1,5 +1,6 @@
 //! The statements of a batch that read and write runs.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use sqlx::postgres::PgArguments;
@@ -34,6 +35,8 @@ pub struct PatchedRun {
     pub end_changed: bool,
     pub life_changed: bool,
     pub observed_changed: bool,
+    /// The run should have changed, and did not: a trigger skips it.
+    pub skipped: bool,
 }
 
 impl PatchedRun {
@@ -43,6 +46,7 @@ impl PatchedRun {
         end_changed: true,
         life_changed: true,
         observed_changed: true,
+        skipped: false,
     };
 }
 
@@ -140,17 +144,22 @@ pub async fn patch_runs(
     let rows = bind(statement, patches, timeout_ms, final_totals)
         .fetch_all(conn)
         .await?;
-    rows.iter()
-        .map(|row| {
-            let run = PatchedRun {
-                start_changed: row.try_get("start_changed")?,
-                end_changed: row.try_get("end_changed")?,
-                life_changed: row.try_get("life_changed")?,
-                observed_changed: row.try_get("observed_changed")?,
-            };
-            Ok((row.try_get("id")?, run))
-        })
-        .collect()
+    let mut patched = HashMap::new();
+    for row in &rows {
+        let run = PatchedRun {
+            start_changed: row.try_get("start_changed")?,
+            end_changed: row.try_get("end_changed")?,
+            life_changed: row.try_get("life_changed")?,
+            observed_changed: row.try_get("observed_changed")?,
+            skipped: row.try_get("due")?,
+        };
+        // If the run changed, another line of the result says so.
+        match patched.entry(row.try_get("id")?) {
+            Entry::Occupied(_) if run.skipped => {}
+            entry => _ = entry.insert_entry(run),
+        }
+    }
+    Ok(patched)
 }
 
 /// Binds the parameters that `insert_runs.sql` and `patch_runs.sql` share.

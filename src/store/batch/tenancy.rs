@@ -171,6 +171,11 @@ impl<'a> TenancyFilter<'a> {
         &self.allowed
     }
 
+    /// The position in the batch of an allowed event.
+    pub fn position(&self, allowed: usize) -> usize {
+        self.positions.get(allowed).copied().unwrap_or(allowed)
+    }
+
     /// Reads the owners again, now that the batch has its locks. Returns whether all
     /// events are still allowed.
     ///

@@ -58,7 +58,7 @@ pub async fn write_batch(
     if let Some(filter) = &filter
         && !filter.is_still_valid(batch.conn).await?
     {
-        return Err(BatchError::ConcurrentInsert);
+        return Err(BatchError::MissingRow);
     }
     batch.patch_sessions(&plan).await?;
     let roots = batch.write_aliases(&plan, &runs).await?;
@@ -67,7 +67,12 @@ pub async fn write_batch(
         .await?;
     batch.write_runs(&mut plan, &runs, cache).await?;
     batch.end_by_roots(&roots, &mut runs).await?;
-    batch.append(&plan).await?;
+    if let Err(error) = batch.append(&plan).await {
+        return Err(match &filter {
+            Some(filter) => error.in_batch(|event| filter.position(event)),
+            None => error,
+        });
+    }
     batch.merge(&plan).await?;
     batch.write_approvals(&plan).await?;
     batch.record_superseded(&plan);
@@ -169,7 +174,7 @@ impl BatchWriter<'_> {
                 // Another writer inserted the run after we took our locks. It may even
                 // have ended, so start again.
                 if !inserted.contains(&patch.id) {
-                    return Err(BatchError::ConcurrentInsert);
+                    return Err(BatchError::MissingRow);
                 }
                 self.record_run(patch, Some(PatchedRun::NEW));
             }
@@ -177,6 +182,9 @@ impl BatchWriter<'_> {
         if !existing.is_empty() {
             let patched =
                 runs::patch_runs(self.conn, &existing, timeout_ms, &runs.final_totals).await?;
+            if patched.values().any(|run| run.skipped) {
+                return Err(BatchError::MissingRow);
+            }
             for patch in existing {
                 self.record_run(patch, patched.get(&patch.id).copied());
             }
@@ -186,22 +194,37 @@ impl BatchWriter<'_> {
 
     async fn append(&mut self, plan: &Plan<'_>) -> Result<(), BatchError> {
         let rows = &plan.appends;
-        merge::copy(self.conn, STEPS.copy, &rows.steps, |row, copy| {
-            encode_step(copy, &row.part.row(&self.aliases));
-        })
+        merge::copy(
+            self.conn,
+            STEPS.copy,
+            &rows.steps,
+            |row, copy| encode_step(copy, &row.part.row(&self.aliases)),
+            |row| row.events.iter().flatten().copied().min(),
+        )
         .await?;
-        merge::copy(self.conn, MESSAGES.copy, &rows.messages, |row, copy| {
-            encode_message(copy, row.time, row.event);
-        })
+        merge::copy(
+            self.conn,
+            MESSAGES.copy,
+            &rows.messages,
+            |row, copy| encode_message(copy, row.time, row.event),
+            |row| Some(row.index),
+        )
         .await?;
-        let counts = &rows.token_counts;
-        merge::copy(self.conn, TOKEN_COUNTS.copy, counts, |row, copy| {
-            encode_token_count(copy, row.time, row.event);
-        })
+        merge::copy(
+            self.conn,
+            TOKEN_COUNTS.copy,
+            &rows.token_counts,
+            |row, copy| encode_token_count(copy, row.time, row.event),
+            |row| Some(row.index),
+        )
         .await?;
-        merge::copy(self.conn, SCORES.copy, &rows.scores, |row, copy| {
-            encode_score(copy, row.time, row.event);
-        })
+        merge::copy(
+            self.conn,
+            SCORES.copy,
+            &rows.scores,
+            |row, copy| encode_score(copy, row.time, row.event),
+            |row| Some(row.index),
+        )
         .await?;
         let messages = rows.messages.iter().filter(|row| !row.event.sighting);
         self.changed_runs
@@ -221,7 +244,7 @@ impl BatchWriter<'_> {
                 continue;
             }
             let merged = merge::merge_steps(self.conn, steps, &self.aliases).await?;
-            let outcomes = reject_concurrent_inserts(merged)?;
+            let outcomes = reject_missing(merged)?;
             for row in steps {
                 for &index in row.events.iter().flatten() {
                     self.record_row(index, Some(row.run_id), "step_id", outcomes.get(&row.id));
@@ -230,7 +253,7 @@ impl BatchWriter<'_> {
         }
         if !rows.messages.is_empty() {
             let merged = merge::merge_messages(self.conn, &rows.messages).await?;
-            let outcomes = reject_concurrent_inserts(merged)?;
+            let outcomes = reject_missing(merged)?;
             for row in &rows.messages {
                 let outcome = outcomes.get(&row.event.message_id);
                 self.record_row(row.index, row.event.run_id, "message_id", outcome);
@@ -238,7 +261,7 @@ impl BatchWriter<'_> {
         }
         if !rows.token_counts.is_empty() {
             let merged = merge::merge_token_counts(self.conn, &rows.token_counts).await?;
-            let outcomes = reject_concurrent_inserts(merged)?;
+            let outcomes = reject_missing(merged)?;
             for row in &rows.token_counts {
                 let outcome = outcomes.get(&row.event.token_count_id);
                 self.record_row(row.index, Some(row.event.run_id), "token_count_id", outcome);
@@ -246,7 +269,7 @@ impl BatchWriter<'_> {
         }
         if !rows.scores.is_empty() {
             let merged = merge::merge_scores(self.conn, &rows.scores).await?;
-            let outcomes = reject_concurrent_inserts(merged)?;
+            let outcomes = reject_missing(merged)?;
             for row in &rows.scores {
                 // Without the run: a score does not change it.
                 let outcome = outcomes.get(&row.event.score_id);
@@ -265,7 +288,7 @@ impl BatchWriter<'_> {
         for patch in &plan.approvals {
             let outcome = outcomes.get(&patch.id);
             if outcome.is_none() && !locked.contains(&patch.id) {
-                return Err(BatchError::ConcurrentInsert);
+                return Err(BatchError::MissingRow);
             }
             let (run, id) = (patch.run_id, "approval_id");
             if let Some(request) = patch.request {
@@ -327,15 +350,15 @@ fn add_placeholders(
     }));
 }
 
-/// Fails if another transaction inserted one of the rows after the merge began.
-fn reject_concurrent_inserts(
+/// Fails if one of the rows should have been written and was not.
+fn reject_missing(
     outcomes: HashMap<Uuid, RowOutcome>,
 ) -> Result<HashMap<Uuid, RowOutcome>, BatchError> {
     if outcomes
         .values()
-        .any(|outcome| *outcome == RowOutcome::InsertedConcurrently)
+        .any(|outcome| *outcome == RowOutcome::Missing)
     {
-        return Err(BatchError::ConcurrentInsert);
+        return Err(BatchError::MissingRow);
     }
     Ok(outcomes)
 }

@@ -10,14 +10,41 @@
 -- The plan of a batch orders its events in the same way (plan/order.rs): NULL is the greatest
 -- value, and texts compare by their bytes.
 -- Returns the messages that changed; those whose id belongs to another run or session
--- (elsewhere); and those that did not exist (new). If a message is new and did not change,
--- another transaction inserted it meanwhile.
+-- (elsewhere); and those that did not exist (new) or that an event changes (due). If a message
+-- is new or due and did not change, another transaction changed it meanwhile, or a trigger
+-- skips it.
 WITH n AS MATERIALIZED (
-    SELECT u.id, u.session_id, u.role, u.content, u.thinking, u.tool_calls::jsonb AS tool_calls,
-           u.metadata::jsonb AS metadata, u.created_at, u.run_id, u.step_id, u.seq, u.sighting
-    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[],
-                $9::uuid[], $10::uuid[], $11::bigint[], $12::boolean[])
-         AS u (id, session_id, role, content, thinking, tool_calls, metadata, created_at, run_id, step_id, seq, sighting)
+    SELECT j.*,
+           -- Content that loses now also loses later, because a row only becomes greater.
+           NOT EXISTS (
+               SELECT FROM agent_messages o
+               WHERE o.id = j.id AND NOT CASE
+                   WHEN o.sighting AND j.sighting THEN record_gt(
+                       ROW(o.created_at, o.run_id, o.step_id, o.session_id,
+                           ARRAY[o.role, o.content, o.thinking, o.tool_calls::text, o.metadata::text] COLLATE "C",
+                           o.seq),
+                       ROW(j.created_at, j.run_id, j.step_id, j.session_id,
+                           ARRAY[j.role, j.content, j.thinking, j.tool_calls::text, j.metadata::text] COLLATE "C",
+                           j.seq))
+                   WHEN o.sighting THEN true
+                   WHEN j.sighting THEN false
+                   ELSE record_gt(
+                       ROW(j.created_at, j.session_id,
+                           ARRAY[j.role, j.content, j.thinking, j.tool_calls::text, j.metadata::text] COLLATE "C",
+                           j.step_id, j.seq),
+                       ROW(o.created_at, o.session_id,
+                           ARRAY[o.role, o.content, o.thinking, o.tool_calls::text, o.metadata::text] COLLATE "C",
+                           o.step_id, o.seq))
+                   END) AS wins
+    FROM (
+        SELECT u.id, u.session_id, u.role, u.content, u.thinking, u.tool_calls::jsonb AS tool_calls,
+               u.metadata::jsonb AS metadata, u.created_at, u.run_id, u.step_id, u.seq, u.sighting
+        FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+                    $8::timestamptz[], $9::uuid[], $10::uuid[], $11::bigint[], $12::boolean[])
+             AS u (id, session_id, role, content, thinking, tool_calls, metadata, created_at, run_id, step_id,
+                   seq, sighting)
+        OFFSET 0 -- keeps this subquery, so that JSON is parsed once
+    ) j
 ), merged AS (
     INSERT INTO agent_messages AS m (
         id, session_id, role, content, thinking, tool_calls, metadata, created_at, run_id, step_id, seq,
@@ -25,17 +52,8 @@ WITH n AS MATERIALIZED (
     SELECT id, session_id, role, content, thinking, tool_calls, metadata, created_at, run_id, step_id, seq,
            sighting
     FROM n
-    -- Skips content that loses: a conflict locks the row, and that is a write. Content that
-    -- loses now also loses later, because a row only becomes greater.
-    WHERE NOT EXISTS (
-        SELECT FROM agent_messages o
-        WHERE o.id = n.id AND o.sighting IS NOT TRUE AND n.sighting IS NOT TRUE AND NOT record_gt(
-            ROW(n.created_at, n.session_id,
-                ARRAY[n.role, n.content, n.thinking, n.tool_calls::text, n.metadata::text] COLLATE "C",
-                n.step_id, n.seq),
-            ROW(o.created_at, o.session_id,
-                ARRAY[o.role, o.content, o.thinking, o.tool_calls::text, o.metadata::text] COLLATE "C",
-                o.step_id, o.seq)))
+    -- Skips content that loses: a conflict locks the row, and that is a write.
+    WHERE wins
     ORDER BY id
     ON CONFLICT ON CONSTRAINT agent_messages_pkey DO UPDATE
     SET session_id = excluded.session_id, role = excluded.role, content = excluded.content,
@@ -69,9 +87,12 @@ WITH n AS MATERIALIZED (
 )
 SELECT id, 'updated' AS outcome FROM merged
 UNION ALL
-SELECT n.id, CASE WHEN o.id IS NULL THEN 'new' ELSE 'elsewhere' END
+SELECT n.id, CASE WHEN o.id IS NULL THEN 'new' WHEN w.own THEN 'due' ELSE 'elsewhere' END
 FROM n
 LEFT JOIN agent_messages o ON o.id = n.id
-WHERE o.id IS NULL OR NOT coalesce(
-      (o.run_id IS NOT DISTINCT FROM n.run_id AND (o.run_id IS NOT NULL OR o.session_id = n.session_id))
-      OR (o.session_id = n.session_id AND (o.sighting OR n.sighting)), false)
+CROSS JOIN LATERAL (
+    SELECT coalesce(
+        (o.run_id IS NOT DISTINCT FROM n.run_id AND (o.run_id IS NOT NULL OR o.session_id = n.session_id))
+        OR (o.session_id = n.session_id AND (o.sighting OR n.sighting)), false) AS own
+) w
+WHERE n.wins OR o.id IS NULL OR NOT w.own

@@ -7,9 +7,10 @@
 -- over being closed with the run. started_at is the earliest. Content breaks ties.
 -- The plan of a batch orders its events in the same way (plan/order.rs): NULL is the greatest
 -- value, and texts compare by their bytes.
--- Returns the steps that changed; those whose id belongs to another run (elsewhere); and those
--- that did not exist (new). If a step is new and was not inserted, another transaction inserted
--- it meanwhile.
+-- Returns the steps that changed; those whose id belongs to another run (elsewhere); those that
+-- did not exist (new); and those that an event changes (due). If a step is new and was not
+-- inserted, another transaction inserted it meanwhile, or a trigger skips it; if it is due and
+-- did not change, a trigger skips it.
 -- No join is without an index: it would cost the square of the batch. IS TRUE keeps the planner
 -- from the index on run_id, so that it finds a step by id and not among all steps of its run.
 --
@@ -141,7 +142,7 @@ WITH n AS MATERIALIZED (
                LIMIT 1
            ) END AS other_end
     FROM judged j
-), final AS (
+), final AS NOT MATERIALIZED (
     -- The result, as the events reported it.
     SELECT v.run_id, v.id, v.details_win, v.end_wins, v.started_at AS new_started_at,
            CASE WHEN details_win THEN new_rank ELSE old_rank END AS rank,
@@ -218,6 +219,8 @@ WITH n AS MATERIALIZED (
 SELECT id, 'inserted' AS outcome FROM inserted
 UNION ALL
 SELECT id, 'updated' FROM updated
+UNION ALL
+SELECT id, 'due' FROM final
 UNION ALL
 SELECT n.id, CASE WHEN o.id IS NULL THEN 'new' ELSE 'elsewhere' END
 FROM n

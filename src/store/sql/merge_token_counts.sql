@@ -4,10 +4,18 @@
 -- The plan of a batch orders its events in the same way (plan/order.rs): NULL is the greatest
 -- value, and texts compare by their bytes.
 -- Returns the token counts that changed; those whose id belongs to another run (elsewhere); and
--- those that did not exist (new). If a token count is new and did not change, another
--- transaction inserted it meanwhile.
+-- those that did not exist (new) or that an event changes (due). If a token count is new or due
+-- and did not change, another transaction inserted it meanwhile, or a trigger skips it.
 WITH n AS MATERIALIZED (
-    SELECT *
+    SELECT u.*,
+           -- Content that loses now also loses later, because a row only becomes greater.
+           NOT EXISTS (
+               SELECT FROM agent_token_counts o
+               WHERE o.id = u.id AND NOT record_gt(
+                   ROW(u.created_at, u.step_id, u.model COLLATE "C", u.input, u.output,
+                       u.cache_read, u.cache_write, u.reasoning, u.rollup),
+                   ROW(o.created_at, o.step_id, o.model COLLATE "C", o.input, o.output,
+                       o.cache_read, o.cache_write, o.reasoning, o.rollup))) AS wins
     FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::integer[], $6::integer[], $7::integer[], $8::integer[],
                 $9::integer[], $10::boolean[], $11::timestamptz[])
          AS u (id, run_id, step_id, model, input, output, cache_read, cache_write, reasoning, rollup, created_at)
@@ -16,15 +24,8 @@ WITH n AS MATERIALIZED (
         id, run_id, step_id, model, input, output, cache_read, cache_write, reasoning, rollup, created_at)
     SELECT id, run_id, step_id, model, input, output, cache_read, cache_write, reasoning, rollup, created_at
     FROM n
-    -- Skips content that loses: a conflict locks the row, and that is a write. Content that
-    -- loses now also loses later, because a row only becomes greater.
-    WHERE NOT EXISTS (
-        SELECT FROM agent_token_counts o
-        WHERE o.id = n.id AND NOT record_gt(
-            ROW(n.created_at, n.step_id, n.model COLLATE "C", n.input, n.output,
-                n.cache_read, n.cache_write, n.reasoning, n.rollup),
-            ROW(o.created_at, o.step_id, o.model COLLATE "C", o.input, o.output,
-                o.cache_read, o.cache_write, o.reasoning, o.rollup)))
+    -- Skips content that loses: a conflict locks the row, and that is a write.
+    WHERE wins
     ORDER BY id
     ON CONFLICT ON CONSTRAINT agent_token_counts_pkey DO UPDATE
     SET step_id = excluded.step_id, model = excluded.model, input = excluded.input,
@@ -40,7 +41,7 @@ WITH n AS MATERIALIZED (
 )
 SELECT id, 'updated' AS outcome FROM merged
 UNION ALL
-SELECT n.id, CASE WHEN o.id IS NULL THEN 'new' ELSE 'elsewhere' END
+SELECT n.id, CASE WHEN o.id IS NULL THEN 'new' WHEN o.run_id = n.run_id THEN 'due' ELSE 'elsewhere' END
 FROM n
 LEFT JOIN agent_token_counts o ON o.id = n.id
-WHERE o.run_id IS DISTINCT FROM n.run_id
+WHERE n.wins OR o.run_id IS DISTINCT FROM n.run_id

@@ -8,8 +8,9 @@
 -- breaks ties.
 -- The plan of a batch orders its events in the same way (plan/order.rs): NULL is the greatest
 -- value, and texts compare by their bytes.
--- Returns the approvals that changed, and whether their request and their decision did; and
--- those whose id belongs to another run or session (taken).
+-- Returns the approvals that changed, and whether their request and their decision did; those
+-- whose id belongs to another run or session (taken); and those that an event changes (due). If
+-- an approval is due and did not change, a trigger skips it.
 WITH n AS MATERIALIZED (
     SELECT u.id, u.run_id, u.session_id, u.requested_event_at, u.step_id, u.action_type, u.action_description,
            u.action_data::jsonb AS action_data, u.expires_at, u.status, u.decided_at, p.id AS decided_by, u.notes,
@@ -75,10 +76,13 @@ WITH n AS MATERIALIZED (
     WHERE a.id = j.id AND (j.request_wins OR j.decision_wins OR j.session_wins)
     RETURNING a.id, j.request_wins, j.decision_wins OR j.session_wins AS decision_wins
 )
-SELECT id, true AS request_changed, true AS decision_changed, false AS taken FROM inserted
+SELECT id, true AS request_changed, true AS decision_changed, false AS taken, false AS due FROM inserted
 UNION ALL
-SELECT id, request_wins, decision_wins, false FROM updated
+SELECT id, request_wins, decision_wins, false, false FROM updated
 UNION ALL
-SELECT n.id, false, false, true
+SELECT id, false, false, false, true FROM judged
+WHERE request_wins OR decision_wins OR session_wins
+UNION ALL
+SELECT n.id, false, false, true, false
 FROM n JOIN approvals o ON o.id = n.id
 WHERE o.run_id IS DISTINCT FROM n.run_id OR (o.run_id IS NULL AND o.session_id IS DISTINCT FROM n.session_id)

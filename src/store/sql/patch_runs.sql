@@ -16,7 +16,8 @@
 -- Content breaks ties. The plan of a batch orders its events in the same way (plan/order.rs): NULL
 -- is the greatest value, and texts compare by their bytes. Only the daemon sets
 -- metadata.unresolved_customer_id; metadata without other members is NULL.
--- Returns what changed of each run that changed.
+-- Returns what changed of each run that changed; and the runs that an event changes (due). If a
+-- run is due and did not change, a trigger skips it.
 WITH n AS MATERIALIZED (
     SELECT u.id, u.start_event_at, u.session_id, u.parent_run_id, c.id AS customer_id,
            u.customer_id AS named_customer_id,
@@ -76,69 +77,7 @@ WITH n AS MATERIALIZED (
                        ARRAY[v.end_status, v.end_output, v.end_error] COLLATE "C", o.reported_tokens_input,
                        o.reported_tokens_output, o.end_metadata::text COLLATE "C"))) AS end_wins
     ) w
-)
-UPDATE agent_runs AS r
-SET session_id = CASE WHEN j.start_wins THEN j.session_id
-                      WHEN j.shows_observed THEN (j.all_observed #>> '{session_id,2}')::uuid
-                      ELSE r.session_id END,
-    parent_run_id = CASE WHEN j.start_wins THEN j.parent_run_id ELSE r.parent_run_id END,
-    customer_id = CASE WHEN j.start_wins THEN j.customer_id ELSE r.customer_id END,
-    agent_id = CASE WHEN j.start_wins THEN j.agent_id
-                    WHEN j.shows_observed THEN coalesce(j.all_observed #>> '{agent_id,2}', 'unknown')
-                    ELSE r.agent_id END,
-    agent_type = CASE WHEN j.start_wins THEN j.agent_type
-                      WHEN j.shows_observed THEN coalesce(j.all_observed #>> '{agent_type,2}', 'unknown')
-                      ELSE r.agent_type END,
-    name = CASE WHEN j.start_wins THEN j.name
-                WHEN j.shows_observed THEN j.all_observed #>> '{name,2}' ELSE r.name END,
-    input = CASE WHEN j.start_wins THEN j.input
-                 WHEN j.shows_observed THEN j.all_observed #>> '{input,2}' ELSE r.input END,
-    metadata = CASE WHEN j.start_wins AND j.named_customer_id IS NOT NULL AND j.customer_id IS NULL
-                    THEN coalesce(j.metadata, '{}')
-                         || jsonb_build_object('unresolved_customer_id', j.named_customer_id)
-                    WHEN j.start_wins THEN j.metadata
-                    WHEN j.shows_observed THEN (j.all_observed #>> '{metadata,2}')::jsonb
-                    ELSE r.metadata END,
-    timeout_ms = CASE WHEN j.start_wins THEN j.timeout_ms ELSE r.timeout_ms END,
-    start_event_at = CASE WHEN j.start_wins THEN j.start_event_at ELSE r.start_event_at END,
-    started_at = CASE WHEN j.starts_earlier THEN j.started_at
-                      WHEN r.start_event_at IS NULL AND j.began_earlier THEN j.root_started_at
-                      -- No event reports when it began.
-                      ELSE coalesce(r.started_at, j.first_at) END,
-    root_started_at = CASE WHEN j.began_earlier THEN j.root_started_at ELSE r.root_started_at END,
-    observed = CASE WHEN j.tells_more THEN j.all_observed ELSE r.observed END,
-    finalized_by = CASE WHEN j.end_wins THEN j.finalized_by ELSE r.finalized_by END,
-    status = CASE WHEN j.fails THEN 'failed' ELSE j.final_status END,
-    status_observed = CASE WHEN j.fails THEN true END,
-    output = CASE WHEN NOT (j.end_wins OR j.tells_more) THEN r.output
-                  WHEN j.shows_output THEN j.told_output ELSE j.final_output END,
-    output_observed = CASE WHEN j.shows_output THEN true END,
-    error = CASE WHEN j.fails THEN coalesce(j.final_error, j.told_error) ELSE j.final_error END,
-    error_observed = CASE WHEN j.fails AND j.final_error IS NULL AND j.told_error IS NOT NULL THEN true END,
-    ended_at = CASE WHEN j.end_wins THEN j.ended_at ELSE r.ended_at END,
-    end_metadata = CASE WHEN j.end_wins THEN j.end_metadata ELSE r.end_metadata END,
-    reported_tokens_input =
-        CASE WHEN j.end_wins THEN j.reported_tokens_input ELSE r.reported_tokens_input END,
-    reported_tokens_output =
-        CASE WHEN j.end_wins THEN j.reported_tokens_output ELSE r.reported_tokens_output END,
-    alive_at = CASE WHEN j.lives_longer THEN j.alive_at ELSE r.alive_at END,
-    last_event_at = greatest(r.last_event_at, j.alive_at, j.last_at),
-    total_tokens_input = CASE
-        WHEN j.counted THEN least(j.tokens_input, 2147483647)::integer
-        WHEN NOT j.counted AND j.end_wins THEN j.reported_tokens_input
-        WHEN NOT j.counted THEN r.reported_tokens_input
-        ELSE r.total_tokens_input END,
-    total_tokens_output = CASE
-        WHEN j.counted THEN least(j.tokens_output, 2147483647)::integer
-        WHEN NOT j.counted AND j.end_wins THEN j.reported_tokens_output
-        WHEN NOT j.counted THEN r.reported_tokens_output
-        ELSE r.total_tokens_output END,
-    summed_by = CASE WHEN NOT j.end_wins THEN r.summed_by END,
-    abandon_at = CASE
-        WHEN j.end_wins OR r.status <> 'running' THEN NULL
-        ELSE now() + coalesce(CASE WHEN j.start_wins THEN j.timeout_ms ELSE r.timeout_ms END, $21)
-                     * interval '1.125 ms' END
-FROM (
+), due AS MATERIALIZED (
     SELECT j.*, e.*, e.told_output IS NOT NULL AS shows_output,
            coalesce(e.final_by = 'root_span' AND e.final_status = 'completed'
                     AND e.told_outcome LIKE 'failed%', false) AS fails
@@ -158,8 +97,74 @@ FROM (
     ) e
     WHERE j.start_wins OR j.end_wins OR j.starts_earlier OR j.lives_longer OR j.tells_more
        OR j.began_earlier
-) j
-WHERE r.id = j.id
-RETURNING r.id, j.start_wins OR j.starts_earlier AS start_changed,
-          j.end_wins OR j.began_earlier AS end_changed, j.lives_longer AS life_changed,
-          j.tells_more AS observed_changed
+), updated AS (
+    UPDATE agent_runs AS r
+    SET session_id = CASE WHEN j.start_wins THEN j.session_id
+                          WHEN j.shows_observed THEN (j.all_observed #>> '{session_id,2}')::uuid
+                          ELSE r.session_id END,
+        parent_run_id = CASE WHEN j.start_wins THEN j.parent_run_id ELSE r.parent_run_id END,
+        customer_id = CASE WHEN j.start_wins THEN j.customer_id ELSE r.customer_id END,
+        agent_id = CASE WHEN j.start_wins THEN j.agent_id
+                        WHEN j.shows_observed THEN coalesce(j.all_observed #>> '{agent_id,2}', 'unknown')
+                        ELSE r.agent_id END,
+        agent_type = CASE WHEN j.start_wins THEN j.agent_type
+                          WHEN j.shows_observed THEN coalesce(j.all_observed #>> '{agent_type,2}', 'unknown')
+                          ELSE r.agent_type END,
+        name = CASE WHEN j.start_wins THEN j.name
+                    WHEN j.shows_observed THEN j.all_observed #>> '{name,2}' ELSE r.name END,
+        input = CASE WHEN j.start_wins THEN j.input
+                     WHEN j.shows_observed THEN j.all_observed #>> '{input,2}' ELSE r.input END,
+        metadata = CASE WHEN j.start_wins AND j.named_customer_id IS NOT NULL AND j.customer_id IS NULL
+                        THEN coalesce(j.metadata, '{}')
+                             || jsonb_build_object('unresolved_customer_id', j.named_customer_id)
+                        WHEN j.start_wins THEN j.metadata
+                        WHEN j.shows_observed THEN (j.all_observed #>> '{metadata,2}')::jsonb
+                        ELSE r.metadata END,
+        timeout_ms = CASE WHEN j.start_wins THEN j.timeout_ms ELSE r.timeout_ms END,
+        start_event_at = CASE WHEN j.start_wins THEN j.start_event_at ELSE r.start_event_at END,
+        started_at = CASE WHEN j.starts_earlier THEN j.started_at
+                          WHEN r.start_event_at IS NULL AND j.began_earlier THEN j.root_started_at
+                          -- No event reports when it began.
+                          ELSE coalesce(r.started_at, j.first_at) END,
+        root_started_at = CASE WHEN j.began_earlier THEN j.root_started_at ELSE r.root_started_at END,
+        observed = CASE WHEN j.tells_more THEN j.all_observed ELSE r.observed END,
+        finalized_by = CASE WHEN j.end_wins THEN j.finalized_by ELSE r.finalized_by END,
+        status = CASE WHEN j.fails THEN 'failed' ELSE j.final_status END,
+        status_observed = CASE WHEN j.fails THEN true END,
+        output = CASE WHEN NOT (j.end_wins OR j.tells_more) THEN r.output
+                      WHEN j.shows_output THEN j.told_output ELSE j.final_output END,
+        output_observed = CASE WHEN j.shows_output THEN true END,
+        error = CASE WHEN j.fails THEN coalesce(j.final_error, j.told_error) ELSE j.final_error END,
+        error_observed = CASE WHEN j.fails AND j.final_error IS NULL AND j.told_error IS NOT NULL THEN true END,
+        ended_at = CASE WHEN j.end_wins THEN j.ended_at ELSE r.ended_at END,
+        end_metadata = CASE WHEN j.end_wins THEN j.end_metadata ELSE r.end_metadata END,
+        reported_tokens_input =
+            CASE WHEN j.end_wins THEN j.reported_tokens_input ELSE r.reported_tokens_input END,
+        reported_tokens_output =
+            CASE WHEN j.end_wins THEN j.reported_tokens_output ELSE r.reported_tokens_output END,
+        alive_at = CASE WHEN j.lives_longer THEN j.alive_at ELSE r.alive_at END,
+        last_event_at = greatest(r.last_event_at, j.alive_at, j.last_at),
+        total_tokens_input = CASE
+            WHEN j.counted THEN least(j.tokens_input, 2147483647)::integer
+            WHEN NOT j.counted AND j.end_wins THEN j.reported_tokens_input
+            WHEN NOT j.counted THEN r.reported_tokens_input
+            ELSE r.total_tokens_input END,
+        total_tokens_output = CASE
+            WHEN j.counted THEN least(j.tokens_output, 2147483647)::integer
+            WHEN NOT j.counted AND j.end_wins THEN j.reported_tokens_output
+            WHEN NOT j.counted THEN r.reported_tokens_output
+            ELSE r.total_tokens_output END,
+        summed_by = CASE WHEN NOT j.end_wins THEN r.summed_by END,
+        abandon_at = CASE
+            WHEN j.end_wins OR r.status <> 'running' THEN NULL
+            ELSE now() + coalesce(CASE WHEN j.start_wins THEN j.timeout_ms ELSE r.timeout_ms END, $21)
+                         * interval '1.125 ms' END
+    FROM due j
+    WHERE r.id = j.id
+    RETURNING r.id, j.start_wins OR j.starts_earlier AS start_changed,
+              j.end_wins OR j.began_earlier AS end_changed, j.lives_longer AS life_changed,
+              j.tells_more AS observed_changed
+)
+SELECT id, start_changed, end_changed, life_changed, observed_changed, false AS due FROM updated
+UNION ALL
+SELECT id, false, false, false, false, true FROM due

@@ -3,8 +3,8 @@
 use sqlx::PgConnection;
 use uuid::{NonNilUuid, Uuid};
 
+use super::refused::RefusedPart;
 use crate::event::{Event, Refusal};
-use crate::store::error::{reason, sqlstate};
 
 /// The UUIDv5 namespace of dead-letter ids. An id is derived from the payload.
 const ID_NAMESPACE: Uuid = Uuid::from_u128(0x0192_f0c1_7d6c_7e7c_a5a5_6465_6164_6c74);
@@ -14,34 +14,33 @@ const SOURCE: &str = "native";
 
 /// A new row of `ingest_dead_letters`.
 #[derive(Clone, Debug)]
-pub(super) struct NewDeadLetter {
+pub struct NewDeadLetter {
     /// The event's position in its batch.
-    pub index: usize,
+    pub(super) index: usize,
     /// The customer whose key sent the event.
     tenant: Option<Uuid>,
     /// The SQLSTATE or the refusal code.
     code: String,
     /// The message of Postgres or of the refusal.
-    pub reason: String,
+    pub(super) reason: String,
     /// The event as JSON.
     payload: String,
 }
 
 impl NewDeadLetter {
-    /// An event that Postgres refused.
-    pub fn new(index: usize, event: &Event, error: &sqlx::Error, payload: String) -> Self {
-        let (code, reason) = (sqlstate(error), reason(error));
+    /// An event that Postgres refused alone; `index` is its position in its batch.
+    pub(super) fn new(index: usize, event: &Event, part: &RefusedPart, payload: String) -> Self {
         Self {
             index,
             tenant: event.tenant.map(NonNilUuid::get),
-            code,
-            reason,
+            code: part.code.clone(),
+            reason: part.reason.clone(),
             payload,
         }
     }
 
     /// An event that was refused after it was acked.
-    pub fn refused(index: usize, event: &Event, refusal: &Refusal, payload: String) -> Self {
+    pub(super) fn refused(index: usize, event: &Event, refusal: &Refusal, payload: String) -> Self {
         Self {
             index,
             tenant: event.tenant.map(NonNilUuid::get),
@@ -49,6 +48,11 @@ impl NewDeadLetter {
             reason: refusal.reason.clone(),
             payload,
         }
+    }
+
+    /// The size of the texts.
+    pub(super) fn bytes(&self) -> usize {
+        self.code.len() + self.reason.len() + self.payload.len()
     }
 
     /// The id, derived from tenant and payload: a retry gives the same id, and two

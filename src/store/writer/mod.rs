@@ -2,8 +2,9 @@
 //!
 //! 1. Append the batch with COPY.
 //! 2. If a row exists already, merge the batch.
-//! 3. If Postgres refuses the data, split the batch in halves, down to single events.
-//! 4. Store each event that Postgres refuses as a dead letter.
+//! 3. If Postgres refuses the data, say so: the caller splits the batch, down to single
+//!    events.
+//! 4. Store each event that Postgres refuses alone as a dead letter.
 //!
 //! While the database is away, the writer waits for it or returns the error, as
 //! [`WhenAway`] says.
@@ -11,6 +12,7 @@
 mod dead_letters;
 mod ledger;
 mod outage;
+mod refused;
 mod replay;
 mod session;
 
@@ -22,19 +24,19 @@ use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use self::dead_letters::NewDeadLetter;
-pub use self::dead_letters::{drop_dead_letters, mark_replayed};
+pub use self::dead_letters::{NewDeadLetter, drop_dead_letters, mark_replayed};
 pub use self::ledger::{CountsReading, ShardCounts};
 use self::ledger::{Ledger, SpoolRecord};
-use self::outage::Outage;
 pub use self::outage::WhenAway;
+use self::outage::{ConflictHistory, Outage};
+pub use self::refused::{RefusedPart, Unwritten};
 pub use self::replay::ReplayError;
 use self::session::LazySession;
 use super::batch::{BatchError, RunTotalsCache, write_batch};
-use super::error::{FailureClass, classify_failure, reason};
+use super::error::{FailureClass, classify_failure};
 use super::outcome::{EventOutcome, OutcomeCounts};
 use super::plan::Rung;
-use crate::event::{Event, Refusal, RefusalCode};
+use crate::event::Event;
 
 /// The configuration of a writer.
 #[derive(Clone, Debug)]
@@ -55,24 +57,14 @@ pub struct WriterConfig {
     pub give_up: CancellationToken,
 }
 
-/// A batch was written in part or not at all.
-#[derive(Debug, thiserror::Error)]
-#[error("the database is away")]
-pub struct PartlyWritten {
-    /// The outcomes of the batch's events; `None` for events that are not written.
-    pub outcomes: Vec<Option<EventOutcome>>,
-    /// The database's error; `None` if the writer was told to give up.
-    pub source: Option<sqlx::Error>,
-}
-
-/// Why a part of a batch was not written.
-enum Unwritten {
-    /// Postgres refuses some event of the part.
-    Refused(sqlx::Error),
-    /// The part is too large for one transaction. A single event never is.
-    NeedsSplit,
+/// Why some events were not written.
+enum Failure {
+    /// Postgres refuses some of them.
+    Refused(RefusedPart),
+    /// Other writers were in the way at every attempt.
+    Conflict(sqlx::Error),
     /// The database is away.
-    Away(sqlx::Error),
+    Unavailable(sqlx::Error),
 }
 
 /// Writes the batches of one shard over one connection.
@@ -87,6 +79,7 @@ pub struct Writer {
     merge_next: bool,
     /// Whether COPY is forbidden to this role by row-level security.
     copy_forbidden: bool,
+    conflicts: ConflictHistory,
     /// The counts in the ledger; `None` if unknown, because a failed transaction may
     /// have committed.
     in_ledger: Option<CountsReading>,
@@ -105,28 +98,32 @@ impl Writer {
             counts,
             merge_next: false,
             copy_forbidden: false,
+            conflicts: ConflictHistory::default(),
             in_ledger: Some(CountsReading::default()),
             spool: None,
         }
     }
 
-    /// Writes a batch and returns the outcome of each event, once all are durable.
+    /// Writes events in one transaction and returns the outcome of each. It retries until
+    /// the database commits or refuses them.
     ///
     /// # Errors
-    /// If the writer is told to give up, at once; and if the database is away and the
-    /// writer must not wait. The error has the outcomes of the events that were written.
-    pub async fn write(&mut self, events: &[&Event]) -> Result<Vec<EventOutcome>, PartlyWritten> {
+    /// If Postgres refuses some of the events; if the writer is told to give up, at once;
+    /// and if the database is away and the writer must not wait.
+    pub async fn write(&mut self, events: &[&Event]) -> Result<Vec<EventOutcome>, Unwritten> {
         let give_up = self.config.give_up.clone();
-        let mut outcomes = vec![None; events.len()];
-        let source = tokio::select! {
-            written = self.write_all(events, &mut outcomes) => written.err(),
+        tokio::select! {
+            written = self.write_or_wait(events) => written,
             // Dropping an open transaction closes its connection.
-            () = give_up.cancelled() => None,
-        };
-        if source.is_none() && outcomes.iter().all(Option::is_some) {
-            return Ok(outcomes.into_iter().flatten().collect());
+            () = give_up.cancelled() => Err(Unwritten::Away(None)),
         }
-        Err(PartlyWritten { outcomes, source })
+    }
+
+    /// A dead letter of an event that Postgres refused alone; `index` is its position in
+    /// its batch.
+    #[must_use]
+    pub fn dead_letter(&self, index: usize, event: &Event, part: &RefusedPart) -> NewDeadLetter {
+        NewDeadLetter::new(index, event, part, (self.config.render)(event))
     }
 
     /// Sets the deadline of the following transactions, up to the configured timeout.
@@ -144,46 +141,6 @@ impl Writer {
     #[must_use]
     pub fn gave_up(&self) -> bool {
         self.config.give_up.is_cancelled()
-    }
-
-    /// Writes a batch down the ladder and fills in the outcomes as events are settled.
-    async fn write_all(
-        &mut self,
-        events: &[&Event],
-        outcomes: &mut [Option<EventOutcome>],
-    ) -> Result<(), sqlx::Error> {
-        let mut rung = if self.merge_next || self.copy_forbidden {
-            Rung::Merge
-        } else {
-            Rung::Append
-        };
-        let mut refused = Vec::new();
-        // The parts still to be written. The first one is last.
-        let mut parts = vec![(0, events.len())];
-        while let Some((start, end)) = parts.pop() {
-            match self.write_part(&events[start..end], &mut rung).await {
-                Ok(written) => {
-                    for (slot, outcome) in outcomes[start..end].iter_mut().zip(written) {
-                        *slot = Some(outcome);
-                    }
-                }
-                Err(Unwritten::Away(error)) => return Err(error),
-                Err(Unwritten::Refused(error)) if end - start == 1 => {
-                    let payload = (self.config.render)(events[start]);
-                    refused.push(NewDeadLetter::new(start, events[start], &error, payload));
-                }
-                Err(_) => {
-                    let middle = start.midpoint(end);
-                    parts.push((middle, end));
-                    parts.push((start, middle));
-                }
-            }
-        }
-        let repeated = |(event, outcome): (&&Event, &Option<EventOutcome>)| {
-            event.is_surely_new() && *outcome == Some(EventOutcome::Duplicate)
-        };
-        self.merge_next = rung == Rung::Merge && events.iter().zip(outcomes.iter()).any(repeated);
-        self.write_dead_letters(&refused, outcomes).await
     }
 
     /// Writes the counts to the ledger if they have changed since the last transaction.
@@ -238,38 +195,68 @@ impl Writer {
         }
     }
 
-    /// Writes a part of a batch in one transaction. It retries until the database commits
-    /// or refuses the part.
-    async fn write_part(
-        &mut self,
-        events: &[&Event],
-        rung: &mut Rung,
-    ) -> Result<Vec<EventOutcome>, Unwritten> {
+    async fn write_or_wait(&mut self, events: &[&Event]) -> Result<Vec<EventOutcome>, Unwritten> {
         let mut outage = Outage::default();
         loop {
-            let error = match self.attempt(events, *rung).await {
+            let error = match self.write_whole(events).await {
                 Ok(outcomes) => {
                     outage.end();
                     return Ok(outcomes);
                 }
-                Err(BatchError::ConcurrentInsert) => continue,
-                Err(BatchError::NeedsSplit) => return Err(Unwritten::NeedsSplit),
-                Err(BatchError::Sql(error)) => error,
+                Err(Failure::Refused(part)) => return Err(Unwritten::Refused(part)),
+                Err(Failure::Conflict(error)) => {
+                    return Err(Unwritten::Refused(RefusedPart::conflict(&error)));
+                }
+                Err(Failure::Unavailable(error)) => error,
+            };
+            outage
+                .wait(error, self.config.when_away)
+                .await
+                .map_err(|error| Unwritten::Away(Some(error)))?;
+        }
+    }
+
+    /// Writes events in one transaction, on the first rung that takes them. After conflicts
+    /// it tries again, a few times.
+    async fn write_whole(&mut self, events: &[&Event]) -> Result<Vec<EventOutcome>, Failure> {
+        let mut rung = if self.merge_next || self.copy_forbidden {
+            Rung::Merge
+        } else {
+            Rung::Append
+        };
+        let mut retries = self.conflicts.attempts(events.len());
+        loop {
+            let (error, event) = match self.attempt(events, rung).await {
+                Ok(outcomes) => {
+                    self.conflicts.succeeded(&retries);
+                    self.merge_next = rung == Rung::Merge && has_repeated(events, &outcomes);
+                    return Ok(outcomes);
+                }
+                Err(BatchError::MissingRow) if retries.wait().await => continue,
+                Err(error @ (BatchError::MissingRow | BatchError::NeedsSplit)) => {
+                    self.conflicts.failed(events.len());
+                    return Err(Failure::Refused(RefusedPart::without_error(&error)));
+                }
+                Err(BatchError::Sql(error)) => (error, None),
+                Err(BatchError::RefusedRow { source, event }) => (source, Some(event)),
             };
             match classify_failure(&error) {
-                FailureClass::RowExists if *rung == Rung::Append => *rung = Rung::Merge,
-                FailureClass::CopyForbidden if *rung == Rung::Append => {
+                FailureClass::RowExists if rung == Rung::Append => rung = Rung::Merge,
+                FailureClass::CopyForbidden if rung == Rung::Append => {
                     self.copy_forbidden = true;
-                    *rung = Rung::Merge;
+                    rung = Rung::Merge;
                 }
                 FailureClass::RowExists | FailureClass::BadData => {
-                    return Err(Unwritten::Refused(error));
+                    return Err(Failure::Refused(RefusedPart::new(&error, event)));
                 }
-                FailureClass::Conflict => {}
-                FailureClass::Unavailable | FailureClass::CopyForbidden => outage
-                    .wait(error, self.config.when_away)
-                    .await
-                    .map_err(Unwritten::Away)?,
+                FailureClass::Conflict if retries.wait().await => {}
+                FailureClass::Conflict => {
+                    self.conflicts.failed(events.len());
+                    return Err(Failure::Conflict(error));
+                }
+                FailureClass::Unavailable | FailureClass::CopyForbidden => {
+                    return Err(Failure::Unavailable(error));
+                }
             }
         }
     }
@@ -300,80 +287,12 @@ impl Writer {
         self.ledger_written(reading);
         Ok(written.outcomes)
     }
+}
 
-    /// Stores the events that Postgres refuses as dead letters: all in one transaction,
-    /// or in several if Postgres refuses that.
-    async fn write_dead_letters(
-        &mut self,
-        refused: &[NewDeadLetter],
-        outcomes: &mut [Option<EventOutcome>],
-    ) -> Result<(), sqlx::Error> {
-        let mut parts = vec![refused];
-        let mut outage = Outage::default();
-        while let Some(letters) = parts.pop().filter(|letters| !letters.is_empty()) {
-            let Err(error) = self.insert_dead_letters(letters).await else {
-                outage.end();
-                tracing::info!(
-                    events = letters.len(),
-                    "Postgres refused events; they are stored as dead letters"
-                );
-                for letter in letters {
-                    let refusal = Refusal::new(RefusalCode::DeadLettered, letter.reason.as_str());
-                    outcomes[letter.index] = Some(EventOutcome::DeadLettered(refusal));
-                }
-                continue;
-            };
-            match classify_failure(&error) {
-                FailureClass::Unavailable | FailureClass::CopyForbidden => {
-                    outage.wait(error, self.config.when_away).await?;
-                    parts.push(letters);
-                }
-                FailureClass::Conflict => parts.push(letters),
-                FailureClass::RowExists | FailureClass::BadData => match letters {
-                    [letter] => {
-                        outcomes[letter.index] = Some(self.report_unstorable(letter, &error))
-                    }
-                    letters => {
-                        let (first, second) = letters.split_at(letters.len() / 2);
-                        parts.extend([second, first]);
-                    }
-                },
-            }
-        }
-        Ok(())
-    }
-
-    /// Refuses an event that cannot even be stored as a dead letter.
-    fn report_unstorable(&self, letter: &NewDeadLetter, error: &sqlx::Error) -> EventOutcome {
-        // ERROR: the event is not stored anywhere.
-        tracing::error!(
-            error = %reason(error),
-            "Postgres refuses an event and cannot store it as a dead letter"
-        );
-        let message = format!("{}; it could not be stored as a dead letter", letter.reason);
-        let outcome = EventOutcome::Refused(Refusal::new(RefusalCode::DeadLettered, message));
-        self.counts.add(OutcomeCounts::of([&outcome]));
-        outcome
-    }
-
-    /// Inserts dead letters and counts them, in one transaction.
-    async fn insert_dead_letters(&mut self, letters: &[NewDeadLetter]) -> Result<(), sqlx::Error> {
-        let ledger = self.ledger();
-        let counts = OutcomeCounts {
-            dead_lettered: letters.len() as u64,
-            ..OutcomeCounts::default()
-        };
-        let reading = self.counts.read_with(counts);
-        self.transaction(async |tx, _| {
-            dead_letters::insert(tx, letters).await?;
-            Ok(ledger.write(tx, reading).await?)
-        })
-        .await
-        .map_err(BatchError::into_sql)?;
-        self.counts.add(counts);
-        self.ledger_written(reading);
-        Ok(())
-    }
+/// Whether a merged batch has events that were stored before.
+fn has_repeated(events: &[&Event], outcomes: &[EventOutcome]) -> bool {
+    let mut pairs = events.iter().zip(outcomes);
+    pairs.any(|(event, outcome)| event.is_surely_new() && *outcome == EventOutcome::Duplicate)
 }
 
 /// Stores refused events as dead letters if their client has had its ack already.

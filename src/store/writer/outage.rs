@@ -1,9 +1,9 @@
-//! Retries while the database is away.
+//! Retries while the database is away, and after conflicts with other writers.
 
 use std::time::Duration;
 
 use rand::RngExt as _;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::store::error::{is_timeout, is_unfit, reason};
 
@@ -11,6 +11,18 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(20);
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
 /// Each wait is a random part of the backoff, so that writers do not retry together.
 const JITTER: std::ops::Range<f64> = 0.5..1.0;
+
+/// The first pause after a conflict. It doubles each time, up to [`MAX_CONFLICT_PAUSE`].
+const FIRST_CONFLICT_PAUSE: Duration = Duration::from_millis(1);
+const MAX_CONFLICT_PAUSE: Duration = Duration::from_millis(50);
+/// Attempts with a single event: about a quarter of a second of pauses.
+const MAX_ATTEMPTS: u32 = 10;
+/// Attempts with several events. Smaller parts are in the way of fewer writers.
+const MAX_ATTEMPTS_TOGETHER: u32 = 5;
+/// Attempts with a single event soon after [`MAX_ATTEMPTS`] did not help another one.
+const MAX_ATTEMPTS_IN_VAIN: u32 = 2;
+/// How soon that is: conflicts that never end must not hold up the shard.
+const IN_VAIN: Duration = Duration::from_secs(10);
 
 /// What a writer does when the database is away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,5 +81,63 @@ impl Outage {
         if self.backoff.is_some() {
             tracing::info!("the database is back");
         }
+    }
+}
+
+/// How conflicts of single events ended lately.
+#[derive(Debug, Default)]
+pub(super) struct ConflictHistory {
+    in_vain_until: Option<Instant>,
+}
+
+impl ConflictHistory {
+    /// The attempts for so many events.
+    pub fn attempts(&self, events: usize) -> ConflictRetries {
+        let in_vain = self.in_vain_until.is_some_and(|end| Instant::now() < end);
+        ConflictRetries {
+            limit: match events {
+                ..=1 if in_vain => MAX_ATTEMPTS_IN_VAIN,
+                ..=1 => MAX_ATTEMPTS,
+                _ => MAX_ATTEMPTS_TOGETHER,
+            },
+            done: 1,
+            pause: FIRST_CONFLICT_PAUSE,
+        }
+    }
+
+    /// Attempts succeeded.
+    pub fn succeeded(&mut self, attempts: &ConflictRetries) {
+        if attempts.done > 1 {
+            self.in_vain_until = None;
+        }
+    }
+
+    /// Attempts with so many events did not succeed.
+    pub fn failed(&mut self, events: usize) {
+        if events <= 1 {
+            self.in_vain_until = Some(Instant::now() + IN_VAIN);
+        }
+    }
+}
+
+/// The attempts to write some events in spite of conflicts.
+#[derive(Debug)]
+pub(super) struct ConflictRetries {
+    limit: u32,
+    done: u32,
+    pause: Duration,
+}
+
+impl ConflictRetries {
+    /// Waits before the next attempt. Returns false if none is left.
+    pub async fn wait(&mut self) -> bool {
+        if self.done >= self.limit {
+            return false;
+        }
+        self.done += 1;
+        let jitter = rand::rng().random_range(JITTER);
+        sleep(self.pause.mul_f64(jitter)).await;
+        self.pause = (self.pause * 2).min(MAX_CONFLICT_PAUSE);
+        true
     }
 }

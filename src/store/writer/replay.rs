@@ -9,31 +9,29 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::ledger::SpoolRecord;
-use super::{NewDeadLetter, RunTotalsCache, ShardCounts, Writer, WriterConfig};
+use super::{Failure, RefusedPart, RunTotalsCache, ShardCounts, Writer, WriterConfig};
 use crate::event::Event;
 use crate::store::batch::BatchError;
-use crate::store::error::{FailureClass, classify_failure};
-use crate::store::outcome::{EventOutcome, OutcomeCounts};
-use crate::store::plan::Rung;
-
-/// How often a transaction is tried again at once after a conflict with another one.
-const MAX_CONFLICTS: u32 = 20;
+use crate::store::outcome::OutcomeCounts;
 
 /// Why a batch of spooled events was not written.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub enum ReplayError {
-    /// Postgres refuses some event.
-    #[error(transparent)]
-    Refused(sqlx::Error),
-    /// The batch is too large for one transaction. A single event never is.
-    #[error("the batch is too large for one transaction")]
-    TooLarge,
+    /// Postgres refuses some event, or the batch is too large for one transaction.
+    Refused(RefusedPart),
     /// The database did not commit: it is away, or the batch is too much for it.
-    #[error(transparent)]
     Failed(sqlx::Error),
     /// The writer was told to give up.
-    #[error("the writer was told to give up")]
     GaveUp,
+}
+
+impl From<Failure> for ReplayError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(part) => Self::Refused(part),
+            Failure::Conflict(error) | Failure::Unavailable(error) => Self::Failed(error),
+        }
+    }
 }
 
 impl Writer {
@@ -129,7 +127,7 @@ impl Writer {
         let give_up = self.config.give_up.clone();
         let before = self.set_progress(Some(progress.into()));
         let result = tokio::select! {
-            result = self.replay_whole(events) => result,
+            written = self.write_whole(events) => written.map(drop).map_err(ReplayError::from),
             // Dropping an open transaction closes its connection.
             () = give_up.cancelled() => Err(ReplayError::GaveUp),
         };
@@ -137,42 +135,6 @@ impl Writer {
             self.set_progress(before);
         }
         result
-    }
-
-    async fn replay_whole(&mut self, events: &[&Event]) -> Result<(), ReplayError> {
-        let mut rung = if self.merge_next || self.copy_forbidden {
-            Rung::Merge
-        } else {
-            Rung::Append
-        };
-        let mut conflicts = 0;
-        loop {
-            let error = match self.attempt(events, rung).await {
-                Ok(outcomes) => {
-                    let mut pairs = events.iter().zip(&outcomes);
-                    self.merge_next = rung == Rung::Merge
-                        && pairs.any(|(event, outcome)| {
-                            event.is_surely_new() && *outcome == EventOutcome::Duplicate
-                        });
-                    return Ok(());
-                }
-                Err(BatchError::ConcurrentInsert) => continue,
-                Err(BatchError::NeedsSplit) => return Err(ReplayError::TooLarge),
-                Err(BatchError::Sql(error)) => error,
-            };
-            match classify_failure(&error) {
-                FailureClass::RowExists if rung == Rung::Append => rung = Rung::Merge,
-                FailureClass::CopyForbidden if rung == Rung::Append => {
-                    self.copy_forbidden = true;
-                    rung = Rung::Merge;
-                }
-                FailureClass::RowExists | FailureClass::BadData => {
-                    return Err(ReplayError::Refused(error));
-                }
-                FailureClass::Conflict if conflicts < MAX_CONFLICTS => conflicts += 1,
-                _ => return Err(ReplayError::Failed(error)),
-            }
-        }
     }
 
     /// Stores a spooled event that cannot be written as a dead letter, and the progress, in
@@ -183,10 +145,10 @@ impl Writer {
     pub async fn replay_dead_letter(
         &mut self,
         event: &Event,
-        error: &sqlx::Error,
+        refused: &RefusedPart,
         progress: &str,
     ) -> Result<(), sqlx::Error> {
-        let letter = NewDeadLetter::new(0, event, error, (self.config.render)(event));
+        let letter = self.dead_letter(0, event, refused);
         let before = self.set_progress(Some(progress.into()));
         let result = self.insert_dead_letters(&[letter]).await;
         match &result {

@@ -6,11 +6,12 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::valid;
 
 /// The JSON columns in which a poisoned event may be.
-const JSON_COLUMNS: [(&str, &[&str]); 5] = [
+const JSON_COLUMNS: [(&str, &[&str]); 6] = [
     ("agent_sessions", &["metadata"]),
     ("agent_runs", &["metadata", "end_metadata"]),
     ("agent_steps", &["input", "output", "metadata"]),
     ("agent_messages", &["tool_calls", "metadata"]),
+    ("agent_scores", &["metadata"]),
     ("approvals", &["action_data"]),
 ];
 
@@ -44,6 +45,11 @@ pub async fn refuse_poison(conn: &mut PgConnection) {
 /// replaced.
 pub async fn before_insert(conn: &mut PgConnection, table: &str, body: &str) {
     before(conn, "INSERT", table, body).await;
+}
+
+/// The same before UPDATE.
+pub async fn before_update(conn: &mut PgConnection, table: &str, body: &str) {
+    before(conn, "UPDATE", table, body).await;
 }
 
 async fn before(conn: &mut PgConnection, what: &str, table: &str, body: &str) {
