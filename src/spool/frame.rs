@@ -37,7 +37,7 @@ pub struct Frame {
     /// Where the frame is.
     pub place: FramePlace,
     /// The offset of the frame's end in its segment.
-    pub(super) end: u64,
+    pub end: u64,
 }
 
 /// The place of a frame in its spool. Frames are ordered by it.

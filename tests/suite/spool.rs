@@ -11,6 +11,7 @@ mod poison;
 mod progress;
 mod restart;
 mod slow;
+mod stall;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -277,3 +277,6 @@ impl Window {
         self.frames.pop_front().map(|frame| frame.sound)
     }
 }
+
+#[cfg(test)]
+mod tests;
