@@ -36,7 +36,7 @@ order-long: postgres
 # five minutes without Postgres at full load. Set RUNTRACED_TEST_SEED to repeat one schedule.
 chaos: postgres
 	RUNTRACED_TEST_CASES=40000 cargo test --locked --lib spool::tests::model
-	RUNTRACED_CHAOS_SCHEDULES=50 cargo test --locked --test suite chaos:: -- --nocapture
+	RUNTRACED_CHAOS_SCHEDULES=50 RUNTRACED_CHAOS_LONGEST_WAIT=2 cargo test --locked --test suite chaos:: -- --nocapture
 	RUNTRACED_DRAINS=20 cargo test --locked --test suite drain::sigterm_at_full_load
 	RUNTRACED_AWAY_SECONDS=300 cargo test --locked --test suite spool::goals:: -- --nocapture
 

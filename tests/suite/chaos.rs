@@ -6,6 +6,7 @@ mod clock_jump;
 mod faults;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod full_disk;
+mod hostile;
 mod machine;
 mod proxies;
 mod world;
@@ -24,11 +25,12 @@ const SCHEDULES: u64 = 3;
 /// kills daemons (SIGKILL, at times amid a replay), ends them (SIGTERM), crashes and freezes Postgres, cuts connections amid
 /// COPY and between COMMIT and its answer, and cuts those of the clients. While Postgres is away it fills a
 /// spool's disk, at times with a kill amid it, or slows it down; it lets a daemon's wall clock jump by hours and
-/// years, and back. Each such fault is felt by the daemon.
+/// years, and back. Each such fault is felt by the daemon. Beside the honest clients hostile ones send numbers that
+/// explode, events against a rule of the product, ids repeated thousands of times, and bombs.
 /// Guarantees: when all is well again everything is acknowledged; every event is in Postgres
 /// exactly once, as it was sent, and nothing else is; totals are exact and every run is final;
 /// the spools are empty, the ledger has nothing spooled, and each daemon's counts add up; no
-/// ERROR was logged.
+/// ERROR was logged. While Postgres is up, hostile clients do not make the honest ones wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_fails_everything_acked_is_there_once() {
     let number = |name: &str| {

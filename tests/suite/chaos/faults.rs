@@ -5,6 +5,7 @@ use std::time::Duration;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
+use super::hostile::Mischief;
 use super::machine;
 
 /// Faults of one schedule.
@@ -70,6 +71,12 @@ pub enum Fault {
     CutAll,
     /// All connections of clients are cut at once.
     CutClients,
+    /// All is well but for a client that means harm.
+    Hostile {
+        daemon: usize,
+        mischief: Mischief,
+        pause: Duration,
+    },
 }
 
 /// A random schedule.
@@ -83,7 +90,7 @@ fn fault(rng: &mut StdRng) -> Fault {
     let spool = usize::from(rng.random_bool(0.7));
     let mut pause = |most: u64| Duration::from_millis(rng.random_range(0..most));
     let (short, long) = (pause(300), pause(1_500));
-    let kinds = if machine::FAILS { 16 } else { 11 };
+    let kinds = if machine::FAILS { 19 } else { 14 };
     match rng.random_range(0..kinds) {
         0 | 1 => Fault::Kill {
             daemon,
@@ -102,14 +109,19 @@ fn fault(rng: &mut StdRng) -> Fault {
         8 => Fault::CutCommit,
         9 => Fault::CutAll,
         10 => Fault::CutClients,
-        11 | 12 => Fault::DiskFull {
+        11..=13 => Fault::Hostile {
+            daemon,
+            mischief: Mischief::ALL[rng.random_range(0..Mischief::ALL.len())],
+            pause: long,
+        },
+        14 | 15 => Fault::DiskFull {
             daemon,
             room: rng.random_range(0..50_000),
             pause: long,
             kill: rng.random_bool(0.4),
             postgres_first: rng.random_bool(0.3),
         },
-        13 => Fault::SlowDisk {
+        16 => Fault::SlowDisk {
             daemon,
             millis: rng.random_range(50..400),
             pause: long,

@@ -106,7 +106,7 @@ async fn a_full_disk_stops_acks_until_there_is_room() {
     let mut conn = PgConnection::connect(cluster.url()).await.unwrap();
     oracle.check_acked(&mut conn).await;
     oracle.check_all(&mut conn).await;
-    oracle.check_nothing_else(&mut conn).await;
+    oracle.check_nothing_else(&mut conn, &[]).await;
     conn.close().await.unwrap();
     daemon.finish().await;
     let left = runtraced::spool::list(&machine.spool).unwrap();

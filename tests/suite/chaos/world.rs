@@ -8,11 +8,13 @@ use runtraced::client::RetryPolicy;
 use sqlx::{Connection as _, PgConnection};
 
 use super::faults::{Fault, LARGE, SPOOL_BYTES};
+use super::hostile::Hostile;
 use super::machine::Machine;
 use super::proxies::{DaemonProxy, PostgresProxy};
 use crate::support::daemon::{AWAY, Daemon};
 use crate::support::load::Load;
 use crate::support::pg::{self, OwnCluster};
+use crate::support::product::refuse_poison;
 
 /// Streams to each daemon.
 const STREAMS: u64 = 2;
@@ -36,11 +38,15 @@ pub struct World {
     sizes: Vec<usize>,
     proxies: Vec<DaemonProxy>,
     load: Load,
+    hostile: Hostile,
 }
 
 impl World {
     pub async fn begin(seed: u64, rng: &mut StdRng) -> Self {
         let cluster = pg::own_cluster().await;
+        let mut conn = PgConnection::connect(cluster.url()).await.unwrap();
+        refuse_poison(&mut conn).await;
+        conn.close().await.unwrap();
         let postgres = PostgresProxy::start(cluster.url());
         let (mut daemons, mut machines, mut proxies) = (Vec::new(), Vec::new(), Vec::new());
         let mut sizes = Vec::new();
@@ -68,6 +74,7 @@ impl World {
             sizes,
             proxies,
             load,
+            hostile: Hostile::new(),
         }
     }
 
@@ -180,8 +187,29 @@ impl World {
             Fault::CutCopy => self.postgres.cut_copy(),
             Fault::CutCommit => self.postgres.cut_commit(),
             Fault::CutAll => self.postgres.cut_all(),
+            Fault::Hostile {
+                daemon,
+                mischief,
+                pause,
+            } => {
+                self.is_well().await;
+                self.load.oracle.measure();
+                let url = self.daemons[daemon].as_ref().unwrap().grpc_url();
+                self.hostile.act(url, mischief, pause).await;
+                let longest = self.load.oracle.longest_wait();
+                println!("{mischief:?}: the longest wait of an honest client was {longest:?}");
+                assert!(longest < longest_wait(), "{longest:?}");
+            }
             Fault::CutClients => self.proxies.iter().for_each(DaemonProxy::cut),
         }
+    }
+
+    /// Waits until the faults before are over: the spools are empty, and acks come.
+    async fn is_well(&self) {
+        for daemon in self.daemons.iter().flatten() {
+            empty(daemon).await;
+        }
+        self.load.wait_for_acks(10).await;
     }
 
     fn kill(&mut self, daemon: usize) {
@@ -225,7 +253,9 @@ impl World {
         let mut conn = PgConnection::connect(self.cluster.url()).await.unwrap();
         oracle.check_acked(&mut conn).await;
         oracle.check_all(&mut conn).await;
-        oracle.check_nothing_else(&mut conn).await;
+        oracle
+            .check_nothing_else(&mut conn, &self.hostile.runs)
+            .await;
         for daemon in self.daemons.into_iter().flatten() {
             daemon.finish().await;
         }
@@ -241,6 +271,13 @@ impl World {
         }
         oracle.batches().iter().map(Vec::len).sum()
     }
+}
+
+/// The longest that an honest client may wait while Postgres is up.
+fn longest_wait() -> Duration {
+    let seconds = std::env::var("RUNTRACED_CHAOS_LONGEST_WAIT").ok();
+    let seconds = seconds.map_or(30.0, |seconds| seconds.parse().unwrap());
+    Duration::from_secs_f64(seconds)
 }
 
 async fn start(url: &str, machine: &Machine, size: usize) -> Daemon {

@@ -1,9 +1,9 @@
 //! Load that does not end by itself, and an oracle of what was acknowledged.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
@@ -35,6 +35,23 @@ struct Inner {
     acked: Vec<usize>,
     spooled: usize,
     runs: Vec<(Uuid, Want)>,
+    /// When each batch that is not acknowledged was sent.
+    sent: HashMap<usize, Instant>,
+    /// Since when waits are measured, and the longest since.
+    measured: Option<(Instant, Duration)>,
+}
+
+impl Inner {
+    fn acknowledge(&mut self, batch: usize, durability: Durability) {
+        self.acked.push(batch);
+        self.spooled += usize::from(durability == Durability::Spooled);
+        let sent = self.sent.remove(&batch);
+        if let (Some((since, longest)), Some(sent)) = (&mut self.measured, sent)
+            && sent >= *since
+        {
+            *longest = sent.elapsed().max(*longest);
+        }
+    }
 }
 
 /// Everything that was to be sent, and what of it was acknowledged.
@@ -50,6 +67,20 @@ impl Oracle {
     /// How many batches were acknowledged.
     pub fn acked(&self) -> usize {
         self.0.lock().unwrap().acked.len()
+    }
+
+    /// Measures from now on how long batches wait for their acks.
+    pub fn measure(&self) {
+        self.0.lock().unwrap().measured = Some((Instant::now(), Duration::ZERO));
+    }
+
+    /// The longest wait of a batch since then, those that wait still included.
+    pub fn longest_wait(&self) -> Duration {
+        let mut inner = self.0.lock().unwrap();
+        let (since, longest) = inner.measured.take().unwrap();
+        let waiting = inner.sent.values().filter(|sent| **sent >= since);
+        let waiting = waiting.map(Instant::elapsed).max();
+        longest.max(waiting.unwrap_or_default())
     }
 
     /// How many of those acks said that the spool has them.
@@ -124,19 +155,23 @@ impl Oracle {
         }
     }
 
-    /// Postgres has nothing that was not sent.
-    pub async fn check_nothing_else(&self, conn: &mut PgConnection) {
+    /// Postgres has nothing that was not sent, by these clients or in runs of others.
+    pub async fn check_nothing_else(&self, conn: &mut PgConnection, others: &[Uuid]) {
         let runs = self.0.lock().unwrap().runs.clone();
         let sum = |of: fn(&Want) -> i64| runs.iter().map(|(_, want)| of(want)).sum::<i64>();
-        for (table, want) in [
-            ("agent_runs", i64::try_from(runs.len()).unwrap()),
-            ("agent_steps", sum(|want| want.steps)),
-            ("agent_messages", sum(|want| want.messages)),
-            ("agent_token_counts", sum(|want| want.counts)),
-            ("ingest_dead_letters", 0),
+        let ids: Vec<String> = others.iter().map(|run| format!("'{run}'")).collect();
+        let others = format!("ALL (ARRAY[{}]::uuid[])", ids.join(", "));
+        for (filter, want) in [
+            ("agent_runs WHERE id", i64::try_from(runs.len()).unwrap()),
+            ("agent_steps WHERE run_id", sum(|want| want.steps)),
+            ("agent_messages WHERE run_id", sum(|want| want.messages)),
+            ("agent_token_counts WHERE run_id", sum(|want| want.counts)),
         ] {
-            assert_eq!(super::tables::count(conn, table).await, want, "{table}");
+            let filter = format!("{filter} <> {others}");
+            assert_eq!(super::tables::count(conn, &filter).await, want, "{filter}");
         }
+        let letters = "ingest_dead_letters WHERE payload::text NOT LIKE '%poison%'";
+        assert_eq!(super::tables::count(conn, letters).await, 0);
     }
 
     fn plan(&self, run: Uuid, want: Want, batches: Vec<Vec<Event>>) -> std::ops::Range<usize> {
@@ -352,8 +387,7 @@ async fn run_lane(
     let mut stream = client.stream_observed(options, move |settled| {
         assert!(settled.durability >= least, "{:?}", settled.durability);
         let mut inner = witness.0.lock().unwrap();
-        inner.acked.push(*settled.tag);
-        inner.spooled += usize::from(settled.durability == Durability::Spooled);
+        inner.acknowledge(*settled.tag, settled.durability);
     });
     'load: while !stop.load(Relaxed) {
         let (run, want, mut events) = random_run(&mut rng);
@@ -368,6 +402,7 @@ async fn run_lane(
         }
         let numbers = oracle.plan(run, want, batches.clone());
         for (number, batch) in numbers.zip(batches) {
+            oracle.0.lock().unwrap().sent.insert(number, Instant::now());
             if stream.send(batch, number).await.is_err() {
                 break 'load;
             }
