@@ -172,12 +172,22 @@ impl World {
                 }
                 self.read = 0;
                 self.kept.clone_from(&self.kept_durably);
+                // As at a start: nothing is committed before this is done.
+                while self.window.is_resuming() {
+                    if self.read < self.spool.len() {
+                        self.act(&Action::Read);
+                    } else {
+                        self.window.resumed();
+                    }
+                }
             }
         }
     }
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     /// Scenario: up to 80 steps of a replayer on up to 12 frames: parts of frames are
     /// committed, events are set aside, some can be stored nowhere, and it crashes.
     /// Guarantees: in the end each event was committed once, or its file is quarantined. A
