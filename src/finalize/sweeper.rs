@@ -86,7 +86,7 @@ pub async fn sweep_once(
         .fetch_all(&mut *tx)
         .await?;
     if !runs.is_empty() {
-        store::settle_runs(&mut tx, &runs).await?;
+        store::settle_closed_runs(&mut tx, &runs).await?;
     }
     tx.commit().await?;
     counts.runs_abandoned.fetch_add(runs.len() as u64, Relaxed);

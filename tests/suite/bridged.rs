@@ -2,6 +2,7 @@
 //! not steps, views of one step, sightings of one message, observations of a run.
 
 mod aliases;
+mod calls;
 mod observed;
 mod roots;
 mod sightings;

@@ -60,13 +60,21 @@ const SELDOM: &[(&str, &[&str])] = &[
             "error_observed",
             "root_started_at",
             "tenant_id",
+            "views_shown",
         ],
     ),
+    ("agent_token_counts", &["seen_twice"]),
     ("agent_sessions", &["tenant_id"]),
     ("agent_step_aliases", &["tenant_id"]),
     (
         "agent_steps",
-        &["named_parent_step_id", "details_view", "other_view", "view"],
+        &[
+            "named_parent_step_id",
+            "details_view",
+            "other_view",
+            "view",
+            "own_view",
+        ],
     ),
     ("agent_messages", &["sighting"]),
 ];

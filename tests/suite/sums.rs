@@ -89,7 +89,7 @@ fn interleaved(random: &mut Random, runs: &[Uuid]) -> Vec<Event> {
 /// What reading all that is below the runs would change.
 async fn differences(conn: &mut PgConnection, runs: &[Uuid]) -> Vec<(String, String)> {
     let before = content(conn, runs, &[]).await;
-    store::settle_runs(conn, runs).await.unwrap();
+    store::settle_closed_runs(conn, runs).await.unwrap();
     let after = content(conn, runs, &[]).await;
     before
         .into_iter()

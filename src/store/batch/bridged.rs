@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::aliases::{self, AliasChanges};
 use super::error::BatchError;
 use super::state::{BatchRuns, BatchWriter};
-use super::{roots, runs};
+use super::{roots, runs, views};
 use crate::event::AliasedRoot;
 use crate::store::outcome::EventOutcome;
 use crate::store::plan::Plan;
@@ -27,6 +27,8 @@ impl BatchWriter<'_> {
             ended: plan.ends(),
             open_totals: HashMap::new(),
             final_totals: HashMap::new(),
+            forgotten: HashSet::new(),
+            with_views: HashSet::new(),
         };
         runs.ids.extend(&plan.bridged_runs);
         runs.ids.extend(&plan.scored_runs);
@@ -60,6 +62,9 @@ impl BatchWriter<'_> {
             names(&plan.runs) || names(&plan.bridged_runs) && runs.locked.contains_key(id)
         };
         runs.ids.retain(touches);
+        let shows_views = |id: &&Uuid| runs.locked.get(id).is_some_and(|run| run.views_shown);
+        let shown: Vec<Uuid> = runs.ids.iter().filter(shows_views).copied().collect();
+        runs.forgotten = views::forget(self.conn, &shown).await?;
         Ok(runs)
     }
 
@@ -90,6 +95,8 @@ impl BatchWriter<'_> {
         for ids in [&mut changes.inserted, &mut changes.updated] {
             ids.retain(|(run, _)| runs.locked.contains_key(run));
         }
+        self.moved_runs
+            .extend(changes.updated.iter().map(|(run, _)| *run));
         aliases::move_steps(self.conn, &changes).await?;
         let bridged = plan.bridged_runs.iter().copied();
         let existing: Vec<Uuid> = bridged.filter(exists).collect();

@@ -6,6 +6,7 @@
 
 mod aliases;
 mod bridged;
+mod call_tree;
 mod contested;
 mod error;
 mod merge;
@@ -14,10 +15,11 @@ mod run_totals;
 mod runs;
 mod state;
 mod tenancy;
+mod views;
 mod write;
 
 pub use self::error::BatchError;
 pub use self::roots::settle_bridged_runs;
 pub use self::run_totals::{RunTotals, RunTotalsCache};
-pub use self::runs::settle_runs;
+pub use self::views::settle_closed_runs;
 pub use self::write::write_batch;

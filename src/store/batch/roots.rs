@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::aliases;
 use super::runs::{patch_runs, settle_runs};
+use super::views;
 use crate::event::{AliasedRoot, RunEnded, RunEndedBy, RunObserved};
 use crate::store::plan::{PlannedEvent, RunPatch, RunPatches};
 
@@ -32,11 +33,14 @@ pub async fn settle_bridged_runs(
     if runs.is_empty() {
         return Ok(());
     }
+    let mut changed = views::forget(conn, runs).await?;
     aliases::move_late_steps(conn, runs).await?;
     let (_, roots) = aliases::find(conn, &[], runs, &HashMap::new()).await?;
-    let ended = end_runs(conn, &roots).await?;
-    if !ended.is_empty() {
-        settle_runs(conn, &ended).await?;
+    changed.extend(end_runs(conn, &roots).await?);
+    changed.extend(views::show(conn, runs).await?);
+    if !changed.is_empty() {
+        let changed: Vec<Uuid> = changed.into_iter().collect();
+        settle_runs(conn, &changed).await?;
     }
     Ok(())
 }

@@ -11,11 +11,13 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
+use super::call_tree::CallTree;
 use crate::event::Timestamp;
+use crate::store::encode::Aliases;
 use crate::store::plan::{Plan, PlannedRows};
 
 /// The totals over the rows of a run, equal to what `settle_runs.sql` would compute.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunTotals {
     /// Whether the run has a token count that is not a roll-up.
     pub counted: bool,
@@ -27,6 +29,8 @@ pub struct RunTotals {
     pub first_at: Option<Timestamp>,
     /// The greatest time in the rows.
     pub last_at: Option<Timestamp>,
+    /// The calls of the run, if bridges sent them.
+    pub calls: CallTree,
 }
 
 impl RunTotals {
@@ -45,6 +49,7 @@ impl RunTotals {
         self.input += other.input;
         self.output += other.output;
         self.extend_times(other.first_at, other.last_at);
+        self.calls.extend(other.calls);
         self
     }
 }
@@ -57,7 +62,7 @@ pub struct RunTotalsCache {
 }
 
 impl RunTotalsCache {
-    /// The capacity, at about 100 bytes per run. Evicted runs are settled by reading.
+    /// The capacity, at about 100 bytes per run, and 50 per step that a bridge sent. Evicted runs are settled by reading.
     const MAX_RUNS: usize = 50_000;
 
     /// An empty cache with a new writer id.
@@ -91,26 +96,38 @@ impl RunTotalsCache {
     }
 }
 
-/// What a batch adds to the totals of each run. `None` if the batch does more than append
+/// What a batch adds to the totals of these runs, which exist or are new. `None` if the batch does more than append
 /// complete rows, or if some of its rows may exist already.
-pub fn added(plan: &Plan<'_>) -> HashMap<Uuid, Option<RunTotals>> {
-    let nothing = plan
-        .runs
-        .iter()
-        .map(|run| (*run, Some(RunTotals::default())));
+pub fn added(
+    plan: &Plan<'_>,
+    runs: &[Uuid],
+    aliases: &Aliases,
+) -> HashMap<Uuid, Option<RunTotals>> {
+    let nothing = runs.iter().map(|run| (*run, Some(RunTotals::default())));
     let mut added = nothing.collect();
-    add_rows(&mut added, &plan.appends);
+    add_rows(&mut added, &plan.appends, aliases);
+    for alias in &plan.aliases {
+        // An alias makes no run, so it may not be there.
+        if let Some(Some(totals)) = added.get_mut(&alias.target.event.run_id) {
+            totals.calls.add_alias(alias.target.event);
+        }
+    }
     for run in runs_not_append_only(plan) {
         added.insert(run, None);
     }
     added
 }
 
-fn add_rows(added: &mut HashMap<Uuid, Option<RunTotals>>, rows: &PlannedRows<'_>) {
+fn add_rows(
+    added: &mut HashMap<Uuid, Option<RunTotals>>,
+    rows: &PlannedRows<'_>,
+    aliases: &Aliases,
+) {
     for row in &rows.steps {
         let (started_at, ended_at) = row.part.times();
-        totals_of(added, row.run_id)
-            .extend_times(started_at.or(ended_at), started_at.max(ended_at));
+        let totals = totals_of(added, row.run_id);
+        totals.extend_times(started_at.or(ended_at), started_at.max(ended_at));
+        totals.calls.add_step(row, aliases);
     }
     for row in rows.messages.iter().filter(|row| !row.event.sighting) {
         if let Some(run) = row.event.run_id {
@@ -161,7 +178,11 @@ mod tests {
     fn added_by(message: Message) -> HashMap<Uuid, Option<RunTotals>> {
         let time = Timestamp::from_postgres_micros(7).unwrap();
         let event = Event::new(time, EventBody::Message(message));
-        added(&Plan::new(&[&event], Rung::Append))
+        added(
+            &Plan::new(&[&event], Rung::Append),
+            &[Uuid::from_u128(1)],
+            &Aliases::default(),
+        )
     }
 
     #[test]

@@ -25,6 +25,10 @@ pub struct LockedRun {
     pub near_timeout: bool,
     /// The only writer that may know the run's totals (column `summed_by`).
     pub totals_writer: Option<i64>,
+    /// A bridge sent events of the run.
+    pub bridged: bool,
+    /// Some rows show as views of another step's call.
+    pub views_shown: bool,
 }
 
 /// What inserting or patching changed in a run.
@@ -91,6 +95,8 @@ async fn lock_with(
                 abandoned: row.try_get("abandoned")?,
                 near_timeout: row.try_get("near_timeout")?,
                 totals_writer: row.try_get("summed_by")?,
+                bridged: row.try_get("bridged")?,
+                views_shown: row.try_get("views_shown")?,
             };
             Ok((row.try_get("id")?, run))
         })

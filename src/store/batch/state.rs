@@ -22,6 +22,8 @@ pub(super) struct BatchWriter<'c> {
     pub changed_runs: HashSet<Uuid>,
     /// The aliases that the batch's steps name as parents.
     pub aliases: Aliases,
+    /// Runs with an alias that now stands for something else.
+    pub moved_runs: HashSet<Uuid>,
 }
 
 /// The runs of a batch, before and after it.
@@ -37,6 +39,10 @@ pub(super) struct BatchRuns {
     /// The totals of runs that the batch ends, if the writer knows them. These runs need
     /// not be settled.
     pub final_totals: HashMap<Uuid, RunTotals>,
+    /// Runs whose views were shown before the batch, and must be shown anew.
+    pub forgotten: HashSet<Uuid>,
+    /// Runs that the batch ends and that may have several views of one call.
+    pub with_views: HashSet<Uuid>,
 }
 
 impl BatchWriter<'_> {

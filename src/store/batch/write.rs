@@ -11,6 +11,7 @@ use super::run_totals::{self, RunTotals, RunTotalsCache};
 use super::runs::{self, LockedRun, PatchedRun};
 use super::state::{BatchRuns, BatchWriter};
 use super::tenancy::{self, TenancyFilter};
+use super::views;
 use crate::event::{AliasedRoot, Event};
 use crate::store::encode::Aliases;
 use crate::store::encode::rows::{
@@ -49,6 +50,7 @@ pub async fn write_batch(
         outcomes: vec![EventOutcome::Committed; allowed.len()],
         changed_runs: HashSet::new(),
         aliases: Aliases::default(),
+        moved_runs: HashSet::new(),
     };
     if !plan.sessions.is_empty() {
         merge::ensure_sessions(batch.conn, &plan.sessions).await?;
@@ -77,7 +79,7 @@ pub async fn write_batch(
     batch.write_approvals(&plan).await?;
     batch.record_superseded(&plan);
     batch.write_contested(&plan).await?;
-    batch.settle(&runs).await?;
+    batch.settle(&plan, &runs).await?;
     let outcomes = match filter {
         Some(filter) => filter.outcomes(batch.conn, batch.outcomes).await?,
         None => batch.outcomes,
@@ -112,7 +114,7 @@ impl BatchWriter<'_> {
         cache: &mut RunTotalsCache,
     ) -> Result<(), BatchError> {
         let mut foreign = Vec::new();
-        for (id, added) in run_totals::added(plan) {
+        for (id, added) in run_totals::added(plan, &runs.ids, &self.aliases) {
             let cached = cache.remove(id);
             let before = match runs.locked.get(&id) {
                 None => Some(RunTotals::default()),
@@ -127,9 +129,17 @@ impl BatchWriter<'_> {
             let (Some(before), Some(added)) = (before, added) else {
                 continue;
             };
+            if self.moved_runs.contains(&id) {
+                continue;
+            }
             let totals = before.combine(added);
             if runs.ended.contains(&id) {
-                runs.final_totals.insert(id, totals);
+                // Otherwise only the rows tell which tokens are counted twice.
+                if totals.calls.may_show_views() {
+                    runs.with_views.insert(id);
+                } else {
+                    runs.final_totals.insert(id, totals);
+                }
             } else {
                 runs.open_totals.insert(id, totals);
             }
@@ -306,15 +316,24 @@ impl BatchWriter<'_> {
 
     /// Settles runs that have ended, reopens runs that were abandoned, and delays the
     /// timeout of runs that are near it.
-    async fn settle(&mut self, runs: &BatchRuns) -> Result<(), BatchError> {
+    async fn settle(&mut self, plan: &Plan<'_>, runs: &BatchRuns) -> Result<(), BatchError> {
         let (mut reopened, mut settled, mut near_timeout) = (Vec::new(), Vec::new(), Vec::new());
+        let mut views = Vec::new();
         for &id in &runs.ids {
             let before = runs.locked.get(&id);
             let ended = runs.ended.contains(&id);
             if before.is_some_and(|run| run.abandoned) && !ended {
                 reopened.push(id);
             } else if ended || before.is_some_and(|run| run.is_final) {
-                if self.changed_runs.contains(&id) && !runs.final_totals.contains_key(&id) {
+                let is_exact = runs.final_totals.contains_key(&id);
+                let was_shown = runs.forgotten.contains(&id);
+                let bridged = runs.with_views.contains(&id)
+                    || before.is_some_and(|run| run.bridged)
+                    || plan.bridged_runs.binary_search(&id).is_ok();
+                if was_shown || bridged && !is_exact {
+                    views.push(id);
+                }
+                if was_shown || !is_exact && self.changed_runs.contains(&id) {
                     settled.push(id);
                 }
             } else if before.is_some_and(|run| run.near_timeout) {
@@ -323,6 +342,11 @@ impl BatchWriter<'_> {
         }
         if !reopened.is_empty() {
             runs::reopen_runs(self.conn, &reopened, self.run_timeout_ms).await?;
+        }
+        for run in views::show(self.conn, &views).await? {
+            if !settled.contains(&run) {
+                settled.push(run);
+            }
         }
         if !settled.is_empty() {
             runs::settle_runs(self.conn, &settled).await?;

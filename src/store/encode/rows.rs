@@ -102,7 +102,8 @@ impl<'a> StepPart<'a> {
 
     /// The winning details, with the internal rank and time that record their source.
     /// Both are NULL if the details are those of the row's own end.
-    fn details(&self) -> (Option<&'a StepDetails>, Option<i16>, Option<Timestamp>) {
+    /// The details, and the rank and time of those of a start.
+    pub fn details(&self) -> (Option<&'a StepDetails>, Option<i16>, Option<Timestamp>) {
         if let Some(details) = self.end.and_then(|(_, end)| end.details.as_ref()) {
             return (Some(details), None, None);
         }

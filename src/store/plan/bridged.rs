@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::order::nullable;
 use super::types::{AliasPatch, PlannedEvent};
-use crate::event::{EventBody, StepAliased, StepDetails};
+use crate::event::{EventBody, RunEndedBy, StepAliased, StepDetails};
 use crate::store::encode::{NamedParent, RunScopedId};
 
 /// The details of a step event whose parent may be an alias.
@@ -23,7 +23,11 @@ fn details_with_alias(body: &EventBody) -> Option<&StepDetails> {
 /// Whether aliases may affect the event. False for all events of native clients, so
 /// they pay nothing for aliases.
 pub(super) fn concerns_aliases(body: &EventBody) -> bool {
-    let bridged = matches!(body, EventBody::RunObserved(_) | EventBody::StepAliased(_));
+    let bridged = match body {
+        EventBody::RunObserved(_) | EventBody::StepAliased(_) => true,
+        EventBody::RunEnded(end) => end.by == RunEndedBy::RootSpan,
+        _ => false,
+    };
     bridged || details_with_alias(body).is_some()
 }
 

@@ -6,7 +6,8 @@ SELECT id,
        status IS DISTINCT FROM 'running' AS final,
        finalized_by IS NOT DISTINCT FROM 'abandoned' AS abandoned,
        coalesce(abandon_at < now() + coalesce(timeout_ms, $2) * interval '1 ms', true) AS near_timeout,
-       summed_by
+       summed_by, (observed IS NOT NULL OR finalized_by = 'root_span') IS TRUE AS bridged,
+       views_shown IS NOT NULL AS views_shown
 FROM agent_runs
 WHERE id = ANY ($1::uuid[])
 ORDER BY id

@@ -55,6 +55,7 @@ const ADDED: &[(&str, &[&str])] = &[
             "tenant_id uuid",
             "error_observed boolean",
             "summed_by bigint",
+            "views_shown boolean",
         ],
     ),
     (
@@ -76,6 +77,7 @@ const ADDED: &[(&str, &[&str])] = &[
             "details_view smallint",
             "other_view jsonb",
             "view smallint",
+            "own_view jsonb",
         ],
     ),
     (
@@ -111,6 +113,7 @@ const ADDED: &[(&str, &[&str])] = &[
             "reasoning integer",
             "rollup boolean not null default false",
             "created_at timestamp with time zone default now()",
+            "seen_twice boolean",
         ],
     ),
     (
