@@ -1,6 +1,7 @@
 //! Reduces several observations of one run to the winning value of each field.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use crate::event::{EndStatus, Json, RunObserved, Timestamp};
 
@@ -16,6 +17,8 @@ const FIELDS: [&str; 8] = [
     "output",
     "outcome",
 ];
+/// The field that is kept once per service.
+const METADATA: &str = "metadata";
 /// Fields whose latest value wins. For all others the earliest wins.
 const LATEST_WINS: [&str; 2] = ["output", "outcome"];
 
@@ -45,6 +48,8 @@ impl RankedValue<'_> {
 #[derive(Debug, Default)]
 pub struct ObservedFields<'a> {
     values: [Option<RankedValue<'a>>; FIELDS.len()],
+    /// The best metadata of each service, if the batch has more than one metadata.
+    services: BTreeMap<String, RankedValue<'a>>,
     /// Positions of the observations in the batch.
     pub events: Vec<usize>,
 }
@@ -67,6 +72,13 @@ impl<'a> ObservedFields<'a> {
             let Some(value) = value else { continue };
             let rank = event.rank;
             let new = RankedValue { rank, at, value };
+            if field == METADATA
+                && let Some(old) = winner.as_ref().filter(|old| old.value != new.value)
+            {
+                for value in [old, &new] {
+                    add_service(&mut self.services, value);
+                }
+            }
             if winner.as_ref().is_none_or(|old| new.wins_over(old, field)) {
                 *winner = Some(new);
             }
@@ -78,7 +90,7 @@ impl<'a> ObservedFields<'a> {
     #[must_use]
     pub fn to_json(&self) -> Option<String> {
         let fields = FIELDS.into_iter().zip(&self.values);
-        let object: serde_json::Map<_, _> = fields
+        let mut object: serde_json::Map<_, _> = fields
             .filter_map(|(field, winner)| {
                 let winner = winner.as_ref()?;
                 let at = winner.at.postgres_micros();
@@ -88,8 +100,55 @@ impl<'a> ObservedFields<'a> {
                 ))
             })
             .collect();
+        if let Some(services) = self.other_services() {
+            object.insert("services".into(), services);
+        }
         (!object.is_empty()).then(|| serde_json::Value::Object(object).to_string())
     }
+
+    /// The metadata of the services that the run's own metadata does not show.
+    fn other_services(&self) -> Option<serde_json::Value> {
+        if self.services.is_empty() {
+            return None;
+        }
+        let metadata = FIELDS
+            .iter()
+            .zip(&self.values)
+            .find(|(field, _)| **field == METADATA);
+        let shown = metadata.and_then(|(_, value)| service_of(&value.as_ref()?.value));
+        let others: serde_json::Map<_, _> = self
+            .services
+            .iter()
+            .filter(|(service, _)| shown.as_ref() != Some(service))
+            .map(|(service, value)| {
+                let at = value.at.postgres_micros();
+                (
+                    service.clone(),
+                    serde_json::json!([value.rank, at, value.value]),
+                )
+            })
+            .collect();
+        (!others.is_empty()).then_some(serde_json::Value::Object(others))
+    }
+}
+
+/// Keeps the best metadata of a service, as `merge_observed` does.
+fn add_service<'a>(services: &mut BTreeMap<String, RankedValue<'a>>, new: &RankedValue<'a>) {
+    let Some(service) = service_of(&new.value) else {
+        return;
+    };
+    match services.get_mut(&service) {
+        Some(old) if new.wins_over(old, METADATA) => *old = new.clone(),
+        Some(_) => {}
+        None => _ = services.insert(service, new.clone()),
+    }
+}
+
+/// The service that metadata describe, as OTLP's resources name it.
+fn service_of(metadata: &str) -> Option<String> {
+    let metadata: serde_json::Value = serde_json::from_str(metadata).ok()?;
+    let service = metadata.get("resource")?.get("service.name")?.as_str()?;
+    Some(service.to_owned())
 }
 
 /// `completed`, `failed`, or `failed: ` followed by the error.
@@ -153,6 +212,42 @@ mod tests {
                 );
                 assert_eq!(observed.events.len(), events.len());
             }
+        }
+    }
+
+    #[test]
+    fn the_metadata_of_each_service_are_kept() {
+        let metadata = |service: &str, scope: &str| {
+            format!(r#"{{"resource":{{"service.name":"{service}"}},"scope":"{scope}"}}"#)
+        };
+        let events = [
+            (at(5), metadata("b", "x")),
+            (at(2), metadata("a", "y")),
+            (at(2), metadata("a", "x")),
+            (at(3), metadata("b", "y")),
+            (at(1), metadata("c", "x")),
+        ];
+        let observations = events.map(|(at, metadata)| {
+            let json = Json::new(metadata, &mut crate::event::Repairs::default()).expect("JSON");
+            let event = RunObserved {
+                metadata: Some(json),
+                ..observation(0, None, None)
+            };
+            (at, event)
+        });
+        let want = serde_json::json!({
+            "metadata": [0, 1, metadata("c", "x")],
+            "services": {"a": [0, 2, metadata("a", "x")], "b": [0, 3, metadata("b", "y")]},
+        });
+        for first in 0..observations.len() {
+            let mut observed = ObservedFields::default();
+            for step in 0..observations.len() {
+                let index = (first + step) % observations.len();
+                observed.add(index, observations[index].0, &observations[index].1);
+            }
+            let json: serde_json::Value =
+                serde_json::from_str(&observed.to_json().expect("fields")).expect("JSON");
+            assert_eq!(json, want, "{first}");
         }
     }
 

@@ -50,7 +50,8 @@ SELECT id, coalesce(session_id, (shown #>> '{session_id,2}')::uuid),
             WHEN NOT counted THEN reported_tokens_input END,
        CASE WHEN counted THEN least(tokens_output, 2147483647)::integer
             WHEN NOT counted THEN reported_tokens_output END,
-       coalesce(metadata, (shown #>> '{metadata,2}')::jsonb), parent_run_id,
+       coalesce(metadata, CASE WHEN shown ? 'services' THEN public.observed_metadata(shown)
+                              ELSE (shown #>> '{metadata,2}')::jsonb END), parent_run_id,
        coalesce(name, shown #>> '{name,2}'),
        CASE WHEN fails THEN coalesce(error, told_error) ELSE error END, end_metadata,
        greatest(alive_at, last_at), finalized_by,

@@ -118,6 +118,8 @@ WITH n AS MATERIALIZED (
                         THEN coalesce(j.metadata, '{}')
                              || jsonb_build_object('unresolved_customer_id', j.named_customer_id)
                         WHEN j.start_wins THEN j.metadata
+                        WHEN j.shows_observed AND j.all_observed ? 'services'
+                        THEN public.observed_metadata(j.all_observed)
                         WHEN j.shows_observed THEN (j.all_observed #>> '{metadata,2}')::jsonb
                         ELSE r.metadata END,
         timeout_ms = CASE WHEN j.start_wins THEN j.timeout_ms ELSE r.timeout_ms END,

@@ -222,3 +222,41 @@ async fn a_run_failed_when_its_last_part_did_though_the_root_completed() {
     }
     daemon.finish().await;
 }
+
+/// Scenario: parts of three services observe a run, one of them twice; in every order.
+/// Guarantees: the run shows the earliest metadata, and with it the earliest of each
+/// other service.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_metadata_of_every_service_are_kept() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let metadata =
+        |service: &str, scope: u32| json!({"resource": {"service.name": service}, "scope": scope});
+    let of = |millis, run, metadata: Value| {
+        observed(millis, run, 0, |told| {
+            told.metadata_json = Some(metadata.to_string());
+        })
+    };
+    in_every_order(
+        &daemon,
+        &mut database.connect().await,
+        |&[run]| {
+            [
+                of(10, run, metadata("caller", 1)),
+                of(20, run, metadata("callee", 1)),
+                of(20, run, metadata("callee", 2)),
+                of(30, run, metadata("caller", 2)),
+                of(5, run, metadata("gateway", 1)),
+            ]
+        },
+        async |conn, ids| read(conn, ids[0]).await["metadata"].clone(),
+        |_| {
+            let mut want = metadata("gateway", 1);
+            want["services"] =
+                json!({"callee": metadata("callee", 1), "caller": metadata("caller", 1)});
+            want
+        },
+    )
+    .await;
+    daemon.finish().await;
+}
