@@ -7,6 +7,7 @@ mod corpus;
 mod deliver;
 mod example;
 mod fact;
+mod families;
 mod gaps;
 mod judge;
 mod permutations;

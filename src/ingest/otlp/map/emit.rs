@@ -16,10 +16,10 @@ use super::observe::RunObserver;
 use super::placed::PlacedSpan;
 use super::slots::Slot;
 use super::usage::TokenUsage;
-use super::{tool, value};
+use super::{ghost, tool, value};
 use crate::event::{
     AliasedRoot, EndStatus, Event, EventBody, Json, Message, MessageRole, RunEnded, RunEndedBy,
-    StepAliased, StepDetails, StepEnded, Timestamp, TokenCount,
+    StepAliased, StepDetails, StepEnded, StepStarted, Timestamp, TokenCount,
 };
 
 /// An answer of this length is unlikely to be repeated word for word by another
@@ -42,20 +42,28 @@ pub enum EmitOutcome {
     /// The span made a step, ended a run, or both.
     Mapped,
     /// The span is not an agent's work. It made only an alias, which links its
-    /// children to its parent.
-    Foreign,
+    /// children to its parent. Holds the reason.
+    Ignored(&'static str),
 }
 
 impl Emitter<'_> {
     /// Emits the events of one span.
     pub fn emit_span(&mut self, placed: &PlacedSpan<'_>, keep_foreign: bool) -> EmitOutcome {
+        if let Some(reason) = ghost::reason(&placed.facts) {
+            self.emit_alias(placed);
+            return EmitOutcome::Ignored(reason);
+        }
         let mut classification = classify(&placed.facts);
         if classification.class == SpanClass::Foreign {
             if !keep_foreign {
                 self.emit_alias(placed);
-                return EmitOutcome::Foreign;
+                return EmitOutcome::Ignored("foreign");
             }
             classification = Classification::with_kind(SpanClass::Other, "span");
+        }
+        if placed.ending.paused.is_some() && classification.class == SpanClass::Tool {
+            // The tool was not called: it waits for a person.
+            classification = Classification::with_kind(SpanClass::Other, "paused");
         }
         let root = placed.is_root();
         let conversation = match classification.class {
@@ -95,12 +103,13 @@ impl Emitter<'_> {
     /// Emits the alias of a span that is not a step. Its children belong below
     /// its parent. If it is the root, it ends its run, if there is one.
     fn emit_alias(&mut self, placed: &PlacedSpan<'_>) {
-        let (status, error) = placed.outcome();
-        let root = placed.is_root().then(|| AliasedRoot {
+        let ending = &placed.ending;
+        let root = placed.end.filter(|_| placed.is_root());
+        let root = root.map(|ended_at| AliasedRoot {
             started_at: placed.start,
-            ended_at: placed.end,
-            status,
-            error: error.map(|error| self.fit.text(error)),
+            ended_at,
+            status: ending.status,
+            error: ending.error.as_deref().map(|error| self.fit.text(error)),
             name: self.fit.text(placed.facts.span.name),
         });
         let alias = StepAliased {
@@ -110,9 +119,10 @@ impl Emitter<'_> {
             parent_step_id: placed.parent_step_id(),
             root,
         };
-        self.push(placed, placed.end, EventBody::StepAliased(alias));
+        self.push(placed, placed.last_time(), EventBody::StepAliased(alias));
     }
 
+    /// Emits the step of a span: its end, or its start if it has not ended.
     fn emit_step(
         &mut self,
         placed: &PlacedSpan<'_>,
@@ -130,9 +140,8 @@ impl Emitter<'_> {
                 parent_step_id: placed.parent_step_id(),
                 root: None,
             };
-            self.push(placed, placed.end, EventBody::StepAliased(alias));
+            self.push(placed, placed.last_time(), EventBody::StepAliased(alias));
         }
-        let (status, error) = placed.outcome();
         let (input, output) = self.step_input_and_output(facts, classification.class, conversation);
         let model = model_name(facts);
         let kind = match classification.class {
@@ -146,24 +155,37 @@ impl Emitter<'_> {
                 .fit
                 .non_empty_text(step_name(facts, classification.class)),
             parent_step_id: placed.parent_step_id(),
-            parent_may_be_alias: placed.facts.has_parent(),
+            parent_may_be_alias: true,
             model: model.and_then(|model| self.fit.non_empty_text(model)),
             input,
-            metadata: self.fit.object(&StepMetadata(placed)),
+            metadata: self.fit.object(&StepMetadata {
+                placed,
+                call: placed.call_id(classification.class),
+            }),
         };
+        let Some(end) = placed.end else {
+            let started = StepStarted {
+                step_id,
+                run_id: placed.run,
+                details,
+            };
+            self.push(placed, placed.start, EventBody::StepStarted(started));
+            return step_id;
+        };
+        let ending = &placed.ending;
         let ended = StepEnded {
             step_id,
             run_id: placed.run,
             details: Some(details),
-            status,
+            status: ending.status,
             output,
-            error: error.map(|error| self.fit.text(error)),
+            error: ending.error.as_deref().map(|error| self.fit.text(error)),
             started_at: Some(placed.start),
             duration_ms: None,
             announced: placed.has_other_views(),
-            view: placed.view(),
+            view: placed.view(classification.class),
         };
-        self.push(placed, placed.end, EventBody::StepEnded(ended));
+        self.push(placed, end, EventBody::StepEnded(ended));
         step_id
     }
 
@@ -216,7 +238,7 @@ impl Emitter<'_> {
             reasoning: stored_count(usage.reasoning),
             rollup: !matches!(classification.class, SpanClass::Llm | SpanClass::Embedding),
         };
-        self.push(placed, placed.end, EventBody::TokenCount(count));
+        self.push(placed, placed.last_time(), EventBody::TokenCount(count));
     }
 
     /// Emits the messages of a call as sightings, because later calls repeat them.
@@ -229,7 +251,11 @@ impl Emitter<'_> {
         let scope = session_id(placed).unwrap_or(placed.run);
         for identified in conversation.with_ids(scope) {
             let is_answer = identified.is_answer;
-            let time = if is_answer { placed.end } else { placed.start };
+            let time = if is_answer {
+                placed.last_time()
+            } else {
+                placed.start
+            };
             let believed_new =
                 is_answer && !placed.has_other_views() && is_distinctive(&identified.message);
             let message = Message {
@@ -249,7 +275,7 @@ impl Emitter<'_> {
         step_id: Option<Uuid>,
         conversation: Conversation,
     ) {
-        if !placed.facts.has(Slot::InputMessages) || placed.outcome().0 != EndStatus::Failed {
+        if !placed.facts.has(Slot::InputMessages) || placed.ending.status != EndStatus::Failed {
             return;
         }
         let scope = session_id(placed).unwrap_or(placed.run);
@@ -259,7 +285,7 @@ impl Emitter<'_> {
         let first_unanswered = last_other.map_or(0, |at| at + 1);
         for identified in messages.into_iter().skip(first_unanswered) {
             let message = self.build_message(placed, step_id, identified);
-            self.push(placed, placed.end, EventBody::Message(message));
+            self.push(placed, placed.last_time(), EventBody::Message(message));
         }
     }
 
@@ -304,23 +330,24 @@ impl Emitter<'_> {
     }
 
     fn emit_run_end(&mut self, placed: &PlacedSpan<'_>, usage: Option<TokenUsage>, has_step: bool) {
-        let (status, error) = placed.outcome();
+        let Some(end) = placed.end else { return };
+        let ending = &placed.ending;
         let usage = usage.unwrap_or_default();
         // If the root is also a step, the step has the metadata.
         let ended = RunEnded {
             run_id: placed.run,
             by: RunEndedBy::RootSpan,
-            status,
+            status: ending.status,
             output: None,
-            error: error.map(|error| self.fit.text(error)),
+            error: ending.error.as_deref().map(|error| self.fit.text(error)),
             reported_tokens_input: stored_count(usage.input),
             reported_tokens_output: stored_count(usage.output),
             metadata: (!has_step)
-                .then(|| self.fit.object(&StepMetadata(placed)))
+                .then(|| self.fit.object(&StepMetadata { placed, call: None }))
                 .flatten(),
             started_at: Some(placed.start),
         };
-        self.push(placed, placed.end, EventBody::RunEnded(ended));
+        self.push(placed, end, EventBody::RunEnded(ended));
     }
 }
 

@@ -12,17 +12,22 @@ use crate::ingest::otlp::wire::SpanLink;
 
 /// Serializes the metadata: the kept attributes of a span unchanged, its events
 /// and links, and its ids.
-pub struct StepMetadata<'a>(pub &'a PlacedSpan<'a>);
+pub struct StepMetadata<'a> {
+    /// The span.
+    pub placed: &'a PlacedSpan<'a>,
+    /// The id that all views of its call share.
+    pub call: Option<String>,
+}
 
 impl Serialize for StepMetadata<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let Self(placed) = self;
+        let placed = self.placed;
         let mut object = to.serialize_map(None)?;
         // If a key occurs twice, `jsonb` keeps the last value.
         for attribute in &placed.facts.kept_attributes {
             object.serialize_entry(attribute.key, &AsJson::of_attribute(attribute))?;
         }
-        object.serialize_entry("otel", &OtelMetadata::of(placed))?;
+        object.serialize_entry("otel", &OtelMetadata::of(placed, self.call.as_deref()))?;
         object.end()
     }
 }
@@ -33,6 +38,11 @@ struct OtelMetadata<'a> {
     span_id: String,
     name: &'a str,
     dialect: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<&'a str>,
+    /// The id that a model or a provider gave the call. The store compares it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     exception: Option<Exception>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,6 +60,9 @@ struct OtelMetadata<'a> {
     trace_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ended_before_start: Option<bool>,
+    /// What the span waits for, if a person must act first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -60,7 +73,7 @@ struct LinkMetadata {
 }
 
 impl<'a> OtelMetadata<'a> {
-    fn of(placed: &'a PlacedSpan<'_>) -> Self {
+    fn of(placed: &'a PlacedSpan<'_>, call: Option<&'a str>) -> Self {
         let span = placed.facts.span;
         let link_metadata = |link: &SpanLink<'_>| LinkMetadata {
             trace_id: hex(link.trace_id),
@@ -72,6 +85,8 @@ impl<'a> OtelMetadata<'a> {
             span_id: hex(span.span_id),
             name: span.name,
             dialect: placed.facts.dialect.as_str(),
+            service: placed.origin.service,
+            call,
             exception: span_events::exception(span),
             events: span_events::kept_events(span),
             links: span.links.iter().map(link_metadata).collect(),
@@ -79,7 +94,11 @@ impl<'a> OtelMetadata<'a> {
             dropped_events: span.dropped_events_count,
             dropped_links: span.dropped_links_count,
             trace_id: (!run_is_trace).then(|| hex(span.trace_id)),
-            ended_before_start: (placed.end < placed.start).then_some(true),
+            ended_before_start: placed
+                .end
+                .is_some_and(|end| end < placed.start)
+                .then_some(true),
+            paused: placed.ending.paused.as_deref(),
         }
     }
 }

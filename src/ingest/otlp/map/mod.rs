@@ -16,6 +16,7 @@ pub(crate) mod dialects;
 mod emit;
 pub(crate) mod facts;
 mod fit;
+mod ghost;
 mod hex;
 mod ids;
 mod logs;
@@ -25,6 +26,7 @@ mod naming;
 mod observations;
 mod observe;
 mod origin;
+mod outcome;
 mod placed;
 mod python;
 mod session;
@@ -43,6 +45,7 @@ use self::facts::SpanFacts;
 use self::fit::FieldFitter;
 use self::observations::Observations;
 use self::origin::SpanOrigin;
+use self::outcome::SpanEnding;
 use self::placed::PlacedSpan;
 use super::wire::{ExportRequest, MalformedProtobuf, Span, WireMessage as _};
 use super::{MapOptions, Mapped, RefusalReason, SpanOutcome};
@@ -86,7 +89,7 @@ pub fn map_traces(request: &[u8], options: &MapOptions) -> Result<Mapped, Malfor
                         };
                         let outcome = match emitter.emit_span(&placed, options.keep_foreign_spans) {
                             EmitOutcome::Mapped => SpanOutcome::Mapped,
-                            EmitOutcome::Foreign => SpanOutcome::Ignored("foreign"),
+                            EmitOutcome::Ignored(reason) => SpanOutcome::Ignored(reason),
                         };
                         mapped.count(dialect, outcome);
                     }
@@ -123,6 +126,7 @@ fn validate<'a>(
     }
     let (start, end) = time::start_and_end(span.start_time_unix_nano, span.end_time_unix_nano)?;
     Ok(PlacedSpan {
+        ending: SpanEnding::read(&facts),
         session: session::of(&facts),
         facts,
         origin,

@@ -42,8 +42,8 @@ pub enum RunFact {
     Input(String),
     /// `output`.
     Output(String),
-    /// `metadata`: resource and scope.
-    Metadata(Json),
+    /// `metadata`: resource and scope, one per service. Holds the key of the service.
+    Metadata(u64, Json),
     /// How an agent ended, and its error.
     Outcome(EndStatus, Option<String>),
 }
@@ -58,7 +58,7 @@ pub enum RunField {
     Name,
     Input,
     Output,
-    Metadata,
+    Metadata(u64),
     Outcome,
 }
 
@@ -78,7 +78,7 @@ impl RunFact {
             Self::Name(_) => RunField::Name,
             Self::Input(_) => RunField::Input,
             Self::Output(_) => RunField::Output,
-            Self::Metadata(_) => RunField::Metadata,
+            Self::Metadata(service, _) => RunField::Metadata(*service),
             Self::Outcome(..) => RunField::Outcome,
         }
     }
@@ -95,7 +95,7 @@ impl RunFact {
             | Self::Name(text)
             | Self::Input(text)
             | Self::Output(text) => (text.into(), ""),
-            Self::Metadata(json) => (json.as_str().into(), ""),
+            Self::Metadata(_, json) => (json.as_str().into(), ""),
             Self::Outcome(status, error) => {
                 (status.as_str().into(), error.as_deref().unwrap_or_default())
             }
@@ -197,9 +197,17 @@ impl Observations {
 
     /// The events. Facts of the same run, rank and time share one event.
     pub fn into_events(self) -> impl Iterator<Item = (u32, Event)> {
-        let mut runs: BTreeMap<(Uuid, i32, Timestamp), (u32, RunObserved)> = BTreeMap::new();
-        for ((run_id, _), best) in self.fields {
-            let entry = runs.entry((run_id, best.rank, best.time));
+        let mut runs: BTreeMap<(Uuid, i32, Timestamp, u64), (u32, RunObserved)> = BTreeMap::new();
+        for ((run_id, field), best) in self.fields {
+            let shared = (run_id, best.rank, best.time, 0);
+            let has_metadata = |(_, event): &(u32, RunObserved)| event.metadata.is_some();
+            let key = match field {
+                RunField::Metadata(service) if runs.get(&shared).is_some_and(has_metadata) => {
+                    (run_id, best.rank, best.time, service)
+                }
+                _ => shared,
+            };
+            let entry = runs.entry(key);
             let (_, event) =
                 entry.or_insert_with(|| (best.position, empty_event(run_id, best.rank)));
             match best.fact {
@@ -209,7 +217,7 @@ impl Observations {
                 RunFact::Name(text) => event.name = Some(text),
                 RunFact::Input(text) => event.input = Some(text),
                 RunFact::Output(text) => event.output = Some(text),
-                RunFact::Metadata(json) => event.metadata = Some(json),
+                RunFact::Metadata(_, json) => event.metadata = Some(json),
                 RunFact::Outcome(status, error) => {
                     event.outcome = Some(status);
                     event.error = error;
@@ -224,10 +232,12 @@ impl Observations {
                 (position, Event::new(time, body))
             })
         });
-        let runs = runs.into_iter().map(|((_, _, time), (position, event))| {
-            let body = EventBody::RunObserved(event);
-            (position, Event::new(time, body))
-        });
+        let runs = runs
+            .into_iter()
+            .map(|((_, _, time, _), (position, event))| {
+                let body = EventBody::RunObserved(event);
+                (position, Event::new(time, body))
+            });
         sessions.chain(runs)
     }
 }

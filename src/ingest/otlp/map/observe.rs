@@ -38,9 +38,10 @@ impl RunObserver<'_> {
             SpanClass::Llm => rank::CALL,
             _ => rank::STEP,
         };
-        if let Some((agent_rank, agent)) = agent_name(facts, classification.class, root) {
+        let named = agent_name(facts, classification.class, root);
+        if let Some((agent_rank, agent)) = &named {
             let fact = |fit: &mut FieldFitter| RunFact::Agent(fit.text(agent));
-            self.observe_field(placed, agent_rank, placed.start, RunField::Agent, fact);
+            self.observe_field(placed, *agent_rank, placed.start, RunField::Agent, fact);
         }
         if let Some(service) = placed.origin.service {
             let fact = |fit: &mut FieldFitter| RunFact::Agent(fit.text(service));
@@ -66,16 +67,20 @@ impl RunObserver<'_> {
             self.observe_field(placed, rank::DIRECT, placed.start, RunField::Name, fact);
         }
         if let Some(metadata) = &placed.origin.metadata {
-            let fact = |_: &mut FieldFitter| RunFact::Metadata(metadata.clone());
-            self.observe_field(placed, rank::DIRECT, placed.start, RunField::Metadata, fact);
+            let service = placed.origin.service_key;
+            let fact = |_: &mut FieldFitter| RunFact::Metadata(service, metadata.clone());
+            let field = RunField::Metadata(service);
+            self.observe_field(placed, rank::DIRECT, placed.start, field, fact);
         }
-        if is_agent {
+        if let Some(end) = placed.end.filter(|_| is_agent) {
             // The wrapper around an agent may complete although the agent failed.
-            let (status, error) = placed.outcome();
+            let is_named = named.is_some_and(|(rank, _)| rank == rank::DIRECT);
+            let outcome_rank = if is_named { source_rank } else { rank::CALL };
             let fact = |fit: &mut FieldFitter| {
-                RunFact::Outcome(status, error.map(|error| fit.text(error)))
+                let error = placed.ending.error.as_deref();
+                RunFact::Outcome(placed.ending.status, error.map(|error| fit.text(error)))
             };
-            self.observe_field(placed, source_rank, placed.end, RunField::Outcome, fact);
+            self.observe_field(placed, outcome_rank, end, RunField::Outcome, fact);
         }
         if root || matches!(classification.class, SpanClass::Agent | SpanClass::Llm) {
             self.question_and_answer(placed, conversation, source_rank, root);
@@ -106,12 +111,13 @@ impl RunObserver<'_> {
             let fact = |fit: &mut FieldFitter| RunFact::Input(fit.text(text));
             self.observe_field(placed, rank::RAW, placed.start, RunField::Input, fact);
         }
+        let Some(end) = placed.end else { return };
         if let Some(text) = conversation.last_answer().filter(readable) {
             let fact = |fit: &mut FieldFitter| RunFact::Output(fit.text(text));
-            self.observe_field(placed, source_rank, placed.end, RunField::Output, fact);
+            self.observe_field(placed, source_rank, end, RunField::Output, fact);
         } else if let Some(text) = raw(Slot::Output) {
             let fact = |fit: &mut FieldFitter| RunFact::Output(fit.text(text));
-            self.observe_field(placed, rank::RAW, placed.end, RunField::Output, fact);
+            self.observe_field(placed, rank::RAW, end, RunField::Output, fact);
         }
     }
 

@@ -1,5 +1,7 @@
 //! The origin of a span: its resource and its instrumentation scope.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use serde_json::json;
 
 use super::dialects::Dialect;
@@ -14,6 +16,8 @@ pub struct SpanOrigin<'a> {
     pub scope: &'a str,
     /// The name of the service, unless it is an SDK's default.
     pub service: Option<&'a str>,
+    /// A number that stands for the service. Another service has another one.
+    pub service_key: u64,
     /// Resource and scope, for the metadata of the run.
     pub metadata: Option<Json>,
 }
@@ -50,9 +54,12 @@ impl<'a> SpanOrigin<'a> {
         let has_metadata = metadata
             .as_object()
             .is_some_and(|object| !object.is_empty());
+        let mut hasher = DefaultHasher::new();
+        service.hash(&mut hasher);
         Self {
             scope: scope_name,
             service,
+            service_key: hasher.finish(),
             metadata: has_metadata.then(|| fit.object(&metadata)).flatten(),
         }
     }
@@ -77,13 +84,90 @@ impl<'a> SpanOrigin<'a> {
             return Some(name.replace('_', "-"));
         }
         match dialect {
-            Dialect::Unknown | Dialect::GenAi | Dialect::OpenInference | Dialect::OpenLlmetry => {
-                let first = self.scope.split(['.', '/']).find(|part| !part.is_empty());
-                first
-                    .filter(|_| dialect != Dialect::Unknown)
-                    .map(str::to_owned)
+            Dialect::Unknown => None,
+            Dialect::GenAi | Dialect::OpenInference | Dialect::OpenLlmetry => {
+                meaningful_word(self.scope)
             }
             known => Some(known.as_str().replace('_', "-")),
+        }
+    }
+}
+
+/// The last word of a scope's name that says which framework it is:
+/// `org.springframework.ai.tracing` is `springframework`, `@mastra/otel` is `mastra`.
+fn meaningful_word(scope: &str) -> Option<String> {
+    const GENERIC: [&str; 32] = [
+        "ai",
+        "agents",
+        "boot",
+        "com",
+        "core",
+        "dev",
+        "diagnostics",
+        "experimental",
+        "github",
+        "instrumentation",
+        "internal",
+        "io",
+        "js",
+        "lib",
+        "main",
+        "net",
+        "node",
+        "observability",
+        "openinference",
+        "opentelemetry",
+        "org",
+        "otel",
+        "python",
+        "sdk",
+        "src",
+        "telemetry",
+        "trace",
+        "tracer",
+        "tracing",
+        "ts",
+        "utils",
+        "version",
+    ];
+    let words = || {
+        let parts = scope.split(['.', '/', ':']);
+        let bare = parts.map(|part| part.trim_start_matches('@').split(' ').next());
+        bare.flatten().filter(|word| !word.is_empty())
+    };
+    let is_version = |word: &str| {
+        let digits = word.strip_prefix('v').unwrap_or(word);
+        digits.chars().all(|c| c.is_ascii_digit())
+    };
+    let meaningful = |word: &&str| {
+        let lower = word.to_lowercase();
+        !GENERIC.contains(&lower.as_str()) && !is_version(&lower)
+    };
+    let word = words()
+        .filter(meaningful)
+        .last()
+        .or_else(|| words().last())?;
+    Some(word.to_lowercase().replace('_', "-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_framework_is_a_word() {
+        for (scope, want) in [
+            ("agent", Some("agent")),
+            ("com.acme.agents", Some("acme")),
+            ("org.springframework.boot", Some("springframework")),
+            ("@mastra/otel", Some("mastra")),
+            ("github.com/acme/agent_kit/v2", Some("agent-kit")),
+            ("autogen SingleThreadedAgentRuntime", Some("autogen")),
+            ("autogen-core", Some("autogen-core")),
+            ("opentelemetry.sdk", Some("sdk")),
+            ("", None),
+        ] {
+            assert_eq!(meaningful_word(scope).as_deref(), want, "{scope}");
         }
     }
 }

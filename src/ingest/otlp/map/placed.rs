@@ -6,13 +6,14 @@ use uuid::Uuid;
 use super::class::SpanClass;
 use super::dialects::{Dialect, anthropic_sdk, lang_graph};
 use super::facts::SpanFacts;
+use super::hex::hex;
 use super::ids::{self, IdSource};
 use super::origin::SpanOrigin;
+use super::outcome::SpanEnding;
 use super::session::SpanSession;
 use super::slots::Slot;
-use super::{hex::hex, span_events};
-use crate::event::{EndStatus, Timestamp};
-use crate::ingest::otlp::wire::{Span, SpanStatus};
+use crate::event::Timestamp;
+use crate::ingest::otlp::wire::Span;
 
 /// A shorter response id may not be unique: a local server may use a counter
 /// that restarts.
@@ -23,6 +24,9 @@ const ANTHROPIC_ID_PREFIX: &str = "msg_";
 /// The view that a LangGraph node has of its tool call. The tool's own span is a
 /// full view.
 const NODE_VIEW: i16 = -1;
+/// The view that a server has of a tool call: it knows nothing of the model that asked. The
+/// store looks for the caller's view (`find_views.sql`).
+const SERVER_VIEW: i16 = -3;
 
 /// A span with valid ids and times.
 pub struct PlacedSpan<'a> {
@@ -38,8 +42,10 @@ pub struct PlacedSpan<'a> {
     pub run: Uuid,
     /// The start time.
     pub start: Timestamp,
-    /// The end time.
-    pub end: Timestamp,
+    /// The end time. `None` if the span has not ended.
+    pub end: Option<Timestamp>,
+    /// How it ended.
+    pub ending: SpanEnding,
 }
 
 impl PlacedSpan<'_> {
@@ -60,27 +66,42 @@ impl PlacedSpan<'_> {
         !self.facts.has_parent() || self.facts.span.flags & remote == remote
     }
 
-    /// The id of the step. All views of one call share it if they have a common
-    /// id, of the response or the tool call. Else it is derived from the span id.
+    /// The id of the step, from the span id. Two spans share it if no run has both, and if
+    /// LangGraph made a node for one tool call.
     pub fn step_id(&self, class: SpanClass) -> Uuid {
-        let named = match class {
-            SpanClass::Llm | SpanClass::Embedding => {
+        let shared = match class {
+            SpanClass::Llm | SpanClass::Embedding if self.is_separate() => {
                 response_id(&self.facts).map(|id| ids::derived(self.run, IdSource::Response(&id)))
             }
-            SpanClass::Tool => {
-                let id = self.facts.text(Slot::ToolCallId).map(String::from);
-                let id = id.or_else(|| lang_graph::call_node(&self.facts).map(hex));
-                id.map(|id| ids::derived(self.run, IdSource::ToolCall(&id)))
-            }
+            SpanClass::Tool => lang_graph::call_node(&self.facts)
+                .map(|node| ids::derived(self.run, IdSource::ToolCall(&hex(node)))),
             _ => None,
         };
-        named.unwrap_or_else(|| self.span_step_id(self.facts.span.span_id))
+        shared.unwrap_or_else(|| self.span_step_id(self.facts.span.span_id))
+    }
+
+    /// Whether the run is that of a call, and not that of a trace.
+    fn is_separate(&self) -> bool {
+        self.run.as_bytes().as_slice() != self.facts.span.trace_id
+    }
+
+    /// The id that the views of a call share: that of the response or the tool call. Other
+    /// calls may have it too, because caches repeat responses and some models number the
+    /// tools of each answer.
+    pub fn call_id(&self, class: SpanClass) -> Option<String> {
+        match class {
+            SpanClass::Llm | SpanClass::Embedding => response_id(&self.facts),
+            SpanClass::Tool => self.facts.text(Slot::ToolCallId).map(String::from),
+            _ => None,
+        }
     }
 
     /// The rank of this view of a call; see [`Dialect::view`].
-    pub fn view(&self) -> i16 {
+    pub fn view(&self, class: SpanClass) -> i16 {
         if lang_graph::is_call_node(&self.facts) {
             NODE_VIEW
+        } else if class == SpanClass::Tool && self.facts.span.kind == Span::KIND_SERVER {
+            SERVER_VIEW
         } else {
             self.facts.dialect.view()
         }
@@ -94,29 +115,9 @@ impl PlacedSpan<'_> {
             || lang_graph::call_node(&self.facts).is_some()
     }
 
-    /// How the span ended, and its error.
-    pub fn outcome(&self) -> (EndStatus, Option<String>) {
-        let facts = &self.facts;
-        let status = facts.span.status.as_ref();
-        let failed_by_status = status.is_some_and(|status| status.code == SpanStatus::ERROR);
-        let failed_by_level = facts
-            .str(Slot::Level)
-            .is_some_and(|level| level.eq_ignore_ascii_case("error"));
-        let tool_failed = matches!(facts.str(Slot::ToolStatus), Some("error" | "failed"));
-        if !(failed_by_status || failed_by_level || tool_failed) {
-            return (EndStatus::Completed, None);
-        }
-        let exception = span_events::exception(facts.span);
-        let error = exception
-            .and_then(|exception| exception.message.or(exception.kind))
-            .or_else(|| {
-                status
-                    .map(|status| status.message.to_owned())
-                    .filter(|text| !text.is_empty())
-            })
-            .or_else(|| facts.text(Slot::ErrorMessage).map(Into::into))
-            .or_else(|| facts.text(Slot::ErrorType).map(Into::into));
-        (EndStatus::Failed, error)
+    /// When the span ended, or began if it has not ended.
+    pub fn last_time(&self) -> Timestamp {
+        self.end.unwrap_or(self.start)
     }
 }
 

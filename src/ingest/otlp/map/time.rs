@@ -5,25 +5,24 @@ use crate::ingest::otlp::RefusalReason;
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
-/// The start and end of a span. OTLP writes an unknown time as zero; the other
-/// time then stands for it.
+/// The start of a span, and its end if it has ended. OTLP writes an unknown time
+/// as zero; the end then stands for an unknown start.
 ///
 /// # Errors
 /// If both times are zero, or one is outside the range of Postgres.
 pub fn start_and_end(
     start: u64,
     end: u64,
-) -> Result<(Timestamp, Timestamp), (RefusalReason, &'static str)> {
-    let (start, end) = match (start, end) {
+) -> Result<(Timestamp, Option<Timestamp>), (RefusalReason, &'static str)> {
+    match (start, end) {
         (0, 0) => {
             let reason = "start_time_unix_nano and end_time_unix_nano are both zero";
-            return Err((RefusalReason::TimeOutOfRange, reason));
+            Err((RefusalReason::TimeOutOfRange, reason))
         }
-        (0, end) => (end, end),
-        (start, 0) => (start, start),
-        both => both,
-    };
-    Ok((timestamp(start)?, timestamp(end)?))
+        (0, end) => Ok((timestamp(end)?, Some(timestamp(end)?))),
+        (start, 0) => Ok((timestamp(start)?, None)),
+        (start, end) => Ok((timestamp(start)?, Some(timestamp(end)?))),
+    }
 }
 
 /// A time in nanoseconds since the Unix epoch as a timestamp.

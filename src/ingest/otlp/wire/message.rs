@@ -118,6 +118,8 @@ pub struct SpanStatus<'a> {
 impl<'a> Span<'a> {
     /// `SPAN_KIND_INTERNAL`: the span stays within a process.
     pub const KIND_INTERNAL: i32 = 1;
+    /// `SPAN_KIND_SERVER`: the span answers a request.
+    pub const KIND_SERVER: i32 = 2;
     /// The flags `CONTEXT_HAS_IS_REMOTE` and `CONTEXT_IS_REMOTE` together: the
     /// parent is in another process.
     pub const REMOTE_PARENT_FLAGS: u32 = 0x300;
@@ -139,6 +141,8 @@ impl<'a> Span<'a> {
 }
 
 impl SpanStatus<'_> {
+    /// `STATUS_CODE_OK`.
+    pub const OK: i32 = 1;
     /// `STATUS_CODE_ERROR`.
     pub const ERROR: i32 = 2;
 }

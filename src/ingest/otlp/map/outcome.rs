@@ -1,0 +1,269 @@
+//! How a span ended: completed, failed or paused, and its error.
+
+use serde_json::Value;
+
+use super::conversation::Conversation;
+use super::facts::SpanFacts;
+use super::messages::text_of;
+use super::slots::Slot;
+use super::span_events::{self, Exception};
+use super::value;
+use crate::event::EndStatus;
+use crate::ingest::otlp::wire::{AnyValue, SpanStatus};
+
+/// Exceptions with which a run waits for a person. A later run goes on.
+const PAUSES: [&str; 13] = [
+    "GraphInterrupt",
+    "NodeInterrupt",
+    "GraphBubbleUp",
+    "Interrupt",
+    "InterruptException",
+    "AgentInterrupt",
+    "ApprovalRequired",
+    "ToolApprovalRequired",
+    "CallDeferred",
+    "BreakpointException",
+    "WaitingForEvent",
+    "HumanInputRequired",
+    "HumanInTheLoop",
+];
+/// Exceptions that only move control to another place.
+const MOVES: [&str; 5] = [
+    "ParentCommand",
+    "GraphDelegate",
+    "StopIteration",
+    "StopAsyncIteration",
+    "GeneratorExit",
+];
+/// Attributes that hold why a model stopped. Most are kept only as metadata.
+const FINISH_REASONS: [&str; 5] = [
+    "gen_ai.response.finish_reasons",
+    "gen_ai.response.finish_reason",
+    "llm.finish_reason",
+    "ai.response.finishReason",
+    "finish_reason",
+];
+
+/// How a span ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpanEnding {
+    /// A span that paused or moved control is completed.
+    pub status: EndStatus,
+    /// What failed, as `Type: message`.
+    pub error: Option<String>,
+    /// What the span waits for, if a person must act first.
+    pub paused: Option<String>,
+}
+
+impl SpanEnding {
+    /// Reads the ending of a span.
+    pub fn read(facts: &SpanFacts<'_>) -> Self {
+        let code = facts.span.status.as_ref().map_or(0, |status| status.code);
+        let stated = code == SpanStatus::ERROR || failed_by_word(facts) || stopped_by_error(facts);
+        // The transport of a call may succeed although the call failed.
+        let result = failed_result(facts);
+        let implied =
+            code != SpanStatus::OK && (has_error_type(facts) || ended_by_exception(facts));
+        if !(stated || implied || result.is_some()) {
+            return Self::completed();
+        }
+        let exception = span_events::exception(facts.span);
+        match control_flow(facts, exception.as_ref()) {
+            Some(ControlFlow::Move) => Self::completed(),
+            Some(ControlFlow::Pause(text)) => Self {
+                paused: Some(text),
+                ..Self::completed()
+            },
+            None => Self {
+                status: EndStatus::Failed,
+                error: error_text(facts, exception, result),
+                paused: None,
+            },
+        }
+    }
+
+    fn completed() -> Self {
+        Self {
+            status: EndStatus::Completed,
+            error: None,
+            paused: None,
+        }
+    }
+}
+
+/// Whether a level or a tool's status says that the work failed.
+fn failed_by_word(facts: &SpanFacts<'_>) -> bool {
+    let one_of = |slot, words: &[&str]| {
+        let word = facts.str(slot);
+        word.is_some_and(|word| words.iter().any(|known| word.eq_ignore_ascii_case(known)))
+    };
+    one_of(Slot::Level, &["error", "fatal", "critical"])
+        || one_of(
+            Slot::ToolStatus,
+            &[
+                "error",
+                "failed",
+                "failure",
+                "errored",
+                "exception",
+                "timeout",
+                "timed_out",
+            ],
+        )
+}
+
+/// Whether a model stopped by an error and gave no answer. SDKs also write `error` for a
+/// stream that its reader gave up.
+fn stopped_by_error(facts: &SpanFacts<'_>) -> bool {
+    let attributes = facts.kept_attributes.iter();
+    let mut reasons = attributes.filter(|attribute| FINISH_REASONS.contains(&attribute.key));
+    reasons.any(|attribute| attribute.value.as_ref().is_some_and(names_error))
+        && !Conversation::read(facts)
+            .output
+            .iter()
+            .any(|answer| !(answer.text.trim().is_empty() && answer.calls.is_empty()))
+}
+
+fn has_result(facts: &SpanFacts<'_>) -> bool {
+    let results = [
+        Slot::Output,
+        Slot::OutputMessages,
+        Slot::ToolResult,
+        Slot::ResponseText,
+    ];
+    results.iter().any(|slot| facts.has(*slot)) || facts.has_output_messages()
+}
+
+/// Whether a reason, or one in a list of reasons, is `error`.
+fn names_error(reasons: &AnyValue<'_>) -> bool {
+    match value::parsed(reasons) {
+        Value::String(reason) => reason == "error",
+        Value::Array(reasons) => reasons.iter().any(|reason| reason == "error"),
+        _ => false,
+    }
+}
+
+fn has_error_type(facts: &SpanFacts<'_>) -> bool {
+    facts.has(Slot::ErrorType)
+}
+
+/// Whether an exception left the span, or was the last that happened in a span
+/// without a result. SDKs also record exceptions before they retry.
+fn ended_by_exception(facts: &SpanFacts<'_>) -> bool {
+    let Some(last) = facts.span.events.last() else {
+        return false;
+    };
+    let is_exception = |name: &str| name == "exception";
+    let escaped = facts.span.events.iter().any(|event| {
+        is_exception(event.name)
+            && event.attributes.iter().any(|attribute| {
+                attribute.key == "exception.escaped"
+                    && attribute
+                        .value
+                        .as_ref()
+                        .is_some_and(|value| value::text(value).eq_ignore_ascii_case("true"))
+            })
+    });
+    escaped || is_exception(last.name) && !has_result(facts)
+}
+
+/// The text of a result that says of itself that the call failed, as MCP's
+/// `isError` and Anthropic's `is_error` do.
+fn failed_result(facts: &SpanFacts<'_>) -> Option<String> {
+    let AnyValue::String(text) = facts.first(&[Slot::ToolResult, Slot::Output])? else {
+        return None;
+    };
+    let is_object = text.trim_start().starts_with('{');
+    if !is_object || !(text.contains("isError") || text.contains("is_error")) {
+        return None;
+    }
+    let result = value::parse(text);
+    let says_so = |key: &str| result.get(key) == Some(&Value::Bool(true));
+    (says_so("isError") || says_so("is_error"))
+        .then(|| text_of(result.get("content").unwrap_or(&Value::Null)))
+}
+
+enum ControlFlow {
+    Pause(String),
+    Move,
+}
+
+/// The control flow that an SDK reports as an error.
+fn control_flow(facts: &SpanFacts<'_>, exception: Option<&Exception>) -> Option<ControlFlow> {
+    let status = facts.span.status.as_ref().map(|status| status.message);
+    let error_type = facts.text(Slot::ErrorType);
+    let stated = facts.text(Slot::ErrorMessage);
+    let told = [
+        exception.and_then(|exception| exception.kind.as_deref()),
+        exception.and_then(|exception| exception.message.as_deref()),
+        status,
+        error_type.as_deref(),
+        stated.as_deref(),
+    ];
+    told.into_iter().flatten().find_map(|text| {
+        let name = short_type(leading_type(text));
+        if MOVES.contains(&name) {
+            return Some(ControlFlow::Move);
+        }
+        PAUSES.contains(&name).then(|| {
+            let message = exception.and_then(|exception| exception.message.as_deref());
+            let text = described(
+                Some(name),
+                message.or(status).filter(|text| !text.is_empty()),
+            );
+            ControlFlow::Pause(text.unwrap_or_default())
+        })
+    })
+}
+
+/// What failed: from the last exception, the status, or the result.
+fn error_text(
+    facts: &SpanFacts<'_>,
+    exception: Option<Exception>,
+    result: Option<String>,
+) -> Option<String> {
+    let (mut kind, mut message) = exception.map_or((None, None), |e| (e.kind, e.message));
+    let status = facts.span.status.as_ref().map(|status| status.message);
+    let filled = |text: &String| !text.is_empty();
+    message = message
+        .or_else(|| status.map(str::to_owned).filter(filled))
+        .or_else(|| facts.text(Slot::ErrorMessage).map(Into::into))
+        .or_else(|| result.filter(filled));
+    if kind.is_none() {
+        let named = facts.text(Slot::ErrorType).map(String::from);
+        // The conventions' word for an unknown type.
+        kind = named.filter(|kind| kind != "_OTHER");
+    }
+    described(kind.as_deref(), message.as_deref())
+}
+
+/// `Type: message`. A message that begins with its type is not changed.
+fn described(kind: Option<&str>, message: Option<&str>) -> Option<String> {
+    let (Some(kind), Some(message)) = (kind, message) else {
+        return kind.or(message).map(str::to_owned);
+    };
+    let is_generic = matches!(kind, "Exception" | "Error");
+    let begins_with_type = leading_type(message).len() > 1
+        && message[leading_type(message).len()..].starts_with([':', '(']);
+    if message.starts_with(kind)
+        || message.starts_with(short_type(kind))
+        || is_generic && begins_with_type
+    {
+        return Some(message.to_owned());
+    }
+    Some(format!("{kind}: {message}"))
+}
+
+/// The beginning of a text that may be the name of a type with its module.
+fn leading_type(text: &str) -> &str {
+    let end = text.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.')));
+    text[..end.unwrap_or(text.len())].trim_end_matches('.')
+}
+
+/// The name of a type without its module.
+fn short_type(name: &str) -> &str {
+    name.rsplit(['.', ':']).next().unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests;
