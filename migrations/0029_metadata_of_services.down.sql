@@ -25,5 +25,4 @@ AS $function$
   END
 $function$;
 
-DROP FUNCTION IF EXISTS public.observed_metadata(jsonb);
 DROP FUNCTION IF EXISTS public.merge_services(jsonb, jsonb);

@@ -61,12 +61,3 @@ AS $function$
       THEN public.merge_services(a, b) ELSE '{}' END
   END
 $function$;
-
-CREATE FUNCTION public.observed_metadata(observed jsonb) RETURNS jsonb
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $function$
-  SELECT (observed #>> '{metadata,2}')::jsonb || jsonb_build_object('services', (
-    SELECT jsonb_object_agg(s.key, (s.value ->> 2)::jsonb) FROM jsonb_each(observed -> 'services') AS s))
-$function$;
-COMMENT ON FUNCTION public.observed_metadata(jsonb) IS
-  'The metadata of a run with several services, from agent_runs.observed, for the daemon';

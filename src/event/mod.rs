@@ -11,6 +11,7 @@ mod score;
 mod text;
 mod time;
 mod types;
+mod weight;
 
 pub use json::{Json, JsonError, MAX_JSON_DEPTH};
 pub use jsonb_text::JsonbText;

@@ -7,6 +7,7 @@ mod kept;
 mod product;
 mod refusals;
 mod repairs;
+mod scores;
 mod sizes;
 
 use runtraced::proto::event::Event as Body;

@@ -190,8 +190,8 @@ fn full() -> Vec<(Event, Want)> {
         "id": uuid(&e.run_id), "session_id": uuid(&e.session_id), "parent_run_id": null, "customer_id": null,
         "agent_id": "agent", "agent_type": "type", "name": "name", "status": "running", "input": "input",
         "output": "output", "error": null, "total_tokens_input": null, "total_tokens_output": null,
-        "metadata": {"of": "a part"}, "end_metadata": null, "started_at": null, "ended_at": null,
-        "duration_ms": null, "last_event_at": null, "alive_at": null, "start_event_at": null, "finalized_by": null,
+        "metadata": {"of": "a part", "user": "user", "tags": ["a", "b"], "unresolved_customer_id": "customer"},
+        "end_metadata": null, "started_at": null, "ended_at": null, "duration_ms": null, "last_event_at": null, "alive_at": null, "start_event_at": null, "finalized_by": null,
         "timeout_ms": null, "reported_tokens_input": null, "reported_tokens_output": null,
         "output_observed": true, "observed": {
             "session_id": [-1, 820_540_805_000_000_i64, uuid(&e.session_id)],
@@ -200,6 +200,8 @@ fn full() -> Vec<(Event, Want)> {
             "output": [-1, 820_540_805_000_000_i64, "output"],
             "metadata": [-1, 820_540_805_000_000_i64, "{\"of\": \"a part\"}"],
             "outcome": [-1, 820_540_805_000_000_i64, "failed: error"],
+            "customer": [-1, 820_540_805_000_000_i64, "customer"], "user": [-1, 820_540_805_000_000_i64, "user"],
+            "tags": [-1, 820_540_805_000_000_i64, "[\"a\", \"b\"]"],
         },
     });
     kind!(step_aliased, StepAliased, |e| "agent_step_aliases", alias_id, {

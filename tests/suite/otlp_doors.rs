@@ -5,9 +5,11 @@ mod answers;
 mod encodings;
 mod exporters;
 mod garbage;
+mod labels;
 mod properties;
 mod random;
 mod retries;
+mod scores;
 mod sizes;
 
 use std::future::poll_fn;

@@ -120,6 +120,9 @@ impl Decoder<'_> {
                 outcome => Some(end_status(outcome)?),
             },
             error: self.text("error", e.error)?,
+            customer: self.text("customer", e.customer.filter(|name| !name.is_empty()))?,
+            user: self.text("user", e.user)?,
+            tags: self.texts("tags_json", e.tags_json)?,
         })
     }
 
@@ -286,6 +289,18 @@ impl Decoder<'_> {
         json.map(Json::into_object)
             .transpose()
             .map_err(|e| bad_json(field, e))
+    }
+
+    fn texts(&mut self, field: &str, text: Option<String>) -> Result<Option<Json>, Refusal> {
+        let json = self.json(field, text)?;
+        let is_list = |json: &Json| serde_json::from_str::<Vec<String>>(json.as_str()).is_ok();
+        match json {
+            Some(json) if !is_list(&json) => {
+                let reason = format!("{field} is not an array of texts");
+                Err(Refusal::new(RefusalCode::InvalidJson, reason))
+            }
+            json => Ok(json),
+        }
     }
 
     fn check_len(&self, field: &str, text: &str) -> Result<(), Refusal> {

@@ -67,6 +67,9 @@ fn body(body: &EventBody) -> proto::event::Event {
             metadata_json: json(e.metadata.as_ref()),
             outcome: e.outcome.map_or(0, |outcome| end_status(outcome).into()),
             error: e.error,
+            customer: e.customer,
+            user: e.user,
+            tags_json: json(e.tags.as_ref()),
         }),
         EventBody::Heartbeat(e) => Wire::Heartbeat(proto::Heartbeat {
             run_id: id(e.run_id),

@@ -148,10 +148,18 @@ fn run_ended() -> impl Strategy<Value = EventBody> {
     )
 }
 
+fn tags() -> impl Strategy<Value = Json> {
+    proptest::collection::vec(text(), 0..3).prop_map(|tags| {
+        let text = serde_json::json!(tags).to_string();
+        Json::new(text, &mut Repairs::default()).expect("an array")
+    })
+}
+
 fn run_observed() -> impl Strategy<Value = EventBody> {
     let agent = (of(name()), of(name()), of(text()));
     let texts = (of(text()), of(text()));
     let ended = (of(status()), of(text()));
+    let labels = (of(name()), of(text()), of(tags()));
     (
         id(),
         any::<i32>(),
@@ -160,9 +168,11 @@ fn run_observed() -> impl Strategy<Value = EventBody> {
         texts,
         of(object()),
         ended,
+        labels,
     )
         .prop_map(
-            |(run_id, rank, session_id, (agent_id, agent_type, name), texts, metadata, ended)| {
+            |(run_id, rank, session_id, agent, texts, metadata, ended, labels)| {
+                let (agent_id, agent_type, name) = agent;
                 EventBody::RunObserved(RunObserved {
                     run_id,
                     rank,
@@ -175,6 +185,9 @@ fn run_observed() -> impl Strategy<Value = EventBody> {
                     metadata,
                     outcome: ended.0,
                     error: ended.1,
+                    customer: labels.0,
+                    user: labels.1,
+                    tags: labels.2,
                 })
             },
         )
@@ -272,6 +285,26 @@ fn message() -> impl Strategy<Value = EventBody> {
     )
 }
 
+fn score() -> impl Strategy<Value = EventBody> {
+    let texts = (of(text()), of(text()), of(text()));
+    let value = of(any::<f64>().prop_filter_map("a finite number", FiniteNumber::new));
+    (id(), id(), of(id()), name(), value, texts, of(object())).prop_map(
+        |(score_id, run_id, step_id, name, value, (label, comment, source), metadata)| {
+            EventBody::Score(Score {
+                score_id,
+                run_id,
+                step_id,
+                name,
+                value,
+                label,
+                comment,
+                source,
+                metadata,
+            })
+        },
+    )
+}
+
 fn token_count() -> impl Strategy<Value = EventBody> {
     let counts = (
         of(count()),
@@ -346,6 +379,7 @@ fn event() -> impl Strategy<Value = Event> {
         step().boxed(),
         message().boxed(),
         token_count().boxed(),
+        score().boxed(),
         approval().boxed(),
         run_observed().boxed(),
         step_aliased().boxed(),

@@ -96,6 +96,9 @@ fn events(run_id: Uuid, root: &AliasedRoot) -> (RunEnded, RunObserved) {
         metadata: None,
         outcome: None,
         error: None,
+        customer: None,
+        user: None,
+        tags: None,
     };
     (ended, observed)
 }

@@ -7,7 +7,7 @@ use crate::event::{EndStatus, Json, RunObserved, Timestamp};
 
 /// The observed fields, named as in `merge_observed`, `insert_runs.sql` and
 /// `patch_runs.sql`.
-const FIELDS: [&str; 8] = [
+const FIELDS: [&str; 11] = [
     "session_id",
     "agent_id",
     "agent_type",
@@ -16,6 +16,9 @@ const FIELDS: [&str; 8] = [
     "metadata",
     "output",
     "outcome",
+    "customer",
+    "user",
+    "tags",
 ];
 /// The field that is kept once per service.
 const METADATA: &str = "metadata";
@@ -67,6 +70,9 @@ impl<'a> ObservedFields<'a> {
             event.metadata.as_ref().map(Json::as_str).map(Cow::Borrowed),
             event.output.as_deref().map(Cow::Borrowed),
             outcome(event).map(Cow::Owned),
+            event.customer.as_deref().map(Cow::Borrowed),
+            event.user.as_deref().map(Cow::Borrowed),
+            event.tags.as_ref().map(Json::as_str).map(Cow::Borrowed),
         ];
         for ((field, winner), value) in FIELDS.into_iter().zip(&mut self.values).zip(observed) {
             let Some(value) = value else { continue };
@@ -183,6 +189,9 @@ mod tests {
             metadata: None,
             outcome: None,
             error: None,
+            customer: None,
+            user: None,
+            tags: None,
         }
     }
 

@@ -33,8 +33,10 @@ WITH n AS (
                    started_at, tenant_id, summed_by)
         OFFSET 0 -- keeps this subquery, so that JSON is parsed once
     ) u
-    -- A placeholder gets the customer of its tenant; its start will name the same one.
-    LEFT JOIN customers c ON c.id = CASE WHEN u.start_event_at IS NULL THEN u.tenant_id ELSE u.customer_id END
+    -- A placeholder gets the customer of its tenant, which its start will name too, or else the
+    -- observed one.
+    LEFT JOIN customers c ON c.id = CASE WHEN u.start_event_at IS NULL
+        THEN coalesce(u.tenant_id, public.observed_customer_id(u.observed)) ELSE u.customer_id END
 )
 INSERT INTO agent_runs (
     id, session_id, agent_id, agent_type, customer_id, status, input, output, started_at, ended_at,
@@ -50,8 +52,7 @@ SELECT id, coalesce(session_id, (shown #>> '{session_id,2}')::uuid),
             WHEN NOT counted THEN reported_tokens_input END,
        CASE WHEN counted THEN least(tokens_output, 2147483647)::integer
             WHEN NOT counted THEN reported_tokens_output END,
-       coalesce(metadata, CASE WHEN shown ? 'services' THEN public.observed_metadata(shown)
-                              ELSE (shown #>> '{metadata,2}')::jsonb END), parent_run_id,
+       coalesce(metadata, public.observed_metadata(shown, tenant_id IS NULL AND known_customer_id IS NULL)), parent_run_id,
        coalesce(name, shown #>> '{name,2}'),
        CASE WHEN fails THEN coalesce(error, told_error) ELSE error END, end_metadata,
        greatest(alive_at, last_at), finalized_by,

@@ -48,7 +48,7 @@ WITH n AS MATERIALIZED (
                AND (o.root_started_at IS NULL OR n.root_started_at < o.root_started_at) AS began_earlier,
            v.all_observed, v.all_observed IS DISTINCT FROM o.observed AS tells_more, v.end_output,
            v.end_status, v.end_error,
-           o.start_event_at AS old_start_at, o.finalized_by AS old_finalized_by
+           o.start_event_at AS old_start_at, o.finalized_by AS old_finalized_by, o.tenant_id
     FROM n
     JOIN agent_runs o ON o.id = n.id
     CROSS JOIN LATERAL (
@@ -80,10 +80,14 @@ WITH n AS MATERIALIZED (
 ), due AS MATERIALIZED (
     SELECT j.*, e.*, e.told_output IS NOT NULL AS shows_output,
            coalesce(e.final_by = 'root_span' AND e.final_status = 'completed'
-                    AND e.told_outcome LIKE 'failed%', false) AS fails
+                    AND e.told_outcome LIKE 'failed%', false) AS fails,
+           -- A tenant's run stays its tenant's.
+           e.shows_observed AND j.all_observed ? 'customer' AND j.tenant_id IS NULL AS shows_customer
     FROM judged j
     CROSS JOIN LATERAL (
         SELECT j.tells_more AND NOT j.start_wins AND j.old_start_at IS NULL AS shows_observed,
+               (SELECT c.id FROM customers c WHERE c.id = public.observed_customer_id(j.all_observed))
+                   AS observed_customer_id,
                CASE WHEN j.end_wins THEN j.output ELSE j.end_output END AS final_output,
                CASE WHEN j.end_wins THEN j.status ELSE j.end_status END AS final_status,
                CASE WHEN j.end_wins THEN j.error ELSE j.end_error END AS final_error,
@@ -103,7 +107,8 @@ WITH n AS MATERIALIZED (
                           WHEN j.shows_observed THEN (j.all_observed #>> '{session_id,2}')::uuid
                           ELSE r.session_id END,
         parent_run_id = CASE WHEN j.start_wins THEN j.parent_run_id ELSE r.parent_run_id END,
-        customer_id = CASE WHEN j.start_wins THEN j.customer_id ELSE r.customer_id END,
+        customer_id = CASE WHEN j.start_wins THEN j.customer_id
+                           WHEN j.shows_customer THEN j.observed_customer_id ELSE r.customer_id END,
         agent_id = CASE WHEN j.start_wins THEN j.agent_id
                         WHEN j.shows_observed THEN coalesce(j.all_observed #>> '{agent_id,2}', 'unknown')
                         ELSE r.agent_id END,
@@ -118,9 +123,8 @@ WITH n AS MATERIALIZED (
                         THEN coalesce(j.metadata, '{}')
                              || jsonb_build_object('unresolved_customer_id', j.named_customer_id)
                         WHEN j.start_wins THEN j.metadata
-                        WHEN j.shows_observed AND j.all_observed ? 'services'
-                        THEN public.observed_metadata(j.all_observed)
-                        WHEN j.shows_observed THEN (j.all_observed #>> '{metadata,2}')::jsonb
+                        WHEN j.shows_observed THEN public.observed_metadata(
+                            j.all_observed, j.shows_customer AND j.observed_customer_id IS NULL)
                         ELSE r.metadata END,
         timeout_ms = CASE WHEN j.start_wins THEN j.timeout_ms ELSE r.timeout_ms END,
         start_event_at = CASE WHEN j.start_wins THEN j.start_event_at ELSE r.start_event_at END,

@@ -363,6 +363,9 @@ impl Random {
                 metadata_json: self.object(),
                 outcome: self.maybe(0.5, Self::end_status).unwrap_or_default(),
                 error: self.text(),
+                customer: self.customer_name(),
+                user: self.text(),
+                tags_json: self.tags(),
             };
             self.push(Body::RunObserved(observed));
         }

@@ -214,6 +214,9 @@ kind!(
         metadata_json: text("{\"of\": \"a part\"}"),
         outcome: proto::EndStatus::Failed.into(),
         error: text("error"),
+        customer: text("customer"),
+        user: text("user"),
+        tags_json: text("[\"a\", \"b\"]"),
     }
 );
 

@@ -16,7 +16,7 @@ use super::observe::RunObserver;
 use super::placed::PlacedSpan;
 use super::slots::Slot;
 use super::usage::TokenUsage;
-use super::{ghost, tool, value};
+use super::{ghost, scores, time, tool, value};
 use crate::event::{
     AliasedRoot, EndStatus, Event, EventBody, Json, Message, MessageRole, RunEnded, RunEndedBy,
     StepAliased, StepDetails, StepEnded, StepStarted, Timestamp, TokenCount,
@@ -85,6 +85,7 @@ impl Emitter<'_> {
             observed: self.observed,
         };
         observer.observe(placed, &classification, &conversation, root);
+        self.emit_scores(placed, step_id);
         match classification.class {
             SpanClass::Llm => self.emit_messages(placed, step_id, conversation),
             SpanClass::Agent => self.emit_unanswered(placed, step_id, conversation),
@@ -239,6 +240,27 @@ impl Emitter<'_> {
             rollup: !matches!(classification.class, SpanClass::Llm | SpanClass::Embedding),
         };
         self.push(placed, placed.last_time(), EventBody::TokenCount(count));
+    }
+
+    /// Emits the scores of a span: of its step, or of the run if the span is no step.
+    fn emit_scores(&mut self, placed: &PlacedSpan<'_>, step_id: Option<Uuid>) {
+        let span = placed.facts.span;
+        let of_span = scores::of_attributes(placed.facts.kept_attributes.iter().copied());
+        let of_span = of_span.into_iter().map(|score| (placed.last_time(), score));
+        let events = span.events.iter();
+        let events = events.filter(|event| scores::states_score(event.name));
+        let of_events = events.filter_map(|event| {
+            let at = match event.time_unix_nano {
+                0 => placed.last_time(),
+                at => time::timestamp(at).unwrap_or(placed.last_time()),
+            };
+            let fields = value::object(&event.attributes);
+            Some((at, scores::of_event(event.name, &fields)?))
+        });
+        for (at, score) in of_span.chain(of_events) {
+            let score = score.into_event(placed.run, step_id, span.span_id, self.fit);
+            self.push(placed, at, EventBody::Score(score));
+        }
     }
 
     /// Emits the messages of a call as sightings, because later calls repeat them.

@@ -24,6 +24,8 @@ pub enum IdSource<'a> {
     ToolCall(&'a str),
     /// The token count of a step, by the id of the step.
     Tokens(Uuid),
+    /// A score, by its content.
+    Score(&'a [u8]),
     /// A message, by its content and the number of equal messages before it.
     Message(&'a [u8], u32),
 }
@@ -57,6 +59,7 @@ pub fn derived(scope: Uuid, named: IdSource<'_>) -> Uuid {
             tokens = step;
             (b"tokens", tokens.as_bytes(), b"")
         }
+        IdSource::Score(content) => (b"score", content, b""),
         IdSource::Message(content, before) => {
             said_before = before.to_be_bytes();
             (b"message", content, &said_before)
@@ -130,6 +133,7 @@ mod tests {
             derived(trace, IdSource::ToolCall("a")),
             derived(trace, IdSource::Span(b"a")),
             derived(trace, IdSource::Message(b"a", 0)),
+            derived(trace, IdSource::Score(b"a")),
             derived(other, IdSource::Response("a")),
         ];
         let distinct: std::collections::HashSet<_> = ids.iter().collect();

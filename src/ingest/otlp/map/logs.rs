@@ -1,4 +1,4 @@
-//! Maps log records that carry the messages of a step.
+//! Maps log records that carry the messages of a step, or a score.
 //!
 //! They are the events of the GenAI conventions up to 1.36, which some SDKs
 //! still send as logs, and the single event of later versions.
@@ -10,14 +10,14 @@ use super::fit::FieldFitter;
 use super::ids::{self, IdSource};
 use super::messages::join;
 use super::observations::{Observations, RunFact, rank};
-use super::{Dialect, span_events, time::timestamp, value};
+use super::{Dialect, scores, span_events, time::timestamp, value};
 use crate::event::{Event, EventBody, Message, MessageRole, Timestamp};
 use crate::ingest::otlp::wire::{
     self, ExportRequest, LogRecord, MalformedProtobuf, WireMessage as _,
 };
 use crate::ingest::otlp::{MapOptions, Mapped, RefusalReason, SpanOutcome};
 
-/// Maps the log records that carry messages. Other records are counted as ignored.
+/// Maps the log records that carry messages or scores. Other records are counted as ignored.
 ///
 /// # Errors
 /// If the bytes are not a request of log records.
@@ -64,7 +64,11 @@ fn map_record(
     observed: &mut Observations,
     events: &mut Vec<(u32, Event)>,
 ) -> Result<SpanOutcome, (RefusalReason, &'static str)> {
-    let Some(name) = event_name(record).filter(|name| span_events::carries_messages(name)) else {
+    let name = event_name(record);
+    if let Some(name) = name.filter(|name| scores::states_score(name)) {
+        return map_score(record, name, position, fit, events);
+    }
+    let Some(name) = name.filter(|name| span_events::carries_messages(name)) else {
         return Ok(SpanOutcome::Ignored("not_genai"));
     };
     let (Some(run), true) = (
@@ -73,11 +77,7 @@ fn map_record(
     ) else {
         return Ok(SpanOutcome::Ignored("no_span"));
     };
-    let at = match record.time_unix_nano {
-        0 => record.observed_time_unix_nano,
-        at => at,
-    };
-    let at = timestamp(at)?;
+    let at = timestamp(record_time(record))?;
     let step = ids::derived(run, IdSource::Span(record.span_id));
     let mut conversation = Conversation::default();
     span_events::add_messages(name, &event_fields(record), &mut conversation);
@@ -125,6 +125,36 @@ fn map_record(
         push(events, position, at, EventBody::Message(event));
     }
     Ok(SpanOutcome::Mapped)
+}
+
+/// Maps a record that states a score: of the step of its span, or of the run.
+fn map_score(
+    record: &LogRecord<'_>,
+    name: &str,
+    position: u32,
+    fit: &mut FieldFitter,
+    events: &mut Vec<(u32, Event)>,
+) -> Result<SpanOutcome, (RefusalReason, &'static str)> {
+    let Some(run) = ids::run_of_trace(record.trace_id) else {
+        return Ok(SpanOutcome::Ignored("no_span"));
+    };
+    let Some(score) = scores::of_event(name, &event_fields(record)) else {
+        return Ok(SpanOutcome::Ignored("no_score"));
+    };
+    let at = timestamp(record_time(record))?;
+    let has_span = record.span_id.iter().any(|byte| *byte != 0);
+    let step = has_span.then(|| ids::derived(run, IdSource::Span(record.span_id)));
+    let score = score.into_event(run, step, record.span_id, fit);
+    push(events, position, at, EventBody::Score(score));
+    Ok(SpanOutcome::Mapped)
+}
+
+/// The time of a record; without one, when it was collected.
+fn record_time(record: &LogRecord<'_>) -> u64 {
+    match record.time_unix_nano {
+        0 => record.observed_time_unix_nano,
+        at => at,
+    }
 }
 
 fn push(events: &mut Vec<(u32, Event)>, position: u32, time: Timestamp, body: EventBody) {

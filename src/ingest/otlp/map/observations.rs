@@ -46,6 +46,12 @@ pub enum RunFact {
     Metadata(u64, Json),
     /// How an agent ended, and its error.
     Outcome(EndStatus, Option<String>),
+    /// `customer`.
+    Customer(String),
+    /// `metadata.user`.
+    User(String),
+    /// `metadata.tags`.
+    Tags(Json),
 }
 
 /// The fields of a run that spans tell; see [`RunFact`].
@@ -60,6 +66,9 @@ pub enum RunField {
     Output,
     Metadata(u64),
     Outcome,
+    Customer,
+    User,
+    Tags,
 }
 
 impl RunField {
@@ -80,6 +89,9 @@ impl RunFact {
             Self::Output(_) => RunField::Output,
             Self::Metadata(service, _) => RunField::Metadata(*service),
             Self::Outcome(..) => RunField::Outcome,
+            Self::Customer(_) => RunField::Customer,
+            Self::User(_) => RunField::User,
+            Self::Tags(_) => RunField::Tags,
         }
     }
 
@@ -94,8 +106,10 @@ impl RunFact {
             | Self::AgentType(text)
             | Self::Name(text)
             | Self::Input(text)
-            | Self::Output(text) => (text.into(), ""),
-            Self::Metadata(_, json) => (json.as_str().into(), ""),
+            | Self::Output(text)
+            | Self::Customer(text)
+            | Self::User(text) => (text.into(), ""),
+            Self::Metadata(_, json) | Self::Tags(json) => (json.as_str().into(), ""),
             Self::Outcome(status, error) => {
                 (status.as_str().into(), error.as_deref().unwrap_or_default())
             }
@@ -111,18 +125,26 @@ struct BestFact {
     position: u32,
 }
 
-/// The observations of one session for one user. All of them have the same content.
+/// The observations of one session for one user and customer. All of them have the same content.
 struct ObservedSession {
     earliest: (Timestamp, u32),
     latest: (Timestamp, u32),
     upsert: SessionUpsert,
 }
 
+/// The user and the customer of a session, as a span names them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub struct SessionParties {
+    pub user: Option<String>,
+    pub customer: Option<String>,
+}
+
 /// The observations of the runs and sessions of one request.
 #[derive(Default)]
 pub struct Observations {
     fields: BTreeMap<(Uuid, RunField), BestFact>,
-    sessions: BTreeMap<(Uuid, Option<String>), ObservedSession>,
+    sessions: BTreeMap<(Uuid, SessionParties), ObservedSession>,
 }
 
 impl Observations {
@@ -170,18 +192,18 @@ impl Observations {
         self.fields.insert(key, best);
     }
 
-    /// Adds what a span tells about its session. The event of each user has the
+    /// Adds what a span tells about its session. The event of each user and customer has the
     /// latest time; one more event has the earliest, which is the session's start.
     pub fn add_session(
         &mut self,
         position: u32,
         time: Timestamp,
-        user: Option<String>,
+        parties: SessionParties,
         session_id: Uuid,
         upsert: impl FnOnce() -> SessionUpsert,
     ) {
         let seen = (time, position);
-        let entry = self.sessions.entry((session_id, user));
+        let entry = self.sessions.entry((session_id, parties));
         let observed = entry.or_insert_with(|| ObservedSession {
             earliest: seen,
             latest: seen,
@@ -222,6 +244,9 @@ impl Observations {
                     event.outcome = Some(status);
                     event.error = error;
                 }
+                RunFact::Customer(text) => event.customer = Some(text),
+                RunFact::User(text) => event.user = Some(text),
+                RunFact::Tags(json) => event.tags = Some(json),
             }
         }
         let sessions = self.sessions.into_values().flat_map(|observed| {
@@ -255,5 +280,8 @@ fn empty_event(run_id: Uuid, rank: i32) -> RunObserved {
         metadata: None,
         outcome: None,
         error: None,
+        customer: None,
+        user: None,
+        tags: None,
     }
 }

@@ -4,9 +4,10 @@ use super::class::{Classification, SpanClass};
 use super::conversation::Conversation;
 use super::fit::FieldFitter;
 use super::naming::{agent_name, step_name};
-use super::observations::{Observations, RunFact, RunField, rank};
+use super::observations::{Observations, RunFact, RunField, SessionParties, rank};
 use super::placed::PlacedSpan;
 use super::slots::Slot;
+use super::tags;
 use crate::event::Timestamp;
 
 /// Adds the observations of spans to those of their request.
@@ -85,12 +86,35 @@ impl RunObserver<'_> {
         if root || matches!(classification.class, SpanClass::Agent | SpanClass::Llm) {
             self.question_and_answer(placed, conversation, source_rank, root);
         }
+        let customer = tags::customer(facts).or_else(|| placed.origin.customer.clone());
+        let own_rank = if root { rank::DIRECT } else { rank::STEP };
+        self.labels(placed, own_rank, customer.as_deref());
         if let Some(session) = &placed.session {
             let user = facts.text(Slot::User).map(String::from);
             let (position, time, fit) = (placed.position, placed.start, &mut *self.fit);
-            let upsert = || session.upsert(facts.text(Slot::User).as_deref(), fit);
+            let parties = SessionParties { user, customer };
+            let upsert = || session.upsert(&parties, fit);
             self.observed
-                .add_session(position, time, user, session.id, upsert);
+                .add_session(position, time, parties.clone(), session.id, upsert);
+        }
+    }
+
+    /// Observes whose the run is, and its tags.
+    fn labels(&mut self, placed: &PlacedSpan<'_>, rank: i32, customer: Option<&str>) {
+        let at = placed.start;
+        if let Some(customer) = customer {
+            let fact = |fit: &mut FieldFitter| RunFact::Customer(fit.text(customer));
+            self.observe_field(placed, rank, at, RunField::Customer, fact);
+        }
+        if let Some(user) = tags::user_name(&placed.facts) {
+            let fact = |fit: &mut FieldFitter| RunFact::User(fit.text(user));
+            self.observe_field(placed, rank, at, RunField::User, fact);
+        }
+        if let Some(tags) = tags::tags(&placed.facts)
+            && let Some(tags) = self.fit.json(&tags)
+        {
+            let fact = |_: &mut FieldFitter| RunFact::Tags(tags);
+            self.observe_field(placed, rank, at, RunField::Tags, fact);
         }
     }
 

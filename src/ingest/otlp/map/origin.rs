@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::dialects::Dialect;
 use super::fit::FieldFitter;
-use super::value;
+use super::{tags, value};
 use crate::event::Json;
 use crate::ingest::otlp::wire::{AnyValue, InstrumentationScope, Resource};
 
@@ -18,6 +18,8 @@ pub struct SpanOrigin<'a> {
     pub service: Option<&'a str>,
     /// A number that stands for the service. Another service has another one.
     pub service_key: u64,
+    /// The customer that the resource names.
+    pub customer: Option<String>,
     /// Resource and scope, for the metadata of the run.
     pub metadata: Option<Json>,
 }
@@ -60,6 +62,7 @@ impl<'a> SpanOrigin<'a> {
             scope: scope_name,
             service,
             service_key: hasher.finish(),
+            customer: tags::customer_of_resource(attributes),
             metadata: has_metadata.then(|| fit.object(&metadata)).flatten(),
         }
     }

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::facts::SpanFacts;
 use super::fit::FieldFitter;
 use super::ids;
+use super::observations::SessionParties;
 use super::slots::Slot;
 use crate::event::SessionUpsert;
 
@@ -29,15 +30,17 @@ pub fn of(facts: &SpanFacts<'_>) -> Option<SpanSession> {
 }
 
 impl SpanSession {
-    /// The event for the session and its user. A user that is not a UUID goes
-    /// into the metadata.
-    pub fn upsert(&self, user: Option<&str>, fit: &mut FieldFitter) -> SessionUpsert {
+    /// The event for the session, its user and its customer. A user that is not a UUID
+    /// goes into the metadata; such a customer is in that of the run.
+    pub fn upsert(&self, parties: &SessionParties, fit: &mut FieldFitter) -> SessionUpsert {
+        let user = parties.user.as_deref();
+        let customer = parties.customer.as_deref();
         let user_id = user.and_then(|user| Uuid::try_parse(user).ok());
         let metadata = user.filter(|_| user_id.is_none());
         let metadata = metadata.and_then(|user| fit.object(&json!({"user": user})));
         SessionUpsert {
             session_id: self.id,
-            customer_id: None,
+            customer_id: customer.and_then(|customer| Uuid::try_parse(customer).ok()),
             user_id,
             title: None,
             external_id: self.external.as_deref().map(|text| fit.text(text)),

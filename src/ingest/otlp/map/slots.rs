@@ -29,6 +29,8 @@ pub enum Slot {
     RunName,
     Session,
     User,
+    Customer,
+    Tags,
     // Model calls.
     RequestModel,
     ResponseModel,
@@ -90,6 +92,8 @@ impl Slot {
                 | Self::Metadata
                 | Self::Parameters
                 | Self::User
+                | Self::Customer
+                | Self::Tags
         )
     }
 }

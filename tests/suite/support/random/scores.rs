@@ -1,4 +1,4 @@
-//! Scores that contradict each other.
+//! Scores, customers and tags that contradict each other.
 
 use rand::RngExt as _;
 use rand::seq::IndexedRandom as _;
@@ -10,6 +10,19 @@ use super::Random;
 use crate::support::events::id;
 
 impl Random {
+    /// A customer that exists, one that does not, or a name.
+    pub(super) fn customer_name(&mut self) -> Option<String> {
+        let id = Uuid::from_slice(&self.customer()).map(|id| id.to_string());
+        let names = ["acme".to_owned(), "-".repeat(36), id.unwrap_or_default()];
+        self.maybe(0.4, |r| names.choose(&mut r.rng).cloned())
+            .flatten()
+    }
+
+    pub(super) fn tags(&mut self) -> Option<String> {
+        let tags = ["[]", "[\"a\"]", "[\"b\", \"\\u00e9\"]"];
+        self.maybe(0.3, |r| (*tags.choose(&mut r.rng).unwrap()).to_owned())
+    }
+
     /// One score, told up to three times.
     pub(super) fn score(&mut self, run: Uuid, score: Uuid, steps: &[Uuid]) {
         for _ in 0..self.upto(1, 3) {

@@ -11,6 +11,8 @@ pub const KEYS: &[AttributeKey] = &[
     ("lmnr.span.output", Slot::Output, 3),
     ("lmnr.association.properties.session_id", Slot::Session, 16),
     ("lmnr.association.properties.user_id", Slot::User, 8),
+    ("lmnr.association.properties.customer_id", Slot::Customer, 9),
+    ("lmnr.association.properties.tags", Slot::Tags, 8),
 ];
 
 /// Classifies a span by `lmnr.span.type`.

@@ -13,6 +13,10 @@ pub const KEYS: &[AttributeKey] = &[
     ("langsmith.metadata.thread_id", Slot::Session, 14),
     ("langsmith.metadata.conversation_id", Slot::Session, 15),
     ("langsmith.metadata.user_id", Slot::User, 7),
+    ("langsmith.metadata.customer_id", Slot::Customer, 5),
+    ("langsmith.span.tags", Slot::Tags, 5),
+    ("langsmith.metadata.tags", Slot::Tags, 6),
+    ("langsmith.tags", Slot::Tags, 7),
     ("langsmith.metadata.ls_model_name", Slot::RequestModel, 7),
     ("langsmith.metadata.lc_agent_name", Slot::AgentName, 8),
 ];

@@ -14,6 +14,7 @@ pub const KEYS: &[AttributeKey] = &[
     ("mlflow.chat.tokenUsage", Slot::UsageJson, 1),
     ("mlflow.trace.session", Slot::Session, 11),
     ("mlflow.trace.user", Slot::User, 6),
+    ("mlflow.trace.tags", Slot::Tags, 9),
 ];
 
 /// Classifies a span by `mlflow.spanType`.

@@ -7,6 +7,7 @@ use crate::ingest::otlp::map::slots::{AttributeKey, Slot};
 
 pub const KEYS: &[AttributeKey] = &[
     ("openinference.span.kind", Slot::OpenInferenceKind, 0),
+    ("tag.tags", Slot::Tags, 2),
     ("agent.name", Slot::AgentName, 1),
     ("graph.node.name", Slot::AgentName, 6),
     ("graph.node.id", Slot::AgentName, 7),

@@ -31,6 +31,12 @@ pub const KEYS: &[AttributeKey] = &[
         5,
     ),
     ("traceloop.association.properties.user_id", Slot::User, 3),
+    (
+        "traceloop.association.properties.customer_id",
+        Slot::Customer,
+        8,
+    ),
+    ("traceloop.association.properties.tags", Slot::Tags, 8),
     ("llm.usage.total_tokens", Slot::UsageTotal, 4),
     ("llm.usage.prompt_tokens", Slot::UsageInput, 6),
     ("llm.usage.completion_tokens", Slot::UsageOutput, 6),
