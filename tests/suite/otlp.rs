@@ -16,3 +16,4 @@ mod rows;
 mod sent;
 mod table;
 mod truth;
+mod truths;

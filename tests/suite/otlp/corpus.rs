@@ -135,8 +135,9 @@ struct Line {
     requests: Vec<PackedRequest>,
 }
 
+/// A request as it is packed.
 #[derive(Deserialize)]
-struct PackedRequest {
+pub struct PackedRequest {
     signal: String,
     path: String,
     protobuf: Option<String>,
@@ -191,7 +192,8 @@ fn read(file: &Path) -> Vec<Capture> {
 }
 
 impl PackedRequest {
-    fn unpack(self) -> Request {
+    /// The request itself.
+    pub fn unpack(self) -> Request {
         let body = match (self.protobuf, self.json) {
             (Some(hex), None) => Body::Protobuf(bytes(&hex)),
             (None, Some(json)) => Body::Json(json),

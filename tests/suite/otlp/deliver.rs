@@ -70,6 +70,11 @@ impl Endpoints {
         });
     }
 
+    /// Sends JSON as it is, which need not be valid.
+    pub async fn post_json(&self, path: &str, body: &str) {
+        self.post(path, JSON, body.as_bytes()).await;
+    }
+
     /// Sends an export. Fails if a part of it is refused.
     pub async fn send(&self, export: &Export, way: Way) {
         let json = way == Way::HttpJson;
