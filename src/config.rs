@@ -1,23 +1,27 @@
 //! The configuration of the daemon, from flags and environment variables.
 
 mod database;
+mod dialects;
 mod doors;
 mod units;
 mod values;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ArgAction::SetTrue;
 use clap::Args;
 
 pub use database::{DatabaseSource, database_address, default_data_dir, parse_database_url};
+pub use dialects::{DialectFault, read_dialects};
 pub use doors::{ConnectionArgs, TlsArgs};
 pub use values::{Faults, FlagReader, FlagValue, FlagValueParser, MAX_DURATION};
 
 use crate::event::MAX_JSON_DEPTH;
 use crate::ingest::native::MAX_EVENTS_PER_MESSAGE;
+use crate::ingest::otlp::map::Dialects;
 use crate::listen::{ConnectionLimits, TlsFiles};
 
 /// Each writer holds a Postgres session; servers rarely allow more.
@@ -170,6 +174,10 @@ pub struct ServeArgs {
     /// Keep spans that have nothing to do with an agent (HTTP, SQL) as steps.
     #[arg(long, env = "RUNTRACED_KEEP_FOREIGN_SPANS", action = SetTrue)]
     pub keep_foreign_spans: FlagValue,
+    /// Folder with dialect files (*.toml), which add to the built-in dialects of OTLP or
+    /// replace those of the same name.
+    #[arg(long, env = "RUNTRACED_OTLP_DIALECTS", value_name = "DIR")]
+    pub otlp_dialects: Option<PathBuf>,
     /// Time without an event after which a run counts as abandoned.
     #[arg(
         long,
@@ -243,6 +251,7 @@ pub struct Config {
     pub max_message_bytes: usize,
     pub max_field_bytes: usize,
     pub keep_foreign_spans: bool,
+    pub otlp_dialects: Arc<Dialects>,
     pub run_timeout: Duration,
     pub sweep_interval: Duration,
     pub commit_timeout: Duration,
@@ -308,6 +317,7 @@ impl ServeArgs {
             max_field_bytes: flags
                 .memory_size(&self.max_field_bytes, MIN_FIELD_BYTES..=MAX_MESSAGE_BYTES),
             keep_foreign_spans: flags.switch(&self.keep_foreign_spans),
+            otlp_dialects: dialects(&mut flags, self.otlp_dialects.as_deref()),
             run_timeout: flags.duration(&self.run_timeout, MIN_RUN_TIMEOUT),
             sweep_interval: flags.duration(&self.sweep_interval, MIN_TIMEOUT),
             commit_timeout: flags.duration(&self.commit_timeout, MIN_COMMIT_TIMEOUT),
@@ -358,6 +368,15 @@ fn listen_address(flags: &mut FlagReader, value: &FlagValue, open: bool) -> Sock
         ));
     }
     address
+}
+
+fn dialects(flags: &mut FlagReader, dir: Option<&Path>) -> Arc<Dialects> {
+    // Scripts set a variable to nothing to say that it is not set.
+    let dir = dir.filter(|dir| !dir.as_os_str().is_empty());
+    read_dialects(dir).unwrap_or_else(|fault| {
+        flags.fault(format!("--otlp-dialects {fault}"));
+        Dialects::built_in()
+    })
 }
 
 fn spool_settings(

@@ -71,6 +71,7 @@ impl DaemonCore {
                 max_field_bytes: config.max_field_bytes,
                 keep_foreign_spans: config.keep_foreign_spans,
                 tenant: None,
+                dialects: config.otlp_dialects.clone(),
                 max_events_bytes: config
                     .max_message_bytes
                     .saturating_mul(OTLP_EXPANSION_FACTOR),

@@ -4,6 +4,7 @@ pub mod database;
 pub mod dead_letters;
 pub mod demo;
 pub mod endpoint;
+pub mod explain;
 mod failure;
 pub mod grant;
 pub mod keys;
@@ -42,6 +43,7 @@ enum Command {
     Migrate(migrate::MigrateArgs),
     Grant(grant::GrantArgs),
     Send(send::SendArgs),
+    Explain(explain::ExplainArgs),
     Runs(runs::RunsArgs),
     Timeline(timeline::TimelineArgs),
     Psql(psql::PsqlArgs),
@@ -79,6 +81,7 @@ impl Cli {
             Command::Migrate(args) => args.options().map(drop),
             Command::Grant(args) => args.check(),
             Command::Send(args) => args.settings().map(drop),
+            Command::Explain(args) => args.options().map(drop),
             Command::Runs(args) => args.filter().map(drop),
             Command::Timeline(args) => args.request().map(drop),
             Command::Status(args) => args.daemon().map(drop),
@@ -105,6 +108,7 @@ impl Cli {
                 Command::Migrate(args) => migrate::run(args).await,
                 Command::Grant(args) => grant::run(args).await,
                 Command::Send(args) => send::run(args).await,
+                Command::Explain(args) => explain::run(args),
                 Command::Runs(args) => runs::run(args).await,
                 Command::Timeline(args) => timeline::run(args).await,
                 Command::Psql(args) => psql::run(args),

@@ -183,12 +183,19 @@ fn encode_otlp(encoder: &mut DescriptorEncoder, counts: &OtlpCounts) -> fmt::Res
                 SpanOutcome::Refused(reason) => ("refused", reason.as_str()),
             };
             let labels = [
-                ("dialect", *dialect),
+                ("dialect", &**dialect),
                 ("outcome", outcome),
                 ("reason", reason),
             ];
             ConstCounter::new(*count).encode(family.encode_family(&labels)?)?;
         }
+    }
+    let help = "Received spans that look like an agent's work but were not understood, by scope";
+    let name = "otlp_not_understood";
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (scope, spans) in counts.not_understood() {
+        let labels = [("scope", scope.as_str())];
+        ConstCounter::new(spans).encode(family.encode_family(&labels)?)?;
     }
     Ok(())
 }

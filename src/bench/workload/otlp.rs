@@ -217,7 +217,11 @@ mod tests {
             let mapped = map_traces(&request.encoded, &MapOptions::default()).unwrap();
             assert_eq!(mapped.refused, []);
             assert_eq!(
-                mapped.outcomes.keys().map(|key| key.0).collect::<Vec<_>>(),
+                mapped
+                    .outcomes
+                    .keys()
+                    .map(|key| &*key.0)
+                    .collect::<Vec<_>>(),
                 ["openinference"]
             );
         }

@@ -91,7 +91,7 @@ fn ignored_metrics(count: u64) -> Mapped {
     let mut mapped = Mapped::default();
     mapped
         .outcomes
-        .insert(("", SpanOutcome::Ignored("metrics")), count);
+        .insert(("".into(), SpanOutcome::Ignored("metrics")), count);
     mapped
 }
 

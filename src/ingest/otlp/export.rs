@@ -1,7 +1,7 @@
 //! Handles one request of either protocol: decode, admit, wait, answer.
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -247,6 +247,14 @@ impl OtlpIngest {
     fn count(&self, signal: Signal, decoded: &Decoded) {
         let config = &self.config;
         config.counts.add(signal, &decoded.mapped.outcomes);
+        let unknown = &decoded.mapped.not_understood;
+        for scope in config.counts.add_not_understood(unknown, Instant::now()) {
+            tracing::warn!(
+                scope,
+                "spans of this scope look like an agent's work but were not understood: see \
+                 `runtraced explain`, and add a dialect with --otlp-dialects"
+            );
+        }
         config.repairs.add(decoded.mapped.repairs);
         let truncated = decoded.mapped.truncated;
         config.repairs.add_from_wire(decoded.repairs, truncated);

@@ -1,9 +1,11 @@
 //! The options and the result of the mapping.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use uuid::NonNilUuid;
 
+use super::map::Dialects;
 use crate::event::{Event, Repairs};
 
 /// The options of the mapping.
@@ -15,9 +17,18 @@ pub struct MapOptions {
     pub keep_foreign_spans: bool,
     /// The tenant of the key that the request carries.
     pub tenant: Option<NonNilUuid>,
+    /// The dialects that are understood.
+    pub dialects: Arc<Dialects>,
     /// The mapping stops when the events of a request exceed this weight.
     pub max_events_bytes: usize,
 }
+
+/// The most scopes that are counted by name; a sender chooses the names.
+pub const MAX_SCOPES: usize = 64;
+/// The name of all other scopes.
+pub const OTHER_SCOPES: &str = "(other)";
+/// A longer name of a scope is cut.
+const MAX_SCOPE_CHARS: usize = 100;
 
 /// The default of `--max-field-bytes`.
 const DEFAULT_MAX_FIELD_BYTES: usize = 32 << 20;
@@ -30,6 +41,7 @@ impl Default for MapOptions {
             max_field_bytes: DEFAULT_MAX_FIELD_BYTES,
             keep_foreign_spans: false,
             tenant: None,
+            dialects: Dialects::built_in(),
             max_events_bytes: DEFAULT_MAX_EVENTS_BYTES,
         }
     }
@@ -47,7 +59,10 @@ pub struct Mapped {
     /// The spans that can never be stored, in order of position.
     pub refused: Vec<(u32, SpanRefusal)>,
     /// The number of spans by dialect and outcome.
-    pub outcomes: BTreeMap<(&'static str, SpanOutcome), u64>,
+    pub outcomes: BTreeMap<(Arc<str>, SpanOutcome), u64>,
+    /// The number of spans by scope that look like an agent's work, but were not
+    /// understood.
+    pub not_understood: BTreeMap<String, u64>,
     /// The characters that Postgres cannot store and that were replaced.
     pub repairs: Repairs,
     /// The number of fields that were truncated to [`MapOptions::max_field_bytes`].
@@ -114,15 +129,24 @@ impl Mapped {
     }
 
     /// Counts one span by dialect and outcome.
-    pub fn count(&mut self, dialect: &'static str, outcome: SpanOutcome) {
-        *self.outcomes.entry((dialect, outcome)).or_default() += 1;
+    pub fn count(&mut self, dialect: &Arc<str>, outcome: SpanOutcome) {
+        *self.outcomes.entry((dialect.clone(), outcome)).or_default() += 1;
+    }
+
+    /// Counts one span that was not understood, by its scope.
+    pub fn count_not_understood(&mut self, scope: &str) {
+        let name: String = scope.chars().take(MAX_SCOPE_CHARS).collect();
+        let counted = &mut self.not_understood;
+        let fits = counted.len() < MAX_SCOPES || counted.contains_key(&name);
+        let name = if fits { name } else { OTHER_SCOPES.to_owned() };
+        *counted.entry(name).or_default() += 1;
     }
 
     /// Records and counts a refused span.
     pub fn refuse(
         &mut self,
         position: u32,
-        dialect: &'static str,
+        dialect: &Arc<str>,
         code: RefusalReason,
         reason: impl Into<String>,
     ) {

@@ -7,6 +7,7 @@
 mod answer;
 mod counts;
 mod decode;
+mod explain;
 mod export;
 mod grpc;
 mod http;
@@ -18,6 +19,7 @@ pub mod wire;
 pub use answer::{Accepted, ExportError};
 pub use counts::{OtlpCounts, Tally};
 pub use decode::{DecodeError, Decoded, Encoding, decode};
+pub use explain::{ExplainError, explain_body};
 pub use export::{OtlpConfig, OtlpIngest};
 pub use grpc::{grpc_routes, grpc_timeout, is_grpc};
 pub use http::{answer_denied, answer_http};

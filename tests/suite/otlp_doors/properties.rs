@@ -30,6 +30,7 @@ fn read(signal: Signal, encoding: Encoding, bytes: &[u8]) -> Option<Decoded> {
         keep_foreign_spans: bytes.len().is_multiple_of(2),
         max_events_bytes: EVENTS_LIMIT_BYTES,
         tenant: None,
+        dialects: runtraced::ingest::otlp::map::Dialects::built_in(),
     };
     decode(
         &SCHEMA,

@@ -1,136 +1,119 @@
 //! Classifies spans by the kind of work that they describe.
 
-use std::borrow::Cow;
-
-use super::dialects::{
-    Dialect, adk, anthropic_sdk, genai, laminar, langfuse, langsmith, litellm, mlflow,
-    openinference_rules, openllmetry, vercel,
-};
+pub use super::dialects::{Classification, SpanClass};
 use super::facts::SpanFacts;
-use super::slots::Slot;
+use super::lang_graph;
+use super::slots::{ConversationSide, Slot};
 use crate::ingest::otlp::wire::Span;
 
-/// The kind of work that a span describes.
+/// Why a span has its class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SpanClass {
-    /// A call of a model. Only model and embedding calls use tokens.
-    Llm,
-    /// A call of an embedding model.
-    Embedding,
-    /// A call of a tool.
-    Tool,
-    /// An agent.
-    Agent,
-    /// A handoff from one agent to another, which has a span of its own.
-    Transfer,
-    /// A span that groups others: a workflow, a chain, a span of the application.
-    Workflow,
-    /// Any other work of an agent.
-    Other,
-    /// Work that is not an agent's: web, databases, queues.
-    Foreign,
+pub enum ClassReason<'a> {
+    /// It is LangGraph's node of one tool call.
+    CallNode,
+    /// A rule of a dialect.
+    Rule,
+    /// A word that names the kind.
+    Word(&'a str),
+    /// What the span states.
+    Evidence,
+    /// A word that no dialect knows, and no evidence.
+    UnknownWord(&'a str),
+    /// Nothing of an agent's work.
+    Nothing,
 }
 
-/// A class and the more specific kind that the source names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Classification {
-    /// The class.
-    pub class: SpanClass,
-    /// The value of `agent_steps.kind`.
-    pub kind: Option<Cow<'static, str>>,
-}
-
-impl Classification {
-    /// A class without a more specific kind.
-    pub fn of(class: SpanClass) -> Self {
-        Self { class, kind: None }
+/// Classifies a span and says why: by a rule of its dialects, else by a word that
+/// names its kind, else by what the span states. A word that no dialect knows
+/// hides nothing: it decides last.
+pub fn classify_with_reason<'a>(facts: &SpanFacts<'a>) -> (Classification, ClassReason<'a>) {
+    if lang_graph::is_call_node(facts) {
+        return (Classification::of(SpanClass::Tool), ClassReason::CallNode);
     }
+    if let Some(ruled) = &facts.ruled.class {
+        return (ruled.clone(), ClassReason::Rule);
+    }
+    let named = by_words(facts);
+    if let Some((decided, word)) = named.decided {
+        return (decided, ClassReason::Word(word));
+    }
+    if let Some(evident) = by_evidence(facts) {
+        let word = named.unknown.map(|word| word.to_ascii_lowercase().into());
+        let kind = evident.kind.or(word);
+        return (Classification { kind, ..evident }, ClassReason::Evidence);
+    }
+    if let Some(word) = named.says_nothing {
+        return (Classification::span(), ClassReason::Word(word));
+    }
+    if let Some(word) = named.unknown {
+        let kind = word.to_ascii_lowercase();
+        let class = Classification::with_source_kind(SpanClass::Other, kind);
+        return (class, ClassReason::UnknownWord(word));
+    }
+    (fallback(facts), ClassReason::Nothing)
+}
 
-    /// A class and one of our kinds.
-    pub fn with_kind(class: SpanClass, kind: &'static str) -> Self {
-        Self {
-            class,
-            kind: Some(kind.into()),
+/// The word for the span's kind, if no dialect knows it.
+pub fn unknown_word<'a>(facts: &SpanFacts<'a>) -> Option<&'a str> {
+    by_words(facts).unknown
+}
+
+/// What the words of a span name.
+#[derive(Default)]
+struct NamedByWords<'a> {
+    /// The kind of work, by the best word that is known.
+    decided: Option<(Classification, &'a str)>,
+    /// A known word says that the span is any span.
+    says_nothing: Option<&'a str>,
+    /// The best word that is not known.
+    unknown: Option<&'a str>,
+}
+
+fn by_words<'a>(facts: &SpanFacts<'a>) -> NamedByWords<'a> {
+    let mut named = NamedByWords::default();
+    let dialects = facts.dialects;
+    for (index, word) in &facts.kinds {
+        let known = facts
+            .dialect
+            .words
+            .classify(word)
+            .or_else(|| dialects.get(*index).words.classify(word))
+            .or_else(|| dialects.conventions().words.classify(word));
+        match known {
+            Some((_, true)) => named.says_nothing = named.says_nothing.or(Some(word)),
+            Some((classification, false)) => {
+                named.decided = Some((classification, word));
+                break;
+            }
+            None => named.unknown = named.unknown.or(Some(word)),
         }
     }
-
-    /// A class and a kind in the words of the source.
-    pub fn with_source_kind(class: SpanClass, kind: String) -> Self {
-        Self {
-            class,
-            kind: Some(kind.into()),
-        }
-    }
+    named
 }
 
-/// Classifies a span: by the kind that it declares, the most specific dialect
-/// first; else by attributes that only one kind of work has; else by the span's
-/// OTLP kind.
-pub fn classify(facts: &SpanFacts<'_>) -> Classification {
-    let name = facts.span.name;
-    if facts.dialect == Dialect::Adk && adk::is_merged_tool(name) {
-        return Classification::with_kind(SpanClass::Other, "merged_tools");
-    }
-    if facts.dialect == Dialect::Adk && facts.str(Slot::ToolName) == Some(adk::TRANSFER_TOOL) {
-        return Classification::with_kind(SpanClass::Transfer, "handoff");
-    }
-    if facts.dialect == Dialect::Litellm && name == litellm::RAW_REQUEST {
-        return Classification::with_kind(SpanClass::Other, "raw_request");
-    }
-    if facts.scope.starts_with(anthropic_sdk::SCOPE_PREFIX)
-        && !facts.has(Slot::ResponseId)
-        && facts.has_parent()
-    {
-        // A failed attempt. Nothing links it to the call that it belongs to.
-        return Classification::with_kind(SpanClass::Other, "request");
-    }
-    declared(facts)
-        .or_else(|| implied_by_attributes(facts))
-        .unwrap_or_else(|| fallback(facts))
-}
-
-/// The class that the span declares.
-fn declared(facts: &SpanFacts<'_>) -> Option<Classification> {
-    let word = |slot| facts.str(slot);
-    word(Slot::OpenInferenceKind)
-        .and_then(|kind| openinference_rules::classify(kind, facts))
-        .or_else(|| {
-            let named = facts.has(Slot::AgentName);
-            word(Slot::VercelOperation).and_then(|operation| vercel::classify(operation, named))
-        })
-        .or_else(|| word(Slot::LangfuseType).and_then(langfuse::classify))
-        .or_else(|| word(Slot::MlflowType).and_then(mlflow::classify))
-        .or_else(|| {
-            let classification = word(Slot::LaminarType).and_then(laminar::classify);
-            // Laminar's DEFAULT is not specific: prefer the GenAI operation.
-            classification.filter(|classification| {
-                classification.class != SpanClass::Workflow || !facts.has(Slot::GenAiOperation)
-            })
-        })
-        .or_else(|| word(Slot::LangSmithKind).and_then(langsmith::classify))
-        .or_else(|| word(Slot::GenAiOperation).and_then(genai::classify))
-        .or_else(|| word(Slot::TraceloopKind).and_then(openllmetry::classify))
-        .or_else(|| word(Slot::RequestType).and_then(openllmetry::classify_request_type))
-        .or_else(|| {
-            let operation = word(Slot::GenAiOperation)?;
-            Some(Classification::with_source_kind(
-                SpanClass::Other,
-                operation.to_owned(),
-            ))
-        })
-}
-
-/// The class whose attributes the span has, although it declares none.
-fn implied_by_attributes(facts: &SpanFacts<'_>) -> Option<Classification> {
-    if facts.has(Slot::ToolArguments) || facts.has(Slot::ToolResult) {
+/// The class that the facts of the span imply.
+fn by_evidence(facts: &SpanFacts<'_>) -> Option<Classification> {
+    let has = |slot| facts.has(slot);
+    if has(Slot::ToolArguments) || has(Slot::ToolResult) {
         return Some(Classification::of(SpanClass::Tool));
     }
-    let model = facts.has(Slot::RequestModel) || facts.has(Slot::ResponseModel);
-    let spoke = facts.has(Slot::OutputMessages) || facts.has_output_messages();
-    if model && (spoke || facts.has(Slot::UsageOutput)) {
+    let model = has(Slot::RequestModel) || has(Slot::ResponseModel);
+    let spoke = has(Slot::OutputMessages) || facts.has_indexed_messages(ConversationSide::Output);
+    let asked = has(Slot::InputMessages) || facts.has_indexed_messages(ConversationSide::Input);
+    let used = has(Slot::UsageInput) || has(Slot::UsageOutput) || has(Slot::UsageJson);
+    if (model || asked) && used || model && spoke || asked && spoke && has(Slot::ResponseId) {
         return Some(Classification::of(SpanClass::Llm));
     }
-    if facts.has(Slot::AgentName) && facts.span.name.starts_with("invoke_agent") {
+    let named_in_span = |slot| {
+        let name = facts.text(slot);
+        name.is_some_and(|name| facts.span.name.contains(&*name))
+    };
+    let has_result = has(Slot::ToolCallId) || has(Slot::Input) || has(Slot::Output);
+    if has(Slot::ToolName) && (has_result || named_in_span(Slot::ToolName)) {
+        return Some(Classification::of(SpanClass::Tool));
+    }
+    let is_agent = named_in_span(Slot::AgentName) || facts.span.name.starts_with("invoke_agent");
+    if has(Slot::AgentName) && is_agent {
         return Some(Classification::of(SpanClass::Agent));
     }
     None
@@ -143,5 +126,5 @@ fn fallback(facts: &SpanFacts<'_>) -> Classification {
         return Classification::of(SpanClass::Foreign);
     }
     // A span of the application.
-    Classification::with_kind(SpanClass::Workflow, "span")
+    Classification::span()
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::facts::SpanFacts;
 use super::ids::{self, IdSource};
+use super::message_events;
 pub use super::messages::Conversation;
 use super::messages::{ChatMessage, join, read, unflatten};
 use super::slots::{ConversationSide, Slot};
@@ -41,7 +42,14 @@ impl Conversation {
         }
         let mut history = read_side(facts, ConversationSide::Input);
         let mut output = read_side(facts, ConversationSide::Output);
-        let events = span_events::conversation(facts.span);
+        let mut events = span_events::conversation(facts.span);
+        if !facts.dialect.message_events.is_empty() {
+            for event in &facts.span.events {
+                let fields = value::object(&event.attributes);
+                let is_named = |name: &str| name == event.name;
+                message_events::add_message(facts.dialect, is_named, &fields, &mut events);
+            }
+        }
         if history.is_empty() {
             history = events.input;
         }

@@ -3,7 +3,7 @@
 use serde_json::Map;
 use uuid::Uuid;
 
-use super::class::{Classification, SpanClass, classify};
+use super::class::{Classification, SpanClass, classify_with_reason};
 use super::conversation::{Conversation, IdentifiedMessage};
 use super::facts::SpanFacts;
 use super::fit::FieldFitter;
@@ -16,7 +16,7 @@ use super::observe::RunObserver;
 use super::placed::PlacedSpan;
 use super::slots::Slot;
 use super::usage::TokenUsage;
-use super::{ghost, scores, time, tool, value};
+use super::{ghost, scores, time, tool, unknown, value};
 use crate::event::{
     AliasedRoot, EndStatus, Event, EventBody, Json, Message, MessageRole, RunEnded, RunEndedBy,
     StepAliased, StepDetails, StepEnded, StepStarted, Timestamp, TokenCount,
@@ -44,6 +44,8 @@ pub enum EmitOutcome {
     /// The span is not an agent's work. It made only an alias, which links its
     /// children to its parent. Holds the reason.
     Ignored(&'static str),
+    /// The span made a step, which says that it was not understood.
+    NotUnderstood,
 }
 
 impl Emitter<'_> {
@@ -53,7 +55,16 @@ impl Emitter<'_> {
             self.emit_alias(placed);
             return EmitOutcome::Ignored(reason);
         }
-        let mut classification = classify(&placed.facts);
+        let (mut classification, reason) = classify_with_reason(&placed.facts);
+        let understood = !unknown::is_not_understood(&placed.facts, &classification, reason);
+        if !understood {
+            let kind = unknown::NOT_UNDERSTOOD;
+            classification = Classification::with_kind(SpanClass::Other, kind);
+        }
+        if classification.class == SpanClass::Ghost {
+            self.emit_alias(placed);
+            return EmitOutcome::Ignored("announcement");
+        }
         if classification.class == SpanClass::Foreign {
             if !keep_foreign {
                 self.emit_alias(placed);
@@ -94,7 +105,11 @@ impl Emitter<'_> {
         if root {
             self.emit_run_end(placed, usage.filter(|_| !own_step), own_step);
         }
-        EmitOutcome::Mapped
+        if understood {
+            EmitOutcome::Mapped
+        } else {
+            EmitOutcome::NotUnderstood
+        }
     }
 
     fn push(&mut self, placed: &PlacedSpan<'_>, time: Timestamp, body: EventBody) {

@@ -4,30 +4,16 @@
 //! span then ends if it is the root.
 
 use super::facts::SpanFacts;
-use super::slots::Slot;
 use super::value;
 use crate::ingest::otlp::wire::Span;
 
 /// Why a span makes no run, as the reason for metrics. `None` for all others.
+/// Which spans only announce something is data: the dialects say so.
 pub fn reason(facts: &SpanFacts<'_>) -> Option<&'static str> {
-    if facts.str(Slot::GenAiOperation) == Some("create_agent") {
-        return Some("announcement");
+    if facts.has_parent() {
+        return None;
     }
-    if facts.scope.starts_with("logfire")
-        && word(facts, "logfire.span_type").as_deref() == Some("pending_span")
-    {
-        // The span itself follows when it has ended.
-        return Some("announcement");
-    }
-    if facts.scope.starts_with("agentops")
-        && word(facts, "agentops.span.kind").as_deref() == Some("session")
-    {
-        return Some("announcement");
-    }
-    if !facts.has_parent() {
-        return without_caller(facts);
-    }
-    None
+    without_caller(facts)
 }
 
 /// A request to a tool server that names no caller, and requests that no agent

@@ -6,11 +6,12 @@
 use serde_json::{Value, json};
 
 use super::conversation::{Conversation, IdentifiedMessage};
+use super::dialects::Dialect;
 use super::fit::FieldFitter;
 use super::ids::{self, IdSource};
 use super::messages::join;
 use super::observations::{Observations, RunFact, rank};
-use super::{Dialect, scores, span_events, time::timestamp, value};
+use super::{message_events, scores, span_events, time::timestamp, value};
 use crate::event::{Event, EventBody, Message, MessageRole, Timestamp};
 use crate::ingest::otlp::wire::{
     self, ExportRequest, LogRecord, MalformedProtobuf, WireMessage as _,
@@ -26,29 +27,31 @@ pub fn map_logs(request: &[u8], options: &MapOptions) -> Result<Mapped, Malforme
     let mut observed = Observations::default();
     let mut fit = FieldFitter::new(options.max_field_bytes);
     let request = ExportRequest::read(request)?;
-    let scopes = request.resources.iter().flat_map(|of| &of.scopes);
-    let records = scopes.flat_map(|of| &of.records);
-    for (position, record) in (0_u32..).zip(records) {
-        let outcome = match map_record(
-            &LogRecord::read(record)?,
-            position,
-            &mut fit,
-            &mut observed,
-            &mut mapped.events,
-        ) {
-            Ok(outcome) => outcome,
-            Err((code, reason)) => {
-                mapped.refuse(position, Dialect::GenAi.as_str(), code, reason);
-                continue;
+    let conventions = options.dialects.conventions();
+    let unknown = &options.dialects.unknown().name;
+    let mut position = 0;
+    for of_scope in request.resources.iter().flat_map(|of| &of.scopes) {
+        let scope = of_scope.scope.as_ref().map_or("", |scope| scope.name);
+        let of_dialect = options.dialects.of_scope(scope);
+        let dialect = of_dialect.map_or(conventions, |(dialect, _)| dialect);
+        for bytes in &of_scope.records {
+            let record = LogRecord::read(bytes)?;
+            match map_record(
+                &record,
+                dialect,
+                position,
+                &mut fit,
+                &mut observed,
+                &mut mapped.events,
+            ) {
+                Ok(SpanOutcome::Mapped) => mapped.count(&dialect.name, SpanOutcome::Mapped),
+                Ok(outcome) => mapped.count(unknown, outcome),
+                Err((code, reason)) => mapped.refuse(position, &dialect.name, code, reason),
             }
-        };
-        let dialect = match outcome {
-            SpanOutcome::Mapped => Dialect::GenAi,
-            _ => Dialect::Unknown,
-        };
-        mapped.count(dialect.as_str(), outcome);
-        if !mapped.is_within_limit(options) {
-            return Ok(mapped);
+            position += 1;
+            if !mapped.is_within_limit(options) {
+                return Ok(mapped);
+            }
         }
     }
     mapped.events.extend(observed.into_events());
@@ -59,16 +62,16 @@ pub fn map_logs(request: &[u8], options: &MapOptions) -> Result<Mapped, Malforme
 
 fn map_record(
     record: &LogRecord<'_>,
+    dialect: &Dialect,
     position: u32,
     fit: &mut FieldFitter,
     observed: &mut Observations,
     events: &mut Vec<(u32, Event)>,
 ) -> Result<SpanOutcome, (RefusalReason, &'static str)> {
-    let name = event_name(record);
-    if let Some(name) = name.filter(|name| scores::states_score(name)) {
+    if let Some(name) = event_name(record).filter(|name| scores::states_score(name)) {
         return map_score(record, name, position, fit, events);
     }
-    let Some(name) = name.filter(|name| span_events::carries_messages(name)) else {
+    let Some(mut conversation) = conversation_of(record, dialect) else {
         return Ok(SpanOutcome::Ignored("not_genai"));
     };
     let (Some(run), true) = (
@@ -79,8 +82,6 @@ fn map_record(
     };
     let at = timestamp(record_time(record))?;
     let step = ids::derived(run, IdSource::Span(record.span_id));
-    let mut conversation = Conversation::default();
-    span_events::add_messages(name, &event_fields(record), &mut conversation);
     conversation.input = join(conversation.input);
     conversation.output = join(conversation.output);
     if let Some(text) = conversation.last_question() {
@@ -155,6 +156,28 @@ fn record_time(record: &LogRecord<'_>) -> u64 {
         0 => record.observed_time_unix_nano,
         at => at,
     }
+}
+
+/// The messages of a record, by its name. `None` if it is no record of messages.
+fn conversation_of(record: &LogRecord<'_>, dialect: &Dialect) -> Option<Conversation> {
+    let mut conversation = Conversation::default();
+    let name = event_name(record);
+    if let Some(name) = name.filter(|name| span_events::carries_messages(name)) {
+        span_events::add_messages(name, &event_fields(record), &mut conversation);
+        return Some(conversation);
+    }
+    if dialect.message_events.is_empty() {
+        return None;
+    }
+    // Some SDKs write the full name of the event as the record's text.
+    let text = match &record.body {
+        Some(wire::AnyValue::String(text)) => Some(*text),
+        _ => None,
+    };
+    let is_named = |of: &str| [name, text].contains(&Some(of));
+    let fields = event_fields(record);
+    message_events::add_message(dialect, is_named, &fields, &mut conversation)
+        .then_some(conversation)
 }
 
 fn push(events: &mut Vec<(u32, Event)>, position: u32, time: Timestamp, body: EventBody) {

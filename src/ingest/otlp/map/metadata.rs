@@ -4,6 +4,7 @@ use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use super::class;
 use super::hex::hex;
 use super::placed::PlacedSpan;
 use super::span_events::{self, Exception};
@@ -37,7 +38,10 @@ impl Serialize for StepMetadata<'_> {
 struct OtelMetadata<'a> {
     span_id: String,
     name: &'a str,
-    dialect: &'static str,
+    dialect: &'a str,
+    /// The word for its kind, if no dialect knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     service: Option<&'a str>,
     /// The id that a model or a provider gave the call. The store compares it.
@@ -84,7 +88,8 @@ impl<'a> OtelMetadata<'a> {
         Self {
             span_id: hex(span.span_id),
             name: span.name,
-            dialect: placed.facts.dialect.as_str(),
+            dialect: &placed.facts.dialect.name,
+            kind: class::unknown_word(&placed.facts),
             service: placed.origin.service,
             call,
             exception: span_events::exception(span),

@@ -3,23 +3,27 @@
 //! The mapping is pure: no IO, no clock. The events of a span depend only on
 //! that span, its scope and its resource, so the order of spans never matters.
 //!
-//! - [`facts`] reads the attributes of a span into [`slots`], with one table of
-//!   keys per dialect in [`dialects`].
+//! - [`dialects`] says what keys and words mean. The dialects are data.
+//! - [`facts`] reads the attributes of a span into [`slots`], and [`rules`]
+//!   applies the rules of its dialects.
 //! - [`class`] classifies the span.
 //! - [`conversation`] and [`tool`] read messages, arguments and results.
 //! - [`emit`] makes the events.
 
 pub(crate) mod class;
 mod conversation;
-mod detect;
 pub(crate) mod dialects;
 mod emit;
+mod explain;
 pub(crate) mod facts;
 mod fit;
+mod generic;
 mod ghost;
 mod hex;
 mod ids;
+mod lang_graph;
 mod logs;
+mod message_events;
 mod messages;
 mod metadata;
 mod naming;
@@ -29,26 +33,34 @@ mod origin;
 mod outcome;
 mod placed;
 mod python;
+mod rules;
 mod scores;
+mod scratch;
 mod session;
 pub(crate) mod slots;
 mod span_events;
 mod tags;
 mod time;
 mod tool;
+mod unknown;
 mod usage;
 pub(crate) mod value;
 
-pub use dialects::Dialect;
+pub use dialects::{DialectError, DialectText, Dialects};
+pub use explain::{
+    ExplainedAttribute, ExplainedRow, ExplainedSpan, Explanation, documented_keys, explain,
+    fact_names,
+};
 pub use logs::map_logs;
 
 use self::emit::{EmitOutcome, Emitter};
-use self::facts::SpanFacts;
+use self::facts::{SpanFacts, SpanScope};
 use self::fit::FieldFitter;
 use self::observations::Observations;
 use self::origin::SpanOrigin;
 use self::outcome::SpanEnding;
 use self::placed::PlacedSpan;
+use self::scratch::{ParsedAttributes, Scratch};
 use super::wire::{ExportRequest, MalformedProtobuf, Span, WireMessage as _};
 use super::{MapOptions, Mapped, RefusalReason, SpanOutcome};
 
@@ -78,10 +90,14 @@ pub fn map_traces(request: &[u8], options: &MapOptions) -> Result<Mapped, Malfor
         for of_scope in &of_resource.scopes {
             let (resource, scope) = (&of_resource.resource, &of_scope.scope);
             let origin = SpanOrigin::read(resource.as_ref(), scope.as_ref(), &mut fit);
+            let span_scope = SpanScope::new(&options.dialects, origin.scope);
             for bytes in &of_scope.records {
                 span.reset_and_read(bytes)?;
-                let facts = SpanFacts::read(&span, origin.scope, options.tenant);
-                let dialect = facts.dialect.as_str();
+                let parsed = ParsedAttributes::default();
+                let scratch = Scratch::new(&parsed);
+                let mut facts = SpanFacts::read(&span, span_scope, options.tenant, &scratch);
+                rules::apply(&mut facts, &scratch);
+                let dialect = facts.dialect.name.clone();
                 match validate(facts, &origin, position) {
                     Ok(placed) => {
                         let mut emitter = Emitter {
@@ -92,10 +108,14 @@ pub fn map_traces(request: &[u8], options: &MapOptions) -> Result<Mapped, Malfor
                         let outcome = match emitter.emit_span(&placed, options.keep_foreign_spans) {
                             EmitOutcome::Mapped => SpanOutcome::Mapped,
                             EmitOutcome::Ignored(reason) => SpanOutcome::Ignored(reason),
+                            EmitOutcome::NotUnderstood => {
+                                mapped.count_not_understood(origin.scope);
+                                SpanOutcome::Mapped
+                            }
                         };
-                        mapped.count(dialect, outcome);
+                        mapped.count(&dialect, outcome);
                     }
-                    Err((code, reason)) => mapped.refuse(position, dialect, code, reason),
+                    Err((code, reason)) => mapped.refuse(position, &dialect, code, reason),
                 }
                 position += 1;
                 if !mapped.is_within_limit(options) {

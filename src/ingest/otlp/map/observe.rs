@@ -53,7 +53,7 @@ impl RunObserver<'_> {
         } else {
             source_rank.max(rank::CALL)
         };
-        if let Some(framework) = placed.origin.framework(facts.dialect) {
+        if let Some(framework) = placed.origin.framework(facts.dialect, facts.dialects) {
             let fact = |fit: &mut FieldFitter| RunFact::AgentType(fit.text(framework));
             self.observe_field(placed, type_rank, placed.start, RunField::AgentType, fact);
         }

@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use serde_json::json;
 
-use super::dialects::Dialect;
+use super::dialects::{Dialect, Dialects};
 use super::fit::FieldFitter;
 use super::{tags, value};
 use crate::event::Json;
@@ -67,76 +67,35 @@ impl<'a> SpanOrigin<'a> {
         }
     }
 
-    /// The framework, for `agent_type`. It is taken from the scope's name
-    /// (`openinference.instrumentation.langchain` is `langchain`), else from the
-    /// dialect.
-    pub fn framework(&self, dialect: Dialect) -> Option<String> {
-        const PREFIXES: [&str; 6] = [
-            "openinference.instrumentation.",
-            "@arizeai/openinference-instrumentation-",
-            "opentelemetry.instrumentation.genai.",
-            "opentelemetry.instrumentation.",
-            "@traceloop/instrumentation-",
-            "io.opentelemetry.",
-        ];
-        if let Some(name) = PREFIXES
-            .iter()
-            .find_map(|prefix| self.scope.strip_prefix(prefix))
-        {
-            let name = name.trim_end_matches(".v1").trim_end_matches("_v2");
-            return Some(name.replace('_', "-"));
-        }
-        match dialect {
-            Dialect::Unknown => None,
-            Dialect::GenAi | Dialect::OpenInference | Dialect::OpenLlmetry => {
-                meaningful_word(self.scope)
+    /// The framework, for `agent_type`, as the dialect says it: a word, or the
+    /// name that stands in the scope (`openinference.instrumentation.langchain`
+    /// is `langchain`).
+    pub fn framework(&self, dialect: &Dialect, dialects: &Dialects) -> Option<String> {
+        match dialect.agent_type.as_str() {
+            "" => None,
+            "$scope" => {
+                let named = framework_in_scope(self.scope, dialects);
+                named.or_else(|| (!dialect.is_convention()).then(|| dialect.name.replace('_', "-")))
             }
-            known => Some(known.as_str().replace('_', "-")),
+            "$1" => Some(dialect.matches_scope(self.scope)?.replace('_', "-")),
+            word => Some(word.to_owned()),
         }
     }
 }
 
 /// The last word of a scope's name that says which framework it is:
 /// `org.springframework.ai.tracing` is `springframework`, `@mastra/otel` is `mastra`.
-fn meaningful_word(scope: &str) -> Option<String> {
-    const GENERIC: [&str; 32] = [
-        "ai",
-        "agents",
-        "boot",
-        "com",
-        "core",
-        "dev",
-        "diagnostics",
-        "experimental",
-        "github",
-        "instrumentation",
-        "internal",
-        "io",
-        "js",
-        "lib",
-        "main",
-        "net",
-        "node",
-        "observability",
-        "openinference",
-        "opentelemetry",
-        "org",
-        "otel",
-        "python",
-        "sdk",
-        "src",
-        "telemetry",
-        "trace",
-        "tracer",
-        "tracing",
-        "ts",
-        "utils",
-        "version",
-    ];
+/// Versions and the words that all scopes have say nothing.
+fn framework_in_scope(scope: &str, dialects: &Dialects) -> Option<String> {
+    const PREFIXES: [&str; 2] = ["openinference-instrumentation-", "instrumentation-"];
     let words = || {
         let parts = scope.split(['.', '/', ':']);
         let bare = parts.map(|part| part.trim_start_matches('@').split(' ').next());
-        bare.flatten().filter(|word| !word.is_empty())
+        let named = bare.flatten().map(|word| {
+            let mut stripped = PREFIXES.iter().filter_map(|it| word.strip_prefix(it));
+            stripped.next().unwrap_or(word)
+        });
+        named.filter(|word| !word.is_empty())
     };
     let is_version = |word: &str| {
         let digits = word.strip_prefix('v').unwrap_or(word);
@@ -144,13 +103,14 @@ fn meaningful_word(scope: &str) -> Option<String> {
     };
     let meaningful = |word: &&str| {
         let lower = word.to_lowercase();
-        !GENERIC.contains(&lower.as_str()) && !is_version(&lower)
+        !dialects.is_scope_noise(&lower) && !is_version(&lower)
     };
     let word = words()
         .filter(meaningful)
         .last()
         .or_else(|| words().last())?;
-    Some(word.to_lowercase().replace('_', "-"))
+    let word = word.trim_end_matches("_v2").to_lowercase();
+    Some(word.replace('_', "-"))
 }
 
 #[cfg(test)]
@@ -159,6 +119,7 @@ mod tests {
 
     #[test]
     fn a_framework_is_a_word() {
+        let dialects = Dialects::built_in();
         for (scope, want) in [
             ("agent", Some("agent")),
             ("com.acme.agents", Some("acme")),
@@ -168,9 +129,23 @@ mod tests {
             ("autogen SingleThreadedAgentRuntime", Some("autogen")),
             ("autogen-core", Some("autogen-core")),
             ("opentelemetry.sdk", Some("sdk")),
+            (
+                "openinference.instrumentation.openai_agents",
+                Some("openai-agents"),
+            ),
+            (
+                "@arizeai/openinference-instrumentation-openai",
+                Some("openai"),
+            ),
+            (
+                "opentelemetry.instrumentation.genai.anthropic",
+                Some("anthropic"),
+            ),
+            ("opentelemetry.instrumentation.openai_v2", Some("openai")),
             ("", None),
         ] {
-            assert_eq!(meaningful_word(scope).as_deref(), want, "{scope}");
+            let found = framework_in_scope(scope, &dialects);
+            assert_eq!(found.as_deref(), want, "{scope}");
         }
     }
 }

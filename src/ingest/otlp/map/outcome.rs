@@ -3,38 +3,15 @@
 use serde_json::Value;
 
 use super::conversation::Conversation;
+use super::dialects::ControlFlow;
 use super::facts::SpanFacts;
 use super::messages::text_of;
-use super::slots::Slot;
+use super::slots::{ConversationSide, Slot};
 use super::span_events::{self, Exception};
 use super::value;
 use crate::event::EndStatus;
 use crate::ingest::otlp::wire::{AnyValue, SpanStatus};
 
-/// Exceptions with which a run waits for a person. A later run goes on.
-const PAUSES: [&str; 13] = [
-    "GraphInterrupt",
-    "NodeInterrupt",
-    "GraphBubbleUp",
-    "Interrupt",
-    "InterruptException",
-    "AgentInterrupt",
-    "ApprovalRequired",
-    "ToolApprovalRequired",
-    "CallDeferred",
-    "BreakpointException",
-    "WaitingForEvent",
-    "HumanInputRequired",
-    "HumanInTheLoop",
-];
-/// Exceptions that only move control to another place.
-const MOVES: [&str; 5] = [
-    "ParentCommand",
-    "GraphDelegate",
-    "StopIteration",
-    "StopAsyncIteration",
-    "GeneratorExit",
-];
 /// Attributes that hold why a model stopped. Most are kept only as metadata.
 const FINISH_REASONS: [&str; 5] = [
     "gen_ai.response.finish_reasons",
@@ -69,9 +46,8 @@ impl SpanEnding {
         }
         let exception = span_events::exception(facts.span);
         match control_flow(facts, exception.as_ref()) {
-            Some(ControlFlow::Move) => Self::completed(),
-            Some(ControlFlow::Pause(text)) => Self {
-                paused: Some(text),
+            Some((_, paused)) => Self {
+                paused,
                 ..Self::completed()
             },
             None => Self {
@@ -93,23 +69,10 @@ impl SpanEnding {
 
 /// Whether a level or a tool's status says that the work failed.
 fn failed_by_word(facts: &SpanFacts<'_>) -> bool {
-    let one_of = |slot, words: &[&str]| {
-        let word = facts.str(slot);
-        word.is_some_and(|word| words.iter().any(|known| word.eq_ignore_ascii_case(known)))
-    };
-    one_of(Slot::Level, &["error", "fatal", "critical"])
-        || one_of(
-            Slot::ToolStatus,
-            &[
-                "error",
-                "failed",
-                "failure",
-                "errored",
-                "exception",
-                "timeout",
-                "timed_out",
-            ],
-        )
+    let level = facts.str(Slot::Level).map(str::to_ascii_lowercase);
+    let status = facts.value(Slot::Status).map(value::text);
+    matches!(level.as_deref(), Some("error" | "fatal" | "critical"))
+        || status.is_some_and(|status| facts.is_failure(&status))
 }
 
 /// Whether a model stopped by an error and gave no answer. SDKs also write `error` for a
@@ -131,7 +94,8 @@ fn has_result(facts: &SpanFacts<'_>) -> bool {
         Slot::ToolResult,
         Slot::ResponseText,
     ];
-    results.iter().any(|slot| facts.has(*slot)) || facts.has_output_messages()
+    results.iter().any(|slot| facts.has(*slot))
+        || facts.has_indexed_messages(ConversationSide::Output)
 }
 
 /// Whether a reason, or one in a list of reasons, is `error`.
@@ -183,13 +147,11 @@ fn failed_result(facts: &SpanFacts<'_>) -> Option<String> {
         .then(|| text_of(result.get("content").unwrap_or(&Value::Null)))
 }
 
-enum ControlFlow {
-    Pause(String),
-    Move,
-}
-
-/// The control flow that an SDK reports as an error.
-fn control_flow(facts: &SpanFacts<'_>, exception: Option<&Exception>) -> Option<ControlFlow> {
+/// The control flow that an SDK reports as an error, and why a run waits.
+fn control_flow(
+    facts: &SpanFacts<'_>,
+    exception: Option<&Exception>,
+) -> Option<(ControlFlow, Option<String>)> {
     let status = facts.span.status.as_ref().map(|status| status.message);
     let error_type = facts.text(Slot::ErrorType);
     let stated = facts.text(Slot::ErrorMessage);
@@ -202,17 +164,13 @@ fn control_flow(facts: &SpanFacts<'_>, exception: Option<&Exception>) -> Option<
     ];
     told.into_iter().flatten().find_map(|text| {
         let name = short_type(leading_type(text));
-        if MOVES.contains(&name) {
-            return Some(ControlFlow::Move);
-        }
-        PAUSES.contains(&name).then(|| {
+        let flow = facts.dialects.control_flow(name)?;
+        let paused = (flow == ControlFlow::Paused).then(|| {
             let message = exception.and_then(|exception| exception.message.as_deref());
-            let text = described(
-                Some(name),
-                message.or(status).filter(|text| !text.is_empty()),
-            );
-            ControlFlow::Pause(text.unwrap_or_default())
-        })
+            let message = message.or(status).filter(|text| !text.is_empty());
+            described(Some(name), message).unwrap_or_default()
+        });
+        Some((flow, paused))
     })
 }
 

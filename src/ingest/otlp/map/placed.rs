@@ -4,10 +4,10 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::class::SpanClass;
-use super::dialects::{Dialect, anthropic_sdk, lang_graph};
 use super::facts::SpanFacts;
 use super::hex::hex;
 use super::ids::{self, IdSource};
+use super::lang_graph;
 use super::origin::SpanOrigin;
 use super::outcome::SpanEnding;
 use super::session::SpanSession;
@@ -21,9 +21,11 @@ const UNIQUE_RESPONSE_ID_BYTES: usize = 24;
 /// The prefix of Anthropic's response ids. They are always unique, and the
 /// Anthropic client traces its calls itself.
 const ANTHROPIC_ID_PREFIX: &str = "msg_";
-/// The view that a LangGraph node has of its tool call. The tool's own span is a
-/// full view.
-const NODE_VIEW: i16 = -1;
+/// The view of a span with all texts and tools.
+const FULL_VIEW: i16 = 0;
+/// The view of a client library, which records neither texts nor tools, or of a
+/// LangGraph node around its tool. It only fills gaps.
+const LESSER_VIEW: i16 = -1;
 /// The view that a server has of a tool call: it knows nothing of the model that asked. The
 /// store looks for the caller's view (`find_views.sql`).
 const SERVER_VIEW: i16 = -3;
@@ -96,14 +98,15 @@ impl PlacedSpan<'_> {
         }
     }
 
-    /// The rank of this view of a call; see [`Dialect::view`].
+    /// The rank of this view of a call: [`LESSER_VIEW`] if another span describes
+    /// the call more completely.
     pub fn view(&self, class: SpanClass) -> i16 {
-        if lang_graph::is_call_node(&self.facts) {
-            NODE_VIEW
-        } else if class == SpanClass::Tool && self.facts.span.kind == Span::KIND_SERVER {
+        if class == SpanClass::Tool && self.facts.span.kind == Span::KIND_SERVER {
             SERVER_VIEW
+        } else if self.facts.ruled.lesser_view || lang_graph::is_call_node(&self.facts) {
+            LESSER_VIEW
         } else {
-            self.facts.dialect.view()
+            FULL_VIEW
         }
     }
 
@@ -124,9 +127,9 @@ impl PlacedSpan<'_> {
 /// The run of a call whose two spans are in two traces. No trace has both spans,
 /// so the run is derived from the id of the response.
 pub fn run_of_separate_call(facts: &SpanFacts<'_>) -> Option<Uuid> {
-    let separate =
-        !facts.has_parent() && anthropic_sdk::is_traced_separately(facts.scope, facts.span.name);
-    separate
+    facts
+        .ruled
+        .run_of_response
         .then(|| response_id(facts).map(|id| ids::run_of_call(&id, facts.tenant)))
         .flatten()
 }
@@ -137,15 +140,7 @@ fn response_id(facts: &SpanFacts<'_>) -> Option<String> {
     let id = stated.or_else(|| recorded_response_id(facts.str(Slot::Output)?))?;
     let unique = id.len() >= UNIQUE_RESPONSE_ID_BYTES || id.starts_with(ANTHROPIC_ID_PREFIX);
     // The messages of these calls are log records, which name only the span.
-    let has_messages_in_logs = facts.key(Slot::GenAiOperation).is_some()
-        && facts.scope.starts_with("opentelemetry.instrumentation.")
-        && facts
-            .span
-            .attributes
-            .iter()
-            .any(|attribute| attribute.key == "gen_ai.system")
-        && !facts.has(Slot::InputMessages)
-        && facts.dialect == Dialect::GenAi;
+    let has_messages_in_logs = facts.ruled.messages_in_logs;
     (unique && !has_messages_in_logs).then_some(id)
 }
 

@@ -20,10 +20,7 @@ pub struct SpanSession {
 
 /// Reads the session of a span.
 pub fn of(facts: &SpanFacts<'_>) -> Option<SpanSession> {
-    let named = facts.text(Slot::Session).map(String::from).or_else(|| {
-        let keys = ["session_id", "thread_id", "conversation_id"];
-        keys.iter().find_map(|key| facts.metadata_text(key))
-    })?;
+    let named = facts.text(Slot::Session).map(String::from)?;
     let (id, is_source_id) = ids::session_of_source_id(&named, facts.tenant);
     let external = (!is_source_id).then_some(named);
     Some(SpanSession { id, external })

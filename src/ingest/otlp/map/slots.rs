@@ -1,77 +1,94 @@
 //! The meaning of an attribute, independent of the dialect that wrote it.
 //!
-//! Each dialect has a table that maps its keys to [`Slot`]s. If several keys of
-//! a span fill the same slot (an SDK's own key and that of the conventions),
-//! the key with the lowest preference number wins.
+//! The files of the dialects map keys to [`Slot`]s. If several keys of a span
+//! fill the same slot (an SDK's own key and that of the conventions), the key
+//! with the lowest preference number wins.
 
-use crate::ingest::otlp::wire::Span;
+/// Defines [`Slot`] with the name that dialect files use.
+macro_rules! slots {
+    ($($slot:ident $name:literal,)*) => {
+        /// A fact about a span that an attribute can state.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        #[allow(missing_docs)] // the names in dialect files show their meaning
+        pub enum Slot { $($slot,)* }
 
-/// A fact about a span that an attribute can state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
-#[allow(missing_docs)] // the tables of the dialects show their meaning
-pub enum Slot {
-    // The kind of work, one slot per dialect that has its own names.
-    GenAiOperation,
-    OpenInferenceKind,
-    TraceloopKind,
-    RequestType,
-    VercelOperation,
-    LangfuseType,
-    MlflowType,
-    LaminarType,
-    LangSmithKind,
+        impl Slot {
+            /// All slots, in the order of their values.
+            pub const ALL: [Self; [$(Self::$slot),*].len()] = [$(Self::$slot),*];
+
+            /// The name in dialect files.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$slot => $name,)* }
+            }
+        }
+    };
+}
+
+slots! {
     // Who does the work.
-    AgentName,
-    WorkflowName,
-    EntityName,
-    DisplayName,
-    RunName,
-    Session,
-    User,
-    Customer,
-    Tags,
+    AgentName "agent_name",
+    WorkflowName "workflow_name",
+    EntityName "entity_name",
+    DisplayName "display_name",
+    RunName "run_name",
+    Session "session",
+    User "user",
+    Customer "customer",
+    Tags "tags",
     // Model calls.
-    RequestModel,
-    ResponseModel,
-    Parameters,
-    ResponseId,
-    InputMessages,
-    OutputMessages,
-    SystemInstructions,
-    Prompt,
-    Input,
-    InputMime,
-    Output,
-    OutputMime,
-    ResponseText,
-    ResponseToolCalls,
-    ResponseReasoning,
-    // Tools.
-    ToolName,
-    ToolCallId,
-    ToolArguments,
-    ToolResult,
-    ToolStatus,
-    // Tokens.
-    UsageInput,
-    UsageOutput,
-    UsageTotal,
-    UsageCacheRead,
-    UsageCacheWrite,
-    UsageReasoning,
-    UsageJson,
-    // Errors.
-    ErrorType,
-    ErrorMessage,
-    Level,
-    // A JSON object of LangChain and others, for values without a key of their own.
-    Metadata,
+    RequestModel "request_model",
+    ResponseModel "response_model",
+    Parameters "parameters",
+    ResponseId "response_id",
+    InputMessages "input_messages",
+    OutputMessages "output_messages",
+    SystemInstructions "system_instructions",
+    Prompt "prompt",
+    Input "input",
+    InputMime "input_mime",
+    Output "output",
+    OutputMime "output_mime",
+    ResponseText "response_text",
+    ResponseToolCalls "response_tool_calls",
+    ResponseReasoning "response_reasoning",
+    FinishReason "finish_reason",
+    // Tools and handoffs.
+    ToolName "tool_name",
+    ToolCallId "tool_call_id",
+    ToolArguments "tool_arguments",
+    ToolResult "tool_result",
+    Target "target",
+    // Tokens and money.
+    UsageInput "usage_input",
+    UsageOutput "usage_output",
+    UsageTotal "usage_total",
+    UsageCacheRead "usage_cache_read",
+    UsageCacheWrite "usage_cache_write",
+    UsageReasoning "usage_reasoning",
+    UsageJson "usage",
+    ProviderUsage "provider_usage",
+    Cost "cost",
+    // How it ended.
+    Status "status",
+    Level "level",
+    ErrorType "error_type",
+    ErrorMessage "error_message",
+    // LangChain and LangGraph.
+    Metadata "metadata",
+    GraphNode "graph_node",
+    GraphPath "graph_path",
+    Integration "integration",
 }
 
 impl Slot {
     /// The number of slots.
-    pub const COUNT: usize = Self::Metadata as usize + 1;
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// The slot of a name in a dialect file.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|slot| slot.name() == name)
+    }
 
     /// Whether the attribute is also kept in the step's metadata. The mapping
     /// normalizes these values, and the original must stay visible.
@@ -85,11 +102,18 @@ impl Slot {
                 | Self::UsageCacheWrite
                 | Self::UsageReasoning
                 | Self::UsageJson
+                | Self::ProviderUsage
+                | Self::Cost
                 | Self::RequestModel
                 | Self::ResponseId
                 | Self::ToolCallId
+                | Self::Status
                 | Self::ErrorType
+                | Self::FinishReason
                 | Self::Metadata
+                | Self::GraphNode
+                | Self::GraphPath
+                | Self::Integration
                 | Self::Parameters
                 | Self::User
                 | Self::Customer
@@ -97,10 +121,6 @@ impl Slot {
         )
     }
 }
-
-/// The key of an attribute, its slot, and its preference number. The lowest
-/// number wins.
-pub type AttributeKey = (&'static str, Slot, u8);
 
 /// The side of a conversation that a message is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,75 +131,15 @@ pub enum ConversationSide {
     Output,
 }
 
-/// Splits a key `prefix.N.field`, which holds one field of one message, into
-/// the side of the message and `N.field`.
-pub fn split_indexed_key(key: &str) -> Option<(ConversationSide, &str)> {
-    const FAMILIES: [(&str, ConversationSide); 7] = [
-        ("llm.input_messages.", ConversationSide::Input),
-        ("llm.output_messages.", ConversationSide::Output),
-        ("gen_ai.prompt.", ConversationSide::Input),
-        ("gen_ai.completion.", ConversationSide::Output),
-        ("llm.prompts.", ConversationSide::Input),
-        ("llm.completions.", ConversationSide::Output),
-        ("llm.choices.", ConversationSide::Output),
-    ];
-    let (prefix, side) = FAMILIES
-        .iter()
-        .find(|(prefix, _)| key.starts_with(prefix))?;
-    let rest = &key[prefix.len()..];
-    rest.starts_with(|c: char| c.is_ascii_digit())
-        .then_some((*side, rest))
-}
-
-/// Whether a key is from a vocabulary of other work than an agent's: web
-/// servers and clients, databases, queues, remote calls.
-///
-/// An internal span of the application may have its HTTP route as an
-/// attribute. The spans of web servers are never internal.
-pub fn is_foreign(key: &str, kind: i32) -> bool {
-    const FOREIGN: [&str; 6] = ["db.", "rpc.", "messaging.", "faas.", "graphql.", "asgi."];
-    const FOREIGN_UNLESS_INTERNAL: [&str; 4] = ["http.", "url.", "net.", "aws."];
-    let one_of = |prefixes: &[&str]| prefixes.iter().any(|prefix| key.starts_with(prefix));
-    one_of(&FOREIGN) || kind != Span::KIND_INTERNAL && one_of(&FOREIGN_UNLESS_INTERNAL)
-}
-
-/// Whether only instrumentations of agents use this key.
-pub fn is_agentic(key: &str) -> bool {
-    const AGENTIC: [&str; 17] = [
-        "gen_ai.",
-        "llm.",
-        "ai.",
-        "openinference.",
-        "traceloop.",
-        "langfuse.",
-        "mlflow.",
-        "lmnr.",
-        "langsmith.",
-        "gcp.vertex.agent.",
-        "agno.",
-        "crew",
-        "pydantic_ai.",
-        "litellm.",
-        "tool.",
-        "agent.",
-        "graph.node.",
-    ];
-    AGENTIC.iter().any(|prefix| key.starts_with(prefix))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn indexed_keys_need_an_index() {
-        let found = split_indexed_key("llm.input_messages.12.message.role");
-        assert_eq!(found, Some((ConversationSide::Input, "12.message.role")));
-        assert_eq!(
-            split_indexed_key("gen_ai.completion.0.role"),
-            Some((ConversationSide::Output, "0.role"))
-        );
-        assert_eq!(split_indexed_key("gen_ai.prompt.template"), None);
-        assert_eq!(split_indexed_key("gen_ai.prompt"), None);
+    fn names_are_unique_and_lead_back() {
+        for (at, slot) in Slot::ALL.into_iter().enumerate() {
+            assert_eq!(slot as usize, at);
+            assert_eq!(Slot::named(slot.name()), Some(slot));
+        }
     }
 }

@@ -16,9 +16,7 @@ const CUSTOMER_KEYS: [&str; 3] = ["runtraced.customer_id", "customer.id", "custo
 
 /// The tags that a span states: a list, JSON of a list, or words between commas.
 pub fn tags(facts: &SpanFacts<'_>) -> Option<Vec<String>> {
-    let stated = facts.value(Slot::Tags).map(value::parsed);
-    let stated = stated.or_else(|| facts.metadata_field("tags").cloned());
-    let stated = stated?;
+    let stated = value::parsed(facts.value(Slot::Tags)?);
     let texts: Vec<Cow<'_, str>> = match &stated {
         serde_json::Value::Array(tags) => tags
             .iter()
@@ -42,12 +40,7 @@ pub fn tags(facts: &SpanFacts<'_>) -> Option<Vec<String>> {
 
 /// The customer that a span names: an id, or any other name.
 pub fn customer(facts: &SpanFacts<'_>) -> Option<String> {
-    let stated = facts.text(Slot::Customer).map(Cow::into_owned);
-    let stated = stated.or_else(|| {
-        let keys = ["customer_id", "customerId"];
-        keys.iter().find_map(|key| facts.metadata_text(key))
-    });
-    stated.as_deref().and_then(normalized)
+    normalized(&facts.text(Slot::Customer)?)
 }
 
 /// The customer that a resource names.

@@ -3,9 +3,9 @@
 
 use serde_json::{Map, Value};
 
-use super::dialects::{Dialect, lang_graph};
 use super::facts::SpanFacts;
 use super::fit::FieldFitter;
+use super::lang_graph;
 use super::messages::text_of;
 use super::python;
 use super::slots::Slot;
@@ -16,7 +16,7 @@ use crate::ingest::otlp::wire;
 
 /// The tool that a LangGraph node was made to call, from the node's input.
 pub fn tool_name_of_call_node(facts: &SpanFacts<'_>) -> Option<String> {
-    let input = facts.json(Slot::Input)?;
+    let input = lang_graph::input(facts)?;
     let name = lang_graph::only_call(&input)?.get("name")?;
     name.as_str().map(str::to_owned)
 }
@@ -28,7 +28,7 @@ pub fn arguments_and_result(
 ) -> (Option<Json>, Option<Json>) {
     if lang_graph::is_call_node(facts) {
         // The tool's own span has the result in a better form.
-        let input = facts.json(Slot::Input);
+        let input = lang_graph::input(facts);
         let call = input.as_ref().and_then(lang_graph::only_call);
         let arguments = call.and_then(|call| call.get("args"));
         return (arguments.and_then(|arguments| fit.json(arguments)), None);
@@ -53,17 +53,14 @@ fn arguments(facts: &SpanFacts<'_>, fit: &mut FieldFitter) -> Option<Json> {
 fn result(facts: &SpanFacts<'_>, fit: &mut FieldFitter) -> Option<Json> {
     let attribute = facts.first(&[Slot::ToolResult, Slot::Output]);
     let wrapper_keys = [r#""raw_out"#, r#""text""#, r#""data""#, r#""lc""#];
-    if facts.dialect != Dialect::Adk
+    if facts.dialect.unwrap.is_empty()
         && let Some(json) = verbatim_json(attribute, &wrapper_keys, fit)
     {
         return Some(json);
     }
     let parsed = attribute.map(parse_attribute);
     let result = unwrap_result(parsed.or_else(|| span_events::tool_result(facts.span))?);
-    match facts.dialect {
-        Dialect::Adk => fit.json(&unwrap_adk_result(result)),
-        _ => fit.json(&result),
-    }
+    fit.json(&unwrap_only_field(result, &facts.dialect.unwrap))
 }
 
 /// Returns a JSON object or array in a text unchanged, without parsing it into a
@@ -83,11 +80,19 @@ fn verbatim_json(
     plain.then(|| fit.intact_json(text)).flatten()
 }
 
-/// Unwraps a result of ADK, which wraps every result that is not an object.
-fn unwrap_adk_result(value: Value) -> Value {
+/// Unwraps a result from an object of which it is the only field. Some SDKs put
+/// every result that is no object into one.
+fn unwrap_only_field(value: Value, fields: &[String]) -> Value {
     match value {
-        Value::Object(mut object) if object.len() == 1 && object.contains_key("result") => {
-            object.remove("result").unwrap_or(Value::Null)
+        Value::Object(object) if object.len() == 1 => {
+            let known = object
+                .keys()
+                .all(|key| fields.iter().any(|field| field == key));
+            if known {
+                object.into_values().next().unwrap_or(Value::Null)
+            } else {
+                Value::Object(object)
+            }
         }
         other => other,
     }
@@ -179,6 +184,9 @@ fn lang_chain_content(value: &Value) -> Option<Value> {
 mod tests {
     use serde_json::json;
 
+    use super::super::dialects::Dialects;
+    use super::super::facts::SpanScope;
+    use super::super::scratch::{ParsedAttributes, Scratch};
     use super::*;
 
     /// The arguments and the result of a tool span with this input and output.
@@ -192,10 +200,11 @@ mod tests {
             attributes: attributes.into(),
             ..wire::Span::default()
         };
-        let (arguments, result) = arguments_and_result(
-            &SpanFacts::read(&span, "", None),
-            &mut FieldFitter::new(100),
-        );
+        let parsed = ParsedAttributes::default();
+        let scratch = Scratch::new(&parsed);
+        let dialects = Dialects::built_in();
+        let facts = SpanFacts::read(&span, SpanScope::new(&dialects, ""), None, &scratch);
+        let (arguments, result) = arguments_and_result(&facts, &mut FieldFitter::new(100));
         [arguments, result].map(|json| json.map(|json| json.as_str().to_owned()))
     }
 

@@ -1,156 +1,209 @@
-//! One file per dialect: the meaning of its keys and its names for kinds of work.
+//! The dialects in which SDKs describe agents, as data.
 //!
-//! The code here looks at one span at a time. Each file names its source. A span
-//! may use several dialects at once: the Vercel SDK writes its own keys and
-//! those of the GenAI conventions.
+//! Each dialect is a TOML file: its keys and what they mean, its words for kinds
+//! of work, its rules, how it counts. The files are compiled once into
+//! [`Dialects`], which never changes. docs/OTLP.md describes the format.
 
-pub mod adk;
-pub mod agno;
-pub mod anthropic_sdk;
-pub mod genai;
-pub mod laminar;
-pub mod lang_graph;
-pub mod langfuse;
-pub mod langsmith;
-pub mod litellm;
-pub mod logfire;
-pub mod mlflow;
-pub mod openinference;
-pub mod openinference_rules;
-pub mod openllmetry;
-pub mod pydantic_ai;
-pub mod vercel;
+mod add_keys;
+mod built_in;
+mod compile;
+mod complaint;
+mod dialect;
+mod file;
+mod kind;
+mod pattern;
+mod rule;
+mod source;
+mod table;
+#[cfg(test)]
+mod tests;
+mod usage_object;
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use super::slots::{AttributeKey, Slot};
+pub use add_keys::MAX_KEYS_PER_FACT;
+pub use complaint::{DialectError, DialectText};
+pub use dialect::Dialect;
+pub use file::{Containing, CountingRules, EventRole};
+pub use kind::{Classification, SpanClass};
+pub use rule::{EqualTo, FactRef, Rule, SetTo};
+pub use table::{DialectIndex, FilledSlot, KeyMeaning, KeyTable};
+pub use usage_object::{UsageObject, UsagePart};
 
-/// The keys of all dialects.
-const TABLES: [&[AttributeKey]; 14] = [
-    genai::KEYS,
-    openinference::KEYS,
-    openllmetry::KEYS,
-    vercel::KEYS,
-    langfuse::KEYS,
-    logfire::KEYS,
-    pydantic_ai::KEYS,
-    mlflow::KEYS,
-    langsmith::KEYS,
-    laminar::KEYS,
-    adk::KEYS,
-    agno::KEYS,
-    litellm::KEYS,
-    anthropic_sdk::KEYS,
-];
+use self::pattern::Pattern;
+use self::table::PrefixTable;
+use super::slots::Slot;
 
-/// The slot and preference number of every key, in one table: a span is read in
-/// one pass, with one lookup per attribute.
-static SLOTS_BY_KEY: LazyLock<HashMap<&'static str, (Slot, u8)>> = LazyLock::new(|| {
-    let tables = TABLES.iter().copied().flatten();
-    tables
-        .map(|&(key, slot, preference)| (key, (slot, preference)))
-        .collect()
+/// The name of the dialect of the conventions, which all others build on.
+const CONVENTIONS: &str = "gen_ai";
+/// The name of the dialect of spans that no dialect fits.
+const UNKNOWN: &str = "unknown";
+
+/// All dialects, compiled.
+#[derive(Debug)]
+pub struct Dialects {
+    /// In order of preference.
+    all: Vec<Dialect>,
+    /// The index of [`CONVENTIONS`].
+    conventions: usize,
+    /// The index of [`UNKNOWN`].
+    unknown: usize,
+    /// The keys that are read in every span.
+    everywhere: KeyTable,
+    /// By dialect: the keys that are read in spans of its scopes, if it has keys
+    /// of its own.
+    own: Vec<Option<KeyTable>>,
+    /// Prefixes of keys that only instrumentations of agents use.
+    prefixes: PrefixTable,
+    foreign: Vec<String>,
+    foreign_unless_internal: Vec<String>,
+    scope_noise: Vec<String>,
+    signs: std::collections::HashSet<String>,
+    /// Last parts of unknown keys, and the slots that they fill.
+    suffixes: std::collections::HashMap<String, FilledSlot>,
+    agent_names: Vec<Pattern>,
+    tool_names: Vec<Pattern>,
+    control_flow: Vec<(Pattern, ControlFlow)>,
+    /// The usage objects of providers, in order.
+    pub usage_objects: Vec<UsageObject>,
+    /// Every source of a fact, as its file writes it.
+    documented: Vec<(String, Slot, DialectIndex)>,
+}
+
+/// An exception that is no failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ControlFlow {
+    /// The work goes on elsewhere.
+    Continues,
+    /// The run waits for a person.
+    Paused,
+}
+
+static BUILT_IN: LazyLock<Arc<Dialects>> = LazyLock::new(|| {
+    // A unit test checks that the built-in files compile.
+    let compiled = Dialects::compile(Vec::new());
+    Arc::new(compiled.unwrap_or_default())
 });
 
-/// The slot of a key and its preference number. `None` if no dialect has the key.
-pub fn lookup(key: &str) -> Option<(Slot, u8)> {
-    SLOTS_BY_KEY.get(key).copied()
-}
-
-/// The view of a span with all texts and tools.
-const FULL_VIEW: i16 = 0;
-/// The view of a client library, which records neither texts nor tools.
-const CLIENT_VIEW: i16 = -1;
-
-/// The dialect of a span: for metrics, for `agent_type`, and for rules that
-/// apply to one dialect only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(missing_docs)]
-pub enum Dialect {
-    GenAi,
-    OpenInference,
-    OpenLlmetry,
-    Vercel,
-    Langfuse,
-    Logfire,
-    PydanticAi,
-    Mlflow,
-    LangSmith,
-    Laminar,
-    Adk,
-    Strands,
-    Litellm,
-    AnthropicSdk,
-    /// An unknown dialect: only names, kinds and status are understood.
-    Unknown,
-}
-
-impl Dialect {
-    /// All dialects.
-    pub const ALL: [Self; 15] = [
-        Self::GenAi,
-        Self::OpenInference,
-        Self::OpenLlmetry,
-        Self::Vercel,
-        Self::Langfuse,
-        Self::Logfire,
-        Self::PydanticAi,
-        Self::Mlflow,
-        Self::LangSmith,
-        Self::Laminar,
-        Self::Adk,
-        Self::Strands,
-        Self::Litellm,
-        Self::AnthropicSdk,
-        Self::Unknown,
-    ];
-
-    /// The name in metrics and metadata.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::GenAi => "gen_ai",
-            Self::OpenInference => "openinference",
-            Self::OpenLlmetry => "openllmetry",
-            Self::Vercel => "vercel_ai",
-            Self::Langfuse => "langfuse",
-            Self::Logfire => "logfire",
-            Self::PydanticAi => "pydantic_ai",
-            Self::Mlflow => "mlflow",
-            Self::LangSmith => "langsmith",
-            Self::Laminar => "laminar",
-            Self::Adk => "google_adk",
-            Self::Strands => "strands",
-            Self::Litellm => "litellm",
-            Self::AnthropicSdk => "anthropic_sdk",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    /// The rank of this dialect's view if two spans describe the same call: 0 is
-    /// a full view, lower views only fill its gaps.
-    #[must_use]
-    pub fn view(self) -> i16 {
-        match self {
-            Self::AnthropicSdk => CLIENT_VIEW,
-            _ => FULL_VIEW,
-        }
+impl Default for Dialects {
+    /// No dialects but the unknown one.
+    fn default() -> Self {
+        Self::empty()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl Dialects {
+    /// The built-in dialects.
+    #[must_use]
+    pub fn built_in() -> Arc<Self> {
+        BUILT_IN.clone()
+    }
 
-    #[test]
-    fn every_key_has_one_slot() {
-        let mut seen: HashMap<&str, Slot> = HashMap::new();
-        for &(key, slot, _) in TABLES.iter().copied().flatten() {
-            if let Some(before) = seen.insert(key, slot) {
-                assert_eq!(before, slot, "{key}");
-            }
-        }
-        assert!(seen.len() > 100);
+    /// All dialects, in order of preference.
+    #[must_use]
+    pub fn all(&self) -> &[Dialect] {
+        &self.all
+    }
+
+    /// A dialect by its index.
+    #[must_use]
+    pub fn get(&self, index: DialectIndex) -> &Dialect {
+        self.all
+            .get(usize::from(index))
+            .unwrap_or_else(|| self.unknown())
+    }
+
+    /// The dialect of the conventions.
+    #[must_use]
+    pub fn conventions(&self) -> &Dialect {
+        &self.all[self.conventions]
+    }
+
+    /// The dialect of spans that no dialect fits.
+    #[must_use]
+    pub fn unknown(&self) -> &Dialect {
+        &self.all[self.unknown]
+    }
+
+    /// The dialect of a scope, and what the `*` of its pattern matched.
+    #[must_use]
+    pub fn of_scope<'s>(&self, scope: &'s str) -> Option<(&Dialect, &'s str)> {
+        self.all
+            .iter()
+            .find_map(|dialect| Some((dialect, dialect.matches_scope(scope)?)))
+    }
+
+    /// The keys that are read in spans whose scope is of this dialect.
+    #[must_use]
+    pub fn keys(&self, of_scope: Option<&Dialect>) -> &KeyTable {
+        of_scope
+            .and_then(|dialect| self.own.get(usize::from(dialect.index))?.as_ref())
+            .unwrap_or(&self.everywhere)
+    }
+
+    /// The first dialect with a prefix of this key. Only instrumentations of
+    /// agents use such keys.
+    #[must_use]
+    pub fn of_prefix(&self, key: &str) -> Option<DialectIndex> {
+        self.prefixes.find(key)
+    }
+
+    /// Whether a key is from a vocabulary of other work than an agent's: web
+    /// servers and clients, databases, queues, remote calls.
+    ///
+    /// An internal span of the application may have its HTTP route as an
+    /// attribute. The spans of web servers are never internal.
+    #[must_use]
+    pub fn is_foreign(&self, key: &str, internal: bool) -> bool {
+        let one_of = |prefixes: &[String]| prefixes.iter().any(|it| key.starts_with(it.as_str()));
+        one_of(&self.foreign) || !internal && one_of(&self.foreign_unless_internal)
+    }
+
+    /// The slot that a key of no dialect fills by its last part or parts.
+    #[must_use]
+    pub fn of_suffix(&self, suffix: &str) -> Option<FilledSlot> {
+        self.suffixes.get(suffix).copied()
+    }
+
+    /// Whether a part of a scope's name says nothing about the SDK.
+    #[must_use]
+    pub fn is_scope_noise(&self, part: &str) -> bool {
+        self.scope_noise.iter().any(|noise| noise == part)
+    }
+
+    /// Whether a word in a key is a sign of a model's or an agent's work.
+    #[must_use]
+    pub fn is_sign(&self, word: &str) -> bool {
+        self.signs.contains(word)
+    }
+
+    /// The name of the agent or tool in the name of its span.
+    #[must_use]
+    pub fn bare_name<'s>(&self, class: SpanClass, span: &'s str) -> Option<&'s str> {
+        let patterns = match class {
+            SpanClass::Agent => &self.agent_names,
+            SpanClass::Tool => &self.tool_names,
+            _ => return None,
+        };
+        let captured = patterns.iter().find_map(|pattern| pattern.captures(span))?;
+        captured.first().copied().filter(|name| !name.is_empty())
+    }
+
+    /// Whether an exception of this type is no failure. Only the last part of its
+    /// name counts.
+    #[must_use]
+    pub fn control_flow(&self, exception_type: &str) -> Option<ControlFlow> {
+        let name = exception_type.rsplit('.').next().unwrap_or_default();
+        let found = self
+            .control_flow
+            .iter()
+            .find(|(pattern, _)| pattern.matches(name));
+        found.map(|(_, flow)| *flow)
+    }
+
+    /// Every source of a fact, as its file writes it, with the fact and the dialect.
+    pub fn documented_keys(&self) -> impl Iterator<Item = (&str, Slot, &Dialect)> {
+        let documented = self.documented.iter();
+        documented.map(|(source, slot, dialect)| (source.as_str(), *slot, self.get(*dialect)))
     }
 }
