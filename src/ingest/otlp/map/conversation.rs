@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::dialects::Dialect;
 use super::facts::SpanFacts;
 use super::ids::{self, IdSource};
 use super::message_events;
@@ -72,7 +73,18 @@ impl Conversation {
             output: join(output),
         };
         conversation.recover_thinking(facts);
+        conversation.drop_placeholders(facts.dialect);
         conversation
+    }
+
+    /// Drops messages whose text only stands for what they really say.
+    fn drop_placeholders(&mut self, dialect: &Dialect) {
+        if dialect.placeholders.is_empty() {
+            return;
+        }
+        let says = |message: &ChatMessage| !dialect.placeholders.matches(&message.text);
+        self.input.retain(says);
+        self.output.retain(says);
     }
 
     /// Adds the reasoning from the raw response, because LangChain's

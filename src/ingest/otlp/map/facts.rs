@@ -6,7 +6,7 @@ use serde_json::Value as JsonValue;
 use uuid::NonNilUuid;
 
 use super::dialects::{
-    Classification, Dialect, DialectIndex, Dialects, FilledSlot, KeyMeaning, KeyTable,
+    Classification, Containing, Dialect, DialectIndex, Dialects, FilledSlot, KeyMeaning, KeyTable,
 };
 use super::generic;
 use super::scratch::Scratch;
@@ -57,6 +57,7 @@ pub struct Ruled {
     pub run_of_response: bool,
     pub messages_in_logs: bool,
     pub weak_name: bool,
+    pub cached: Option<Containing>,
 }
 
 /// The value of a slot and where it is from.

@@ -64,6 +64,12 @@ pub fn step_name(facts: &SpanFacts<'_>, class: SpanClass) -> String {
 pub fn model_name(facts: &SpanFacts<'_>) -> Option<String> {
     [Slot::ResponseModel, Slot::RequestModel]
         .iter()
-        .find_map(|slot| facts.text(*slot))
+        .find_map(|slot| facts.text(*slot).filter(|name| !is_placeholder(name)))
         .map(String::from)
+}
+
+/// Whether a name says that there is none. Some SDKs write every attribute.
+fn is_placeholder(name: &str) -> bool {
+    const WORDS: [&str; 5] = ["none", "null", "undefined", "unknown", "n/a"];
+    WORDS.iter().any(|word| name.eq_ignore_ascii_case(word))
 }

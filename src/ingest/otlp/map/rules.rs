@@ -48,6 +48,7 @@ fn apply_rule<'v: 'a, 'a>(
     facts.ruled.run_of_response |= rule.run_of_response;
     facts.ruled.messages_in_logs |= rule.messages_in_logs;
     facts.ruled.weak_name |= rule.weak_name;
+    facts.ruled.cached = facts.ruled.cached.or(rule.cached);
     for (slot, to) in &rule.set {
         let value = match to {
             SetTo::Text(text) => scratch.keep_text(text),

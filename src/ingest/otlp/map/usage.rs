@@ -79,7 +79,7 @@ impl TokenUsage {
             usage = usage.or(of_object);
             total = total.or(object_total);
         }
-        usage.include_cached(rules.cached, total);
+        usage.include_cached(facts.ruled.cached.unwrap_or(rules.cached), total);
         usage.include_reasoning(rules.reasoned, total);
         usage
     }

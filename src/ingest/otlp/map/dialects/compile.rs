@@ -57,6 +57,7 @@ impl Dialects {
             rules: Vec::new(),
             counting: CountingRules::default(),
             failed: Vec::new(),
+            placeholders: PatternList::default(),
             unwrap: Vec::new(),
             message_events: Vec::new(),
         };
@@ -271,6 +272,7 @@ impl Compiler {
             rules: rules(file.rules)?,
             counting: file.usage,
             failed: file.outcome.failed.0,
+            placeholders: PatternList::new(file.messages.placeholders.iter()),
             unwrap: file.tool.unwrap.0,
             message_events: message_events.collect(),
         };

@@ -30,6 +30,8 @@ pub struct Dialect {
     pub counting: CountingRules,
     /// The values of the fact `status` that mean failed.
     pub failed: Vec<String>,
+    /// Texts of messages that stand for what they really say.
+    pub placeholders: PatternList,
     /// The only field of a wrapper around a tool's result.
     pub unwrap: Vec<String>,
     /// The events that carry one message.

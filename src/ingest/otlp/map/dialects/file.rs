@@ -59,6 +59,8 @@ pub struct DialectFile {
     #[serde(default)]
     pub tool: ToolRules,
     #[serde(default)]
+    pub messages: MessageRules,
+    #[serde(default)]
     pub rules: Vec<Spanned<FileRule>>,
     #[serde(default)]
     pub message_events: Vec<FileMessageEvent>,
@@ -120,6 +122,15 @@ pub struct OutcomeWords {
     pub paused: Texts,
 }
 
+/// How messages are recorded.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MessageRules {
+    /// Texts that stand for what a message really says.
+    #[serde(default)]
+    pub placeholders: Texts,
+}
+
 /// How tools are recorded.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -152,6 +163,7 @@ pub struct FileRule {
     pub messages_in_logs: bool,
     #[serde(default)]
     pub weak_name: bool,
+    pub cached: Option<Containing>,
 }
 
 /// The view that a span has of its call.

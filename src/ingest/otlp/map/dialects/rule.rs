@@ -1,7 +1,7 @@
 //! The rules of a dialect, for spans that words and evidence do not describe.
 
 use super::complaint::Complaint;
-use super::file::{FileRule, RuleRun, RuleView, Texts};
+use super::file::{Containing, FileRule, RuleRun, RuleView, Texts};
 use super::kind::NamedKind;
 use super::pattern::PatternList;
 use super::source::JsonPath;
@@ -25,6 +25,7 @@ pub struct Rule {
     pub run_of_response: bool,
     pub messages_in_logs: bool,
     pub weak_name: bool,
+    pub cached: Option<Containing>,
 }
 
 /// A fact in a condition.
@@ -139,6 +140,7 @@ impl Rule {
             run_of_response: file.run == Some(RuleRun::ResponseId),
             messages_in_logs: file.messages_in_logs,
             weak_name: file.weak_name,
+            cached: file.cached,
         })
     }
 
@@ -161,5 +163,6 @@ impl Rule {
             && !self.run_of_response
             && !self.messages_in_logs
             && !self.weak_name
+            && self.cached.is_none()
     }
 }
