@@ -10,6 +10,7 @@ mod fact;
 mod facts_page;
 mod families;
 mod gaps;
+mod handmade;
 mod judge;
 mod permutations;
 mod planted;
