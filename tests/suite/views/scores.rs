@@ -41,7 +41,7 @@ async fn scores_are_rows_of_the_timeline_and_values_of_the_summary() {
     .await;
     let expected = [
         "74 13 2 4000 tone kind kind user {}",
-        "75 0 5000 seen read read {}",
+        "75 0 5000 seen - read {}",
         "73 0 12000 correct mostly 0.75 mostly {}",
         "72 0 13000 correct 0.25 0.25 judge One date is wrong. {after_run}",
         "71 16 1 20000 correct 1 1 {after_run}",
