@@ -7,6 +7,7 @@
 //! on the rows alone.
 
 mod decide;
+mod tool_name;
 
 use std::collections::{HashMap, HashSet};
 

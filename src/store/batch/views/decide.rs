@@ -5,6 +5,8 @@ use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
+use super::tool_name;
+
 /// What a step tells about its call.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
@@ -104,7 +106,7 @@ pub fn decide(calls: &[CallView], ties: &[CallTie]) -> ShownViews {
         .filter_map(|tie| Some((*slots.get(&tie.call)?, *slots.get(&tie.other)?, tie.kind)))
         .filter(|(a, b, _)| may_be_one(calls[*a], calls[*b]))
         .collect();
-    let of_kind = |kind| tied.iter().filter(move |tie| tie.2 == kind);
+    let of_kind = |kind: TieKind| tied.iter().filter(move |tie| tie.2 == kind);
     let mut groups = Groups((0..calls.len()).collect());
     for (a, b, _) in of_kind(TieKind::Same) {
         groups.join(*a, *b);
@@ -314,41 +316,8 @@ fn may_be_one(a: &CallView, b: &CallView) -> bool {
     if !a.is_tool {
         return true;
     }
-    let names = [a, b].map(|call| bare_name(call.name.as_deref().unwrap_or_default()));
-    let [a, b] = [&names[0], &names[1]];
-    a.is_empty() || b.is_empty() || a == b || is_qualified(a, b) || is_qualified(b, a)
-}
-
-/// A tool's name without the words that instrumentations put around it. Empty if nothing
-/// else is left.
-fn bare_name(name: &str) -> String {
-    const PREFIXES: [&str; 5] = [
-        "execute_tool",
-        "tools/call",
-        "tool_call",
-        "call_tool",
-        "tool",
-    ];
-    const SUFFIXES: [&str; 6] = [".__call__", ".tool", ".run", ".call", ".invoke", ".execute"];
-    let lower = name.trim().to_lowercase();
-    let mut bare = lower.as_str();
-    for prefix in PREFIXES {
-        if let Some(rest) = bare.strip_prefix(prefix)
-            && !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_')
-        {
-            bare = rest.trim_start_matches([' ', '.', ':', '/']);
-        }
-    }
-    for suffix in SUFFIXES {
-        bare = bare.strip_suffix(suffix).unwrap_or(bare);
-    }
-    bare.to_owned()
-}
-
-/// Whether a name is another one with its owner before it, as in `server__tool`.
-fn is_qualified(name: &str, bare: &str) -> bool {
-    name.strip_suffix(bare)
-        .is_some_and(|owner| owner.ends_with("__") || owner.ends_with(['.', '/', ':', '-', ' ']))
+    let [a, b] = [a, b].map(|call| call.name.as_deref().unwrap_or_default());
+    tool_name::is_same(a, b)
 }
 
 #[cfg(test)]
