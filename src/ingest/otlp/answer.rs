@@ -29,7 +29,7 @@ pub struct Accepted {
 }
 
 /// Why a request was not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExportError {
     /// The request is not settled. The client may send it again.
     #[error(transparent)]
@@ -52,7 +52,7 @@ impl ExportError {
     /// The gRPC code. A request that is too large gets `RESOURCE_EXHAUSTED`
     /// without `RetryInfo`, because exporters retry the usual `OUT_OF_RANGE`.
     #[must_use]
-    pub fn code(self) -> Code {
+    pub fn code(&self) -> Code {
         match self {
             Self::Unsettled(unsettled) => unsettled.code(),
             Self::Denied(denied) => denied.code(),
@@ -70,7 +70,7 @@ impl ExportError {
 
     /// The HTTP status.
     #[must_use]
-    pub fn http_status(self) -> StatusCode {
+    pub fn http_status(&self) -> StatusCode {
         match self {
             Self::Unsettled(unsettled) => unsettled.http_status(),
             Self::Denied(denied) => denied.http_status(),
@@ -86,9 +86,17 @@ impl ExportError {
         }
     }
 
+    /// The field of the request that is wrong.
+    fn field(&self) -> &str {
+        match self {
+            Self::Decode(DecodeError::Json(error)) if !error.field.is_empty() => &error.field,
+            _ => "body",
+        }
+    }
+
     /// The delay before a retry. `None` if a retry is of no use.
     #[must_use]
-    pub fn retry_delay(self) -> Option<Duration> {
+    pub fn retry_delay(&self) -> Option<Duration> {
         match self {
             Self::Unsettled(unsettled) => Some(unsettled.retry_delay()),
             Self::Denied(denied) => denied.retry_delay(),
@@ -98,15 +106,15 @@ impl ExportError {
 
     /// The gRPC status with the details that OTLP specifies.
     #[must_use]
-    pub fn status(self) -> Status {
+    pub fn status(&self) -> Status {
         let message = self.to_string();
         match self {
-            Self::Unsettled(unsettled) => unsettled.into(),
-            Self::Denied(denied) => denied.into(),
+            Self::Unsettled(unsettled) => (*unsettled).into(),
+            Self::Denied(denied) => (*denied).into(),
             _ if self.code() == Code::InvalidArgument => Status::with_error_details(
                 Code::InvalidArgument,
                 message.clone(),
-                ErrorDetails::with_bad_request_violation("body", message),
+                ErrorDetails::with_bad_request_violation(self.field(), message),
             ),
             _ => Status::new(self.code(), message),
         }
@@ -152,10 +160,16 @@ impl Accepted {
                 }),
         );
         let repairs = decoded.repairs;
+        let surrogates = repairs.surrogates + mapped.repairs.surrogates;
         for (count, what) in [
             (
                 repairs.invalid_utf8,
                 "texts that are not UTF-8 were repaired",
+            ),
+            (surrogates, "lone surrogates were replaced by U+FFFD"),
+            (
+                mapped.repairs.nuls,
+                "NUL characters were replaced by U+FFFD",
             ),
             (repairs.too_deep, "values nested too deep were replaced"),
             (mapped.truncated, "texts too long were truncated"),

@@ -2,8 +2,8 @@
 
 use super::map::{map_logs, map_traces};
 use super::wire::{
-    MalformedProtobuf, OtlpJsonError, ScanError, Schema, WireRepairs, json_to_protobuf, repair,
-    scan,
+    ConvertedJson, MalformedProtobuf, OtlpJsonError, ScanError, Schema, WireRepairs,
+    json_to_protobuf, repair, scan,
 };
 use super::{MapOptions, Mapped, Signal, SpanOutcome};
 
@@ -16,7 +16,7 @@ pub enum Encoding {
 }
 
 /// Why a request can never be decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// The body is not the JSON of a request.
     #[error("the body is not valid OTLP JSON: {0}")]
@@ -27,6 +27,19 @@ pub enum DecodeError {
     /// The body is protobuf, but a field has the wrong type.
     #[error("the body is not valid OTLP protobuf")]
     Protobuf(#[from] MalformedProtobuf),
+    /// Nothing in the body would be stored, and OTLP has none of its fields.
+    #[error(
+        "the body holds no {record}, only fields that OTLP does not have; it must be \
+         an Export{service}ServiceRequest: {layout}"
+    )]
+    NoRecords {
+        /// What the body lacks.
+        record: &'static str,
+        /// The part of the name of the request.
+        service: &'static str,
+        /// The fields that lead to the records.
+        layout: &'static str,
+    },
 }
 
 /// A decoded and mapped request.
@@ -54,16 +67,19 @@ pub fn decode(
     structure_limit_bytes: usize,
 ) -> Result<Decoded, DecodeError> {
     let request = signal.request_message(schema);
-    let (json, json_repairs);
-    let mut wire = body;
-    (json, json_repairs) = match encoding {
-        Encoding::Protobuf => (Vec::new(), WireRepairs::default()),
-        Encoding::Json => json_to_protobuf(schema, request, body)?,
+    let json: ConvertedJson;
+    let (wire, json_repairs, mut unknown_fields) = match encoding {
+        Encoding::Protobuf => (body, WireRepairs::default(), 0),
+        Encoding::Json => {
+            json = json_to_protobuf(schema, request, body)?;
+            (&*json.wire, json.repairs, json.unknown_fields)
+        }
     };
-    if encoding == Encoding::Json {
-        wire = &json;
-    }
     let counts = scan(schema, request, wire, structure_limit_bytes)?;
+    unknown_fields += counts.unknown_fields;
+    if counts.records == 0 && unknown_fields > 0 {
+        require_records(signal)?;
+    }
     let mapper = RequestMapper {
         schema,
         signal,
@@ -84,6 +100,27 @@ pub fn decode(
         mapped,
         records: counts.records,
         repairs: json_repairs.and(repairs),
+    })
+}
+
+/// The error for a body that holds no record, only fields that OTLP does not have.
+/// Metrics are not stored, so nothing of them is lost.
+fn require_records(signal: Signal) -> Result<(), DecodeError> {
+    let (service, layout) = match signal {
+        Signal::Traces => (
+            "Trace",
+            "{\"resourceSpans\": [{\"scopeSpans\": [{\"spans\": []}]}]}",
+        ),
+        Signal::Logs => (
+            "Logs",
+            "{\"resourceLogs\": [{\"scopeLogs\": [{\"logRecords\": []}]}]}",
+        ),
+        Signal::Metrics => return Ok(()),
+    };
+    Err(DecodeError::NoRecords {
+        record: signal.record(),
+        service,
+        layout,
     })
 }
 

@@ -30,16 +30,18 @@ pub async fn answer_http(ingest: OtlpIngest, grpc: SocketAddr, request: Request)
         return Status::unimplemented(reason).into_http();
     }
     let Some(signal) = Signal::of_http_path(head.uri.path()) else {
-        return plain(
+        return unknown(
             StatusCode::NOT_FOUND,
             "not found; send OTLP to /v1/traces, /v1/logs or /v1/metrics, with any prefix; \
-             the daemon's state is at /livez, /readyz and /metrics\n",
+             the daemon's state is at /livez, /readyz and /metrics",
+            &head.headers,
         );
     };
     if head.method != Method::POST {
-        let mut response = plain(
+        let mut response = unknown(
             StatusCode::METHOD_NOT_ALLOWED,
-            "method not allowed; send OTLP with POST\n",
+            "method not allowed; send OTLP with POST",
+            &head.headers,
         );
         let allowed = HeaderValue::from_static("POST");
         response.headers_mut().insert(header::ALLOW, allowed);
@@ -119,10 +121,9 @@ fn with_body(code: StatusCode, encoding: Encoding, body: Vec<u8>) -> Response<Bo
     response
 }
 
-fn plain(code: StatusCode, text: &'static str) -> Response<Body> {
-    let mut response = Response::new(Body::from(text));
-    *response.status_mut() = code;
-    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response
+/// Answers a path or a method that OTLP does not have.
+fn unknown(code: StatusCode, reason: &'static str, headers: &HeaderMap) -> Response<Body> {
+    let encoding = encoding(headers).unwrap_or(Encoding::Json);
+    let status = Status::unimplemented(reason);
+    with_body(code, encoding, encode_status(&status, encoding))
 }

@@ -112,6 +112,45 @@ async fn refused_spans_give_a_partial_success() {
     daemon.finish().await;
 }
 
+/// Scenario: texts with NUL and lone surrogates, as protobuf and as JSON.
+/// Guarantees: everything is stored, and the answer tells what was replaced.
+#[tokio::test(flavor = "multi_thread")]
+async fn repairs_are_told_to_the_client() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let named = |name: &str| {
+        let mut span = span(new_trace(), 1);
+        span.name = name.into();
+        request(vec![span])
+    };
+    let nul = named("a\0b");
+    let surrogate = serde_json::to_string(&named("S3CRET")).unwrap();
+    let surrogate = surrogate.replace("S3CRET", "a\\ud83d");
+    for (headers, body, want) in [
+        (PB, nul.encode_to_vec(), "NUL"),
+        (JS, serde_json::to_vec(&nul).unwrap(), "NUL"),
+        (JS, surrogate.into_bytes(), "1 lone surrogates"),
+    ] {
+        let answer = post(&daemon, "/v1/traces", headers, &body).await;
+        assert_eq!(answer.status, 200, "{want}");
+        let partial = if headers == PB {
+            let decoded = ExportTraceServiceResponse::decode(&*answer.body).unwrap();
+            let partial = decoded.partial_success.unwrap();
+            assert_eq!(partial.rejected_spans, 0);
+            partial.error_message
+        } else {
+            let partial = &answer.json()["partialSuccess"];
+            assert_eq!(partial["rejectedSpans"], "0");
+            partial["errorMessage"].as_str().unwrap().to_owned()
+        };
+        assert!(
+            partial.contains(want) && partial.contains("U+FFFD"),
+            "{partial}"
+        );
+    }
+    daemon.finish().await;
+}
+
 /// Scenario: metrics, and log records that are not about agents.
 /// Guarantees: success. They are counted as ignored and make no events.
 #[tokio::test(flavor = "multi_thread")]
@@ -184,11 +223,21 @@ async fn permanent_errors_have_distinct_answers() {
     for path in ["/", "/v1/trace", "/api/public/ingestion"] {
         let answer = post(&daemon, path, PB, &good).await;
         assert_eq!(answer.status, 404, "{path}");
-        assert!(answer.text().contains("/v1/traces"), "{}", answer.text());
+        assert_eq!(answer.header("content-type"), PROTOBUF);
+        let (code, message) = status_of(&answer);
+        assert_eq!(code, Code::Unimplemented.into());
+        assert!(message.contains("/v1/traces"), "{message}");
     }
-    for method in ["GET", "PUT", "OPTIONS"] {
-        let answer = call(&daemon, method, "/v1/traces", PB, &good).await;
-        assert_eq!((answer.status, answer.header("allow")), (405, "POST"));
+    for headers in [PB, JS, &[][..]] {
+        let want = if headers == PB { PROTOBUF } else { JSON };
+        for method in ["GET", "PUT", "OPTIONS"] {
+            let answer = call(&daemon, method, "/v1/traces", headers, &good).await;
+            assert_eq!((answer.status, answer.header("allow")), (405, "POST"));
+            assert_eq!(answer.header("content-type"), want);
+            assert!(status_of(&answer).1.contains("POST"));
+        }
+        let answer = call(&daemon, "GET", "/favicon.ico", headers, b"").await;
+        assert_eq!((answer.status, answer.header("content-type")), (404, want));
     }
     for headers in [
         &[][..],
@@ -223,6 +272,14 @@ async fn permanent_errors_have_distinct_answers() {
         (JS, b"{\"resourceSpans\":[{]}"),
         (JS, b"{} {}"),
         (JS, b"{\"resourceSpans\": \"S3CRET\"}"),
+        // Nothing that OTLP has, at the top or below.
+        (PB, b"\x12\x00"),
+        (JS, b"{\"S3CRET\": 1}"),
+        (JS, b"{\"resourceLogs\": [{}]}"),
+        (
+            JS,
+            b"{\"resourceSpans\": [{\"S3CRET\": [{\"spans\": [{}]}]}]}",
+        ),
         (JS, text_for_number),
     ] {
         let answer = post(&daemon, "/v1/traces", headers, body).await;

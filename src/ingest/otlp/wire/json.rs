@@ -11,7 +11,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::BufMut as _;
 use prost::encoding::{WireType, encode_key, encode_varint};
 
-use super::json_reader::{JsonReader, OtlpJsonError};
+use super::json_error::{FaultInField, OtlpJsonError};
+use super::json_reader::{JsonFault, JsonReader};
 use super::repair::{
     STRING_VALUE, TOO_DEEP, WireRepairs, begin_delimited, end_delimited, nests_too_deep,
 };
@@ -28,6 +29,17 @@ const SPAN_ID_BASE64: usize = 12;
 const TRACE_ID_BYTES: usize = 16;
 const TRACE_ID_BASE64: usize = 24;
 
+/// A request that was converted from JSON.
+#[derive(Debug)]
+pub struct ConvertedJson {
+    /// The request as protobuf.
+    pub wire: Vec<u8>,
+    /// What was replaced.
+    pub repairs: WireRepairs,
+    /// The number of fields that OTLP does not have. They are left out.
+    pub unknown_fields: u64,
+}
+
 /// Converts the JSON of a request to protobuf.
 ///
 /// # Errors
@@ -36,16 +48,24 @@ pub fn json_to_protobuf(
     schema: &Schema,
     request: MessageId,
     json: &[u8],
-) -> Result<(Vec<u8>, WireRepairs), OtlpJsonError> {
+) -> Result<ConvertedJson, OtlpJsonError> {
     let mut writer = ProtobufWriter {
         schema,
         reader: JsonReader::new(json),
         out: Vec::with_capacity(json.len()),
         text: Vec::new(),
+        unknown_fields: 0,
     };
-    writer.message(request, 0)?;
-    writer.reader.end()?;
-    Ok((writer.out, writer.reader.repairs))
+    let written = writer
+        .message(request, 0)
+        .and_then(|()| Ok(writer.reader.end()?));
+    let located = |fault: Box<FaultInField>| fault.located(writer.reader.bytes());
+    written.map_err(located)?;
+    Ok(ConvertedJson {
+        wire: writer.out,
+        repairs: writer.reader.repairs,
+        unknown_fields: writer.unknown_fields,
+    })
 }
 
 struct ProtobufWriter<'a> {
@@ -54,10 +74,11 @@ struct ProtobufWriter<'a> {
     out: Vec<u8>,
     /// The last string that [`Self::string`] read.
     text: Vec<u8>,
+    unknown_fields: u64,
 }
 
 impl<'a> ProtobufWriter<'a> {
-    fn message(&mut self, id: MessageId, depth: usize) -> Result<(), OtlpJsonError> {
+    fn message(&mut self, id: MessageId, depth: usize) -> Result<(), Box<FaultInField>> {
         let message = self.schema.message(id);
         self.reader.expect(b'{', "an object")?;
         if self.reader.take(b'}') {
@@ -71,12 +92,23 @@ impl<'a> ProtobufWriter<'a> {
             self.reader.expect(b':', "a colon")?;
             match field {
                 _ if self.reader.word("null") => {}
-                None => self.reader.skip()?,
-                Some(field) if field.repeated => self.list(message, field, depth)?,
-                Some(field) => self.value(message, field, depth)?,
+                None => {
+                    self.unknown_fields += 1;
+                    self.reader.skip()?;
+                }
+                Some(field) => {
+                    let written = if field.repeated {
+                        self.list(message, field, depth)
+                    } else {
+                        self.value(message, field, depth)
+                    };
+                    written.map_err(|fault| fault.in_field(&field.name))?;
+                }
             }
             if !self.reader.take(b',') {
-                return self.reader.expect(b'}', "a comma or the end of the object");
+                return Ok(self
+                    .reader
+                    .expect(b'}', "a comma or the end of the object")?);
             }
         }
     }
@@ -86,11 +118,12 @@ impl<'a> ProtobufWriter<'a> {
         message: &MessageSchema,
         field: &FieldSchema,
         depth: usize,
-    ) -> Result<(), OtlpJsonError> {
+    ) -> Result<(), Box<FaultInField>> {
         self.reader.expect(b'[', "an array")?;
         if self.reader.take(b']') {
             return Ok(());
         }
+        let mut index = 0;
         loop {
             if self.reader.word("null") {
                 // An empty value in a list keeps its position.
@@ -100,10 +133,14 @@ impl<'a> ProtobufWriter<'a> {
                     self.delimited(field.number, &[]);
                 }
             } else {
-                self.value(message, field, depth)?;
+                let written = self.value(message, field, depth);
+                written.map_err(|fault| fault.at_index(index))?;
             }
+            index += 1;
             if !self.reader.take(b',') {
-                return self.reader.expect(b']', "a comma or the end of the array");
+                return Ok(self
+                    .reader
+                    .expect(b']', "a comma or the end of the array")?);
             }
         }
     }
@@ -113,7 +150,7 @@ impl<'a> ProtobufWriter<'a> {
         message: &MessageSchema,
         field: &FieldSchema,
         depth: usize,
-    ) -> Result<(), OtlpJsonError> {
+    ) -> Result<(), Box<FaultInField>> {
         let number = field.number;
         match &field.kind {
             FieldKind::Message(_) if message.any_value && nests_too_deep(depth) => {
@@ -143,13 +180,13 @@ impl<'a> ProtobufWriter<'a> {
                 self.string()?;
                 match base64(&self.text) {
                     Some(bytes) => self.delimited(number, &bytes),
-                    None => return self.reader.error("base64"),
+                    None => return Ok(self.reader.error("base64")?),
                 }
             }
             FieldKind::Bool => {
                 let value = self.reader.word("true");
                 if !value && !self.reader.word("false") {
-                    return self.reader.error("true or false");
+                    return Ok(self.reader.error("true or false")?);
                 }
                 self.varint(number, u64::from(value));
             }
@@ -212,7 +249,7 @@ impl<'a> ProtobufWriter<'a> {
 
     /// Writes an `intValue`. JavaScript has one type of number, so the value may
     /// be too large or have a fraction; it is then written as a double.
-    fn int_value(&mut self, number: u32) -> Result<(), OtlpJsonError> {
+    fn int_value(&mut self, number: u32) -> Result<(), JsonFault> {
         let text = self.numeric()?;
         if let Some(value) = integer::<i64>(text) {
             self.varint(number, value as u64);
@@ -224,14 +261,14 @@ impl<'a> ProtobufWriter<'a> {
         Ok(())
     }
 
-    fn integer<T: TryFrom<i128>>(&mut self) -> Result<T, OtlpJsonError> {
+    fn integer<T: TryFrom<i128>>(&mut self) -> Result<T, JsonFault> {
         match integer(self.numeric()?) {
             Some(value) => Ok(value),
             None => self.reader.error("an integer in the range of its field"),
         }
     }
 
-    fn float(&mut self) -> Result<f64, OtlpJsonError> {
+    fn float(&mut self) -> Result<f64, JsonFault> {
         // Rust parses "NaN" and "Infinity" too.
         match self.numeric()?.parse() {
             Ok(value) => Ok(value),
@@ -240,7 +277,7 @@ impl<'a> ProtobufWriter<'a> {
     }
 
     /// The text of a number, with or without quotes.
-    fn numeric(&mut self) -> Result<&str, OtlpJsonError> {
+    fn numeric(&mut self) -> Result<&str, JsonFault> {
         if self.reader.peek() != b'"' {
             return self.reader.number();
         }
@@ -248,7 +285,7 @@ impl<'a> ProtobufWriter<'a> {
         Ok(str::from_utf8(&self.text).unwrap_or_default())
     }
 
-    fn string(&mut self) -> Result<&[u8], OtlpJsonError> {
+    fn string(&mut self) -> Result<&[u8], JsonFault> {
         self.text.clear();
         self.reader.string(&mut self.text)?;
         Ok(&self.text)

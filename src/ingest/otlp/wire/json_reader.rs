@@ -6,10 +6,9 @@
 
 use super::repair::WireRepairs;
 
-/// The bytes are not the JSON of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected {expected} at byte {offset}")]
-pub struct OtlpJsonError {
+/// Where the bytes stop being the JSON of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct JsonFault {
     /// The position of the fault.
     pub offset: usize,
     /// The syntax that was expected there.
@@ -44,9 +43,9 @@ impl<'a> JsonReader<'a> {
         }
     }
 
-    pub fn error<T>(&self, expected: &'static str) -> Result<T, OtlpJsonError> {
+    pub fn error<T>(&self, expected: &'static str) -> Result<T, JsonFault> {
         let offset = self.at;
-        Err(OtlpJsonError { offset, expected })
+        Err(JsonFault { offset, expected })
     }
 
     /// The next byte that is not white space; 0 at the end of the input.
@@ -64,7 +63,7 @@ impl<'a> JsonReader<'a> {
         found
     }
 
-    pub fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), OtlpJsonError> {
+    pub fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), JsonFault> {
         if self.take(byte) {
             Ok(())
         } else {
@@ -72,7 +71,12 @@ impl<'a> JsonReader<'a> {
         }
     }
 
-    pub fn end(&mut self) -> Result<(), OtlpJsonError> {
+    /// The input, without its byte order mark.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    pub fn end(&mut self) -> Result<(), JsonFault> {
         self.peek();
         if self.at == self.bytes.len() {
             Ok(())
@@ -90,7 +94,7 @@ impl<'a> JsonReader<'a> {
     }
 
     /// The text of a number. Accepts a little more than JSON's syntax.
-    pub fn number(&mut self) -> Result<&'a str, OtlpJsonError> {
+    pub fn number(&mut self) -> Result<&'a str, JsonFault> {
         self.peek();
         let rest = &self.bytes[self.at..];
         let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
@@ -105,7 +109,7 @@ impl<'a> JsonReader<'a> {
     }
 
     /// Appends the text of a string to `out`.
-    pub fn string(&mut self, out: &mut Vec<u8>) -> Result<(), OtlpJsonError> {
+    pub fn string(&mut self, out: &mut Vec<u8>) -> Result<(), JsonFault> {
         self.expect(b'"', "a string")?;
         let start = out.len();
         loop {
@@ -130,7 +134,7 @@ impl<'a> JsonReader<'a> {
         Ok(())
     }
 
-    fn escape(&mut self, out: &mut Vec<u8>) -> Result<(), OtlpJsonError> {
+    fn escape(&mut self, out: &mut Vec<u8>) -> Result<(), JsonFault> {
         let plain = match self.bytes.get(self.at + 1) {
             Some(b @ (b'"' | b'\\' | b'/')) => *b,
             Some(b'b') => 0x08,
@@ -146,7 +150,7 @@ impl<'a> JsonReader<'a> {
         Ok(())
     }
 
-    fn unicode_escape(&mut self, out: &mut Vec<u8>) -> Result<(), OtlpJsonError> {
+    fn unicode_escape(&mut self, out: &mut Vec<u8>) -> Result<(), JsonFault> {
         let Some(first) = self.utf16_unit(self.at) else {
             return self.error("four hex digits");
         };
@@ -177,7 +181,7 @@ impl<'a> JsonReader<'a> {
     }
 
     /// Skips a value of any depth, without recursion.
-    pub fn skip(&mut self) -> Result<(), OtlpJsonError> {
+    pub fn skip(&mut self) -> Result<(), JsonFault> {
         let mut text = Vec::new();
         let skip_key = |reader: &mut Self, text: &mut Vec<u8>| {
             text.clear();

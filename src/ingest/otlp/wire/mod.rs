@@ -6,6 +6,7 @@
 
 mod fields;
 mod json;
+mod json_error;
 mod json_reader;
 mod message;
 mod repair;
@@ -15,8 +16,8 @@ mod schema;
 mod tests;
 
 pub use fields::{MalformedProtobuf, WireMessage};
-pub use json::json_to_protobuf;
-pub use json_reader::OtlpJsonError;
+pub use json::{ConvertedJson, json_to_protobuf};
+pub use json_error::OtlpJsonError;
 pub use message::{
     AnyValue, ExportRequest, InstrumentationScope, KeyValue, LogRecord, Resource, Span, SpanEvent,
     SpanLink, SpanStatus,

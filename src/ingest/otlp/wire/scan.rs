@@ -30,6 +30,8 @@ pub struct WireCounts {
     pub structure_bytes: usize,
     /// Whether a value is nested deeper than [`MAX_DEPTH`].
     pub too_deep: bool,
+    /// The number of lists and messages that OTLP does not have.
+    pub unknown_fields: u64,
 }
 
 /// Why a request must not be decoded.
@@ -90,6 +92,7 @@ impl WireScanner<'_> {
             }
             let content = take_delimited(&mut bytes).ok_or(ScanError::Malformed)?;
             let Some(field) = message.field(number) else {
+                self.counts.unknown_fields += 1;
                 continue;
             };
             let FieldKind::Message(inner) = field.kind else {

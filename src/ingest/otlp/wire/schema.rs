@@ -50,7 +50,8 @@ pub struct Schema {
 pub(super) struct MessageSchema {
     /// Indexed by field number. OTLP uses small numbers.
     fields: Vec<Option<FieldSchema>>,
-    numbers_by_json_name: HashMap<String, u32>,
+    /// By the names that JSON may use: `resourceSpans` and `resource_spans`.
+    numbers_by_name: HashMap<String, u32>,
     /// Whether it is a span, a log record or a data point.
     pub record: bool,
     /// The estimated memory of one list element, without its text.
@@ -62,6 +63,8 @@ pub(super) struct MessageSchema {
 #[derive(Debug)]
 pub(super) struct FieldSchema {
     pub number: u32,
+    /// The name in OTLP's JSON.
+    pub name: String,
     pub kind: FieldKind,
     pub repeated: bool,
 }
@@ -122,8 +125,8 @@ impl MessageSchema {
         self.fields.get(number as usize)?.as_ref()
     }
 
-    pub fn field_named(&self, json_name: &str) -> Option<&FieldSchema> {
-        self.field(*self.numbers_by_json_name.get(json_name)?)
+    pub fn field_named(&self, name: &str) -> Option<&FieldSchema> {
+        self.field(*self.numbers_by_name.get(name)?)
     }
 }
 
@@ -161,16 +164,18 @@ impl SchemaBuilder {
 
     fn message(&self, message: &MessageDescriptor) -> MessageSchema {
         let mut fields = Vec::new();
-        let mut numbers_by_json_name = HashMap::new();
+        let mut numbers_by_name = HashMap::new();
         for field in message.fields() {
             let number = field.number();
             let at = number as usize;
             if fields.len() <= at {
                 fields.resize_with(at + 1, || None);
             }
-            numbers_by_json_name.insert(field.json_name().to_owned(), number);
+            numbers_by_name.insert(field.json_name().to_owned(), number);
+            numbers_by_name.insert(field.name().to_owned(), number);
             fields[at] = Some(FieldSchema {
                 number,
+                name: field.json_name().to_owned(),
                 kind: self.kind(&field),
                 repeated: field.is_list(),
             });
@@ -179,7 +184,7 @@ impl SchemaBuilder {
         let record = RECORDS.contains(&name);
         MessageSchema {
             fields,
-            numbers_by_json_name,
+            numbers_by_name,
             record,
             element_bytes: if record { RECORD_BYTES } else { ELEMENT_BYTES },
             any_value: name == ANY_VALUE,

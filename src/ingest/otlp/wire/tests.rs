@@ -66,8 +66,9 @@ fn of_json(
     json: &serde_json::Value,
 ) -> Result<(ExportTraceServiceRequest, WireRepairs), OtlpJsonError> {
     let schema = schema();
-    let (wire, repairs) = json_to_protobuf(&schema, schema.traces, json.to_string().as_bytes())?;
-    Ok((ExportTraceServiceRequest::decode(&*wire).unwrap(), repairs))
+    let json = json_to_protobuf(&schema, schema.traces, json.to_string().as_bytes())?;
+    let request = ExportTraceServiceRequest::decode(&*json.wire).unwrap();
+    Ok((request, json.repairs))
 }
 
 #[test]
@@ -106,10 +107,10 @@ fn scan_counts_data_points_of_every_kind() {
         .collect();
     let json = json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": metrics}]}]});
     let json = json.to_string();
-    let (wire, _) = json_to_protobuf(&schema, schema.metrics, json.as_bytes()).unwrap();
-    let counts = scan(&schema, schema.metrics, &wire, usize::MAX).unwrap();
+    let json = json_to_protobuf(&schema, schema.metrics, json.as_bytes()).unwrap();
+    let counts = scan(&schema, schema.metrics, &json.wire, usize::MAX).unwrap();
     assert_eq!(counts.records, 10);
-    assert!(ExportMetricsServiceRequest::decode(&*wire).is_ok());
+    assert!(ExportMetricsServiceRequest::decode(&*json.wire).is_ok());
 }
 
 #[test]
@@ -189,7 +190,8 @@ fn json_conversion_replaces_only_values_that_are_too_deep() {
     };
     for (levels, too_deep) in [(40, 0), (60, 1), (100_000, 1)] {
         let json = deep(levels);
-        let (wire, repairs) = json_to_protobuf(&schema, schema.traces, json.as_bytes()).unwrap();
+        let ConvertedJson { wire, repairs, .. } =
+            json_to_protobuf(&schema, schema.traces, json.as_bytes()).unwrap();
         assert_eq!(repairs.too_deep, too_deep, "{levels}");
         let message = ExportTraceServiceRequest::decode(&*wire).unwrap();
         let span = &message.resource_spans[0].scope_spans[0].spans[0];
@@ -293,8 +295,49 @@ fn a_json_error_names_the_position_of_the_fault() {
         (r#"{"x":tru}"#, 5),
     ] {
         let error = json_to_protobuf(&schema, schema.traces, json.as_bytes()).unwrap_err();
-        assert_eq!(error.offset, offset, "{json}: {error}");
+        assert_eq!(
+            (error.line, error.column),
+            (1, offset + 1),
+            "{json}: {error}"
+        );
     }
+}
+
+#[test]
+fn a_json_error_names_the_field_and_its_place() {
+    let schema = schema();
+    let span = r#"{"name": "a",
+  "kind": {}}"#;
+    let json = format!(
+        r#"{{"resourceSpans": [{{}}, {{
+  "scopeSpans": [{{"spans": [{{}}, {span}]}}]}}]}}"#
+    );
+    let error = json_to_protobuf(&schema, schema.traces, json.as_bytes()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "expected a number in resourceSpans[1].scopeSpans[0].spans[1].kind (line 3, column 11)"
+    );
+    let error = json_to_protobuf(&schema, schema.traces, b"[]").unwrap_err();
+    assert_eq!(error.to_string(), "expected an object (line 1, column 1)");
+    // Names that OTLP does not have are content.
+    let error = json_to_protobuf(&schema, schema.traces, br#"{"S3CRET": tru}"#).unwrap_err();
+    assert_eq!(error.field, "");
+}
+
+#[test]
+fn fields_may_have_their_names_in_protobuf() {
+    let snake = json!({"resource_spans": [{"scope_spans": [{"spans": [{
+        "trace_id": "0102030405060708090a0b0c0d0e0f10", "start_time_unix_nano": "7",
+        "attributes": [{"key": "a", "value": {"string_value": "b"}}]}]}], "schema_url": "s"}]});
+    let camel = json!({"resourceSpans": [{"scopeSpans": [{"spans": [{
+        "traceId": "0102030405060708090a0b0c0d0e0f10", "startTimeUnixNano": "7",
+        "attributes": [{"key": "a", "value": {"stringValue": "b"}}]}]}], "schemaUrl": "s"}]});
+    let message = of_json(&snake).unwrap().0;
+    assert_eq!(message, of_json(&camel).unwrap().0);
+    assert_eq!(
+        message.resource_spans[0].scope_spans[0].spans[0].start_time_unix_nano,
+        7
+    );
 }
 
 #[test]
@@ -302,7 +345,8 @@ fn invalid_utf8_and_lone_surrogates_in_json_are_replaced() {
     let schema = schema();
     let named = |name: &[u8]| {
         let json = [br#"{"resourceSpans":[{"schemaUrl":""#, name, br#""}]}"#];
-        let (wire, repairs) = json_to_protobuf(&schema, schema.traces, &json.concat()).unwrap();
+        let ConvertedJson { wire, repairs, .. } =
+            json_to_protobuf(&schema, schema.traces, &json.concat()).unwrap();
         let mut message = ExportTraceServiceRequest::decode(&*wire).unwrap();
         (message.resource_spans.remove(0).schema_url, repairs)
     };
@@ -389,7 +433,7 @@ proptest! {
         let message = request(spans);
         let json = serde_json::to_vec(&message).unwrap();
         let schema = schema();
-        let (wire, repairs) = json_to_protobuf(&schema, schema.traces, &json).unwrap();
+        let ConvertedJson { wire, repairs, .. } = json_to_protobuf(&schema, schema.traces, &json).unwrap();
         prop_assert_eq!(repairs, WireRepairs::default());
         prop_assert_eq!(ExportTraceServiceRequest::decode(&*wire).unwrap(), message);
     }
