@@ -8,10 +8,11 @@ use uuid::Uuid;
 
 use super::dialects::Dialect;
 use super::facts::SpanFacts;
+use super::history;
 use super::ids::{self, IdSource};
 use super::message_events;
 pub use super::messages::Conversation;
-use super::messages::{ChatMessage, join, read, unflatten};
+use super::messages::{ChatMessage, join, read, read_attribute, read_sections, unflatten};
 use super::slots::{ConversationSide, Slot};
 use super::span_events;
 use super::value;
@@ -37,10 +38,11 @@ impl Conversation {
     /// with one attribute per field, from span events, or from the raw request
     /// and response.
     pub fn read(facts: &SpanFacts<'_>) -> Self {
-        let mut input = Vec::new();
-        if let Some(system) = facts.json(Slot::SystemInstructions) {
-            input.extend(read(&system, MessageRole::System));
-        }
+        let of_slot = |slot, role| {
+            let attribute = facts.value(slot);
+            attribute.map_or_else(Vec::new, |attribute| read_attribute(attribute, role))
+        };
+        let mut input = of_slot(Slot::SystemInstructions, MessageRole::System);
         let mut history = read_side(facts, ConversationSide::Input);
         let mut output = read_side(facts, ConversationSide::Output);
         let mut events = span_events::conversation(facts.span);
@@ -57,24 +59,64 @@ impl Conversation {
         if output.is_empty() {
             output = events.output;
         }
-        if history.is_empty()
-            && let Some(raw) = facts.json(Slot::Input)
-        {
-            history = read(&raw, MessageRole::User);
+        if history.is_empty() {
+            history = of_slot(Slot::Input, MessageRole::User);
         }
-        if output.is_empty()
-            && let Some(raw) = facts.json(Slot::Output)
-        {
-            output = read(&raw, MessageRole::Assistant);
+        if output.is_empty() {
+            output = of_slot(Slot::Output, MessageRole::Assistant);
         }
         input.extend(history);
+        let mut conversation = Self::of_messages(input, output);
+        conversation.recover_thinking(facts);
+        conversation.drop_placeholders(facts.dialect);
+        conversation.only_in_call = history::only_in_call(facts, &conversation);
+        conversation
+    }
+
+    /// The conversation of these messages, as they are read from a source.
+    pub fn of_messages(input: Vec<ChatMessage>, output: Vec<ChatMessage>) -> Self {
         let mut conversation = Self {
             input: join(input),
             output: join(output),
+            only_in_call: None,
         };
-        conversation.recover_thinking(facts);
-        conversation.drop_placeholders(facts.dialect);
+        let sides = [&mut conversation.input, &mut conversation.output];
+        sides.into_iter().flatten().for_each(read_sections);
+        conversation.drop_repeated_instructions();
+        conversation.drop_echo();
         conversation
+    }
+
+    /// Drops instructions that the messages repeat from an attribute of their own.
+    fn drop_repeated_instructions(&mut self) {
+        let is_system = |message: &ChatMessage| message.role == MessageRole::System;
+        if self
+            .input
+            .iter()
+            .take(2)
+            .filter(|message| is_system(message))
+            .count()
+            < 2
+        {
+            return;
+        }
+        if self.input[0].text.trim() == self.input[1].text.trim() {
+            self.input.remove(1);
+        }
+    }
+
+    /// Drops the answer from the end of the input: some sources write one list of
+    /// both.
+    fn drop_echo(&mut self) {
+        let (Some(last), Some(first)) = (self.input.last(), self.output.first()) else {
+            return;
+        };
+        let is_echo = last.role == MessageRole::Assistant
+            && self.output.len() == 1
+            && content_key(last) == content_key(first);
+        if is_echo {
+            self.input.pop();
+        }
     }
 
     /// Drops messages whose text only stands for what they really say.
@@ -99,9 +141,9 @@ impl Conversation {
             .is_some_and(|tokens| tokens > 0);
         if reasoned
             && last.thinking.is_empty()
-            && let Some(raw) = facts.json(Slot::Output)
+            && let Some(raw) = facts.value(Slot::Output)
         {
-            let raw_messages = read(&raw, MessageRole::Assistant).into_iter();
+            let raw_messages = read_attribute(raw, MessageRole::Assistant).into_iter();
             last.thinking = raw_messages.map(|message| message.thinking).collect();
         }
     }
@@ -133,15 +175,26 @@ impl Conversation {
     /// equal messages before it in the conversation. So a message that later
     /// calls repeat keeps its id, and a second "yes" has another one. Positions
     /// are no basis for ids: histories drop and split messages in different ways.
+    ///
+    /// If the provider keeps the history, no call repeats what another call said.
+    /// Then the call is part of the ids, and the same words are a new message.
+    /// Instructions keep one id, because each call repeats them.
     pub fn with_ids(self, scope: Uuid) -> impl Iterator<Item = IdentifiedMessage> {
         // Counts equal messages, by the id of the first.
         let mut seen: HashMap<Uuid, u32> = HashMap::new();
+        let call = self.only_in_call;
         let input = self.input.into_iter().map(|message| (message, false));
         let output = self.output.into_iter().map(|message| (message, true));
         (0_i64..)
             .zip(input.chain(output))
             .map(move |(position, (message, is_answer))| {
-                let key = content_key(&message);
+                let mut key = content_key(&message);
+                if let Some(call) = &call
+                    && message.role != MessageRole::System
+                {
+                    key.extend(b"\0call\0");
+                    key.extend(call);
+                }
                 let first = ids::derived(scope, IdSource::Message(&key, 0));
                 let equal_before = seen.entry(first).or_default();
                 let id = match *equal_before {
@@ -164,8 +217,8 @@ fn read_side(facts: &SpanFacts<'_>, side: ConversationSide) -> Vec<ChatMessage> 
         ConversationSide::Input => (Slot::InputMessages, MessageRole::User),
         ConversationSide::Output => (Slot::OutputMessages, MessageRole::Assistant),
     };
-    if let Some(raw) = facts.json(slot) {
-        let messages = read(&raw, role);
+    if let Some(raw) = facts.value(slot) {
+        let messages = read_attribute(raw, role);
         if !messages.is_empty() {
             return messages;
         }
@@ -179,8 +232,8 @@ fn read_side(facts: &SpanFacts<'_>, side: ConversationSide) -> Vec<ChatMessage> 
     }
     match side {
         ConversationSide::Input => facts
-            .json(Slot::Prompt)
-            .map_or_else(Vec::new, |raw| read(&raw, role)),
+            .value(Slot::Prompt)
+            .map_or_else(Vec::new, |raw| read_attribute(raw, role)),
         ConversationSide::Output => read_answer_fields(facts),
     }
 }
@@ -245,7 +298,7 @@ fn content_key(message: &ChatMessage) -> Vec<u8> {
             add("text", message.text.trim());
             if message.text.trim().is_empty() {
                 for media in &message.media {
-                    add("media", &media.to_string());
+                    add("media", &media.summary().to_string());
                 }
             }
         }

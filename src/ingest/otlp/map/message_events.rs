@@ -3,32 +3,44 @@
 
 use serde_json::Value;
 
-use super::dialects::{Dialect, EventRole};
+use super::dialects::{Dialect, EventRole, MessageEvent};
 use super::messages::{ChatMessage, Conversation};
 use crate::event::MessageRole;
 
-/// Adds the message of an event to a conversation. Returns whether it carries one.
-/// `fields` are its attributes, and those of its body.
+/// The event of a dialect with this name.
+pub fn named(dialect: &Dialect, is_named: impl Fn(&str) -> bool) -> Option<&MessageEvent> {
+    let mut events = dialect.message_events.iter();
+    events.find(|event| is_named(&event.name))
+}
+
+/// The role of the message of an event.
+pub fn role(event: &MessageEvent) -> MessageRole {
+    match event.role {
+        EventRole::System => MessageRole::System,
+        EventRole::User => MessageRole::User,
+        EventRole::Tool => MessageRole::Tool,
+        EventRole::Assistant => MessageRole::Assistant,
+    }
+}
+
+/// Adds the message of a span event to a conversation. `fields` are its attributes.
 pub fn add_message(
     dialect: &Dialect,
     is_named: impl Fn(&str) -> bool,
     fields: &Value,
     to: &mut Conversation,
-) -> bool {
-    let mut events = dialect.message_events.iter();
-    let Some(event) = events.find(|event| is_named(&event.name)) else {
-        return false;
+) {
+    let Some(event) = named(dialect, is_named) else {
+        return;
     };
     let text = fields.get(&event.text).and_then(Value::as_str);
     let Some(text) = text.filter(|text| !text.is_empty()) else {
-        return false;
+        return;
     };
-    let (role, side) = match event.role {
-        EventRole::System => (MessageRole::System, &mut to.input),
-        EventRole::User => (MessageRole::User, &mut to.input),
-        EventRole::Tool => (MessageRole::Tool, &mut to.input),
-        EventRole::Assistant => (MessageRole::Assistant, &mut to.output),
+    let role = role(event);
+    let side = match role {
+        MessageRole::Assistant => &mut to.output,
+        _ => &mut to.input,
     };
     side.push(ChatMessage::text(role, text));
-    true
 }

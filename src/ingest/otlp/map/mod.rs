@@ -20,8 +20,10 @@ mod fit;
 mod generic;
 mod ghost;
 mod hex;
+mod history;
 mod ids;
 mod lang_graph;
+mod lenient;
 mod logs;
 mod message_events;
 mod messages;
@@ -32,7 +34,6 @@ mod observe;
 mod origin;
 mod outcome;
 mod placed;
-mod python;
 mod rules;
 mod scores;
 mod scratch;
@@ -45,6 +46,7 @@ mod tool;
 mod unknown;
 mod usage;
 pub(crate) mod value;
+mod wrappers;
 
 pub use dialects::{DialectError, DialectText, Dialects};
 pub use explain::{

@@ -1,18 +1,27 @@
 //! Reads the arguments and the result of a tool call, without the wrappers that
 //! frameworks put around them.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::facts::SpanFacts;
 use super::fit::FieldFitter;
 use super::lang_graph;
-use super::messages::text_of;
-use super::python;
 use super::slots::Slot;
 use super::span_events;
-use super::value;
+use super::{value, wrappers};
 use crate::event::Json;
 use crate::ingest::otlp::wire;
+
+/// Where arguments are, best first. LangSmith writes those of a tool as it writes
+/// the messages of a call.
+const ARGUMENT_SLOTS: [Slot; 4] = [
+    Slot::ToolArguments,
+    Slot::Input,
+    Slot::InputMessages,
+    Slot::Prompt,
+];
+/// Where results are, best first.
+const RESULT_SLOTS: [Slot; 3] = [Slot::ToolResult, Slot::Output, Slot::OutputMessages];
 
 /// The tool that a LangGraph node was made to call, from the node's input.
 pub fn tool_name_of_call_node(facts: &SpanFacts<'_>) -> Option<String> {
@@ -37,8 +46,8 @@ pub fn arguments_and_result(
 }
 
 fn arguments(facts: &SpanFacts<'_>, fit: &mut FieldFitter) -> Option<Json> {
-    let attribute = facts.first(&[Slot::ToolArguments, Slot::Input]);
-    if let Some(json) = verbatim_json(attribute, &[r#""kwargs""#, r#""input_s"#], fit) {
+    let attribute = facts.first(&ARGUMENT_SLOTS);
+    if let Some(json) = verbatim_json(attribute, &wrappers::ARGUMENT_KEYS, fit) {
         return Some(json);
     }
     let parsed = attribute.map(parse_attribute);
@@ -47,20 +56,30 @@ fn arguments(facts: &SpanFacts<'_>, fit: &mut FieldFitter) -> Option<Json> {
         // LangChain writes a single argument as a bare value. The node has it by name.
         return None;
     }
-    fit.json(&unwrap_arguments(arguments))
+    match wrappers::unwrap_arguments(&arguments) {
+        Some(inner) => fit.json(&inner),
+        None => verbatim_json(attribute, &[], fit).or_else(|| fit.json(&arguments)),
+    }
 }
 
 fn result(facts: &SpanFacts<'_>, fit: &mut FieldFitter) -> Option<Json> {
-    let attribute = facts.first(&[Slot::ToolResult, Slot::Output]);
-    let wrapper_keys = [r#""raw_out"#, r#""text""#, r#""data""#, r#""lc""#];
-    if facts.dialect.unwrap.is_empty()
-        && let Some(json) = verbatim_json(attribute, &wrapper_keys, fit)
+    let attribute = facts.first(&RESULT_SLOTS);
+    let fields = &facts.dialect.unwrap;
+    if fields.is_empty()
+        && let Some(json) = verbatim_json(attribute, &wrappers::RESULT_KEYS, fit)
     {
         return Some(json);
     }
     let parsed = attribute.map(parse_attribute);
-    let result = unwrap_result(parsed.or_else(|| span_events::tool_result(facts.span))?);
-    fit.json(&unwrap_only_field(result, &facts.dialect.unwrap))
+    let result = parsed.or_else(|| span_events::tool_result(facts.span))?;
+    let unwrapped = wrappers::unwrap_result(&result);
+    if !fields.is_empty() {
+        return fit.json(&unwrap_only_field(unwrapped.unwrap_or(result), fields));
+    }
+    match unwrapped {
+        Some(inner) => fit.json(&inner),
+        None => verbatim_json(attribute, &[], fit).or_else(|| fit.json(&result)),
+    }
 }
 
 /// Returns a JSON object or array in a text unchanged, without parsing it into a
@@ -106,84 +125,8 @@ fn parse_attribute(attribute: &wire::AnyValue<'_>) -> Value {
     }
 }
 
-/// Unwraps arguments in Python's `(*args, **kwargs)` or LangChain's `input_str`.
-fn unwrap_arguments(value: Value) -> Value {
-    match value {
-        Value::Object(mut object) => {
-            let only_calls = object
-                .keys()
-                .all(|key| matches!(key.as_str(), "args" | "kwargs"));
-            if only_calls && let Some(kwargs) = object.remove("kwargs") {
-                let empty = kwargs.as_object().is_some_and(Map::is_empty);
-                return match object.remove("args") {
-                    Some(args) if empty && args != Value::Array(Vec::new()) => args,
-                    _ => kwargs,
-                };
-            }
-            if let Some(Value::String(text)) = object.get("input_str") {
-                return python::literal(text).unwrap_or(Value::Object(object));
-            }
-            Value::Object(object)
-        }
-        Value::String(text) if text.starts_with(['{', '[', '(']) => {
-            python::literal(&text).unwrap_or(Value::String(text))
-        }
-        other => other,
-    }
-}
-
-/// Unwraps a result of LlamaIndex, Bedrock, MCP or LangChain.
-fn unwrap_result(value: Value) -> Value {
-    if let Some(raw) = value
-        .get("raw_output")
-        .filter(|_| value.get("raw_input").is_some())
-    {
-        // LlamaIndex.
-        return raw.clone();
-    }
-    if is_text_blocks(&value) {
-        return Value::String(text_of(&value));
-    }
-    let inner = lang_chain_content(&value).or_else(|| lang_chain_content(value.get("output")?));
-    inner.unwrap_or(value)
-}
-
-/// Whether a value is a text as Bedrock and MCP write it: an array of text blocks.
-fn is_text_blocks(value: &Value) -> bool {
-    let is_text = |block: &Value| {
-        let object = block.as_object();
-        object.is_some_and(|object| {
-            let keys = object
-                .keys()
-                .all(|key| matches!(key.as_str(), "text" | "type"));
-            keys && object.get("text").is_some_and(Value::is_string)
-        })
-    };
-    value
-        .as_array()
-        .is_some_and(|blocks| !blocks.is_empty() && blocks.iter().all(is_text))
-}
-
-/// The content of a LangChain tool message.
-fn lang_chain_content(value: &Value) -> Option<Value> {
-    let inner = if value.get("type").and_then(Value::as_str) == Some("tool") {
-        value.get("data")?
-    } else if value.get("lc").is_some() {
-        value.get("kwargs")?
-    } else {
-        return None;
-    };
-    let content = inner.get("content")?;
-    Some(match content {
-        Value::String(text) => value::parse(text),
-        other => other.clone(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::super::dialects::Dialects;
     use super::super::facts::SpanScope;
     use super::super::scratch::{ParsedAttributes, Scratch};
@@ -244,39 +187,5 @@ mod tests {
         ] {
             assert_eq!(mapped("", wrapped)[1], some(r#""x""#), "{wrapped}");
         }
-    }
-
-    #[test]
-    fn arguments_are_unwrapped() {
-        let want = json!({"order_id": "9999"});
-        for wrapped in [
-            json!({"args": [], "kwargs": {"order_id": "9999"}}),
-            json!({"kwargs": {"order_id": "9999"}}),
-            json!({"input_str": "{'order_id': '9999'}", "tags": []}),
-            json!("{'order_id': '9999'}"),
-            want.clone(),
-        ] {
-            assert_eq!(unwrap_arguments(wrapped), want);
-        }
-        assert_eq!(
-            unwrap_arguments(json!({"args": [1], "kwargs": {}})),
-            json!([1])
-        );
-        assert_eq!(unwrap_arguments(json!("INV-42")), json!("INV-42"));
-    }
-
-    #[test]
-    fn results_are_unwrapped() {
-        let want = json!("18°C");
-        for wrapped in [
-            json!({"type": "tool", "data": {"content": "18°C"}}),
-            json!({"output": {"lc": 1, "kwargs": {"content": "18°C"}}}),
-            json!({"raw_input": {}, "raw_output": "18°C"}),
-            want.clone(),
-        ] {
-            assert_eq!(unwrap_result(wrapped), want);
-        }
-        let own = json!({"output": {"content": 1}});
-        assert_eq!(unwrap_result(own.clone()), own);
     }
 }

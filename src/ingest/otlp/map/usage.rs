@@ -5,7 +5,7 @@ use serde_json::Value as JsonValue;
 
 use super::dialects::{Containing, CountingRules, Dialects, UsagePart};
 use super::facts::SpanFacts;
-use super::python;
+use super::lenient::{self, Purpose};
 use super::slots::Slot;
 use super::value;
 
@@ -175,7 +175,7 @@ impl TokenUsage {
 fn object(facts: &SpanFacts<'_>, slot: Slot) -> Option<JsonValue> {
     Some(match value::parsed(facts.value(slot)?) {
         // litellm writes a Python literal.
-        JsonValue::String(text) => python::literal(&text)?,
+        JsonValue::String(text) => lenient::read(&text, Purpose::Values)?,
         other => other,
     })
 }

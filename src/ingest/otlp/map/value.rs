@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Serialize, Serializer};
 use serde_json::Value as JsonValue;
 
+use super::lenient::{self, Purpose};
 use crate::ingest::otlp::wire::{AnyValue, KeyValue, TOO_DEEP};
 
 /// The deepest nesting of a converted value; deeper values become [`TOO_DEEP`].
@@ -61,14 +62,23 @@ pub fn parsed(value: &AnyValue<'_>) -> JsonValue {
     }
 }
 
-/// The JSON that a text holds, else the text as a JSON string.
+/// The JSON that a text holds, else the text as a JSON string. JSON that is
+/// damaged is mended.
 pub fn parse(text: &str) -> JsonValue {
-    if looks_like_json(text)
-        && let Ok(value) = serde_json::from_str(text)
-    {
-        return value;
+    let value = structured(text, Purpose::Values);
+    value.unwrap_or_else(|| JsonValue::String(text.to_owned()))
+}
+
+/// The JSON that a text holds, mended if it is damaged. `None` if the text is
+/// anything else.
+pub fn structured(text: &str, purpose: Purpose) -> Option<JsonValue> {
+    if !looks_like_json(text) {
+        return None;
     }
-    JsonValue::String(text.to_owned())
+    match serde_json::from_str(text) {
+        Ok(value) => Some(value),
+        Err(_) => lenient::read(text, purpose),
+    }
 }
 
 /// Whether a text may be a JSON object, array or quoted string. Bare words and
@@ -80,7 +90,7 @@ pub fn looks_like_json(text: &str) -> bool {
 
 /// Whether a long text is little more than JSON punctuation. It is not parsed,
 /// because each `[]` in it would take dozens of bytes in memory.
-fn is_mostly_punctuation(text: &str) -> bool {
+pub fn is_mostly_punctuation(text: &str) -> bool {
     // Shorter text cannot take much memory.
     const LONG_BYTES: usize = 256 << 10;
     // Normal JSON has more bytes per value than this.

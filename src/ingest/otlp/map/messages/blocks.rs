@@ -1,22 +1,26 @@
 //! Reads the parts of one message: text, reasoning, tool calls, tool results and
 //! media.
 
-use std::collections::HashSet;
-use std::hash::{BuildHasher as _, RandomState};
+use serde_json::{Map, Value};
 
-use serde_json::{Map, Value, json};
-
+use super::calls::{KnownCalls, parse_tool_call, parse_tool_result};
+use super::content::{text_and_media, text_of};
+use super::media::{self, Media};
 use super::message::{ChatMessage, ToolCall};
+use super::roles::role_of_part;
 use crate::event::MessageRole;
+use crate::ingest::otlp::map::lenient::Purpose;
 use crate::ingest::otlp::map::value;
 
 /// One part of a message.
 enum MessagePart {
-    Text(String),
+    Text(String, Vec<Media>),
     Thinking(String),
     Call(ToolCall),
     Result(ChatMessage),
-    Media(Value),
+    Media(Media),
+    /// A call and its result in one part, as the Vercel SDK's messages of a page.
+    CallAndResult(ToolCall, ChatMessage),
 }
 
 /// Whether an object is a part of a message, and not a message with a role.
@@ -24,15 +28,36 @@ pub fn is_block(object: &Map<String, Value>) -> bool {
     if object.contains_key("role") || object.contains_key("message") {
         return false;
     }
+    if let Some(kind) = object.get("type").and_then(Value::as_str)
+        && kind.starts_with(|c: char| c.is_ascii_uppercase())
+    {
+        // The class of a printed object.
+        const ENDS: [&str; 5] = ["Part", "Content", "Block", "Call", "Result"];
+        return ENDS.iter().any(|end| kind.ends_with(end)) || media::names_media(object);
+    }
     if let Some(kind) = object.get("type").and_then(Value::as_str) {
         let message = matches!(
             kind,
-            "message" | "human" | "ai" | "system" | "tool" | "function_call_output"
+            "message"
+                | "human"
+                | "ai"
+                | "system"
+                | "tool"
+                | "function_call_output"
+                | "json"
+                | "chat_messages"
+                | "list"
+                | "constructor"
         );
-        return !message && !object.contains_key("data") && !object.contains_key("kwargs");
+        return !message
+            && ["data", "kwargs", "messages", "value"]
+                .iter()
+                .all(|key| !object.contains_key(*key))
+            || media::names_media(object);
     }
-    const KEYS: [&str; 9] = [
+    const KEYS: [&str; 13] = [
         "text",
+        "reasoning",
         "toolUse",
         "toolResult",
         "reasoningContent",
@@ -41,80 +66,67 @@ pub fn is_block(object: &Map<String, Value>) -> bool {
         "message_content",
         "inlineData",
         "inline_data",
+        "tool_call_result",
+        "fileData",
+        "file_data",
     ];
-    KEYS.iter().any(|key| object.contains_key(*key)) && !object.contains_key("messages")
-}
-
-/// Finds repeated tool calls. Two calls are the same if their ids are or, if one of them
-/// has no id, if their names and arguments are.
-///
-/// It keeps hashes only, under random keys: equal hashes count as equal.
-#[derive(Default)]
-struct KnownCalls {
-    keys: RandomState,
-    ids: HashSet<u64>,
-    contents: HashSet<u64>,
-    contents_without_id: HashSet<u64>,
-}
-
-impl KnownCalls {
-    fn of(calls: &[ToolCall]) -> Self {
-        let mut known = Self::default();
-        for call in calls {
-            known.insert(call);
-        }
-        known
-    }
-
-    /// Adds a call. False if it is known.
-    fn insert(&mut self, call: &ToolCall) -> bool {
-        let content = self.keys.hash_one((&call.name, &call.arguments));
-        let id = call.id.as_ref().map(|id| self.keys.hash_one(id));
-        let is_known = match &id {
-            Some(id) => self.ids.contains(id) || self.contents_without_id.contains(&content),
-            None => self.contents.contains(&content),
-        };
-        if !is_known {
-            self.contents.insert(content);
-            match id {
-                Some(id) => self.ids.insert(id),
-                None => self.contents_without_id.insert(content),
-            };
-        }
-        !is_known
-    }
+    let nested_call = object.get("tool_call").is_some_and(Value::is_object);
+    (nested_call || KEYS.iter().any(|key| object.contains_key(*key)) || media::names_media(object))
+        && !["messages", "toolCalls", "tool_calls", "files"]
+            .iter()
+            .any(|key| object.contains_key(*key))
 }
 
 /// Adds parts to a message. Tool results become separate messages in `out`.
 pub fn add_parts(parts: &[Value], message: &mut ChatMessage, out: &mut Vec<ChatMessage>) {
     let mut known: Option<KnownCalls> = None;
+    let mut add_call = |message: &mut ChatMessage, call: ToolCall| {
+        let known = known.get_or_insert_with(|| KnownCalls::of(&message.calls));
+        if known.insert(&call) {
+            message.calls.push(call);
+        }
+    };
     for part in parts {
         match classify_part(part) {
-            Some(MessagePart::Text(text)) => message.text.push_str(&text),
-            Some(MessagePart::Thinking(text)) => message.thinking.push_str(&text),
-            Some(MessagePart::Call(call)) => {
-                let known = known.get_or_insert_with(|| KnownCalls::of(&message.calls));
-                if known.insert(&call) {
-                    message.calls.push(call);
-                }
+            Some(MessagePart::Text(text, media)) => {
+                message.text.push_str(&text);
+                message.media.extend(media);
             }
+            Some(MessagePart::Thinking(text)) => message.thinking.push_str(&text),
+            Some(MessagePart::Call(call)) => add_call(message, call),
             Some(MessagePart::Result(result)) => out.push(result),
             Some(MessagePart::Media(media)) => message.media.push(media),
+            Some(MessagePart::CallAndResult(call, result)) => {
+                add_call(message, call);
+                out.push(result);
+            }
             None => {}
         }
     }
 }
 
-/// Adds parts that are not in a message, and then the message that they make.
+/// Adds parts that are not in a message, and then the messages that they make.
+/// Parts of Pydantic AI name the role of the message that they are.
 pub fn add_standalone_parts(
     parts: &[Value],
     message: &mut ChatMessage,
     out: &mut Vec<ChatMessage>,
 ) {
-    let before = out.len();
-    add_parts(parts, message, out);
-    let message = std::mem::replace(message, ChatMessage::new(message.role));
-    finish_message(message, before, out);
+    let own_role = message.role;
+    let mut start = 0;
+    while start < parts.len() {
+        let role = |part: &Value| role_of_part(part).unwrap_or(own_role);
+        message.role = role(&parts[start]);
+        let length = parts[start..]
+            .iter()
+            .position(|part| role(part) != message.role);
+        let end = length.map_or(parts.len(), |length| start + length);
+        let before = out.len();
+        add_parts(&parts[start..end], message, out);
+        let done = std::mem::replace(message, ChatMessage::new(own_role));
+        finish_message(done, before, out);
+        start = end;
+    }
 }
 
 /// Adds a finished message to `out`, where the tool results in it already are,
@@ -143,34 +155,73 @@ pub fn finish_message(mut message: ChatMessage, before: usize, out: &mut Vec<Cha
         || !message.calls.is_empty()
         || !message.media.is_empty();
     if has_content || !has_results && message.call_id.is_some() {
-        out.push(message);
+        // A call comes before its result, also if one message holds both.
+        let at = if message.calls.is_empty() {
+            out.len()
+        } else {
+            before
+        };
+        out.insert(at, message);
     }
+}
+
+fn text_part(value: &Value) -> MessagePart {
+    let mut media = Vec::new();
+    let text = text_and_media(value, &mut media);
+    MessagePart::Text(text, media)
 }
 
 fn classify_part(part: &Value) -> Option<MessagePart> {
     let object = match part {
-        Value::String(text) => return Some(MessagePart::Text(text.clone())),
+        Value::String(text) => {
+            // AutoGen and others print the parts of a message.
+            return match value::structured(text, Purpose::Messages) {
+                Some(inner @ Value::Object(_)) if is_typed_part(&inner) => classify_part(&inner),
+                _ => Some(text_part(part)),
+            };
+        }
         Value::Object(object) => object,
         _ => return None,
     };
     // OpenInference: {"message_content": {…}} or {"message_content": {…}, "tool_call": {…}}.
-    if let Some(inner) = object.get("tool_call") {
+    if let Some(inner) = object.get("tool_call").filter(|inner| inner.is_object()) {
         return parse_tool_call(inner).map(MessagePart::Call);
     }
     if let Some(inner) = object.get("message_content") {
         return classify_part(inner);
     }
-    let text_at = |keys: &[&str]| keys.iter().find_map(|key| object.get(*key)).map(text_of);
-    let kind = object
-        .get("type")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
+    if let Some(Value::Object(inner)) = object.get("tool_call_result") {
+        return Some(MessagePart::Result(parse_tool_result(inner)));
+    }
+    let value_at = |keys: &[&str]| keys.iter().find_map(|key| object.get(*key));
+    let kind = [
+        "type",
+        "part_kind",
+        "block_type",
+        "kind",
+        "$type",
+        "content_type",
+    ]
+    .iter()
+    .find_map(|key| object.get(*key)?.as_str())
+    .unwrap_or_default();
     match kind {
-        "text" | "input_text" | "output_text" | "refusal" => {
-            return text_at(&["text", "content", "refusal"]).map(MessagePart::Text);
+        "text" | "input_text" | "output_text" | "refusal" | "text-plain" | "user-prompt"
+        | "system-prompt" | "TextPart" | "TextContent" | "TextBlock" | "UserPromptPart"
+        | "SystemPromptPart" => {
+            return value_at(&["text", "content", "refusal"]).map(text_part);
         }
-        "reasoning" | "thinking" | "redacted_thinking" => {
-            let text = text_at(&["content", "thinking", "text", "reasoning", "summary"])?;
+        "reasoning" | "thinking" | "redacted_thinking" | "ThinkingPart" | "ThinkingBlock"
+        | "ReasoningContent" => {
+            let keys = [
+                "content",
+                "thinking",
+                "text",
+                "reasoning",
+                "summary",
+                "reasoning_text",
+            ];
+            let text = text_of(value_at(&keys)?);
             // OpenLLMetry writes the parts of the summary as a JSON string.
             let text = if text.starts_with('[') {
                 text_of(&value::parse(&text))
@@ -179,27 +230,64 @@ fn classify_part(part: &Value) -> Option<MessagePart> {
             };
             return Some(MessagePart::Thinking(text));
         }
-        "tool_use" | "tool_call" | "tool-call" | "function_call" | "server_tool_use" => {
+        "tool_use"
+        | "tool_call"
+        | "tool-call"
+        | "function_call"
+        | "server_tool_use"
+        | "mcp_tool_use"
+        | "dynamic-tool"
+        | "toolCall"
+        | "ToolCallPart"
+        | "ToolCall"
+        | "FunctionCall"
+        | "ToolUseBlock"
+        | "ToolCallBlock"
+        | "builtin-tool-call"
+        | "FunctionCallContent"
+        | "functionCall" => {
             return parse_tool_call(part).map(MessagePart::Call);
         }
         "tool_result"
         | "tool_call_response"
         | "tool-result"
         | "tool_response"
-        | "function_call_output" => {
+        | "function_call_output"
+        | "mcp_tool_result"
+        | "web_search_tool_result"
+        | "tool-return"
+        | "builtin-tool-return"
+        | "toolResult"
+        | "ToolReturnPart"
+        | "RetryPromptPart"
+        | "retry-prompt"
+        | "ToolCallResult"
+        | "FunctionExecutionResult"
+        | "ToolResultBlock"
+        | "FunctionResultContent"
+        | "functionResult" => {
             return Some(MessagePart::Result(parse_tool_result(object)));
         }
+        "tool-invocation" => {
+            let inner = object.get("toolInvocation")?;
+            let call = parse_tool_call(inner)?;
+            let result = inner
+                .as_object()
+                .filter(|inner| inner.contains_key("result"));
+            return Some(match result {
+                Some(result) => MessagePart::CallAndResult(call, parse_tool_result(result)),
+                None => MessagePart::Call(call),
+            });
+        }
+        // Markers between the parts of the Vercel SDK.
+        "step-start" | "step-finish" | "tool-approval-request" => return None,
         _ => {}
     }
-    if let Some(inner) = ["toolUse", "functionCall", "function_call"]
-        .iter()
-        .find_map(|key| object.get(*key))
-    {
+    if let Some(inner) = value_at(&["toolUse", "functionCall", "function_call"]) {
         return parse_tool_call(inner).map(MessagePart::Call);
     }
-    if let Some(Value::Object(inner)) = ["toolResult", "functionResponse", "function_response"]
-        .iter()
-        .find_map(|key| object.get(*key))
+    if let Some(Value::Object(inner)) =
+        value_at(&["toolResult", "functionResponse", "function_response"])
     {
         return Some(MessagePart::Result(parse_tool_result(inner)));
     }
@@ -210,132 +298,26 @@ fn classify_part(part: &Value) -> Option<MessagePart> {
             .map(text_of);
         return text.map(MessagePart::Thinking);
     }
+    if let Some(Value::Object(inner)) = object.get("reasoning") {
+        // Haystack.
+        return inner
+            .get("reasoning_text")
+            .map(text_of)
+            .map(MessagePart::Thinking);
+    }
     if object.get("thought").and_then(Value::as_bool) == Some(true) {
-        return text_at(&["text"]).map(MessagePart::Thinking);
+        return value_at(&["text"]).map(text_of).map(MessagePart::Thinking);
     }
     match object.get("text") {
-        Some(Value::String(text)) => Some(MessagePart::Text(text.clone())),
-        _ => Some(MessagePart::Media(media_summary(kind, object))),
+        Some(text @ Value::String(_)) => Some(text_part(text)),
+        _ => Some(MessagePart::Media(media::describe(kind, object))),
     }
 }
 
-/// Reads a tool call in the format of any vendor.
-pub fn parse_tool_call(value: &Value) -> Option<ToolCall> {
-    let object = value.as_object()?;
-    // {"tool_call": {…}}, {"function": {…}}, or flat.
-    if let Some(inner) = object.get("tool_call") {
-        return parse_tool_call(inner);
-    }
-    let function = object
-        .get("function")
-        .and_then(Value::as_object)
-        .unwrap_or(object);
-    let text_at = |object: &Map<String, Value>, keys: &[&str]| {
-        let found = keys.iter().find_map(|key| object.get(*key)?.as_str());
-        found.filter(|text| !text.is_empty()).map(str::to_owned)
-    };
-    let name = text_at(function, &["name", "toolName", "tool_name"])?;
-    let arguments = ["arguments", "args", "input", "parameters"]
-        .iter()
-        .find_map(|key| function.get(*key));
-    let arguments = match arguments {
-        Some(Value::String(text)) if text.is_empty() => json!({}),
-        Some(Value::String(text)) => value::parse(text),
-        Some(other) => other.clone(),
-        None => json!({}),
-    };
-    Some(ToolCall {
-        id: text_at(
-            object,
-            &[
-                "call_id",
-                "callId",
-                "toolCallId",
-                "tool_call_id",
-                "toolUseId",
-                "id",
-            ],
-        ),
-        name,
-        arguments,
+/// Whether a value in a text is a part of a message rather than a text about one.
+fn is_typed_part(value: &Value) -> bool {
+    let kind = value.get("type").and_then(Value::as_str);
+    kind.is_some_and(|kind| {
+        kind.ends_with("Part") || kind.ends_with("Content") || kind.ends_with("Block")
     })
-}
-
-fn parse_tool_result(object: &Map<String, Value>) -> ChatMessage {
-    let text_at = |keys: &[&str]| {
-        let found = keys.iter().find_map(|key| object.get(*key)?.as_str());
-        found.filter(|text| !text.is_empty()).map(str::to_owned)
-    };
-    let content = ["response", "result", "content", "output"]
-        .iter()
-        .find_map(|key| object.get(*key));
-    ChatMessage {
-        call_id: text_at(&[
-            "tool_use_id",
-            "toolUseId",
-            "toolCallId",
-            "tool_call_id",
-            "call_id",
-            "id",
-        ]),
-        name: text_at(&["name", "toolName", "tool_name"]),
-        ..ChatMessage::text(MessageRole::Tool, content.map(text_of).unwrap_or_default())
-    }
-}
-
-/// The kind and size of media. The data itself is only in the step.
-fn media_summary(kind: &str, object: &Map<String, Value>) -> Value {
-    let kind = if kind.is_empty() {
-        object.keys().next().map_or("unknown", String::as_str)
-    } else {
-        kind
-    };
-    let bytes: usize = object.values().map(|value| value.to_string().len()).sum();
-    json!({"type": kind, "json_bytes": bytes})
-}
-
-/// The text of a result or of content: blocks joined, wrappers such as
-/// `{type, value}` removed, anything else as JSON.
-pub fn text_of(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        Value::Array(items) => {
-            let texts: Option<Vec<String>> = items.iter().map(text_of_block).collect();
-            texts.map_or_else(|| value.to_string(), |texts| texts.concat())
-        }
-        Value::Object(_) => text_of_block(value).unwrap_or_else(|| value.to_string()),
-        other => other.to_string(),
-    }
-}
-
-fn text_of_block(value: &Value) -> Option<String> {
-    let object = match value {
-        Value::String(text) => return Some(text.clone()),
-        Value::Object(object) => object,
-        _ => return None,
-    };
-    if let Some(text) = object.get("text").and_then(Value::as_str) {
-        return Some(text.to_owned());
-    }
-    // Bedrock's {"json": …}, the Vercel SDK's {"type": "text" | "json", "value": …}.
-    if object.len() == 1
-        && let Some(inner) = object.get("json")
-    {
-        return Some(inner.to_string());
-    }
-    if object.len() == 2 && object.contains_key("type") {
-        return object
-            .get("value")
-            .or_else(|| object.get("content"))
-            .map(text_of);
-    }
-    // Gemini's functionResponse: {"response": {"result": …}}.
-    if object.len() == 1 {
-        return object
-            .get("result")
-            .or_else(|| object.get("output"))
-            .map(text_of);
-    }
-    None
 }

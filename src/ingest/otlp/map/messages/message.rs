@@ -3,6 +3,8 @@
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use super::media::Media;
+
 use crate::event::MessageRole;
 
 /// A message of a conversation. Its JSON is the input or output of a step if the
@@ -27,9 +29,9 @@ pub struct ChatMessage {
     /// For a tool result: the name of the tool. Else the name of the speaker.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The kind and size of other content. The data itself is only in the step.
+    /// Other content. Its data goes into the step, its description into the message.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub media: Vec<Value>,
+    pub media: Vec<Media>,
     /// Why the model stopped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<String>,
@@ -94,6 +96,9 @@ pub struct Conversation {
     pub input: Vec<ChatMessage>,
     /// The answer.
     pub output: Vec<ChatMessage>,
+    /// The call, if its messages are told nowhere else: the provider keeps the
+    /// history, and no other call repeats it.
+    pub(in crate::ingest::otlp::map) only_in_call: Option<Vec<u8>>,
 }
 
 /// Joins the parts of one message.

@@ -5,14 +5,22 @@
 //! [`read`] detects the format by its keys and ignores the dialect of the span,
 //! so it also reads mixed formats.
 
+mod base64;
 mod blocks;
+mod calls;
+mod content;
+mod dspy;
 mod flat;
+mod items;
+mod media;
 mod message;
+mod roles;
 mod shapes;
 #[cfg(test)]
 mod tests;
 
-pub use blocks::text_of;
+pub use content::{is_key_of_mcp_result, text_of};
+pub use dspy::read_sections;
 pub use flat::unflatten;
 pub use message::{ChatMessage, Conversation, join};
-pub use shapes::read;
+pub use shapes::{read, read_attribute};
