@@ -151,6 +151,52 @@ const EVENTS: &[&str] = &[
     "gen_ai.client.inference.operation.details",
 ];
 
+/// A request of a model call and a tool call whose messages, arguments and results
+/// are this text.
+pub fn request_of_text(bytes: &[u8]) -> Vec<u8> {
+    const CALL: [&str; 3] = [
+        "gen_ai.input.messages",
+        "gen_ai.output.messages",
+        "input.value",
+    ];
+    const TOOL: [&str; 4] = [
+        "gen_ai.tool.call.arguments",
+        "gen_ai.tool.call.result",
+        "gen_ai.input.messages",
+        "output.value",
+    ];
+    let text = String::from_utf8_lossy(bytes);
+    let attribute = |key: &str, text: &str| KeyValue {
+        key: key.into(),
+        value: Some(AnyValue {
+            value: Some(Value::StringValue(text.into())),
+        }),
+        ..Default::default()
+    };
+    let span = |id: u8, kind: &str, keys: &[&str]| {
+        let mut attributes = vec![attribute("gen_ai.operation.name", kind)];
+        attributes.extend(keys.iter().map(|key| attribute(key, &text)));
+        Span {
+            trace_id: vec![1; 16],
+            span_id: vec![id; 8],
+            start_time_unix_nano: 1_767_225_600_000_000_000,
+            end_time_unix_nano: 1_767_225_601_000_000_000,
+            attributes,
+            ..Default::default()
+        }
+    };
+    let request = ExportTraceServiceRequest {
+        resource_spans: vec![ResourceSpans {
+            scope_spans: vec![ScopeSpans {
+                spans: vec![span(1, "chat", &CALL), span(2, "execute_tool", &TOOL)],
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+    };
+    request.encode_to_vec()
+}
+
 /// A request of one span with attributes made from bytes. Each attribute is a byte
 /// for its key, a byte for its position and type, and its value up to the next 0xff.
 pub fn request_of(bytes: &[u8]) -> Vec<u8> {

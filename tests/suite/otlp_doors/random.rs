@@ -8,7 +8,7 @@ use prost::Message as _;
 use runtraced::ingest::otlp::{Encoding, Signal};
 
 use super::new_trace;
-use super::properties::{hold, request_of};
+use super::properties::{hold, request_of, request_of_text};
 use crate::support::otlp::{request, span, text};
 
 /// JSON as in attributes, but of no particular dialect.
@@ -129,5 +129,47 @@ fn changed_requests_have_the_properties() {
 fn arbitrary_attributes_have_the_properties() {
     run(attributes(), |bytes| {
         hold(Signal::Traces, Encoding::Protobuf, &request_of(bytes));
+    });
+}
+
+/// Values that are almost JSON, cut off and with a few changed bytes.
+fn damaged() -> impl Strategy<Value = Vec<u8>> {
+    const SEEDS: &[&str] = &[
+        r#"[{"role": "user", "content": [{"type": "text", "text": "Hi \ud83d"}, {"type": "image", "data": "iVBORw0KGgo=", "mimeType": "image/png"}]}]"#,
+        "{'messages': [{'role': 'user', 'content': \"it's\", 'n': [1, -2.5e3, None, True]}], 'set': {1, 2}}",
+        "[HumanMessage(content='Hi', additional_kwargs={}), AIMessage(content='', tool_calls=[{'name': 'f', 'args': {'a': 1}, 'id': 'c1'}])]",
+        "ModelRequest(parts=[UserPromptPart(content='Hi', timestamp=datetime.datetime(2026, 1, 2, tzinfo=timezone.utc))])",
+        "content='18 C' name='f' tool_call_id='c1' role=<Role.TOOL: 'tool'>",
+        r#"{"type": "json", "value": {"content": [{"type": "text", "text": "x"}], "isError": false}, "n": NaN}"#,
+        r#"[[ ## question ## ]]\n data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg== x"#,
+    ];
+    let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
+    (
+        select(SEEDS),
+        changes,
+        any::<prop::sample::Index>(),
+        0..8_usize,
+    )
+        .prop_map(|(seed, changes, cut, wrap)| {
+            let mut bytes = seed.as_bytes().to_vec();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            bytes.truncate(bytes.len() - cut.index(bytes.len()));
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            match wrap {
+                0 => serde_json::to_vec(&text).unwrap(),
+                1 => format!("[{text}]").into_bytes(),
+                2 => format!("{text}...[truncated]").into_bytes(),
+                _ => bytes,
+            }
+        })
+}
+
+#[test]
+fn damaged_values_have_the_properties() {
+    run(damaged(), |bytes| {
+        hold(Signal::Traces, Encoding::Protobuf, &request_of_text(bytes));
     });
 }
