@@ -5,6 +5,7 @@ mod bombs;
 mod connections;
 #[cfg(target_os = "linux")]
 mod expansion;
+mod origins;
 mod pending;
 mod repeats;
 

@@ -49,6 +49,6 @@ pub fn explain_body(body: &[u8], options: &MapOptions) -> Result<Explanation, Ex
         Signal::Traces
     };
     let request = signal.request_message(&schema);
-    let (protobuf, _) = json_to_protobuf(&schema, request, &body)?;
+    let protobuf = json_to_protobuf(&schema, request, &body)?.wire;
     Ok(explain(&protobuf, signal, options)?)
 }

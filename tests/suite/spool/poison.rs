@@ -11,11 +11,12 @@ use super::{SpoolDir, daemon, ledger_sum, metric, replayed, settled, spool_frame
 use crate::support::events::{long_message, new_id};
 use crate::support::pg;
 use crate::support::tables::{count, value};
+use crate::support::valid;
 
 const MARKER: &str = "poison";
 
 /// From now on this happens for each row of a table whose text has the marker.
-async fn when_marked(conn: &mut PgConnection, table: &str, column: &str, happens: &str) {
+pub async fn when_marked(conn: &mut PgConnection, table: &str, column: &str, happens: &str) {
     let statements = format!(
         "CREATE FUNCTION test_{table}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
          BEGIN {happens}; RETURN NEW; END $$;
@@ -26,7 +27,7 @@ async fn when_marked(conn: &mut PgConnection, table: &str, column: &str, happens
     sqlx::raw_sql(statements).execute(conn).await.unwrap();
 }
 
-fn marked() -> Event {
+pub fn marked() -> Event {
     let mut event = long_message(new_id(), 10);
     if let Some(Body::MessageAppended(message)) = &mut event.event {
         message.content = Some(MARKER.into());
@@ -167,6 +168,32 @@ async fn a_kept_event_is_remembered_over_a_restart() {
     let files = list(dir.path()).unwrap();
     assert!(files.len() == 1 && files[0].quarantined, "{files:?}");
     next.finish().await;
+}
+
+/// Scenario: a spool of an older version holds numbers that no endpoint takes any more: some that
+/// grow, each event twice, and some that no `numeric` can hold.
+/// Guarantees: the first are stored as they are, the others become dead letters, and what is behind
+/// them arrives.
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_that_no_endpoint_takes_any_more_are_replayed() {
+    let database = pg::database().await;
+    let mut conn = database.connect().await;
+    let with = |json: &str| valid::step_ended(|step| step.output_json = Some(json.to_owned()));
+    let growing = with("[1e131071, 1e-16383, 1]");
+    let dir = SpoolDir::new();
+    let mut all = vec![vec![growing.clone(), with("1e999999"), growing]];
+    all.extend(frames(3, &[]));
+    spool_frames(&dir, all);
+    let daemon = daemon(database.url(), &dir, &[]).await;
+    replayed(&daemon).await;
+    daemon.check_counts().await;
+    assert_eq!(ledger_sum(&mut conn).await, [33, 31, 1, 0, 0, 1, 0]);
+    let stored = "agent_steps WHERE output -> 0 = '1e131071' AND output -> 2 = '1'";
+    assert_eq!(count(&mut conn, stored).await, 1);
+    assert_eq!(count(&mut conn, "agent_messages").await, 30);
+    let letters = "ingest_dead_letters WHERE code = '22003'";
+    assert_eq!(count(&mut conn, letters).await, 1);
+    daemon.finish().await;
 }
 
 /// Scenario: the tables that all spooled events need are locked, for much longer than any deadline.

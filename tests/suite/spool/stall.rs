@@ -2,23 +2,23 @@
 
 use std::time::{Duration, Instant};
 
+use super::poison::{marked, when_marked};
 use super::{SpoolDir, daemon, metric, replayed, spool_frames, wait_until};
-use crate::support::events::{long_message, new_id};
 use crate::support::pg;
 use crate::support::process::runtraced;
 use crate::support::tables::count;
 
-/// Scenario: a table that all spooled events need is locked for more than a minute.
+/// Scenario: for more than a minute the only spooled event makes Postgres sleep beyond every deadline.
 /// Guarantees: after a minute `/readyz`, `status`, the metrics and the log say that the spool is
-/// stalled. Once the lock is gone, all of them say that it is well, and every event arrives.
+/// stalled. Once Postgres sleeps no more, all of them say that it is well, and the event arrives.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_spool_that_does_not_move_for_a_minute_is_told() {
     let database = pg::database().await;
     let mut conn = database.connect().await;
+    let sleep = "PERFORM pg_sleep(1000)";
+    when_marked(&mut conn, "agent_messages", "content", sleep).await;
     let dir = SpoolDir::new();
-    spool_frames(&dir, [vec![long_message(new_id(), 10)]]);
-    let lock = "BEGIN; LOCK TABLE agent_messages IN ACCESS EXCLUSIVE MODE";
-    sqlx::raw_sql(lock).execute(&mut conn).await.unwrap();
+    spool_frames(&dir, [vec![marked()]]);
     let begin = Instant::now();
     let mut daemon = daemon(database.url(), &dir, &[]).await;
     daemon.expect_warnings("the spool is stalled");
@@ -39,7 +39,8 @@ async fn a_spool_that_does_not_move_for_a_minute_is_told() {
     let told = "the database is there and commits none of its events";
     assert!(daemon.logs().contains(told), "{}", daemon.logs());
 
-    sqlx::raw_sql("COMMIT").execute(&mut conn).await.unwrap();
+    let awake = "DROP TRIGGER test_agent_messages ON agent_messages";
+    sqlx::raw_sql(awake).execute(&mut conn).await.unwrap();
     replayed(&daemon).await;
     wait_until("it is not well", async || {
         daemon.get("/readyz").await == (200, "ready\n".into())

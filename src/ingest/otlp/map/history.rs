@@ -91,6 +91,9 @@ fn is_kept(facts: &SpanFacts<'_>) -> bool {
 mod tests {
     use uuid::Uuid;
 
+    use super::super::dialects::Dialects;
+    use super::super::facts::SpanScope;
+    use super::super::scratch::{ParsedAttributes, Scratch};
     use super::*;
     use crate::ingest::otlp::wire::{KeyValue, Span};
 
@@ -106,7 +109,10 @@ mod tests {
             attributes: attributes.iter().copied().map(pair).collect(),
             ..Span::default()
         };
-        let facts = SpanFacts::read(&span, "", None);
+        let parsed = ParsedAttributes::default();
+        let scratch = Scratch::new(&parsed);
+        let dialects = Dialects::built_in();
+        let facts = SpanFacts::read(&span, SpanScope::new(&dialects, ""), None, &scratch);
         let conversation = Conversation::read(&facts);
         let scope = Uuid::from_u128(7);
         conversation

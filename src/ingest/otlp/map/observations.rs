@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -43,7 +44,7 @@ pub enum RunFact {
     /// `output`.
     Output(String),
     /// `metadata`: resource and scope, one per service. Holds the key of the service.
-    Metadata(u64, Json),
+    Metadata(u64, Arc<Json>),
     /// How an agent ended, and its error.
     Outcome(EndStatus, Option<String>),
     /// `customer`.
@@ -109,7 +110,8 @@ impl RunFact {
             | Self::Output(text)
             | Self::Customer(text)
             | Self::User(text) => (text.into(), ""),
-            Self::Metadata(_, json) | Self::Tags(json) => (json.as_str().into(), ""),
+            Self::Metadata(_, json) => (json.as_str().into(), ""),
+            Self::Tags(json) => (json.as_str().into(), ""),
             Self::Outcome(status, error) => {
                 (status.as_str().into(), error.as_deref().unwrap_or_default())
             }
@@ -173,6 +175,12 @@ impl Observations {
         if let Some(best) = self.fields.get(&key)
             && (best.rank, best.time) == (rank, time)
         {
+            if let (RunFact::Metadata(_, new), RunFact::Metadata(_, old)) = (&fact, &best.fact)
+                && Arc::ptr_eq(new, old)
+            {
+                // Of one origin: many spans share it, and it may be long.
+                return;
+            }
             let (new, old) = (fact.tie_break(), best.fact.tie_break());
             let wins = if field.prefers_latest() {
                 new > old
@@ -239,7 +247,7 @@ impl Observations {
                 RunFact::Name(text) => event.name = Some(text),
                 RunFact::Input(text) => event.input = Some(text),
                 RunFact::Output(text) => event.output = Some(text),
-                RunFact::Metadata(_, json) => event.metadata = Some(json),
+                RunFact::Metadata(_, json) => event.metadata = Some(Arc::unwrap_or_clone(json)),
                 RunFact::Outcome(status, error) => {
                     event.outcome = Some(status);
                     event.error = error;

@@ -1,6 +1,7 @@
 //! The origin of a span: its resource and its instrumentation scope.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -9,6 +10,10 @@ use super::fit::FieldFitter;
 use super::{tags, value};
 use crate::event::Json;
 use crate::ingest::otlp::wire::{AnyValue, InstrumentationScope, Resource};
+
+/// Each span of a scope reads the names of its origin, so they are cut to this length. The
+/// metadata of the run has them whole.
+const MAX_NAME_BYTES: usize = 1_024;
 
 /// The facts that all spans of one scope share.
 pub struct SpanOrigin<'a> {
@@ -21,7 +26,7 @@ pub struct SpanOrigin<'a> {
     /// The customer that the resource names.
     pub customer: Option<String>,
     /// Resource and scope, for the metadata of the run.
-    pub metadata: Option<Json>,
+    pub metadata: Option<Arc<Json>>,
 }
 
 impl<'a> SpanOrigin<'a> {
@@ -59,11 +64,14 @@ impl<'a> SpanOrigin<'a> {
         let mut hasher = DefaultHasher::new();
         service.hash(&mut hasher);
         Self {
-            scope: scope_name,
-            service,
+            scope: cut(scope_name),
+            service: service.map(cut),
             service_key: hasher.finish(),
-            customer: tags::customer_of_resource(attributes),
-            metadata: has_metadata.then(|| fit.object(&metadata)).flatten(),
+            customer: tags::customer_of_resource(attributes).map(|name| cut(&name).to_owned()),
+            metadata: has_metadata
+                .then(|| fit.object(&metadata))
+                .flatten()
+                .map(Arc::new),
         }
     }
 
@@ -105,12 +113,13 @@ fn framework_in_scope(scope: &str, dialects: &Dialects) -> Option<String> {
         let lower = word.to_lowercase();
         !dialects.is_scope_noise(&lower) && !is_version(&lower)
     };
-    let word = words()
-        .filter(meaningful)
-        .last()
-        .or_else(|| words().last())?;
+    let word = words().rfind(meaningful).or_else(|| words().next_back())?;
     let word = word.trim_end_matches("_v2").to_lowercase();
     Some(word.replace('_', "-"))
+}
+
+fn cut(name: &str) -> &str {
+    &name[..name.floor_char_boundary(MAX_NAME_BYTES)]
 }
 
 #[cfg(test)]

@@ -15,6 +15,11 @@ use super::usage_object::UsageObject;
 use super::{CONVENTIONS, ControlFlow, Dialects, UNKNOWN};
 use crate::ingest::otlp::map::slots::Slot;
 
+/// Facts and the keys that state them.
+type KeyLists = NamedLists<toml::Spanned<KeyEntry>>;
+/// The `[own_keys]` of a file, and their preference.
+type OwnKeys = (KeyLists, u16);
+
 /// The preference of a file that states none.
 const DEFAULT_PREFERENCE: u16 = 50;
 /// The most dialects.
@@ -165,10 +170,7 @@ impl Compiler {
         Ok(compiled)
     }
 
-    fn add_file(
-        &mut self,
-        file: DialectFile,
-    ) -> Result<(Dialect, (NamedLists<toml::Spanned<KeyEntry>>, u16)), Complaint> {
+    fn add_file(&mut self, file: DialectFile) -> Result<(Dialect, OwnKeys), Complaint> {
         let name = file.name.get_ref().as_str();
         check_name(&file.name)?;
         let index = self.indexes.get(name).copied().unwrap_or_default();
@@ -279,7 +281,7 @@ impl Compiler {
         Ok((dialect, (file.own_keys, of_file)))
     }
 
-    fn document(&mut self, dialect: DialectIndex, lists: &NamedLists<toml::Spanned<KeyEntry>>) {
+    fn document(&mut self, dialect: DialectIndex, lists: &KeyLists) {
         for (fact, entries) in lists {
             let Some(slot) = Slot::named(fact.get_ref()) else {
                 continue;

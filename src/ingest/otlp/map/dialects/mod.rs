@@ -23,7 +23,7 @@ use std::sync::{Arc, LazyLock};
 
 pub use add_keys::MAX_KEYS_PER_FACT;
 pub use complaint::{DialectError, DialectText};
-pub use dialect::Dialect;
+pub use dialect::{Dialect, MessageEvent};
 pub use file::{Containing, CountingRules, EventRole};
 pub use kind::{Classification, SpanClass};
 pub use rule::{EqualTo, FactRef, Rule, SetTo};

@@ -62,10 +62,11 @@ fn role_of_class(class: &str, object: &Map<String, Value>) -> Option<MessageRole
     }
     // AutoGen names the speaker, and all its messages have the same classes.
     let speaker = object.get("source").and_then(Value::as_str);
-    role_named(word).or_else(|| match speaker {
-        Some("user") => Some(MessageRole::User),
-        Some(_) => Some(MessageRole::Assistant),
-        None => None,
+    role_named(word).or_else(|| {
+        Some(match speaker? {
+            "user" => MessageRole::User,
+            _ => MessageRole::Assistant,
+        })
     })
 }
 

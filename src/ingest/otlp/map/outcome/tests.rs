@@ -54,13 +54,13 @@ fn events(span: &Value) -> Vec<Event> {
 }
 
 fn step_end(span: &Value) -> StepEnded {
-    let ends = events(span)
+    let mut ends = events(span)
         .into_iter()
         .filter_map(|event| match event.body {
             EventBody::StepEnded(end) => Some(end),
             _ => None,
         });
-    ends.last().expect("an end of a step")
+    ends.next_back().expect("an end of a step")
 }
 
 /// The error of a tool's span; `None` if it completed.
