@@ -81,14 +81,17 @@ impl Cli {
             Command::Migrate(args) => args.options().map(drop),
             Command::Grant(args) => args.check(),
             Command::Send(args) => args.settings().map(drop),
-            Command::Explain(args) => args.options().map(drop),
             Command::Runs(args) => args.filter().map(drop),
             Command::Timeline(args) => args.request().map(drop),
             Command::Status(args) => args.daemon().map(drop),
             Command::Spool(args) => args.check(),
             Command::DeadLetters(args) => args.action().map(drop),
             Command::Keys(args) => args.action().map(drop),
-            Command::Psql(_) | Command::Restore(_) | Command::Demo(_) | Command::Bench(_) => Ok(()),
+            Command::Explain(_)
+            | Command::Psql(_)
+            | Command::Restore(_)
+            | Command::Demo(_)
+            | Command::Bench(_) => Ok(()),
         }
     }
 
