@@ -6,7 +6,8 @@ use serde_json::Value as JsonValue;
 use uuid::NonNilUuid;
 
 use super::dialects::{
-    Classification, Containing, Dialect, DialectIndex, Dialects, FilledSlot, KeyMeaning, KeyTable,
+    AttributeTable, Classification, Containing, Dialect, DialectIndex, Dialects, FilledSlot,
+    KeyMeaning,
 };
 use super::generic;
 use super::scratch::Scratch;
@@ -32,7 +33,7 @@ pub struct SpanScope<'a> {
     /// The dialect of the scope.
     pub dialect: Option<&'a Dialect>,
     /// The keys that are read in its spans.
-    pub keys: &'a KeyTable,
+    pub keys: &'a AttributeTable,
 }
 
 impl<'a> SpanScope<'a> {
@@ -320,7 +321,7 @@ impl<'a> SpanFacts<'a> {
 /// Reads the attributes of one span.
 struct AttributeReader<'f, 'a> {
     facts: &'f mut SpanFacts<'a>,
-    keys: &'a KeyTable,
+    keys: &'a AttributeTable,
     /// The first dialect that the scope or a key marks.
     marked: Option<DialectIndex>,
     /// The first dialect with a prefix of a key.

@@ -13,6 +13,26 @@ use crate::ingest::otlp::wire::{AnyValue, KeyValue};
 const MAX_NAME_BYTES: usize = 200;
 /// The most words at the end of a key that are tried.
 const MAX_WORDS: usize = 5;
+/// Words before a fact that make it another one: `max_output_tokens` is a limit,
+/// `previous_response_id` is the id of another call.
+const QUALIFIERS: [&str; 16] = [
+    "available",
+    "budget",
+    "default",
+    "estimated",
+    "last",
+    "limit",
+    "max",
+    "maximum",
+    "min",
+    "minimum",
+    "next",
+    "parent",
+    "prev",
+    "previous",
+    "remaining",
+    "target",
+];
 
 /// Fills slots that no known key fills.
 pub fn add_facts(facts: &mut SpanFacts<'_>) {
@@ -52,6 +72,9 @@ fn by_words(facts: &SpanFacts<'_>, key: &str) -> Option<FilledSlot> {
     }
     if let Some(filled) = dialects.of_suffix(last) {
         return Some(filled);
+    }
+    if last.split('_').any(|word| QUALIFIERS.contains(&word)) {
+        return None;
     }
     let starts = last.match_indices('_').map(|(at, _)| at + 1);
     let suffixes = starts.map(|at| &last[at..]).take(MAX_WORDS);
@@ -146,7 +169,33 @@ fn snake_case(key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::dialects::Dialects;
+    use super::super::facts::SpanScope;
+    use super::super::scratch::{ParsedAttributes, Scratch};
     use super::*;
+    use crate::ingest::otlp::wire::Span;
+
+    #[test]
+    fn a_limit_is_no_count() {
+        let dialects = Dialects::built_in();
+        let parsed = ParsedAttributes::default();
+        let scratch = Scratch::new(&parsed);
+        let slots = |key| {
+            let span = Span {
+                attributes: vec![KeyValue {
+                    key,
+                    value: Some(AnyValue::Int(7)),
+                }],
+                ..Span::default()
+            };
+            let facts = SpanFacts::read(&span, SpanScope::new(&dialects, ""), None, &scratch);
+            facts.has(Slot::UsageOutput)
+        };
+        assert!(slots("acme.llm_output_tokens"));
+        assert!(slots("acme.outputTokens"));
+        assert!(!slots("acme.max_output_tokens"));
+        assert!(!slots("acme.settings.maxOutputTokens"));
+    }
 
     #[test]
     fn keys_become_words() {

@@ -344,7 +344,9 @@ mod tests {
 
     /// The events of log records of one span.
     fn events(records: &[Value]) -> Vec<Event> {
-        let body = serde_json::json!({"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]});
+        let body = serde_json::json!({"resourceLogs": [{"scopeLogs": [{
+            "scope": {"name": "com.anthropic.claude_code.events"}, "logRecords": records,
+        }]}]});
         let decoded = decode(
             &Schema::new().unwrap(),
             Signal::Logs,

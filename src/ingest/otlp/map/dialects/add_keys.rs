@@ -3,7 +3,7 @@
 use super::complaint::Complaint;
 use super::file::{KeyEntry, NamedLists, PlacedText};
 use super::source::Source;
-use super::table::{DialectIndex, FilledSlot, KeyTable, Preference};
+use super::table::{AttributeTable, DialectIndex, FilledSlot, Preference};
 use crate::ingest::otlp::map::slots::{ConversationSide, Slot};
 
 /// The keys of a fact in one file, at most.
@@ -49,7 +49,7 @@ pub fn contradiction(key: &PlacedText, other: &str, this: &str) -> Complaint {
 
 /// Adds the keys of a file to a table.
 pub fn add_keys(
-    table: &mut KeyTable,
+    table: &mut AttributeTable,
     target: &KeyTarget,
     lists: NamedLists<toml::Spanned<KeyEntry>>,
 ) -> Result<(), Complaint> {
@@ -78,7 +78,7 @@ pub fn add_keys(
 }
 
 fn add_kind(
-    table: &mut KeyTable,
+    table: &mut AttributeTable,
     target: &KeyTarget,
     placed: &PlacedText,
     source: Source,
@@ -112,7 +112,7 @@ fn add_kind(
 }
 
 fn add_source(
-    table: &mut KeyTable,
+    table: &mut AttributeTable,
     target: &KeyTarget,
     placed: &PlacedText,
     source: Source,

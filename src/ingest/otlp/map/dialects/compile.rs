@@ -10,7 +10,7 @@ use super::file::{CountingRules, DialectFile, KeyEntry, NamedLists, PlacedText};
 use super::kind::{NamedKind, WordTable};
 use super::pattern::{Pattern, PatternList};
 use super::rule::Rule;
-use super::table::{DialectIndex, FilledSlot, KeyTable, PrefixTable};
+use super::table::{AttributeTable, DialectIndex, FilledSlot, PrefixTable};
 use super::usage_object::UsageObject;
 use super::{CONVENTIONS, ControlFlow, Dialects, UNKNOWN};
 use crate::ingest::otlp::map::slots::Slot;
@@ -70,7 +70,7 @@ impl Dialects {
             all: vec![only],
             conventions: 0,
             unknown: 0,
-            everywhere: KeyTable::default(),
+            everywhere: AttributeTable::default(),
             own: vec![None],
             prefixes: PrefixTable::default(),
             foreign: Vec::new(),

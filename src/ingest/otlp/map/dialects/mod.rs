@@ -27,7 +27,7 @@ pub use dialect::{Dialect, MessageEvent};
 pub use file::{Containing, CountingRules, EventRole};
 pub use kind::{Classification, SpanClass};
 pub use rule::{EqualTo, FactRef, Rule, SetTo};
-pub use table::{DialectIndex, FilledSlot, KeyMeaning, KeyTable};
+pub use table::{AttributeTable, DialectIndex, FilledSlot, KeyMeaning};
 pub use usage_object::{UsageObject, UsagePart};
 
 use self::pattern::Pattern;
@@ -49,10 +49,10 @@ pub struct Dialects {
     /// The index of [`UNKNOWN`].
     unknown: usize,
     /// The keys that are read in every span.
-    everywhere: KeyTable,
+    everywhere: AttributeTable,
     /// By dialect: the keys that are read in spans of its scopes, if it has keys
     /// of its own.
-    own: Vec<Option<KeyTable>>,
+    own: Vec<Option<AttributeTable>>,
     /// Prefixes of keys that only instrumentations of agents use.
     prefixes: PrefixTable,
     foreign: Vec<String>,
@@ -135,7 +135,7 @@ impl Dialects {
 
     /// The keys that are read in spans whose scope is of this dialect.
     #[must_use]
-    pub fn keys(&self, of_scope: Option<&Dialect>) -> &KeyTable {
+    pub fn keys(&self, of_scope: Option<&Dialect>) -> &AttributeTable {
         of_scope
             .and_then(|dialect| self.own.get(usize::from(dialect.index))?.as_ref())
             .unwrap_or(&self.everywhere)

@@ -51,10 +51,10 @@ impl Source {
 
 /// A path into JSON: `usage.input_tokens`, `replies.0.meta`, `*.usage`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JsonPath(Vec<PathPart>);
+pub struct JsonPath(Vec<JsonPathPart>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum PathPart {
+enum JsonPathPart {
     /// A field, or an item if the name is a number.
     Field(String),
     /// Any field or item: the first in which the rest of the path leads to something.
@@ -68,8 +68,8 @@ impl JsonPath {
     /// Reads a path. The error says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
         let parts = text.split('.').map(|part| match part {
-            "*" => PathPart::Any,
-            field => PathPart::Field(field.to_owned()),
+            "*" => JsonPathPart::Any,
+            field => JsonPathPart::Field(field.to_owned()),
         });
         let parts: Vec<_> = parts.collect();
         if parts.len() > Self::MAX_PARTS {
@@ -78,7 +78,7 @@ impl JsonPath {
                 Self::MAX_PARTS
             ));
         }
-        if parts.contains(&PathPart::Field(String::new())) {
+        if parts.contains(&JsonPathPart::Field(String::new())) {
             return Err(format!("the path `{text}` has an empty part"));
         }
         Ok(Self(parts))
@@ -92,24 +92,24 @@ impl JsonPath {
     /// Whether a JSON text may contain the path. False is certain.
     pub fn may_be_in(&self, json: &str) -> bool {
         let mut fields = self.0.iter().filter_map(|part| match part {
-            PathPart::Field(name) => Some(name),
-            PathPart::Any => None,
+            JsonPathPart::Field(name) => Some(name),
+            JsonPathPart::Any => None,
         });
         fields.all(|name| name.parse::<usize>().is_ok() || json.contains(name.as_str()))
     }
 }
 
-fn find<'v>(parts: &[PathPart], value: &'v Value) -> Option<&'v Value> {
+fn find<'v>(parts: &[JsonPathPart], value: &'v Value) -> Option<&'v Value> {
     let Some((first, rest)) = parts.split_first() else {
         return (!value.is_null()).then_some(value);
     };
     match (first, value) {
-        (PathPart::Field(name), Value::Object(object)) => find(rest, object.get(name)?),
-        (PathPart::Field(name), Value::Array(items)) => {
+        (JsonPathPart::Field(name), Value::Object(object)) => find(rest, object.get(name)?),
+        (JsonPathPart::Field(name), Value::Array(items)) => {
             find(rest, items.get(name.parse::<usize>().ok()?)?)
         }
-        (PathPart::Any, Value::Object(object)) => object.values().find_map(|it| find(rest, it)),
-        (PathPart::Any, Value::Array(items)) => items.iter().find_map(|it| find(rest, it)),
+        (JsonPathPart::Any, Value::Object(object)) => object.values().find_map(|it| find(rest, it)),
+        (JsonPathPart::Any, Value::Array(items)) => items.iter().find_map(|it| find(rest, it)),
         _ => None,
     }
 }

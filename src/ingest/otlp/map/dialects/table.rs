@@ -38,7 +38,7 @@ pub struct KeyMeaning {
 
 /// The keys that are read in the spans of one scope.
 #[derive(Clone, Debug, Default)]
-pub struct KeyTable {
+pub struct AttributeTable {
     /// By key.
     pub keys: HashMap<String, KeyMeaning>,
     /// By name of the span event: keys of its attributes.
@@ -47,7 +47,7 @@ pub struct KeyTable {
     pub numbered: Vec<(String, ConversationSide)>,
 }
 
-impl KeyTable {
+impl AttributeTable {
     /// Splits a key `prefix.N.field`, which holds one field of one message, into
     /// the side of the message and `N.field`.
     pub fn split_numbered<'k>(&self, key: &'k str) -> Option<(ConversationSide, &'k str)> {
@@ -99,12 +99,12 @@ mod tests {
 
     #[test]
     fn numbered_keys_need_a_number() {
-        let table = KeyTable {
+        let table = AttributeTable {
             numbered: vec![
                 ("llm.input_messages.".into(), ConversationSide::Input),
                 ("gen_ai.completion.".into(), ConversationSide::Output),
             ],
-            ..KeyTable::default()
+            ..AttributeTable::default()
         };
         let split = |key| table.split_numbered(key);
         let found = split("llm.input_messages.12.message.role");

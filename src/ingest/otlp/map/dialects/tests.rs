@@ -125,7 +125,7 @@ fn keys_of_its_own_are_read_in_its_scopes_only() {
     ))
     .unwrap();
     let (acme, _) = compiled.of_scope("acme.x").unwrap();
-    let slot = |keys: &KeyTable, key: &str| keys.keys.get(key)?.fills.map(|it| it.slot);
+    let slot = |keys: &AttributeTable, key: &str| keys.keys.get(key)?.fills.map(|it| it.slot);
     let own = compiled.keys(Some(acme));
     assert_eq!(slot(own, "tokens"), Some(Slot::UsageInput));
     assert_eq!(slot(own, "gen_ai.agent.name"), Some(Slot::ToolName));
