@@ -89,7 +89,7 @@ fn body(trace: Uuid) -> Vec<u8> {
 /// Scenario: a daemon starts with the dialect of an invented SDK, which sends an
 /// agent, a model call and a tool call.
 /// Guarantees: run, call, tool, tokens, messages and session are as if the SDK were
-/// known. Without the dialect, the run says that it was not understood.
+/// known.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dialect_of_a_user_is_understood() {
     let database = pg::database().await;
@@ -131,6 +131,42 @@ async fn a_dialect_of_a_user_is_understood() {
         metrics.contains("otlp_spans_total{dialect=\"acme\",outcome=\"mapped\""),
         "{metrics}"
     );
+    daemon.finish().await;
+}
+
+/// Scenario: an unknown SDK sends a span with words of its own, which tell neither a
+/// model nor tokens.
+/// Guarantees: the run is not just completed: it has a flag, the metrics count the
+/// span by its scope, and the log names the scope.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_was_not_understood_says_so() {
+    let database = pg::database().await;
+    let mut daemon = Daemon::start(database.url()).await;
+    daemon.expect_warnings("were not understood");
+    let run = Uuid::from_u128(7 << 64 | 11);
+    let mut request = request(vec![Span {
+        name: "ponder".into(),
+        attributes: vec![text("zork.prompt", "x"), text("zork.completion.0", "y")],
+        ..span(run, 1)
+    }]);
+    let scope = &mut request.resource_spans[0].scope_spans[0].scope;
+    scope.as_mut().unwrap().name = "zork.engine".into();
+    let body = request.encode_to_vec();
+    let header = ["content-type: application/x-protobuf"];
+    for _ in 0..2 {
+        let answer = otlp::post(&daemon, "/v1/traces", &header, &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    let mut connection = database.connect().await;
+    assert_eq!(
+        tables::row(&mut connection, "SELECT status, flags FROM run_summary").await,
+        json!({"status": "completed", "flags": ["not_understood"]})
+    );
+    let metrics = daemon.get("/metrics").await.1;
+    let counted = "runtraced_otlp_not_understood_total{scope=\"zork.engine\"} 2";
+    assert!(metrics.contains(counted), "{metrics}");
+    let named = daemon.logs().matches("zork.engine").count();
+    assert_eq!(named, 1, "{}", daemon.logs());
     daemon.finish().await;
 }
 

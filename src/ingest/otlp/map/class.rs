@@ -101,7 +101,12 @@ fn by_evidence(facts: &SpanFacts<'_>) -> Option<Classification> {
     let spoke = has(Slot::OutputMessages) || facts.has_indexed_messages(ConversationSide::Output);
     let asked = has(Slot::InputMessages) || facts.has_indexed_messages(ConversationSide::Input);
     let used = has(Slot::UsageInput) || has(Slot::UsageOutput) || has(Slot::UsageJson);
-    if (model || asked) && used || model && spoke || asked && spoke && has(Slot::ResponseId) {
+    // A call that failed may tell no more than its model: it has neither usage nor answer.
+    let calls_out = facts.agentic && facts.span.kind == Span::KIND_CLIENT;
+    if (model || asked) && used
+        || model && (asked || spoke || calls_out)
+        || asked && spoke && has(Slot::ResponseId)
+    {
         return Some(Classification::of(SpanClass::Llm));
     }
     let named_in_span = |slot| {

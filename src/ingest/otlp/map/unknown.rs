@@ -39,7 +39,9 @@ fn states_work(facts: &SpanFacts<'_>) -> bool {
         Slot::ToolName,
         Slot::ToolCallId,
     ];
-    OF_CALLS.into_iter().any(|slot| facts.has(slot))
+    // Other work than an agent's may have a `model` too.
+    let names_model = facts.agentic && facts.has(Slot::RequestModel);
+    names_model || OF_CALLS.into_iter().any(|slot| facts.has(slot))
 }
 
 /// Whether the words of an unknown key are those of model calls.

@@ -120,6 +120,8 @@ impl<'a> Span<'a> {
     pub const KIND_INTERNAL: i32 = 1;
     /// `SPAN_KIND_SERVER`: the span answers a request.
     pub const KIND_SERVER: i32 = 2;
+    /// `SPAN_KIND_CLIENT`: the span waits for another process.
+    pub const KIND_CLIENT: i32 = 3;
     /// The flags `CONTEXT_HAS_IS_REMOTE` and `CONTEXT_IS_REMOTE` together: the
     /// parent is in another process.
     pub const REMOTE_PARENT_FLAGS: u32 = 0x300;
