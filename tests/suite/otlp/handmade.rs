@@ -104,7 +104,8 @@ fn what_is_known(run: &str) -> String {
                         WHERE run_id = r.id AND step_type = 'llm_call'
                         AND model IS NOT NULL),
              'said', (SELECT jsonb_agg(content ORDER BY content) FROM agent_messages
-                      WHERE run_id = r.id AND role = 'assistant' AND content <> ''),
+                      WHERE session_id = r.session_id AND role = 'assistant'
+                        AND content <> ''),
              'tools', coalesce((
                  SELECT jsonb_agg(jsonb_build_object(
                      'name', name, 'arguments', input, 'result', output,
