@@ -129,7 +129,9 @@ async fn json_in_all_its_variants_is_accepted() {
     let body = body.to_string().replace("a \u{e9}", "a \\ud83d");
     let headers = ["content-type: Application/JSON; charset=utf-8"];
     let answer = post(&daemon, "/v1/traces", &headers, body.as_bytes()).await;
-    assert_eq!((answer.status, answer.text()), (200, "{}".into()));
+    let repaired = "2 lone surrogates were replaced by U+FFFD";
+    let want = json!({"partialSuccess": {"rejectedSpans": "0", "errorMessage": repaired}});
+    assert_eq!((answer.status, answer.json()), (200, want));
     let steps: Vec<(String, String, bool)> = sqlx::query_as(
         "SELECT name, status, started_at = '2026-01-01 00:00:00Z' AND ended_at = '2026-01-01 00:00:01Z'
          FROM agent_steps WHERE run_id = $1",
