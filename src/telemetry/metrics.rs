@@ -193,7 +193,12 @@ fn encode_otlp(encoder: &mut DescriptorEncoder, counts: &OtlpCounts) -> fmt::Res
     let help = "Received spans that look like an agent's work but were not understood, by scope";
     let name = "otlp_not_understood";
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-    for (scope, spans) in counts.not_understood() {
+    let mut scopes = counts.not_understood();
+    if scopes.is_empty() {
+        // A metric that is missing looks like a daemon that does not count.
+        scopes.push((String::new(), 0));
+    }
+    for (scope, spans) in scopes {
         let labels = [("scope", scope.as_str())];
         ConstCounter::new(spans).encode(family.encode_family(&labels)?)?;
     }
