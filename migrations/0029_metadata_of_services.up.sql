@@ -9,7 +9,10 @@ CREATE FUNCTION public.merge_services(a jsonb, b jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $function$
   WITH told AS (
-    SELECT (m.value ->> 2)::jsonb #>> '{resource,service.name}' AS service, m.value, true AS shown
+    -- Longer metadata would cost too much to parse; it names no service.
+    SELECT CASE
+             WHEN octet_length(m.value ->> 2) <= 65536 THEN (m.value ->> 2)::jsonb #>> '{resource,service.name}'
+           END AS service, m.value, true AS shown
     FROM (VALUES (a -> 'metadata'), (b -> 'metadata')) AS m (value)
     WHERE m.value IS NOT NULL
     UNION ALL

@@ -19,7 +19,12 @@ CREATE FUNCTION public.observed_metadata(observed jsonb, customer_is_unknown boo
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $function$
   SELECT nullif(
-    coalesce((observed #>> '{metadata,2}')::jsonb, '{}') - 'unresolved_customer_id'
+    -- To take a key away copies all metadata, which may be much.
+    CASE
+      WHEN observed #>> '{metadata,2}' LIKE '%"unresolved_customer_id"%'
+        THEN (observed #>> '{metadata,2}')::jsonb - 'unresolved_customer_id'
+      ELSE coalesce((observed #>> '{metadata,2}')::jsonb, '{}')
+    END
       || CASE
            WHEN observed ? 'services' THEN jsonb_build_object('services', (
              SELECT jsonb_object_agg(s.key, (s.value ->> 2)::jsonb) FROM jsonb_each(observed -> 'services') AS s))

@@ -269,6 +269,7 @@ async fn metrics_have_their_names_and_count() {
             "runtraced_key_limited_total",
             "runtraced_memory_budget_bytes",
             "runtraced_memory_used_bytes",
+            "runtraced_otlp_not_understood_total{scope=\"\"}",
             "runtraced_ready",
             "runtraced_repaired_nuls_total",
             "runtraced_repaired_surrogates_total",

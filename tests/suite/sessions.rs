@@ -21,6 +21,14 @@ async fn backends(conn: &mut PgConnection) -> i64 {
     .await
 }
 
+/// What they do.
+async fn activity(conn: &mut PgConnection) -> String {
+    let sql = "SELECT string_agg(concat_ws(' ', pid, application_name, state, wait_event, \
+               now() - backend_start, left(query, 60)), E'\\n') FROM pg_stat_activity \
+               WHERE datname = current_database() AND application_name LIKE 'runtraced%'";
+    sqlx::query_scalar(sql).fetch_one(conn).await.unwrap()
+}
+
 async fn run(conn: &mut PgConnection, sql: &str) {
     let sql = AssertSqlSafe(sql.to_owned());
     raw_sql(sql).execute(conn).await.unwrap();
@@ -67,7 +75,10 @@ async fn locked_tables_do_not_pile_up_server_processes() {
             tokio::pin!(sending);
             loop {
                 let now = backends(&mut watch).await;
-                assert!(now <= WRITERS + 4, "{now} server processes, {lock}");
+                if now > WRITERS + 4 {
+                    let activity = activity(&mut watch).await;
+                    panic!("{now} server processes, {lock}: {activity}");
+                }
                 tokio::select! {
                     answer = &mut sending => {
                         answer.unwrap();

@@ -150,8 +150,15 @@ fn add_service<'a>(services: &mut BTreeMap<String, RankedValue<'a>>, new: &Ranke
     }
 }
 
+/// Longer metadata names no service: Postgres would need much memory to parse it. The function
+/// `merge_services` in the migrations has the same limit.
+const MAX_SERVICE_METADATA: usize = 65_536;
+
 /// The service that metadata describe, as OTLP's resources name it.
 fn service_of(metadata: &str) -> Option<String> {
+    if metadata.len() > MAX_SERVICE_METADATA {
+        return None;
+    }
     let metadata: serde_json::Value = serde_json::from_str(metadata).ok()?;
     let service = metadata.get("resource")?.get("service.name")?.as_str()?;
     Some(service.to_owned())

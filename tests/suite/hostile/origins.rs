@@ -15,6 +15,9 @@ use crate::support::pg;
 const LIMIT: Duration = Duration::from_secs(30);
 const SPANS: u64 = 3_000;
 
+/// Puts a text into a request.
+type SetText = fn(&mut ExportTraceServiceRequest, String);
+
 /// Scenario: thousands of spans of one trace, of a scope, a service or a resource with two megabytes
 /// of text.
 /// Guarantees: each request is answered soon. If each span read that text, it would take minutes.
@@ -23,7 +26,7 @@ async fn spans_of_a_long_origin_are_mapped_soon() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let long = || "a_b.".repeat(2 * MEGABYTE / 4);
-    let origins: [(&str, fn(&mut ExportTraceServiceRequest, String)); 3] = [
+    let origins: [(&str, SetText); 3] = [
         ("scope", |request, long| {
             let scope = &mut request.resource_spans[0].scope_spans[0].scope;
             scope.as_mut().unwrap().name = long;
