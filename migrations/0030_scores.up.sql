@@ -1,5 +1,7 @@
 -- Scores: how a person, a program or a model assessed a run or a step. And what run_summary tells of
--- a run besides: its scores, the name of its user, its tags.
+-- a run besides: its scores, the name of its user, its tags, and the flag not_understood of a run
+-- with a step of that kind: a span that looks like the work of a model, a tool or an agent, although
+-- nothing tells which.
 --
 -- A score is no part of its run: no time, total or state of the run depends on it. It needs a run as
 -- every row below a run does; who may see the run may see its scores.
@@ -107,6 +109,7 @@ SELECT
     CASE WHEN r.finalized_by = 'abandoned' THEN 'abandoned' END,
     CASE WHEN r.status = 'running' AND r.abandon_at < now() THEN 'overdue' END,
     CASE WHEN steps.closed_with_run > 0 THEN 'steps_closed_with_run' END,
+    CASE WHEN steps.not_understood > 0 THEN 'not_understood' END,
     CASE
       WHEN tokens.counted = 0 AND num_nonnulls(r.reported_tokens_input, r.reported_tokens_output) > 0
         THEN 'tokens_reported'
@@ -130,6 +133,7 @@ CROSS JOIN LATERAL (
     count(*) FILTER (WHERE s.step_type = 'llm_call') AS llm_calls,
     count(*) FILTER (WHERE s.step_type = 'tool_call') AS tool_calls,
     count(*) FILTER (WHERE s.closed_with_run) AS closed_with_run,
+    count(*) FILTER (WHERE s.kind = 'not_understood') AS not_understood,
     min(least(s.started_at, s.created_at)) AS first_at,
     max(greatest(s.created_at, s.started_at, s.ended_at)) AS last_at
   FROM agent_steps AS s
