@@ -20,26 +20,33 @@ AS $function$
     FROM (SELECT * FROM jsonb_each(a -> 'services') UNION ALL SELECT * FROM jsonb_each(b -> 'services')) AS s
   ),
   best AS (
-    SELECT DISTINCT ON (told.service) told.service, told.value
+    -- The names decide which services are kept, so that the order of the observations does not.
+    SELECT DISTINCT ON (told.service COLLATE "C") told.service, told.value
     FROM told
     WHERE told.service IS NOT NULL
-    ORDER BY told.service, (told.value ->> 0)::integer, (told.value ->> 1)::bigint, (told.value ->> 2) COLLATE "C"
+    ORDER BY told.service COLLATE "C", (told.value ->> 0)::integer, (told.value ->> 1)::bigint,
+             (told.value ->> 2) COLLATE "C"
+    LIMIT 32
   )
-  SELECT CASE WHEN count(*) > 0 THEN jsonb_build_object('services', jsonb_object_agg(best.service, best.value))
-         ELSE '{}' END
+  SELECT CASE
+           WHEN bool_or(best.service IS DISTINCT FROM shown.service)
+             THEN jsonb_build_object('services', jsonb_object_agg(best.service, best.value))
+           ELSE '{}'
+         END
   FROM best
-  WHERE best.service IS DISTINCT FROM (
+  CROSS JOIN (
     SELECT told.service FROM told WHERE told.shown
     ORDER BY (told.value ->> 0)::integer, (told.value ->> 1)::bigint, (told.value ->> 2) COLLATE "C"
-    LIMIT 1)
+    LIMIT 1
+  ) AS shown
 $function$;
 COMMENT ON FUNCTION public.merge_services(jsonb, jsonb) IS
   'The services of two values of agent_runs.observed, for merge_observed: an object with the key services, or an empty one';
 
 -- What two sets of observations have together: field by field the least rank, then the
 -- earliest, then the least value by its bytes; of output and outcome the latest and the
--- greatest. services holds, by name, the best metadata of each service besides the one that
--- metadata describes.
+-- greatest. services holds, by name, the best metadata of each service, of the first 32 names, if
+-- there is another one than the one that metadata describes.
 CREATE OR REPLACE FUNCTION public.merge_observed(a jsonb, b jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $function$

@@ -18,25 +18,27 @@ COMMENT ON FUNCTION public.observed_customer_id(jsonb) IS
 CREATE FUNCTION public.observed_metadata(observed jsonb, customer_is_unknown boolean) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $function$
+  -- The metadata may be much, and each change of it is a copy: so one object is added.
   SELECT nullif(
-    -- To take a key away copies all metadata, which may be much.
     CASE
       WHEN observed #>> '{metadata,2}' LIKE '%"unresolved_customer_id"%'
         THEN (observed #>> '{metadata,2}')::jsonb - 'unresolved_customer_id'
       ELSE coalesce((observed #>> '{metadata,2}')::jsonb, '{}')
-    END
-      || CASE
-           WHEN observed ? 'services' THEN jsonb_build_object('services', (
-             SELECT jsonb_object_agg(s.key, (s.value ->> 2)::jsonb) FROM jsonb_each(observed -> 'services') AS s))
-           ELSE '{}'
-         END
+    END || (
+      CASE
+        WHEN observed ? 'services' THEN jsonb_build_object('services', (
+          SELECT jsonb_object_agg(s.key, (s.value ->> 2)::jsonb) FROM jsonb_each(observed -> 'services') AS s
+          WHERE s.value ->> 2 IS DISTINCT FROM observed #>> '{metadata,2}'))
+        ELSE '{}'
+      END
       || CASE WHEN observed ? 'user' THEN jsonb_build_object('user', observed #>> '{user,2}') ELSE '{}' END
       || CASE WHEN observed ? 'tags' THEN jsonb_build_object('tags', (observed #>> '{tags,2}')::jsonb) ELSE '{}' END
       || CASE
            WHEN customer_is_unknown AND observed ? 'customer'
              THEN jsonb_build_object('unresolved_customer_id', observed #>> '{customer,2}')
            ELSE '{}'
-         END,
+         END
+    ),
     '{}'
   )
 $function$;

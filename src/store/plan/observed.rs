@@ -22,6 +22,11 @@ const FIELDS: [&str; 11] = [
 ];
 /// The field that is kept once per service.
 const METADATA: &str = "metadata";
+/// The most services of a run, the first by name. The function `merge_services` in the migrations
+/// has the same limits.
+const MAX_SERVICES: usize = 32;
+/// Longer metadata names no service: Postgres would need much memory to parse it.
+const MAX_SERVICE_METADATA: usize = 65_536;
 /// Fields whose latest value wins. For all others the earliest wins.
 const LATEST_WINS: [&str; 2] = ["output", "outcome"];
 
@@ -106,35 +111,30 @@ impl<'a> ObservedFields<'a> {
                 ))
             })
             .collect();
-        if let Some(services) = self.other_services() {
+        if let Some(services) = self.all_services() {
             object.insert("services".into(), services);
         }
         (!object.is_empty()).then(|| serde_json::Value::Object(object).to_string())
     }
 
-    /// The metadata of the services that the run's own metadata does not show.
-    fn other_services(&self) -> Option<serde_json::Value> {
+    /// The metadata of each service, if there is another one than the one that the run's own
+    /// metadata describes.
+    fn all_services(&self) -> Option<serde_json::Value> {
         if self.services.is_empty() {
             return None;
         }
-        let metadata = FIELDS
-            .iter()
-            .zip(&self.values)
-            .find(|(field, _)| **field == METADATA);
+        let mut fields = FIELDS.iter().zip(&self.values);
+        let metadata = fields.find(|(field, _)| **field == METADATA);
         let shown = metadata.and_then(|(_, value)| service_of(&value.as_ref()?.value));
-        let others: serde_json::Map<_, _> = self
-            .services
-            .iter()
-            .filter(|(service, _)| shown.as_ref() != Some(service))
-            .map(|(service, value)| {
-                let at = value.at.postgres_micros();
-                (
-                    service.clone(),
-                    serde_json::json!([value.rank, at, value.value]),
-                )
-            })
-            .collect();
-        (!others.is_empty()).then_some(serde_json::Value::Object(others))
+        let first = || self.services.iter().take(MAX_SERVICES);
+        if !first().any(|(service, _)| shown.as_ref() != Some(service)) {
+            return None;
+        }
+        let ranked = |value: &RankedValue<'_>| {
+            serde_json::json!([value.rank, value.at.postgres_micros(), value.value])
+        };
+        let services = first().map(|(service, value)| (service.clone(), ranked(value)));
+        Some(serde_json::Value::Object(services.collect()))
     }
 }
 
@@ -149,10 +149,6 @@ fn add_service<'a>(services: &mut BTreeMap<String, RankedValue<'a>>, new: &Ranke
         None => _ = services.insert(service, new.clone()),
     }
 }
-
-/// Longer metadata names no service: Postgres would need much memory to parse it. The function
-/// `merge_services` in the migrations has the same limit.
-const MAX_SERVICE_METADATA: usize = 65_536;
 
 /// The service that metadata describe, as OTLP's resources name it.
 fn service_of(metadata: &str) -> Option<String> {

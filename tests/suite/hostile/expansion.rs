@@ -21,7 +21,7 @@ use crate::support::tables::count;
 use crate::support::valid;
 
 /// A server process holds at most so much, and so many times the size of an event.
-const BASE_MIB: u64 = 320;
+const BASE_MIB: u64 = 192;
 const MULTIPLE: u64 = 48;
 
 /// Watches the private memory of the daemon's backends.
