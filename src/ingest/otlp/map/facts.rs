@@ -6,8 +6,8 @@ use serde_json::Value as JsonValue;
 use uuid::NonNilUuid;
 
 use super::dialects::{
-    AttributeTable, Classification, Containing, Dialect, DialectIndex, Dialects, FilledSlot,
-    KeyMeaning,
+    AttributeTable, Classification, Containing, ControlFlow, Dialect, DialectIndex, Dialects,
+    FilledSlot, KeyMeaning,
 };
 use super::generic;
 use super::scratch::Scratch;
@@ -310,6 +310,12 @@ impl<'a> SpanFacts<'a> {
     /// in the conventions.
     pub fn is_failure(&self, status: &str) -> bool {
         self.dialect.is_failure(status) || self.dialects.conventions().is_failure(status)
+    }
+
+    /// Whether its dialect or the conventions say that an exception of this type is no failure.
+    pub fn control_flow(&self, exception_type: &str) -> Option<ControlFlow> {
+        let own = self.dialect.control_flow(exception_type);
+        own.or_else(|| self.dialects.conventions().control_flow(exception_type))
     }
 
     /// Whether the span has a parent.

@@ -164,7 +164,7 @@ fn control_flow(
     ];
     told.into_iter().flatten().find_map(|text| {
         let name = short_type(leading_type(text));
-        let flow = facts.dialects.control_flow(name)?;
+        let flow = facts.control_flow(name)?;
         let paused = (flow == ControlFlow::Paused).then(|| {
             let message = exception.and_then(|exception| exception.message.as_deref());
             let message = message.or(status).filter(|text| !text.is_empty());

@@ -61,6 +61,7 @@ impl Dialects {
             words: WordTable::default(),
             rules: Vec::new(),
             counting: CountingRules::default(),
+            control_flow: Vec::new(),
             failed: Vec::new(),
             placeholders: PatternList::default(),
             unwrap: Vec::new(),
@@ -80,7 +81,6 @@ impl Dialects {
             suffixes: HashMap::new(),
             agent_names: Vec::new(),
             tool_names: Vec::new(),
-            control_flow: Vec::new(),
             usage_objects: Vec::new(),
             documented: Vec::new(),
         }
@@ -244,12 +244,12 @@ impl Compiler {
             .agent_names
             .extend(patterns(&file.names.agent));
         self.compiled.tool_names.extend(patterns(&file.names.tool));
+        let mut control_flow = Vec::new();
         for (texts, flow) in [
             (&file.outcome.paused, ControlFlow::Paused),
             (&file.outcome.control_flow, ControlFlow::Continues),
         ] {
-            let patterns = patterns(texts).into_iter().map(|pattern| (pattern, flow));
-            self.compiled.control_flow.extend(patterns);
+            control_flow.extend(patterns(texts).into_iter().map(|pattern| (pattern, flow)));
         }
         for object in file.usage_objects {
             let object = UsageObject::compile(object, of_file)?;
@@ -273,6 +273,7 @@ impl Compiler {
             words: words(file.words)?,
             rules: rules(file.rules)?,
             counting: file.usage,
+            control_flow,
             failed: file.outcome.failed.0,
             placeholders: PatternList::new(file.messages.placeholders.iter()),
             unwrap: file.tool.unwrap.0,

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::ControlFlow;
 use super::file::{CountingRules, EventRole};
 use super::kind::WordTable;
-use super::pattern::PatternList;
+use super::pattern::{Pattern, PatternList};
 use super::rule::Rule;
 use super::table::DialectIndex;
 
@@ -30,6 +31,8 @@ pub struct Dialect {
     pub counting: CountingRules,
     /// The values of the fact `status` that mean failed.
     pub failed: Vec<String>,
+    /// The types of exceptions that are no failure.
+    pub control_flow: Vec<(Pattern, ControlFlow)>,
     /// Texts of messages that stand for what they really say.
     pub placeholders: PatternList,
     /// The only field of a wrapper around a tool's result.
@@ -65,6 +68,15 @@ impl Dialect {
     /// Whether it is the one of spans that no dialect fits.
     pub fn is_unknown(&self) -> bool {
         &*self.name == super::UNKNOWN
+    }
+
+    /// Whether an exception of this type is no failure. Only the last part of its name
+    /// counts.
+    pub fn control_flow(&self, exception_type: &str) -> Option<ControlFlow> {
+        let name = exception_type.rsplit('.').next().unwrap_or_default();
+        let mut known = self.control_flow.iter();
+        let found = known.find(|(pattern, _)| pattern.matches(name));
+        found.map(|(_, flow)| *flow)
     }
 
     /// Whether a value of the fact `status` means failed.

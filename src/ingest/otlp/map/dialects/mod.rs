@@ -63,7 +63,6 @@ pub struct Dialects {
     suffixes: std::collections::HashMap<String, FilledSlot>,
     agent_names: Vec<Pattern>,
     tool_names: Vec<Pattern>,
-    control_flow: Vec<(Pattern, ControlFlow)>,
     /// The usage objects of providers, in order.
     pub usage_objects: Vec<UsageObject>,
     /// Every source of a fact, as its file writes it.
@@ -187,18 +186,6 @@ impl Dialects {
         };
         let captured = patterns.iter().find_map(|pattern| pattern.captures(span))?;
         captured.first().copied().filter(|name| !name.is_empty())
-    }
-
-    /// Whether an exception of this type is no failure. Only the last part of its
-    /// name counts.
-    #[must_use]
-    pub fn control_flow(&self, exception_type: &str) -> Option<ControlFlow> {
-        let name = exception_type.rsplit('.').next().unwrap_or_default();
-        let found = self
-            .control_flow
-            .iter()
-            .find(|(pattern, _)| pattern.matches(name));
-        found.map(|(_, flow)| *flow)
     }
 
     /// Every source of a fact, as its file writes it, with the fact and the dialect.
