@@ -54,7 +54,9 @@ impl LazySession {
         let transaction = async {
             let result = self.session.acquire().await?.transaction(work).await;
             self.session.release(match &result {
-                Err(BatchError::Sql(error)) => Some(error),
+                Err(BatchError::Sql(error) | BatchError::RefusedRow { source: error, .. }) => {
+                    Some(error)
+                }
                 _ => None,
             });
             result
