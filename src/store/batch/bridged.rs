@@ -97,6 +97,9 @@ impl BatchWriter<'_> {
         }
         self.moved_runs
             .extend(changes.updated.iter().map(|(run, _)| *run));
+        // An alias may move steps, so that other calls are nested.
+        let moved = changes.inserted.iter().chain(&changes.updated);
+        self.changed_runs.extend(moved.map(|(run, _)| *run));
         aliases::move_steps(self.conn, &changes).await?;
         let bridged = plan.bridged_runs.iter().copied();
         let existing: Vec<Uuid> = bridged.filter(exists).collect();

@@ -57,7 +57,7 @@ pub async fn show(conn: &mut PgConnection, runs: &[Uuid]) -> Result<HashSet<Uuid
     if ties.is_empty() {
         return Ok(HashSet::new());
     }
-    let calls = read(conn, &ties).await?;
+    let calls = read(conn, &ties, runs).await?;
     let shown = decide(&calls, &ties);
     let changed = shown.steps();
     let runs_of: HashMap<Uuid, Uuid> = calls.iter().map(|call| (call.id, call.run)).collect();
@@ -83,28 +83,26 @@ pub async fn show(conn: &mut PgConnection, runs: &[Uuid]) -> Result<HashSet<Uuid
     Ok(runs)
 }
 
-async fn read(conn: &mut PgConnection, ties: &[CallTie]) -> Result<Vec<CallView>, sqlx::Error> {
+async fn read(
+    conn: &mut PgConnection,
+    ties: &[CallTie],
+    runs: &[Uuid],
+) -> Result<Vec<CallView>, sqlx::Error> {
     let mut ids: Vec<Uuid> = ties.iter().flat_map(|tie| [tie.call, tie.other]).collect();
     ids.sort_unstable();
     ids.dedup();
+    let mut counts = read_counts(conn, runs).await?;
     let rows = sqlx::query(include_str!("../sql/read_views.sql"))
         .bind(ids)
+        .bind(runs)
         .fetch_all(conn)
         .await?;
     rows.iter()
         .map(|row| {
             let status: &str = row.try_get("status")?;
-            let count: Option<Uuid> = row.try_get("count_id")?;
-            let count = match count {
-                Some(id) => Some(ViewedCount {
-                    id,
-                    parts: row.try_get("count_parts")?,
-                    tokens: row.try_get("count_tokens")?,
-                }),
-                None => None,
-            };
+            let id = row.try_get("id")?;
             Ok(CallView {
-                id: row.try_get("id")?,
+                id,
                 run: row.try_get("run_id")?,
                 is_tool: row.try_get::<&str, _>("step_type")? == "tool_call",
                 name: row.try_get("name")?,
@@ -115,8 +113,29 @@ async fn read(conn: &mut PgConnection, ties: &[CallTie]) -> Result<Vec<CallView>
                 has_input: row.try_get("has_input")?,
                 has_output: row.try_get("has_output")?,
                 has_model: row.try_get("has_model")?,
-                count,
+                count: counts.remove(&id),
             })
+        })
+        .collect()
+}
+
+/// The token counts of runs, by step.
+async fn read_counts(
+    conn: &mut PgConnection,
+    runs: &[Uuid],
+) -> Result<HashMap<Uuid, ViewedCount>, sqlx::Error> {
+    let rows = sqlx::query(include_str!("../sql/read_view_counts.sql"))
+        .bind(runs)
+        .fetch_all(conn)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let count = ViewedCount {
+                id: row.try_get("id")?,
+                parts: row.try_get("parts")?,
+                tokens: row.try_get("tokens")?,
+            };
+            Ok((row.try_get("step_id")?, count))
         })
         .collect()
 }

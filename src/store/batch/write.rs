@@ -330,10 +330,12 @@ impl BatchWriter<'_> {
                 let bridged = runs.with_views.contains(&id)
                     || before.is_some_and(|run| run.bridged)
                     || plan.bridged_runs.binary_search(&id).is_ok();
-                if was_shown || bridged && !is_exact {
+                // A batch that repeats what is stored changes no view.
+                let changed = self.changed_runs.contains(&id);
+                if was_shown || bridged && !is_exact && changed {
                     views.push(id);
                 }
-                if was_shown || !is_exact && self.changed_runs.contains(&id) {
+                if was_shown || !is_exact && changed {
                     settled.push(id);
                 }
             } else if before.is_some_and(|run| run.near_timeout) {

@@ -2,13 +2,15 @@
 -- nested: the nearest step above a call that is neither a chain nor other work is a call of the
 -- same type. same: both calls have the id that a provider or a model gave one call, their times
 -- overlap, and two instrumentations report them. within: a server's view of a tool call (view -3)
--- is within the time of a tool call of which nothing was traced below the caller.
--- No join is without an index. IS TRUE keeps the planner from the index on run_id, so that it
--- finds a step by id and not among all steps of its run.
+-- is within the time of a tool call.
+-- No two sets of rows are joined without an index: a run may have any number of calls, and all of
+-- them may have one id and one time. So a call is compared with the next 8 calls of its id, and a
+-- server's view with the tool calls among the 32 that began before it. IS TRUE keeps the planner
+-- from the index on run_id, so that it finds a step by id and not among all steps of its run.
 WITH RECURSIVE call AS MATERIALIZED (
     SELECT s.run_id, s.id, s.step_type, s.parent_step_id, s.named_parent_step_id,
            s.metadata #>> '{otel,call}' AS key, s.metadata #>> '{otel,dialect}' AS dialect,
-           s.kind IS NOT DISTINCT FROM 'embedding' AS embeds, s.view,
+           s.kind IS NOT DISTINCT FROM 'embedding' AS embeds, s.view IS NOT DISTINCT FROM -3 AS serves,
            s.created_at AS started_at,
            -- The end of a step that was closed with its run is a guess.
            coalesce(CASE WHEN s.closed_with_run IS NULL THEN s.ended_at END, s.created_at) AS ended_at
@@ -25,13 +27,20 @@ WITH RECURSIVE call AS MATERIALIZED (
     FROM up u
     JOIN agent_steps p ON p.id = u.above AND (p.run_id = u.run_id) IS TRUE
     WHERE p.step_type = 'other' AND p.parent_step_id IS NOT NULL AND u.depth < 64
-), keyed AS MATERIALIZED (
-    -- Most ids have one dialect. To compare such steps in pairs would cost the square of them.
-    SELECT c.*
+), keyed AS (
+    SELECT c.*, array_agg(id) OVER next AS next_ids, array_agg(dialect) OVER next AS next_dialects,
+           array_agg(started_at) OVER next AS next_starts, array_agg(ended_at) OVER next AS next_ends
     FROM call c
-    JOIN (SELECT run_id, key, count(DISTINCT dialect) AS dialects FROM call GROUP BY run_id, key) k
-      ON k.run_id = c.run_id AND k.key = c.key
-    WHERE k.dialects > 1
+    WHERE key IS NOT NULL
+    WINDOW next AS (PARTITION BY run_id, step_type, key ORDER BY started_at, id
+                    ROWS BETWEEN 1 FOLLOWING AND 8 FOLLOWING)
+), served AS (
+    SELECT c.*, array_agg(id) OVER before AS before_ids, array_agg(serves) OVER before AS before_serve,
+           array_agg(ended_at) OVER before AS before_ends
+    FROM call c
+    WHERE step_type = 'tool_call'
+    WINDOW before AS (PARTITION BY run_id ORDER BY started_at, serves, id
+                      ROWS BETWEEN 32 PRECEDING AND 1 PRECEDING)
 )
 SELECT u.id, p.id AS other, 'nested' AS tie
 FROM up u
@@ -40,12 +49,11 @@ WHERE p.step_type = u.step_type AND p.id <> u.id AND (p.kind IS NOT DISTINCT FRO
 UNION ALL
 SELECT a.id, b.id, 'same'
 FROM keyed a
-JOIN keyed b ON b.run_id = a.run_id AND b.key = a.key
-WHERE a.step_type = b.step_type AND a.id < b.id AND a.dialect <> b.dialect
-  AND a.started_at < b.ended_at AND b.started_at < a.ended_at
+CROSS JOIN LATERAL unnest(a.next_ids, a.next_dialects, a.next_starts, a.next_ends)
+    AS b (id, dialect, started_at, ended_at)
+WHERE a.dialect <> b.dialect AND a.started_at < b.ended_at AND b.started_at < a.ended_at
 UNION ALL
 SELECT a.id, b.id, 'within'
-FROM call a
-JOIN call b ON b.run_id = a.run_id AND b.step_type = a.step_type
-WHERE a.view = -3 AND a.step_type = 'tool_call' AND b.view IS DISTINCT FROM -3
-  AND b.started_at <= a.started_at AND a.ended_at <= b.ended_at
+FROM served a
+CROSS JOIN LATERAL unnest(a.before_ids, a.before_serve, a.before_ends) AS b (id, serves, ended_at)
+WHERE a.serves AND NOT b.serves AND a.ended_at <= b.ended_at

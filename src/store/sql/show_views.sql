@@ -5,7 +5,7 @@
 WITH hidden AS (
     UPDATE agent_steps
     SET own_view = jsonb_build_object('step_type', step_type, 'kind', kind), step_type = 'other', kind = 'view'
-    WHERE id = ANY ($1::uuid[])
+    WHERE id = ANY ($1::uuid[]) AND (run_id = ANY ($8::uuid[])) IS TRUE
 ), filled AS (
     UPDATE agent_steps s
     SET own_view = nullif(
@@ -21,12 +21,13 @@ WITH hidden AS (
         error = CASE WHEN f.id IS NOT NULL THEN f.error ELSE s.error END
     FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[])
          AS n (id, model_of, input_of, output_of, failure_of)
-    LEFT JOIN agent_steps m ON m.id = n.model_of
-    LEFT JOIN agent_steps i ON i.id = n.input_of
-    LEFT JOIN agent_steps o ON o.id = n.output_of
-    LEFT JOIN agent_steps f ON f.id = n.failure_of
-    WHERE s.id = n.id
+    LEFT JOIN agent_steps m ON m.id = n.model_of AND (m.run_id = ANY ($8::uuid[])) IS TRUE
+    LEFT JOIN agent_steps i ON i.id = n.input_of AND (i.run_id = ANY ($8::uuid[])) IS TRUE
+    LEFT JOIN agent_steps o ON o.id = n.output_of AND (o.run_id = ANY ($8::uuid[])) IS TRUE
+    LEFT JOIN agent_steps f ON f.id = n.failure_of AND (f.run_id = ANY ($8::uuid[])) IS TRUE
+    WHERE s.id = n.id AND (s.run_id = ANY ($8::uuid[])) IS TRUE
 ), counts AS (
-    UPDATE agent_token_counts SET rollup = true, seen_twice = true WHERE id = ANY ($7::uuid[])
+    UPDATE agent_token_counts SET rollup = true, seen_twice = true
+    WHERE id = ANY ($7::uuid[]) AND (run_id = ANY ($8::uuid[])) IS TRUE
 )
 UPDATE agent_runs SET views_shown = true WHERE id = ANY ($8::uuid[])

@@ -147,26 +147,28 @@ pub fn decide(calls: &[CallView], ties: &[CallTie]) -> ShownViews {
             groups.join(call, caller);
         }
     }
+    let group_of: Vec<usize> = (0..calls.len()).map(|slot| groups.of(slot)).collect();
     let mut members: HashMap<usize, Vec<usize>> = HashMap::new();
-    for slot in 0..calls.len() {
-        members.entry(groups.of(slot)).or_default().push(slot);
+    let mut counted: HashSet<usize> = HashSet::new();
+    for (slot, &group) in group_of.iter().enumerate() {
+        members.entry(group).or_default().push(slot);
+        if calls[slot].count.is_some() {
+            counted.insert(group);
+        }
     }
     let decided = Decided {
         calls: &calls,
+        depths: depths(&above),
         above: &above,
+        group_of: &group_of,
     };
     let mut shown = ShownViews::default();
-    for group in members.values() {
-        let wrappers = || group.iter().filter(|slot| is_wrapper[**slot]);
-        if wrappers().next().is_some() {
-            let counted = wrappers().any(|wrapper| {
-                let inner = below[*wrapper]
-                    .iter()
-                    .flat_map(|call| &members[&groups.of(*call)]);
-                inner
-                    .filter(|call| !group.contains(call))
-                    .any(|call| calls[*call].count.is_some())
-            });
+    for (own, group) in &members {
+        let mut wrappers = group.iter().filter(|slot| is_wrapper[**slot]).peekable();
+        if wrappers.peek().is_some() {
+            let mut inner = wrappers.flat_map(|wrapper| &below[*wrapper]);
+            let counted =
+                inner.any(|call| group_of[*call] != *own && counted.contains(&group_of[*call]));
             decided.hide(group, !counted, &mut shown);
         } else if group.len() > 1 {
             decided.show_one(group, &mut shown);
@@ -178,24 +180,48 @@ pub fn decide(calls: &[CallView], ties: &[CallTie]) -> ShownViews {
     shown
 }
 
+/// How many views are above each call. A call in a circle, which a broken trace may have, or
+/// below one has as many as there are calls.
+fn depths(above: &[Option<usize>]) -> Vec<usize> {
+    let mut depths: Vec<Option<usize>> = vec![None; above.len()];
+    for start in 0..above.len() {
+        // Up to a call whose depth is known, or to the top, and then down again.
+        let (mut path, mut slot) = (Vec::new(), Some(start));
+        while let Some(at) = slot.filter(|at| depths[*at].is_none() && path.len() <= above.len()) {
+            path.push(at);
+            slot = above[at];
+        }
+        let mut depth = match slot {
+            None => 0,
+            Some(known) => depths[known].map_or(above.len(), |depth| depth.saturating_add(1)),
+        };
+        for at in path.into_iter().rev() {
+            let capped = depth.min(above.len());
+            depths[at] = Some(capped);
+            depth = capped + 1;
+        }
+    }
+    depths.into_iter().map(Option::unwrap_or_default).collect()
+}
+
 /// The calls, and for each the nearest call above that is a view of the same call.
 struct Decided<'a> {
     calls: &'a [&'a CallView],
     above: &'a [Option<usize>],
+    depths: Vec<usize>,
+    group_of: &'a [usize],
 }
 
 impl Decided<'_> {
-    /// How many views are above a call. Bounded, because broken traces have circles.
-    fn depth(&self, slot: usize) -> usize {
-        std::iter::successors(self.above[slot], |slot| self.above[*slot])
-            .take(self.calls.len())
-            .count()
-    }
-
-    fn is_above(&self, upper: usize, lower: usize) -> bool {
-        std::iter::successors(self.above[lower], |slot| self.above[*slot])
-            .take(self.calls.len())
-            .any(|slot| slot == upper)
+    /// The calls of its group above a call.
+    fn group_above(&self, slot: usize) -> HashSet<usize> {
+        let in_group = |above: &usize| self.group_of[*above] == self.group_of[slot];
+        let mut found = HashSet::new();
+        let mut next = self.above[slot].filter(in_group);
+        while let Some(above) = next.filter(|above| found.insert(*above)) {
+            next = self.above[above].filter(in_group);
+        }
+        found
     }
 
     /// Hides every call of a group. The counts stay if nothing below has any.
@@ -229,7 +255,7 @@ impl Decided<'_> {
             Reverse((
                 call.view,
                 facts,
-                Reverse(self.depth(*slot)),
+                Reverse(self.depths[*slot]),
                 Reverse(call.id),
             ))
         });
@@ -272,19 +298,19 @@ impl Decided<'_> {
         if !self.calls[winner].completed {
             return None;
         }
-        let tried_again = |slot: usize| {
-            let beside = others.iter().chain([&winner]);
-            beside
-                .filter(|other| self.above[**other] == self.above[slot])
-                .any(|other| !self.calls[*other].failed)
-        };
+        let above_winner = self.group_above(winner);
+        // Below which calls something did not fail.
+        let beside = others.iter().chain([&winner]);
+        let done = beside.filter(|other| !self.calls[**other].failed);
+        let done_below: HashSet<Option<usize>> = done.map(|other| self.above[*other]).collect();
         let fails = |slot: &&usize| {
             let call = self.calls[**slot];
-            call.failed && (self.is_above(**slot, winner) || call.is_tool && !tried_again(**slot))
+            let tried_again = || done_below.contains(&self.above[**slot]);
+            call.failed && (above_winner.contains(*slot) || call.is_tool && !tried_again())
         };
         let failed = others.iter().filter(fails);
         let deepest =
-            failed.max_by_key(|slot| (self.depth(**slot), Reverse(self.calls[**slot].id)));
+            failed.max_by_key(|slot| (self.depths[**slot], Reverse(self.calls[**slot].id)));
         deepest.map(|slot| self.calls[*slot].id)
     }
 }
@@ -293,9 +319,11 @@ impl Decided<'_> {
 struct Groups(Vec<usize>);
 
 impl Groups {
-    fn of(&self, slot: usize) -> usize {
+    fn of(&mut self, slot: usize) -> usize {
         let mut slot = slot;
         while self.0[slot] != slot {
+            // Halves the way of the next search.
+            self.0[slot] = self.0[self.0[slot]];
             slot = self.0[slot];
         }
         slot
