@@ -10,10 +10,15 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $function$
   WITH told AS (
     -- Longer metadata would cost too much to parse; it names no service.
-    SELECT CASE
-             WHEN octet_length(m.value ->> 2) <= 65536 THEN (m.value ->> 2)::jsonb #>> '{resource,service.name}'
-           END AS service, m.value, true AS shown
+    -- Only a text is a name.
+    SELECT CASE WHEN jsonb_typeof(n.name) = 'string' THEN n.name #>> '{}' END AS service, m.value, true AS shown
     FROM (VALUES (a -> 'metadata'), (b -> 'metadata')) AS m (value)
+    CROSS JOIN LATERAL (
+      SELECT CASE
+               WHEN octet_length(m.value ->> 2) <= 65536
+               THEN (m.value ->> 2)::jsonb #> '{resource,service.name}'
+             END AS name
+    ) AS n
     WHERE m.value IS NOT NULL
     UNION ALL
     SELECT s.key, s.value, false

@@ -7,6 +7,7 @@
 //! on the rows alone.
 
 mod decide;
+mod nested;
 mod tool_name;
 
 use std::collections::{HashMap, HashSet};
@@ -15,6 +16,7 @@ use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
 use self::decide::{CallTie, CallView, TieKind, ViewedCount, decide};
+use self::nested::{PartAbove, nested_calls};
 use super::runs::settle_runs;
 
 /// Restores the rows of runs to what their own events reported. Returns the runs that
@@ -36,24 +38,7 @@ pub async fn show(conn: &mut PgConnection, runs: &[Uuid]) -> Result<HashSet<Uuid
     if runs.is_empty() {
         return Ok(HashSet::new());
     }
-    let rows = sqlx::query(include_str!("../sql/find_views.sql"))
-        .bind(runs)
-        .fetch_all(&mut *conn)
-        .await?;
-    let ties = rows
-        .iter()
-        .map(|row| {
-            Ok(CallTie {
-                call: row.try_get("id")?,
-                other: row.try_get("other")?,
-                kind: match row.try_get("tie")? {
-                    "nested" => TieKind::Nested,
-                    "within" => TieKind::Within,
-                    _ => TieKind::Same,
-                },
-            })
-        })
-        .collect::<Result<Vec<_>, sqlx::Error>>()?;
+    let ties = find_ties(conn, runs).await?;
     if ties.is_empty() {
         return Ok(HashSet::new());
     }
@@ -81,6 +66,34 @@ pub async fn show(conn: &mut PgConnection, runs: &[Uuid]) -> Result<HashSet<Uuid
         .execute(conn)
         .await?;
     Ok(runs)
+}
+
+async fn find_ties(conn: &mut PgConnection, runs: &[Uuid]) -> Result<Vec<CallTie>, sqlx::Error> {
+    let rows = sqlx::query(include_str!("../sql/find_views.sql"))
+        .bind(runs)
+        .fetch_all(conn)
+        .await?;
+    let (mut parts, mut ties) = (HashMap::new(), Vec::new());
+    for row in &rows {
+        let id = row.try_get("id")?;
+        let kind = match row.try_get("tie")? {
+            "above" => {
+                let class = row.try_get("class")?;
+                let above = row.try_get("other")?;
+                parts.insert(id, PartAbove { class, above });
+                continue;
+            }
+            "within" => TieKind::Within,
+            _ => TieKind::Same,
+        };
+        ties.push(CallTie {
+            call: id,
+            other: row.try_get("other")?,
+            kind,
+        });
+    }
+    ties.extend(nested_calls(&parts));
+    Ok(ties)
 }
 
 async fn read(

@@ -10,6 +10,7 @@ mod observed;
 mod order;
 mod rows;
 mod runs;
+mod service;
 mod sessions;
 mod steps;
 mod types;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use super::service::service_of;
 use crate::event::{EndStatus, Json, RunObserved, Timestamp};
 
 /// The observed fields, named as in `merge_observed`, `insert_runs.sql` and
@@ -25,8 +26,6 @@ const METADATA: &str = "metadata";
 /// The most services of a run, the first by name. The function `merge_services` in the migrations
 /// has the same limits.
 const MAX_SERVICES: usize = 32;
-/// Longer metadata names no service: Postgres would need much memory to parse it.
-const MAX_SERVICE_METADATA: usize = 65_536;
 /// Fields whose latest value wins. For all others the earliest wins.
 const LATEST_WINS: [&str; 2] = ["output", "outcome"];
 
@@ -58,6 +57,8 @@ pub struct ObservedFields<'a> {
     values: [Option<RankedValue<'a>>; FIELDS.len()],
     /// The best metadata of each service, if the batch has more than one metadata.
     services: BTreeMap<String, RankedValue<'a>>,
+    /// The batch has more than one metadata.
+    several_metadata: bool,
     /// Positions of the observations in the batch.
     pub events: Vec<usize>,
 }
@@ -83,11 +84,16 @@ impl<'a> ObservedFields<'a> {
             let Some(value) = value else { continue };
             let rank = event.rank;
             let new = RankedValue { rank, at, value };
-            if field == METADATA
-                && let Some(old) = winner.as_ref().filter(|old| old.value != new.value)
-            {
-                for value in [old, &new] {
-                    add_service(&mut self.services, value);
+            if field == METADATA {
+                // Each metadata is parsed at most once: it may be long, and there may be many.
+                if let Some(old) = winner.as_ref().filter(|old| old.value != new.value)
+                    && !self.several_metadata
+                {
+                    self.several_metadata = true;
+                    add_service(&mut self.services, old);
+                }
+                if self.several_metadata {
+                    add_service(&mut self.services, &new);
                 }
             }
             if winner.as_ref().is_none_or(|old| new.wins_over(old, field)) {
@@ -148,16 +154,6 @@ fn add_service<'a>(services: &mut BTreeMap<String, RankedValue<'a>>, new: &Ranke
         Some(_) => {}
         None => _ = services.insert(service, new.clone()),
     }
-}
-
-/// The service that metadata describe, as OTLP's resources name it.
-fn service_of(metadata: &str) -> Option<String> {
-    if metadata.len() > MAX_SERVICE_METADATA {
-        return None;
-    }
-    let metadata: serde_json::Value = serde_json::from_str(metadata).ok()?;
-    let service = metadata.get("resource")?.get("service.name")?.as_str()?;
-    Some(service.to_owned())
 }
 
 /// `completed`, `failed`, or `failed: ` followed by the error.
@@ -261,6 +257,34 @@ mod tests {
                 serde_json::from_str(&observed.to_json().expect("fields")).expect("JSON");
             assert_eq!(json, want, "{first}");
         }
+    }
+
+    #[test]
+    fn the_metadata_of_many_observations_are_parsed_once() {
+        // The first one stays the winner. Parsed for each of the others, it takes minutes.
+        let members: Vec<String> = (0..8_000).map(|n| format!("\"{n}\":0")).collect();
+        let metadata = |text: String| {
+            let json = Json::new(text, &mut crate::event::Repairs::default()).expect("JSON");
+            RunObserved {
+                metadata: Some(json),
+                ..observation(0, None, None)
+            }
+        };
+        let mut events = vec![metadata(format!("{{{}}}", members.join(",")))];
+        events.extend((0..32_767).map(|n| metadata(format!("{{\"a\":{n}}}"))));
+        let started = std::time::Instant::now();
+        let mut observed = ObservedFields::default();
+        for (index, event) in events.iter().enumerate() {
+            observed.add(index, at(index as i64), event);
+        }
+        assert!(observed.to_json().is_some());
+        assert!(started.elapsed() < std::time::Duration::from_secs(10));
+    }
+
+    #[test]
+    fn the_database_keeps_as_many_services() {
+        let merge = include_str!("../../../migrations/0029_metadata_of_services.up.sql");
+        assert!(merge.contains(&format!("LIMIT {MAX_SERVICES}\n")));
     }
 
     #[test]

@@ -260,3 +260,43 @@ async fn the_metadata_of_every_service_are_kept() {
     .await;
     daemon.finish().await;
 }
+
+/// Scenario: parts observe a run with metadata whose service is a number, a text, or beside a
+/// number or a depth that few parsers take; in every order, apart and in one batch.
+/// Guarantees: only texts name services, and the run keeps the metadata of each.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_text_names_a_service() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let mut conn = database.connect().await;
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    let telling = |service: &str| format!("{{\"resource\":{{\"service.name\":{service}}}}}");
+    let told = [
+        telling("5"),
+        telling("\"b\""),
+        telling("\"c\",\"n\":1e400"),
+        telling(&format!("\"d\",\"deep\":{deep}")),
+    ];
+    in_every_order(
+        &daemon,
+        &mut conn,
+        |&[run]| {
+            told.each_ref().map(|text| {
+                observed(10, run, 0, |observed| {
+                    observed.metadata_json = Some(text.clone());
+                })
+            })
+        },
+        async |conn, ids| {
+            let query = format!(
+                "SELECT (SELECT jsonb_agg(key ORDER BY key) FROM jsonb_object_keys(metadata -> 'services') AS key) AS names
+                 FROM agent_runs WHERE id = '{}'",
+                ids[0]
+            );
+            row(conn, &query).await["names"].clone()
+        },
+        |_| json!(["c", "d"]),
+    )
+    .await;
+    daemon.finish().await;
+}

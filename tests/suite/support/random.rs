@@ -175,6 +175,25 @@ impl Random {
         self.maybe(0.5, |r| (*values.choose(&mut r.rng).unwrap()).to_owned())
     }
 
+    /// Metadata that names a service, or nearly does.
+    fn resource(&mut self) -> Option<String> {
+        let services = [
+            "\"a\"",
+            "\"b\"",
+            "\"c\"",
+            "5",
+            "true",
+            "null",
+            "[\"a\"]",
+            "{\"a\":\"a\"}",
+            "\"a\",\"n\":1e400",
+        ];
+        self.maybe(0.6, |r| {
+            let service = services.choose(&mut r.rng).unwrap();
+            format!("{{\"resource\":{{\"service.name\":{service}}}}}")
+        })
+    }
+
     fn push(&mut self, body: Body) {
         let millis = self.millis();
         self.events.push(event(millis, body));
@@ -360,7 +379,7 @@ impl Random {
                 name: self.text(),
                 input: self.text(),
                 output: self.text(),
-                metadata_json: self.object(),
+                metadata_json: self.resource().or_else(|| self.object()),
                 outcome: self.maybe(0.5, Self::end_status).unwrap_or_default(),
                 error: self.text(),
                 customer: self.customer_name(),

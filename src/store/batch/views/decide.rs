@@ -184,10 +184,14 @@ pub fn decide(calls: &[CallView], ties: &[CallTie]) -> ShownViews {
 /// below one has as many as there are calls.
 fn depths(above: &[Option<usize>]) -> Vec<usize> {
     let mut depths: Vec<Option<usize>> = vec![None; above.len()];
+    let mut seen_from: Vec<Option<usize>> = vec![None; above.len()];
     for start in 0..above.len() {
-        // Up to a call whose depth is known, or to the top, and then down again.
+        // Up to a call whose depth is known, to the top, or round a circle, and then down again.
         let (mut path, mut slot) = (Vec::new(), Some(start));
-        while let Some(at) = slot.filter(|at| depths[*at].is_none() && path.len() <= above.len()) {
+        while let Some(at) =
+            slot.filter(|at| depths[*at].is_none() && seen_from[*at] != Some(start))
+        {
+            seen_from[at] = Some(start);
             path.push(at);
             slot = above[at];
         }

@@ -206,6 +206,22 @@ fn a_circle_of_calls_ends() {
 }
 
 #[test]
+fn many_circles_of_calls_cost_as_much_as_their_calls() {
+    // Quadratic work takes minutes.
+    const CALLS: u128 = 200_000;
+    let calls: Vec<CallView> = (0..CALLS).map(call).collect();
+    let pairs: Vec<CallTie> = (0..CALLS).map(|n| below(n, n ^ 1)).collect();
+    let mut chain: Vec<CallTie> = (1..CALLS).map(|n| below(n, n - 1)).collect();
+    chain.push(below(0, CALLS - 1));
+    for (ties, shown) in [(pairs, CALLS / 2), (chain, 1)] {
+        let started = std::time::Instant::now();
+        let hidden = decide(&calls, &ties).hidden.len();
+        assert_eq!(hidden as u128, CALLS - shown);
+        assert!(started.elapsed() < std::time::Duration::from_secs(20));
+    }
+}
+
+#[test]
 fn a_servers_view_belongs_to_the_caller_of_its_tool_that_called_last() {
     let within = |call, other| CallTie {
         kind: TieKind::Within,
