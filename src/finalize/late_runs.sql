@@ -6,7 +6,7 @@ WHERE r.id IN (
     SELECT a.run_id
     FROM agent_step_aliases a
     WHERE a.run_pending AND a.created_at < now() - interval '24 hours'
-)
+) AND r.settle_at IS NULL
 ORDER BY r.id
 LIMIT $1
 FOR NO KEY UPDATE SKIP LOCKED

@@ -2,7 +2,7 @@
 //! another daemon has locked.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::large_runs::{LOCKED_LIMIT, PostponedRuns, is_of_runs};
 use crate::store::{self, Session, SessionUse};
 
 /// Rows per transaction of a sweep. Few, so that the row locks do not delay writers.
@@ -34,13 +35,15 @@ pub async fn sweep_forever(
 ) {
     let write = SessionUse::Write;
     let mut session = Session::new(database, "runtraced", write, time_limit, || ());
+    let mut sweeper = Sweeper::default();
     loop {
         tokio::select! {
             () = sleep(interval) => {}
             () = stop.cancelled() => return,
         }
         let sweep = async {
-            let swept = sweep_all(session.acquire().await?.conn(), counts).await;
+            let mut open = session.acquire().await?;
+            let swept = sweeper.sweep_all(open.conn(), counts, time_limit).await;
             session.release(swept.as_ref().err());
             swept
         };
@@ -61,66 +64,162 @@ pub async fn sweep_forever(
     }
 }
 
-async fn sweep_all(conn: &mut PgConnection, counts: &SweepCounts) -> Result<(), sqlx::Error> {
-    while sweep_once(conn, counts).await? {}
+/// Limits the statements of a transaction.
+pub(super) async fn limit_statements(
+    conn: &mut PgConnection,
+    limit: Duration,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT set_config('statement_timeout', $1, true)")
+        .bind(limit.as_millis().to_string())
+        .execute(conn)
+        .await?;
     Ok(())
+}
+
+/// What a sweeper remembers.
+#[derive(Debug, Default)]
+pub struct Sweeper {
+    postponed: PostponedRuns,
+}
+
+impl Sweeper {
+    async fn sweep_all(
+        &mut self,
+        conn: &mut PgConnection,
+        counts: &SweepCounts,
+        limit: Duration,
+    ) -> Result<(), sqlx::Error> {
+        let (started, limit) = (Instant::now(), limit / 4);
+        while sweep_once(conn, counts).await? && started.elapsed() < limit {}
+        self.postponed.settle_due(conn, counts, limit).await
+    }
 }
 
 /// Sweeps once. Returns whether there may be more to do at once.
 ///
 /// # Errors
 /// When the database refuses a statement. Earlier transactions of the sweep stay.
-pub async fn sweep_once(
+async fn sweep_once(conn: &mut PgConnection, counts: &SweepCounts) -> Result<bool, sqlx::Error> {
+    let expired = expire_approvals(conn, counts).await?;
+    let dropped = drop_aliases(conn).await?;
+    let late = settle_group(conn, SweptRuns::Late, counts).await?;
+    let silent = settle_group(conn, SweptRuns::Silent, counts).await?;
+    let full = |rows: u64| rows >= SWEEP_ROWS.unsigned_abs();
+    Ok([expired, dropped, late, silent].into_iter().any(full))
+}
+
+async fn expire_approvals(
     conn: &mut PgConnection,
     counts: &SweepCounts,
-) -> Result<bool, sqlx::Error> {
-    let late = settle_aliases(conn).await?;
-    let mut tx = conn.begin().await?;
-    let rooted: Vec<Uuid> = sqlx::query_scalar(include_str!("rooted_runs.sql"))
-        .bind(SWEEP_ROWS)
-        .fetch_all(&mut *tx)
-        .await?;
-    store::settle_bridged_runs(&mut tx, &rooted).await?;
-    let runs: Vec<Uuid> = sqlx::query_scalar(include_str!("abandon_runs.sql"))
-        .bind(SWEEP_ROWS)
-        .fetch_all(&mut *tx)
-        .await?;
-    if !runs.is_empty() {
-        store::settle_closed_runs(&mut tx, &runs).await?;
-    }
-    tx.commit().await?;
-    counts.runs_abandoned.fetch_add(runs.len() as u64, Relaxed);
+) -> Result<u64, sqlx::Error> {
     let expired = sqlx::query(include_str!("expire_approvals.sql"))
         .bind(SWEEP_ROWS)
-        .execute(&mut *conn)
+        .execute(conn)
         .await?
         .rows_affected();
     counts.approvals_expired.fetch_add(expired, Relaxed);
-    let full = |rows: u64| rows >= SWEEP_ROWS.unsigned_abs();
-    let settled = [late, rooted.len() as u64, runs.len() as u64, expired];
-    Ok(settled.into_iter().any(full))
+    Ok(expired)
 }
 
-/// Settles aliases that arrived before their run, and drops aliases whose run never
-/// arrived. Returns the larger of the two row counts.
-async fn settle_aliases(conn: &mut PgConnection) -> Result<u64, sqlx::Error> {
+/// Drops aliases whose run never arrived.
+async fn drop_aliases(conn: &mut PgConnection) -> Result<u64, sqlx::Error> {
+    let dropped = sqlx::query(include_str!("drop_aliases.sql"))
+        .bind(SWEEP_ROWS)
+        .execute(conn)
+        .await?;
+    Ok(dropped.rows_affected())
+}
+
+/// Which runs a group is of.
+#[derive(Clone, Copy, Debug)]
+enum SweptRuns {
+    /// Some of their aliases arrived before them.
+    Late,
+    /// They were silent for too long.
+    Silent,
+}
+
+/// Settles a group of runs in one transaction, and leaves the large ones for later. If the
+/// transaction fails because of a run, all of them are left for later. Returns their number.
+async fn settle_group(
+    conn: &mut PgConnection,
+    which: SweptRuns,
+    counts: &SweepCounts,
+) -> Result<u64, sqlx::Error> {
+    let mut runs = Vec::new();
+    let settled = match which {
+        SweptRuns::Late => settle_late(conn, &mut runs).await,
+        SweptRuns::Silent => settle_silent(conn, &mut runs, counts).await,
+    };
+    match settled {
+        Err(error) if is_of_runs(&error) => {
+            for run in &runs {
+                store::postpone(conn, &[*run]).await?;
+            }
+        }
+        settled => settled?,
+    }
+    Ok(runs.len() as u64)
+}
+
+/// Settles runs whose aliases arrived before them. Adds them to `runs`.
+async fn settle_late(conn: &mut PgConnection, runs: &mut Vec<Uuid>) -> Result<(), sqlx::Error> {
     let mut tx = conn.begin().await?;
-    let runs: Vec<Uuid> = sqlx::query_scalar(include_str!("late_runs.sql"))
+    limit_statements(&mut tx, LOCKED_LIMIT).await?;
+    *runs = sqlx::query_scalar(include_str!("late_runs.sql"))
         .bind(SWEEP_ROWS)
         .fetch_all(&mut *tx)
         .await?;
-    if !runs.is_empty() {
-        store::settle_bridged_runs(&mut tx, &runs).await?;
-        sqlx::query(include_str!("seen_aliases.sql"))
-            .bind(&runs)
-            .execute(&mut *tx)
-            .await?;
+    if runs.is_empty() {
+        return Ok(());
+    }
+    let few = postpone_large(&mut tx, runs).await?;
+    store::settle_bridged_runs(&mut tx, &few).await?;
+    sqlx::query(include_str!("seen_aliases.sql"))
+        .bind(&few)
+        .bind(None::<i64>)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await
+}
+
+/// Ends silent runs. Adds them to `runs`.
+async fn settle_silent(
+    conn: &mut PgConnection,
+    runs: &mut Vec<Uuid>,
+    counts: &SweepCounts,
+) -> Result<(), sqlx::Error> {
+    let mut tx = conn.begin().await?;
+    limit_statements(&mut tx, LOCKED_LIMIT).await?;
+    let silent: Vec<(Uuid, bool)> = sqlx::query_as(include_str!("silent_runs.sql"))
+        .bind(SWEEP_ROWS)
+        .fetch_all(&mut *tx)
+        .await?;
+    runs.extend(silent.iter().map(|(run, _)| *run));
+    let few = postpone_large(&mut tx, runs).await?;
+    let rooted = silent
+        .iter()
+        .filter(|(run, rooted)| *rooted && few.contains(run));
+    let rooted: Vec<Uuid> = rooted.map(|(run, _)| *run).collect();
+    store::settle_bridged_runs(&mut tx, &rooted).await?;
+    let closed: Vec<Uuid> = sqlx::query_scalar(include_str!("abandon_runs.sql"))
+        .bind(&few)
+        .fetch_all(&mut *tx)
+        .await?;
+    if !closed.is_empty() {
+        store::settle_closed_runs(&mut tx, &closed).await?;
     }
     tx.commit().await?;
-    let dropped = sqlx::query(include_str!("drop_aliases.sql"))
-        .bind(SWEEP_ROWS)
-        .execute(&mut *conn)
-        .await?
-        .rows_affected();
-    Ok(dropped.max(runs.len() as u64))
+    counts
+        .runs_abandoned
+        .fetch_add(closed.len() as u64, Relaxed);
+    Ok(())
+}
+
+/// Leaves the large ones of some locked runs for later. Returns the others.
+async fn postpone_large(conn: &mut PgConnection, runs: &[Uuid]) -> Result<Vec<Uuid>, sqlx::Error> {
+    let few = store::few_rows(conn, runs).await?;
+    let (few, large): (Vec<Uuid>, Vec<Uuid>) = runs.iter().partition(|run| few.contains(run));
+    store::postpone(conn, &large).await?;
+    Ok(few)
 }

@@ -4,6 +4,7 @@
 mod abandoned;
 mod approvals;
 mod ends;
+mod large;
 mod scores;
 mod steps;
 

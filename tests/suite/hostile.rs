@@ -5,6 +5,7 @@ mod bombs;
 mod connections;
 #[cfg(target_os = "linux")]
 mod expansion;
+mod large_runs;
 mod origins;
 mod pending;
 mod repeats;
@@ -70,8 +71,9 @@ impl Bystander {
         }
     }
 
-    /// It was served all the time, and the daemon's memory grew by no more.
-    async fn check(self, daemon: &Daemon, what: &str, most_mib: u64) {
+    /// It was served all the time, and the daemon's memory grew by no more. Returns how long it
+    /// waited at most.
+    async fn check(self, daemon: &Daemon, what: &str, most_mib: u64) -> Duration {
         let served = self.served.load(Relaxed);
         let deadline = Instant::now() + Duration::from_secs(30);
         while self.served.load(Relaxed) == served {
@@ -87,5 +89,6 @@ impl Bystander {
             self.served.load(Relaxed)
         );
         assert!(grown <= most_mib, "{what}: grown by {grown} MiB");
+        slowest
     }
 }

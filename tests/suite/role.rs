@@ -182,6 +182,9 @@ async fn the_writer_may_do_nothing_else() {
         "INSERT INTO agent_runs (agent_id, agent_type, status) VALUES ('a', 'b', 'running')",
         "UPDATE agent_runs SET name = 'n'",
         "DELETE FROM agent_step_aliases",
+        "SELECT merge_observed('{\"name\":[0,1,\"a\"]}', '{\"name\":[0,2,\"b\"]}')",
+        "SELECT observed_metadata('{}', true), observed_customer_id('{}'), merge_services('{}', '{}')",
+        "SELECT ingest_migrations(), ingest_write_epoch()",
     ] {
         let done = raw_sql(sqlx::AssertSqlSafe(allowed))
             .execute(&mut conn)

@@ -103,13 +103,15 @@ const DEPTH_OF_STATEMENT: i32 = 4;
 /// Finds the aliases that resolve `named`, and the roots of `runs`.
 ///
 /// An alias that a customer's key sent applies to that customer's runs only. `tenants`
-/// has the owners of the runs that this batch creates.
+/// has the owners of the runs that this batch creates. At most `most_roots` aliases are read for
+/// the roots.
 pub async fn find(
     conn: &mut PgConnection,
     named: &[NamedParent],
     runs: &[Uuid],
+    most_roots: Option<i64>,
     tenants: &HashMap<Uuid, Uuid>,
-) -> Result<(Aliases, Vec<(Uuid, AliasedRoot)>), sqlx::Error> {
+) -> Result<FoundAliases, sqlx::Error> {
     let mut found = FoundAliases::default();
     let mut named = Cow::Borrowed(named);
     let mut runs = runs;
@@ -126,6 +128,7 @@ pub async fn find(
             .bind(ids)
             .bind(DEPTH_OF_STATEMENT)
             .bind(runs)
+            .bind(most_roots)
             .fetch_all(&mut *conn)
             .await?;
         found.known.extend(unknown);
@@ -137,14 +140,18 @@ pub async fn find(
         named = ahead.filter(is_unknown).collect();
         runs = &[];
     }
-    Ok((found.aliases, found.roots))
+    Ok(found)
 }
 
 /// What [`find`] has found.
 #[derive(Default)]
-struct FoundAliases {
-    aliases: Aliases,
-    roots: Vec<(Uuid, AliasedRoot)>,
+pub struct FoundAliases {
+    /// The aliases.
+    pub aliases: Aliases,
+    /// The roots of runs.
+    pub roots: Vec<(Uuid, AliasedRoot)>,
+    /// How many roots were read, also of other tenants.
+    pub root_rows: i64,
     /// Ids that were looked for, whether or not they are aliases.
     known: HashSet<RunScopedId>,
 }
@@ -160,6 +167,8 @@ impl FoundAliases {
             let targets = [alias.step_id, alias.parent_step_id].into_iter().flatten();
             self.known.extend(targets.map(|target| (run, target)));
         }
+        let started_at: Option<i64> = row.try_get("started_at")?;
+        self.root_rows += i64::from(started_at.is_some());
         let tenant: Option<Uuid> = row.try_get("tenant_id")?;
         let owner: Option<Uuid> = row.try_get("owner")?;
         if tenant.is_some() && tenant != owner.or_else(|| tenants.get(&run).copied()) {
@@ -168,7 +177,7 @@ impl FoundAliases {
         self.aliases.insert((run, row.try_get("id")?), alias);
         let time =
             |micros: Option<i64>| micros.and_then(|m| Timestamp::from_postgres_micros(m).ok());
-        let started_at = time(row.try_get("started_at")?);
+        let started_at = time(started_at);
         let ended_at = time(row.try_get("ended_at")?);
         if let (Some(started_at), Some(ended_at)) = (started_at, ended_at) {
             let root = AliasedRoot {
@@ -187,57 +196,87 @@ impl FoundAliases {
     }
 }
 
+/// A batch moves so many steps, and twice as many as aliases that it changes.
+const MOVES_AT_ONCE: usize = 5_000;
+
 /// Moves stored steps to the parents that new and changed aliases resolve to. The steps'
-/// runs must be locked.
+/// runs must be locked. Returns `false` if there are too many of them: then it moves none.
 pub async fn move_steps(
     conn: &mut PgConnection,
     changes: &AliasChanges,
-) -> Result<(), sqlx::Error> {
-    if changes.inserted.is_empty() && changes.updated.is_empty() {
-        return Ok(());
+) -> Result<bool, sqlx::Error> {
+    let changed = changes.inserted.len() + changes.updated.len();
+    if changed == 0 {
+        return Ok(true);
     }
-    move_children(conn, changes, &[]).await
+    let most = MOVES_AT_ONCE + 2 * changed;
+    let children = find_children(conn, changes, &[], Some(most as i64 + 1)).await?;
+    if children.len() > most {
+        return Ok(false);
+    }
+    move_to_parents(conn, &children).await?;
+    Ok(true)
 }
 
 /// Moves steps whose parent is an alias that their writer did not see, because another
 /// daemon wrote it at the same time. The runs must be locked.
 pub async fn move_late_steps(conn: &mut PgConnection, runs: &[Uuid]) -> Result<(), sqlx::Error> {
-    move_children(conn, &AliasChanges::default(), runs).await
+    let children = find_children(conn, &AliasChanges::default(), runs, None).await?;
+    move_to_parents(conn, &children).await
 }
 
-async fn move_children(
+/// Moves all steps of runs whose named parent may be an alias. The runs must be locked.
+pub async fn move_all_steps(conn: &mut PgConnection, runs: &[Uuid]) -> Result<(), sqlx::Error> {
+    let changes = AliasChanges {
+        updated: runs.iter().map(|run| (*run, *run)).collect(),
+        ..AliasChanges::default()
+    };
+    let children = find_children(conn, &changes, &[], None).await?;
+    move_to_parents(conn, &children).await
+}
+
+async fn find_children(
     conn: &mut PgConnection,
     changes: &AliasChanges,
     late: &[Uuid],
-) -> Result<(), sqlx::Error> {
+    most: Option<i64>,
+) -> Result<Vec<PgRow>, sqlx::Error> {
     let (runs, ids): (Vec<Uuid>, Vec<Uuid>) = changes.inserted.iter().copied().unzip();
     let mut changed: Vec<Uuid> = changes.updated.iter().map(|(run, _)| *run).collect();
     changed.sort_unstable();
     changed.dedup();
-    let rows = sqlx::query(include_str!("../sql/find_children.sql"))
+    sqlx::query(include_str!("../sql/find_children.sql"))
         .bind(runs)
         .bind(ids)
         .bind(changed)
         .bind(late)
-        .fetch_all(&mut *conn)
-        .await?;
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let children: Vec<(Uuid, Uuid, Uuid)> = rows
+        .bind(most)
+        .fetch_all(conn)
+        .await
+}
+
+/// Moves steps to the parents that their named parents resolve to. Each row has the run, the
+/// step and the named parent.
+pub async fn move_to_parents(conn: &mut PgConnection, rows: &[PgRow]) -> Result<(), sqlx::Error> {
+    let mut children: Vec<(Uuid, Uuid, Uuid)> = rows
         .iter()
         .map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)))
         .collect::<Result<_, sqlx::Error>>()?;
+    if children.is_empty() {
+        return Ok(());
+    }
+    children.sort_unstable();
+    children.dedup();
     let named: Vec<NamedParent> = children
         .iter()
         .map(|&(run, step, parent)| NamedParent { run, step, parent })
         .collect();
-    let (aliases, _) = find(conn, &named, &[], &HashMap::new()).await?;
+    let found = find(conn, &named, &[], None, &HashMap::new()).await?;
     let column = |value: fn(&(Uuid, Uuid, Uuid)) -> Uuid| children.iter().map(value).collect();
     let (runs, steps): (Vec<Uuid>, Vec<Uuid>) = (column(|c| c.0), column(|c| c.1));
     let parents: Vec<Option<Uuid>> = children
         .iter()
-        .map(|&(run, step, named)| aliases.resolve((run, step), named))
+        .map(|&(run, step, named)| found.aliases.resolve((run, step), named))
         .collect();
     sqlx::query(include_str!("../sql/move_steps.sql"))
         .bind(runs)

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::aliases::{self, AliasChanges};
 use super::error::BatchError;
 use super::state::{BatchRuns, BatchWriter};
-use super::{roots, runs, views};
+use super::{large_runs, roots, runs, views};
 use crate::event::AliasedRoot;
 use crate::store::outcome::EventOutcome;
 use crate::store::plan::Plan;
@@ -17,6 +17,9 @@ use crate::store::plan::Plan;
 /// The most runs that one transaction reserves: each one takes an entry of the server's
 /// lock table.
 const MAX_RESERVED_RUNS: usize = 500;
+
+/// The most roots that a batch reads. Of a run with more, the sweeper looks at all.
+const MOST_ROOTS: i64 = 10_000;
 
 impl BatchWriter<'_> {
     /// Locks the existing runs of the batch, including those that only aliases name.
@@ -64,7 +67,13 @@ impl BatchWriter<'_> {
         runs.ids.retain(touches);
         let shows_views = |id: &&Uuid| runs.locked.get(id).is_some_and(|run| run.views_shown);
         let shown: Vec<Uuid> = runs.ids.iter().filter(shows_views).copied().collect();
-        runs.forgotten = views::forget(self.conn, &shown).await?;
+        let few = large_runs::few_rows(self.conn, &shown).await?;
+        let (shown, large): (Vec<Uuid>, Vec<Uuid>) = shown.iter().partition(|id| few.contains(id));
+        let merged = plan.merged_ids();
+        runs.forgotten = views::forget(self.conn, &shown, &merged, &large).await?;
+        if !merged.is_empty() {
+            self.postponed_runs.extend(large);
+        }
         Ok(runs)
     }
 
@@ -100,18 +109,25 @@ impl BatchWriter<'_> {
         // An alias may move steps, so that other calls are nested.
         let moved = changes.inserted.iter().chain(&changes.updated);
         self.changed_runs.extend(moved.map(|(run, _)| *run));
-        aliases::move_steps(self.conn, &changes).await?;
+        if !aliases::move_steps(self.conn, &changes).await? {
+            let moved = changes.inserted.iter().chain(&changes.updated);
+            self.postponed_runs.extend(moved.map(|(run, _)| *run));
+        }
         let bridged = plan.bridged_runs.iter().copied();
         let existing: Vec<Uuid> = bridged.filter(exists).collect();
-        let (aliases, roots) = aliases::find(
+        let found = aliases::find(
             self.conn,
             &plan.named_parents(),
             &existing,
+            Some(MOST_ROOTS),
             &plan.run_tenants,
         )
         .await?;
-        self.aliases = aliases;
-        Ok(roots)
+        if found.root_rows >= MOST_ROOTS {
+            self.postponed_runs.extend(&existing);
+        }
+        self.aliases = found.aliases;
+        Ok(found.roots)
     }
 
     /// Ends the runs of traces whose root is not a step.

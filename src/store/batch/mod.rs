@@ -9,7 +9,9 @@ mod bridged;
 mod call_tree;
 mod contested;
 mod error;
+mod large_runs;
 mod merge;
+pub mod postponed;
 mod roots;
 mod run_totals;
 mod runs;
@@ -19,6 +21,7 @@ mod views;
 mod write;
 
 pub use self::error::BatchError;
+pub use self::large_runs::{RunSizes, few_rows, postpone};
 pub use self::roots::settle_bridged_runs;
 pub use self::run_totals::{RunTotals, RunTotalsCache};
 pub use self::views::settle_closed_runs;

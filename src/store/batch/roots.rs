@@ -33,16 +33,25 @@ pub async fn settle_bridged_runs(
     if runs.is_empty() {
         return Ok(());
     }
-    let mut changed = views::forget(conn, runs).await?;
+    let mut changed = views::forget(conn, runs, &[], &[]).await?;
     aliases::move_late_steps(conn, runs).await?;
-    let (_, roots) = aliases::find(conn, &[], runs, &HashMap::new()).await?;
-    changed.extend(end_runs(conn, &roots).await?);
+    changed.extend(end_by_aliases(conn, runs).await?);
     changed.extend(views::show(conn, runs).await?);
     if !changed.is_empty() {
         let changed: Vec<Uuid> = changed.into_iter().collect();
         settle_runs(conn, &changed).await?;
     }
     Ok(())
+}
+
+/// Ends runs by all roots that aliases brought. The runs must exist and be locked. Returns the
+/// runs that changed.
+pub async fn end_by_aliases(
+    conn: &mut PgConnection,
+    runs: &[Uuid],
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    let found = aliases::find(conn, &[], runs, None, &HashMap::new()).await?;
+    end_runs(conn, &found.roots).await
 }
 
 /// Ends the runs of these roots. The runs must exist and be locked. Returns the runs that

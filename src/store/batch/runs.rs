@@ -239,17 +239,38 @@ pub async fn reopen_runs(
     Ok(())
 }
 
+/// Closes the open steps of runs that have ended, and opens those of runs that go on; at most
+/// `most`. Returns how many. The runs must be locked.
+pub async fn align_steps(
+    conn: &mut PgConnection,
+    runs: &[Uuid],
+    most: Option<i64>,
+) -> Result<u64, sqlx::Error> {
+    let aligned = sqlx::query(include_str!("../sql/align_steps.sql"))
+        .bind(runs)
+        .bind(most)
+        .execute(conn)
+        .await?;
+    Ok(aligned.rows_affected())
+}
+
+/// Makes the rows of final runs exact. `due` is the `settle_at` of a run that is not locked.
+pub async fn sum_rows(
+    conn: &mut PgConnection,
+    runs: &[Uuid],
+    due: Option<&str>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(include_str!("../sql/settle_runs.sql"))
+        .bind(runs)
+        .bind(due)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Makes the rows of final runs exact and closes their open steps. The runs must be
 /// locked.
 pub async fn settle_runs(conn: &mut PgConnection, runs: &[Uuid]) -> Result<(), sqlx::Error> {
-    for statement in [
-        include_str!("../sql/close_steps.sql"),
-        include_str!("../sql/settle_runs.sql"),
-    ] {
-        sqlx::query(statement)
-            .bind(runs)
-            .execute(&mut *conn)
-            .await?;
-    }
-    Ok(())
+    align_steps(conn, runs, None).await?;
+    sum_rows(conn, runs, None).await
 }

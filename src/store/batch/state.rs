@@ -24,6 +24,8 @@ pub(super) struct BatchWriter<'c> {
     pub aliases: Aliases,
     /// Runs with an alias that now stands for something else.
     pub moved_runs: HashSet<Uuid>,
+    /// Runs of which the sweeper does the rest.
+    pub postponed_runs: HashSet<Uuid>,
 }
 
 /// The runs of a batch, before and after it.

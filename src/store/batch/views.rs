@@ -20,13 +20,21 @@ use self::nested::{PartAbove, nested_calls};
 use super::runs::settle_runs;
 
 /// Restores the rows of runs to what their own events reported. Returns the runs that
-/// changed. The runs must be locked.
-pub async fn forget(conn: &mut PgConnection, runs: &[Uuid]) -> Result<HashSet<Uuid>, sqlx::Error> {
-    if runs.is_empty() {
+/// changed. Of `large` runs only the steps and token counts in `rows` are restored. The runs
+/// must be locked.
+pub async fn forget(
+    conn: &mut PgConnection,
+    runs: &[Uuid],
+    rows: &[Uuid],
+    large: &[Uuid],
+) -> Result<HashSet<Uuid>, sqlx::Error> {
+    if runs.is_empty() && large.is_empty() {
         return Ok(HashSet::new());
     }
     let rows = sqlx::query(include_str!("../sql/forget_views.sql"))
         .bind(runs)
+        .bind(rows)
+        .bind(large)
         .fetch_all(conn)
         .await?;
     rows.iter().map(|row| row.try_get(0)).collect()

@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::error::BatchError;
+use super::large_runs;
 use super::merge::{self, RowOutcome};
 use super::run_totals::{self, RunTotals, RunTotalsCache};
 use super::runs::{self, LockedRun, PatchedRun};
@@ -51,6 +52,7 @@ pub async fn write_batch(
         changed_runs: HashSet::new(),
         aliases: Aliases::default(),
         moved_runs: HashSet::new(),
+        postponed_runs: HashSet::new(),
     };
     if !plan.sessions.is_empty() {
         merge::ensure_sessions(batch.conn, &plan.sessions).await?;
@@ -315,7 +317,7 @@ impl BatchWriter<'_> {
     }
 
     /// Settles runs that have ended, reopens runs that were abandoned, and delays the
-    /// timeout of runs that are near it.
+    /// timeout of runs that are near it. Of large runs, the sweeper does the rest.
     async fn settle(&mut self, plan: &Plan<'_>, runs: &BatchRuns) -> Result<(), BatchError> {
         let (mut reopened, mut settled, mut near_timeout) = (Vec::new(), Vec::new(), Vec::new());
         let mut views = Vec::new();
@@ -345,18 +347,39 @@ impl BatchWriter<'_> {
         if !reopened.is_empty() {
             runs::reopen_runs(self.conn, &reopened, self.run_timeout_ms).await?;
         }
-        for run in views::show(self.conn, &views).await? {
-            if !settled.contains(&run) {
-                settled.push(run);
-            }
+        let due = [reopened.as_slice(), &settled, &views].concat();
+        let few = self.few_rows(due).await?;
+        let few_of = |ids: Vec<Uuid>| ids.into_iter().filter(|id| few.contains(id));
+        let reopened: Vec<Uuid> = few_of(reopened).collect();
+        if !reopened.is_empty() {
+            runs::align_steps(self.conn, &reopened, None).await?;
         }
+        let views: Vec<Uuid> = few_of(views).collect();
+        let shown = views::show(self.conn, &views).await?;
+        let settled: HashSet<Uuid> = few_of(settled).chain(shown).collect();
         if !settled.is_empty() {
+            let settled: Vec<Uuid> = settled.into_iter().collect();
             runs::settle_runs(self.conn, &settled).await?;
         }
+        let postponed: Vec<Uuid> = self.postponed_runs.iter().copied().collect();
+        large_runs::postpone(self.conn, &postponed).await?;
         if !near_timeout.is_empty() {
             runs::touch_runs(self.conn, &near_timeout, self.run_timeout_ms).await?;
         }
         Ok(())
+    }
+}
+
+impl BatchWriter<'_> {
+    /// The runs of which the batch may work on all rows. The others are postponed.
+    async fn few_rows(&mut self, mut runs: Vec<Uuid>) -> Result<HashSet<Uuid>, BatchError> {
+        runs.sort_unstable();
+        runs.dedup();
+        runs.retain(|id| !self.postponed_runs.contains(id));
+        let few = large_runs::few_rows(self.conn, &runs).await?;
+        let large = runs.into_iter().filter(|id| !few.contains(id));
+        self.postponed_runs.extend(large);
+        Ok(few)
     }
 }
 

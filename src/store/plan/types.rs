@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::observed::ObservedFields;
 use crate::event::{
-    ApprovalDecided, ApprovalRequested, Event, Message, RunEnded, RunStarted, Score, SessionUpsert,
-    StepAliased, Timestamp, TokenCount,
+    ApprovalDecided, ApprovalRequested, Event, EventBody, Message, RunEnded, RunStarted, Score,
+    SessionUpsert, StepAliased, Timestamp, TokenCount,
 };
 use crate::store::encode::rows::StepPart;
 
@@ -229,6 +229,24 @@ impl<'a> Plan<'a> {
     pub fn ends(&self) -> HashSet<Uuid> {
         let ends = self.run_patches.iter().filter(|patch| patch.end.is_some());
         ends.map(|patch| patch.id).collect()
+    }
+
+    /// The ids of steps and token counts to merge.
+    #[must_use]
+    pub fn merged_ids(&self) -> Vec<Uuid> {
+        let counts = self.merges.token_counts.iter();
+        let contested = self.contested.iter();
+        let contested = contested.filter_map(|(_, event)| match &event.body {
+            EventBody::StepStarted(event) => Some(event.step_id),
+            EventBody::StepEnded(event) => Some(event.step_id),
+            EventBody::TokenCount(event) => Some(event.token_count_id),
+            _ => None,
+        });
+        self.merged_steps()
+            .map(|row| row.id)
+            .chain(counts.map(|row| row.event.token_count_id))
+            .chain(contested)
+            .collect()
     }
 
     /// The steps to merge.

@@ -1,7 +1,8 @@
 -- Finds the aliases that a batch needs.
 -- $1 runs and $2 ids that may be aliases. Each alias is followed to the aliases that it stands
 -- for, at most $3 deep: deepest says that those were not looked for. A chain has a row per alias
--- and depth, so $3 is small and the caller asks again. $4 runs whose root aliases are wanted too.
+-- and depth, so $3 is small and the caller asks again. $4 runs whose root aliases are wanted too,
+-- at most $5 of them (NULL: all).
 -- Times are microseconds since 2000. Each row also has the tenant whose key brought the alias,
 -- and the owner of its run (as in owners.sql).
 WITH RECURSIVE chain AS (
@@ -19,11 +20,12 @@ WITH RECURSIVE chain AS (
     FROM chain
     GROUP BY run_id, id, step_id, parent_step_id, tenant_id
     UNION ALL
-    SELECT run_id, id, step_id, parent_step_id, tenant_id, true,
+    (SELECT run_id, id, step_id, parent_step_id, tenant_id, true,
            ((extract(epoch FROM root_started_at) - 946684800) * 1000000)::bigint,
            ((extract(epoch FROM root_ended_at) - 946684800) * 1000000)::bigint, root_status, root_error, root_name
     FROM agent_step_aliases
     WHERE run_id = ANY ($4::uuid[]) AND root_ended_at IS NOT NULL
+    LIMIT $5::bigint)
 )
 SELECT f.*, CASE WHEN f.tenant_id IS NOT NULL THEN (
            SELECT coalesce(r.tenant_id, r.customer_id, s.tenant_id,

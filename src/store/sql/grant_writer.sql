@@ -26,6 +26,14 @@ BEGIN
   -- The sweeper deletes aliases whose run never arrived.
   EXECUTE format('GRANT DELETE ON public.agent_step_aliases TO %I', writer);
 
+  -- Functions that its statements call.
+  FOREACH one IN ARRAY ARRAY[
+    'merge_observed(jsonb, jsonb)', 'merge_services(jsonb, jsonb)', 'observed_customer_id(jsonb)',
+    'observed_metadata(jsonb, boolean)', 'ingest_migrations()', 'ingest_write_epoch()'
+  ] LOOP
+    EXECUTE format('GRANT EXECUTE ON FUNCTION public.%s TO %I', one, writer);
+  END LOOP;
+
   -- The daemon checks whether a customer or a user exists, and reads nothing else of them.
   FOREACH one IN ARRAY ARRAY['customers', 'users'] LOOP
     EXECUTE format('GRANT SELECT (id) ON public.%I TO %I', one, writer);

@@ -19,20 +19,26 @@ WITH n AS MATERIALIZED (
            NOT EXISTS (
                SELECT FROM agent_messages o
                WHERE o.id = j.id AND NOT CASE
+                   -- Small values decide first: a large one is read from where Postgres keeps it
+                   -- only if they are equal.
+                   WHEN o.sighting AND j.sighting AND o.created_at IS DISTINCT FROM j.created_at
+                       THEN record_gt(ROW(o.created_at), ROW(j.created_at))
                    WHEN o.sighting AND j.sighting THEN record_gt(
-                       ROW(o.created_at, o.run_id, o.step_id, o.session_id,
+                       ROW(o.run_id, o.step_id, o.session_id,
                            ARRAY[o.role, o.content, o.thinking, o.tool_calls::text, o.metadata::text] COLLATE "C",
                            o.seq),
-                       ROW(j.created_at, j.run_id, j.step_id, j.session_id,
+                       ROW(j.run_id, j.step_id, j.session_id,
                            ARRAY[j.role, j.content, j.thinking, j.tool_calls::text, j.metadata::text] COLLATE "C",
                            j.seq))
                    WHEN o.sighting THEN true
                    WHEN j.sighting THEN false
+                   WHEN o.created_at IS DISTINCT FROM j.created_at
+                       THEN record_gt(ROW(j.created_at), ROW(o.created_at))
                    ELSE record_gt(
-                       ROW(j.created_at, j.session_id,
+                       ROW(j.session_id,
                            ARRAY[j.role, j.content, j.thinking, j.tool_calls::text, j.metadata::text] COLLATE "C",
                            j.step_id, j.seq),
-                       ROW(o.created_at, o.session_id,
+                       ROW(o.session_id,
                            ARRAY[o.role, o.content, o.thinking, o.tool_calls::text, o.metadata::text] COLLATE "C",
                            o.step_id, o.seq))
                    END) AS wins
@@ -64,22 +70,26 @@ WITH n AS MATERIALIZED (
             AND (m.run_id IS NOT NULL OR m.session_id = excluded.session_id))
            OR (m.session_id = excluded.session_id AND (m.sighting OR excluded.sighting)))
       AND CASE
+          WHEN m.sighting AND excluded.sighting AND m.created_at IS DISTINCT FROM excluded.created_at
+              THEN record_gt(ROW(m.created_at), ROW(excluded.created_at))
           WHEN m.sighting AND excluded.sighting THEN record_gt(
-              ROW(m.created_at, m.run_id, m.step_id, m.session_id,
+              ROW(m.run_id, m.step_id, m.session_id,
                   ARRAY[m.role, m.content, m.thinking, m.tool_calls::text, m.metadata::text] COLLATE "C",
                   m.seq),
-              ROW(excluded.created_at, excluded.run_id, excluded.step_id, excluded.session_id,
+              ROW(excluded.run_id, excluded.step_id, excluded.session_id,
                   ARRAY[excluded.role, excluded.content, excluded.thinking, excluded.tool_calls::text,
                         excluded.metadata::text] COLLATE "C",
                   excluded.seq))
           WHEN m.sighting THEN true
           WHEN excluded.sighting THEN false
+          WHEN m.created_at IS DISTINCT FROM excluded.created_at
+              THEN record_gt(ROW(excluded.created_at), ROW(m.created_at))
           ELSE record_gt(
-              ROW(excluded.created_at, excluded.session_id,
+              ROW(excluded.session_id,
                   ARRAY[excluded.role, excluded.content, excluded.thinking, excluded.tool_calls::text,
                         excluded.metadata::text] COLLATE "C",
                   excluded.step_id, excluded.seq),
-              ROW(m.created_at, m.session_id,
+              ROW(m.session_id,
                   ARRAY[m.role, m.content, m.thinking, m.tool_calls::text, m.metadata::text] COLLATE "C",
                   m.step_id, m.seq))
           END

@@ -79,19 +79,26 @@ WITH n AS MATERIALIZED (
     CROSS JOIN LATERAL (SELECT coalesce((o.other_view ->> 2)::integer, 0) AS filled) f
 ), judged AS (
     SELECT m.*,
-           m.new_rank > 0 AND record_gt(
-               ROW(m.new_rank, m.new_details_view, m.new_details_at,
-                   ARRAY[m.step_type, m.kind, m.name] COLLATE "C", m.raw_parent,
+           -- Small values decide first: a large one is read from where Postgres keeps it only if they
+           -- are equal.
+           m.new_rank > 0 AND CASE
+               WHEN (m.new_rank, m.new_details_view, m.new_details_at)
+                    IS DISTINCT FROM (m.old_rank, m.old_details_view, m.old_details_at)
+               THEN record_gt(ROW(m.new_rank, m.new_details_view, m.new_details_at),
+                              ROW(m.old_rank, m.old_details_view, m.old_details_at))
+               ELSE record_gt(
+               ROW(ARRAY[m.step_type, m.kind, m.name] COLLATE "C", m.raw_parent,
                    ARRAY[m.model, m.input::text, m.metadata::text] COLLATE "C", m.may_be_alias),
-               ROW(m.old_rank, m.old_details_view, m.old_details_at,
-                   ARRAY[m.old_step_type, m.old_kind, m.old_name] COLLATE "C", m.old_raw_parent,
+               ROW(ARRAY[m.old_step_type, m.old_kind, m.old_name] COLLATE "C", m.old_raw_parent,
                    ARRAY[m.old_model, m.old_input::text, m.old_metadata::text] COLLATE "C",
-                   m.old_may_be_alias))
+                   m.old_may_be_alias)) END
                AS details_win,
-           m.ended_at IS NOT NULL AND (NOT m.old_has_end OR record_gt(
-               ROW(m.new_view, m.ended_at, ARRAY[m.status, m.output::text, m.error] COLLATE "C", m.new_reported),
-               ROW(m.old_view, m.old_ended_at, ARRAY[m.old_status, m.old_output::text, m.old_error] COLLATE "C",
-                   m.old_reported)))
+           m.ended_at IS NOT NULL AND (NOT m.old_has_end OR CASE
+               WHEN (m.new_view, m.ended_at) IS DISTINCT FROM (m.old_view, m.old_ended_at)
+               THEN record_gt(ROW(m.new_view, m.ended_at), ROW(m.old_view, m.old_ended_at))
+               ELSE record_gt(
+               ROW(ARRAY[m.status, m.output::text, m.error] COLLATE "C", m.new_reported),
+               ROW(ARRAY[m.old_status, m.old_output::text, m.old_error] COLLATE "C", m.old_reported)) END)
                AS end_wins,
            m.started_at IS NOT NULL AND (m.old_started_at IS NULL OR m.started_at < m.old_started_at)
                AS starts_earlier

@@ -46,7 +46,8 @@ WITH n AS MATERIALIZED (
                AND (o.alive_at IS NULL OR n.alive_at > o.alive_at) AS lives_longer,
            n.root_started_at IS NOT NULL
                AND (o.root_started_at IS NULL OR n.root_started_at < o.root_started_at) AS began_earlier,
-           v.all_observed, v.all_observed IS DISTINCT FROM o.observed AS tells_more, v.end_output,
+           v.all_observed,
+           n.observed IS NOT NULL AND v.all_observed IS DISTINCT FROM o.observed AS tells_more, v.end_output,
            v.end_status, v.end_error,
            o.start_event_at AS old_start_at, o.finalized_by AS old_finalized_by, o.tenant_id
     FROM n
@@ -59,22 +60,29 @@ WITH n AS MATERIALIZED (
                CASE WHEN o.error_observed THEN NULL ELSE o.error END AS end_error
     ) v
     CROSS JOIN LATERAL (
-        SELECT n.start_event_at IS NOT NULL AND (o.start_event_at IS NULL OR record_gt(
-                   ROW(n.start_event_at, n.session_id, n.parent_run_id,
+        -- Small values decide first: a large one is read from where Postgres keeps it only if they
+        -- are equal.
+        SELECT n.start_event_at IS NOT NULL AND (
+               o.start_event_at IS NULL OR n.start_event_at > o.start_event_at
+               OR n.start_event_at = o.start_event_at AND record_gt(
+                   ROW(n.session_id, n.parent_run_id,
                        ARRAY[n.named_customer_id::text, n.agent_id, n.agent_type, n.name, n.input,
                              n.metadata::text] COLLATE "C",
                        n.timeout_ms),
-                   ROW(o.start_event_at, o.session_id, o.parent_run_id,
+                   ROW(o.session_id, o.parent_run_id,
                        ARRAY[coalesce(o.customer_id::text, o.metadata ->> 'unresolved_customer_id'),
                              o.agent_id, o.agent_type, o.name, o.input,
                              nullif(o.metadata - 'unresolved_customer_id', '{}')::text] COLLATE "C",
                        o.timeout_ms))) AS start_wins,
-               n.finalized_by IS NOT NULL AND (o.finalized_by IS NULL OR record_gt(
-                   ROW(array_position('{abandoned,root_span,client}', n.finalized_by), n.ended_at,
-                       ARRAY[n.status, n.output, n.error] COLLATE "C", n.reported_tokens_input,
+               n.finalized_by IS NOT NULL AND (
+               o.finalized_by IS NULL
+               OR record_gt(
+                   ROW(array_position('{abandoned,root_span,client}', n.finalized_by), n.ended_at),
+                   ROW(array_position('{abandoned,root_span,client}', o.finalized_by), o.ended_at))
+               OR (n.finalized_by, n.ended_at) IS NOT DISTINCT FROM (o.finalized_by, o.ended_at) AND record_gt(
+                   ROW(ARRAY[n.status, n.output, n.error] COLLATE "C", n.reported_tokens_input,
                        n.reported_tokens_output, n.end_metadata::text COLLATE "C"),
-                   ROW(array_position('{abandoned,root_span,client}', o.finalized_by), o.ended_at,
-                       ARRAY[v.end_status, v.end_output, v.end_error] COLLATE "C", o.reported_tokens_input,
+                   ROW(ARRAY[v.end_status, v.end_output, v.end_error] COLLATE "C", o.reported_tokens_input,
                        o.reported_tokens_output, o.end_metadata::text COLLATE "C"))) AS end_wins
     ) w
 ), due AS MATERIALIZED (

@@ -1,15 +1,8 @@
--- Reopens runs that were closed as abandoned and turn out to be alive, and the steps that were
--- closed with them. $1 ids, $2 the default timeout in ms.
-WITH reopened AS (
-    UPDATE agent_runs
-    SET status = 'running', finalized_by = NULL, ended_at = NULL, error = NULL,
-        total_tokens_input = NULL, total_tokens_output = NULL,
-        started_at = CASE WHEN start_event_at IS NOT NULL THEN started_at ELSE root_started_at END,
-        abandon_at = now() + coalesce(timeout_ms, $2) * interval '1.125 ms'
-    WHERE id = ANY ($1::uuid[]) AND finalized_by = 'abandoned'
-    RETURNING id
-)
-UPDATE agent_steps s
-SET status = 'running', ended_at = NULL, duration_ms = NULL, closed_with_run = NULL
-FROM reopened r
-WHERE s.run_id = r.id AND s.closed_with_run
+-- Reopens runs that were closed as abandoned and turn out to be alive. $1 ids, $2 the default
+-- timeout in ms. align_steps.sql follows.
+UPDATE agent_runs
+SET status = 'running', finalized_by = NULL, ended_at = NULL, error = NULL,
+    total_tokens_input = NULL, total_tokens_output = NULL,
+    started_at = CASE WHEN start_event_at IS NOT NULL THEN started_at ELSE root_started_at END,
+    abandon_at = now() + coalesce(timeout_ms, $2) * interval '1.125 ms'
+WHERE id = ANY ($1::uuid[]) AND finalized_by = 'abandoned'

@@ -12,6 +12,7 @@ BEGIN
     EXECUTE format('DROP POLICY %I ON public.%I', 'runtraced writes as ' || writer, one);
   END LOOP;
   EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA public FROM %I', writer);
+  EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM %I', writer);
   EXECUTE format('REVOKE ALL ON SCHEMA public FROM %I', writer);
   EXECUTE format('REVOKE ALL ON DATABASE %I FROM %I', current_database(), writer);
 END

@@ -1,5 +1,6 @@
 -- Makes the rows of final runs exact: totals, last event, and the start if none was sent.
--- $1 ids; the rows are locked.
+-- $1 ids of locked runs, $2 NULL. Or: $1 a large run that need not be locked, $2 its settle_at; a
+-- writer that changes something below it meanwhile sets another time, and then nothing is written.
 -- Totals are the sums of the token counts that are not roll-ups. If there are none: what the run
 -- reported. The INTEGER columns stop at their maximum; run_summary has the full sums.
 -- Sightings of messages are left out, because they may move to another run.
@@ -7,7 +8,9 @@ UPDATE agent_runs r
 SET total_tokens_input = m.tokens_input,
     total_tokens_output = m.tokens_output,
     started_at = m.started_at,
-    last_event_at = m.last_event_at
+    last_event_at = m.last_event_at,
+    settle_at = CASE WHEN $2::text::timestamptz IS NULL AND r.settle_at IS NOT NULL
+                     THEN greatest(r.settle_at, clock_timestamp()) END
 FROM (
     SELECT o.id,
            CASE WHEN t.counts > 0 THEN least(t.input, 2147483647)::integer
@@ -39,8 +42,9 @@ FROM (
                max(greatest(created_at, decided_at)) AS last_at
         FROM approvals WHERE run_id = o.id
     ) a
-    WHERE o.id = ANY ($1::uuid[])
+    WHERE o.id = ANY ($1::uuid[]) AND o.status <> 'running'
 ) m
-WHERE r.id = m.id
-  AND (r.total_tokens_input, r.total_tokens_output, r.started_at, r.last_event_at)
-      IS DISTINCT FROM (m.tokens_input, m.tokens_output, m.started_at, m.last_event_at)
+WHERE r.id = m.id AND ($2::text::timestamptz IS NULL OR r.settle_at = $2::text::timestamptz)
+  AND (r.settle_at IS NOT NULL
+       OR (r.total_tokens_input, r.total_tokens_output, r.started_at, r.last_event_at)
+          IS DISTINCT FROM (m.tokens_input, m.tokens_output, m.started_at, m.last_event_at))

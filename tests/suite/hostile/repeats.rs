@@ -9,6 +9,7 @@ use runtraced::proto::event::Event as Body;
 use runtraced::proto::{self, EndStatus, Event, MessageRole, Outcome, StepType};
 use uuid::Uuid;
 
+use super::Bystander;
 use crate::support::daemon::Daemon;
 use crate::support::events::{at, event, id, new_id, run_started};
 use crate::support::pg;
@@ -16,9 +17,13 @@ use crate::support::tables::{count, value};
 
 /// The most events of one `Submit`.
 const MOST: usize = 32_768;
-/// How long a debug build may take on a busy machine. As many statements as events take
-/// many times longer.
-const LIMIT: Duration = Duration::from_secs(60);
+/// How long a batch may take, and how long others may wait meanwhile. As many statements as
+/// events take many times longer. A debug build on a busy machine is slower.
+const LIMITS: [Duration; 2] = if cfg!(debug_assertions) {
+    [Duration::from_secs(60), Duration::from_secs(20)]
+} else {
+    [Duration::from_secs(5), Duration::from_millis(1_500)]
+};
 
 /// One id of each kind.
 #[derive(Clone, Copy)]
@@ -245,7 +250,7 @@ fn batch(make: Make, ids: impl Fn(usize) -> Ids) -> Vec<Event> {
 /// Submits a batch, which must be answered in time.
 async fn submit(client: &Client, what: &str, events: Vec<Event>) -> Outcome {
     let started = Instant::now();
-    let answer = tokio::time::timeout(LIMIT, client.submit(events)).await;
+    let answer = tokio::time::timeout(LIMITS[0], client.submit(events)).await;
     let outcome = answer.expect(what).unwrap().outcome.unwrap();
     println!(
         "{what}: {:?}, {} committed, {} duplicate, {} refused",
@@ -259,12 +264,13 @@ async fn submit(client: &Client, what: &str, events: Vec<Event>) -> Outcome {
 
 /// Scenario: batches of events of one kind about one id: the same, another content at the
 /// same time, and other times. Each comes twice.
-/// Guarantees: each is answered soon, and the second time nothing changes.
+/// Guarantees: each is answered soon, and the second time nothing changes. Others wait hardly.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_about_one_id_is_answered() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let client = daemon.client().await;
+    let bystander = Bystander::start(&daemon).await;
     for (kind, make) in BELOW_RUNS.into_iter().chain(OTHERS) {
         let ids = Ids::new();
         // Of a run that does not exist, an alias makes none.
@@ -279,6 +285,8 @@ async fn a_batch_about_one_id_is_answered() {
         let again = submit(&client, kind, events).await;
         assert_eq!((again.refused.len(), again.committed), (0, 0), "{kind}");
     }
+    let slowest = bystander.check(&daemon, "repeats", 1_024).await;
+    assert!(slowest < LIMITS[1], "{slowest:?}");
     daemon.finish().await;
 }
 

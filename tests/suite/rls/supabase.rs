@@ -101,7 +101,7 @@ async fn nobody_reaches_the_table_of_migrations() {
 
 /// Scenario: everything that the migrations made, with the rights that default privileges gave.
 /// Guarantees: the public key shows no row of anything; no table can be emptied; only the daemon's and the
-/// operator's tables are the owner's alone to write; functions with the owner's rights have a search_path of
+/// operator's tables are the owner's alone to write; functions that only daemons need are theirs; functions with the owner's rights have a search_path of
 /// their own; views have the reader's rights; there is no sequence.
 #[tokio::test]
 async fn default_privileges_give_nobody_a_row() {
@@ -149,6 +149,17 @@ async fn default_privileges_give_nobody_a_row() {
             .await;
         assert_eq!(given, want, "{who}: {right}");
     }
+    // PostgREST offers every function that one may execute.
+    let helpers = "'merge_observed', 'merge_services', 'observed_customer_id', 'observed_metadata', \
+                   'ingest_migrations', 'ingest_write_epoch'";
+    for (who, want) in [("anon", 0), ("authenticated", 0), ("postgres", 6)] {
+        let sql = format!(
+            "SELECT count(*) FROM pg_proc
+             WHERE pronamespace = 'public'::regnamespace AND proname IN ({helpers})
+               AND has_function_privilege('{who}', oid, 'EXECUTE')"
+        );
+        assert_eq!(project.value::<i64>(&sql).await, want, "{who}");
+    }
     for (what, sql) in [
         (
             "functions with the owner's rights and the caller's search_path",
@@ -175,7 +186,13 @@ async fn default_privileges_give_nobody_a_row() {
         assert_eq!(project.value::<i64>(sql).await, 0, "{what}");
     }
     // What a user needs is there.
-    for relation in ["agent_runs", "run_summary", "agent_token_counts"] {
+    for relation in [
+        "agent_runs",
+        "run_summary",
+        "run_timeline",
+        "agent_token_counts",
+        "run_waterfall('10000000-0000-0000-0000-0000000000aa')",
+    ] {
         project
             .assert_done(MALLORY, &format!("SELECT FROM {relation}"))
             .await;

@@ -56,6 +56,7 @@ const ADDED: &[(&str, &[&str])] = &[
             "error_observed boolean",
             "summed_by bigint",
             "views_shown boolean",
+            "settle_at timestamp with time zone",
         ],
     ),
     (
