@@ -206,6 +206,11 @@ CROSS JOIN LATERAL (
   ) AS at
 ) AS last;
 
+COMMENT ON COLUMN run_summary.flags IS
+  'Warnings: no_start (only parts of the run have arrived, not its start), ended_before_started, abandoned, overdue '
+  '(the sweeper will close the run), steps_closed_with_run, tokens_reported (the totals are those that the runtime '
+  'reported), reported_tokens_differ (from the sums of the token counts), not_understood '
+  '(spans look like the work of a model, a tool or an agent, but nothing tells which)';
 COMMENT ON COLUMN run_summary.scores IS 'Number of scores, of the run and of its steps';
 COMMENT ON COLUMN run_summary.score_values IS
   'By name, the value of a score, or its label if it has no value: that of the run over those of its steps, then the latest. NULL: no scores';

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{database_address, parse_database_url};
 use crate::postgres::{PrivateConfig, PrivateError, PrivatePostgres, StopMode};
-use crate::store::{is_conflict, is_passing, is_unfit, migrate, reason, sqlstate};
+use crate::store::{is_conflict, is_lock_timeout, is_passing, is_unfit, migrate, reason, sqlstate};
 use crate::telemetry::Readiness;
 
 /// The time between attempts to reach the database at start.
@@ -117,7 +117,7 @@ pub async fn migrate_when_reachable(
         if told.insert(sqlstate(&error)) {
             // WARN: nothing is lost, and it goes on by itself.
             let (why, address) = (reason(&error), database_address(options));
-            if is_conflict(&error) || is_unfit(&error) {
+            if is_conflict(&error) || is_lock_timeout(&error) || is_unfit(&error) {
                 tracing::warn!(
                     address,
                     error = why,

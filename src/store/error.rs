@@ -75,7 +75,8 @@ pub fn classify_failure(error: &Error) -> FailureClass {
     match code.as_ref() {
         "23505" => FailureClass::RowExists,
         "0A000" if database.message().contains("row-level security") => FailureClass::CopyForbidden,
-        "40001" | "40P01" | "55P03" => FailureClass::Conflict,
+        "40001" | "40P01" => FailureClass::Conflict,
+        "55P03" if !is_lock_timeout(error) => FailureClass::Conflict,
         // Classes, in this order: cardinality, data, constraint, check option, program
         // limits, raised by a trigger, internal (for example: an allocation too large).
         code if ["21", "22", "23", "44", "54", "P0", "XX"]
@@ -84,7 +85,7 @@ pub fn classify_failure(error: &Error) -> FailureClass {
         {
             FailureClass::BadData
         }
-        code if depends_on_row(error, code) => FailureClass::BadData,
+        code if depends_on_row(error, code) && !is_lock_timeout(error) => FailureClass::BadData,
         _ => FailureClass::Unavailable,
     }
 }
@@ -99,8 +100,7 @@ fn depends_on_row(error: &Error, code: &str) -> bool {
     {
         return false;
     }
-    let error = error.as_database_error();
-    let error = error.and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+    let error = server_error(error);
     match error.and_then(PgDatabaseError::routine) {
         Some("exec_stmt_raise" | "ExecWithCheckOptions") => true,
         // Features, syntax and privileges, object states.
@@ -158,8 +158,21 @@ pub fn timed_out() -> Error {
 pub fn is_timeout(error: &Error) -> bool {
     match error {
         Error::Io(error) => error.kind() == std::io::ErrorKind::TimedOut,
-        error => sqlstate(error) == "57014",
+        error => is_lock_timeout(error) || sqlstate(error) == "57014",
     }
+}
+
+/// Whether a statement waited for a lock until our limit. Somebody else holds the lock, so
+/// no event is to blame.
+#[must_use]
+pub fn is_lock_timeout(error: &Error) -> bool {
+    // `NOWAIT` has the same SQLSTATE, and the message depends on the server's language.
+    sqlstate(error) == "55P03"
+        && server_error(error).and_then(PgDatabaseError::routine) == Some("ProcessInterrupts")
+}
+
+fn server_error(error: &Error) -> Option<&PgDatabaseError> {
+    error.as_database_error()?.try_downcast_ref()
 }
 
 /// Whether the same statement may succeed a little later, without anybody's help: the

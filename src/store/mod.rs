@@ -22,8 +22,8 @@ mod writer;
 pub use admin::{Grant, GrantError, KeyError, create_key, grant, load_keys, migrate, revoke_key};
 pub use batch::{RunSizes, few_rows, postpone, postponed, settle_bridged_runs, settle_closed_runs};
 pub use error::{
-    Unfit, is_conflict, is_not_migrated, is_outage, is_passing, is_timeout, is_unfit, reason,
-    sqlstate, timed_out, unfit,
+    Unfit, is_conflict, is_lock_timeout, is_not_migrated, is_outage, is_passing, is_timeout,
+    is_unfit, reason, sqlstate, timed_out, unfit,
 };
 pub use outcome::{EventOutcome, OutcomeCounts};
 pub use schema::{EPOCH_LOCK_CLASS, MIGRATIONS, WRITE_EPOCH, check as check_schema};

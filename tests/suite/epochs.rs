@@ -104,6 +104,44 @@ async fn a_schema_that_is_behind_is_waited_for() {
     }
 }
 
+/// Scenario: a migration deadlocks with a session that reads, as daemons do, and is the victim.
+/// Guarantees: it is tried again, and the schema is brought up to date.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_that_deadlocks_is_tried_again() {
+    let database = pg::empty_database().await;
+    let (mut reader, mut watch) = (database.connect().await, database.connect().await);
+    // This one locks `customers` first and `ingest_keys` later.
+    const POLICIES: i64 = 7;
+    MIGRATIONS.run_to(POLICIES - 1, &mut watch).await.unwrap();
+    run(
+        &mut reader,
+        "BEGIN; LOCK ingest_keys IN ACCESS SHARE MODE".into(),
+    )
+    .await;
+    let url = database.url().to_owned();
+    let migrating = tokio::spawn(async move { runtraced(&["migrate"], &url).await });
+    let waiting = "pg_locks WHERE NOT granted AND relation = 'ingest_keys'::regclass";
+    let until = Instant::now() + Duration::from_secs(60);
+    while count(&mut watch, waiting).await == 0 {
+        assert!(Instant::now() < until, "the migration does not wait");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // The server ends who waits first.
+    run(
+        &mut reader,
+        "LOCK customers IN ACCESS SHARE MODE; COMMIT".into(),
+    )
+    .await;
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    let (code, said) = migrating.await.unwrap();
+    assert_eq!(code, 0, "{said}");
+    // A server process tells its statistics when it exits.
+    while value(&mut watch, deadlocks).await != 1 {
+        assert!(Instant::now() < until, "no deadlock");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// Scenario: a running daemon's schema loses its last migration, and gets it back.
 /// Guarantees: it says so, spools, and goes on.
 #[tokio::test(flavor = "multi_thread")]

@@ -18,6 +18,7 @@ use crate::support::{
     events::{message, new_id, run_started},
     pg::{self, TestDatabase},
     watchdog::scratch_dir,
+    writer,
 };
 
 /// The demo's story in a database, its events, and a key.
@@ -69,6 +70,14 @@ async fn dump(database: &TestDatabase, format: &str) -> PathBuf {
         .await
         .unwrap();
     let file = scratch_dir("dump").join("traces");
+    if writer::is_wanted() {
+        // The new cluster has no role that only writes.
+        let (code, said) = runtraced(
+            database.url(),
+            &["grant", "--revoke", "--role", writer::ROLE],
+        );
+        assert_eq!(code, 0, "{said}");
+    }
     let status = Command::new(Path::new(&bin).join("pg_dump"))
         .args(["--format", format, "--file"])
         .arg(&file)

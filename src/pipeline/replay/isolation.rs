@@ -3,12 +3,13 @@
 //! A batch that fails is halved until one event is left. That event is set aside, and the
 //! events behind it go on. It is tried again, and given up soon if other events have
 //! committed since the batch failed: then the fault is in the event, not in the database. If
-//! nothing else commits, the fault may be anywhere, for example a lock on a table, so the
-//! event is given up only after many failures.
+//! nothing else commits, the fault may be anywhere, so the event is given up only after many
+//! failures. An event that waits for a lock is never given up: whoever holds the lock is to
+//! blame.
 
 use std::time::{Duration, Instant};
 
-use crate::store::is_timeout;
+use crate::store::{is_lock_timeout, is_timeout};
 
 /// The number of failures after which an event may be given up, if others commit.
 const MIN_FAILURES: u32 = 3;
@@ -87,7 +88,7 @@ impl Trouble {
         } else {
             self.failures >= MIN_FAILURES_ALONE && self.first.at.elapsed() >= MIN_TIME_ALONE
         };
-        failed_enough && (waited || !is_timeout(error))
+        failed_enough && !is_lock_timeout(error) && (waited || !is_timeout(error))
     }
 
     fn longest(self, after: Duration, longest: Duration, committed: u64) -> Duration {

@@ -3,7 +3,11 @@
 use sqlx::migrate::{Migrate as _, MigrateError, Migrator};
 use sqlx::{Connection as _, PgConnection};
 
+use crate::store::error::is_conflict;
 use crate::store::schema::{MIGRATIONS, join_to_migrate};
+
+/// How often a migration is tried that others are in the way of.
+const ATTEMPTS: u32 = 5;
 
 /// Brings the schema up to date and returns the migrations that it applied, as
 /// `0026_write_epoch`. It holds sqlx's advisory lock, so several daemons can start at the
@@ -28,7 +32,14 @@ pub async fn migrate(conn: &mut PgConnection) -> Result<Vec<String>, MigrateErro
         .await?;
     prepare(conn).await?;
     let before = conn.list_applied_migrations(table).await?;
-    migrator.run_direct(None, conn, false).await?;
+    let mut attempts = 1;
+    while let Err(error) = migrator.run_direct(None, conn, false).await {
+        // A daemon that reads may lock the same tables in another order.
+        if attempts == ATTEMPTS || !is_deadlock(&error) {
+            return Err(error);
+        }
+        attempts += 1;
+    }
     conn.unlock().await?;
     let is_new = |version| before.iter().all(|applied| applied.version != version);
     Ok(migrator
@@ -36,6 +47,16 @@ pub async fn migrate(conn: &mut PgConnection) -> Result<Vec<String>, MigrateErro
         .filter(|up| up.migration_type.is_up_migration() && is_new(up.version))
         .map(|up| format!("{:04}_{}", up.version, up.description.replace(' ', "_")))
         .collect())
+}
+
+/// Whether a migration was rolled back for the sake of another session.
+fn is_deadlock(error: &MigrateError) -> bool {
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            is_conflict(error)
+        }
+        _ => false,
+    }
 }
 
 /// Creates sqlx's table and protects it in one transaction, so that nobody can write to it in

@@ -42,6 +42,7 @@ pub(super) async fn connect(
     name: &'static str,
     limit: Duration,
 ) -> Result<Connected, sqlx::Error> {
+    let lock_limit = lock_limit_ms(limit).to_string();
     let limit = limit_ms(limit).to_string();
     let options = options
         .application_name(name)
@@ -50,7 +51,7 @@ pub(super) async fn connect(
             ("timezone", "UTC"),
             ("statement_timeout", limit.as_str()),
             ("idle_in_transaction_session_timeout", limit.as_str()),
-            ("lock_timeout", "0"),
+            ("lock_timeout", lock_limit.as_str()),
             // A daemon whose machine is gone must not hold locks for hours.
             ("tcp_keepalives_idle", "15"),
             ("tcp_keepalives_interval", "5"),
@@ -75,7 +76,14 @@ pub(super) async fn connect(
     if options.get_socket().is_none() {
         turn_off_nagle(options.get_port());
     }
-    let rows = sqlx::raw_sql(PREPARE).fetch_all(&mut conn).await?;
+    let prepared = sqlx::raw_sql(PREPARE).fetch_all(&mut conn).await;
+    let rows = match prepared {
+        Ok(rows) => rows,
+        Err(error) => {
+            wait_for_end(&mut conn).await;
+            return Err(error);
+        }
+    };
     let backend = rows.last().and_then(|row| row.try_get(0).ok());
     Ok(Connected { conn, backend })
 }
@@ -87,13 +95,34 @@ fn limit_ms(limit: Duration) -> u64 {
         .clamp(1, i32::MAX.unsigned_abs().into())
 }
 
+/// The limit of one wait for a lock: less than that of the statement, so that the server's
+/// error tells which of the two it was.
+fn lock_limit_ms(limit: Duration) -> u64 {
+    limit_ms(limit.mul_f64(0.75))
+}
+
 /// The statement that begins a transaction, with other limits if the session's are not
 /// `limit`. It is one message, so the limits cost no round trip.
 pub(super) fn begin_with(limit: Duration) -> AssertSqlSafe<String> {
+    let lock_limit = lock_limit_ms(limit);
     let limit = limit_ms(limit);
     AssertSqlSafe(format!(
-        "BEGIN; SET statement_timeout = {limit}; SET idle_in_transaction_session_timeout = {limit}"
+        "BEGIN; SET statement_timeout = {limit}; SET lock_timeout = {lock_limit}; \
+         SET idle_in_transaction_session_timeout = {limit}"
     ))
+}
+
+/// Waits until the server process has ended its statement and exited. A server closes a
+/// connection when its process has exited, so after that no trace of it is left.
+pub(super) async fn wait_for_end(conn: &mut PgConnection) {
+    const EXIT: &str = "SELECT pg_terminate_backend(pg_backend_pid())";
+    loop {
+        match sqlx::raw_sql(EXIT).execute(&mut *conn).await {
+            // Answers to what was given up, and then the end of the process.
+            Ok(_) | Err(sqlx::Error::Database(_) | sqlx::Error::Protocol(_)) => {}
+            Err(_) => return,
+        }
+    }
 }
 
 /// Ends a server process that a session has left behind, if it is still there.

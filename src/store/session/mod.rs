@@ -20,7 +20,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use self::connection::{Connected, PlanAge};
 pub use self::nagle::turn_off as turn_off_nagle;
-use super::error::{FailureClass, classify_failure, is_not_migrated, is_unfit, timed_out};
+use super::error::{
+    FailureClass, classify_failure, is_not_migrated, is_timeout, is_unfit, timed_out,
+};
 use super::schema;
 
 /// How long an attempt to connect may take.
@@ -202,7 +204,7 @@ impl<S> Session<S> {
             State::Open(_) => self.end(),
             State::Closed => {
                 let connect = connection::connect(self.options.clone(), self.name, self.limit);
-                let admit = admit(connect, self.session_use, self.left_behind.take());
+                let admit = admit(connect, self.session_use, self.left_behind.clone());
                 self.state = State::Connecting {
                     attempt: Box::pin(admit),
                     since: Instant::now(),
@@ -222,12 +224,21 @@ impl<S> Session<S> {
                     in_use: false,
                     state: (self.new_state)(),
                 }));
-                if let Some(error) = admitted.refusal {
-                    return Err(error);
+                match admitted.refusal {
+                    Some(error) if !is_unfit(&error) => {
+                        self.end();
+                        return Err(error);
+                    }
+                    // While the database is unfit, the connection serves for the next look.
+                    refusal => {
+                        self.left_behind = None;
+                        return refusal.map_or(Ok(()), Err);
+                    }
                 }
             }
             State::Ending(ending) => {
-                let ended = timeout_at(ending.until, wait_for_end(&mut ending.conn)).await;
+                let ended =
+                    timeout_at(ending.until, connection::wait_for_end(&mut ending.conn)).await;
                 if ended.is_err() {
                     self.left_behind = ending.backend.take();
                 }
@@ -262,30 +273,30 @@ impl<S> OpenSession<S> {
     }
 }
 
-/// Connects, terminates a server process that was left behind, and joins the writers.
+/// Connects, terminates a server process that was left behind, and joins the writers. A
+/// connection that is not admitted is returned, too: its server process has to be ended.
 async fn admit(
     connect: impl Future<Output = Result<Connected, sqlx::Error>>,
     session_use: SessionUse,
     left_behind: Option<String>,
 ) -> Result<NewConnection, sqlx::Error> {
     let mut connected = connect.await?;
-    if let Some(backend) = left_behind {
-        connection::terminate(&mut connected.conn, &backend).await?;
-    }
     let failures = SCHEMA_FAILURES.load(Relaxed);
-    let refusal = match session_use {
-        SessionUse::Read => None,
-        SessionUse::Write => schema::join(&mut connected.conn).await.err(),
+    let admitted = async {
+        if let Some(backend) = left_behind {
+            connection::terminate(&mut connected.conn, &backend).await?;
+        }
+        match session_use {
+            SessionUse::Read => Ok(()),
+            SessionUse::Write => schema::join(&mut connected.conn).await,
+        }
     };
-    match refusal {
-        // The connection serves for the next look.
-        Some(error) if !is_unfit(&error) => Err(error),
-        refusal => Ok(NewConnection {
-            connected,
-            checked: refusal.is_none().then_some(failures),
-            refusal,
-        }),
-    }
+    let refusal = admitted.await.err();
+    Ok(NewConnection {
+        connected,
+        checked: refusal.is_none().then_some(failures),
+        refusal,
+    })
 }
 
 impl<S> SessionInUse<'_, S> {
@@ -326,20 +337,7 @@ async fn begin<'c>(
 /// Whether the connection is as good as before, although the database counts as away.
 fn is_harmless(error: &sqlx::Error) -> bool {
     // The server has cancelled the statement, because of our limit or for an operator.
-    is_unfit(error) || error.as_database_error().and_then(|e| e.code()).as_deref() == Some("57014")
-}
-
-/// Waits until the server process has ended its statement and exited. A server closes a
-/// connection when its process has exited, so after that no trace of it is left.
-async fn wait_for_end(conn: &mut PgConnection) {
-    const EXIT: &str = "SELECT pg_terminate_backend(pg_backend_pid())";
-    loop {
-        match sqlx::raw_sql(EXIT).execute(&mut *conn).await {
-            // Answers to what was given up, and then the end of the process.
-            Ok(_) | Err(sqlx::Error::Database(_) | sqlx::Error::Protocol(_)) => {}
-            Err(_) => return,
-        }
-    }
+    is_unfit(error) || error.as_database_error().is_some() && is_timeout(error)
 }
 
 impl<S> fmt::Debug for Session<S> {

@@ -10,7 +10,7 @@ use crate::support::daemon::{AWAY, Daemon};
 use crate::support::events::{new_id, step};
 use crate::support::pg;
 use crate::support::tables::count;
-use crate::support::writer::{as_role, writer};
+use crate::support::writer::{as_role, is_wanted, writer};
 
 const REFUSED: &str = "the spool holds events of another database";
 
@@ -115,6 +115,9 @@ async fn events_of_two_databases_are_not_mixed() {
     sqlx::raw_sql(create).execute(&mut conn).await.unwrap();
     conn.close().await.unwrap();
     let url = other.url().replace("/runtraced?", "/other?");
+    if is_wanted() {
+        writer(&url).await;
+    }
     other.stop_immediate().await;
 
     let mut second = spawn(&url, &dir, &[]).await;

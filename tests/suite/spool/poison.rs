@@ -8,7 +8,8 @@ use runtraced::spool::list;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{SpoolDir, daemon, ledger_sum, metric, replayed, settled, spool_frames, wait_until};
-use crate::support::events::{long_message, new_id};
+use crate::support::daemon::Daemon;
+use crate::support::events::{long_message, new_id, tokens};
 use crate::support::pg;
 use crate::support::tables::{count, value};
 use crate::support::valid;
@@ -203,6 +204,8 @@ async fn numbers_that_no_endpoint_takes_any_more_are_replayed() {
 async fn a_lock_on_everything_makes_no_dead_letters() {
     let database = pg::database().await;
     let mut conn = database.connect().await;
+    // Where the suite runs as another role, its rights are granted before the table is locked.
+    Daemon::start(database.url()).await.finish().await;
     let dir = SpoolDir::new();
     spool_frames(&dir, frames(20, &[]));
     let lock = "BEGIN; LOCK TABLE agent_messages IN ACCESS EXCLUSIVE MODE";
@@ -222,5 +225,39 @@ async fn a_lock_on_everything_makes_no_dead_letters() {
         value(&mut conn, "SELECT count(*) FROM ingest_dead_letters").await,
         0
     );
+    daemon.finish().await;
+}
+
+/// Scenario: one table is locked, as by the build of an index, for much longer than an event may
+/// take while others commit; the spool holds events for it, and a client sends others.
+/// Guarantees: none becomes a dead letter, and all are stored once the lock is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_on_one_table_makes_no_dead_letters() {
+    let database = pg::database().await;
+    let mut conn = database.connect().await;
+    // Where the suite runs as another role, its rights are granted before the table is locked.
+    Daemon::start(database.url()).await.finish().await;
+    let dir = SpoolDir::new();
+    spool_frames(&dir, frames(3, &[]));
+    let lock = "BEGIN; LOCK TABLE agent_messages IN SHARE MODE";
+    sqlx::raw_sql(lock).execute(&mut conn).await.unwrap();
+    let args = ["--spool-after", "0.2", "--commit-timeout", "2"];
+    let daemon = daemon(database.url(), &dir, &args).await;
+    let client = daemon.client().await;
+    let begin = Instant::now();
+    let mut sent = 0;
+    while begin.elapsed() < Duration::from_secs(10) {
+        let other = vec![tokens(1, new_id(), new_id(), 1, 1)];
+        let outcome = client.submit(other).await.unwrap();
+        sent += outcome.outcome.unwrap().committed;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(sent > 10, "{sent} others were committed");
+    assert_eq!(settled(&daemon, "spooled").await, 30);
+    sqlx::raw_sql("COMMIT").execute(&mut conn).await.unwrap();
+    replayed(&daemon).await;
+    daemon.check_counts().await;
+    assert_eq!(count(&mut conn, "agent_messages").await, 30);
+    assert_eq!(count(&mut conn, "ingest_dead_letters").await, 0);
     daemon.finish().await;
 }

@@ -60,7 +60,7 @@ impl Daemon {
 
     /// The same with more variables.
     pub async fn spawn_with_env(database_url: &str, args: &[&str], env: &[(&str, &str)]) -> Self {
-        if std::env::var_os("RUNTRACED_TEST_AS_WRITER").is_some() {
+        if super::writer::is_wanted() {
             let writer = super::writer::writer(database_url).await;
             let args = [args, &["--no-migrate"]].concat();
             let mut daemon = Self::spawn_as_is_with_env(&writer, &args, env).await;

@@ -9,6 +9,11 @@ use sqlx::{Connection as _, PgConnection};
 
 pub const ROLE: &str = "trace writer's";
 
+/// Whether the daemons of the suite connect as the writer.
+pub fn is_wanted() -> bool {
+    std::env::var_os("RUNTRACED_TEST_AS_WRITER").is_some()
+}
+
 /// Databases whose writer is there. Asked again later they may be away.
 static GRANTED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
