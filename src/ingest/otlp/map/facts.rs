@@ -306,7 +306,7 @@ impl<'a> SpanFacts<'a> {
         self.indexed_messages.iter().any(|(of, ..)| *of == side)
     }
 
-    /// Whether a value of the fact `status` means failed, in the span's dialect or
+    /// Whether a status or a finish reason means failed, in the span's dialect or
     /// in the conventions.
     pub fn is_failure(&self, status: &str) -> bool {
         self.dialect.is_failure(status) || self.dialects.conventions().is_failure(status)

@@ -118,7 +118,7 @@ fn unwrap_only_field(value: Value, fields: &[String]) -> Value {
 }
 
 /// Parses an attribute as JSON. Some dialects put a JSON string into JSON.
-fn parse_attribute(attribute: &wire::AnyValue<'_>) -> Value {
+pub fn parse_attribute(attribute: &wire::AnyValue<'_>) -> Value {
     match value::parsed(attribute) {
         Value::String(text) => value::parse(&text),
         other => other,
