@@ -199,6 +199,9 @@ impl<'a> SpanFacts<'a> {
             let Some(AnyValue::String(text)) = &attribute.value else {
                 continue;
             };
+            if !meaning.may_be_in(text) {
+                continue;
+            }
             let mut parsed = None;
             for (path, filled) in &meaning.inside {
                 let better = self.filled(filled.slot);
@@ -342,7 +345,10 @@ impl<'a> AttributeReader<'_, 'a> {
             return;
         };
         let key = attribute.key;
-        if let Some(prefixed) = self.facts.dialects.of_prefix(key) {
+        // A mark says more than any prefix.
+        if self.marked.is_none()
+            && let Some(prefixed) = self.facts.dialects.of_prefix(key)
+        {
             let conventions = self.facts.dialects.conventions().index;
             // Every dialect builds on the conventions: any other prefix says more.
             let rank = |index: DialectIndex| (index == conventions, index);

@@ -157,7 +157,10 @@ fn failed_result(facts: &SpanFacts<'_>) -> Option<String> {
 /// Whether a value has such a field anywhere. Most results have none, and are not parsed.
 fn mentions_failure(value: &AnyValue<'_>) -> bool {
     match value {
-        AnyValue::String(text) => FAILURE_FIELDS.iter().any(|field| text.contains(field)),
+        AnyValue::String(text) => {
+            // The end of both names: one look at the text is enough for most.
+            text.contains("rror") && FAILURE_FIELDS.iter().any(|field| text.contains(field))
+        }
         AnyValue::Array(items) => items.iter().flatten().any(mentions_failure),
         AnyValue::Kvlist(fields) => fields.iter().any(|field| {
             FAILURE_FIELDS.contains(&field.key)

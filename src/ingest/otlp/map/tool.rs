@@ -95,7 +95,7 @@ fn verbatim_json(
     };
     let plain = text.trim_start().starts_with(['{', '['])
         && value::looks_like_json(text)
-        && !wrapper_keys.iter().any(|key| text.contains(key));
+        && !value::has_quoted(text, wrapper_keys);
     plain.then(|| fit.intact_json(text)).flatten()
 }
 

@@ -196,7 +196,8 @@ impl WordTable {
     }
 }
 
-fn lower(word: &str) -> Cow<'_, str> {
+/// A word in lower case.
+pub fn lower(word: &str) -> Cow<'_, str> {
     if word.bytes().any(|byte| byte.is_ascii_uppercase()) {
         word.to_ascii_lowercase().into()
     } else {

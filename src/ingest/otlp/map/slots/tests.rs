@@ -110,6 +110,7 @@ const SPANS: &[&[(&str, &str)]] = &[
         ("response_text", "Hello"),
         ("session", "s"),
     ],
+    &[("kind", "tool")],
     &[("kind", "tool"), ("tool_name", "f")],
     &[("kind", "tool"), ("tool_name", "f"), ("status", "error")],
     &[("kind", "agent")],
