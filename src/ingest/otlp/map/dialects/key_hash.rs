@@ -1,11 +1,17 @@
 //! A fast hash of keys. Only files decide which keys are in a table, so nobody can fill one with
 //! keys of one hash.
 
-use std::hash::Hasher;
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// A large odd number without a pattern: that of the golden ratio.
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 const WORD_BYTES: usize = 8;
+
+/// What words of files mean.
+pub type KeyMap<V> = HashMap<String, V, BuildHasherDefault<KeyHasher>>;
+/// Words of files.
+pub type KeySet = HashSet<String, BuildHasherDefault<KeyHasher>>;
 
 /// Hashes eight bytes at a time.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,8 +47,6 @@ impl Hasher for KeyHasher {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
     use crate::ingest::otlp::map::Dialects;
 

@@ -31,6 +31,7 @@ pub use rule::{EqualTo, FactRef, Rule, SetTo};
 pub use table::{AttributeTable, DialectIndex, FilledSlot, KeyMeaning};
 pub use usage_object::{UsageObject, UsagePart};
 
+use self::key_hash::{KeyMap, KeySet};
 use self::pattern::Pattern;
 use self::table::PrefixTable;
 use super::slots::Slot;
@@ -59,9 +60,9 @@ pub struct Dialects {
     foreign: Vec<String>,
     foreign_unless_internal: Vec<String>,
     scope_noise: Vec<String>,
-    signs: std::collections::HashSet<String>,
+    signs: KeySet,
     /// Last parts of unknown keys, and the slots that they fill.
-    suffixes: std::collections::HashMap<String, FilledSlot>,
+    suffixes: KeyMap<FilledSlot>,
     agent_names: Vec<Pattern>,
     tool_names: Vec<Pattern>,
     /// The usage objects of providers, in order.

@@ -1,10 +1,7 @@
 //! The keys of all dialects in one table, so that reading an attribute takes one
 //! lookup.
 
-use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
-
-use super::key_hash::KeyHasher;
+use super::key_hash::KeyMap;
 use super::source::JsonPath;
 use crate::ingest::otlp::map::slots::{ConversationSide, Slot};
 use crate::ingest::otlp::map::value::has_quoted;
@@ -45,9 +42,9 @@ pub struct KeyMeaning {
 #[derive(Clone, Debug, Default)]
 pub struct AttributeTable {
     /// By key.
-    pub keys: HashMap<String, KeyMeaning, BuildHasherDefault<KeyHasher>>,
+    pub keys: KeyMap<KeyMeaning>,
     /// By name of the span event: keys of its attributes.
-    pub events: HashMap<String, Vec<(String, FilledSlot)>>,
+    pub events: KeyMap<Vec<(String, FilledSlot)>>,
     /// Prefixes of keys that hold one field of one message each.
     pub numbered: Vec<(String, ConversationSide)>,
 }
