@@ -1,6 +1,6 @@
 //! The cost of turning a span from wire bytes into events, part by part. Each request has 200
 //! spans with OpenInference attributes, about 2.7 KB per span. One span in three is an LLM call
-//! with its messages.
+//! with its messages. `map_workload` maps a request of `runtraced bench --workload otlp`.
 
 use std::hint::black_box;
 
@@ -10,6 +10,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use runtraced::bench::workload::{IdVersion, Workload, WorkloadKind, WorkloadSpec};
 use runtraced::ingest::otlp::map::map_traces;
 use runtraced::ingest::otlp::wire::{
     ExportRequest, MalformedProtobuf, Schema, Span as ReadSpan, WireMessage, json_to_protobuf, scan,
@@ -18,6 +19,8 @@ use runtraced::ingest::otlp::{Encoding, MapOptions, Signal, decode};
 
 /// Spans per request.
 const SPANS: u64 = 200;
+/// Rows that are enough for one request of the workload.
+const WORKLOAD_ROWS: usize = 440;
 /// Spans per trace, and per session.
 const SPANS_PER_TRACE: u64 = 30;
 /// Limit of the decoded size, high enough that no request reaches it.
@@ -143,6 +146,23 @@ fn request() -> ExportTraceServiceRequest {
     }
 }
 
+/// A request of the workload `otlp` of `runtraced bench`.
+fn workload() -> Vec<u8> {
+    let spec = WorkloadSpec {
+        kind: WorkloadKind::Otlp,
+        rows: WORKLOAD_ROWS,
+        streams: 1,
+        request_events: SPANS as usize,
+        seed: 1,
+        ids: IdVersion::V7,
+    };
+    let workload = Workload::new(&spec);
+    let mut requests = workload.streams.into_iter().flatten();
+    requests
+        .next()
+        .map_or_else(Vec::new, |request| request.encoded.into())
+}
+
 /// Reads all spans without mapping them. Returns the number of their attributes.
 fn read_spans(bytes: &[u8]) -> Result<usize, MalformedProtobuf> {
     let export = ExportRequest::read(bytes)?;
@@ -172,6 +192,10 @@ fn parts(criterion: &mut Criterion) {
     });
     group.bench_function("read_and_map", |bencher| {
         bencher.iter(|| map_traces(black_box(&bytes), &options));
+    });
+    let workload = workload();
+    group.bench_function("map_workload", |bencher| {
+        bencher.iter(|| map_traces(black_box(&workload), &options));
     });
     group.bench_function("json", |bencher| {
         bencher.iter(|| json_to_protobuf(&schema, schema.traces, black_box(&json)));

@@ -21,6 +21,8 @@ const MAX_INTEGER_DIGITS: i64 = 131_072;
 const MAX_FRACTION_DIGITS: i64 = 16_383;
 /// Text of this length is small in Postgres, whatever serde writes: a few dozen kilobytes.
 const ALWAYS_SMALL_BYTES: usize = 512;
+/// Text of this length is small if no number has an exponent: it has few values.
+const SMALL_BYTES: usize = 64 << 10;
 
 /// JSON text that Postgres accepts as `jsonb`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,7 +107,9 @@ impl Json {
         scratch.clear();
         serde_json::to_writer(&mut *scratch, value).map_err(|_| not_serializable)?;
         let text = std::str::from_utf8(scratch).map_err(|_| not_serializable)?;
-        if text.len() > ALWAYS_SMALL_BYTES || text.contains("\\u0000") {
+        let is_small = text.len() <= ALWAYS_SMALL_BYTES
+            || text.len() <= SMALL_BYTES && !may_have_exponent(text.as_bytes());
+        if !is_small || text.contains("\\u0000") {
             return Self::new(text.to_owned(), repairs);
         }
         Ok(Self(text.to_owned()))
@@ -136,6 +140,15 @@ impl Json {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether a digit is before an `e`, as in a number with an exponent. Looks at all of the
+/// text, because a loop without a way out is several times faster.
+fn may_have_exponent(text: &[u8]) -> bool {
+    let pairs = text.iter().zip(text.get(1..).unwrap_or_default());
+    pairs.fold(false, |found, (digit, e)| {
+        found | (digit.is_ascii_digit() & (*e == b'e'))
+    })
 }
 
 #[cfg(test)]

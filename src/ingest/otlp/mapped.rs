@@ -117,6 +117,11 @@ pub struct SpanRefusal {
 }
 
 impl Mapped {
+    /// Adds the weight of what the mapping itself holds.
+    pub(super) fn add_weight(&mut self, bytes: usize) {
+        self.weighed.1 = self.weighed.1.saturating_add(bytes);
+    }
+
     /// Weighs the events that were added since the last call. Returns whether
     /// all events together are within [`MapOptions::max_events_bytes`].
     pub(super) fn is_within_limit(&mut self, options: &MapOptions) -> bool {

@@ -39,7 +39,10 @@ const COLUMNS: &[(&str, &str)] = &[
     ("response_text", "`agent_messages.content`"),
     ("response_tool_calls", "`agent_messages.tool_calls`"),
     ("response_reasoning", "`agent_messages.thinking`"),
-    ("finish_reason", "`metadata`"),
+    (
+        "finish_reason",
+        "`metadata`; `agent_steps.status`, if the word means failed and there is no answer",
+    ),
     ("tool_name", "`agent_steps.name`"),
     ("tool_call_id", "`agent_steps.id`"),
     ("tool_arguments", "`agent_steps.input`"),
@@ -61,9 +64,16 @@ const COLUMNS: &[(&str, &str)] = &[
     ),
     ("cost", "`metadata`"),
     ("status", "`agent_steps.status`, if the word means failed"),
-    ("level", "`agent_steps.status`: `error` means failed"),
+    (
+        "level",
+        "`metadata`; `agent_steps.status`: `error` means failed",
+    ),
     ("error_type", "`agent_steps.error`, if there is no message"),
-    ("error_message", "`agent_steps.error`"),
+    ("error_message", "`agent_steps.error`, `metadata`"),
+    (
+        "status_message",
+        "`metadata`; `agent_steps.error`, if the span failed",
+    ),
     ("metadata", "`metadata`"),
     ("graph_node", "`metadata`"),
     (

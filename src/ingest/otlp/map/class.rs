@@ -23,17 +23,41 @@ pub enum ClassReason<'a> {
     Nothing,
 }
 
+/// The class of a span.
+#[derive(Clone, Debug)]
+pub struct ClassifiedSpan<'a> {
+    /// The class and its kind.
+    pub classification: Classification,
+    /// Why it is of this class.
+    pub reason: ClassReason<'a>,
+    /// The word for its kind, if no dialect knows it.
+    pub unknown_word: Option<&'a str>,
+}
+
 /// Classifies a span and says why: by a rule of its dialects, else by a word that
 /// names its kind, else by what the span states. A word that no dialect knows
 /// hides nothing: it decides last.
-pub fn classify_with_reason<'a>(facts: &SpanFacts<'a>) -> (Classification, ClassReason<'a>) {
+pub fn classify_with_reason<'a>(facts: &SpanFacts<'a>) -> ClassifiedSpan<'a> {
+    let named = by_words(facts);
+    let unknown_word = named.unknown;
+    let (classification, reason) = classify(facts, named);
+    ClassifiedSpan {
+        classification,
+        reason,
+        unknown_word,
+    }
+}
+
+fn classify<'a>(
+    facts: &SpanFacts<'a>,
+    named: NamedByWords<'a>,
+) -> (Classification, ClassReason<'a>) {
     if lang_graph::is_call_node(facts) {
         return (Classification::of(SpanClass::Tool), ClassReason::CallNode);
     }
     if let Some(ruled) = &facts.ruled.class {
         return (ruled.clone(), ClassReason::Rule);
     }
-    let named = by_words(facts);
     if let Some((decided, word)) = named.decided {
         return (decided, ClassReason::Word(word));
     }
@@ -51,11 +75,6 @@ pub fn classify_with_reason<'a>(facts: &SpanFacts<'a>) -> (Classification, Class
         return (class, ClassReason::UnknownWord(word));
     }
     (fallback(facts), ClassReason::Nothing)
-}
-
-/// The word for the span's kind, if no dialect knows it.
-pub fn unknown_word<'a>(facts: &SpanFacts<'a>) -> Option<&'a str> {
-    by_words(facts).unknown
 }
 
 /// What the words of a span name.

@@ -3,7 +3,7 @@
 use serde_json::Map;
 use uuid::Uuid;
 
-use super::class::{Classification, SpanClass, classify_with_reason};
+use super::class::{Classification, ClassifiedSpan, SpanClass, classify_with_reason};
 use super::conversation::{Conversation, IdentifiedMessage};
 use super::facts::SpanFacts;
 use super::fit::FieldFitter;
@@ -55,7 +55,11 @@ impl Emitter<'_> {
             self.emit_alias(placed);
             return EmitOutcome::Ignored(reason);
         }
-        let (mut classification, reason) = classify_with_reason(&placed.facts);
+        let ClassifiedSpan {
+            mut classification,
+            reason,
+            unknown_word,
+        } = classify_with_reason(&placed.facts);
         let understood = !unknown::is_not_understood(&placed.facts, &classification, reason);
         if !understood {
             let kind = unknown::NOT_UNDERSTOOD;
@@ -87,7 +91,7 @@ impl Emitter<'_> {
         let usage = TokenUsage::read(&placed.facts);
         let mut step_id = None;
         if own_step {
-            let id = self.emit_step(placed, &classification, &conversation);
+            let id = self.emit_step(placed, &classification, unknown_word, &conversation);
             self.emit_token_count(placed, &classification, id, usage);
             step_id = Some(id);
         }
@@ -103,7 +107,12 @@ impl Emitter<'_> {
             _ => {}
         }
         if root {
-            self.emit_run_end(placed, usage.filter(|_| !own_step), own_step);
+            let metadata = (!own_step).then_some(StepMetadata {
+                placed,
+                unknown_word,
+                call: None,
+            });
+            self.emit_run_end(placed, usage.filter(|_| !own_step), metadata.as_ref());
         }
         if understood {
             EmitOutcome::Mapped
@@ -143,17 +152,20 @@ impl Emitter<'_> {
         &mut self,
         placed: &PlacedSpan<'_>,
         classification: &Classification,
+        unknown_word: Option<&str>,
         conversation: &Conversation,
     ) -> Uuid {
         let facts = &placed.facts;
-        let step_id = placed.step_id(classification.class);
         let span_step = placed.span_step_id(facts.span.span_id);
+        let parent_step_id = placed.parent_step_id();
+        let shared = placed.shared_step_id(classification.class);
+        let step_id = shared.unwrap_or(span_step);
         if step_id != span_step {
             let alias = StepAliased {
                 alias_id: span_step,
                 run_id: placed.run,
                 step_id: Some(step_id),
-                parent_step_id: placed.parent_step_id(),
+                parent_step_id,
                 root: None,
             };
             self.push(placed, placed.last_time(), EventBody::StepAliased(alias));
@@ -170,12 +182,13 @@ impl Emitter<'_> {
             name: self
                 .fit
                 .non_empty_text(step_name(facts, classification.class)),
-            parent_step_id: placed.parent_step_id(),
+            parent_step_id,
             parent_may_be_alias: true,
             model: model.and_then(|model| self.fit.non_empty_text(model)),
             input,
             metadata: self.fit.object(&StepMetadata {
                 placed,
+                unknown_word,
                 call: placed.call_id(classification.class),
             }),
         };
@@ -286,6 +299,7 @@ impl Emitter<'_> {
         conversation: Conversation,
     ) {
         let scope = session_id(placed).unwrap_or(placed.run);
+        let only_view = !placed.has_other_views();
         for identified in conversation.with_ids(scope) {
             let is_answer = identified.is_answer;
             let time = if is_answer {
@@ -293,8 +307,7 @@ impl Emitter<'_> {
             } else {
                 placed.start
             };
-            let believed_new =
-                is_answer && !placed.has_other_views() && is_distinctive(&identified.message);
+            let believed_new = is_answer && only_view && is_distinctive(&identified.message);
             let message = Message {
                 believed_new,
                 ..self.build_message(placed, step_id, identified)
@@ -366,11 +379,16 @@ impl Emitter<'_> {
         }
     }
 
-    fn emit_run_end(&mut self, placed: &PlacedSpan<'_>, usage: Option<TokenUsage>, has_step: bool) {
+    /// Emits the end of a run. If the root is also a step, the step has the metadata.
+    fn emit_run_end(
+        &mut self,
+        placed: &PlacedSpan<'_>,
+        usage: Option<TokenUsage>,
+        metadata: Option<&StepMetadata<'_>>,
+    ) {
         let Some(end) = placed.end else { return };
         let ending = &placed.ending;
         let usage = usage.unwrap_or_default();
-        // If the root is also a step, the step has the metadata.
         let ended = RunEnded {
             run_id: placed.run,
             by: RunEndedBy::RootSpan,
@@ -379,9 +397,7 @@ impl Emitter<'_> {
             error: ending.error.as_deref().map(|error| self.fit.text(error)),
             reported_tokens_input: stored_count(usage.input),
             reported_tokens_output: stored_count(usage.output),
-            metadata: (!has_step)
-                .then(|| self.fit.object(&StepMetadata { placed, call: None }))
-                .flatten(),
+            metadata: metadata.and_then(|metadata| self.fit.object(metadata)),
             started_at: Some(placed.start),
         };
         self.push(placed, end, EventBody::RunEnded(ended));

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::class::{ClassReason, classify_with_reason};
+use super::class::{ClassReason, ClassifiedSpan, classify_with_reason};
 use super::dialects::{Dialects, SpanClass};
 use super::facts::{SpanFacts, SpanScope};
 use super::naming::step_type;
@@ -133,7 +133,11 @@ fn explain_spans(
 }
 
 fn explain_span(facts: &SpanFacts<'_>, scope: SpanScope<'_>) -> ExplainedSpan {
-    let (classification, reason) = classify_with_reason(facts);
+    let ClassifiedSpan {
+        classification,
+        reason,
+        ..
+    } = classify_with_reason(facts);
     let class = match classification.class {
         SpanClass::Foreign => "foreign",
         SpanClass::Ghost => "ghost",

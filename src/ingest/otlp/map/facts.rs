@@ -199,6 +199,9 @@ impl<'a> SpanFacts<'a> {
             let Some(AnyValue::String(text)) = &attribute.value else {
                 continue;
             };
+            if !meaning.may_be_in(text) {
+                continue;
+            }
             let mut parsed = None;
             for (path, filled) in &meaning.inside {
                 let better = self.filled(filled.slot);
@@ -306,7 +309,7 @@ impl<'a> SpanFacts<'a> {
         self.indexed_messages.iter().any(|(of, ..)| *of == side)
     }
 
-    /// Whether a value of the fact `status` means failed, in the span's dialect or
+    /// Whether a status or a finish reason means failed, in the span's dialect or
     /// in the conventions.
     pub fn is_failure(&self, status: &str) -> bool {
         self.dialect.is_failure(status) || self.dialects.conventions().is_failure(status)
@@ -342,7 +345,10 @@ impl<'a> AttributeReader<'_, 'a> {
             return;
         };
         let key = attribute.key;
-        if let Some(prefixed) = self.facts.dialects.of_prefix(key) {
+        // A mark says more than any prefix.
+        if self.marked.is_none()
+            && let Some(prefixed) = self.facts.dialects.of_prefix(key)
+        {
             let conventions = self.facts.dialects.conventions().index;
             // Every dialect builds on the conventions: any other prefix says more.
             let rank = |index: DialectIndex| (index == conventions, index);

@@ -4,8 +4,10 @@
 //! and with threads of assistants, a call may have only what is new: the same
 //! words in two calls were then said twice.
 
+use sha2::{Digest as _, Sha256};
+
 use super::facts::SpanFacts;
-use super::messages::Conversation;
+use super::messages::{CallDigest, Conversation};
 use super::slots::Slot;
 use crate::event::MessageRole;
 use crate::ingest::otlp::wire::AnyValue;
@@ -20,7 +22,7 @@ const KEPT_CONVERSATIONS: [&str; 2] = ["conv_", "thread_"];
 const KEPT_ID_CHARS: usize = 24;
 
 /// The id of the call, if its messages are in no other call.
-pub fn only_in_call(facts: &SpanFacts<'_>, conversation: &Conversation) -> Option<Vec<u8>> {
+pub fn only_in_call(facts: &SpanFacts<'_>, conversation: &Conversation) -> Option<CallDigest> {
     let mut turns = conversation
         .input
         .iter()
@@ -38,7 +40,8 @@ pub fn only_in_call(facts: &SpanFacts<'_>, conversation: &Conversation) -> Optio
     }
     let response = facts.text(Slot::ResponseId);
     let span = facts.span.span_id;
-    Some(response.map_or_else(|| span.to_owned(), |id| id.as_bytes().to_owned()))
+    let id = response.as_deref().map_or(span, str::as_bytes);
+    Some(Sha256::digest(id).into())
 }
 
 /// Whether the call says that it continues a response, or a kept conversation.
@@ -67,7 +70,12 @@ fn continues(facts: &SpanFacts<'_>) -> bool {
 
 /// Whether the JSON of a request or of its parameters names what it continues.
 fn names_previous(json: &str) -> bool {
-    let Some(at) = json.find(PREVIOUS) else {
+    // `contains` is many times faster than `find`, and few texts have it.
+    let Some(at) = json
+        .contains(PREVIOUS)
+        .then(|| json.find(PREVIOUS))
+        .flatten()
+    else {
         return false;
     };
     let value = json[at + PREVIOUS.len()..].trim_start_matches(['"', '\'', ':', ' ', '\\']);
@@ -97,8 +105,12 @@ mod tests {
     use super::*;
     use crate::ingest::otlp::wire::{KeyValue, Span};
 
-    /// The ids of the messages of a call with these attributes.
-    fn ids(span_id: u8, attributes: &[(&str, &str)]) -> Vec<Uuid> {
+    /// What is asked about the conversation of a call with these attributes.
+    fn conversation<T>(
+        span_id: u8,
+        attributes: &[(&str, &str)],
+        ask: impl FnOnce(Conversation) -> T,
+    ) -> T {
         let pair = |(key, text)| KeyValue {
             key,
             value: Some(AnyValue::String(text)),
@@ -113,12 +125,16 @@ mod tests {
         let scratch = Scratch::new(&parsed);
         let dialects = Dialects::built_in();
         let facts = SpanFacts::read(&span, SpanScope::new(&dialects, ""), None, &scratch);
-        let conversation = Conversation::read(&facts);
+        ask(Conversation::read(&facts))
+    }
+
+    /// The ids of the messages of a call with these attributes.
+    fn ids(span_id: u8, attributes: &[(&str, &str)]) -> Vec<Uuid> {
         let scope = Uuid::from_u128(7);
-        conversation
-            .with_ids(scope)
-            .map(|message| message.id)
-            .collect()
+        conversation(span_id, attributes, |conversation| {
+            let identified = conversation.with_ids(scope);
+            identified.map(|message| message.id).collect()
+        })
     }
 
     const HI: (&str, &str) = (
@@ -177,6 +193,21 @@ mod tests {
             call("resp_1"),
             ids(9, &[HI, HELLO, SESSION, ("gen_ai.response.id", "resp_1")])
         );
+    }
+
+    #[test]
+    fn the_messages_of_a_call_do_not_repeat_its_long_id() {
+        let long = "a".repeat(1 << 20);
+        let previous = ("gen_ai.request.previous_response_id", "resp_0");
+        let with_id = |end: &str| {
+            let id = format!("{long}{end}");
+            let attributes = [HI, HELLO, previous, ("gen_ai.response.id", &*id)];
+            let call = conversation(1, &attributes, |it| it.only_in_call.unwrap());
+            assert!(call.len() <= 32);
+            ids(1, &attributes)
+        };
+        assert_eq!(with_id("b"), with_id("b"));
+        assert!(with_id("b").iter().all(|id| !with_id("c").contains(id)));
     }
 
     #[test]

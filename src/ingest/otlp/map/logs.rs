@@ -60,7 +60,12 @@ pub fn map_logs(request: &[u8], options: &MapOptions) -> Result<Mapped, Malforme
         }
     }
     questions.observe(&mut fit, &mut observed);
-    mapped.events.extend(observed.into_events());
+    for event in observed.into_events() {
+        mapped.events.push(event);
+        if !mapped.is_within_limit(options) {
+            return Ok(mapped);
+        }
+    }
     mapped.repairs = fit.repairs;
     mapped.truncated = fit.truncated;
     Ok(mapped)

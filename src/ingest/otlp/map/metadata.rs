@@ -1,10 +1,11 @@
 //! The metadata of a step: everything in its span that has no column.
 
+use std::borrow::Cow;
+
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::class;
 use super::hex::hex;
 use super::placed::PlacedSpan;
 use super::span_events::{self, Exception};
@@ -16,8 +17,10 @@ use crate::ingest::otlp::wire::SpanLink;
 pub struct StepMetadata<'a> {
     /// The span.
     pub placed: &'a PlacedSpan<'a>,
+    /// The word for its kind, if no dialect knows it.
+    pub unknown_word: Option<&'a str>,
     /// The id that all views of its call share.
-    pub call: Option<String>,
+    pub call: Option<Cow<'a, str>>,
 }
 
 impl Serialize for StepMetadata<'_> {
@@ -28,7 +31,7 @@ impl Serialize for StepMetadata<'_> {
         for attribute in &placed.facts.kept_attributes {
             object.serialize_entry(attribute.key, &AsJson::of_attribute(attribute))?;
         }
-        object.serialize_entry("otel", &OtelMetadata::of(placed, self.call.as_deref()))?;
+        object.serialize_entry("otel", &OtelMetadata::of(self))?;
         object.end()
     }
 }
@@ -77,7 +80,8 @@ struct LinkMetadata {
 }
 
 impl<'a> OtelMetadata<'a> {
-    fn of(placed: &'a PlacedSpan<'_>, call: Option<&'a str>) -> Self {
+    fn of(metadata: &'a StepMetadata<'_>) -> Self {
+        let placed = metadata.placed;
         let span = placed.facts.span;
         let link_metadata = |link: &SpanLink<'_>| LinkMetadata {
             trace_id: hex(link.trace_id),
@@ -89,9 +93,9 @@ impl<'a> OtelMetadata<'a> {
             span_id: hex(span.span_id),
             name: span.name,
             dialect: &placed.facts.dialect.name,
-            kind: class::unknown_word(&placed.facts),
+            kind: metadata.unknown_word,
             service: placed.origin.service,
-            call,
+            call: metadata.call.as_deref(),
             exception: span_events::exception(span),
             events: span_events::kept_events(span),
             links: span.links.iter().map(link_metadata).collect(),

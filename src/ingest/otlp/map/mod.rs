@@ -59,11 +59,11 @@ use self::emit::{EmitOutcome, Emitter};
 use self::facts::{SpanFacts, SpanScope};
 use self::fit::FieldFitter;
 use self::observations::Observations;
-use self::origin::SpanOrigin;
+use self::origin::{ResourceFacts, SpanOrigin};
 use self::outcome::SpanEnding;
 use self::placed::PlacedSpan;
 use self::scratch::{ParsedAttributes, Scratch};
-use super::wire::{ExportRequest, MalformedProtobuf, Span, WireMessage as _};
+use super::wire::{ExportRequest, MalformedProtobuf, ScopeRecords, Span, WireMessage as _};
 use super::{MapOptions, Mapped, RefusalReason, SpanOutcome};
 
 /// A typical span makes a step and one more event, such as a token count.
@@ -83,53 +83,85 @@ pub fn map_traces(request: &[u8], options: &MapOptions) -> Result<Mapped, Malfor
     let mut fit = FieldFitter::new(options.max_field_bytes);
     let mut position = 0;
     let request = ExportRequest::read(request)?;
-    let scopes = request.resources.iter().flat_map(|of| &of.scopes);
-    let spans: usize = scopes.map(|of| of.records.len()).sum();
+    let Some(origins) = read_origins(&request, &mut fit, &mut mapped, options) else {
+        return Ok(mapped);
+    };
+    let spans: usize = origins
+        .iter()
+        .map(|(of_scope, _)| of_scope.records.len())
+        .sum();
     let reserved = EVENTS_PER_SPAN * spans.min(MAX_RESERVED_SPANS);
     mapped.events.reserve(reserved);
     let mut span = Span::default();
-    for of_resource in &request.resources {
-        for of_scope in &of_resource.scopes {
-            let (resource, scope) = (&of_resource.resource, &of_scope.scope);
-            let origin = SpanOrigin::read(resource.as_ref(), scope.as_ref(), &mut fit);
-            let span_scope = SpanScope::new(&options.dialects, origin.scope);
-            for bytes in &of_scope.records {
-                span.reset_and_read(bytes)?;
-                let parsed = ParsedAttributes::default();
-                let scratch = Scratch::new(&parsed);
-                let mut facts = SpanFacts::read(&span, span_scope, options.tenant, &scratch);
-                rules::apply(&mut facts, &scratch);
-                let dialect = facts.dialect.name.clone();
-                match validate(facts, &origin, position) {
-                    Ok(placed) => {
-                        let mut emitter = Emitter {
-                            events: &mut mapped.events,
-                            fit: &mut fit,
-                            observed: &mut observed,
-                        };
-                        let outcome = match emitter.emit_span(&placed, options.keep_foreign_spans) {
-                            EmitOutcome::Mapped => SpanOutcome::Mapped,
-                            EmitOutcome::Ignored(reason) => SpanOutcome::Ignored(reason),
-                            EmitOutcome::NotUnderstood => {
-                                mapped.count_not_understood(origin.scope);
-                                SpanOutcome::Mapped
-                            }
-                        };
-                        mapped.count(&dialect, outcome);
-                    }
-                    Err((code, reason)) => mapped.refuse(position, &dialect, code, reason),
+    for (of_scope, origin) in origins {
+        let span_scope = SpanScope::new(&options.dialects, origin.scope);
+        for bytes in &of_scope.records {
+            span.reset_and_read(bytes)?;
+            let parsed = ParsedAttributes::default();
+            let scratch = Scratch::new(&parsed);
+            let mut facts = SpanFacts::read(&span, span_scope, options.tenant, &scratch);
+            rules::apply(&mut facts, &scratch);
+            let dialect = &facts.dialect.name;
+            match validate(facts, &origin, position) {
+                Ok(placed) => {
+                    let mut emitter = Emitter {
+                        events: &mut mapped.events,
+                        fit: &mut fit,
+                        observed: &mut observed,
+                    };
+                    let outcome = match emitter.emit_span(&placed, options.keep_foreign_spans) {
+                        EmitOutcome::Mapped => SpanOutcome::Mapped,
+                        EmitOutcome::Ignored(reason) => SpanOutcome::Ignored(reason),
+                        EmitOutcome::NotUnderstood => {
+                            mapped.count_not_understood(origin.scope);
+                            SpanOutcome::Mapped
+                        }
+                    };
+                    mapped.count(dialect, outcome);
                 }
-                position += 1;
-                if !mapped.is_within_limit(options) {
-                    return Ok(mapped);
-                }
+                Err((code, reason)) => mapped.refuse(position, dialect, code, reason),
+            }
+            position += 1;
+            if !mapped.is_within_limit(options) {
+                return Ok(mapped);
             }
         }
     }
-    mapped.events.extend(observed.into_events());
+    // The events of many runs may repeat one long text.
+    for event in observed.into_events() {
+        mapped.events.push(event);
+        if !mapped.is_within_limit(options) {
+            return Ok(mapped);
+        }
+    }
     mapped.repairs = fit.repairs;
     mapped.truncated = fit.truncated;
     Ok(mapped)
+}
+
+/// Reads the origins of all scopes with spans. `None` if they exceed the limit: each scope
+/// repeats its resource, which may be long.
+fn read_origins<'a>(
+    request: &'a ExportRequest<'a>,
+    fit: &mut FieldFitter,
+    mapped: &mut Mapped,
+    options: &MapOptions,
+) -> Option<Vec<(&'a ScopeRecords<'a>, SpanOrigin<'a>)>> {
+    let mut origins = Vec::new();
+    for of_resource in &request.resources {
+        let resource = ResourceFacts::read(of_resource.resource.as_ref());
+        let scopes = of_resource.scopes.iter();
+        for of_scope in scopes.filter(|of| !of.records.is_empty()) {
+            let origin = resource.of_scope(of_scope.scope.as_ref(), fit);
+            mapped.add_weight(origin.metadata_bytes());
+            origins.push((of_scope, origin));
+            if !mapped.is_within_limit(options) {
+                return None;
+            }
+        }
+    }
+    origin::set_order(origins.iter_mut().map(|(_, origin)| origin));
+    Some(origins)
 }
 
 /// Validates the ids and times of a span.
@@ -152,6 +184,7 @@ fn validate<'a>(
     Ok(PlacedSpan {
         ending: SpanEnding::read(&facts),
         session: session::of(&facts),
+        response_id: placed::response_id(&facts),
         facts,
         origin,
         position,

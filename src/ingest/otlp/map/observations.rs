@@ -3,11 +3,13 @@
 //! So a request makes a few such events per run, instead of a few per span.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::origin::OriginMetadata;
 use crate::event::{EndStatus, Event, EventBody, Json, RunObserved, SessionUpsert, Timestamp};
 
 /// The rank of a source for a field of a run. The lowest number wins.
@@ -43,8 +45,8 @@ pub enum RunFact {
     Input(String),
     /// `output`.
     Output(String),
-    /// `metadata`: resource and scope, one per service. Holds the key of the service.
-    Metadata(u64, Arc<Json>),
+    /// `metadata`: resource and scope, one per service.
+    Metadata(OriginMetadata),
     /// How an agent ended, and its error.
     Outcome(EndStatus, Option<String>),
     /// `customer`.
@@ -88,7 +90,7 @@ impl RunFact {
             Self::Name(_) => RunField::Name,
             Self::Input(_) => RunField::Input,
             Self::Output(_) => RunField::Output,
-            Self::Metadata(service, _) => RunField::Metadata(*service),
+            Self::Metadata(of) => RunField::Metadata(of.service_key),
             Self::Outcome(..) => RunField::Outcome,
             Self::Customer(_) => RunField::Customer,
             Self::User(_) => RunField::User,
@@ -96,10 +98,17 @@ impl RunFact {
         }
     }
 
-    /// The text that decides between facts of equal rank and time: the smallest
-    /// wins, or the greatest if the latest value wins. The store uses the same rule. The
-    /// second text is the error of an outcome. Nothing is copied: many spans may tie with
-    /// one long text.
+    /// The order of facts of equal rank and time: the smallest wins, or the greatest if the
+    /// latest value wins. The store uses the same rule.
+    fn compare(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Metadata(one), Self::Metadata(other)) => one.order.cmp(&other.order),
+            _ => self.tie_break().cmp(&other.tie_break()),
+        }
+    }
+
+    /// The text that decides, and the error of an outcome. Nothing is copied: many spans may
+    /// tie with one long text.
     fn tie_break(&self) -> (Cow<'_, str>, &str) {
         match self {
             Self::Session(id) => (id.to_string().into(), ""),
@@ -110,7 +119,7 @@ impl RunFact {
             | Self::Output(text)
             | Self::Customer(text)
             | Self::User(text) => (text.into(), ""),
-            Self::Metadata(_, json) => (json.as_str().into(), ""),
+            Self::Metadata(of) => (of.json.as_str().into(), ""),
             Self::Tags(json) => (json.as_str().into(), ""),
             Self::Outcome(status, error) => {
                 (status.as_str().into(), error.as_deref().unwrap_or_default())
@@ -175,17 +184,11 @@ impl Observations {
         if let Some(best) = self.fields.get(&key)
             && (best.rank, best.time) == (rank, time)
         {
-            if let (RunFact::Metadata(_, new), RunFact::Metadata(_, old)) = (&fact, &best.fact)
-                && Arc::ptr_eq(new, old)
-            {
-                // Of one origin: many spans share it, and it may be long.
-                return;
-            }
-            let (new, old) = (fact.tie_break(), best.fact.tie_break());
+            let order = fact.compare(&best.fact);
             let wins = if field.prefers_latest() {
-                new > old
+                order.is_gt()
             } else {
-                new < old
+                order.is_lt()
             };
             if !wins {
                 return;
@@ -225,12 +228,13 @@ impl Observations {
         }
     }
 
-    /// The events. Facts of the same run, rank and time share one event.
+    /// The events. Facts of the same run, rank and time share one event. Long texts that many
+    /// runs share are copied only as each event is taken.
     pub fn into_events(self) -> impl Iterator<Item = (u32, Event)> {
-        let mut runs: BTreeMap<(Uuid, i32, Timestamp, u64), (u32, RunObserved)> = BTreeMap::new();
+        let mut runs: BTreeMap<(Uuid, i32, Timestamp, u64), PositionedRun> = BTreeMap::new();
         for ((run_id, field), best) in self.fields {
             let shared = (run_id, best.rank, best.time, 0);
-            let has_metadata = |(_, event): &(u32, RunObserved)| event.metadata.is_some();
+            let has_metadata = |run: &PositionedRun| run.metadata.is_some();
             let key = match field {
                 RunField::Metadata(service) if runs.get(&shared).is_some_and(has_metadata) => {
                     (run_id, best.rank, best.time, service)
@@ -238,8 +242,12 @@ impl Observations {
                 _ => shared,
             };
             let entry = runs.entry(key);
-            let (_, event) =
-                entry.or_insert_with(|| (best.position, empty_event(run_id, best.rank)));
+            let run = entry.or_insert_with(|| PositionedRun {
+                position: best.position,
+                event: empty_event(run_id, best.rank),
+                metadata: None,
+            });
+            let event = &mut run.event;
             match best.fact {
                 RunFact::Session(id) => event.session_id = Some(id),
                 RunFact::Agent(text) => event.agent_id = Some(text),
@@ -247,7 +255,7 @@ impl Observations {
                 RunFact::Name(text) => event.name = Some(text),
                 RunFact::Input(text) => event.input = Some(text),
                 RunFact::Output(text) => event.output = Some(text),
-                RunFact::Metadata(_, json) => event.metadata = Some(Arc::unwrap_or_clone(json)),
+                RunFact::Metadata(of) => run.metadata = Some(of.json),
                 RunFact::Outcome(status, error) => {
                     event.outcome = Some(status);
                     event.error = error;
@@ -265,14 +273,20 @@ impl Observations {
                 (position, Event::new(time, body))
             })
         });
-        let runs = runs
-            .into_iter()
-            .map(|((_, _, time, _), (position, event))| {
-                let body = EventBody::RunObserved(event);
-                (position, Event::new(time, body))
-            });
+        let runs = runs.into_iter().map(|((_, _, time, _), mut run)| {
+            run.event.metadata = run.metadata.map(Arc::unwrap_or_clone);
+            let body = EventBody::RunObserved(run.event);
+            (run.position, Event::new(time, body))
+        });
         sessions.chain(runs)
     }
+}
+
+/// An event that is being made.
+struct PositionedRun {
+    position: u32,
+    event: RunObserved,
+    metadata: Option<Arc<Json>>,
 }
 
 fn empty_event(run_id: Uuid, rank: i32) -> RunObserved {

@@ -68,9 +68,8 @@ impl RunObserver<'_> {
             self.observe_field(placed, rank::DIRECT, placed.start, RunField::Name, fact);
         }
         if let Some(metadata) = &placed.origin.metadata {
-            let service = placed.origin.service_key;
-            let fact = |_: &mut FieldFitter| RunFact::Metadata(service, metadata.clone());
-            let field = RunField::Metadata(service);
+            let fact = |_: &mut FieldFitter| RunFact::Metadata(metadata.clone());
+            let field = RunField::Metadata(metadata.service_key);
             self.observe_field(placed, rank::DIRECT, placed.start, field, fact);
         }
         if let Some(end) = placed.end.filter(|_| is_agent) {

@@ -1,5 +1,7 @@
 //! How a span ended: completed, failed or paused, and its error.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::conversation::Conversation;
@@ -8,18 +10,12 @@ use super::facts::SpanFacts;
 use super::messages::text_of;
 use super::slots::{ConversationSide, Slot};
 use super::span_events::{self, Exception};
-use super::value;
+use super::{tool, value, wrappers};
 use crate::event::EndStatus;
 use crate::ingest::otlp::wire::{AnyValue, SpanStatus};
 
-/// Attributes that hold why a model stopped. Most are kept only as metadata.
-const FINISH_REASONS: [&str; 5] = [
-    "gen_ai.response.finish_reasons",
-    "gen_ai.response.finish_reason",
-    "llm.finish_reason",
-    "ai.response.finishReason",
-    "finish_reason",
-];
+/// The fields of a result that say whether the call failed.
+const FAILURE_FIELDS: [&str; 2] = ["isError", "is_error"];
 
 /// How a span ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +35,10 @@ impl SpanEnding {
         let stated = code == SpanStatus::ERROR || failed_by_word(facts) || stopped_by_error(facts);
         // The transport of a call may succeed although the call failed.
         let result = failed_result(facts);
-        let implied =
-            code != SpanStatus::OK && (has_error_type(facts) || ended_by_exception(facts));
+        let implied = code != SpanStatus::OK
+            && (facts.has(Slot::ErrorType)
+                || states_error(facts) && !has_result(facts)
+                || ended_by_exception(facts));
         if !(stated || implied || result.is_some()) {
             return Self::completed();
         }
@@ -78,9 +76,8 @@ fn failed_by_word(facts: &SpanFacts<'_>) -> bool {
 /// Whether a model stopped by an error and gave no answer. SDKs also write `error` for a
 /// stream that its reader gave up.
 fn stopped_by_error(facts: &SpanFacts<'_>) -> bool {
-    let attributes = facts.kept_attributes.iter();
-    let mut reasons = attributes.filter(|attribute| FINISH_REASONS.contains(&attribute.key));
-    reasons.any(|attribute| attribute.value.as_ref().is_some_and(names_error))
+    let reasons = facts.value(Slot::FinishReason);
+    reasons.is_some_and(|reasons| names_failure(facts, reasons))
         && !Conversation::read(facts)
             .output
             .iter()
@@ -98,17 +95,32 @@ fn has_result(facts: &SpanFacts<'_>) -> bool {
         || facts.has_indexed_messages(ConversationSide::Output)
 }
 
-/// Whether a reason, or one in a list of reasons, is `error`.
-fn names_error(reasons: &AnyValue<'_>) -> bool {
+/// Whether a reason, or one in a list of reasons, means failed.
+fn names_failure(facts: &SpanFacts<'_>, reasons: &AnyValue<'_>) -> bool {
     match value::parsed(reasons) {
-        Value::String(reason) => reason == "error",
-        Value::Array(reasons) => reasons.iter().any(|reason| reason == "error"),
+        Value::String(reason) => facts.is_failure(&reason),
+        Value::Array(reasons) => {
+            let mut words = reasons.iter().filter_map(Value::as_str);
+            words.any(|reason| facts.is_failure(reason))
+        }
         _ => false,
     }
 }
 
-fn has_error_type(facts: &SpanFacts<'_>) -> bool {
-    facts.has(Slot::ErrorType)
+/// Whether an attribute tells of an error. Some SDKs write `false` if there is none.
+fn states_error(facts: &SpanFacts<'_>) -> bool {
+    match facts.value(Slot::ErrorMessage) {
+        None | Some(AnyValue::Bool(false)) => false,
+        Some(AnyValue::String(text)) => !text.eq_ignore_ascii_case("false"),
+        Some(_) => true,
+    }
+}
+
+/// The text of the error, from an attribute. A mere `true` is none.
+fn stated_message<'a>(facts: &SpanFacts<'a>) -> Option<Cow<'a, str>> {
+    let is_text = !matches!(facts.value(Slot::ErrorMessage), Some(AnyValue::Bool(_)));
+    let stated = is_text.then(|| facts.text(Slot::ErrorMessage)).flatten();
+    stated.or_else(|| facts.text(Slot::StatusMessage))
 }
 
 /// Whether an exception left the span, or was the last that happened in a span
@@ -134,17 +146,49 @@ fn ended_by_exception(facts: &SpanFacts<'_>) -> bool {
 /// The text of a result that says of itself that the call failed, as MCP's
 /// `isError` and Anthropic's `is_error` do.
 fn failed_result(facts: &SpanFacts<'_>) -> Option<String> {
-    let AnyValue::String(text) = facts.first(&[Slot::ToolResult, Slot::Output])? else {
-        return None;
-    };
-    let is_object = text.trim_start().starts_with('{');
-    if !is_object || !(text.contains("isError") || text.contains("is_error")) {
-        return None;
+    let result = facts.first(&[Slot::ToolResult, Slot::Output])?;
+    let mut layers = mentions_failure(result)
+        .then(|| wrappers::layers(tool::parse_attribute(result)))
+        .into_iter()
+        .flatten();
+    layers.find_map(|layer| text_of_failure(&layer))
+}
+
+/// Whether a value has such a field anywhere. Most results have none, and are not parsed.
+fn mentions_failure(value: &AnyValue<'_>) -> bool {
+    match value {
+        AnyValue::String(text) => {
+            // The end of both names: one look at the text is enough for most.
+            text.contains("rror") && FAILURE_FIELDS.iter().any(|field| text.contains(field))
+        }
+        AnyValue::Array(items) => items.iter().flatten().any(mentions_failure),
+        AnyValue::Kvlist(fields) => fields.iter().any(|field| {
+            FAILURE_FIELDS.contains(&field.key)
+                || field.value.as_ref().is_some_and(mentions_failure)
+        }),
+        _ => false,
     }
-    let result = value::parse(text);
-    let says_so = |key: &str| result.get(key) == Some(&Value::Bool(true));
-    (says_so("isError") || says_so("is_error"))
-        .then(|| text_of(result.get("content").unwrap_or(&Value::Null)))
+}
+
+/// The text of a result, or of a list of results, if all of it says that it failed.
+fn text_of_failure(result: &Value) -> Option<String> {
+    match result {
+        Value::Object(fields) => {
+            let says_so = |field| match fields.get(field) {
+                Some(Value::Bool(failed)) => *failed,
+                Some(Value::String(word)) => word.eq_ignore_ascii_case("true"),
+                _ => false,
+            };
+            let text = ["content", "result"].iter().find_map(|it| fields.get(*it));
+            let failed = FAILURE_FIELDS.into_iter().any(says_so);
+            failed.then(|| text.map(text_of).unwrap_or_default())
+        }
+        Value::Array(results) if !results.is_empty() => {
+            let texts: Option<Vec<_>> = results.iter().map(text_of_failure).collect();
+            texts.map(|texts| texts.join("\n"))
+        }
+        _ => None,
+    }
 }
 
 /// The control flow that an SDK reports as an error, and why a run waits.
@@ -154,7 +198,7 @@ fn control_flow(
 ) -> Option<(ControlFlow, Option<String>)> {
     let status = facts.span.status.as_ref().map(|status| status.message);
     let error_type = facts.text(Slot::ErrorType);
-    let stated = facts.text(Slot::ErrorMessage);
+    let stated = stated_message(facts);
     let told = [
         exception.and_then(|exception| exception.kind.as_deref()),
         exception.and_then(|exception| exception.message.as_deref()),
@@ -185,7 +229,7 @@ fn error_text(
     let filled = |text: &String| !text.is_empty();
     message = message
         .or_else(|| status.map(str::to_owned).filter(filled))
-        .or_else(|| facts.text(Slot::ErrorMessage).map(Into::into))
+        .or_else(|| stated_message(facts).map(Into::into))
         .or_else(|| result.filter(filled));
     if kind.is_none() {
         let named = facts.text(Slot::ErrorType).map(String::from);

@@ -1,5 +1,7 @@
 //! A valid span with its run, ids, times and outcome.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -48,6 +50,8 @@ pub struct PlacedSpan<'a> {
     pub end: Option<Timestamp>,
     /// How it ended.
     pub ending: SpanEnding,
+    /// The id of its response, if no other call can have the same id.
+    pub response_id: Option<String>,
 }
 
 impl PlacedSpan<'_> {
@@ -68,18 +72,18 @@ impl PlacedSpan<'_> {
         !self.facts.has_parent() || self.facts.span.flags & remote == remote
     }
 
-    /// The id of the step, from the span id. Two spans share it if no run has both, and if
-    /// LangGraph made a node for one tool call.
-    pub fn step_id(&self, class: SpanClass) -> Uuid {
-        let shared = match class {
+    /// The id of a step that another span may describe too: if no run has both spans, and if
+    /// LangGraph made a node for one tool call. All other steps have the id of their span.
+    pub fn shared_step_id(&self, class: SpanClass) -> Option<Uuid> {
+        match class {
             SpanClass::Llm | SpanClass::Embedding if self.is_separate() => {
-                response_id(&self.facts).map(|id| ids::derived(self.run, IdSource::Response(&id)))
+                let id = self.response_id.as_deref();
+                id.map(|id| ids::derived(self.run, IdSource::Response(id)))
             }
             SpanClass::Tool => lang_graph::call_node(&self.facts)
                 .map(|node| ids::derived(self.run, IdSource::ToolCall(&hex(node)))),
             _ => None,
-        };
-        shared.unwrap_or_else(|| self.span_step_id(self.facts.span.span_id))
+        }
     }
 
     /// Whether the run is that of a call, and not that of a trace.
@@ -90,10 +94,10 @@ impl PlacedSpan<'_> {
     /// The id that the views of a call share: that of the response or the tool call. Other
     /// calls may have it too, because caches repeat responses and some models number the
     /// tools of each answer.
-    pub fn call_id(&self, class: SpanClass) -> Option<String> {
+    pub fn call_id(&self, class: SpanClass) -> Option<Cow<'_, str>> {
         match class {
-            SpanClass::Llm | SpanClass::Embedding => response_id(&self.facts),
-            SpanClass::Tool => self.facts.text(Slot::ToolCallId).map(String::from),
+            SpanClass::Llm | SpanClass::Embedding => self.response_id.as_deref().map(Into::into),
+            SpanClass::Tool => self.facts.text(Slot::ToolCallId),
             _ => None,
         }
     }
@@ -113,8 +117,8 @@ impl PlacedSpan<'_> {
     /// Whether another span probably describes the same step. The store then
     /// does not assume that the step is new.
     pub fn has_other_views(&self) -> bool {
-        let is_anthropic = |id: String| id.starts_with(ANTHROPIC_ID_PREFIX);
-        response_id(&self.facts).is_some_and(is_anthropic)
+        let is_anthropic = |id: &str| id.starts_with(ANTHROPIC_ID_PREFIX);
+        self.response_id.as_deref().is_some_and(is_anthropic)
             || lang_graph::call_node(&self.facts).is_some()
     }
 
@@ -135,7 +139,7 @@ pub fn run_of_separate_call(facts: &SpanFacts<'_>) -> Option<Uuid> {
 }
 
 /// The id of the response, if no other call can have the same id.
-fn response_id(facts: &SpanFacts<'_>) -> Option<String> {
+pub fn response_id(facts: &SpanFacts<'_>) -> Option<String> {
     let stated = facts.text(Slot::ResponseId).map(String::from);
     let id = stated.or_else(|| recorded_response_id(facts.str(Slot::Output)?))?;
     let unique = id.len() >= UNIQUE_RESPONSE_ID_BYTES || id.starts_with(ANTHROPIC_ID_PREFIX);
@@ -149,7 +153,7 @@ fn recorded_response_id(output: &str) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct RecordedResponse<'a> {
         #[serde(borrow)]
-        id: Option<std::borrow::Cow<'a, str>>,
+        id: Option<Cow<'a, str>>,
         generations: Option<Value>,
     }
     if !output.starts_with('{') || !output.contains("\"id\"") {

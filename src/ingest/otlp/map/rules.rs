@@ -1,6 +1,8 @@
 //! Applies the rules of its dialects to a span.
 
-use super::dialects::{Dialect, EqualTo, FactRef, FilledSlot, Rule, SetTo};
+use std::borrow::Cow;
+
+use super::dialects::{Dialect, EqualTo, FactRef, FilledSlot, Rule, SetTo, lower};
 use super::facts::SpanFacts;
 use super::scratch::Scratch;
 use super::slots::{ConversationSide, Slot};
@@ -15,7 +17,7 @@ pub fn apply<'v: 'a, 'a>(facts: &mut SpanFacts<'a>, scratch: &'a Scratch<'v>) {
     of.extend(facts.kinds.iter().map(|(dialect, _)| *dialect));
     of.push(dialects.conventions().index);
     let kinds = facts.kinds.iter();
-    let kinds: Vec<String> = kinds.map(|(_, word)| word.to_ascii_lowercase()).collect();
+    let kinds: Vec<_> = kinds.map(|(_, word)| lower(word)).collect();
     for (at, index) in of.iter().enumerate() {
         if of[..at].contains(index) {
             continue;
@@ -30,7 +32,7 @@ pub fn apply<'v: 'a, 'a>(facts: &mut SpanFacts<'a>, scratch: &'a Scratch<'v>) {
 fn apply_rule<'v: 'a, 'a>(
     rule: &'a Rule,
     dialect: &Dialect,
-    kinds: &[String],
+    kinds: &[Cow<'_, str>],
     facts: &mut SpanFacts<'a>,
     scratch: &'a Scratch<'v>,
 ) {
@@ -75,14 +77,15 @@ fn apply_rule<'v: 'a, 'a>(
 
 /// What each `*` of the rule matched: in the span's name, else in the first fact
 /// that is compared. `None` if a condition does not hold.
-fn matched<'a>(rule: &Rule, kinds: &[String], facts: &SpanFacts<'a>) -> Option<Vec<&'a str>> {
+fn matched<'a>(rule: &Rule, kinds: &[Cow<'_, str>], facts: &SpanFacts<'a>) -> Option<Vec<&'a str>> {
     let span = facts.span;
-    let kind_fits = rule.kinds.is_empty() || kinds.iter().any(|word| rule.kinds.matches(word));
-    if !kind_fits
-        || rule.root.is_some_and(|root| root == facts.has_parent())
+    let kind_fits = || rule.kinds.is_empty() || kinds.iter().any(|word| rule.kinds.matches(word));
+    // What costs least first.
+    if rule.root.is_some_and(|root| root == facts.has_parent())
+        || !kind_fits()
+        || !rule.scopes.matches(facts.scope)
         || !rule.has.iter().all(|fact| has(fact, facts))
         || rule.lacks.iter().any(|fact| has(fact, facts))
-        || !rule.scopes.matches(facts.scope)
     {
         return None;
     }
@@ -101,9 +104,9 @@ fn matched<'a>(rule: &Rule, kinds: &[String], facts: &SpanFacts<'a>) -> Option<V
             EqualTo::SpanName => return None,
             EqualTo::Patterns(patterns) => {
                 let more = match text {
-                    std::borrow::Cow::Borrowed(text) => patterns.captures(text)?,
+                    Cow::Borrowed(text) => patterns.captures(text)?,
                     // A list or number has no parts to capture.
-                    std::borrow::Cow::Owned(text) => patterns.matches(&text).then(Vec::new)?,
+                    Cow::Owned(text) => patterns.matches(&text).then(Vec::new)?,
                 };
                 if rule.names.is_empty() {
                     captured.extend(more);

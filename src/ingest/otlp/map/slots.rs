@@ -74,6 +74,7 @@ slots! {
     Level "level",
     ErrorType "error_type",
     ErrorMessage "error_message",
+    StatusMessage "status_message",
     // LangChain and LangGraph.
     Metadata "metadata",
     GraphNode "graph_node",
@@ -108,7 +109,10 @@ impl Slot {
                 | Self::ResponseId
                 | Self::ToolCallId
                 | Self::Status
+                | Self::Level
                 | Self::ErrorType
+                | Self::ErrorMessage
+                | Self::StatusMessage
                 | Self::FinishReason
                 | Self::Metadata
                 | Self::GraphNode
@@ -132,14 +136,4 @@ pub enum ConversationSide {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_unique_and_lead_back() {
-        for (at, slot) in Slot::ALL.into_iter().enumerate() {
-            assert_eq!(slot as usize, at);
-            assert_eq!(Slot::named(slot.name()), Some(slot));
-        }
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! Reads the tags, the customer and the user of a run.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use uuid::Uuid;
 
@@ -28,13 +29,10 @@ pub fn tags(facts: &SpanFacts<'_>) -> Option<Vec<String>> {
         serde_json::Value::String(tags) => tags.split(',').map(Cow::Borrowed).collect(),
         _ => Vec::new(),
     };
-    let mut tags = Vec::new();
-    for tag in texts {
-        let tag = tag.trim();
-        if !tag.is_empty() && !tags.iter().any(|other| other == tag) && tags.len() < MAX_TAGS {
-            tags.push(tag.to_owned());
-        }
-    }
+    let mut seen = HashSet::new();
+    let tags = texts.iter().map(|tag| tag.trim());
+    let tags = tags.filter(|tag| !tag.is_empty() && seen.insert(*tag));
+    let tags: Vec<_> = tags.take(MAX_TAGS).map(str::to_owned).collect();
     (!tags.is_empty()).then_some(tags)
 }
 

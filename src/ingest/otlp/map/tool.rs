@@ -95,7 +95,7 @@ fn verbatim_json(
     };
     let plain = text.trim_start().starts_with(['{', '['])
         && value::looks_like_json(text)
-        && !wrapper_keys.iter().any(|key| text.contains(key));
+        && !value::has_quoted(text, wrapper_keys);
     plain.then(|| fit.intact_json(text)).flatten()
 }
 
@@ -118,7 +118,7 @@ fn unwrap_only_field(value: Value, fields: &[String]) -> Value {
 }
 
 /// Parses an attribute as JSON. Some dialects put a JSON string into JSON.
-fn parse_attribute(attribute: &wire::AnyValue<'_>) -> Value {
+pub fn parse_attribute(attribute: &wire::AnyValue<'_>) -> Value {
     match value::parsed(attribute) {
         Value::String(text) => value::parse(&text),
         other => other,

@@ -88,6 +88,18 @@ pub fn looks_like_json(text: &str) -> bool {
     text.starts_with(['{', '[', '"']) && !is_mostly_punctuation(text)
 }
 
+/// Whether a quote and what follows it in a text is one of these beginnings. Each of them starts
+/// with a quote. Quotes are rare, so this is faster than to look for each beginning.
+pub fn has_quoted(text: &str, beginnings: &[impl AsRef<str>]) -> bool {
+    let bytes = text.as_bytes();
+    text.match_indices('"').any(|(at, _)| {
+        let next = bytes.get(at + 1);
+        beginnings.iter().map(AsRef::as_ref).any(|beginning: &str| {
+            beginning.as_bytes().get(1) == next && text[at..].starts_with(beginning)
+        })
+    })
+}
+
 /// Whether a long text is little more than JSON punctuation. It is not parsed,
 /// because each `[]` in it would take dozens of bytes in memory.
 pub fn is_mostly_punctuation(text: &str) -> bool {
@@ -195,6 +207,28 @@ mod tests {
         }
         let text = json(&value).to_string();
         assert!(text.contains(TOO_DEEP) && text.len() < 3 * MAX_DEPTH + TOO_DEEP.len());
+    }
+
+    #[test]
+    fn beginnings_are_found_behind_quotes() {
+        let beginnings = ["\"input", "\"args\""];
+        for text in [
+            r#"{"input_text": 1}"#,
+            r#"{"b":"", "args":[]}"#,
+            "\"\"\"input",
+        ] {
+            assert!(has_quoted(text, &beginnings), "{text}");
+        }
+        for text in [
+            "",
+            "\"",
+            "input",
+            "args\"",
+            r#"{"arg": "the input"}"#,
+            "é\"é",
+        ] {
+            assert!(!has_quoted(text, &beginnings), "{text}");
+        }
     }
 
     #[test]

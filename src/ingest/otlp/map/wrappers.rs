@@ -3,6 +3,8 @@
 //! Each function returns `None` if there is no wrapper: the caller then keeps the
 //! text as it was sent.
 
+use std::iter;
+
 use serde_json::{Map, Value};
 
 use super::lenient::{self, Purpose};
@@ -43,6 +45,15 @@ pub fn unwrap_arguments(arguments: &Value) -> Option<Value> {
 /// The result without the wrappers around it.
 pub fn unwrap_result(result: &Value) -> Option<Value> {
     unwrap_all(result, result_wrapper)
+}
+
+/// The result, and what is left of it within each of the wrappers around it.
+pub fn layers(result: Value) -> impl Iterator<Item = Value> {
+    let within = |outer: &Value| match outer {
+        Value::String(text) => printed(text),
+        other => result_wrapper(other),
+    };
+    iter::successors(Some(result), within).take(MAX_WRAPPERS)
 }
 
 fn unwrap_all(value: &Value, unwrap: fn(&Value) -> Option<Value>) -> Option<Value> {
@@ -258,8 +269,8 @@ fn lang_chain_content(object: &Map<String, Value>) -> Option<Value> {
     })
 }
 
-/// A result that Python printed: a tool message, or a result of MCP.
-fn printed_result(text: &str) -> Option<Value> {
+/// What Python printed: a literal, a tool message, or a result of MCP.
+fn printed(text: &str) -> Option<Value> {
     if let Some(value) = literal(text) {
         return Some(value);
     }
@@ -277,8 +288,15 @@ fn printed_result(text: &str) -> Option<Value> {
     ];
     let is_printed = STARTS.iter().any(|start| text.starts_with(start))
         || text.starts_with("name=") && text.contains(" type='ToolResult'");
-    let value = is_printed.then(|| lenient::read(text, Purpose::Values))??;
-    let mut object = match value {
+    is_printed.then(|| lenient::read(text, Purpose::Values))?
+}
+
+/// The result within what Python printed.
+fn printed_result(text: &str) -> Option<Value> {
+    if let Some(value) = literal(text) {
+        return Some(value);
+    }
+    let mut object = match printed(text)? {
         Value::Object(object) => object,
         other => return Some(other),
     };

@@ -19,8 +19,8 @@ pub use fields::{MalformedProtobuf, WireMessage};
 pub use json::{ConvertedJson, json_to_protobuf};
 pub use json_error::OtlpJsonError;
 pub use message::{
-    AnyValue, ExportRequest, InstrumentationScope, KeyValue, LogRecord, Resource, Span, SpanEvent,
-    SpanLink, SpanStatus,
+    AnyValue, ExportRequest, InstrumentationScope, KeyValue, LogRecord, Resource, ScopeRecords,
+    Span, SpanEvent, SpanLink, SpanStatus,
 };
 pub use repair::{TOO_DEEP, WireRepairs, repair};
 pub use scan::{MAX_DEPTH, ScanError, WireCounts, scan};

@@ -140,9 +140,12 @@ fn add_source(
             meaning.fills = Some(filled);
         }
         Source::Inside(key, path) => {
-            let inside = &mut table.keys.entry(key).or_default().inside;
-            inside.push((path, filled));
-            inside.sort_by_key(|(_, filled)| filled.preference);
+            let meaning = table.keys.entry(key).or_default();
+            meaning.inside.push((path, filled));
+            meaning.inside.sort_by_key(|(_, filled)| filled.preference);
+            let names = meaning.inside.iter().map(|(path, _)| path.first_name());
+            let quoted = names.map(|name| Some(format!("\"{}\"", name?)));
+            meaning.inside_names = quoted.collect::<Option<_>>().unwrap_or_default();
         }
         Source::Event(name, key) => table.events.entry(name).or_default().push((key, filled)),
         Source::Numbered(prefix) => {

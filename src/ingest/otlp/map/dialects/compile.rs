@@ -1,12 +1,13 @@
 //! Checks dialect files and compiles them into one table.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::add_keys::{KIND, KeyTarget, add_keys, contradiction, preference, slot_named};
 use super::built_in::BUILT_IN_FILES;
 use super::complaint::{Complaint, DialectError, DialectText};
 use super::dialect::{Dialect, MessageEvent};
 use super::file::{CountingRules, DialectFile, KeyEntry, NamedLists, PlacedText};
+use super::key_hash::{KeyMap, KeySet};
 use super::kind::{NamedKind, WordTable};
 use super::pattern::{Pattern, PatternList};
 use super::rule::Rule;
@@ -77,8 +78,8 @@ impl Dialects {
             foreign: Vec::new(),
             foreign_unless_internal: Vec::new(),
             scope_noise: Vec::new(),
-            signs: HashSet::new(),
-            suffixes: HashMap::new(),
+            signs: KeySet::default(),
+            suffixes: KeyMap::default(),
             agent_names: Vec::new(),
             tool_names: Vec::new(),
             usage_objects: Vec::new(),

@@ -29,7 +29,7 @@ pub struct Dialect {
     pub rules: Vec<Rule>,
     /// How it counts tokens.
     pub counting: CountingRules,
-    /// The values of the fact `status` that mean failed.
+    /// The values of the facts `status` and `finish_reason` that mean failed.
     pub failed: Vec<String>,
     /// The types of exceptions that are no failure.
     pub control_flow: Vec<(Pattern, ControlFlow)>,
@@ -79,7 +79,7 @@ impl Dialect {
         found.map(|(_, flow)| *flow)
     }
 
-    /// Whether a value of the fact `status` means failed.
+    /// Whether a status or a finish reason means failed.
     pub fn is_failure(&self, status: &str) -> bool {
         self.failed
             .iter()

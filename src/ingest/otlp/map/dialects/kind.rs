@@ -1,8 +1,8 @@
 //! The kinds of work, and the words with which a dialect names them.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
+use super::key_hash::KeyMap;
 use super::pattern::Pattern;
 
 /// The kind of work that a span describes.
@@ -158,7 +158,7 @@ impl NamedKind {
 #[derive(Debug, Default)]
 pub struct WordTable {
     /// By word in lower case.
-    exact: HashMap<String, NamedKind>,
+    exact: KeyMap<NamedKind>,
     /// In lower case, the most specific first.
     patterns: Vec<(Pattern, NamedKind)>,
 }
@@ -196,7 +196,8 @@ impl WordTable {
     }
 }
 
-fn lower(word: &str) -> Cow<'_, str> {
+/// A word in lower case.
+pub fn lower(word: &str) -> Cow<'_, str> {
     if word.bytes().any(|byte| byte.is_ascii_uppercase()) {
         word.to_ascii_lowercase().into()
     } else {

@@ -10,6 +10,7 @@ mod compile;
 mod complaint;
 mod dialect;
 mod file;
+mod key_hash;
 mod kind;
 mod pattern;
 mod rule;
@@ -25,11 +26,12 @@ pub use add_keys::MAX_KEYS_PER_FACT;
 pub use complaint::{DialectError, DialectText};
 pub use dialect::{Dialect, MessageEvent};
 pub use file::{Containing, CountingRules, EventRole};
-pub use kind::{Classification, SpanClass};
+pub use kind::{Classification, SpanClass, lower};
 pub use rule::{EqualTo, FactRef, Rule, SetTo};
 pub use table::{AttributeTable, DialectIndex, FilledSlot, KeyMeaning};
 pub use usage_object::{UsageObject, UsagePart};
 
+use self::key_hash::{KeyMap, KeySet};
 use self::pattern::Pattern;
 use self::table::PrefixTable;
 use super::slots::Slot;
@@ -58,9 +60,9 @@ pub struct Dialects {
     foreign: Vec<String>,
     foreign_unless_internal: Vec<String>,
     scope_noise: Vec<String>,
-    signs: std::collections::HashSet<String>,
+    signs: KeySet,
     /// Last parts of unknown keys, and the slots that they fill.
-    suffixes: std::collections::HashMap<String, FilledSlot>,
+    suffixes: KeyMap<FilledSlot>,
     agent_names: Vec<Pattern>,
     tool_names: Vec<Pattern>,
     /// The usage objects of providers, in order.

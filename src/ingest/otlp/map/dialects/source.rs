@@ -89,6 +89,14 @@ impl JsonPath {
         find(&self.0, value)
     }
 
+    /// The name that the path begins with. `None` if it begins with any field or with an item.
+    pub fn first_name(&self) -> Option<&str> {
+        match self.0.first()? {
+            JsonPathPart::Field(name) => name.parse::<usize>().is_err().then_some(name),
+            JsonPathPart::Any => None,
+        }
+    }
+
     /// Whether a JSON text may contain the path. False is certain.
     pub fn may_be_in(&self, json: &str) -> bool {
         let mut fields = self.0.iter().filter_map(|part| match part {

@@ -1,10 +1,10 @@
 //! The keys of all dialects in one table, so that reading an attribute takes one
 //! lookup.
 
-use std::collections::HashMap;
-
+use super::key_hash::KeyMap;
 use super::source::JsonPath;
 use crate::ingest::otlp::map::slots::{ConversationSide, Slot};
+use crate::ingest::otlp::map::value::has_quoted;
 
 /// The position of a dialect: the first of several that fit a span wins.
 pub type DialectIndex = u16;
@@ -34,17 +34,26 @@ pub struct KeyMeaning {
     pub marks: Option<DialectIndex>,
     /// Facts inside the JSON of the value.
     pub inside: Vec<(JsonPath, FilledSlot)>,
+    /// The first names of their paths, in quotes. Empty if a path has no name first.
+    pub inside_names: Vec<String>,
 }
 
 /// The keys that are read in the spans of one scope.
 #[derive(Clone, Debug, Default)]
 pub struct AttributeTable {
     /// By key.
-    pub keys: HashMap<String, KeyMeaning>,
+    pub keys: KeyMap<KeyMeaning>,
     /// By name of the span event: keys of its attributes.
-    pub events: HashMap<String, Vec<(String, FilledSlot)>>,
+    pub events: KeyMap<Vec<(String, FilledSlot)>>,
     /// Prefixes of keys that hold one field of one message each.
     pub numbered: Vec<(String, ConversationSide)>,
+}
+
+impl KeyMeaning {
+    /// Whether a JSON text may hold one of the facts inside. False is certain.
+    pub fn may_be_in(&self, json: &str) -> bool {
+        self.inside_names.is_empty() || has_quoted(json, &self.inside_names)
+    }
 }
 
 impl AttributeTable {

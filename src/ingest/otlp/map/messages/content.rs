@@ -28,7 +28,7 @@ pub fn text_and_media(value: &Value, found: &mut Vec<Media>) -> String {
 }
 
 /// A text without media: some SDKs write the blocks of a result as JSON text.
-fn plain_text(text: &str, found: &mut Vec<Media>) -> String {
+pub fn plain_text(text: &str, found: &mut Vec<Media>) -> String {
     if holds_media(text)
         && let Some(value) = value::structured(text, Purpose::Values)
     {

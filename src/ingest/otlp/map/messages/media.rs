@@ -377,16 +377,14 @@ pub fn take_from_text(text: &str, found: &mut Vec<Media>) -> Option<String> {
     let mut rest = text;
     while let Some(at) = rest.find("data:") {
         let url = &rest[at..];
-        let head = url.find(',').map_or(0, |comma| comma + 1);
-        let is_data =
-            |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_' | '=');
-        let data = url[head..].find(|c| !is_data(c));
-        // A head that is longer belongs to no URL.
-        let length = match data {
-            _ if head > MAX_HEAD_BYTES || head == 0 => "data:".len(),
-            Some(data) => head + data,
-            None => url.len(),
-        };
+        // A head that is longer belongs to no URL, and the text after it is not read again.
+        let comma = url.bytes().take(MAX_HEAD_BYTES).position(|it| it == b',');
+        let length = comma.map_or("data:".len(), |comma| {
+            let is_data =
+                |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_' | '=');
+            let data = url[comma..].bytes().skip(1);
+            comma + 1 + data.take_while(|byte| is_data(char::from(*byte))).count()
+        });
         let url = &url[..length];
         out.push_str(&rest[..at]);
         rest = &rest[at + url.len()..];

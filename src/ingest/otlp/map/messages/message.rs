@@ -89,6 +89,9 @@ impl ChatMessage {
     }
 }
 
+/// A digest of the id of a call. The id may be long, and many messages may depend on it.
+pub type CallDigest = [u8; 32];
+
 /// The input and output of one model call, each in order.
 #[derive(Debug, Default)]
 pub struct Conversation {
@@ -98,7 +101,7 @@ pub struct Conversation {
     pub output: Vec<ChatMessage>,
     /// The call, if its messages are told nowhere else: the provider keeps the
     /// history, and no other call repeats it.
-    pub(in crate::ingest::otlp::map) only_in_call: Option<Vec<u8>>,
+    pub(in crate::ingest::otlp::map) only_in_call: Option<CallDigest>,
 }
 
 /// Joins the parts of one message.

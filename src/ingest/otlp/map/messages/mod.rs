@@ -22,5 +22,5 @@ mod tests;
 pub use content::{is_key_of_mcp_result, text_of};
 pub use dspy::read_sections;
 pub use flat::unflatten;
-pub use message::{ChatMessage, Conversation, join};
+pub use message::{CallDigest, ChatMessage, Conversation, join};
 pub use shapes::{read, read_attribute};

@@ -16,6 +16,17 @@ pub fn role_named(name: &str) -> Option<MessageRole> {
     })
 }
 
+/// The role that an object names, as a text or as Semantic Kernel writes it.
+pub fn role_of(object: &Map<String, Value>) -> Option<MessageRole> {
+    let role = object.get("role").or_else(|| object.get("_role"))?;
+    let label = || {
+        ["label", "Label", "value"]
+            .iter()
+            .find_map(|key| role.get(*key))
+    };
+    role_named(role.as_str().or_else(|| label()?.as_str())?)
+}
+
 /// The role that the `type` of a message is: LangChain's dictionaries, and the
 /// classes of printed objects.
 pub fn typed_role(object: &Map<String, Value>) -> Option<MessageRole> {

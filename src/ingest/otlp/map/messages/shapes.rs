@@ -4,11 +4,11 @@ use serde_json::{Map, Value};
 
 use super::blocks;
 use super::calls::{parse_tool_call, parse_tool_result, text_at};
-use super::content::{is_key_of_mcp_result, text_and_media, text_of};
+use super::content::{is_key_of_mcp_result, plain_text, text_and_media, text_of};
 use super::items::collect_item;
 use super::media;
 use super::message::ChatMessage;
-use super::roles::{lang_chain_role, role_named, role_of_part, typed_role};
+use super::roles::{lang_chain_role, role_named, role_of, role_of_part, typed_role};
 use crate::event::MessageRole;
 use crate::ingest::otlp::map::lenient::{self, Purpose};
 use crate::ingest::otlp::map::value;
@@ -83,7 +83,7 @@ fn collect_text(text: &str, role: MessageRole, depth: usize, out: &mut Vec<ChatM
 /// A message of a text.
 fn said(role: MessageRole, text: &str) -> ChatMessage {
     let mut message = ChatMessage::new(role);
-    message.text = text_and_media(&Value::String(text.to_owned()), &mut message.media);
+    message.text = plain_text(text, &mut message.media);
     message
 }
 
@@ -133,6 +133,21 @@ fn collect_array(items: &[Value], role: MessageRole, depth: usize, out: &mut Vec
     }
 }
 
+/// Adds a message that has a role and a text, and nothing else, as most have.
+fn collect_plain(object: &Map<String, Value>, out: &mut Vec<ChatMessage>) -> bool {
+    let string = |key: &str| object.get(key).and_then(Value::as_str);
+    if object.len() == 2
+        && let (Some(text), Some(role)) = (string("content"), string("role"))
+        && let Some(role) = role_named(role)
+    {
+        let (mut message, before) = (ChatMessage::new(role), out.len());
+        add_text(&mut message, text, out);
+        blocks::finish_message(message, before, out);
+        return true;
+    }
+    false
+}
+
 /// Adds the messages in a request, response, wrapper or message. Returns false
 /// if the object is none of these.
 fn collect_object(
@@ -141,6 +156,9 @@ fn collect_object(
     depth: usize,
     out: &mut Vec<ChatMessage>,
 ) -> bool {
+    if collect_plain(object, out) {
+        return true;
+    }
     let get = |key: &str| object.get(key).filter(|value| !value.is_null());
     let next = depth + 1;
     let before = out.len();
@@ -269,17 +287,6 @@ fn is_message(object: &Map<String, Value>) -> bool {
         .any(|key| object.get(*key).is_some_and(Value::is_array));
     has_role && content_keys.iter().any(|key| object.contains_key(*key))
         || has_calls && object.contains_key("text")
-}
-
-/// The role that an object names, as a text or as Semantic Kernel writes it.
-fn role_of(object: &Map<String, Value>) -> Option<MessageRole> {
-    let role = object.get("role").or_else(|| object.get("_role"))?;
-    let label = || {
-        ["label", "Label", "value"]
-            .iter()
-            .find_map(|key| role.get(*key))
-    };
-    role_named(role.as_str().or_else(|| label()?.as_str())?)
 }
 
 fn collect_message(
@@ -419,8 +426,12 @@ fn add_text(message: &mut ChatMessage, text: &str, out: &mut Vec<ChatMessage>) {
         message.text.push_str(&text);
         return;
     }
-    let text = text_and_media(&Value::String(text.to_owned()), &mut message.media);
-    message.text.push_str(&text);
+    let text = plain_text(text, &mut message.media);
+    if message.text.is_empty() {
+        message.text = text;
+    } else {
+        message.text.push_str(&text);
+    }
 }
 
 /// Whether a value is a result of MCP.

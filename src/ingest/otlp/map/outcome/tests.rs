@@ -131,6 +131,66 @@ fn a_span_without_a_status_fails_by_what_it_tells() {
 }
 
 #[test]
+fn an_error_that_only_an_attribute_tells_is_neither_missed_nor_lost() {
+    let of = |fields: Value, attributes: &[(&str, &str)]| {
+        let attributes: Vec<_> = attributes.iter().map(|(k, v)| (*k, json!(v))).collect();
+        let end = step_end(&span(fields, &attributes));
+        let metadata = end.details.unwrap().metadata.unwrap();
+        let metadata: Value = serde_json::from_str(metadata.as_str()).unwrap();
+        (end.status, end.error, metadata)
+    };
+    let text = "429 rate limited";
+    for key in [
+        "error.message",
+        "exception.message",
+        "braintrust.error",
+        "honeyhive_error",
+    ] {
+        let (status, error, metadata) = of(json!({}), &[(key, text)]);
+        assert_eq!(
+            (status, error.as_deref()),
+            (EndStatus::Failed, Some(text)),
+            "{key}"
+        );
+        assert_eq!(metadata[key], text);
+        // It went on after the error.
+        let result = ("gen_ai.tool.call.result", "fine");
+        for (fields, more) in [
+            (json!({}), vec![result]),
+            (json!({"status": {"code": 1}}), vec![]),
+        ] {
+            let attributes: Vec<_> = more.into_iter().chain([(key, text)]).collect();
+            let (status, error, metadata) = of(fields, &attributes);
+            assert_eq!((status, error), (EndStatus::Completed, None), "{key}");
+            assert_eq!(metadata[key], text);
+        }
+    }
+    for (message, want) in [
+        (text, Some(text)),
+        ("GraphInterrupt('ask')", None),
+        ("false", None),
+    ] {
+        let (_, error, _) = of(json!({}), &[("error.message", message)]);
+        assert_eq!(error.as_deref(), want);
+    }
+    // Any span of Langfuse may have a message. Only the level says what it means.
+    let stated = ("langfuse.observation.status_message", "from the cache");
+    for (level, want) in [
+        ("DEFAULT", None),
+        ("WARNING", None),
+        ("ERROR", Some(stated.1)),
+    ] {
+        let level = ("langfuse.observation.level", level);
+        let (_, error, metadata) = of(json!({}), &[stated, level]);
+        assert_eq!(error.as_deref(), want, "{level:?}");
+        assert_eq!(
+            (&metadata[stated.0], &metadata[level.0]),
+            (&json!(stated.1), &json!(level.1))
+        );
+    }
+}
+
+#[test]
 fn a_result_that_says_it_failed_fails_the_call() {
     let result = |text: &str| {
         let attributes = [("gen_ai.tool.call.result", text)];
@@ -143,6 +203,48 @@ fn a_result_that_says_it_failed_fails_the_call() {
     assert_eq!(result(&blocks.replace("true", "false")), None);
     assert_eq!(result(r#"{"found": [{"isError": true}]}"#), None);
     assert_eq!(result("isError: true"), None);
+    let listed = r#"{"type": "tool_result", "content": "no such city", "is_error": true}"#;
+    for failed in [
+        format!("[{listed}]"),
+        json!(blocks).to_string(),
+        "{'content': 'no such city', 'is_error': True}".into(),
+        "content=[TextContent(type='text', text='no such city')] isError=True".into(),
+        "CallToolResult(content=[TextContent(type='text', text='no such city')], isError=True)".into(),
+        "type='ToolResult' name='f' result=[TextResultContent(content='no such city')] is_error=True".into(),
+        format!(r#"{{"type": "json", "value": {blocks}}}"#),
+    ] {
+        let error = result(&failed);
+        assert!(error.as_ref().is_some_and(|it| it.contains("no such city")), "{failed}: {error:?}");
+    }
+    // One of two calls failed.
+    assert_eq!(
+        result(&format!("[{listed}, {}]", listed.replace("true", "false"))),
+        None
+    );
+}
+
+#[test]
+fn a_result_in_fields_of_its_own_may_say_that_it_failed() {
+    let failed = |field: &str, says: Value| {
+        let fields = json!([
+            {"key": "content", "value": {"stringValue": "no such city"}},
+            {"key": field, "value": says},
+        ]);
+        let object = json!({"kvlistValue": {"values": fields}});
+        [object.clone(), json!({"arrayValue": {"values": [object]}})].map(|result| {
+            let mut span = span(json!({"status": {"code": 1}}), &[]);
+            span["attributes"] = json!([{"key": "gen_ai.tool.call.result", "value": result}]);
+            step_end(&span).error
+        })
+    };
+    for field in ["isError", "is_error"] {
+        for says in [json!({"boolValue": true}), json!({"stringValue": "true"})] {
+            for error in failed(field, says) {
+                assert_eq!(error.as_deref(), Some("no such city"), "{field}");
+            }
+        }
+        assert_eq!(failed(field, json!({"boolValue": false})), [None, None]);
+    }
 }
 
 #[test]
@@ -160,6 +262,18 @@ fn a_model_that_stopped_by_an_error_failed() {
         status("ai.response.finishReason", json!("error")),
         EndStatus::Failed
     );
+    for key in [
+        "gen_ai.response.finish_reason",
+        "gen_ai.response.stop_reason",
+        "llm.finish_reason",
+        "llm.response.finish_reason",
+        "finish_reason",
+        "acme.finish_reason",
+    ] {
+        assert_eq!(status(key, json!("error")), EndStatus::Failed, "{key}");
+    }
+    let within = json!(r#"{"finishReason":"error"}"#);
+    assert_eq!(status("genkit:output", within), EndStatus::Failed);
     assert_eq!(status(reasons, json!(["stop"])), EndStatus::Completed);
     assert_eq!(
         status(reasons, json!(["content_error"])),
