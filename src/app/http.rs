@@ -1,4 +1,4 @@
-//! The HTTP server: OTLP, and the pages for health and metrics.
+//! The HTTP server: OTLP, the page and its API, and the pages for health and metrics.
 
 use std::net::SocketAddr;
 
@@ -8,8 +8,10 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use super::open::RequestLimits;
 use crate::auth::{Authenticator, HttpAuthenticator, authenticate_http};
 use crate::ingest::otlp::{OtlpIngest, Signal, answer_denied, answer_http};
+use crate::web::use_cookie;
 
-/// The routes: OTLP over HTTP, which may need keys, and `pages`, which need none.
+/// The routes: OTLP over HTTP, which may need keys, and `pages`, which check for themselves
+/// what they need.
 pub(super) fn http_routes(
     pages: Router,
     otlp: OtlpIngest,
@@ -29,4 +31,5 @@ pub(super) fn http_routes(
         }))
         // Outside of it, so that rejected requests do not count against the limit.
         .layer(from_fn_with_state(authenticator, authenticate_http))
+        .layer(from_fn(use_cookie))
 }

@@ -10,6 +10,7 @@ mod helpers;
 mod http;
 mod open;
 mod refresh_keys;
+mod refresh_prices;
 mod run;
 mod settings;
 mod shared;

@@ -8,6 +8,7 @@ use tonic::Status;
 use crate::auth::{Denied, Identity};
 use crate::ingest::otlp::{answer_denied, is_grpc};
 use crate::listen::RequestLimit;
+use crate::web::is_web;
 
 /// Where the names of gRPC services begin that need no key.
 const OPEN_SERVICES: &str = "/grpc.";
@@ -17,6 +18,8 @@ const WATCHES: usize = 1_024;
 const REFLECTIONS: usize = 32;
 /// Open responses of `/metrics`. Each holds the page until the client has read it.
 const METRICS_PAGES: usize = 64;
+/// Open requests to the page and its API, streams among them.
+const WEB_REQUESTS: usize = 1_024;
 /// The largest message of a request to the health service or to reflection.
 pub(super) const MAX_OPEN_MESSAGE_BYTES: usize = 4 << 10;
 
@@ -29,6 +32,8 @@ pub(super) struct RequestLimits {
     watches: RequestLimit,
     reflections: RequestLimit,
     metrics_pages: RequestLimit,
+    /// With and without a key: who reads takes no place of who writes.
+    web: RequestLimit,
     /// Answered at once, and always small: limited by connection only, so that nobody
     /// can take the places of another's probes.
     probes: RequestLimit,
@@ -42,6 +47,7 @@ impl RequestLimits {
             watches: RequestLimit::keyless(Some(WATCHES), refuse),
             reflections: RequestLimit::keyless(Some(REFLECTIONS), refuse),
             metrics_pages: RequestLimit::keyless(Some(METRICS_PAGES), refuse),
+            web: RequestLimit::keyless(Some(WEB_REQUESTS), refuse),
             probes: RequestLimit::keyless(None, refuse),
         }
     }
@@ -51,7 +57,9 @@ impl RequestLimits {
     pub(super) async fn enter(self, request: Request, next: Next) -> Response {
         let path = request.uri().path();
         let identified = request.extensions().get::<Identity>().is_some();
-        let limit = if identified && path.starts_with(OPEN_SERVICES) {
+        let limit = if is_web(path) {
+            self.web
+        } else if identified && path.starts_with(OPEN_SERVICES) {
             self.keyed
         } else if identified {
             self.ingest

@@ -22,6 +22,7 @@ use crate::listen::{self, RequestLimit};
 use crate::pipeline::{Gate, Pipeline};
 use crate::store::ShardCounts;
 use crate::telemetry::{Metrics, router};
+use crate::web;
 
 /// The running parts that the shutdown needs.
 struct RunningParts {
@@ -130,8 +131,9 @@ impl DaemonCore {
         let mut servers = JoinSet::new();
         let readiness = shared.readiness.clone();
         servers.spawn(grpc.start(readiness, phases.draining.clone()).await?);
+        let (web, _) = web::routes(self.web_config(authenticator.clone(), &phases, addresses)?);
         let http = http_routes(
-            router(metrics),
+            router(metrics).merge(web),
             otlp,
             addresses.grpc,
             requests,

@@ -49,3 +49,4 @@ mod support;
 mod tls;
 mod totals;
 mod views;
+mod web;

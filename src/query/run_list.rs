@@ -1,0 +1,208 @@
+//! The list of runs for the web: a page at a time, from the newest.
+
+use std::time::{Duration, Instant};
+
+use serde_json::value::RawValue;
+use sqlx::{PgConnection, Row as _};
+use uuid::Uuid;
+
+use super::InspectError;
+use super::run_search::{RunOrder, RunPlace, RunSearch};
+use super::sql_text::SqlText;
+
+/// How long a search goes on for one page. After that it says how far it has come.
+const BUDGET: Duration = Duration::from_millis(250);
+/// Runs of the first piece of a search. Each further piece is twice as large.
+const FIRST_PIECE: usize = 500;
+/// Runs of the largest piece.
+const LARGEST_PIECE: usize = 16_000;
+
+/// Tags of a run, over `agent_runs AS r`.
+pub(super) const TAGS: &str = "CASE WHEN jsonb_typeof(r.metadata -> 'tags') = 'array' \
+     THEN r.metadata -> 'tags' ELSE '[]'::jsonb END";
+
+/// The columns of a run in a list, over `run_summary AS s` and `agent_runs AS r`. Texts are cut.
+pub(super) const COLUMNS: &str = "s.run_id, s.session_id, s.parent_run_id, s.agent_id, s.agent_type, s.name, s.customer_id,
+  (SELECT o.user_id FROM agent_sessions AS o WHERE o.id = s.session_id) AS user_id,
+  s.status, s.finalized_by, s.started_at, s.ended_at, s.first_event_at, s.last_event_at,
+  s.duration_ms, s.running_ms, s.waiting_ms,
+  s.tokens_input, s.tokens_output, s.tokens_cache_read, s.tokens_cache_write, s.tokens_reasoning,
+  cost.cost_usd, cost.cost_reported_usd, cost.unpriced_calls,
+  s.steps, s.open_steps, s.failed_steps, s.llm_calls, s.tool_calls, s.messages, s.approvals, s.pending_approvals,
+  left(s.error, 300) AS error, left(s.input, 120) AS input, left(s.output, 120) AS output,
+  cost.models, ";
+
+/// The tables of [`COLUMNS`].
+pub(super) const TABLES: &str = "
+FROM run_summary AS s
+JOIN agent_runs AS r ON r.id = s.run_id
+CROSS JOIN LATERAL (
+  SELECT sum(c.cost_usd) AS cost_usd, sum(c.cost_reported_usd) AS cost_reported_usd,
+         count(*) FILTER (WHERE c.cost_usd IS NULL) AS unpriced_calls,
+         coalesce(array_agg(DISTINCT c.model) FILTER (WHERE c.model IS NOT NULL), '{}') AS models
+  FROM agent_token_costs AS c
+  WHERE c.run_id = s.run_id
+) AS cost";
+
+/// A page of the list.
+#[derive(Clone, Debug, Default)]
+pub struct RunPage {
+    /// Ids and rows in JSON.
+    pub rows: Vec<(Uuid, String)>,
+    /// Where the next page begins.
+    pub next: Option<RunPlace>,
+    /// How far the search has come, if it did not fill the page.
+    pub searched_back_to: Option<String>,
+}
+
+/// All columns of a run in a list, and its tables.
+pub(super) fn select_rows() -> String {
+    format!("SELECT {COLUMNS}{TAGS} AS tags, s.flags{TABLES}")
+}
+
+impl RunSearch {
+    /// The whole query, as a person would write it.
+    #[must_use]
+    pub fn statement(&self) -> SqlText {
+        let key = self.key();
+        let mut sql = SqlText::new(&select_rows());
+        sql.push("\nWHERE true")
+            .append(&self.narrow(self.after.as_ref()))
+            .append(&self.conditions())
+            .push(&format!("\nORDER BY {}", self.order_by(&key)))
+            .push(&format!("\nLIMIT {}", self.limit));
+        sql
+    }
+
+    /// The page behind `after`.
+    ///
+    /// # Errors
+    /// If a statement fails.
+    pub async fn page(&self, conn: &mut PgConnection) -> Result<RunPage, sqlx::Error> {
+        let begun = Instant::now();
+        let (mut piece, mut place) = (FIRST_PIECE.max(self.limit + 1), self.after.clone());
+        let mut found: Vec<RunPlace> = Vec::new();
+        let mut searched = None;
+        loop {
+            let (hits, last) = self.piece(conn, place.as_ref(), piece).await?;
+            found.extend(hits);
+            let Some(last) = last else { break };
+            if found.len() > self.limit {
+                break;
+            }
+            if begun.elapsed() >= BUDGET {
+                searched = Some(last);
+                break;
+            }
+            place = Some(last);
+            piece = (piece * 2).min(LARGEST_PIECE);
+        }
+        let more = found.len() > self.limit;
+        found.truncate(self.limit);
+        let next = match (more, &searched) {
+            (true, _) => found.last().cloned(),
+            (false, place) => place.clone(),
+        };
+        let ids: Vec<Uuid> = found.iter().map(|place| place.id).collect();
+        Ok(RunPage {
+            rows: rows_of(conn, &ids).await?,
+            next,
+            searched_back_to: searched.and_then(|place| place.key),
+        })
+    }
+
+    /// The runs of one piece of the list that fit, and its last run if there may be more
+    /// behind it. Only a list by start is searched in pieces.
+    async fn piece(
+        &self,
+        conn: &mut PgConnection,
+        after: Option<&RunPlace>,
+        size: usize,
+    ) -> Result<(Vec<RunPlace>, Option<RunPlace>), sqlx::Error> {
+        let key = self.key();
+        let most = self.limit + 1;
+        let mut sql = SqlText::default();
+        if self.order == RunOrder::Started {
+            let order = self.order_by(&key);
+            sql.push("WITH piece AS MATERIALIZED (SELECT r.id, r.started_at FROM agent_runs AS r WHERE true")
+                .append(&self.narrow(after))
+                .push(&format!(" ORDER BY {order} LIMIT {size}), "))
+                .push("hit AS MATERIALIZED (SELECT r.id, r.started_at FROM piece AS p JOIN agent_runs AS r ON r.id = p.id WHERE true")
+                .append(&self.conditions())
+                .push(&format!(" ORDER BY {order} LIMIT {most}) "))
+                .push("SELECT r.id, r.started_at::text AS key, true AS hit, 0 AS size FROM hit AS r UNION ALL ")
+                .push("(SELECT r.id, r.started_at::text, false, (SELECT count(*) FROM piece)::integer FROM piece AS r ORDER BY ")
+                .push(&match self.ascending {
+                    false => format!("{key}, r.id LIMIT 1)"),
+                    true => format!("{key} DESC, r.id DESC LIMIT 1)"),
+                });
+        } else {
+            sql.push(&format!("SELECT r.id, ({key})::text AS key, true AS hit, 0 AS size FROM agent_runs AS r WHERE true"))
+                .append(&self.narrow(after))
+                .append(&self.conditions())
+                .push(&format!(" ORDER BY {} LIMIT {most}", self.order_by(&key)));
+        }
+        let (mut hits, mut last) = (Vec::new(), None);
+        for row in sql.rows(conn).await? {
+            let place = RunPlace {
+                key: row.try_get("key")?,
+                id: row.try_get("id")?,
+            };
+            if row.try_get("hit")? {
+                hits.push(place);
+            } else if row.try_get::<i32, _>("size")? >= i32::try_from(size).unwrap_or(i32::MAX) {
+                last = Some(place);
+            }
+        }
+        Ok((hits, last))
+    }
+}
+
+/// All runs that `search` finds, up to its limit, each as a row in JSON.
+///
+/// # Errors
+/// [`InspectError`] if a query fails.
+pub async fn found_runs(
+    conn: &mut PgConnection,
+    search: &RunSearch,
+) -> Result<Vec<Box<RawValue>>, InspectError> {
+    let (mut search, mut rows) = (search.clone(), Vec::new());
+    loop {
+        let page = search.page(conn).await?;
+        search.limit -= page.rows.len();
+        for (_, row) in page.rows {
+            rows.push(RawValue::from_string(row)?);
+        }
+        // The budget of a page may end before the page is full.
+        match page.next {
+            Some(next) if search.limit > 0 => search.after = Some(next),
+            _ => return Ok(rows),
+        }
+    }
+}
+
+/// The rows of these runs, in this order.
+///
+/// # Errors
+/// If the statement fails.
+async fn rows_of(
+    conn: &mut PgConnection,
+    ids: &[Uuid],
+) -> Result<Vec<(Uuid, String)>, sqlx::Error> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let list: Vec<String> = ids.iter().map(Uuid::to_string).collect();
+    let mut sql = SqlText::new("SELECT q.run_id AS id, row_to_json(q)::text AS row FROM (");
+    sql.push(&select_rows())
+        .push(" WHERE s.run_id = ANY (")
+        .bind(&format!("{{{}}}", list.join(",")), "uuid[]")
+        .push(")) AS q");
+    let mut rows = Vec::with_capacity(ids.len());
+    for row in sql.rows(conn).await? {
+        rows.push((row.try_get::<Uuid, _>("id")?, row.try_get("row")?));
+    }
+    let place = |id: &Uuid| ids.iter().position(|one| one == id);
+    rows.sort_by_key(|(id, _)| place(id));
+    Ok(rows)
+}
