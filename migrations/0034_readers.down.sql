@@ -8,6 +8,7 @@ DROP POLICY IF EXISTS "Readers see sessions of their customer" ON agent_sessions
 DROP POLICY IF EXISTS "Readers see runs of their customer" ON agent_runs;
 DROP POLICY IF EXISTS "Readers see runs of their customer" ON agent_steps;
 DROP POLICY IF EXISTS "Readers see runs of their customer" ON agent_token_counts;
+DROP POLICY IF EXISTS "Readers see runs of their customer" ON agent_scores;
 DROP POLICY IF EXISTS "Readers see runs of their customer" ON agent_step_aliases;
 DROP POLICY IF EXISTS "Readers see runs of their customer" ON agent_messages;
 DROP POLICY IF EXISTS "Readers see runs of their customer" ON approvals;

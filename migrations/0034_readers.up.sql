@@ -76,7 +76,7 @@ DO $migration$
 DECLARE
   one text;
 BEGIN
-  FOREACH one IN ARRAY ARRAY['agent_steps', 'agent_token_counts', 'agent_step_aliases'] LOOP
+  FOREACH one IN ARRAY ARRAY['agent_steps', 'agent_token_counts', 'agent_scores', 'agent_step_aliases'] LOOP
     EXECUTE format(
       'CREATE POLICY "Readers see runs of their customer" ON %I FOR SELECT '
       'USING ((SELECT public.reader_customer()) IS NOT NULL AND public.reads_run(run_id))', one);

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use axum::Router;
+use axum::extract::Request;
 use axum::middleware::{from_fn, from_fn_with_state};
 
 use super::open::RequestLimits;
@@ -10,10 +11,11 @@ use crate::auth::{Authenticator, HttpAuthenticator, authenticate_http};
 use crate::ingest::otlp::{OtlpIngest, Signal, answer_denied, answer_http};
 use crate::web::use_cookie;
 
-/// The routes: OTLP over HTTP, which may need keys, and `pages`, which check for themselves
-/// what they need.
+/// The routes: OTLP over HTTP, which may need keys; `pages`, which need none; and the `web`,
+/// which checks who reads.
 pub(super) fn http_routes(
     pages: Router,
+    web: Router,
     otlp: OtlpIngest,
     grpc: SocketAddr,
     requests: RequestLimits,
@@ -24,8 +26,11 @@ pub(super) fn http_routes(
         needs_key: |path| Signal::of_http_path(path).is_some(),
         refuse: answer_denied,
     };
+    let answer = move |request: Request| answer_http(otlp.clone(), grpc, request);
+    // OTLP may come to any path, and then with POST.
     pages
-        .fallback(move |request| answer_http(otlp.clone(), grpc, request))
+        .merge(web.method_not_allowed_fallback(answer.clone()))
+        .fallback(answer)
         .layer(from_fn(move |request, next| {
             requests.clone().enter(request, next)
         }))

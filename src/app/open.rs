@@ -6,7 +6,7 @@ use axum::response::Response;
 use tonic::Status;
 
 use crate::auth::{Denied, Identity};
-use crate::ingest::otlp::{answer_denied, is_grpc};
+use crate::ingest::otlp::{Signal, answer_denied, is_grpc};
 use crate::listen::RequestLimit;
 use crate::web::is_web;
 
@@ -57,7 +57,8 @@ impl RequestLimits {
     pub(super) async fn enter(self, request: Request, next: Next) -> Response {
         let path = request.uri().path();
         let identified = request.extensions().get::<Identity>().is_some();
-        let limit = if is_web(path) {
+        // SDKs of other products send OTLP to paths below /api.
+        let limit = if is_web(path) && Signal::of_http_path(path).is_none() {
             self.web
         } else if identified && path.starts_with(OPEN_SERVICES) {
             self.keyed

@@ -133,7 +133,8 @@ impl DaemonCore {
         servers.spawn(grpc.start(readiness, phases.draining.clone()).await?);
         let (web, _) = web::routes(self.web_config(authenticator.clone(), &phases, addresses)?);
         let http = http_routes(
-            router(metrics).merge(web),
+            router(metrics),
+            web,
             otlp,
             addresses.grpc,
             requests,

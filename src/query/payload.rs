@@ -18,6 +18,7 @@ pub enum PayloadItem {
     Step,
     Message,
     Approval,
+    Score,
 }
 
 impl PayloadItem {
@@ -29,6 +30,7 @@ impl PayloadItem {
             "step" => Some(Self::Step),
             "message" => Some(Self::Message),
             "approval" => Some(Self::Approval),
+            "score" => Some(Self::Score),
             _ => None,
         }
     }
@@ -72,6 +74,13 @@ impl PayloadItem {
                     ("metadata", "metadata", true),
                 ],
             ),
+            Self::Score => (
+                "agent_scores",
+                &[
+                    ("content", "comment", false),
+                    ("metadata", "metadata", true),
+                ],
+            ),
         }
     }
 
@@ -83,6 +92,7 @@ impl PayloadItem {
                 "coalesce(x.started_at, x.created_at) AS at, x.ended_at, x.status, x.step_type, x.kind, x.name, x.model, x.duration_ms"
             }
             Self::Message => "x.created_at AS at, x.role, x.seq, x.step_id",
+            Self::Score => "x.created_at AS at, x.name, x.value, x.label, x.source, x.step_id",
             Self::Approval => {
                 "x.created_at AS at, x.decided_at AS ended_at, x.status, x.action_type, x.action_description AS name, x.expires_at, x.decided_by, x.step_id"
             }

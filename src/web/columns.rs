@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::query::{RunHead, SkeletonRow, StepTokens};
 
 /// Kinds of rows, in the order of their numbers.
-const ITEMS: [&str; 3] = ["step", "message", "approval"];
+const ITEMS: [&str; 4] = ["step", "message", "approval", "score"];
 /// States of rows, in the order of their numbers.
 const STATUSES: [&str; 7] = [
     "running",
@@ -49,7 +49,7 @@ struct Columns<'a> {
     )>,
     errors: Vec<(usize, &'a str)>,
     flags: Vec<(usize, &'a [String])>,
-    items: [&'static str; 3],
+    items: [&'static str; 4],
     statuses: [&'static str; 7],
     strings: Vec<&'a str>,
 }

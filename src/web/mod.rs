@@ -150,12 +150,7 @@ pub fn routes(config: WebConfig) -> (Router, ApprovalWatch) {
         .route("/api/approvals", get(approvals::queue))
         .route("/api/approvals/{id}", get(approvals::one))
         .route("/api/approvals/{id}/decision", post(approvals::decide))
-        .route("/api/{*rest}", get(no_such_path))
         .layer(from_fn(guard::guard))
         .with_state(state);
     (router, approvals)
-}
-
-async fn no_such_path() -> WebError {
-    WebError::NotFound("the API has no such path; docs/API.md lists all of them")
 }

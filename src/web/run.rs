@@ -57,7 +57,7 @@ pub(super) async fn payload(
     let params = Params::of(head.uri.query())?;
     let item = params.get("item").and_then(PayloadItem::named);
     let item = item.ok_or_else(|| {
-        WebError::BadRequest("item is not one of run, step, message, approval".to_owned())
+        WebError::BadRequest("item is not one of run, step, message, approval, score".to_owned())
     })?;
     let run = id(&run)?;
     let asked = PayloadRequest {

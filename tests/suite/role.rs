@@ -268,11 +268,16 @@ async fn the_writer_may_do_nothing_else() {
             "agent_sessions",
             "agent_step_aliases",
             "agent_steps",
+            "agent_token_costs",
             "agent_token_counts",
             "approvals",
             "ingest_dead_letters",
             "ingest_keys",
-            "ingest_ledger"
+            "ingest_ledger",
+            "model_prices",
+            "run_costs",
+            "run_summary",
+            "run_timeline"
         ]
     );
 }

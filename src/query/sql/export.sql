@@ -72,6 +72,16 @@ FROM (
   FROM agent_token_counts AS c
   WHERE c.run_id = $1::uuid
   UNION ALL
+  SELECT 2, c.created_at, c.id, json_build_object(
+    'time', to_char(c.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+    'scoreAdded', json_build_object(
+      'scoreId', c.id, 'runId', c.run_id, 'stepId', c.step_id, 'name', c.name, 'value', c.value, 'label', c.label,
+      'comment', c.comment, 'source', c.source, 'metadataJson', c.metadata
+    )
+  )
+  FROM agent_scores AS c
+  WHERE c.run_id = $1::uuid
+  UNION ALL
   SELECT 2, a.created_at, a.id, json_build_object(
     'time', to_char(coalesce(a.created_at, a.decided_at, now()) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
     'approvalRequested', json_build_object(

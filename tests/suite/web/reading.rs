@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use runtraced::proto::EndStatus;
 use runtraced::proto::event::Event as Body;
+use runtraced::proto::{self, EndStatus};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use super::client::{Answer, get};
 use super::{approval, finished, runtraced};
 use crate::support::daemon::Daemon;
-use crate::support::events::{ended_with, new_id, run_ended, run_started, step};
+use crate::support::events::{ended_with, event, id, new_id, run_ended, run_started, step};
 use crate::support::pg;
 use crate::support::tables::value;
 
@@ -263,6 +263,17 @@ async fn an_exported_run_is_the_same_elsewhere() {
     let (run, asked) = (new_id(), new_id());
     let mut events = finished(1_000, run, "agent", "search");
     events.push(approval(1_050, run, asked, None));
+    events.push(event(
+        1_060,
+        Body::ScoreAdded(proto::ScoreAdded {
+            score_id: id(new_id()),
+            run_id: id(run),
+            name: "correctness".into(),
+            value: Some(0.5),
+            comment: Some("half".into()),
+            ..Default::default()
+        }),
+    ));
     for output in ["\"text\"", "null", "[1, \"two\"]"] {
         let mut one = step(1_010, 1_020, run, new_id());
         if let Some(Body::StepEnded(ended)) = &mut one.event {
