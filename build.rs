@@ -24,7 +24,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         .compile_fds(files)?;
     println!("cargo:rerun-if-changed={DIALECTS}");
     fs::write(out.join("dialects.rs"), dialect_list()?)?;
-    fs::write(out.join("web_assets.rs"), web_assets()?)?;
+    let page = out.join("page");
+    fs::create_dir_all(&page)?;
+    fs::write(out.join("web_assets.rs"), web_assets(&page)?)?;
     Ok(())
 }
 
@@ -50,7 +52,7 @@ fn dialect_list() -> Result<String, Box<dyn Error>> {
 }
 
 /// The names and contents of the files that the page consists of, as a Rust expression.
-fn web_assets() -> Result<String, Box<dyn Error>> {
+fn web_assets(out: &Path) -> Result<String, Box<dyn Error>> {
     let folder = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or("no manifest directory")?)
         .join("src/web/assets");
     let mut entries = Vec::new();
@@ -66,9 +68,26 @@ fn web_assets() -> Result<String, Box<dyn Error>> {
         let name = path.file_name().and_then(|name| name.to_str());
         if let (Some("html" | "js" | "css" | "svg" | "png" | "ico"), Some(name)) = (extension, name)
         {
-            entries.push(format!("({name:?}, include_bytes!({path:?}) as &[u8])"));
+            let served = out.join(name);
+            fs::write(&served, smaller(&path, extension)?)?;
+            entries.push(format!("({name:?}, include_bytes!({served:?}) as &[u8])"));
         }
     }
     entries.sort();
     Ok(format!("&[{}]", entries.join(", ")))
+}
+
+/// A file as it is served: scripts and styles without comments and blanks, for which readers
+/// of the source have more use than browsers.
+fn smaller(path: &Path, extension: Option<&str>) -> Result<Vec<u8>, Box<dyn Error>> {
+    let content = fs::read(path)?;
+    Ok(match extension {
+        Some("js") => minifier::js::minify(&String::from_utf8(content)?)
+            .to_string()
+            .into_bytes(),
+        Some("css") => minifier::css::minify(&String::from_utf8(content)?)?
+            .to_string()
+            .into_bytes(),
+        _ => content,
+    })
 }
