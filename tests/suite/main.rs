@@ -31,6 +31,7 @@ mod messages;
 mod order;
 mod otlp;
 mod otlp_doors;
+mod page;
 mod plans;
 mod pressure;
 mod private_postgres;

@@ -1,0 +1,14 @@
+//! The page in a real browser, served by the real daemon.
+
+mod accessible;
+mod browser;
+mod decisions;
+mod hostile;
+mod large;
+mod list;
+mod login;
+mod one_run;
+mod served;
+mod several;
+mod webdriver;
+mod world;
