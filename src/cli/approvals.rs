@@ -55,6 +55,9 @@ struct DecideArgs {
     database: DatabaseArgs,
 }
 
+/// Id, status and note.
+type DecisionToMake = (Uuid, &'static str, Option<String>);
+
 impl ApprovalsArgs {
     fn decide_args(&self) -> Option<(&DecideArgs, &'static str)> {
         Some(match self.command.as_ref()? {
@@ -63,8 +66,8 @@ impl ApprovalsArgs {
         })
     }
 
-    /// The decision to make: id, status and note.
-    pub(super) fn decision(&self) -> Result<Option<(Uuid, &'static str, Option<String>)>, Faults> {
+    /// The decision to make, if the command is to make one.
+    pub(super) fn decision(&self) -> Result<Option<DecisionToMake>, Faults> {
         let mut flags = FlagReader::default();
         let decide = self.decide_args();
         let database = decide.map_or(&self.database, |(args, _)| &args.database);

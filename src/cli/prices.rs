@@ -26,7 +26,7 @@ enum PricesCommand {
     /// List all prices, in US dollars per million tokens.
     List(ListPricesArgs),
     /// Set a price of a model, in US dollars per million tokens.
-    Set(SetPriceArgs),
+    Set(Box<SetPriceArgs>),
     /// List models in the traces whose price is unknown.
     Missing(ListPricesArgs),
 }

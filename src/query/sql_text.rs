@@ -113,7 +113,6 @@ impl SqlText {
     }
 
     /// The statement, to be run.
-    #[must_use]
     pub fn query(&self) -> Query<'_, Postgres, PgArguments> {
         let mut query = sqlx::query(AssertSqlSafe(self.sql.clone()));
         for value in &self.values {

@@ -22,6 +22,16 @@ const STATUSES: [&str; 7] = [
     "expired",
 ];
 
+/// The index of a row, and its tokens.
+type TokensOfRow = (
+    usize,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<f64>,
+);
+
 /// The rows of a run, by columns.
 #[derive(Serialize)]
 struct Columns<'a> {
@@ -39,14 +49,7 @@ struct Columns<'a> {
     input: Vec<i64>,
     #[serde(rename = "out")]
     output: Vec<i64>,
-    tokens: Vec<(
-        usize,
-        Option<i64>,
-        Option<i64>,
-        Option<i64>,
-        Option<i64>,
-        Option<f64>,
-    )>,
+    tokens: Vec<TokensOfRow>,
     errors: Vec<(usize, &'a str)>,
     flags: Vec<(usize, &'a [String])>,
     items: [&'static str; 4],
@@ -180,7 +183,7 @@ mod tests {
             output_bytes: 90,
             error: None,
             flags: Vec::new(),
-            tokens: (index % 2 == 0).then_some(StepTokens(
+            tokens: index.is_multiple_of(2).then_some(StepTokens(
                 Some(1_200),
                 Some(80),
                 Some(900),
