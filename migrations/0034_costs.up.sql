@@ -4,7 +4,7 @@
 -- number of tokens. The daemon fills in the rows of the catalog, for models that it finds in the traces; an operator may add
 -- rows, which win over those of the catalog. A model without a price costs NULL, never 0.
 --
--- Rollback: 0035_costs.down.sql
+-- Rollback: 0034_costs.down.sql
 
 CREATE TABLE model_prices (
   model TEXT NOT NULL,

@@ -1,4 +1,4 @@
--- Undoes 0034_readers. Keys that may only read are revoked: without the column they could write.
+-- Undoes 0033_readers. Keys that may only read are revoked: without the column they could write.
 
 UPDATE ingest_keys SET revoked_at = now() WHERE access <> 'write' AND revoked_at IS NULL;
 ALTER TABLE ingest_keys DROP COLUMN IF EXISTS access;

@@ -1,4 +1,4 @@
--- Undoes 0035_costs: prices, also those of the operator, are gone.
+-- Undoes 0034_costs: prices, also those of the operator, are gone.
 
 DROP VIEW IF EXISTS run_costs;
 DROP VIEW IF EXISTS agent_token_costs;

@@ -6,7 +6,7 @@
 -- a customer. It shows what belongs to that customer: the runs made with its keys or, where no key made them, the runs that
 -- name it, and what is in them. A JSON Web Token of Supabase has no such claim unless the operator adds it.
 --
--- Rollback: 0034_readers.down.sql
+-- Rollback: 0033_readers.down.sql
 
 ALTER TABLE ingest_keys
   ADD COLUMN access TEXT NOT NULL DEFAULT 'write' CHECK (access IN ('write', 'read', 'decide'));
