@@ -36,7 +36,8 @@ pub fn conversation_statement(
 ) -> SqlText {
     let text = |column: &str, name: &str| {
         format!(
-            "left({column}, {TEXT_CHARS}) AS {name}, coalesce(length({column}), 0) AS {name}_chars"
+            "left({column}, {TEXT_CHARS}) AS {name}, coalesce(length({column}), 0) AS {name}_chars, \
+             coalesce(length({column}) > {TEXT_CHARS}, false) AS {name}_cut"
         )
     };
     let mut sql = SqlText::new(&format!(

@@ -136,10 +136,11 @@ impl PayloadRequest {
             fields.push_str(&format!(
                 "'{name}', (SELECT CASE WHEN v.t IS NOT NULL THEN json_build_object(\
                  'text', substr(v.t, {from}, {PAYLOAD_CHARS}), 'chars', length(v.t), \
-                 'cut', length(v.t) > {offset} + {PAYLOAD_CHARS}, 'json', {is_json}) END \
+                 'cut', length(v.t) > {next}, 'next', CASE WHEN length(v.t) > {next} THEN {next} END, \
+                 'json', {is_json}) END \
                  FROM (SELECT {text} AS t OFFSET 0) AS v)",
                 from = self.offset + 1,
-                offset = self.offset,
+                next = self.offset + PAYLOAD_CHARS,
             ));
         }
         if fields.is_empty() {

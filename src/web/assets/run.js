@@ -237,7 +237,7 @@ export function run(main, at) {
 				text += decoder.decode(part.value, { stream: true });
 			reader.cancel();
 			raw?.close();
-			raw = payload('Events', { text, chars: text.length, cut: false, json: true }, { tall: true });
+			raw = payload('Events', { text, chars: text.length, next: null, json: true }, { tall: true });
 			if (tab() === TABS[2])
 				fill(
 					body,

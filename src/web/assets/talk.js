@@ -24,24 +24,28 @@ export function talk(path) {
 		/** @type {string | null} */
 		const where = m.run_id && runLink(m.run_id, { step: m.id });
 		const kind = `m ${m.role ?? ''}`;
-		const text = (list, value, chars) => {
+		const rest = (list, value, cut, chars) => {
+			if (cut) list.push({ ...line(`${kind} dim`, `first ${bytes(value.length)} of ${bytes(chars)}`, 1), href: where });
+		};
+		const text = (list, value, cut, chars) => {
 			pieces(value, width, part => list.push(line(kind, part, 1)));
-			if (chars > value.length)
-				list.push({ ...line(`${kind} dim`, `first ${bytes(value.length)} of ${bytes(chars)}`, 1), href: where });
+			rest(list, value, cut, chars);
 		};
 		/** @type {Line[]} */
 		const all = [{ ...line(`${kind} role`, `${m.role ?? 'message'}  ${when(m.at)}`), href: where }];
 		if (m.thinking) {
 			const inner = [];
-			text(inner, m.thinking, m.thinking_chars);
+			text(inner, m.thinking, m.thinking_cut, m.thinking_chars);
 			all.push({ ...line(`${kind} dim`, 'thinking', 1), more: inner.length, folded: inner.length > 4 }, ...inner);
 		}
-		if (m.content) text(all, m.content, m.content_chars);
-		if (m.tool_calls)
+		if (m.content) text(all, m.content, m.content_cut, m.content_chars);
+		if (m.tool_calls) {
 			all.push(
 				line(`${kind} dim`, 'tool calls', 1),
 				...jsonLines(m.tool_calls, width, 1).map(l => ({ ...l, kind: `${kind} ${l.kind}` })),
 			);
+			rest(all, m.tool_calls, m.tool_calls_cut, m.tool_calls_chars);
+		}
 		all.push(line('', ''));
 		return all;
 	}

@@ -191,7 +191,7 @@ export function viewer(label, make, sized, tell) {
  * @param {string} name @param {Field} field @param {{more?: (offset: number) => Promise<Field>, tall?: boolean}} [o]
  */
 export function payload(name, field, { more, tall } = {}) {
-	let { text, cut } = field;
+	let { text, next } = field;
 	const make = width => {
 		if (field.json && text.length < PLAIN) return jsonLines(text, width);
 		/** @type {Line[]} */
@@ -221,20 +221,18 @@ export function payload(name, field, { more, tall } = {}) {
 	const size = () =>
 		fill(
 			rest,
-			cut
+			next != null
 				? [`first ${bytes(text.length)} of ${bytes(field.chars)} `, more && button('b', 'Load the rest', load)]
 				: bytes(field.chars),
 		);
 	async function load() {
 		const parts = [text];
-		let have = text.length;
 		try {
-			while (cut) {
-				fill(rest, `loading … ${bytes(have)}`);
-				const part = await /** @type {NonNullable<typeof more>} */ (more)(have);
+			while (next != null) {
+				fill(rest, `loading … ${bytes(next)}`);
+				const part = await /** @type {NonNullable<typeof more>} */ (more)(next);
 				parts.push(part.text);
-				have += part.text.length;
-				cut = part.cut && part.text !== '';
+				next = part.next;
 			}
 		} finally {
 			text = parts.join('');
