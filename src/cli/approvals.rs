@@ -91,8 +91,14 @@ pub async fn run(args: ApprovalsArgs) -> anyhow::Result<ExitCode> {
         .map_or(&args.database, |(args, _)| &args.database);
     let mut conn = database.connect().await?;
     if let Some((id, status, note)) = decision {
-        let decided =
-            store::decide_approval(&mut conn, id, status, note.as_deref(), Some(DECIDED_BY));
+        let decided = store::decide_approval(
+            &mut conn,
+            id,
+            status,
+            note.as_deref(),
+            Some(DECIDED_BY),
+            None,
+        );
         if !decided.await? {
             let reason = format!("{id} does not wait for a decision");
             return Ok(output::fail(EXIT_REFUSED, reason));

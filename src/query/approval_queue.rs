@@ -19,7 +19,10 @@ fn select() -> SqlText {
     SqlText::new(&format!(
         "SELECT a.id, a.run_id, coalesce(a.session_id, r.session_id) AS session_id, a.step_id,\n  \
          a.action_type, a.action_description, left(a.action_data::text, {DATA_CHARS}) AS action_data,\n  \
-         coalesce(length(a.action_data::text), 0) AS action_data_chars, a.status,\n  \
+         coalesce(length(a.action_data::text), 0) AS action_data_chars,\n  \
+         CASE WHEN length(a.action_data::text) > {DATA_CHARS} THEN {DATA_CHARS} END AS action_data_next,\n  \
+         encode(sha256(convert_to(ROW(a.run_id, a.session_id, a.action_type, a.action_description, a.action_data)::text, 'UTF8')), 'hex') AS revision,\n  \
+         a.status,\n  \
          a.created_at, a.expires_at, a.decided_at, a.decided_by,\n  \
          a.metadata ->> 'decided_by_key' AS decided_by_name, a.notes,\n  \
          r.agent_id, r.name AS run_name, r.customer_id,\n  \

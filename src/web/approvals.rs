@@ -142,6 +142,8 @@ fn agent(state: &WebState, head: &Parts) -> Option<ReadAs> {
 struct Decision {
     decision: String,
     note: Option<String>,
+    /// The `revision` that the person has seen.
+    shown: Option<String>,
 }
 
 /// `POST /api/approvals/ID/decision`.
@@ -180,10 +182,12 @@ pub(super) async fn decide(
         ));
     }
     let found: Value = serde_json::from_str(&now).unwrap_or_default();
+    let shown = decision.shown.as_ref();
     Err(match found["status"].as_str() {
         Some("approved" | "rejected") => WebError::Decided(now),
         Some("expired") => WebError::Expired(now),
         _ if found["overdue"] == true => WebError::Expired(now),
+        _ if shown.is_some_and(|shown| found["revision"] != *shown) => WebError::Changed(now),
         _ => {
             WebError::Forbidden("the policies of the database do not let you decide this approval")
         }
@@ -226,6 +230,7 @@ impl WebState {
             &decision.decision,
             note.as_deref(),
             key.as_deref(),
+            decision.shown.as_deref(),
         )
         .await;
         match decided {

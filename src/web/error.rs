@@ -24,6 +24,8 @@ pub(super) enum WebError {
     NotFound(&'static str),
     /// The approval is decided already. Holds it as JSON.
     Decided(String),
+    /// The approval is no longer what was shown. Holds it as JSON.
+    Changed(String),
     /// The approval has expired. Holds it as JSON.
     Expired(String),
     TooLarge,
@@ -60,6 +62,11 @@ impl WebError {
                 StatusCode::CONFLICT,
                 "decided",
                 "the approval is decided already".to_owned(),
+            ),
+            Self::Changed(_) => (
+                StatusCode::CONFLICT,
+                "changed",
+                "the request was changed after it was shown; look at it again".to_owned(),
             ),
             Self::Expired(_) => (
                 StatusCode::GONE,
@@ -124,7 +131,7 @@ impl IntoResponse for WebError {
     fn into_response(self) -> Response {
         let (status, code, reason) = self.parts();
         let mut body = json!({ "error": reason, "code": code }).to_string();
-        if let Self::Decided(approval) | Self::Expired(approval) = &self {
+        if let Self::Decided(approval) | Self::Changed(approval) | Self::Expired(approval) = &self {
             body.pop();
             body.push_str(&format!(",\"approval\":{approval}}}"));
         }

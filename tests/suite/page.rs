@@ -2,6 +2,7 @@
 
 mod accessible;
 mod browser;
+mod changed;
 mod decisions;
 mod hostile;
 mod large;

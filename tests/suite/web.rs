@@ -7,6 +7,7 @@ mod hostile;
 mod live;
 mod reading;
 mod rights;
+mod standing;
 
 use std::process::Command;
 

@@ -33,7 +33,8 @@ pub async fn grant_reader(
 }
 
 /// Decides a pending approval that has not expired. Returns whether it did: the first
-/// decision stands. `key`: the key that decided; `None`: the user of the request.
+/// decision stands. `key`: the key that decided; `None`: the user of the request. `shown`: the
+/// revision that was decided; `None`: the one that is stored.
 ///
 /// # Errors
 /// If the statement fails.
@@ -43,12 +44,14 @@ pub async fn decide_approval(
     status: &str,
     note: Option<&str>,
     key: Option<&str>,
+    shown: Option<&str>,
 ) -> Result<bool, sqlx::Error> {
     let decided = sqlx::query(include_str!("../sql/decide_approval.sql"))
         .bind(id)
         .bind(status)
         .bind(note)
         .bind(key)
+        .bind(shown)
         .execute(conn)
         .await?;
     Ok(decided.rows_affected() > 0)

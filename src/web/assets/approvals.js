@@ -10,7 +10,7 @@ import { link, runLink } from './url.js';
 /** @type {Opener} */
 export function approvals(main, at) {
 	const state = at.params.get('status') ?? 'pending';
-	/** @type {Map<string, {el: any, close?: () => void}>} */
+	/** @type {Map<string, {el: any, note: any, revision: string, close?: () => void}>} */
 	const cards = new Map();
 	let sql = '';
 	let may = true;
@@ -40,8 +40,8 @@ export function approvals(main, at) {
 		foot,
 	);
 
-	/** @param {Approval} a */
-	function card(a) {
+	/** @param {Approval} a @param {string} [said] what the person typed @param {string} [warning] */
+	function card(a, said = '', warning = '') {
 		const more = async offset =>
 			(await api(`/api/runs/${a.run_id}/payload?item=approval&id=${a.id}&field=input&offset=${offset}`)).fields.input;
 		const args =
@@ -51,13 +51,13 @@ export function approvals(main, at) {
 				{
 					text: a.action_data,
 					chars: a.action_data_chars,
-					cut: a.action_data_chars > a.action_data.length,
+					next: a.action_data_next,
 					json: true,
 				},
 				{ more: a.run_id ? more : undefined },
 			);
-		const note = h('input', { placeholder: 'Note (optional)', 'aria-label': 'Note', maxlength: 4000 });
-		const alert = h('span.bad', { role: 'alert' });
+		const note = h('input', { placeholder: 'Note (optional)', 'aria-label': 'Note', maxlength: 4000, value: said });
+		const alert = h('span.bad', { role: 'alert' }, warning);
 		const buttons = [
 			['main', 'Approve', 'approved'],
 			['reject', 'Reject', 'rejected'],
@@ -68,12 +68,15 @@ export function approvals(main, at) {
 			};
 			off(true);
 			try {
-				await api(`/api/approvals/${a.id}/decision`, { post: { decision, note: note.value.trim() || null } });
+				await api(`/api/approvals/${a.id}/decision`, {
+					post: { decision, note: note.value.trim() || null, shown: a.revision },
+				});
 				toast(title(decision));
 				dispatchEvent(new Event('decided'));
 				load();
 			} catch (e) {
 				const now = e.body?.approval;
+				if (e.body?.code === 'changed') return put(now, e.message);
 				fill(
 					alert,
 					e.message,
@@ -117,7 +120,17 @@ export function approvals(main, at) {
 			args && args.el,
 			a.status === 'pending' && h('footer', note, buttons, !may && h('span.dim', 'You may read, not decide.'), alert),
 		);
-		return { el, close: args ? args.close : undefined };
+		return { el, note, revision: a.revision, close: args ? args.close : undefined };
+	}
+	/** Shows a request, in the place of what was shown of it before. @param {Approval} a @param {string} [warning] */
+	function put(a, warning) {
+		const old = cards.get(a.id);
+		const c = card(a, old?.note.value, warning);
+		cards.set(a.id, c);
+		if (old) {
+			old.el.replaceWith(c.el);
+			old.close?.();
+		} else queue.append(c.el);
 	}
 	async function load() {
 		clearTimeout(timer);
@@ -125,7 +138,7 @@ export function approvals(main, at) {
 			const got = await api(link('/api/approvals', { status: state, limit: 50 }, at.params));
 			if (gone) return;
 			sql = got.sql;
-			// A card that stays keeps what somebody is writing in it.
+			// A card that stays keeps what somebody is writing in it; one whose request was changed is made anew.
 			const now = new Set(got.rows.map(r => r.id));
 			for (const [id, c] of cards)
 				if (!now.has(id)) {
@@ -134,11 +147,8 @@ export function approvals(main, at) {
 					cards.delete(id);
 				}
 			for (const r of got.rows)
-				if (!cards.has(r.id)) {
-					const c = card(r);
-					cards.set(r.id, c);
-					queue.append(c.el);
-				}
+				if (cards.get(r.id)?.revision !== r.revision)
+					put(r, cards.has(r.id) ? 'The request was changed: look at it again.' : '');
 			fill(
 				say,
 				!got.rows.length &&

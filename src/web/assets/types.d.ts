@@ -145,7 +145,8 @@ interface Row {
 interface Field {
 	text: string;
 	chars: number;
-	cut: boolean;
+	/** Where the rest begins, in the unit of `offset`; null: this is all. */
+	next: number | null;
 	json: boolean;
 }
 interface PayloadAnswer {
@@ -165,10 +166,13 @@ interface Message {
 	seq: number | null;
 	content: string | null;
 	content_chars: number;
+	content_cut: boolean;
 	thinking: string | null;
 	thinking_chars: number;
+	thinking_cut: boolean;
 	tool_calls: string | null;
 	tool_calls_chars: number;
+	tool_calls_cut: boolean;
 }
 interface ConversationAnswer {
 	rows: Message[];
@@ -187,6 +191,9 @@ interface Approval {
 	action_description: string | null;
 	action_data: string | null;
 	action_data_chars: number;
+	/** Where the rest begins; null: this is all. */
+	action_data_next: number | null;
+	revision: string;
 	status: 'pending' | 'approved' | 'rejected' | 'expired';
 	created_at: string | null;
 	expires_at: string | null;

@@ -87,6 +87,7 @@ const ADDED: &[(&str, &[&str])] = &[
             "step_id uuid",
             "metadata jsonb",
             "requested_event_at timestamp with time zone",
+            "decided_event_at timestamp with time zone",
         ],
     ),
     (
