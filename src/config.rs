@@ -110,6 +110,10 @@ pub struct ServeArgs {
     /// Listen beyond loopback without keys: anyone who reaches the address can write.
     #[arg(long, env = "RUNTRACED_INSECURE", action = SetTrue)]
     pub insecure: FlagValue,
+    /// On loopback without --require-keys, let programs of all users of this machine read
+    /// and decide without a key. Without this flag only those of the daemon's user may.
+    #[arg(long, env = "RUNTRACED_OPEN_PAGE", action = SetTrue)]
+    pub open_page: FlagValue,
     /// Role under which the page reads for keys of one customer and for users. `runtraced
     /// grant --reader` makes it; on Supabase, authenticated.
     #[arg(
@@ -255,6 +259,7 @@ pub struct Config {
     pub grpc_listen: SocketAddr,
     pub http_listen: SocketAddr,
     pub require_keys: bool,
+    pub open_page: bool,
     pub read_role: String,
     pub jwt_keys: Option<PathBuf>,
     pub writers: usize,
@@ -316,6 +321,7 @@ impl ServeArgs {
                 bin_dir: self.pg_bin,
             }),
             require_keys,
+            open_page: flags.switch(&self.open_page),
             read_role: self.read_role,
             // Scripts set a variable to nothing to say that it is not set.
             jwt_keys: self.jwt_keys.filter(|file| !file.as_os_str().is_empty()),

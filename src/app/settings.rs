@@ -18,7 +18,7 @@ use crate::ingest::native::{
 use crate::ingest::otlp::{MapOptions, OtlpConfig, OtlpIngest};
 use crate::pipeline::{BatchLimits, Pipeline, PipelineConfig, SpoolConfig};
 use crate::store::{WhenAway, WriterConfig};
-use crate::web::{JwtKeys, WebConfig};
+use crate::web::{JwtKeys, OpenTo, WebConfig};
 
 /// The events of an OTLP request may take this many times its size, because each event
 /// repeats ids and resource attributes.
@@ -107,7 +107,11 @@ impl DaemonCore {
         Ok(WebConfig {
             database: self.options.clone(),
             authenticator,
-            open_on_loopback: addresses.http.ip().is_loopback() && !config.require_keys,
+            open_to: match addresses.http.ip().is_loopback() && !config.require_keys {
+                false => OpenTo::Nobody,
+                true if config.open_page => OpenTo::ThisMachine,
+                true => OpenTo::ThisUser,
+            },
             tls: config.tls.is_some(),
             read_role: config.read_role.clone(),
             jwt: jwt.transpose()?,

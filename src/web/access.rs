@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::WebState;
 use super::error::WebError;
-use super::guard;
+use super::peer::FromOperator;
 use crate::auth::{Identity, KEY_PREFIX, KeyAccess};
 use crate::query::ReadAs;
 
@@ -25,7 +25,7 @@ const COOKIE_SECONDS: u32 = 30 * 86_400;
 /// The kinds of readers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReaderKind {
-    /// Everybody on this machine: the daemon asks for no keys.
+    /// Whoever runs the daemon: it asks them for no key.
     Operator,
     /// The owner of a key.
     Key { id: Uuid, customer: Option<Uuid> },
@@ -51,12 +51,14 @@ impl WebState {
         self.reader_of_key(head)
             .or_else(|| self.reader_of_token(&head.headers).map(Ok))
             .or_else(|| {
-                let open = self.open_on_loopback && guard::is_local(&head.uri, &head.headers);
-                open.then_some(Ok(WebReader {
-                    kind: ReaderKind::Operator,
-                    read_as: ReadAs::Daemon,
-                    may_decide: true,
-                }))
+                let operator = head.extensions.get::<FromOperator>();
+                operator.map(|FromOperator| {
+                    Ok(WebReader {
+                        kind: ReaderKind::Operator,
+                        read_as: ReadAs::Daemon,
+                        may_decide: true,
+                    })
+                })
             })
             .unwrap_or(Err(WebError::LoginNeeded))
     }

@@ -1,12 +1,13 @@
 //! What every request of the web must keep to, whoever sends it: a browser must not be made
 //! to send one by another site.
 
-use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 use super::error::WebError;
+use super::peer::OpenTo;
 
 /// Scripts, styles, pictures and connections from here only, no frames, no HTML from text.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
@@ -27,12 +28,31 @@ const HEADERS: [(HeaderName, &str); 5] = [
         "same-origin",
     ),
 ];
-/// What a proxy adds to the requests that it passes on.
-const FORWARDED: [&str; 3] = ["forwarded", "x-forwarded-for", "x-forwarded-host"];
+/// What proxies add to the requests that they pass on, besides `X-Forwarded-…`.
+const FORWARDED: [&str; 9] = [
+    "cf-connecting-ip",
+    "forwarded",
+    "true-client-ip",
+    "via",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-original-host",
+    "x-original-url",
+    "x-real-ip",
+];
 
-/// Middleware: refuses requests that another site made a browser send, and adds the
-/// headers.
-pub(super) async fn guard(request: Request, next: Next) -> Response {
+/// Middleware: refuses requests that another site made a browser send, notes which come from
+/// the operator, and adds the headers.
+pub(super) async fn guard(
+    State(open_to): State<OpenTo>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if request.uri().path().starts_with("/api/")
+        && is_local(request.version(), request.uri(), request.headers())
+    {
+        open_to.note_operator(&mut request).await;
+    }
     let mut response = match refusal(request.method(), request.uri(), request.headers()) {
         Some(reason) => WebError::Forbidden(reason).into_response(),
         None => next.run(request).await,
@@ -86,10 +106,15 @@ fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
         .or_else(host)
 }
 
-/// Whether the client named this machine's loopback address, and no proxy passed the
-/// request on. A site whose name points to 127.0.0.1 names itself instead.
-pub(super) fn is_local(uri: &Uri, headers: &HeaderMap) -> bool {
-    if FORWARDED.iter().any(|name| headers.contains_key(*name)) {
+/// Whether the client named this machine's loopback address, and no proxy says that it passed
+/// the request on. A site whose name points to 127.0.0.1 names itself instead. Browsers do not
+/// speak HTTP/1.0; nginx does unless told otherwise, and says nothing else.
+fn is_local(version: Version, uri: &Uri, headers: &HeaderMap) -> bool {
+    let is_forwarded = |name: &HeaderName| {
+        let name = name.as_str();
+        name.starts_with("x-forwarded-") || FORWARDED.contains(&name)
+    };
+    if version < Version::HTTP_11 || headers.keys().any(is_forwarded) {
         return false;
     }
     let Some(authority) = authority(uri, headers) else {
@@ -118,8 +143,9 @@ mod tests {
 
     #[test]
     fn only_names_of_this_machine_are_local() {
-        let local =
-            |host: &'static str| is_local(&Uri::from_static("/"), &headers(&[("host", host)]));
+        let here = Uri::from_static("/");
+        let asked = |all: &HeaderMap| is_local(Version::HTTP_11, &here, all);
+        let local = |host: &'static str| asked(&headers(&[("host", host)]));
         for host in [
             "127.0.0.1:4318",
             "localhost",
@@ -138,9 +164,19 @@ mod tests {
         ] {
             assert!(!local(host), "{host}");
         }
-        let proxied = headers(&[("host", "localhost"), ("x-forwarded-for", "10.0.0.1")]);
-        assert!(!is_local(&Uri::from_static("/"), &proxied));
-        assert!(!is_local(&Uri::from_static("/"), &HeaderMap::new()));
+        for name in [
+            "forwarded",
+            "via",
+            "x-real-ip",
+            "x-forwarded-for",
+            "x-forwarded-proto",
+        ] {
+            let proxied = headers(&[("host", "localhost"), (name, "1")]);
+            assert!(!asked(&proxied), "{name}");
+        }
+        assert!(!asked(&HeaderMap::new()));
+        let local = headers(&[("host", "localhost")]);
+        assert!(!is_local(Version::HTTP_10, &here, &local));
     }
 
     #[test]

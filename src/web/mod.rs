@@ -15,6 +15,7 @@ mod jwt;
 mod live;
 mod live_source;
 mod params;
+mod peer;
 mod run;
 mod runs;
 mod statistics;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::request::Parts;
-use axum::middleware::from_fn;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +36,7 @@ pub use self::approval_watch::ApprovalWatch;
 use self::error::WebError;
 pub use self::jwt::{JwtKeys, NoJwtKeys};
 use self::live::LiveHub;
+pub use self::peer::OpenTo;
 use crate::auth::Authenticator;
 use crate::query::{ReadPool, ReadTransaction};
 
@@ -45,8 +47,8 @@ pub struct WebConfig {
     pub database: PgConnectOptions,
     /// Checks the key of somebody who logs in.
     pub authenticator: Authenticator,
-    /// Whether requests from this machine need no key.
-    pub open_on_loopback: bool,
+    /// Whose requests need no key.
+    pub open_to: OpenTo,
     /// Whether the endpoint speaks TLS.
     pub tls: bool,
     /// The role under which everybody but the operator reads.
@@ -62,7 +64,6 @@ pub struct WebConfig {
 struct WebState {
     pool: ReadPool,
     authenticator: Authenticator,
-    open_on_loopback: bool,
     tls: bool,
     read_role: String,
     jwt: Option<JwtKeys>,
@@ -108,7 +109,6 @@ pub fn routes(config: WebConfig) -> (Router, ApprovalWatch) {
         approvals: approvals.clone(),
         pool,
         authenticator: config.authenticator,
-        open_on_loopback: config.open_on_loopback,
         tls: config.tls,
         read_role: config.read_role,
         jwt: config.jwt,
@@ -150,7 +150,7 @@ pub fn routes(config: WebConfig) -> (Router, ApprovalWatch) {
         .route("/api/approvals", get(approvals::queue))
         .route("/api/approvals/{id}", get(approvals::one))
         .route("/api/approvals/{id}/decision", post(approvals::decide))
-        .layer(from_fn(guard::guard))
+        .layer(from_fn_with_state(config.open_to, guard::guard))
         .with_state(state);
     (router, approvals)
 }
