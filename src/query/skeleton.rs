@@ -97,9 +97,12 @@ pub async fn skeleton_rows(
                 row.try_get("reasoning")?,
                 row.try_get("cost_usd")?,
             );
+            let flags: Vec<String> = row.try_get("flags")?;
+            // A step that is its own ancestor stands beside the others, as in the view.
+            let in_cycle = flags.iter().any(|flag| flag == "parent_cycle");
             let is_known = tokens.0.or(tokens.1).or(tokens.2).or(tokens.3).is_some();
             Ok(SkeletonRow {
-                parent_id: row.try_get(parent)?,
+                parent_id: if in_cycle { None } else { row.try_get(parent)? },
                 item,
                 id: row.try_get("id")?,
                 offset: row.try_get("offset_ms")?,
@@ -111,7 +114,7 @@ pub async fn skeleton_rows(
                 input_bytes: row.try_get("input_bytes")?,
                 output_bytes: row.try_get("output_bytes")?,
                 error: row.try_get("error")?,
-                flags: row.try_get("flags")?,
+                flags,
                 tokens: is_known.then_some(tokens),
             })
         })

@@ -1,6 +1,7 @@
 //! The page in a real browser, served by the real daemon.
 
 mod accessible;
+mod alive;
 mod browser;
 mod changed;
 mod decisions;
