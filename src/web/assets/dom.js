@@ -1,12 +1,13 @@
 // Elements from data. Text becomes text nodes: nothing that a trace says is ever parsed as HTML.
 
 // Characters that hide or reorder what a person reads. Tab and newline stay.
-const UNSEEN = /[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
+const UNSEEN =
+	/[\0-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\u{e0000}-\u{e0fff}]/gu;
 
 /** Names characters that nobody can see. @param {unknown} text */
 export const shown = text =>
 	String(text ?? '').replace(UNSEEN, c => {
-		const code = c.charCodeAt(0);
+		const code = /** @type {number} */ (c.codePointAt(0));
 		return c === '\r'
 			? ''
 			: code < 32
@@ -56,6 +57,23 @@ function add(el, kids) {
 export function fill(el, ...kids) {
 	el.replaceChildren();
 	add(el, kids);
+}
+
+/** As `fill`, but what is the same stays, and with it focus and selection. @param {Element} el @param {...Kid} kids */
+export function keep(el, ...kids) {
+	const next = el.cloneNode();
+	add(next, kids);
+	const old = [...el.childNodes];
+	const now = [...next.childNodes];
+	now.forEach((n, i) => {
+		const o = old[i];
+		if (!o) el.append(n);
+		else if (o.isEqualNode(n)) return;
+		else if (o.nodeType === 1 && o.cloneNode().isEqualNode(n.cloneNode()))
+			keep(/** @type {Element} */ (o), ...n.childNodes);
+		else o.replaceWith(n);
+	});
+	for (const o of old.slice(now.length)) o.remove();
 }
 
 /** Text from a trace, its direction isolated. @param {unknown} text @param {number} [max] characters */

@@ -2,7 +2,7 @@
 
 import { api, events } from './api.js';
 import { chips, detail, facts } from './detail.js';
-import { $, a, button, dot, fault, fill, h, says, shown, title, toast } from './dom.js';
+import { $, a, button, dot, fault, fill, h, keep, says, set, shown, title, toast } from './dom.js';
 import { full, ms, percent, plural, usd, when } from './format.js';
 import { failed, Rows, short } from './rows.js';
 import { marked, seen } from './runs.js';
@@ -33,8 +33,11 @@ export function run(main, at) {
 	const file = { href: `/api/runs/${id}/export`, download: `run-${id}.jsonl` };
 
 	const live = h('span.live', { role: 'status' });
-	const head = h('header.head');
-	const tabs = h('div.tabs');
+	// What has the focus or a listener is made once: a live run is drawn each second.
+	const name = h('div.title.grow');
+	const about = h('div.said');
+	const links = TABS.map(t => h('a', title(t)));
+	const failures = button('plain', h('span.bad'), () => error(1), { title: 'Next error (e)' });
 	const tally = h('span.dim', { 'aria-live': 'polite' });
 	const input = h('input', {
 		type: 'search',
@@ -51,7 +54,19 @@ export function run(main, at) {
 		},
 	});
 	const body = h('div.split');
-	fill(main, h('div.run', head, tabs, body));
+	fill(
+		main,
+		h(
+			'div.run',
+			h(
+				'header.head',
+				h('div.title', name, live, h('a.button.mid', file, 'Export'), button('mid', 'Compare', () => compare())),
+				about,
+			),
+			h('div.tabs', links, h('span.grow'), failures, tally, input),
+			body,
+		),
+	);
 	const side = detail(id);
 	const words = talk(`/api/runs/${id}/conversation`);
 	const open = r => {
@@ -69,16 +84,9 @@ export function run(main, at) {
 	function heads() {
 		const { run: r, session, parent } = answer;
 		document.title = `${shown(r.name ?? r.agent_id).slice(0, 80)} · runtraced`;
-		fill(
-			head,
-			h(
-				'div.title',
-				dot(r.status),
-				h('h1.cut.grow', says(r.name || r.agent_id || id, 200)),
-				live,
-				h('a.button.mid', file, 'Export'),
-				button('mid', 'Compare', compare),
-			),
+		keep(name, dot(r.status), h('h1.cut.grow', says(r.name || r.agent_id || id, 200)));
+		keep(
+			about,
 			facts([
 				['', r.status],
 				['agent', says(r.agent_id)],
@@ -129,17 +137,11 @@ export function run(main, at) {
 			r.error && h('p.note.bad.cut', says(r.error, 300)),
 		);
 		const errors = rows.all.filter(x => failed(x) && x !== rows.root).length;
-		fill(
-			tabs,
-			TABS.map(t =>
-				h('a', { href: here({ tab: t === TABS[0] ? null : t }), 'aria-current': String(t === tab()) }, title(t)),
-			),
-			h('span.grow'),
-			errors > 0 &&
-				button('plain', h('span.bad', plural(errors, 'error')), () => error(1), { title: 'Next error (e)' }),
-			tally,
-			input,
+		TABS.forEach((t, i) =>
+			set(links[i], { href: here({ tab: i ? t : null }), 'aria-current': String(t === tab()) }),
 		);
+		failures.hidden = !errors;
+		fill(failures.firstChild, plural(errors, 'error'));
 	}
 	function draw(show) {
 		heads();
