@@ -4,7 +4,7 @@
 //! what a user may see is decided by the policies of the database, from the claims.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -119,6 +119,15 @@ impl JwtKeys {
         let names_user = claims.get("sub").and_then(Value::as_str).is_some();
         (is_now && !is_public && names_user).then_some(json)
     }
+}
+
+/// How long a token with these claims is still good, at most `most`.
+pub(super) fn time_left(claims: &str, most: Duration) -> Duration {
+    let claims: Value = serde_json::from_str(claims).unwrap_or_default();
+    let expires = claims["exp"].as_f64().unwrap_or_default() + LEEWAY_SECONDS;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let left = expires - now.unwrap_or_default().as_secs_f64();
+    Duration::from_secs_f64(left.clamp(0.0, most.as_secs_f64()))
 }
 
 impl Jwk {

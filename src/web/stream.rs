@@ -14,18 +14,24 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::access::WebReader;
+use super::access::{ReaderKind, WebReader};
 use super::error::WebError;
+use super::jwt::time_left;
 use super::live::{LiveEvent, LiveOf, Subscription, Topic};
 use super::params::{Params, id};
 use super::{Shared, WebState};
 use crate::auth::Identity;
+use crate::query::ReadAs;
 
 /// A comment after this time without an event, so that nobody on the way closes the
 /// connection.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 /// After this time the client must come again, with a right to read that is still good.
 const MAX_STREAM: Duration = Duration::from_secs(3_600);
+/// How long a client may take to hear that it must come again.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// Tells a client to come again.
+const RESUME: &[u8] = b"event: resume\ndata: {}\n\n";
 
 /// `GET /api/runs/events`.
 pub(super) async fn list_events(
@@ -59,9 +65,13 @@ async fn answer(
 ) -> Result<Response, WebError> {
     let place = state.live.place().ok_or(WebError::Busy)?;
     let topic = state.live.topic(of, &reader.read_as).await?;
+    let lasts = match (reader.kind, &reader.read_as) {
+        (ReaderKind::User, ReadAs::Claims { claims, .. }) => time_left(claims, MAX_STREAM),
+        _ => MAX_STREAM,
+    };
     // One event at a time: what a client does not read stays in the topic.
     let (to, from) = mpsc::channel(1);
-    tokio::spawn(send(state, head, topic, to, place));
+    tokio::spawn(send(state, head, topic, to, lasts, place));
     let kind = HeaderValue::from_static("text/event-stream");
     let store = HeaderValue::from_static("no-store");
     let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, store)];
@@ -76,13 +86,14 @@ fn seen(head: &Parts, topic: &Topic) -> Option<u64> {
     same.then(|| version.parse().ok()).flatten()
 }
 
-/// Sends the events of a topic until the client goes, its key is revoked or the daemon
+/// Sends the events of a topic until the client goes, its right to read ends or the daemon
 /// stops.
 async fn send(
     state: Arc<WebState>,
     head: Parts,
     topic: Arc<Topic>,
     to: mpsc::Sender<Result<Bytes, Infallible>>,
+    lasts: Duration,
     _place: OwnedSemaphorePermit,
 ) {
     let revoked = async {
@@ -94,7 +105,9 @@ async fn send(
     tokio::select! {
         () = events(&head, &topic, &to) => {}
         () = revoked => {}
-        () = sleep(MAX_STREAM) => {}
+        () = sleep(lasts) => {
+            let _ = timeout(FAREWELL, to.send(Ok(Bytes::from_static(RESUME)))).await;
+        }
         () = to.closed() => {}
         () = state.stop.cancelled() => {}
     }
@@ -132,9 +145,7 @@ async fn events(head: &Parts, topic: &Topic, to: &mpsc::Sender<Result<Bytes, Inf
                 continue;
             }
             Ok(Err(RecvError::Lagged(_))) => {
-                let _ = to
-                    .send(Ok(Bytes::from_static(b"event: resume\ndata: {}\n\n")))
-                    .await;
+                let _ = to.send(Ok(Bytes::from_static(RESUME))).await;
                 return;
             }
             Ok(Err(RecvError::Closed)) => return,

@@ -1,5 +1,7 @@
 //! A run while it runs, and one whose steps hold each other.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use runtraced::proto::event::Event as Body;
 use uuid::Uuid;
 
@@ -14,13 +16,20 @@ fn about() -> About<'static> {
         name: "alive",
         agent: "agent",
         tool: "search",
+        at: now(),
         ..About::default()
     }
 }
 
+/// Milliseconds since 2026 began: a run that began long ago shows no seconds.
+fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_millis()).unwrap() - 1_767_225_600_000
+}
+
 /// A step below another one.
 fn below(run: Uuid, step: Uuid, parent: Uuid, error: Option<&str>) -> runtraced::proto::Event {
-    let mut event = super::world::tool(run, step, &about(), 10, 20, error);
+    let mut event = super::world::tool(run, step, &about(), now(), now() + 10, error);
     if let Some(Body::StepEnded(ended)) = &mut event.event
         && let Some(details) = &mut ended.details
     {
@@ -50,7 +59,14 @@ async fn a_field_keeps_its_focus_while_the_run_runs() {
     let took = "[...document.querySelectorAll('.head .facts > span')].find(f => f.textContent.startsWith('took')).textContent";
     for steps in 1..=2 {
         let before = page.value(took);
-        let step = super::world::tool(run, new_id(), &about(), 10, 20, Some("it failed"));
+        let step = super::world::tool(
+            run,
+            new_id(),
+            &about(),
+            now(),
+            now() + 10,
+            Some("it failed"),
+        );
         assert_eq!(daemon.submit(vec![step]).await.refused, []);
         page.wait(&format!(
             "document.querySelectorAll('.tree .vrow').length === {}",

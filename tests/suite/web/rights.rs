@@ -20,7 +20,12 @@ const SECRET: &[u8] = b"a secret of thirty-two bytes ....";
 
 /// A token of a user, as Supabase issues it.
 fn token(user: Uuid) -> (String, String) {
-    let claims = format!("{{\"sub\":\"{user}\",\"role\":\"authenticated\",\"exp\":99999999999}}");
+    token_until(user, 99_999_999_999)
+}
+
+/// The same with an end, in seconds since 1970.
+fn token_until(user: Uuid, end: u64) -> (String, String) {
+    let claims = format!("{{\"sub\":\"{user}\",\"role\":\"authenticated\",\"exp\":{end}}}");
     let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
     let signed = format!("{}.{}", part("{\"alg\":\"HS256\"}"), part(&claims));
     let sign = hmac::sign(
@@ -271,5 +276,40 @@ async fn everybody_sees_what_the_policies_show() {
             .status,
         403
     );
+    daemon.finish().await;
+}
+
+/// Scenario: a user looks at a live list with a token that expires meanwhile, and comes again with it.
+/// Guarantees: the stream ends with the token, the user is told to come again, and is then refused.
+#[tokio::test]
+async fn a_stream_ends_with_its_token() {
+    let database = pg::database().await;
+    runtraced(database.url(), &["migrate"]);
+    runtraced(database.url(), &["keys", "create", "--name", "r", "--read"]);
+    let keys = tempfile::NamedTempFile::new().unwrap();
+    let jwk = format!(
+        "{{\"keys\":[{{\"kty\":\"oct\",\"k\":\"{}\"}}]}}",
+        URL_SAFE_NO_PAD.encode(SECRET)
+    );
+    std::fs::write(keys.path(), jwk).unwrap();
+    let args = [
+        "--require-keys",
+        "--jwt-keys",
+        keys.path().to_str().unwrap(),
+    ];
+    let daemon = Daemon::with_args(database.url(), &args).await;
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    // Clocks may differ by a minute, so the token is good for six seconds more.
+    let (token, _) = token_until(new_id(), now - 54);
+    let bearer = format!("Bearer {token}");
+    let path = "/api/runs/events";
+    let mut list = Events::open(&daemon, path, &[("Authorization", &bearer)]).await;
+    list.wait_for("snapshot").await;
+    list.wait_for("resume").await;
+    assert_eq!(list.next().await, None);
+    assert_eq!(get_as(&daemon, &token, path).await.status, 401);
     daemon.finish().await;
 }
