@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Duration, timeout};
 
 use crate::support::daemon::Daemon;
@@ -133,7 +133,25 @@ pub struct Events {
 
 impl Events {
     pub async fn open(daemon: &Daemon, path: &str, headers: &[(&str, &str)]) -> Self {
-        let mut socket = TcpStream::connect(daemon.http_address()).await.unwrap();
+        let socket = TcpStream::connect(daemon.http_address()).await.unwrap();
+        Self::over(socket, daemon, path, headers).await
+    }
+
+    /// Of a client whose machine takes only a little that it does not read.
+    pub async fn open_narrow(daemon: &Daemon, path: &str) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(16 << 10).unwrap();
+        let address = daemon.http_address().parse().unwrap();
+        let socket = socket.connect(address).await.unwrap();
+        Self::over(socket, daemon, path, &[]).await
+    }
+
+    async fn over(
+        mut socket: TcpStream,
+        daemon: &Daemon,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Self {
         let head = head(daemon, "GET", path, headers, 0);
         socket.write_all(head.as_bytes()).await.unwrap();
         let reader = BufReader::new(socket);

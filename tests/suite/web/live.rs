@@ -1,15 +1,17 @@
 //! Live lists and runs.
 
 use runtraced::proto::EndStatus;
+use runtraced::proto::event::Event as Body;
+use serde_json::Value;
+use uuid::Uuid;
 
 use super::client::{Events, get};
 use crate::support::daemon::Daemon;
 use crate::support::events::{new_id, run_ended, run_started, step, step_ended, step_started};
 use crate::support::pg;
 
-/// Scenario: fifty clients look at a run while steps begin and end, one of them never reads.
-/// Guarantees: each of the others gets every step and the end, and memory does not grow by what
-/// one does not read; a client that comes again gets what it missed.
+/// Scenario: fifty clients look at a run while steps begin and end.
+/// Guarantees: each gets every step and the end; a client that comes again gets what it missed.
 #[tokio::test]
 async fn fifty_tails_of_a_busy_run_see_its_end() {
     let database = pg::database().await;
@@ -19,7 +21,6 @@ async fn fifty_tails_of_a_busy_run_see_its_end() {
         .submit(vec![run_started(0, run), step_started(10, run, first)])
         .await;
     let path = format!("/api/runs/{run}/events");
-    let _slow = Events::open(&daemon, &path, &[]).await;
     let mut tails = Vec::new();
     for _ in 0..50 {
         let mut tail = Events::open(&daemon, &path, &[]).await;
@@ -54,14 +55,6 @@ async fn fifty_tails_of_a_busy_run_see_its_end() {
         tail.wait_for("end").await;
         assert_eq!(tail.next().await, None, "nothing follows the end");
     }
-    let rss: u64 = std::fs::read_to_string(format!("/proc/{}/statm", daemon.pid()))
-        .unwrap()
-        .split(' ')
-        .nth(1)
-        .unwrap()
-        .parse()
-        .unwrap();
-    assert!(rss * 4_096 < 400 << 20, "{rss} pages");
     // A run that is over: all of it, and the end.
     let mut over = Events::open(&daemon, &path, &[]).await;
     assert_eq!(over.wait_for("snapshot").await["rows"]["count"], 5_001);
@@ -101,5 +94,75 @@ async fn a_live_list_shows_what_fits_its_filter() {
     assert_eq!(change["gone"][0], run.to_string());
     // Whoever waits does not hold up the end of the daemon.
     assert_eq!(get(&daemon, "/api/me").await.status, 200);
+    daemon.finish().await;
+}
+
+/// Bytes that a daemon has in memory.
+fn resident(daemon: &Daemon) -> u64 {
+    let pages = std::fs::read_to_string(format!("/proc/{}/statm", daemon.pid())).unwrap();
+    pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4_096
+}
+
+/// Scenario: 2,000 steps change again and again, a megabyte each time; one client reads every change,
+/// ten read none.
+/// Guarantees: memory does not grow by what they do not read; each is told to come again once it reads,
+/// and then gets all there is.
+#[tokio::test]
+async fn clients_that_do_not_read_cost_little_and_come_again() {
+    const CHANGES: i64 = 30;
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let run = new_id();
+    let steps: Vec<_> = (0..2_000).map(|_| new_id()).collect();
+    let round = |n: i64| -> Vec<_> {
+        let one = |id: &Uuid| {
+            let mut event = step(10, 1_000 * n, run, *id);
+            if let Some(Body::StepEnded(ended)) = &mut event.event {
+                ended.status = EndStatus::Failed.into();
+                ended.error = Some(format!("{n:03}{}", "x".repeat(197)));
+            }
+            event
+        };
+        steps.iter().map(one).collect()
+    };
+    daemon.submit(vec![run_started(0, run)]).await;
+    daemon.submit(round(1)).await;
+    let path = format!("/api/runs/{run}/events");
+    let mut reads = Events::open(&daemon, &path, &[]).await;
+    assert_eq!(reads.wait_for("snapshot").await["rows"]["count"], 2_000);
+    let mut idle = Vec::new();
+    for _ in 0..10 {
+        idle.push(Events::open_narrow(&daemon, &path).await);
+    }
+    let before = resident(&daemon);
+    let mut sent = 0;
+    for n in 2..2 + CHANGES {
+        daemon.submit(round(n)).await;
+        let mark = format!("{n:03}");
+        let mut changed = 0;
+        while changed < 2_000 {
+            let change = reads.wait_for("change").await;
+            let rows = change["rows"].as_array().unwrap();
+            sent += change.to_string().len();
+            let is_new = |row: &&Value| {
+                row["error"]
+                    .as_str()
+                    .is_some_and(|error| error.starts_with(&mark))
+            };
+            changed += rows.iter().filter(is_new).count();
+        }
+    }
+    assert!(sent > 20 << 20, "{sent}");
+    let grown = resident(&daemon).saturating_sub(before);
+    // Ten clients would hold 200 MB and more; the topic keeps 8 MB, and the queue of it 16 changes.
+    assert!(grown < 120 << 20, "{} MB", grown >> 20);
+    for mut slow in idle {
+        slow.wait_for("resume").await;
+        assert_eq!(slow.next().await, None, "nothing follows");
+        let last = slow.last_id.clone();
+        let mut again = Events::open(&daemon, &path, &[("Last-Event-ID", &last)]).await;
+        assert_eq!(again.next().await.unwrap().0, "snapshot");
+    }
+    drop(reads);
     daemon.finish().await;
 }
