@@ -1,13 +1,19 @@
 //! Connections for reading. They are apart from those of the writers, few, and every
 //! statement on them has a time limit, so that no reader holds up an ack for long.
 
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, Postgres, Row as _, Transaction};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 /// Connections that read at the same time.
 const CONNECTIONS: u32 = 6;
+/// Those of them for reads that may take long. The others are for approvals.
+const SHARED: usize = 4;
 /// How long a read waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one statement of a read may take.
@@ -31,10 +37,42 @@ pub enum ReadAs {
 
 /// The pool of connections for reading.
 #[derive(Clone, Debug)]
-pub struct ReadPool(PgPool);
+pub struct ReadPool {
+    connections: PgPool,
+    shared: Arc<Semaphore>,
+}
 
-/// A read-only transaction. It ends when it is dropped.
-pub type ReadTransaction = Transaction<'static, Postgres>;
+/// A transaction. It ends when it is dropped.
+#[derive(Debug)]
+pub struct ReadTransaction {
+    transaction: Transaction<'static, Postgres>,
+    /// Given back after the connection.
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Deref for ReadTransaction {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.transaction
+    }
+}
+
+impl DerefMut for ReadTransaction {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.transaction
+    }
+}
+
+impl ReadTransaction {
+    /// Makes what was written last.
+    ///
+    /// # Errors
+    /// If the database refuses it, or is away.
+    pub async fn commit(self) -> Result<(), sqlx::Error> {
+        self.transaction.commit().await
+    }
+}
 
 impl ReadPool {
     /// A pool that connects when it is used.
@@ -51,19 +89,32 @@ impl ReadPool {
             .acquire_slow_threshold(ACQUIRE_TIMEOUT)
             .idle_timeout(IDLE_TIMEOUT)
             .connect_lazy_with(options);
-        Self(pool)
+        Self {
+            connections: pool,
+            shared: Arc::new(Semaphore::new(SHARED)),
+        }
     }
 
-    /// Begins a read-only transaction as somebody.
+    /// Begins a read-only transaction as somebody, for reads that are always short.
     ///
     /// # Errors
-    /// If the database is away, no connection is free in time, or the daemon may not take the
-    /// role.
+    /// If the database is away, no connection is free in time, the daemon may not take the
+    /// role, or policies do not bind the role.
     pub async fn begin(&self, reader: &ReadAs) -> Result<ReadTransaction, sqlx::Error> {
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        let mut tx = self.0.begin_with(begin).await?;
-        set_reader(&mut tx, reader).await?;
-        Ok(tx)
+        self.begin_with(begin, reader, None).await
+    }
+
+    /// The same for all other reads. They leave connections for the short ones.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub async fn begin_shared(&self, reader: &ReadAs) -> Result<ReadTransaction, sqlx::Error> {
+        let place = timeout(ACQUIRE_TIMEOUT, self.shared.clone().acquire_owned()).await;
+        let place = place.map_err(|_| sqlx::Error::PoolTimedOut)?;
+        let place = place.map_err(|_| sqlx::Error::PoolClosed)?;
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        self.begin_with(begin, reader, Some(place)).await
     }
 
     /// Begins a transaction that may write what the policies let this reader write.
@@ -71,9 +122,21 @@ impl ReadPool {
     /// # Errors
     /// As [`Self::begin`].
     pub async fn begin_write(&self, reader: &ReadAs) -> Result<ReadTransaction, sqlx::Error> {
-        let mut tx = self.0.begin_with("BEGIN READ WRITE").await?;
-        set_reader(&mut tx, reader).await?;
-        Ok(tx)
+        self.begin_with("BEGIN READ WRITE", reader, None).await
+    }
+
+    async fn begin_with(
+        &self,
+        begin: &'static str,
+        reader: &ReadAs,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Result<ReadTransaction, sqlx::Error> {
+        let mut transaction = self.connections.begin_with(begin).await?;
+        set_reader(&mut transaction, reader).await?;
+        Ok(ReadTransaction {
+            transaction,
+            _place: place,
+        })
     }
 }
 
@@ -96,5 +159,14 @@ async fn set_reader(conn: &mut PgConnection, reader: &ReadAs) -> Result<(), sqlx
         .bind(role)
         .execute(&mut *conn)
         .await?;
-    Ok(())
+    // A superuser, the owner or a role with BYPASSRLS would see what belongs to others.
+    let bound = sqlx::query("SELECT row_security_active('agent_runs') AS bound")
+        .fetch_one(&mut *conn)
+        .await?;
+    match bound.try_get("bound")? {
+        true => Ok(()),
+        false => Err(sqlx::Error::Configuration(
+            format!("row level security does not bind the role {role} (--read-role)").into(),
+        )),
+    }
 }

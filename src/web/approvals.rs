@@ -40,7 +40,7 @@ pub(super) async fn queue(State(state): Shared, request: Request) -> Result<Resp
         _ => None,
     };
     let status = params.all("status");
-    let (_, mut tx) = state.begin(&head).await?;
+    let mut tx = state.pool.begin(&state.reader(&head)?.read_as).await?;
     let statement = approvals_statement(&status, after.as_ref(), limit + 1);
     let mut rows = statement.json_rows(&mut tx).await?;
     let more = rows.len() > limit;

@@ -29,6 +29,8 @@ pub(super) enum WebError {
     /// The approval has expired. Holds it as JSON.
     Expired(String),
     TooLarge,
+    /// The body did not arrive in time.
+    Slow,
     Busy,
     Denied(Denied),
     Database(sqlx::Error),
@@ -78,6 +80,11 @@ impl WebError {
                 "too_large",
                 "the request is too large".to_owned(),
             ),
+            Self::Slow => (
+                StatusCode::REQUEST_TIMEOUT,
+                "slow",
+                "the request did not arrive in time".to_owned(),
+            ),
             Self::Busy => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "busy",
@@ -100,11 +107,12 @@ impl WebError {
 
 fn database(error: &sqlx::Error) -> (StatusCode, &'static str, String) {
     let state = store::sqlstate(error);
+    let unfit = matches!(error, sqlx::Error::Configuration(_));
     if state == CANCELED {
         let reason = "the database took too long; narrow the time or the filters";
         return (StatusCode::GATEWAY_TIMEOUT, "too_slow", reason.to_owned());
     }
-    if NO_ROLE.contains(&state.as_str()) {
+    if unfit || NO_ROLE.contains(&state.as_str()) {
         // ERROR: until a person helps, nobody with such a right can read.
         tracing::error!(error = %store::reason(error), "the web cannot read");
         let reason = "the daemon may not read for this request; run runtraced grant --reader";

@@ -38,7 +38,7 @@ impl LiveSource {
         of: &LiveOf,
         reader: &ReadAs,
     ) -> Result<Self, WebError> {
-        let mut tx = pool.begin(reader).await?;
+        let mut tx = pool.begin_shared(reader).await?;
         match of {
             LiveOf::List(search) => Ok(Self::List(search.page(&mut tx).await?)),
             LiveOf::Run(run) => {

@@ -75,10 +75,10 @@ struct WebState {
 type Shared = axum::extract::State<Arc<WebState>>;
 
 impl WebState {
-    /// Begins to read as the sender of a request.
+    /// Begins to read as the sender of a request, for as long as that may take.
     async fn begin(&self, head: &Parts) -> Result<(WebReader, ReadTransaction), WebError> {
         let reader = self.reader(head)?;
-        let tx = self.pool.begin(&reader.read_as).await?;
+        let tx = self.pool.begin_shared(&reader.read_as).await?;
         Ok((reader, tx))
     }
 }
@@ -98,6 +98,12 @@ pub fn is_web(path: &str) -> bool {
     ];
     let first = path.strip_prefix('/').unwrap_or(path).split('/').next();
     matches!(path, "/" | "/login") || first.is_some_and(|first| FIRST.contains(&first))
+}
+
+/// Whether a path of the web answers only those who have a right.
+#[must_use]
+pub fn web_needs_right(path: &str) -> bool {
+    path.starts_with("/api/") && !["/api/login", "/api/logout"].contains(&path)
 }
 
 /// The routes, and what tells of decided approvals.
