@@ -16,6 +16,8 @@ const BUDGET: Duration = Duration::from_millis(250);
 const FIRST_PIECE: usize = 500;
 /// Runs of the largest piece.
 const LARGEST_PIECE: usize = 16_000;
+/// Runs that are looked at for a list whose order no index has: the newest ones.
+const SORTED_RUNS: usize = 20_000;
 
 /// Tags of a run, over `agent_runs AS r`.
 pub(super) const TAGS: &str = "CASE WHEN jsonb_typeof(r.metadata -> 'tags') = 'array' \
@@ -80,17 +82,19 @@ impl RunSearch {
     /// If a statement fails.
     pub async fn page(&self, conn: &mut PgConnection) -> Result<RunPage, sqlx::Error> {
         let begun = Instant::now();
-        let (mut piece, mut place) = (FIRST_PIECE.max(self.limit + 1), self.after.clone());
+        let by_start = self.order == RunOrder::Started;
+        let first = if by_start { FIRST_PIECE } else { SORTED_RUNS };
+        let (mut piece, mut place) = (first.max(self.limit + 1), self.after.clone());
         let mut found: Vec<RunPlace> = Vec::new();
         let mut searched = None;
         loop {
             let (hits, last) = self.piece(conn, place.as_ref(), piece).await?;
             found.extend(hits);
             let Some(last) = last else { break };
-            if found.len() > self.limit {
+            if by_start && found.len() > self.limit {
                 break;
             }
-            if begun.elapsed() >= BUDGET {
+            if !by_start || begun.elapsed() >= BUDGET {
                 searched = Some(last);
                 break;
             }
@@ -101,7 +105,8 @@ impl RunSearch {
         found.truncate(self.limit);
         let next = match (more, &searched) {
             (true, _) => found.last().cloned(),
-            (false, place) => place.clone(),
+            (false, place) if by_start => place.clone(),
+            (false, _) => None,
         };
         let ids: Vec<Uuid> = found.iter().map(|place| place.id).collect();
         Ok(RunPage {
@@ -112,7 +117,7 @@ impl RunSearch {
     }
 
     /// The runs of one piece of the list that fit, and its last run if there may be more
-    /// behind it. Only a list by start is searched in pieces.
+    /// behind it. A piece is a part of the list by start: its order has an index.
     async fn piece(
         &self,
         conn: &mut PgConnection,
@@ -120,28 +125,39 @@ impl RunSearch {
         size: usize,
     ) -> Result<(Vec<RunPlace>, Option<RunPlace>), sqlx::Error> {
         let key = self.key();
-        let most = self.limit + 1;
+        let order = self.order_by(&key);
+        let by_start = self.order == RunOrder::Started;
+        let (start, last, begin, behind) = match (by_start, self.ascending, after) {
+            (true, true, _) => (order.as_str(), "r.started_at DESC, r.id DESC", after, None),
+            (true, false, _) => (order.as_str(), "r.started_at, r.id", after, None),
+            (false, _, place) => (
+                "r.started_at DESC, r.id DESC",
+                "r.started_at, r.id",
+                None,
+                place,
+            ),
+        };
         let mut sql = SqlText::default();
-        if self.order == RunOrder::Started {
-            let order = self.order_by(&key);
-            sql.push("WITH piece AS MATERIALIZED (SELECT r.id, r.started_at FROM agent_runs AS r WHERE true")
-                .append(&self.narrow(after))
-                .push(&format!(" ORDER BY {order} LIMIT {size}), "))
-                .push("hit AS MATERIALIZED (SELECT r.id, r.started_at FROM piece AS p JOIN agent_runs AS r ON r.id = p.id WHERE true")
-                .append(&self.conditions())
-                .push(&format!(" ORDER BY {order} LIMIT {most}) "))
-                .push("SELECT r.id, r.started_at::text AS key, true AS hit, 0 AS size FROM hit AS r UNION ALL ")
-                .push("(SELECT r.id, r.started_at::text, false, (SELECT count(*) FROM piece)::integer FROM piece AS r ORDER BY ")
-                .push(&match self.ascending {
-                    false => format!("{key}, r.id LIMIT 1)"),
-                    true => format!("{key} DESC, r.id DESC LIMIT 1)"),
-                });
-        } else {
-            sql.push(&format!("SELECT r.id, ({key})::text AS key, true AS hit, 0 AS size FROM agent_runs AS r WHERE true"))
-                .append(&self.narrow(after))
-                .append(&self.conditions())
-                .push(&format!(" ORDER BY {} LIMIT {most}", self.order_by(&key)));
+        sql.push(
+            "WITH piece AS MATERIALIZED (SELECT r.id, r.started_at FROM agent_runs AS r WHERE true",
+        )
+        .append(&self.narrow(begin))
+        .push(&format!(" ORDER BY {start} LIMIT {size}), "))
+        .push(&format!("hit AS MATERIALIZED (SELECT r.id, {key} AS key FROM piece AS p JOIN agent_runs AS r ON r.id = p.id WHERE true"));
+        if let Some(place) = behind {
+            self.behind(&mut sql, place);
         }
+        let text = |key: &str| format!("to_json({key}) #>> '{{}}' AS key");
+        sql.append(&self.conditions())
+            .push(&format!(" ORDER BY {order} LIMIT {}) ", self.limit + 1))
+            .push(&format!(
+                "SELECT r.id, {}, true AS hit, 0 AS size FROM hit AS r UNION ALL ",
+                text("r.key")
+            ))
+            .push(&format!(
+                "(SELECT r.id, {}, false, (SELECT count(*) FROM piece)::integer FROM piece AS r ORDER BY {last} LIMIT 1)",
+                text("r.started_at")
+            ));
         let (mut hits, mut last) = (Vec::new(), None);
         for row in sql.rows(conn).await? {
             let place = RunPlace {

@@ -112,7 +112,7 @@ impl RunSearch {
     }
 
     /// What comes behind a place.
-    fn behind(&self, sql: &mut SqlText, place: &RunPlace) {
+    pub(super) fn behind(&self, sql: &mut SqlText, place: &RunPlace) {
         let (key, beyond) = (self.key(), if self.ascending { ">" } else { "<" });
         let kind = match self.order {
             RunOrder::Started => "timestamptz",

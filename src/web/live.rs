@@ -29,6 +29,8 @@ const MIN_INTERVAL: Duration = Duration::from_millis(500);
 const SHARE: u32 = 10;
 /// The time until the next look after an error.
 const RETRY: Duration = Duration::from_secs(2);
+/// Topics that look at the same time. The others wait for their turn.
+const LOOKS: usize = 2;
 /// Topics at the same time.
 const MAX_TOPICS: usize = 200;
 /// Clients at the same time.
@@ -57,6 +59,7 @@ pub(super) struct LiveHub {
     pool: ReadPool,
     topics: Mutex<HashMap<(LiveOf, ReadAs), Weak<Topic>>>,
     places: Arc<Semaphore>,
+    looks: Arc<Semaphore>,
     stop: CancellationToken,
 }
 
@@ -83,6 +86,7 @@ impl LiveHub {
             pool,
             topics: Mutex::default(),
             places: Arc::new(Semaphore::new(MAX_CLIENTS)),
+            looks: Arc::new(Semaphore::new(LOOKS)),
             stop,
         }
     }
@@ -117,8 +121,19 @@ impl LiveHub {
         // Another client may have been quicker; two topics of one name do no harm.
         topics.insert(name.clone(), Arc::downgrade(&topic));
         drop(topics);
-        let (pool, stop) = (self.pool.clone(), self.stop.clone());
-        tokio::spawn(follow(Arc::downgrade(&topic), pool, name, stop));
+        let follower = Follower {
+            topic: Arc::downgrade(&topic),
+            pool: self.pool.clone(),
+            looks: self.looks.clone(),
+            name,
+        };
+        let stop = self.stop.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = follower.follow() => {}
+                () = stop.cancelled() => {}
+            }
+        });
         Ok(topic)
     }
 
@@ -217,38 +232,55 @@ impl TopicState {
     }
 }
 
-/// Looks at the database until nobody listens.
-async fn follow(
+/// What the task of a topic needs.
+struct Follower {
     topic: Weak<Topic>,
     pool: ReadPool,
+    looks: Arc<Semaphore>,
     name: (LiveOf, ReadAs),
-    stop: CancellationToken,
-) {
-    let mut wait = MIN_INTERVAL;
-    loop {
-        tokio::select! {
-            () = sleep(wait) => {}
-            () = stop.cancelled() => return,
-        }
-        let Some(topic) = topic.upgrade() else { return };
-        let begun = Instant::now();
-        match LiveSource::read(&pool, &name.0, &name.1).await {
-            Ok(source) => {
-                wait = MIN_INTERVAL.max(begun.elapsed() * SHARE);
-                if topic.update(source) {
-                    return;
-                }
-            }
-            // It is gone, or the reader may not see it any more.
-            Err(WebError::NotFound(_)) => {
-                let mut state = topic.state();
-                state.ended = true;
-                state.tell("end", "{}".into());
+}
+
+impl Follower {
+    /// Looks at the database until nobody listens.
+    async fn follow(self) {
+        let mut wait = MIN_INTERVAL;
+        loop {
+            sleep(wait).await;
+            if self.topic.strong_count() == 0 {
                 return;
             }
-            Err(_) => wait = RETRY,
+            let Ok(_turn) = self.looks.acquire().await else {
+                return;
+            };
+            let Some(topic) = self.topic.upgrade() else {
+                return;
+            };
+            let begun = Instant::now();
+            let found = LiveSource::read(&self.pool, &self.name.0, &self.name.1).await;
+            wait = pause(begun.elapsed(), found.is_err());
+            match found {
+                Ok(source) => {
+                    if topic.update(source) {
+                        return;
+                    }
+                }
+                // It is gone, or the reader may not see it any more.
+                Err(WebError::NotFound(_)) => {
+                    let mut state = topic.state();
+                    state.ended = true;
+                    state.tell("end", "{}".into());
+                    return;
+                }
+                Err(_) => {}
+            }
         }
     }
+}
+
+/// The time until the next look: a topic that is slow, or fails slowly, looks less often.
+fn pause(took: Duration, failed: bool) -> Duration {
+    let least = if failed { RETRY } else { MIN_INTERVAL };
+    least.max(took * SHARE)
 }
 
 #[cfg(test)]
@@ -267,6 +299,16 @@ mod tests {
                 ended: false,
             }),
         }
+    }
+
+    #[test]
+    fn a_topic_takes_at_most_its_share_also_when_it_fails() {
+        for failed in [false, true] {
+            let pause = pause(Duration::from_secs(15), failed);
+            assert_eq!(pause, Duration::from_secs(150), "{failed}");
+        }
+        assert_eq!(pause(Duration::ZERO, true), RETRY);
+        assert_eq!(pause(Duration::ZERO, false), MIN_INTERVAL);
     }
 
     #[test]
