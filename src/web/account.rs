@@ -1,6 +1,7 @@
 //! Who am I, log in, log out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
@@ -10,6 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use sqlx::Row as _;
+use tokio::time::timeout;
 
 use super::access::{ReaderKind, WebReader, set_cookie};
 use super::error::{WebError, json_answer};
@@ -19,10 +21,22 @@ use crate::query::{ReadAs, SqlText};
 
 /// The largest body of a request.
 const MAX_BODY_BYTES: usize = 64 << 10;
+/// The largest body of a request of somebody who may be anybody.
+const MAX_LOGIN_BYTES: usize = 4 << 10;
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The body of a request as JSON.
 pub(super) async fn json_body<T: DeserializeOwned>(request: Request) -> Result<T, WebError> {
-    let body = to_bytes(request.into_body(), MAX_BODY_BYTES).await;
+    json_body_up_to(MAX_BODY_BYTES, request).await
+}
+
+async fn json_body_up_to<T: DeserializeOwned>(
+    most: usize,
+    request: Request,
+) -> Result<T, WebError> {
+    let body = timeout(BODY_TIMEOUT, to_bytes(request.into_body(), most)).await;
+    let body = body.map_err(|_| WebError::Slow)?;
     let body = body.map_err(|_| WebError::TooLarge)?;
     serde_json::from_slice(&body)
         .map_err(|error| WebError::BadRequest(format!("the body cannot be read: {error}")))
@@ -103,7 +117,7 @@ pub(super) async fn log_in(
     State(state): State<Arc<WebState>>,
     request: Request,
 ) -> Result<Response, WebError> {
-    let login: LoginRequest = json_body(request).await?;
+    let login: LoginRequest = json_body_up_to(MAX_LOGIN_BYTES, request).await?;
     let key = login.key.trim();
     let bearer = HeaderValue::try_from(format!("Bearer {key}"));
     let bearer = bearer.map_err(|_| WebError::LoginNeeded)?;
