@@ -35,7 +35,7 @@ pub use conversation::{
     ConversationOf, MessagePlace, conversation_statement, session_runs_statement, session_statement,
 };
 pub use dead_letters::{DeadLetterFilter, DeadLetterRow, dead_letters};
-pub use export::export_statement;
+pub use export::{ExportKey, ExportPage, export_keys, export_page, export_statement};
 pub use keys::{KeyRow, keys};
 pub use ledger::{LedgerSum, ledger_sum};
 pub use payload::{MAX_HITS, PayloadItem, PayloadRequest, find_statement};

@@ -10,6 +10,7 @@ mod approvals;
 mod assets;
 mod columns;
 mod error;
+mod export;
 mod guard;
 mod jwt;
 mod live;
@@ -34,6 +35,7 @@ use self::access::WebReader;
 pub use self::access::use_cookie;
 pub use self::approval_watch::ApprovalWatch;
 use self::error::WebError;
+use self::export::ExportPlaces;
 pub use self::jwt::{JwtKeys, NoJwtKeys};
 use self::live::LiveHub;
 pub use self::peer::OpenTo;
@@ -69,6 +71,7 @@ struct WebState {
     jwt: Option<JwtKeys>,
     live: LiveHub,
     approvals: ApprovalWatch,
+    exports: ExportPlaces,
     stop: CancellationToken,
 }
 
@@ -118,6 +121,7 @@ pub fn routes(config: WebConfig) -> (Router, ApprovalWatch) {
         tls: config.tls,
         read_role: config.read_role,
         jwt: config.jwt,
+        exports: ExportPlaces::default(),
         stop: config.stop,
     });
     let mut router = Router::new();

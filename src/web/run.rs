@@ -2,20 +2,18 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::Value;
-use sqlx::Row as _;
-use tokio::sync::mpsc;
-use tokio_stream::StreamExt as _;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use uuid::Uuid;
 
 use super::columns::skeleton_members;
 use super::error::{WebError, json_answer};
+use super::export::{ExportPart, whole};
 use super::params::{Params, id, read_cursor, write_cursor};
 use super::{Shared, WebState};
 use crate::query::{
@@ -26,8 +24,6 @@ use crate::query::{
 
 /// Messages of a page of a conversation, unless the request says otherwise.
 const DEFAULT_MESSAGES: usize = 100;
-/// Events of an export that wait for a client that does not read.
-const EXPORT_QUEUE: usize = 16;
 
 const NO_RUN: WebError = WebError::NotFound("there is no such run");
 
@@ -217,11 +213,13 @@ pub(super) async fn export(
 ) -> Result<Response, WebError> {
     let (head, _) = request.into_parts();
     let run = id(&run)?;
+    let place = state.exports.place().ok_or(WebError::Busy)?;
     let (reader, mut tx) = state.begin(&head).await?;
     run_row(&mut tx, run).await?.ok_or(NO_RUN)?;
     drop((reader, tx));
-    let (to, from) = mpsc::channel(EXPORT_QUEUE);
-    tokio::spawn(send_export(state, head, export_statement(run), to));
+    // One page waits for the client while the next one is read.
+    let (to, from) = mpsc::channel(1);
+    tokio::spawn(send_export(state, head, export_statement(run), to, place));
     let kind = HeaderValue::from_static("application/x-ndjson");
     let store = HeaderValue::from_static("no-store");
     let name = HeaderValue::try_from(format!("attachment; filename=\"{run}.jsonl\""));
@@ -231,43 +229,15 @@ pub(super) async fn export(
         (header::CACHE_CONTROL, store),
         (header::CONTENT_DISPOSITION, name),
     ];
-    Ok((headers, Body::from_stream(ReceiverStream::new(from))).into_response())
+    Ok((headers, Body::from_stream(whole(from))).into_response())
 }
 
-/// Reads the events and sends them, as fast as the client takes them. An error ends the
-/// body in the middle, which clients notice.
 async fn send_export(
     state: Arc<WebState>,
     head: Parts,
-    statement: SqlText,
-    to: mpsc::Sender<Result<Bytes, std::io::Error>>,
+    events: SqlText,
+    to: mpsc::Sender<ExportPart>,
+    _place: OwnedSemaphorePermit,
 ) {
-    let Ok((_, mut tx)) = state.begin(&head).await else {
-        let _ = to
-            .send(Err(std::io::Error::other("the database is away")))
-            .await;
-        return;
-    };
-    let query = statement.query();
-    let mut rows = query.fetch(&mut *tx);
-    loop {
-        let row = tokio::select! {
-            row = rows.next() => row,
-            () = to.closed() => return,
-            () = state.stop.cancelled() => return,
-        };
-        let line = match row {
-            None => return,
-            Some(Ok(row)) => row.try_get::<String, _>("event").map(|mut line| {
-                line.push('\n');
-                Bytes::from(line)
-            }),
-            Some(Err(error)) => Err(error),
-        };
-        let failed = line.is_err();
-        let line = line.map_err(|_| std::io::Error::other("the run cannot be read"));
-        if to.send(line).await.is_err() || failed {
-            return;
-        }
-    }
+    state.send_events(&head, &events, &to).await;
 }

@@ -8,6 +8,7 @@ mod live;
 mod reading;
 mod rights;
 mod standing;
+mod starving;
 mod strangers;
 
 use std::process::Command;

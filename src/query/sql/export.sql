@@ -1,6 +1,7 @@
-SELECT e.event::text AS event
+-- The events of a run in order. kind and id name each of them.
+SELECT e.part, e.kind, e.at, e.id, e.event::text AS event
 FROM (
-  SELECT 0 AS part, s.created_at AS at, s.id, json_build_object(
+  SELECT 0 AS part, 0 AS kind, s.created_at AS at, s.id, json_build_object(
     'time', zulu.text,
     'sessionUpsert', json_build_object(
       'sessionId', s.id, 'customerId', s.customer_id, 'userId', s.user_id, 'title', s.title,
@@ -11,7 +12,7 @@ FROM (
   CROSS JOIN LATERAL (SELECT to_char(coalesce(s.created_at, now()) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS text) AS zulu
   WHERE s.id = (SELECT r.session_id FROM agent_runs AS r WHERE r.id = $1::uuid)
   UNION ALL
-  SELECT 1, r.started_at, r.id, json_build_object(
+  SELECT 1, 1, r.started_at, r.id, json_build_object(
     'time', to_char(coalesce(r.started_at, r.last_event_at, now()) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
     'runStarted', json_build_object(
       'runId', r.id, 'sessionId', r.session_id, 'parentRunId', r.parent_run_id, 'customerId', r.customer_id,
@@ -22,7 +23,7 @@ FROM (
   FROM agent_runs AS r
   WHERE r.id = $1::uuid
   UNION ALL
-  SELECT 2, s.created_at, s.id, json_build_object(
+  SELECT 2, 2, s.created_at, s.id, json_build_object(
     'time', to_char((CASE WHEN closed.own THEN coalesce(s.ended_at, s.created_at) ELSE coalesce(s.started_at, s.created_at) END)
       AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
     CASE WHEN closed.own THEN 'stepEnded' ELSE 'stepStarted' END,
@@ -50,7 +51,7 @@ FROM (
   ) AS details
   WHERE s.run_id = $1::uuid
   UNION ALL
-  SELECT 2, m.created_at, m.id, json_build_object(
+  SELECT 2, 3, m.created_at, m.id, json_build_object(
     'time', to_char(m.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
     'messageAppended', json_build_object(
       'messageId', m.id, 'runId', m.run_id, 'sessionId', m.session_id, 'stepId', m.step_id,
@@ -62,7 +63,7 @@ FROM (
   FROM agent_messages AS m
   WHERE m.run_id = $1::uuid
   UNION ALL
-  SELECT 2, c.created_at, c.id, json_build_object(
+  SELECT 2, 4, c.created_at, c.id, json_build_object(
     'time', to_char(c.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
     'tokenCount', json_build_object(
       'tokenCountId', c.id, 'runId', c.run_id, 'stepId', c.step_id, 'model', c.model, 'input', c.input, 'output', c.output,
@@ -72,7 +73,7 @@ FROM (
   FROM agent_token_counts AS c
   WHERE c.run_id = $1::uuid
   UNION ALL
-  SELECT 2, c.created_at, c.id, json_build_object(
+  SELECT 2, 5, c.created_at, c.id, json_build_object(
     'time', to_char(c.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
     'scoreAdded', json_build_object(
       'scoreId', c.id, 'runId', c.run_id, 'stepId', c.step_id, 'name', c.name, 'value', c.value, 'label', c.label,
@@ -82,7 +83,7 @@ FROM (
   FROM agent_scores AS c
   WHERE c.run_id = $1::uuid
   UNION ALL
-  SELECT 2, a.created_at, a.id, json_build_object(
+  SELECT 2, 6, a.created_at, a.id, json_build_object(
     'time', to_char(coalesce(a.created_at, a.decided_at, now()) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
     'approvalRequested', json_build_object(
       'approvalId', a.id, 'runId', a.run_id, 'sessionId', a.session_id, 'stepId', a.step_id,
@@ -94,7 +95,7 @@ FROM (
   FROM approvals AS a
   WHERE a.run_id = $1::uuid
   UNION ALL
-  SELECT 3, a.decided_at, a.id, json_build_object(
+  SELECT 3, 7, a.decided_at, a.id, json_build_object(
     'time', to_char(coalesce(a.decided_at, a.expires_at, a.created_at, now()) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
     'approvalDecided', json_build_object(
       'approvalId', a.id, 'runId', a.run_id, 'sessionId', a.session_id, 'status', 'APPROVAL_STATUS_' || upper(a.status),
@@ -104,7 +105,7 @@ FROM (
   FROM approvals AS a
   WHERE a.run_id = $1::uuid AND a.status IN ('approved', 'rejected', 'expired')
   UNION ALL
-  SELECT 4, r.ended_at, r.id, json_build_object(
+  SELECT 4, 8, r.ended_at, r.id, json_build_object(
     'time', to_char(coalesce(r.ended_at, r.last_event_at, now()) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
     'runEnded', json_build_object(
       'runId', r.id, 'status', 'END_STATUS_' || upper(r.status), 'output', r.output, 'error', r.error,

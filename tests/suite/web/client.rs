@@ -154,11 +154,25 @@ impl Events {
     ) -> Self {
         let head = head(daemon, "GET", path, headers, 0);
         socket.write_all(head.as_bytes()).await.unwrap();
-        let reader = BufReader::new(socket);
+        Self::of(socket)
+    }
+
+    /// What comes over a socket.
+    pub fn of(socket: TcpStream) -> Self {
         Self {
-            reader,
+            reader: BufReader::new(socket),
             last_id: String::new(),
         }
+    }
+
+    /// The next line, whatever it is.
+    pub async fn line(&mut self) -> String {
+        let mut line = String::new();
+        timeout(PATIENCE, self.reader.read_line(&mut line))
+            .await
+            .expect("no line")
+            .unwrap();
+        line
     }
 
     /// The next event: its kind and data. `None`: the daemon has closed the stream.
