@@ -13,8 +13,8 @@ use crate::support::events::{self, new_id};
 use crate::support::pg;
 
 const STEPS: i64 = 10_000;
-/// How often something may be slow because the machine is busy with other tests.
-const TRIES: usize = 10;
+/// How often something is tried. Other tests keep the machine busy meanwhile, so the median counts.
+const TRIES: usize = 7;
 
 /// Watches for tasks that keep the page busy.
 const WATCH: &str = "window.long = []; new PerformanceObserver(list => { for (const e of list.getEntries()) window.long.push(e.duration) }).observe({type: 'longtask'})";
@@ -27,6 +27,13 @@ const SCROLL: &str = "const done = arguments[0]; const list = document.querySele
         requestAnimationFrame(step);
     };
     step();";
+
+/// The median of some tries.
+fn median(mut measure: impl FnMut() -> f64) -> f64 {
+    let mut all: Vec<f64> = (0..TRIES).map(|_| measure()).collect();
+    all.sort_by(f64::total_cmp);
+    all[TRIES / 2]
+}
 
 fn base() -> About<'static> {
     About {
@@ -57,20 +64,19 @@ async fn ten_thousand_steps_scroll_like_ten() {
     let Some(page) = Browser::open(daemon.http_address()) else {
         return daemon.finish().await;
     };
-    let fast = (0..TRIES).any(|_| {
+    let shown = median(|| {
         page.go(&format!("/runs/{run}"));
         page.wait("document.querySelectorAll('.tree .vrow').length > 20");
-        let shown = page.value("performance.now()").as_f64().unwrap();
-        shown < 1_000.0
+        page.value("performance.now()").as_f64().unwrap()
     });
-    assert!(fast, "the first rows never came within a second");
-    let smooth = (0..TRIES).any(|_| {
+    assert!(shown < 1_000.0, "the first rows came after {shown} ms");
+    let busy = median(|| {
         page.run(WATCH, &[]);
         let most = page.run_async(SCROLL).as_u64().unwrap();
         assert!(most < 2_000, "{most} elements");
-        page.value("window.long.every(ms => ms <= 200)") == true
+        page.value("Math.max(0, ...window.long)").as_f64().unwrap()
     });
-    assert!(smooth, "long tasks: {}", page.value("window.long"));
+    assert!(busy <= 200.0, "a scroll keeps the page busy for {busy} ms");
     page.press("e");
     page.wait_text("[aria-selected=true]", "search");
     page.wait_text(".right", "step 9000 failed");
