@@ -1,8 +1,7 @@
 // Elements from data. Text becomes text nodes: nothing that a trace says is ever parsed as HTML.
 
-// Characters that hide or reorder what a person reads. Tab and newline stay.
-const UNSEEN =
-	/[\0-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\u{e0000}-\u{e0fff}]/gu;
+// Characters that hide or reorder what a person reads. Tab and newline stay, and what joins emoji and letters.
+const UNSEEN = /(?![\u200c\u200d\ufe00-\ufe0f])[\0-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufff9-\ufffb\p{DI}]/gu;
 
 /** Names characters that nobody can see. @param {unknown} text */
 export const shown = text =>

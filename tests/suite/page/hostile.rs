@@ -13,7 +13,7 @@ use crate::support::pg;
 /// Scenario: every field of a run holds scripts, tags, bidirectional marks and ANSI; a tool
 /// takes a megabyte without a blank and gives back JSON 60 levels deep.
 /// Guarantees: every screen shows it as text; nothing of it runs or becomes an element; marks
-/// that reorder text are shown by name; the page stays small.
+/// that reorder text, and what nobody can see, are shown by name; the page stays small.
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_content_is_text_on_every_screen() {
     let database = pg::database().await;
@@ -89,7 +89,9 @@ async fn hostile_content_is_text_on_every_screen() {
             "{path}"
         );
         assert_eq!(
-            page.value("/[\\u202e\\u001b]/.test(document.body.textContent)"),
+            page.value(
+                "/[\\u202e\\u001b\\u00ad\\u3164\\ufff9\\u{e0041}]/u.test(document.body.textContent)"
+            ),
             false,
             "{path}"
         );

@@ -8,7 +8,7 @@ use crate::support::events::{self, id, new_id};
 
 /// Text that would do harm in a page, reorder what is read, or be invisible.
 pub const HOSTILE: &str = "<script>document.title='pwned'</script></script><img src=x onerror=\"document.title='pwned'\">\
-    \u{202e}gnp.exe \u{1b}[31mred\u{1b}[0m 'quote' & &amp; ${1} {{1}}";
+    \u{202e}gnp.exe \u{ad}\u{3164}\u{fff9}\u{e0041}\u{1b}[31mred\u{1b}[0m 'quote' & &amp; ${1} {{1}}";
 
 /// A run with a name, an agent and one tool call.
 pub struct Told {
