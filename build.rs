@@ -82,12 +82,25 @@ fn web_assets(out: &Path) -> Result<String, Box<dyn Error>> {
 fn smaller(path: &Path, extension: Option<&str>) -> Result<Vec<u8>, Box<dyn Error>> {
     let content = fs::read(path)?;
     Ok(match extension {
-        Some("js") => minifier::js::minify(&String::from_utf8(content)?)
-            .to_string()
-            .into_bytes(),
-        Some("css") => minifier::css::minify(&String::from_utf8(content)?)?
-            .to_string()
-            .into_bytes(),
+        Some("js") => {
+            let small = minifier::js::minify(&String::from_utf8(content)?).to_string();
+            shorter(small).into_bytes()
+        }
+        Some("css") => {
+            let small = minifier::css::minify(&String::from_utf8(content)?)?.to_string();
+            shorter(small).into_bytes()
+        }
         _ => content,
     })
+}
+
+/// Nothing needs a comma or a semicolon before what closes, and `const` helps only people. No
+/// text or pattern of the page has any of these.
+fn shorter(text: String) -> String {
+    let pairs = [(",}", "}"), (",)", ")"), (",]", "]"), (";}", "}")];
+    let words = [("const ", "let "), ("const{", "let{"), ("const[", "let[")];
+    pairs
+        .iter()
+        .chain(&words)
+        .fold(text, |text, (long, short)| text.replace(long, short))
 }
