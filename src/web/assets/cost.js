@@ -52,6 +52,7 @@ export function cost(main, at) {
 					undefined,
 					{ since },
 				),
+				got.rows.length > 399 && h('p.note', 'Only the first 400 are listed, and summed up above.'),
 				got.unpriced.length > 0 && [
 					h(
 						'p.note.warn',
