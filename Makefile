@@ -1,15 +1,19 @@
 # On a new machine with Rust, start with `make demo` or `make test`.
 
-.PHONY: demo test lint bench bench-quick order-long chaos hostile deny advisories fuzz
+.PHONY: demo test page lint bench bench-quick order-long chaos hostile deny advisories fuzz
 
 # Starts a private Postgres and the daemon, and streams three agent runs to it.
 demo: postgres
 	cargo build --locked
 	./target/debug/runtraced demo
 
-# All tests, against a real Postgres that the tests start themselves.
+# All tests, against a real Postgres that the tests start themselves; those of the page in a real browser.
 test: postgres
 	cargo test --locked
+
+# The types of the page, with TypeScript from npm.
+page:
+	scripts/check-page.sh
 
 # rustfmt and clippy, with warnings as errors.
 lint:

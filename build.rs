@@ -1,6 +1,6 @@
 //! Compiles the protocol with protox, so that no `protoc` is needed. Also writes its
-//! descriptors, which gRPC reflection and the JSON mapping read. Lists the dialect files, which
-//! the daemon embeds.
+//! descriptors, which gRPC reflection and the JSON mapping read. Lists the dialect files and the
+//! files of the page, which the program embeds.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ const DIALECTS: &str = "src/ingest/otlp/dialects";
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     println!("cargo:rerun-if-changed=migrations");
+    println!("cargo:rerun-if-changed=src/web/assets");
     let files = protox::compile(["runtraced/v1/trace_ingest.proto"], ["proto"])?;
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
     fs::write(out.join("descriptors.bin"), files.encode_to_vec())?;
@@ -23,6 +24,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         .compile_fds(files)?;
     println!("cargo:rerun-if-changed={DIALECTS}");
     fs::write(out.join("dialects.rs"), dialect_list()?)?;
+    let page = out.join("page");
+    fs::create_dir_all(&page)?;
+    fs::write(out.join("web_assets.rs"), web_assets(&page)?)?;
     Ok(())
 }
 
@@ -45,4 +49,58 @@ fn dialect_list() -> Result<String, Box<dyn Error>> {
     }
     list.push_str("];\n");
     Ok(list)
+}
+
+/// The names and contents of the files that the page consists of, as a Rust expression.
+fn web_assets(out: &Path) -> Result<String, Box<dyn Error>> {
+    let folder = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or("no manifest directory")?)
+        .join("src/web/assets");
+    let mut entries = Vec::new();
+    // A crate that depends on this one for its client may lack the folder.
+    let listing = if folder.is_dir() {
+        Some(fs::read_dir(&folder)?)
+    } else {
+        None
+    };
+    for entry in listing.into_iter().flatten() {
+        let path = entry?.path();
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        let name = path.file_name().and_then(|name| name.to_str());
+        if let (Some("html" | "js" | "css" | "svg" | "png" | "ico"), Some(name)) = (extension, name)
+        {
+            let served = out.join(name);
+            fs::write(&served, smaller(&path, extension)?)?;
+            entries.push(format!("({name:?}, include_bytes!({served:?}) as &[u8])"));
+        }
+    }
+    entries.sort();
+    Ok(format!("&[{}]", entries.join(", ")))
+}
+
+/// A file as it is served: scripts and styles without comments and blanks, for which readers
+/// of the source have more use than browsers.
+fn smaller(path: &Path, extension: Option<&str>) -> Result<Vec<u8>, Box<dyn Error>> {
+    let content = fs::read(path)?;
+    Ok(match extension {
+        Some("js") => {
+            let small = minifier::js::minify(&String::from_utf8(content)?).to_string();
+            shorter(small).into_bytes()
+        }
+        Some("css") => {
+            let small = minifier::css::minify(&String::from_utf8(content)?)?.to_string();
+            shorter(small).into_bytes()
+        }
+        _ => content,
+    })
+}
+
+/// Nothing needs a comma or a semicolon before what closes, and `const` helps only people. No
+/// text or pattern of the page has any of these.
+fn shorter(text: String) -> String {
+    let pairs = [(",}", "}"), (",)", ")"), (",]", "]"), (";}", "}")];
+    let words = [("const ", "let "), ("const{", "let{"), ("const[", "let[")];
+    pairs
+        .iter()
+        .chain(&words)
+        .fold(text, |text, (long, short)| text.replace(long, short))
 }

@@ -94,8 +94,8 @@ pub struct ServeArgs {
         value_name = "ADDR"
     )]
     pub grpc_listen: FlagValue,
-    /// Address of the HTTP endpoint: OTLP at /v1/traces, /livez, /readyz, /metrics. Port 0:
-    /// any free port.
+    /// Address of the HTTP endpoint: the page, its API, OTLP at /v1/traces, /livez, /readyz,
+    /// /metrics. Port 0: any free port.
     #[arg(
         long,
         env = "RUNTRACED_HTTP_LISTEN",
@@ -110,6 +110,23 @@ pub struct ServeArgs {
     /// Listen beyond loopback without keys: anyone who reaches the address can write.
     #[arg(long, env = "RUNTRACED_INSECURE", action = SetTrue)]
     pub insecure: FlagValue,
+    /// On loopback without --require-keys, let programs of all users of this machine read
+    /// and decide without a key. Without this flag only those of the daemon's user may.
+    #[arg(long, env = "RUNTRACED_OPEN_PAGE", action = SetTrue)]
+    pub open_page: FlagValue,
+    /// Role under which the page reads for keys of one customer and for users. `runtraced
+    /// grant --reader` makes it; on Supabase, authenticated.
+    #[arg(
+        long,
+        env = "RUNTRACED_READ_ROLE",
+        default_value = "runtraced_reader",
+        value_name = "NAME"
+    )]
+    pub read_role: String,
+    /// File with the keys that sign tokens of users, a JSON Web Key Set. Without it, tokens
+    /// are no right to read.
+    #[arg(long, env = "RUNTRACED_JWT_KEYS", value_name = "FILE")]
+    pub jwt_keys: Option<PathBuf>,
     /// Writer threads, each with its own Postgres connection.
     #[arg(long, env = "RUNTRACED_WRITERS", default_value = "2", value_name = "N")]
     pub writers: FlagValue,
@@ -242,6 +259,9 @@ pub struct Config {
     pub grpc_listen: SocketAddr,
     pub http_listen: SocketAddr,
     pub require_keys: bool,
+    pub open_page: bool,
+    pub read_role: String,
+    pub jwt_keys: Option<PathBuf>,
     pub writers: usize,
     pub memory_budget_bytes: usize,
     pub batch_events: usize,
@@ -301,6 +321,10 @@ impl ServeArgs {
                 bin_dir: self.pg_bin,
             }),
             require_keys,
+            open_page: flags.switch(&self.open_page),
+            read_role: self.read_role,
+            // Scripts set a variable to nothing to say that it is not set.
+            jwt_keys: self.jwt_keys.filter(|file| !file.as_os_str().is_empty()),
             writers: flags.integer(&self.writers, 1..=MAX_WRITERS),
             memory_budget_bytes: flags.memory_size(
                 &self.memory_budget_bytes,

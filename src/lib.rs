@@ -39,4 +39,6 @@ pub mod client;
 pub mod console;
 pub mod json_mapping;
 pub mod postgres;
+pub mod prices;
 pub mod query;
+pub mod web;

@@ -1,6 +1,7 @@
 //! Why the daemon did not start, or did not end cleanly.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use super::database::DatabaseError;
 use crate::listen::TlsError;
@@ -32,6 +33,14 @@ pub enum AppError {
     /// The TLS files cannot be used.
     #[error("TLS: {0}")]
     Tls(#[from] TlsError),
+    /// The keys of tokens cannot be used.
+    #[error("--jwt-keys {}: {reason}", file.display())]
+    JwtKeys {
+        /// The file.
+        file: PathBuf,
+        /// The cause.
+        reason: String,
+    },
     /// The drain deadline passed before all events were settled.
     #[error("shut down with {0} events not settled; their clients must send them again")]
     Unsettled(u64),

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::database::migrate_when_reachable;
 use super::error::AppError;
 use super::refresh_keys::refresh_keys;
+use super::refresh_prices::refresh_prices;
 use super::shared::SharedState;
 use crate::auth::{KeyCache, KeyTable};
 use crate::config::Config;
@@ -98,8 +99,10 @@ async fn maintain_database(
     }
     let health = watch_database(database.clone(), readiness, stop.clone());
     let timeout = config.commit_timeout;
+    let prices = refresh_prices(database.clone(), stop.clone());
     tokio::join!(
         health,
+        prices,
         sweep_forever(database, config.sweep_interval, timeout, &sweeps, stop)
     );
     Ok(())

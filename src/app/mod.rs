@@ -2,6 +2,7 @@
 //! this module spawns long-lived tasks.
 
 pub mod database;
+mod decisions;
 mod drain;
 mod endpoints;
 mod error;
@@ -10,6 +11,7 @@ mod helpers;
 mod http;
 mod open;
 mod refresh_keys;
+mod refresh_prices;
 mod run;
 mod settings;
 mod shared;

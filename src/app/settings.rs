@@ -4,19 +4,21 @@ use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
-use super::DaemonCore;
 use super::drain::Phases;
 use super::error::AppError;
 use super::shared::SharedState;
 use super::stored_events::{decode_events, render_event};
+use super::{Addresses, DaemonCore};
+use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::event::FieldLimits;
 use crate::ingest::native::{
-    NativeIngest, ReceiveBudget, ReceiveLimits, StreamLimits, encode_frame,
+    DecisionSource, NativeIngest, ReceiveBudget, ReceiveLimits, StreamLimits, encode_frame,
 };
 use crate::ingest::otlp::{MapOptions, OtlpConfig, OtlpIngest};
 use crate::pipeline::{BatchLimits, Pipeline, PipelineConfig, SpoolConfig};
 use crate::store::{WhenAway, WriterConfig};
+use crate::web::{JwtKeys, OpenTo, WebConfig};
 
 /// The events of an OTLP request may take this many times its size, because each event
 /// repeats ids and resource attributes.
@@ -86,6 +88,37 @@ impl DaemonCore {
         .map_err(|error| AppError::Task(error.to_string()))
     }
 
+    /// The page and its API.
+    pub(super) fn web_config(
+        &self,
+        authenticator: Authenticator,
+        phases: &Phases,
+        addresses: Addresses,
+    ) -> Result<WebConfig, AppError> {
+        let config = &self.config;
+        let jwt = config.jwt_keys.as_ref().map(|file| {
+            let failed = |reason: String| AppError::JwtKeys {
+                file: file.clone(),
+                reason,
+            };
+            let text = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
+            JwtKeys::read(&text).map_err(|error| failed(error.to_string()))
+        });
+        Ok(WebConfig {
+            database: self.options.clone(),
+            authenticator,
+            open_to: match addresses.http.ip().is_loopback() && !config.require_keys {
+                false => OpenTo::Nobody,
+                true if config.open_page => OpenTo::ThisMachine,
+                true => OpenTo::ThisUser,
+            },
+            tls: config.tls.is_some(),
+            read_role: config.read_role.clone(),
+            jwt: jwt.transpose()?,
+            stop: phases.draining.clone(),
+        })
+    }
+
     /// The handler of the native protocol `runtraced.v1`.
     pub(super) fn native_ingest(
         &self,
@@ -93,6 +126,7 @@ impl DaemonCore {
         shared: &SharedState,
         phases: &Phases,
         tasks: &TaskTracker,
+        decisions: DecisionSource,
     ) -> NativeIngest {
         let config = &self.config;
         NativeIngest {
@@ -116,6 +150,7 @@ impl DaemonCore {
                 },
                 config.memory_budget_bytes,
             ),
+            decisions,
             draining: phases.draining.clone(),
             tasks: tasks.clone(),
         }

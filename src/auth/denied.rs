@@ -33,6 +33,9 @@ pub enum Denied {
     /// The key belongs to another customer than the one in `runtraced-customer`.
     #[error("the key belongs to another customer than runtraced-customer names")]
     OtherCustomer,
+    /// The key may read and not write.
+    #[error("the key may only read; send events with a key made without --read or --decide")]
+    ReadKey,
     /// The request needs no key and has none, and too many of its kind are open.
     #[error("too many requests without a key are open; present a key, or try again later")]
     Crowded,
@@ -46,7 +49,7 @@ impl Denied {
             Self::Missing | Self::Malformed | Self::Unknown => Code::Unauthenticated,
             Self::NotLoaded => Code::Unavailable,
             Self::Customer => Code::InvalidArgument,
-            Self::OtherCustomer => Code::PermissionDenied,
+            Self::OtherCustomer | Self::ReadKey => Code::PermissionDenied,
             Self::Crowded => Code::ResourceExhausted,
         }
     }
@@ -58,7 +61,7 @@ impl Denied {
             Self::Missing | Self::Malformed | Self::Unknown => StatusCode::UNAUTHORIZED,
             Self::NotLoaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Customer => StatusCode::BAD_REQUEST,
-            Self::OtherCustomer => StatusCode::FORBIDDEN,
+            Self::OtherCustomer | Self::ReadKey => StatusCode::FORBIDDEN,
             Self::Crowded => StatusCode::TOO_MANY_REQUESTS,
         }
     }
@@ -77,8 +80,8 @@ impl Denied {
             Self::Unknown => &counts.unknown,
             Self::NotLoaded => &counts.not_loaded,
             Self::Customer | Self::OtherCustomer => &counts.customer,
-            // Says nothing about a key.
-            Self::Crowded => return,
+            // Says nothing about a key, or the key is good for something else.
+            Self::Crowded | Self::ReadKey => return,
         };
         counter.fetch_add(1, Relaxed);
     }

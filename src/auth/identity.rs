@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use axum::http::Extensions;
-use uuid::NonNilUuid;
+use uuid::{NonNilUuid, Uuid};
 
 use super::denied::Denied;
-use super::table::{ActiveKey, KeyTable};
+use super::table::{ActiveKey, KeyAccess, KeyTable};
 use crate::listen::ClientConnection;
 
 /// The key has reached its limit. It may send again after this time.
@@ -63,6 +63,23 @@ impl Identity {
     #[must_use]
     pub fn tenant(&self) -> Option<NonNilUuid> {
         self.tenant
+    }
+
+    /// What the key may do. `None`: the request has no key.
+    #[must_use]
+    pub fn access(&self) -> Option<KeyAccess> {
+        self.key.as_ref().map(|key| key.access())
+    }
+
+    /// The id of the key, if there is one.
+    #[must_use]
+    pub fn key_id(&self) -> Option<Uuid> {
+        self.key.as_ref().map(|key| key.id())
+    }
+
+    /// Whether the sender may send events.
+    pub(super) fn may_write(&self) -> bool {
+        matches!(self.access(), None | Some(KeyAccess::Write))
     }
 
     /// Notes in a connection that it presented this key, if there is one.

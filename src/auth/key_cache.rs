@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use uuid::{NonNilUuid, Uuid};
 
 use super::limits::Rates;
-use super::table::KeyRecord;
+use super::table::{KeyAccess, KeyRecord};
 
 /// The name of the file in the spool's folder.
 const FILE: &str = "keys.json";
@@ -31,8 +31,15 @@ struct CachedKey {
     id: Uuid,
     sha256: String,
     customer: Option<Uuid>,
+    /// Files of older versions hold only keys that write.
+    #[serde(default = "written_access")]
+    access: String,
     max_events_per_second: Option<u64>,
     max_bytes_per_second: Option<u64>,
+}
+
+fn written_access() -> String {
+    KeyAccess::Write.name().to_owned()
 }
 
 impl KeyCache {
@@ -93,6 +100,7 @@ impl CachedKey {
             id: record.id,
             sha256: hex.collect(),
             customer: record.customer.map(NonNilUuid::get),
+            access: record.access.name().to_owned(),
             max_events_per_second: record.rates.max_events_per_second,
             max_bytes_per_second: record.rates.max_bytes_per_second,
         }
@@ -116,6 +124,8 @@ impl CachedKey {
             id: self.id,
             sha256,
             customer,
+            // All or none: a key that may read must not turn into one that writes.
+            access: KeyAccess::named(&self.access)?,
             rates: Rates {
                 max_events_per_second: self.max_events_per_second,
                 max_bytes_per_second: self.max_bytes_per_second,
@@ -135,6 +145,11 @@ mod tests {
             id: Uuid::from_u128(id),
             sha256: [id.to_le_bytes()[0].wrapping_mul(31); 32],
             customer: NonNilUuid::new(Uuid::from_u128(customer)),
+            access: if id == 200 {
+                KeyAccess::Read
+            } else {
+                KeyAccess::Write
+            },
             rates: Rates {
                 max_events_per_second: Some(7),
                 max_bytes_per_second: None,
@@ -170,6 +185,7 @@ mod tests {
         for damaged in [
             text.replace(&customer, &Uuid::nil().to_string()),
             text.replace(&customer, "?"),
+            text.replacen("\"write\"", "\"all\"", 1),
             text.replacen("\"sha256\":\"1f", "\"sha256\":\"+1", 1),
             text.replacen("\"sha256\":\"1f", "\"sha256\":\"", 1),
             text[..text.len() - 1].to_owned(),

@@ -99,7 +99,13 @@ impl Authenticator {
         let connection = request.extensions().get::<ClientConnection>().cloned();
         let headers = request.headers();
         let identity = match needs_key {
-            true => Some(self.identify(headers, connection.as_ref()).await?),
+            true => {
+                let identity = self.identify(headers, connection.as_ref()).await?;
+                if !identity.may_write() {
+                    return Err(Denied::ReadKey);
+                }
+                Some(identity)
+            }
             false => self.identify_known(headers),
         };
         if let Some(identity) = identity {
@@ -171,7 +177,7 @@ mod tests {
 
     use super::super::key::NewKey;
     use super::super::limits::Rates;
-    use super::super::table::KeyRecord;
+    use super::super::table::{KeyAccess, KeyRecord};
     use super::*;
 
     fn headers(all: &[(&'static str, &str)]) -> HeaderMap {
@@ -186,6 +192,7 @@ mod tests {
             id: key.id,
             sha256: key.sha256,
             customer: customer.and_then(|id| NonNilUuid::new(Uuid::from_u128(id))),
+            access: KeyAccess::Write,
             rates: Rates::default(),
         };
         table.replace(keys.iter().map(record).collect());

@@ -26,4 +26,4 @@ pub use layer::{
 };
 pub use limits::Rates;
 pub use lookup::KeyLookups;
-pub use table::{ActiveKey, AuthCounts, KeyRecord, KeyTable};
+pub use table::{ActiveKey, AuthCounts, KeyAccess, KeyRecord, KeyTable};

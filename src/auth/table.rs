@@ -17,6 +17,38 @@ use super::limits::{KeyLimits, Rates};
 use super::lookup::KeyLookups;
 use crate::listen::ClientConnection;
 
+/// What a key may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyAccess {
+    /// Send events, and read nothing.
+    #[default]
+    Write,
+    /// Read traces, and write nothing.
+    Read,
+    /// Read traces, and decide approvals.
+    Decide,
+}
+
+impl KeyAccess {
+    /// Its name in the database.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Write => "write",
+            Self::Read => "read",
+            Self::Decide => "decide",
+        }
+    }
+
+    /// The access of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Write, Self::Read, Self::Decide]
+            .into_iter()
+            .find(|access| access.name() == name)
+    }
+}
+
 /// A valid key, as stored.
 #[derive(Clone, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -24,8 +56,9 @@ pub struct KeyRecord {
     pub id: Uuid,
     /// The hash of the key's text.
     pub sha256: [u8; 32],
-    /// The only customer that the key may write for. `None`: any customer.
+    /// The only customer that the key may write for, or read. `None`: any customer.
     pub customer: Option<NonNilUuid>,
+    pub access: KeyAccess,
     pub rates: Rates,
 }
 
@@ -35,6 +68,7 @@ impl std::fmt::Debug for KeyRecord {
         f.debug_struct("KeyRecord")
             .field("id", &self.id)
             .field("customer", &self.customer)
+            .field("access", &self.access)
             .field("rates", &self.rates)
             .finish_non_exhaustive()
     }
@@ -60,12 +94,22 @@ impl ActiveKey {
 
     /// Whether `record` is the same key; its rates may differ.
     fn is_same_key(&self, record: &KeyRecord) -> bool {
-        self.record.sha256 == record.sha256 && self.record.customer == record.customer
+        self.record.sha256 == record.sha256
+            && self.record.customer == record.customer
+            && self.record.access == record.access
     }
 
     /// The only customer that the key may write for. `None`: any customer.
     pub(super) fn customer(&self) -> Option<NonNilUuid> {
         self.record.customer
+    }
+
+    pub(super) fn access(&self) -> KeyAccess {
+        self.record.access
+    }
+
+    pub(super) fn id(&self) -> Uuid {
+        self.record.id
     }
 }
 
@@ -196,6 +240,7 @@ mod tests {
             id: key.id,
             sha256: key.sha256,
             customer: None,
+            access: KeyAccess::Write,
             rates: Rates::default(),
         }
     }

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use super::database::DatabaseArgs;
 use super::output::{self, EXIT_REFUSED};
 use crate::config::{Faults, FlagReader};
-use crate::store::{Grant, GrantError, grant};
+use crate::store::{Grant, GrantError, READER_ROLE, grant, grant_reader};
 
 /// Give a database role the rights that the daemon needs to write, and no others.
 ///
@@ -21,6 +21,10 @@ pub struct GrantArgs {
     /// Role that the daemon will connect as.
     #[arg(long, value_name = "NAME")]
     pub role: String,
+    /// Also let the role take this one, under which the page reads for keys of one customer
+    /// and for users. It is created if there is none.
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = READER_ROLE, conflicts_with = "revoke")]
+    pub reader: Option<String>,
     /// Revoke all rights, so that the role can be dropped.
     #[arg(long)]
     pub revoke: bool,
@@ -55,6 +59,11 @@ pub async fn run(args: GrantArgs) -> anyhow::Result<ExitCode> {
             return Err(error).with_context(|| format!("cannot change the rights of {role}"));
         }
         Err(error) => return Ok(output::fail(EXIT_REFUSED, error)),
+    }
+    if let Some(reader) = &args.reader {
+        grant_reader(&mut conn, reader, Some(role))
+            .await
+            .with_context(|| format!("cannot let {role} take the role {reader}"))?;
     }
     output::print(&match what {
         Grant::Give => format!("{role} can write; run `runtraced serve --no-migrate` as {role}\n"),

@@ -12,7 +12,7 @@ use super::{
     output::{self, EXIT_REFUSED, shortened},
 };
 use crate::{
-    auth::{NewKey, Rates},
+    auth::{KeyAccess, NewKey, Rates},
     config::{Faults, FlagReader, FlagValue},
     query::{self, KeyRow},
     store::{self, KeyError},
@@ -52,9 +52,15 @@ struct CreateKeyArgs {
     #[arg(long)]
     name: String,
     /// Customer that the key is bound to. Without it, the key may write for any customer
-    /// and for none.
+    /// and for none, or read everything.
     #[arg(long, value_name = "UUID")]
     customer: Option<FlagValue>,
+    /// The key reads traces in the page and its API, and writes nothing.
+    #[arg(long)]
+    read: bool,
+    /// The key reads traces and decides approvals.
+    #[arg(long, conflicts_with = "read")]
+    decide: bool,
     /// Most events per second that the key may send to each daemon.
     #[arg(long, value_name = "N")]
     max_events_per_second: Option<FlagValue>,
@@ -97,6 +103,7 @@ pub(super) enum KeysAction {
 pub(super) struct KeyRequest {
     name: String,
     customer: Option<Uuid>,
+    access: KeyAccess,
     rates: Rates,
 }
 
@@ -137,6 +144,11 @@ impl CreateKeyArgs {
         KeyRequest {
             name: name.to_owned(),
             customer: self.customer.as_ref().and_then(|id| flags.uuid(id)),
+            access: match (self.read, self.decide) {
+                (_, true) => KeyAccess::Decide,
+                (true, false) => KeyAccess::Read,
+                (false, false) => KeyAccess::Write,
+            },
             rates: Rates {
                 max_events_per_second: events
                     .map(|limit| flags.integer(limit, 1..=MAX_EVENTS_PER_SECOND)),
@@ -177,9 +189,21 @@ async fn create(conn: &mut PgConnection, request: &KeyRequest) -> anyhow::Result
         customer => customer.flatten(),
     };
     let key = NewKey::generate()?;
-    let created = store::create_key(conn, &key, &request.name, customer, request.rates);
+    let (name, access, rates) = (&request.name, request.access, request.rates);
+    let created = store::create_key(conn, &key, name, customer, access, rates);
     if let Err(error) = created.await {
         return refused(error);
+    }
+    // Such a key reads under a role of its own, so that the policies decide.
+    if customer.is_some() && access != KeyAccess::Write {
+        let granted = store::grant_reader(conn, store::READER_ROLE, None).await;
+        if let Err(error) = granted {
+            output::warn(format_args!(
+                "the key reads nothing until the role {} exists and the daemon may take it: {}; see `runtraced grant --reader`",
+                store::READER_ROLE,
+                store::reason(&error)
+            ));
+        }
     }
     // Only the key goes to stdout, for scripts.
     output::warn(format_args!(
@@ -198,7 +222,7 @@ fn list(keys: Vec<KeyRow>, json: bool) -> anyhow::Result<String> {
         return Ok("No keys.\n".to_owned());
     }
     let heads = [
-        "id", "name", "customer", "events/s", "bytes/s", "created", "revoked",
+        "id", "name", "may", "customer", "events/s", "bytes/s", "created", "revoked",
     ];
     let rate = |rate: Option<i64>| rate.map(output::thousands).unwrap_or_default();
     let rows = keys.into_iter().map(|key| {
@@ -209,6 +233,7 @@ fn list(keys: Vec<KeyRow>, json: bool) -> anyhow::Result<String> {
         [
             key.id.to_string(),
             shortened(&key.name, NAME_CHARS),
+            key.access,
             customer.unwrap_or_else(|| "any".to_owned()),
             rate(key.max_events_per_second),
             rate(key.max_bytes_per_second),
@@ -216,7 +241,7 @@ fn list(keys: Vec<KeyRow>, json: bool) -> anyhow::Result<String> {
             key.revoked_at.unwrap_or_default(),
         ]
     });
-    Ok(output::table(&heads, &[3, 4], rows))
+    Ok(output::table(&heads, &[4, 5], rows))
 }
 
 /// The exit code if something does not exist; any other fault goes on as an error.

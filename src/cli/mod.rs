@@ -1,14 +1,19 @@
 //! The command line: one module for each command.
 
+pub mod approvals;
+pub mod cost;
 pub mod database;
 pub mod dead_letters;
 pub mod demo;
+pub mod diff;
 pub mod endpoint;
 pub mod explain;
+pub mod export;
 mod failure;
 pub mod grant;
 pub mod keys;
 pub mod migrate;
+pub mod prices;
 pub mod psql;
 pub mod restore;
 pub mod runs;
@@ -46,12 +51,17 @@ enum Command {
     Explain(explain::ExplainArgs),
     Runs(runs::RunsArgs),
     Timeline(timeline::TimelineArgs),
+    Approvals(approvals::ApprovalsArgs),
+    Cost(cost::CostArgs),
+    Diff(diff::DiffArgs),
+    Export(export::ExportArgs),
     Psql(psql::PsqlArgs),
     Restore(restore::RestoreArgs),
     Status(status::StatusArgs),
     Spool(spool::SpoolArgs),
     DeadLetters(dead_letters::DeadLettersArgs),
     Keys(keys::KeysArgs),
+    Prices(prices::PricesArgs),
     Demo(demo::DemoArgs),
     Bench(bench::BenchArgs),
 }
@@ -81,12 +91,17 @@ impl Cli {
             Command::Migrate(args) => args.options().map(drop),
             Command::Grant(args) => args.check(),
             Command::Send(args) => args.settings().map(drop),
-            Command::Runs(args) => args.filter().map(drop),
+            Command::Runs(args) => args.search().map(drop),
             Command::Timeline(args) => args.request().map(drop),
+            Command::Approvals(args) => args.decision().map(drop),
+            Command::Cost(args) => args.request().map(drop),
+            Command::Diff(args) => args.prefixes().map(drop),
+            Command::Export(args) => args.prefix().map(drop),
             Command::Status(args) => args.daemon().map(drop),
             Command::Spool(args) => args.check(),
             Command::DeadLetters(args) => args.action().map(drop),
             Command::Keys(args) => args.action().map(drop),
+            Command::Prices(args) => args.price().map(drop),
             Command::Explain(_)
             | Command::Psql(_)
             | Command::Restore(_)
@@ -114,12 +129,17 @@ impl Cli {
                 Command::Explain(args) => explain::run(args),
                 Command::Runs(args) => runs::run(args).await,
                 Command::Timeline(args) => timeline::run(args).await,
+                Command::Approvals(args) => approvals::run(args).await,
+                Command::Cost(args) => cost::run(args).await,
+                Command::Diff(args) => diff::run(args).await,
+                Command::Export(args) => export::run(args).await,
                 Command::Psql(args) => psql::run(args),
                 Command::Restore(args) => restore::run(args).await,
                 Command::Status(args) => status::run(args).await,
                 Command::Spool(args) => spool::run(args).await,
                 Command::DeadLetters(args) => dead_letters::run(args).await,
                 Command::Keys(args) => keys::run(args).await,
+                Command::Prices(args) => prices::run(args).await,
                 Command::Demo(args) => demo::run(args).await,
                 Command::Bench(args) => bench::run(args).await,
             }

@@ -1,6 +1,9 @@
 //! `runtraced runs`: the latest runs as a table.
 
+mod tail;
+
 use std::process::ExitCode;
+use std::time::Duration;
 
 use comfy_table::{Cell, CellAlignment, Color, LineStyle, Table, TableStyle};
 use jiff::{Timestamp, tz::TimeZone};
@@ -11,7 +14,7 @@ use super::{
 };
 use crate::{
     config::{Faults, FlagReader, FlagValue},
-    query::{self, InspectError, RunFilter, RunSummary},
+    query::{self, InspectError, RunFilter, RunSearch, RunSummary, TimeBound},
 };
 
 /// Longer names are cut in the table, so that a row fits a wide terminal.
@@ -36,6 +39,18 @@ pub struct RunsArgs {
     /// Only runs of this agent (agent_id).
     #[arg(long)]
     pub agent: Option<String>,
+    /// Only runs that started within this time.
+    #[arg(long, value_name = "DURATION")]
+    pub since: Option<FlagValue>,
+    /// Only failed runs, as --status failed.
+    #[arg(long, conflicts_with = "status")]
+    pub failed: bool,
+    /// Only runs that hold this text: in inputs, outputs, messages, errors or names.
+    #[arg(long, value_name = "TEXT")]
+    pub search: Option<String>,
+    /// Go on and print each run that appears or ends, until interrupted.
+    #[arg(long, conflicts_with_all = ["json", "without_start"])]
+    pub tail: bool,
     /// Only runs whose start is unknown, which are not listed otherwise.
     #[arg(long)]
     pub without_start: bool,
@@ -45,6 +60,25 @@ pub struct RunsArgs {
 }
 
 impl RunsArgs {
+    /// The search for the flags that need one; `None`: the list does without.
+    pub(super) fn search(&self) -> Result<Option<RunSearch>, Faults> {
+        let needed = self.since.is_some() || self.failed || self.search.is_some() || self.tail;
+        let filter = self.filter()?;
+        let mut flags = FlagReader::default();
+        let failed = self.failed.then(|| "failed".to_owned());
+        let since = self.since.as_ref();
+        let since = since.map(|since| TimeBound::Ago(flags.duration(since, Duration::ZERO)));
+        let search = RunSearch {
+            status: failed.or(filter.status).into_iter().collect(),
+            agent: filter.agent.into_iter().collect(),
+            since,
+            text: self.search.clone(),
+            limit: usize::try_from(filter.limit).unwrap_or(usize::MAX),
+            ..RunSearch::default()
+        };
+        flags.finish(needed.then_some(search))
+    }
+
     pub(super) fn filter(&self) -> Result<RunFilter, Faults> {
         let mut flags = FlagReader::default();
         self.database.check(&mut flags);
@@ -65,9 +99,15 @@ impl RunsArgs {
 /// # Errors
 /// If a value is invalid, the database cannot be read, or stdout fails.
 pub async fn run(args: RunsArgs) -> anyhow::Result<ExitCode> {
-    let filter = args.filter()?;
+    let (filter, search) = (args.filter()?, args.search()?);
     let mut connection = args.database.connect().await?;
-    let rows = query::runs(&mut connection, &filter).await?;
+    if let (Some(search), true) = (&search, args.tail) {
+        return tail::follow(&mut connection, search).await;
+    }
+    let rows = match search {
+        None => query::runs(&mut connection, &filter).await?,
+        Some(search) => query::found_runs(&mut connection, &search).await?,
+    };
     let text = if args.json {
         format!("{}\n", serde_json::to_string_pretty(&rows)?)
     } else if rows.is_empty() {

@@ -22,6 +22,9 @@ const COLUMNS_FOR_NOTES: u16 = 16;
 const MIN_AXIS: u16 = 16;
 const MAX_AXIS: u16 = 100;
 
+/// What the id of a run may be.
+pub(super) const ID_KIND: &str = "a UUID or a prefix of one, like 0194bb0a";
+
 /// Draw a run as a waterfall.
 ///
 /// The database makes the drawing: SELECT run_waterfall('RUN_ID') in psql gives the same.
@@ -56,7 +59,7 @@ impl TimelineArgs {
     pub(super) fn request(&self) -> Result<TimelineRequest, Faults> {
         let mut flags = FlagReader::default();
         self.database.check(&mut flags);
-        let prefix = flags.parsed(&self.run_id, "a UUID or a prefix of one, like 0194bb0a");
+        let prefix = flags.parsed(&self.run_id, ID_KIND);
         let width = self.width.as_ref();
         let axis = width.map(|width| flags.integer(width, 8..=400));
         flags.finish(()).map(|()| TimelineRequest {
@@ -89,7 +92,7 @@ pub async fn run(args: TimelineArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn find(connection: &mut PgConnection, prefix: IdPrefix) -> anyhow::Result<Uuid> {
+pub(super) async fn find(connection: &mut PgConnection, prefix: IdPrefix) -> anyhow::Result<Uuid> {
     match query::find_run(connection, prefix).await? {
         RunLookup::One(run) => Ok(run),
         RunLookup::None => bail!("no such run; `runtraced runs` lists the latest ones"),

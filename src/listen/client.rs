@@ -1,5 +1,6 @@
-//! What is known of one connection: its key, and its open requests.
+//! What is known of one connection: its ends, its key, and its open requests.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,6 +17,15 @@ const LOOKUPS: usize = 1;
 
 /// Numbers the connections of all endpoints, from 1.
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
+
+/// The ends of a connection, as this daemon sees them. Each of its requests has them as an
+/// extension.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct ClientEnds {
+    pub client: SocketAddr,
+    pub daemon: SocketAddr,
+}
 
 /// One connection. Each of its requests has it as an extension.
 #[derive(Clone, Debug)]

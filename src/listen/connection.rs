@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::activity::Activity;
-use super::client::ClientConnection;
+use super::client::{ClientConnection, ClientEnds};
 use super::counts::{EndReason, EndpointCounts};
 use super::io::{ClientIo, HttpVersion};
 use super::limits::ConnectionLimits;
@@ -56,6 +56,8 @@ enum NoRequest {
 pub(super) async fn serve(connection: Connection, socket: TcpStream, app: Router) {
     let limits = connection.limits;
     let activity = Activity::new();
+    let ends = socket.peer_addr().ok().zip(socket.local_addr().ok());
+    let ends = ends.map(|(client, daemon)| ClientEnds { client, daemon });
     let opened = timeout(
         limits.handshake_timeout,
         open(socket, &connection, &activity),
@@ -75,6 +77,9 @@ pub(super) async fn serve(connection: Connection, socket: TcpStream, app: Router
     let client = connection.client.clone();
     let app = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(client.clone());
+        if let Some(ends) = ends {
+            request.extensions_mut().insert(ends);
+        }
         app.call(request)
     });
     let served = async {

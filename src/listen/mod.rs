@@ -17,7 +17,7 @@ mod tls;
 mod windows;
 
 pub use accept::{Endpoint, serve};
-pub use client::ClientConnection;
+pub use client::{ClientConnection, ClientEnds};
 pub use counts::{ENDPOINT_NAMES, EndReason, EndpointCounts};
 pub use files::raise_file_limit;
 pub use limits::ConnectionLimits;

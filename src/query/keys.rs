@@ -15,6 +15,7 @@ pub struct KeyRow {
     pub customer_id: Option<Uuid>,
     /// Name of the customer.
     pub customer: Option<String>,
+    pub access: String,
     pub max_events_per_second: Option<i64>,
     pub max_bytes_per_second: Option<i64>,
     pub created_at: String,

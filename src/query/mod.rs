@@ -1,12 +1,25 @@
-//! Queries of the read commands: runs, timelines, keys, dead letters, the ledger.
+//! Queries of the read commands and of the web: runs, timelines, payloads, approvals,
+//! statistics, keys, dead letters, the ledger.
 //!
-//! They use the documented views. How the results look is the business of `cli`.
+//! How the results look is the business of `cli` and `web`.
 
+mod approval_queue;
+mod conversation;
+mod costs;
 mod dead_letters;
+mod export;
 mod keys;
 mod ledger;
+mod payload;
+mod prices;
+mod read_pool;
 mod run_id;
+mod run_list;
+mod run_search;
 mod runs;
+mod skeleton;
+mod sql_text;
+mod stats;
 mod timeline;
 
 use std::time::Duration;
@@ -16,11 +29,31 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::config::database_address;
 
+pub use approval_queue::{
+    ApprovalPlace, ApprovalsOf, approval_statement, approvals_statement, decided_statement,
+    decision_counts_statement, pending_statement,
+};
+pub use conversation::{
+    ConversationOf, MessagePlace, conversation_statement, session_runs_statement, session_statement,
+};
+pub use costs::{CostBy, cost_statement, plan_sums, unpriced_statement};
 pub use dead_letters::{DeadLetterFilter, DeadLetterRow, dead_letters};
+pub use export::{ExportKey, ExportPage, export_keys, export_page, export_statement};
 pub use keys::{KeyRow, keys};
 pub use ledger::{LedgerSum, ledger_sum};
+pub use payload::{MAX_HITS, PayloadItem, PayloadRequest, find_statement};
+pub use prices::{PriceListRow, UnpricedModel, prices, unpriced_models};
+pub use read_pool::{ReadAs, ReadPool, ReadTransaction};
 pub use run_id::{IdPrefix, RunLookup, find_run};
+pub use run_list::{RunPage, found_runs};
+pub use run_search::{RunOrder, RunPlace, RunSearch, TimeBound};
 pub use runs::{RunFilter, RunSummary, runs};
+pub use skeleton::{
+    RunHead, SkeletonRow, StepTokens, run_head, run_row, skeleton_rows, skeleton_statement,
+    step_digests,
+};
+pub use sql_text::SqlText;
+pub use stats::{StatsStatements, customer_names_statement, facets_statement, stats_statements};
 pub use timeline::{RunText, TimelineItem, run_text, timeline_items, timeline_json, waterfall};
 
 /// How long a database may take to accept a connection. A person waits for it.

@@ -167,6 +167,18 @@ pub const ROOMS: &[Room] = &[
         rule: "statements that write, and the layout of output",
     },
     Room {
+        name: "prices",
+        uses: &[],
+        without: IO,
+        rule: "IO",
+    },
+    Room {
+        name: "web",
+        uses: &["auth", "listen", "query", "store"],
+        without: &["tonic", "prost"],
+        rule: "rules about who sees which rows: the policies of the database decide; SQL, except what names a key",
+    },
+    Room {
         name: "app",
         uses: &[
             "auth",
@@ -178,10 +190,13 @@ pub const ROOMS: &[Room] = &[
             "listen",
             "pipeline",
             "postgres",
+            "prices",
             "proto",
+            "query",
             "spool",
             "store",
             "telemetry",
+            "web",
         ],
         without: &["anyhow"],
         rule: "work of its own: it builds the parts, starts their tasks and stops them",

@@ -177,14 +177,14 @@ fn full() -> Vec<(Event, Want)> {
         "step_id": uuid(&e.step_id), "action_type": "send_email", "action_description": "description",
         "action_data": {"to": "x"}, "status": "pending", "decided_by": null, "decided_at": null, "notes": null,
         "metadata": null, "created_at": "2026-01-01T00:00:05+00:00", "expires_at": "2126-01-02T00:00:00+00:00",
-        "requested_event_at": "2026-01-01T00:00:05+00:00",
+        "requested_event_at": "2026-01-01T00:00:05+00:00", "decided_event_at": null,
     });
     kind!(approval_decided, ApprovalDecided, |e| "approvals", approval_id, {
         "id": uuid(&e.approval_id), "session_id": uuid(&e.session_id), "run_id": uuid(&e.run_id), "step_id": null,
         "action_type": "unknown", "action_description": null, "action_data": null, "status": "approved",
         "decided_by": null, "decided_at": "2026-01-01T00:00:05+00:00", "notes": "notes",
         "metadata": {"unresolved_decided_by": uuid(&e.decided_by)}, "created_at": null, "expires_at": null,
-        "requested_event_at": null,
+        "requested_event_at": null, "decided_event_at": "2026-01-01T00:00:05+00:00",
     });
     kind!(run_observed, RunObserved, |e| "agent_runs", run_id, {
         "id": uuid(&e.run_id), "session_id": uuid(&e.session_id), "parent_run_id": null, "customer_id": null,
@@ -276,7 +276,7 @@ fn bare() -> Vec<(Event, Want)> {
             "id": ask, "session_id": null, "run_id": run, "step_id": null, "action_type": "unknown",
             "action_description": null, "action_data": null, "status": "pending", "decided_by": null,
             "decided_at": null, "notes": null, "metadata": null, "created_at": text, "expires_at": null,
-            "requested_event_at": text,
+            "requested_event_at": text, "decided_event_at": null,
         });
         add(body, Want("approvals", ask, want));
     }

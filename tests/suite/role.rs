@@ -265,17 +265,27 @@ async fn the_writer_may_do_nothing_else() {
     assert_eq!(
         more,
         [
+            "agent_costs",
             "agent_messages",
             "agent_runs",
             "agent_scores",
             "agent_sessions",
             "agent_step_aliases",
             "agent_steps",
+            "agent_token_costs",
             "agent_token_counts",
             "approvals",
+            "daily_costs",
             "ingest_dead_letters",
             "ingest_keys",
-            "ingest_ledger"
+            "ingest_ledger",
+            "model_prices",
+            "price_bands",
+            "run_costs",
+            "run_summary",
+            "run_timeline",
+            "session_costs",
+            "unpriced_models"
         ]
     );
 }

@@ -3,7 +3,7 @@
 use sqlx::{PgConnection, Row as _};
 use uuid::{NonNilUuid, Uuid};
 
-use crate::auth::{KeyRecord, NewKey, Rates};
+use crate::auth::{KeyAccess, KeyRecord, NewKey, Rates};
 
 /// Why a key was not created or revoked.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +42,7 @@ pub async fn load_keys(conn: &mut PgConnection) -> Result<Vec<KeyRecord>, sqlx::
                 // A tenant key must not turn into a key for all customers.
                 NonNilUuid::new(id).ok_or_else(|| invalid("the customer of a key is the nil UUID"))
             });
+            let access: &str = row.try_get("access")?;
             let sha256: Vec<u8> = row.try_get("key_sha256")?;
             Ok(KeyRecord {
                 id: row.try_get("id")?,
@@ -49,6 +50,8 @@ pub async fn load_keys(conn: &mut PgConnection) -> Result<Vec<KeyRecord>, sqlx::
                     .try_into()
                     .map_err(|_| invalid("the hash of a key is not 32 bytes long"))?,
                 customer: customer.transpose()?,
+                access: KeyAccess::named(access)
+                    .ok_or_else(|| invalid("the access of a key is unknown"))?,
                 rates: Rates {
                     max_events_per_second: rate("max_events_per_second")?,
                     max_bytes_per_second: rate("max_bytes_per_second")?,
@@ -67,6 +70,7 @@ pub async fn create_key(
     key: &NewKey,
     name: &str,
     customer: Option<NonNilUuid>,
+    access: KeyAccess,
     rates: Rates,
 ) -> Result<(), KeyError> {
     let rate = |rate: Option<u64>| rate.map(|rate| i64::try_from(rate).unwrap_or(i64::MAX));
@@ -78,6 +82,7 @@ pub async fn create_key(
         .bind(customer)
         .bind(rate(rates.max_events_per_second))
         .bind(rate(rates.max_bytes_per_second))
+        .bind(access.name())
         .execute(conn)
         .await?;
     match (created.rows_affected(), customer) {

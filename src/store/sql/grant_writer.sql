@@ -23,6 +23,14 @@ BEGIN
     EXECUTE format('DROP POLICY IF EXISTS %I ON public.%I', policy, one);
     EXECUTE format('CREATE POLICY %I ON public.%I FOR ALL TO %I USING (true) WITH CHECK (true)', policy, one, writer);
   END LOOP;
+  -- The page reads as this role for the operator.
+  EXECUTE format(
+    'GRANT SELECT ON public.run_summary, public.run_timeline, public.price_bands, public.agent_token_costs, public.run_costs, '
+    'public.session_costs, public.agent_costs, public.daily_costs, public.unpriced_models TO %I', writer);
+  -- The daemon writes the catalog's prices.
+  EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON public.model_prices TO %I', writer);
+  EXECUTE format('DROP POLICY IF EXISTS %I ON public.model_prices', policy);
+  EXECUTE format('CREATE POLICY %I ON public.model_prices FOR ALL TO %I USING (source = ''catalog'') WITH CHECK (source = ''catalog'')', policy, writer);
   -- The sweeper deletes aliases whose run never arrived.
   EXECUTE format('GRANT DELETE ON public.agent_step_aliases TO %I', writer);
 

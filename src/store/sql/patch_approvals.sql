@@ -6,6 +6,8 @@
 -- Of several requests the latest wins, as a whole. Of several decisions the latest wins, then
 -- rejected over approved over expired. Any decision wins over the sweeper's "expired". Content
 -- breaks ties.
+-- What a person approved or rejected, and what that person saw, no event changes. It has no decided_event_at,
+-- or another decided_at.
 -- The plan of a batch orders its events in the same way (plan/order.rs): NULL is the greatest
 -- value, and texts compare by their bytes.
 -- Returns the approvals that changed, and whether their request and their decision did; those
@@ -25,10 +27,10 @@ WITH n AS MATERIALIZED (
 ), inserted AS (
     INSERT INTO approvals (
         id, session_id, action_type, action_description, action_data, status, decided_by, decided_at, notes,
-        created_at, expires_at, run_id, step_id, metadata, requested_event_at)
+        created_at, expires_at, run_id, step_id, metadata, requested_event_at, decided_event_at)
     SELECT id, session_id, coalesce(action_type, 'unknown'), action_description, action_data,
            coalesce(status, 'pending'), decided_by, decided_at, notes,
-           requested_event_at, expires_at, run_id, step_id, metadata, requested_event_at
+           requested_event_at, expires_at, run_id, step_id, metadata, requested_event_at, decided_at
     FROM n
     ORDER BY id
     ON CONFLICT ON CONSTRAINT approvals_pkey DO NOTHING
@@ -55,6 +57,7 @@ WITH n AS MATERIALIZED (
     JOIN approvals o ON o.id = n.id
     WHERE o.run_id IS NOT DISTINCT FROM n.run_id
       AND (n.run_id IS NOT NULL OR o.session_id = n.session_id)
+      AND NOT (o.status IN ('approved', 'rejected') AND o.decided_event_at IS DISTINCT FROM o.decided_at)
 ), updated AS (
     UPDATE approvals AS a
     SET session_id = CASE WHEN j.request_wins OR j.session_wins THEN j.session_id ELSE a.session_id END,
@@ -70,6 +73,7 @@ WITH n AS MATERIALIZED (
                       ELSE a.status END,
         decided_at = CASE WHEN j.decision_wins THEN j.decided_at ELSE a.decided_at END,
         decided_by = CASE WHEN j.decision_wins THEN j.decided_by ELSE a.decided_by END,
+        decided_event_at = CASE WHEN j.decision_wins THEN j.decided_at ELSE a.decided_event_at END,
         notes = CASE WHEN j.decision_wins THEN j.notes ELSE a.notes END,
         metadata = CASE WHEN j.decision_wins THEN j.metadata ELSE a.metadata END
     FROM judged j

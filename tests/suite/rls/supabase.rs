@@ -463,6 +463,8 @@ async fn an_approval_is_decided_once_in_ones_own_name() {
         "created_at = now()",
         "expires_at = 'infinity'",
         "requested_event_at = 'infinity'",
+        "decided_event_at = now()",
+        "status = 'approved', decided_event_at = now()",
     ] {
         let sql = format!("UPDATE approvals SET {set}");
         let error = project.request(MALLORY, &sql).await.expect_err(&sql);

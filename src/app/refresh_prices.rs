@@ -1,0 +1,94 @@
+//! Fills in the catalog's prices of models that appear in traces.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sqlx::PgConnection;
+use sqlx::postgres::PgConnectOptions;
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::prices::{self, CatalogModel};
+use crate::store::{self, PriceRow, Session, SessionUse};
+
+/// How often new token counts are looked at.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// How long the database may take for one look.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What was looked at so far.
+#[derive(Default)]
+struct PriceProgress {
+    page: i64,
+    /// Whether the rows of an earlier version's catalog were written anew.
+    renewed: bool,
+}
+
+/// Fills in prices until `stop`. The writers of events do not wait for it.
+pub async fn refresh_prices(database: PgConnectOptions, stop: CancellationToken) {
+    let write = SessionUse::Write;
+    let mut session = Session::new(database, "runtraced prices", write, TIMEOUT, || ());
+    let mut progress = PriceProgress::default();
+    loop {
+        tokio::select! {
+            () = sleep(INTERVAL) => {}
+            () = stop.cancelled() => return,
+        }
+        let round = async {
+            let done = fill_in(session.acquire().await?.conn(), &mut progress).await;
+            session.release(done.as_ref().err());
+            done
+        };
+        match timeout(TIMEOUT, round).await {
+            Ok(Ok(())) => {}
+            // Costs stay unknown meanwhile; events do not.
+            Ok(Err(error)) => {
+                tracing::debug!(error = %store::reason(&error), "prices not filled in");
+            }
+            Err(_) => session.give_up().await,
+        }
+    }
+}
+
+async fn fill_in(conn: &mut PgConnection, progress: &mut PriceProgress) -> Result<(), sqlx::Error> {
+    if !progress.renewed {
+        for model in store::catalog_models(conn).await? {
+            write(conn, model).await?;
+        }
+        progress.renewed = true;
+    }
+    let (models, next) = store::unpriced_models(conn, progress.page).await?;
+    for model in models {
+        write(conn, model).await?;
+    }
+    progress.page = next;
+    Ok(())
+}
+
+async fn write(conn: &mut PgConnection, model: String) -> Result<(), sqlx::Error> {
+    let name = model.clone();
+    let Ok(found) = spawn_blocking(move || prices::look_up(&name)).await else {
+        return Ok(());
+    };
+    let rows = found.map(rows).unwrap_or_default();
+    store::write_catalog_prices(conn, &model, &rows).await
+}
+
+fn rows(model: CatalogModel) -> Vec<PriceRow> {
+    let priced_as = model.priced_as;
+    let row = |price: prices::CatalogPrice| {
+        let time = |seconds| Timestamp::from_second(seconds).ok();
+        PriceRow {
+            valid_from: price.from.and_then(time).map(|time| time.to_string()),
+            above_input_tokens: price.above,
+            input: Some(price.rates.input),
+            output: Some(price.rates.output),
+            cache_read: Some(price.rates.cache_read),
+            cache_write: Some(price.rates.cache_write),
+            reasoning: Some(price.rates.reasoning),
+            priced_as: Some(priced_as.clone()),
+        }
+    };
+    model.prices.into_iter().map(row).collect()
+}

@@ -1,0 +1,122 @@
+//! Prices of models, in the table `model_prices`.
+
+use sqlx::{Connection as _, PgConnection};
+
+/// Pages of a table that one search for models reads: 64 MiB.
+const PAGES: i64 = 8_192;
+
+/// A price, in US dollars per million tokens, as text of numbers. `None`: unknown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // the columns of `model_prices`
+pub struct PriceRow {
+    /// Text of a time; `None`: always.
+    pub valid_from: Option<String>,
+    pub above_input_tokens: i64,
+    pub input: Option<String>,
+    pub output: Option<String>,
+    pub cache_read: Option<String>,
+    pub cache_write: Option<String>,
+    pub reasoning: Option<String>,
+    pub priced_as: Option<String>,
+}
+
+/// Models in token counts from a page of the table on, for which the catalog was not asked
+/// yet, and the page to go on from. The last page is looked at again, because it fills up.
+///
+/// # Errors
+/// If a statement fails.
+pub async fn unpriced_models(
+    conn: &mut PgConnection,
+    page: i64,
+) -> Result<(Vec<String>, i64), sqlx::Error> {
+    let pages: i64 = sqlx::query_scalar(
+        "SELECT pg_relation_size('agent_token_counts') / current_setting('block_size')::bigint",
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    // Somebody may have emptied the table.
+    let page = if page > pages { 0 } else { page };
+    let end = (page + PAGES).min(pages);
+    let models = sqlx::query_scalar(include_str!("../sql/unpriced_models.sql"))
+        .bind(page)
+        .bind(end)
+        .fetch_all(conn)
+        .await?;
+    let next = if end < pages { end } else { (pages - 1).max(0) };
+    Ok((models, next))
+}
+
+/// Models for which the catalog was asked.
+///
+/// # Errors
+/// If the statement fails.
+pub async fn catalog_models(conn: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar("SELECT DISTINCT model FROM model_prices WHERE source = 'catalog'")
+        .fetch_all(conn)
+        .await
+}
+
+/// Replaces the catalog's prices of a model. Without prices, a row says that the catalog was
+/// asked.
+///
+/// # Errors
+/// If a statement fails.
+pub async fn write_catalog_prices(
+    conn: &mut PgConnection,
+    model: &str,
+    prices: &[PriceRow],
+) -> Result<(), sqlx::Error> {
+    let mut tx = conn.begin().await?;
+    sqlx::query("DELETE FROM model_prices WHERE model = $1 AND source = 'catalog'")
+        .bind(model)
+        .execute(&mut *tx)
+        .await?;
+    let none = [PriceRow::default()];
+    for price in if prices.is_empty() { &none } else { prices } {
+        insert(&mut tx, model, "catalog", price).await?;
+    }
+    tx.commit().await
+}
+
+/// Sets a price of the operator's, in place of one with the same time and size.
+///
+/// # Errors
+/// If the statement fails.
+pub async fn set_price(
+    conn: &mut PgConnection,
+    model: &str,
+    price: &PriceRow,
+) -> Result<(), sqlx::Error> {
+    insert(conn, model, "operator", price).await
+}
+
+async fn insert(
+    conn: &mut PgConnection,
+    model: &str,
+    source: &str,
+    price: &PriceRow,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO model_prices (model, source, valid_from, above_input_tokens,
+             input, output, cache_read, cache_write, reasoning, priced_as)
+         VALUES ($1, $2, coalesce($3::timestamptz, '-infinity'), $4,
+             $5::numeric, $6::numeric, $7::numeric, $8::numeric, $9::numeric, $10)
+         ON CONFLICT (model, source, valid_from, above_input_tokens) DO UPDATE
+         SET input = excluded.input, output = excluded.output, cache_read = excluded.cache_read,
+             cache_write = excluded.cache_write, reasoning = excluded.reasoning,
+             priced_as = excluded.priced_as, updated_at = now()",
+    )
+    .bind(model)
+    .bind(source)
+    .bind(&price.valid_from)
+    .bind(price.above_input_tokens)
+    .bind(&price.input)
+    .bind(&price.output)
+    .bind(&price.cache_read)
+    .bind(&price.cache_write)
+    .bind(&price.reasoning)
+    .bind(&price.priced_as)
+    .execute(conn)
+    .await?;
+    Ok(())
+}

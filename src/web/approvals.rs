@@ -1,0 +1,241 @@
+//! Approvals: the queue, waiting for a decision, and deciding.
+
+use std::time::Duration;
+
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
+
+use super::access::{ReaderKind, WebReader};
+use super::account::json_body;
+use super::error::{WebError, json_answer};
+use super::params::{Params, age, id, read_cursor, write_cursor};
+use super::{Shared, WebState};
+use crate::auth::{Identity, KeyAccess};
+use crate::query::{
+    ApprovalPlace, ApprovalsOf, ReadAs, ReadTransaction, approval_statement, approvals_statement,
+    pending_statement,
+};
+use crate::store;
+
+/// The longest wait for a decision.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+/// Characters of the note of a decision.
+const MAX_NOTE_CHARS: usize = 10_000;
+
+const NO_APPROVAL: WebError = WebError::NotFound("there is no such approval");
+
+/// `GET /api/approvals`.
+pub(super) async fn queue(State(state): Shared, request: Request) -> Result<Response, WebError> {
+    let (head, _) = request.into_parts();
+    let params = Params::of(head.uri.query())?;
+    let limit = params.limit(50)?;
+    let after = match params.get("cursor").map(read_cursor).transpose()? {
+        Some((Some(at), id)) => Some(ApprovalPlace { at, id }),
+        _ => None,
+    };
+    let status = params.all("status");
+    let mut tx = state.pool.begin(&state.reader(&head)?.read_as).await?;
+    let statement = approvals_statement(&status, after.as_ref(), limit + 1);
+    let mut rows = statement.json_rows(&mut tx).await?;
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = match (more, rows.last()) {
+        (true, Some(last)) => approval_cursor(last),
+        _ => None,
+    };
+    let pending = pending_statement().json_row(&mut tx).await?;
+    let pending: Value = serde_json::from_str(&pending.unwrap_or_default()).unwrap_or_default();
+    let sql = approvals_statement(&status, after.as_ref(), limit).for_psql();
+    let body = format!(
+        "{{\"rows\":[{}],\"next\":{},\"pending\":{},\"sql\":{}}}",
+        rows.join(","),
+        Value::from(next),
+        pending["pending"],
+        Value::from(sql)
+    );
+    Ok(json_answer(StatusCode::OK, body))
+}
+
+fn approval_cursor(row: &str) -> Option<String> {
+    let row: Value = serde_json::from_str(row).ok()?;
+    let id = Uuid::try_parse(row["id"].as_str()?).ok()?;
+    let at = row["created_at"].as_str().unwrap_or("-infinity");
+    Some(write_cursor(Some(at), id))
+}
+
+/// `GET /api/approvals/ID`. With `wait` it answers when the approval is decided. The agent
+/// that asked may wait with its own key, and then learns only the decision.
+pub(super) async fn one(
+    State(state): Shared,
+    Path(approval): Path<String>,
+    request: Request,
+) -> Result<Response, WebError> {
+    let (head, _) = request.into_parts();
+    let approval = id(&approval)?;
+    let params = Params::of(head.uri.query())?;
+    let wait = match params.get("wait") {
+        Some(text) => age(text)
+            .ok_or_else(|| WebError::BadRequest("wait is not a time like 30s".to_owned()))?
+            .min(MAX_WAIT),
+        None => Duration::ZERO,
+    };
+    let (read_as, is_agent) = match agent(&state, &head) {
+        Some(read_as) => (read_as, true),
+        None => (state.reader(&head)?.read_as, false),
+    };
+    let deadline = Instant::now() + wait;
+    loop {
+        let mut tx = state.pool.begin(&read_as).await?;
+        let row = approval_statement(approval).json_row(&mut tx).await?;
+        drop(tx);
+        let row = row.ok_or(NO_APPROVAL)?;
+        let found: Value = serde_json::from_str(&row).unwrap_or_default();
+        let waits = found["status"] == "pending" && found["overdue"] != true;
+        if waits && Instant::now() < deadline {
+            tokio::select! {
+                changed = timeout_at(deadline, state.approvals.changed(ApprovalsOf::One(approval), 0)) => {
+                    if let Ok(Err(_)) = changed {
+                        return Err(WebError::Busy);
+                    }
+                }
+                () = state.stop.cancelled() => return Err(WebError::Busy),
+            }
+            continue;
+        }
+        if is_agent {
+            let decision = json!({ "approval": {
+                "id": found["id"], "status": found["status"], "decided_at": found["decided_at"],
+                "notes": found["notes"], "expires_at": found["expires_at"], "overdue": found["overdue"],
+            }});
+            return Ok(json_answer(StatusCode::OK, decision.to_string()));
+        }
+        let sql = Value::from(approval_statement(approval).for_psql());
+        return Ok(json_answer(
+            StatusCode::OK,
+            format!("{{\"approval\":{row},\"sql\":{sql}}}"),
+        ));
+    }
+}
+
+/// As whom the owner of a writing key sees an approval.
+fn agent(state: &WebState, head: &Parts) -> Option<ReadAs> {
+    let identity: &Identity = head.extensions.get()?;
+    if identity.access()? != KeyAccess::Write {
+        return None;
+    }
+    Some(state.approvals.agent(identity.tenant()))
+}
+
+#[derive(Deserialize)]
+struct Decision {
+    decision: String,
+    note: Option<String>,
+    /// The `revision` that the person has seen.
+    shown: Option<String>,
+}
+
+/// `POST /api/approvals/ID/decision`.
+pub(super) async fn decide(
+    State(state): Shared,
+    Path(approval): Path<String>,
+    request: Request,
+) -> Result<Response, WebError> {
+    let (head, body) = request.into_parts();
+    let reader = state.reader(&head)?;
+    if !reader.may_decide {
+        let reason = "the key may not decide; create one with runtraced keys create --decide";
+        return Err(WebError::Forbidden(reason));
+    }
+    let approval = id(&approval)?;
+    let decision: Decision = json_body(Request::from_parts(head, body)).await?;
+    if !["approved", "rejected"].contains(&decision.decision.as_str()) {
+        let reason = "decision is not one of approved, rejected";
+        return Err(WebError::BadRequest(reason.to_owned()));
+    }
+    let is_long = |note: &String| note.chars().count() > MAX_NOTE_CHARS;
+    if decision.note.as_ref().is_some_and(is_long) {
+        return Err(WebError::TooLarge);
+    }
+    let row = approval_statement(approval);
+    let mut tx = state.pool.begin(&reader.read_as).await?;
+    row.json_row(&mut tx).await?.ok_or(NO_APPROVAL)?;
+    drop(tx);
+    let decided = state.write_decision(&reader, approval, &decision).await?;
+    let mut tx = state.pool.begin(&reader.read_as).await?;
+    let now = row.json_row(&mut tx).await?.ok_or(NO_APPROVAL)?;
+    if decided {
+        return Ok(json_answer(
+            StatusCode::OK,
+            format!("{{\"approval\":{now}}}"),
+        ));
+    }
+    let found: Value = serde_json::from_str(&now).unwrap_or_default();
+    let shown = decision.shown.as_ref();
+    Err(match found["status"].as_str() {
+        Some("approved" | "rejected") => WebError::Decided(now),
+        Some("expired") => WebError::Expired(now),
+        _ if found["overdue"] == true => WebError::Expired(now),
+        _ if shown.is_some_and(|shown| found["revision"] != *shown) => WebError::Changed(now),
+        _ => {
+            WebError::Forbidden("the policies of the database do not let you decide this approval")
+        }
+    })
+}
+
+impl WebState {
+    /// Writes a decision, as the daemon for the owner of a key, and as the user for a user.
+    /// Returns whether it stands.
+    async fn write_decision(
+        &self,
+        reader: &WebReader,
+        approval: Uuid,
+        decision: &Decision,
+    ) -> Result<bool, WebError> {
+        let is_user = reader.kind == ReaderKind::User;
+        let key = match reader.kind {
+            ReaderKind::User => None,
+            _ => Some(
+                self.key_name(reader)
+                    .await
+                    .unwrap_or_else(|| "operator".to_owned()),
+            ),
+        };
+        let write_as = match is_user {
+            true => reader.read_as.clone(),
+            false => ReadAs::Daemon,
+        };
+        let mut tx: ReadTransaction = self.pool.begin_write(&ReadAs::Daemon).await?;
+        store::check_schema(&mut tx).await?;
+        drop(tx);
+        let mut tx = self.pool.begin_write(&write_as).await?;
+        let note = decision
+            .note
+            .as_ref()
+            .map(|note| note.replace('\0', "\u{fffd}"));
+        let decided = store::decide_approval(
+            &mut tx,
+            approval,
+            &decision.decision,
+            note.as_deref(),
+            key.as_deref(),
+            decision.shown.as_deref(),
+        )
+        .await;
+        match decided {
+            Ok(decided) => {
+                tx.commit().await?;
+                self.approvals.look();
+                Ok(decided)
+            }
+            // The trigger refuses what a user may not decide, or the user's role may not.
+            Err(error) if is_user && store::sqlstate(&error) == "42501" => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

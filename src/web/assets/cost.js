@@ -1,0 +1,82 @@
+// What it cost, and which calls have no price.
+
+import { api } from './api.js';
+import { choice, table, tiles, WINDOWS } from './chart.js';
+import { fault, fill, h, title } from './dom.js';
+import { link } from './url.js';
+
+const BY = ['agent', 'model', 'session', 'customer', 'user', 'day'];
+
+/** @type {Opener} */
+export function cost(main, at) {
+	const by = at.params.get('by') ?? 'agent';
+	const since = at.params.get('since') ?? '30d';
+	let sql = '';
+	let gone = false;
+	const body = h('div.page');
+	fill(
+		main,
+		h(
+			'div.bar',
+			h('h1', 'Cost'),
+			choice(
+				'By',
+				at,
+				'by',
+				BY.map(b => [b, title(b)]),
+				by,
+			),
+			choice('Time', at, 'since', WINDOWS.slice(1), since),
+		),
+		body,
+	);
+	(async () => {
+		try {
+			const got = /** @type {CostAnswer} */ (await api(link('/api/cost', { by, since })));
+			if (gone) return;
+			sql = got.sql;
+			// A sum of nothing known is unknown, not 0.
+			const sum = {};
+			for (const r of got.rows)
+				for (const [name, v] of Object.entries(r)) if (typeof v === 'number') sum[name] = (sum[name] ?? 0) + v;
+			fill(
+				body,
+				tiles(
+					sum,
+					'cost:cost_usd:usd|reported:cost_reported_usd:usd|runs:runs:full|calls:calls:full|tokens_in:tokens_input:count|of_it_cached:tokens_cache_read:count|tokens_out:tokens_output:count|without_price:unpriced_calls:full',
+				),
+				table(
+					`Cost by ${by}`,
+					got.rows,
+					`${title(by)}:key:${by === 'session' ? '/sessions/' : by === 'day' ? '' : `@${by}`}|Cost:cost_usd:usd|Reported:cost_reported_usd:usd|Runs:runs:full|Calls:calls:full|In:tokens_input:count|Cached:tokens_cache_read:count|Out:tokens_output:count|No_price:unpriced_calls:full`,
+					undefined,
+					{ since },
+				),
+				got.rows.length > 399 && h('p.note', 'Only the first 400 are listed, and summed up above.'),
+				got.unpriced.length > 0 && [
+					h(
+						'p.note.warn',
+						'The cost of these calls is unknown, and in no sum. Set a price with ',
+						h('code', 'runtraced prices set'),
+						'.',
+					),
+					table(
+						'Models without a price',
+						got.unpriced,
+						'Model:model:@model|Calls:calls:full|Last:last_at:ago',
+						undefined,
+						{ since },
+					),
+				],
+			);
+		} catch (e) {
+			if (!gone) fill(body, fault(e));
+		}
+	})();
+	return {
+		sql: () => ({ Cost: sql }),
+		close() {
+			gone = true;
+		},
+	};
+}

@@ -1,0 +1,69 @@
+// A list of any length: only the rows in sight are in the document.
+
+// Rows above and below the sight that are kept, so that a scroll shows no gap.
+const SPARE = 6;
+
+/** @param {VirtualOptions} o @returns {Virtual} */
+export function virtual(o) {
+	const sizer = document.createElement('div');
+	sizer.className = 'sizer';
+	sizer.setAttribute('role', 'presentation');
+	const el = document.createElement('div');
+	el.className = `virtual ${o.class}`;
+	el.tabIndex = 0;
+	el.setAttribute('role', o.role ?? 'list');
+	el.setAttribute('aria-label', o.label);
+	el.append(sizer);
+	/** @type {Map<number, HTMLElement>} */
+	const live = new Map();
+	let count = 0;
+	let frame = 0;
+
+	function draw() {
+		frame = 0;
+		const first = Math.max(0, Math.floor(el.scrollTop / o.height) - SPARE);
+		const last = Math.min(count, Math.ceil((el.scrollTop + el.clientHeight) / o.height) + SPARE);
+		for (const [i, row] of live)
+			if (i < first || i >= last) {
+				row.remove();
+				live.delete(i);
+			}
+		for (let i = first; i < last; i++) {
+			if (live.has(i)) continue;
+			const row = o.row(i);
+			row.classList.add('vrow');
+			row.style.setProperty('top', `${i * o.height}px`);
+			live.set(i, row);
+			sizer.append(row);
+		}
+	}
+	const later = () => {
+		frame ||= requestAnimationFrame(draw);
+	};
+	el.addEventListener('scroll', later, { passive: true });
+	const watcher = new ResizeObserver(() => {
+		o.resized?.();
+		later();
+	});
+	watcher.observe(el);
+	return {
+		el,
+		set(n) {
+			count = n;
+			for (const row of live.values()) row.remove();
+			live.clear();
+			sizer.style.setProperty('height', `${n * o.height}px`);
+			later();
+		},
+		show(i, middle) {
+			const y = i * o.height;
+			const room = el.clientHeight - o.height;
+			if (middle && (y < el.scrollTop || y > el.scrollTop + room)) el.scrollTop = y - room / 2;
+			else el.scrollTop = Math.min(y, Math.max(el.scrollTop, y - room));
+		},
+		close() {
+			watcher.disconnect();
+			cancelAnimationFrame(frame);
+		},
+	};
+}

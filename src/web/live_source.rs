@@ -1,0 +1,176 @@
+//! What a live topic shows, as it was at one time, and what differs from an earlier time.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::columns::skeleton_members;
+use super::error::WebError;
+use super::live::LiveOf;
+use crate::query::{ReadAs, ReadPool, RunHead, RunPage, SkeletonRow, run_head, skeleton_rows};
+
+/// Fields of a run that change while nothing happens.
+const CLOCKS: [&str; 2] = ["running_ms", "waiting_ms"];
+
+/// One look.
+#[derive(Clone, Debug)]
+pub(super) enum LiveSource {
+    List(RunPage),
+    Run(Box<(RunHead, Vec<SkeletonRow>)>),
+}
+
+/// What differs between two looks.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    None,
+    /// A JSON object.
+    Some(String),
+}
+
+impl LiveSource {
+    /// Looks at the database.
+    ///
+    /// # Errors
+    /// If there is no such run, or the database cannot be read.
+    pub(super) async fn read(
+        pool: &ReadPool,
+        of: &LiveOf,
+        reader: &ReadAs,
+    ) -> Result<Self, WebError> {
+        let mut tx = pool.begin_shared(reader).await?;
+        match of {
+            LiveOf::List(search) => Ok(Self::List(search.page(&mut tx).await?)),
+            LiveOf::Run(run) => {
+                let head = run_head(&mut tx, *run).await?;
+                let head = head.ok_or(WebError::NotFound("there is no such run"))?;
+                let rows = skeleton_rows(&mut tx, *run).await?;
+                Ok(Self::Run(Box::new((head, rows))))
+            }
+        }
+    }
+
+    /// Whether nothing more is expected.
+    pub(super) fn is_final(&self) -> bool {
+        match self {
+            Self::List(_) => false,
+            Self::Run(run) => parsed(&run.0.run)["status"] != "running",
+        }
+    }
+
+    /// All there is, as a JSON object.
+    pub(super) fn snapshot(&self) -> String {
+        match self {
+            Self::List(page) => {
+                let rows: Vec<&str> = page.rows.iter().map(|(_, row)| row.as_str()).collect();
+                format!("{{\"rows\":[{}]}}", rows.join(","))
+            }
+            Self::Run(run) => format!("{{{}}}", skeleton_members(&run.0, &run.1)),
+        }
+    }
+
+    /// What differs from an earlier look at the same.
+    pub(super) fn change_since(&self, before: &Self) -> Change {
+        match (self, before) {
+            (Self::List(now), Self::List(before)) => list_change(&now.rows, &before.rows),
+            (Self::Run(now), Self::Run(before)) => run_change(now, before),
+            _ => Change::None,
+        }
+    }
+
+    /// An empty list.
+    #[cfg(test)]
+    pub(super) fn empty() -> Self {
+        Self::List(RunPage::default())
+    }
+}
+
+fn parsed(row: &str) -> Value {
+    serde_json::from_str(row).unwrap_or_default()
+}
+
+/// A row without what its clock alone changes.
+fn without_clocks(row: &str) -> Value {
+    let mut row = parsed(row);
+    if let Some(row) = row.as_object_mut() {
+        for clock in CLOCKS {
+            row.remove(clock);
+        }
+    }
+    row
+}
+
+fn list_change(now: &[(Uuid, String)], before: &[(Uuid, String)]) -> Change {
+    let earlier: HashMap<Uuid, &String> = before.iter().map(|(id, row)| (*id, row)).collect();
+    let changed: Vec<&str> = now
+        .iter()
+        .filter(|(id, row)| {
+            let same = earlier.get(id).is_some_and(|earlier| {
+                *earlier == row || without_clocks(earlier) == without_clocks(row)
+            });
+            !same
+        })
+        .map(|(_, row)| row.as_str())
+        .collect();
+    let there: HashSet<Uuid> = now.iter().map(|(id, _)| *id).collect();
+    let gone: Vec<Uuid> = before
+        .iter()
+        .map(|(id, _)| *id)
+        .filter(|id| !there.contains(id))
+        .collect();
+    if changed.is_empty() && gone.is_empty() {
+        return Change::None;
+    }
+    Change::Some(format!(
+        "{{\"rows\":[{}],\"gone\":{}}}",
+        changed.join(","),
+        json!(gone)
+    ))
+}
+
+fn run_change(now: &(RunHead, Vec<SkeletonRow>), before: &(RunHead, Vec<SkeletonRow>)) -> Change {
+    let name = |row: &SkeletonRow| (row.item.clone(), row.id);
+    let earlier: HashMap<_, _> = before.1.iter().map(|row| (name(row), row)).collect();
+    let there: HashSet<_> = now.1.iter().map(name).collect();
+    let is_new = |row: &&SkeletonRow| earlier.get(&name(row)).is_none_or(|old| *old != *row);
+    let rows: Vec<&SkeletonRow> = now.1.iter().filter(is_new).collect();
+    let gone: Vec<Value> = earlier
+        .keys()
+        .filter(|name| !there.contains(name))
+        .map(|(item, id)| json!({ "item": item, "id": id }))
+        .collect();
+    let same_head = without_clocks(&now.0.run) == without_clocks(&before.0.run);
+    if rows.is_empty() && gone.is_empty() && same_head {
+        return Change::None;
+    }
+    Change::Some(format!(
+        "{{\"run\":{},\"rows\":{},\"gone\":{}}}",
+        now.0.run,
+        // Numbers and texts always have a JSON form.
+        serde_json::to_string(&rows).unwrap_or_default(),
+        Value::from(gone)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_tells_new_changed_and_gone_rows_and_no_clocks() {
+        let row = |id: u128, status: &str, running: u32| {
+            let json = format!("{{\"status\":\"{status}\",\"running_ms\":{running}}}");
+            (Uuid::from_u128(id), json)
+        };
+        let before = [row(1, "running", 5), row(2, "running", 5)];
+        let clock = [row(1, "running", 6), row(2, "running", 7)];
+        assert_eq!(list_change(&clock, &before), Change::None);
+        let after = [row(3, "running", 1), row(1, "failed", 6)];
+        let Change::Some(change) = list_change(&after, &before) else {
+            panic!("it has changed");
+        };
+        let change = parsed(&change);
+        assert_eq!(change["rows"].as_array().map(Vec::len), Some(2));
+        assert_eq!(change["gone"], json!([Uuid::from_u128(2)]));
+    }
+}

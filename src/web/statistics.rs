@@ -1,0 +1,159 @@
+//! Sums over a window of time, costs, and the values of filters.
+
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Value, json};
+use sqlx::Row as _;
+
+use super::Shared;
+use super::error::{WebError, json_answer};
+use super::params::Params;
+use crate::query::{
+    CostBy, RunSearch, SqlText, TimeBound, cost_statement, customer_names_statement,
+    facets_statement, plan_sums, stats_statements, unpriced_statement,
+};
+
+/// The window if the request names none.
+const DEFAULT_WINDOW: Duration = Duration::from_secs(86_400);
+/// The window of costs if the request names none.
+const DEFAULT_COST_WINDOW: Duration = Duration::from_secs(30 * 86_400);
+/// Points of a series, at most about this many.
+const POINTS: f64 = 100.0;
+/// Widths of the points of a series, in seconds.
+const BUCKETS: [u64; 12] = [
+    1,
+    10,
+    60,
+    300,
+    900,
+    3_600,
+    7_200,
+    21_600,
+    43_200,
+    86_400,
+    7 * 86_400,
+    28 * 86_400,
+];
+
+fn filter(params: &Params, window: Duration) -> Result<RunSearch, WebError> {
+    let mut filter = params.run_search()?;
+    filter.since.get_or_insert(TimeBound::Ago(window));
+    Ok(filter)
+}
+
+/// `GET /api/stats`.
+pub(super) async fn stats(State(state): Shared, request: Request) -> Result<Response, WebError> {
+    let (head, _) = request.into_parts();
+    let filter = filter(&Params::of(head.uri.query())?, DEFAULT_WINDOW)?;
+    let (_, mut tx) = state.begin(&head).await?;
+    plan_sums(&mut tx).await?;
+    let (since, until, seconds) = window(&mut tx, &filter).await?;
+    let wide_enough = |bucket: &&u64| seconds / POINTS <= **bucket as f64;
+    let bucket = *BUCKETS.iter().find(wide_enough).unwrap_or(&BUCKETS[11]);
+    let statements = stats_statements(&filter, bucket);
+    let mut body = format!(
+        "{{\"since\":{},\"until\":{},\"bucket_s\":{bucket}",
+        Value::from(since),
+        Value::from(until)
+    );
+    let mut sql = serde_json::Map::new();
+    let sums = statements.runs.json_row(&mut tx).await?;
+    let sums = sums.ok_or(sqlx::Error::RowNotFound)?;
+    // Without its braces: the members of the answer.
+    let members = sums
+        .strip_prefix('{')
+        .and_then(|sums| sums.strip_suffix('}'));
+    body.push_str(&format!(",{}", members.unwrap_or_default()));
+    sql.insert("runs".to_owned(), Value::from(statements.runs.for_psql()));
+    for (name, statement) in [("tools", &statements.tools), ("errors", &statements.errors)] {
+        let rows = statement.json_rows(&mut tx).await?;
+        body.push_str(&format!(",\"{name}\":[{}]", rows.join(",")));
+        sql.insert(name.to_owned(), Value::from(statement.for_psql()));
+    }
+    body.push_str(&format!(",\"sql\":{}}}", Value::from(sql)));
+    Ok(json_answer(StatusCode::OK, body))
+}
+
+/// The ends of a window as times, and its length in seconds.
+async fn window(
+    conn: &mut sqlx::PgConnection,
+    filter: &RunSearch,
+) -> Result<(String, String, f64), WebError> {
+    let mut sql = SqlText::new(
+        "SELECT to_json(w.since) #>> '{}' AS since, to_json(w.until) #>> '{}' AS until, \
+         extract(epoch FROM w.until - w.since)::double precision AS seconds FROM (SELECT ",
+    );
+    for (bound, name) in [(&filter.since, " AS since, "), (&filter.until, " AS until")] {
+        match bound {
+            Some(TimeBound::At(time)) => sql.bind(time, "timestamptz"),
+            Some(TimeBound::Ago(age)) => sql
+                .push("now() - ")
+                .bind(&format!("{} seconds", age.as_secs()), "interval"),
+            None => sql.push("now()"),
+        };
+        sql.push(name);
+    }
+    sql.push(") AS w");
+    let rows = sql.rows(conn).await?;
+    let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    Ok((
+        row.try_get("since")?,
+        row.try_get("until")?,
+        row.try_get("seconds")?,
+    ))
+}
+
+/// `GET /api/cost`.
+pub(super) async fn cost(State(state): Shared, request: Request) -> Result<Response, WebError> {
+    let (head, _) = request.into_parts();
+    let params = Params::of(head.uri.query())?;
+    let filter = filter(&params, DEFAULT_COST_WINDOW)?;
+    let by = CostBy::named(params.get("by").unwrap_or("agent")).ok_or_else(|| {
+        WebError::BadRequest(
+            "by is not one of agent, model, session, customer, user, day".to_owned(),
+        )
+    })?;
+    let statement = cost_statement(by, &filter);
+    let (_, mut tx) = state.begin(&head).await?;
+    plan_sums(&mut tx).await?;
+    let rows = statement.json_rows(&mut tx).await?;
+    let unpriced = unpriced_statement(&filter);
+    let unpriced = unpriced.json_rows(&mut tx).await?;
+    let body = format!(
+        "{{\"rows\":[{}],\"unpriced\":[{}],\"sql\":{}}}",
+        rows.join(","),
+        unpriced.join(","),
+        Value::from(statement.for_psql())
+    );
+    Ok(json_answer(StatusCode::OK, body))
+}
+
+/// `GET /api/facets`.
+pub(super) async fn facets(State(state): Shared, request: Request) -> Result<Response, WebError> {
+    let (head, _) = request.into_parts();
+    let statement = facets_statement();
+    let (_, mut tx) = state.begin(&head).await?;
+    let row = statement.json_row(&mut tx).await?.unwrap_or_default();
+    drop(tx);
+    let mut facets: Value = serde_json::from_str(&row).unwrap_or_default();
+    // A role that only writes traces may not read names.
+    let (_, mut tx) = state.begin(&head).await?;
+    let names = customer_names_statement().json_rows(&mut tx).await;
+    let names: Vec<Value> = names
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|row| serde_json::from_str(row).ok())
+        .collect();
+    if let Some(customers) = facets["customers"].as_array_mut() {
+        for customer in customers {
+            let name = names.iter().find(|name| name["id"] == *customer);
+            let name = name.map_or(Value::Null, |name| name["name"].clone());
+            *customer = json!({ "id": customer.take(), "name": name });
+        }
+    }
+    facets["sql"] = Value::from(statement.for_psql());
+    Ok(json_answer(StatusCode::OK, facets.to_string()))
+}
