@@ -132,13 +132,12 @@ impl PayloadRequest {
             if !fields.is_empty() {
                 fields.push_str(",\n    ");
             }
-            // OFFSET 0 keeps the planner from evaluating the text three times.
+            // OFFSET 0 keeps the planner from evaluating the text and its length several times.
             fields.push_str(&format!(
                 "'{name}', (SELECT CASE WHEN v.t IS NOT NULL THEN json_build_object(\
-                 'text', substr(v.t, {from}, {PAYLOAD_CHARS}), 'chars', length(v.t), \
-                 'cut', length(v.t) > {next}, 'next', CASE WHEN length(v.t) > {next} THEN {next} END, \
-                 'json', {is_json}) END \
-                 FROM (SELECT {text} AS t OFFSET 0) AS v)",
+                 'text', substr(v.t, {from}, {PAYLOAD_CHARS}), 'chars', v.chars, 'cut', v.chars > {next}, \
+                 'next', CASE WHEN v.chars > {next} THEN {next} END, 'json', {is_json}) END \
+                 FROM (SELECT u.t, length(u.t) AS chars FROM (SELECT {text} AS t OFFSET 0) AS u OFFSET 0) AS v)",
                 from = self.offset + 1,
                 next = self.offset + PAYLOAD_CHARS,
             ));

@@ -38,7 +38,7 @@ use self::error::WebError;
 use self::export::ExportPlaces;
 pub use self::jwt::{JwtKeys, NoJwtKeys};
 use self::live::LiveHub;
-pub use self::peer::OpenTo;
+pub use self::peer::{OpenTo, WebEnds};
 use crate::auth::Authenticator;
 use crate::query::{ReadPool, ReadTransaction};
 

@@ -7,8 +7,6 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::Request;
 
-use crate::listen::ClientEnds;
-
 /// Whose requests need no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenTo {
@@ -20,6 +18,14 @@ pub enum OpenTo {
     ThisMachine,
 }
 
+/// The ends of the connection of a request. Whoever accepts connections notes them on it.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct WebEnds {
+    pub client: SocketAddr,
+    pub daemon: SocketAddr,
+}
+
 /// Notes on a request that it comes from whoever runs the daemon.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FromOperator;
@@ -27,7 +33,7 @@ pub(super) struct FromOperator;
 impl OpenTo {
     /// Notes whether a request that names this machine comes from the operator.
     pub(super) async fn note_operator(self, request: &mut Request) {
-        let ends = request.extensions().get::<ClientEnds>().copied();
+        let ends = request.extensions().get::<WebEnds>().copied();
         let is_operator = match (self, ends) {
             (Self::Nobody, _) => false,
             (Self::ThisMachine, _) => true,
@@ -46,7 +52,7 @@ impl OpenTo {
 
 /// Whether a program of the daemon's user holds the other end.
 #[cfg(target_os = "linux")]
-fn is_of_this_user(ends: ClientEnds) -> bool {
+fn is_of_this_user(ends: WebEnds) -> bool {
     let own = rustix::process::geteuid().as_raw();
     ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|file| {
         let list = std::fs::read_to_string(file).unwrap_or_default();
@@ -56,13 +62,13 @@ fn is_of_this_user(ends: ClientEnds) -> bool {
 
 /// Other systems have no such list. They run on the machines of developers.
 #[cfg(not(target_os = "linux"))]
-fn is_of_this_user(_: ClientEnds) -> bool {
+fn is_of_this_user(_: WebEnds) -> bool {
     true
 }
 
 /// The user who holds the client's end, from a list of the kernel.
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
-fn owner(list: &str, ends: ClientEnds) -> Option<u32> {
+fn owner(list: &str, ends: WebEnds) -> Option<u32> {
     let is_at = |field: &str, address: SocketAddr| {
         let named = |ip: IpAddr| format!("{}:{:04X}", hex(ip), address.port());
         // A client may reach an IPv4 address through a socket of IPv6.
@@ -102,7 +108,7 @@ mod tests {
         let list = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   \
              0: 0100007F:10DE 0100007F:9C40 01 00000000:00000000 00:00000000 00000000  1000        0 1 1 0 20 4 30 10 -1\n   \
              1: 0100007F:9C40 0100007F:10DE 01 00000000:00000000 00:00000000 00000000    33        0 2 1 0 20 4 30 10 -1\n";
-        let ends = |client: &str| ClientEnds {
+        let ends = |client: &str| WebEnds {
             client: client.parse().unwrap(),
             daemon: "127.0.0.1:4318".parse().unwrap(),
         };
@@ -123,7 +129,7 @@ mod tests {
             };
             let daemon = listener.local_addr().unwrap();
             let client = std::net::TcpStream::connect(daemon).unwrap();
-            let mut ends = ClientEnds {
+            let mut ends = WebEnds {
                 client: client.local_addr().unwrap(),
                 daemon,
             };

@@ -174,7 +174,7 @@ pub const ROOMS: &[Room] = &[
     },
     Room {
         name: "web",
-        uses: &["auth", "listen", "query", "store"],
+        uses: &["auth", "query", "store"],
         without: &["tonic", "prost"],
         rule: "rules about who sees which rows: the policies of the database decide; SQL, except what names a key",
     },

@@ -30,7 +30,11 @@ export async function api(path, { signal, post } = {}) {
 		/* the error page of a proxy */
 	}
 	if (answer.ok) return body;
-	if (answer.status === 401 && path !== '/api/login') dispatchEvent(new Event('login-needed'));
+	if (answer.status === 401 && path !== '/api/login') {
+		dispatchEvent(new Event('login-needed'));
+		// The log-in takes the place of whoever asked: an error must not take it back.
+		return new Promise(() => {});
+	}
 	throw new ApiError(answer.status, body?.error ?? `The daemon answered ${answer.status}.`, body);
 }
 

@@ -10,7 +10,6 @@ use super::world::{About, started};
 use crate::support::daemon::Daemon;
 use crate::support::events::{approval_requested, new_id};
 use crate::support::pg;
-use crate::support::tables;
 
 /// Scenario: an agent waits for two approvals; a person opens the queue, approves one with a
 /// note, and rejects the other, which somebody else has decided meanwhile.
@@ -66,10 +65,11 @@ async fn a_decision_on_the_page_reaches_the_waiting_agent() {
     page.run("window.fetched = fetch; window.fetch = (url, o) => o?.method === 'POST' ? new Promise(go => { window.release = () => go(fetched(url, o)) }) : new Promise(() => {})", &[]);
     decide(&page, "Delete the account", "no", "reject");
     page.wait("window.release");
-    let decided = format!(
-        "UPDATE approvals SET status = 'approved', decided_at = now() WHERE id = '{second}' RETURNING id"
-    );
-    tables::value(&mut connection, &decided).await;
+    sqlx::query("UPDATE approvals SET status = 'approved', decided_at = now() WHERE id = $1")
+        .bind(second)
+        .execute(&mut connection)
+        .await
+        .unwrap();
     page.run("window.release(); window.fetch = window.fetched", &[]);
     page.wait_text(".ask [role=alert]", "It is approved");
 

@@ -285,7 +285,16 @@ async fn everybody_sees_what_the_policies_show() {
 async fn a_stream_ends_with_its_token() {
     let database = pg::database().await;
     runtraced(database.url(), &["migrate"]);
-    runtraced(database.url(), &["keys", "create", "--name", "r", "--read"]);
+    // The first key of a customer makes the role under which users read, too.
+    let customer = new_id();
+    sqlx::query("INSERT INTO customers (id, name, arr) VALUES ($1, 'c', 1)")
+        .bind(customer)
+        .execute(&mut database.connect().await)
+        .await
+        .unwrap();
+    let customer = customer.to_string();
+    let args = ["keys", "create", "--name", "r", "--read", "--customer"];
+    runtraced(database.url(), &[&args[..], &[&customer]].concat());
     let keys = tempfile::NamedTempFile::new().unwrap();
     let jwk = format!(
         "{{\"keys\":[{{\"kty\":\"oct\",\"k\":\"{}\"}}]}}",

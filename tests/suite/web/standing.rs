@@ -1,6 +1,6 @@
 //! What a person decided stands, and is what the person saw.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use runtraced::proto::event::Event as Body;
 use runtraced::proto::{self, ApprovalStatus, Event};
@@ -168,6 +168,12 @@ async fn one_of_two_decisions_at_the_same_time_is_made() {
     let path = format!("/api/approvals/{asked}/decision");
     let yes = "{\"decision\":\"approved\"}";
     let one = format!("/api/approvals/{asked}");
+    // Until the daemon knows a key, its owner is the operator of this machine.
+    for key in [&own, &strange] {
+        while get_as(&daemon, key, "/api/me").await.json()["reader"] != "customer" {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
     assert_eq!(get_as(&daemon, &strange, &one).await.status, 404);
     assert_eq!(post_as(&daemon, &strange, &path, yes).await.status, 404);
     assert_eq!(seen(&daemon, asked).await["status"], "pending");

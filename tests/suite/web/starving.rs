@@ -123,8 +123,8 @@ async fn a_list_without_an_index_says_how_far_it_reaches() {
     let daemon = Daemon::start(database.url()).await;
     let mut conn = database.connect().await;
     sqlx::raw_sql(
-        "INSERT INTO agent_runs (id, agent_id, status, started_at, total_tokens_input)
-         SELECT gen_random_uuid(), 'a', 'completed', '2026-01-01'::timestamptz + n * interval '1 second', 100000 - n
+        "INSERT INTO agent_runs (id, agent_id, agent_type, status, started_at, total_tokens_input)
+         SELECT gen_random_uuid(), 'a', 'a', 'completed', '2026-01-01'::timestamptz + n * interval '1 second', 100000 - n
          FROM generate_series(1, 20100) AS n",
     )
     .execute(&mut conn)
