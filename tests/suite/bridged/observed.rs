@@ -300,3 +300,41 @@ async fn only_a_text_names_a_service() {
     .await;
     daemon.finish().await;
 }
+
+/// Scenario: parts of 40 services observe a run, the last by name first; in one batch, and one by
+/// one in both directions.
+/// Guarantees: the run shows the metadata of the first part, and keeps that of the first 32
+/// services by name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_keeps_32_services() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let mut conn = database.connect().await;
+    let name = |n: i64| format!("service {n:02}");
+    let kept: Vec<String> = (0..32).map(name).collect();
+    for at_once in [40, 1, -1] {
+        let run = Uuid::from_u128(rand::random());
+        let mut events: Vec<_> = (0..40)
+            .map(|n| {
+                observed(100 - n, run, 0, |told| {
+                    let metadata = json!({"resource": {"service.name": name(n)}});
+                    told.metadata_json = Some(metadata.to_string());
+                })
+            })
+            .collect();
+        if at_once < 0 {
+            events.reverse();
+        }
+        for events in events.chunks(usize::try_from(at_once).unwrap_or(1)) {
+            daemon.submit(events.to_vec()).await;
+        }
+        let query = format!(
+            "SELECT metadata #>> '{{resource,service.name}}' AS shown,
+                    (SELECT jsonb_agg(key ORDER BY key) FROM jsonb_object_keys(metadata -> 'services') AS key) AS kept
+             FROM agent_runs WHERE id = '{run}'"
+        );
+        let want = json!({"shown": "service 39", "kept": kept});
+        assert_eq!(row(&mut conn, &query).await, want, "{at_once}");
+    }
+    daemon.finish().await;
+}
