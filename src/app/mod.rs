@@ -2,6 +2,7 @@
 //! this module spawns long-lived tasks.
 
 pub mod database;
+mod decisions;
 mod drain;
 mod endpoints;
 mod error;

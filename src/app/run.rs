@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use super::decisions::decision_source;
 use super::drain::{Phases, drain};
 use super::endpoints::{Endpoints, GRPC, HTTP};
 use super::error::AppError;
@@ -119,10 +120,13 @@ impl DaemonCore {
         let authenticator = Authenticator::new(shared.keys.clone(), self.config.require_keys);
         let ingest_limit = RequestLimit::new(self.config.max_streams, refuse_excess_request);
         let requests = RequestLimits::new(ingest_limit);
+        let web_config = self.web_config(authenticator.clone(), &phases, addresses)?;
+        let (web, approvals) = web::routes(web_config);
+        let decisions = decision_source(approvals);
         let grpc = GrpcServer {
             endpoint: endpoints.open(GRPC, sockets.grpc),
             requests: requests.clone(),
-            native: self.native_ingest(pipeline, shared, &phases, &tasks),
+            native: self.native_ingest(pipeline, shared, &phases, &tasks, decisions),
             otlp: otlp.clone(),
             authenticator: authenticator.clone(),
         };
@@ -131,7 +135,6 @@ impl DaemonCore {
         let mut servers = JoinSet::new();
         let readiness = shared.readiness.clone();
         servers.spawn(grpc.start(readiness, phases.draining.clone()).await?);
-        let (web, _) = web::routes(self.web_config(authenticator.clone(), &phases, addresses)?);
         let http = http_routes(
             router(metrics),
             web,

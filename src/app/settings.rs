@@ -13,7 +13,7 @@ use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::event::FieldLimits;
 use crate::ingest::native::{
-    NativeIngest, ReceiveBudget, ReceiveLimits, StreamLimits, encode_frame,
+    DecisionSource, NativeIngest, ReceiveBudget, ReceiveLimits, StreamLimits, encode_frame,
 };
 use crate::ingest::otlp::{MapOptions, OtlpConfig, OtlpIngest};
 use crate::pipeline::{BatchLimits, Pipeline, PipelineConfig, SpoolConfig};
@@ -126,6 +126,7 @@ impl DaemonCore {
         shared: &SharedState,
         phases: &Phases,
         tasks: &TaskTracker,
+        decisions: DecisionSource,
     ) -> NativeIngest {
         let config = &self.config;
         NativeIngest {
@@ -149,6 +150,7 @@ impl DaemonCore {
                 },
                 config.memory_budget_bytes,
             ),
+            decisions,
             draining: phases.draining.clone(),
             tasks: tasks.clone(),
         }

@@ -71,6 +71,64 @@ pub fn approval_statement(id: Uuid) -> SqlText {
     sql
 }
 
+/// Approvals that somebody waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ApprovalsOf {
+    /// One approval.
+    One(Uuid),
+    /// All approvals of a run.
+    Run(Uuid),
+}
+
+/// Whether an approval waits no longer.
+const DECIDED: &str = "(a.status <> 'pending' OR a.expires_at <= now())";
+
+/// How many approvals are decided of each of these that has some.
+#[must_use]
+pub fn decision_counts_statement(of: &[ApprovalsOf]) -> SqlText {
+    let list = |ids: Vec<String>| format!("{{{}}}", ids.join(","));
+    let one = |of: &ApprovalsOf| match of {
+        ApprovalsOf::One(id) => Some(id.to_string()),
+        ApprovalsOf::Run(_) => None,
+    };
+    let run = |of: &ApprovalsOf| match of {
+        ApprovalsOf::One(_) => None,
+        ApprovalsOf::Run(id) => Some(id.to_string()),
+    };
+    let mut sql = SqlText::new(&format!(
+        "SELECT false AS is_run, a.id AS id, count(*) AS decided\nFROM approvals AS a\n\
+         WHERE {DECIDED} AND a.id = ANY ("
+    ));
+    sql.bind(&list(of.iter().filter_map(one).collect()), "uuid[]")
+        .push(&format!(
+            ")\nGROUP BY a.id\nUNION ALL\n\
+             SELECT true, a.run_id, count(*)\nFROM approvals AS a\n\
+             WHERE {DECIDED} AND a.run_id = ANY ("
+        ))
+        .bind(&list(of.iter().filter_map(run).collect()), "uuid[]")
+        .push(")\nGROUP BY a.run_id");
+    sql
+}
+
+/// The decisions about approvals, the oldest first: `id`, `status`, `decided_us` (microseconds since
+/// 1970) and `notes`.
+#[must_use]
+pub fn decided_statement(of: ApprovalsOf) -> SqlText {
+    let mut sql = SqlText::new(&format!(
+        "SELECT a.id, CASE WHEN a.status = 'pending' THEN 'expired' ELSE a.status END AS status, a.notes,\n  \
+         CASE WHEN isfinite(at.decided) THEN (extract(epoch FROM at.decided) * 1000000)::bigint END AS decided_us\n\
+         FROM approvals AS a\n\
+         CROSS JOIN LATERAL (SELECT coalesce(a.decided_at, a.expires_at) AS decided) AS at\n\
+         WHERE {DECIDED} AND "
+    ));
+    match of {
+        ApprovalsOf::One(id) => sql.push("a.id = ").bind(&id.to_string(), "uuid"),
+        ApprovalsOf::Run(id) => sql.push("a.run_id = ").bind(&id.to_string(), "uuid"),
+    };
+    sql.push("\nORDER BY at.decided NULLS FIRST, a.id");
+    sql
+}
+
 /// How many approvals wait.
 #[must_use]
 pub fn pending_statement() -> SqlText {

@@ -7,15 +7,19 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde_json::json;
 use sqlx::Row as _;
-use tokio::sync::watch;
-use uuid::Uuid;
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
+use uuid::{NonNilUuid, Uuid};
 
-use crate::query::{ReadAs, ReadPool, SqlText};
+use crate::query::{ApprovalsOf, ReadAs, ReadPool, decided_statement, decision_counts_statement};
 
 /// How often the database is asked.
 const INTERVAL: Duration = Duration::from_millis(250);
-/// Approvals that may be waited for at the same time.
+/// The time until the next question after an error.
+const RETRY: Duration = Duration::from_secs(1);
+/// What may be waited for at the same time.
 const MAX_WATCHED: usize = 10_000;
 
 /// Approvals that somebody waits for.
@@ -25,12 +29,16 @@ pub struct ApprovalWatch(Arc<Watched>);
 #[derive(Debug)]
 struct Watched {
     pool: ReadPool,
+    /// The role under which the agents of one customer read.
+    read_role: String,
     state: Mutex<WatchState>,
+    look: Notify,
 }
 
 #[derive(Debug, Default)]
 struct WatchState {
-    waiting: HashMap<Uuid, watch::Sender<()>>,
+    /// How many decisions there are.
+    waiting: HashMap<ApprovalsOf, watch::Sender<i64>>,
     /// Whether the task runs.
     polls: bool,
 }
@@ -39,11 +47,25 @@ struct WatchState {
 #[derive(Debug)]
 pub struct TooManyWaiting;
 
+/// A decision, as the agent that asked for it sees it.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct AgentDecision {
+    pub approval: Uuid,
+    /// `approved`, `rejected` or `expired`.
+    pub status: String,
+    /// Microseconds since 1970.
+    pub decided_us: Option<i64>,
+    pub notes: Option<String>,
+}
+
 impl ApprovalWatch {
-    pub(super) fn new(pool: ReadPool) -> Self {
+    pub(super) fn new(pool: ReadPool, read_role: String) -> Self {
         Self(Arc::new(Watched {
             pool,
+            read_role,
             state: Mutex::default(),
+            look: Notify::new(),
         }))
     }
 
@@ -51,39 +73,101 @@ impl ApprovalWatch {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns when the approval may be no longer pending; the caller looks. Also returns
-    /// when there is no such approval yet.
+    /// As whom an agent reads: everything, or the traces of its customer.
+    pub(super) fn agent(&self, tenant: Option<NonNilUuid>) -> ReadAs {
+        match tenant {
+            None => ReadAs::Daemon,
+            Some(customer) => ReadAs::Claims {
+                role: self.0.read_role.clone(),
+                claims: json!({ "runtraced_customer": customer }).to_string(),
+            },
+        }
+    }
+
+    /// Returns when there is another number of decisions than `known`, and which. The
+    /// caller looks.
     ///
     /// # Errors
     /// If too many are waited for.
-    pub async fn changed(&self, id: Uuid) -> Result<(), TooManyWaiting> {
-        let mut decided = self.subscribe(id)?;
-        // An error: the task has removed the entry, which is the news.
-        let _ = decided.changed().await;
-        Ok(())
+    pub(super) async fn changed(&self, of: ApprovalsOf, known: i64) -> Result<i64, TooManyWaiting> {
+        let mut decided = self.subscribe(of)?;
+        match decided.wait_for(|count| *count != known).await {
+            Ok(count) => Ok(*count),
+            // The task keeps an entry as long as somebody waits.
+            Err(_) => Ok(known),
+        }
     }
 
-    fn subscribe(&self, id: Uuid) -> Result<watch::Receiver<()>, TooManyWaiting> {
+    /// Returns when there is another number of decisions than `known`, which, and those of
+    /// them that the agents of a tenant may see.
+    ///
+    /// # Errors
+    /// If too many are waited for.
+    pub async fn decisions(
+        &self,
+        of: ApprovalsOf,
+        tenant: Option<NonNilUuid>,
+        known: i64,
+    ) -> Result<(i64, Vec<AgentDecision>), TooManyWaiting> {
+        let count = self.changed(of, known).await?;
+        let reader = self.agent(tenant);
+        loop {
+            match self.decided(of, &reader).await {
+                Ok(decided) => return Ok((count, decided)),
+                // The database is away: the agent waits on.
+                Err(_) => sleep(RETRY).await,
+            }
+        }
+    }
+
+    async fn decided(
+        &self,
+        of: ApprovalsOf,
+        reader: &ReadAs,
+    ) -> Result<Vec<AgentDecision>, sqlx::Error> {
+        let mut tx = self.0.pool.begin(reader).await?;
+        let rows = decided_statement(of).rows(&mut tx).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(AgentDecision {
+                    approval: row.try_get("id")?,
+                    status: row.try_get("status")?,
+                    decided_us: row.try_get("decided_us")?,
+                    notes: row.try_get("notes")?,
+                })
+            })
+            .collect()
+    }
+
+    /// Something was decided here: the task looks at once.
+    pub(super) fn look(&self) {
+        self.0.look.notify_one();
+    }
+
+    fn subscribe(&self, of: ApprovalsOf) -> Result<watch::Receiver<i64>, TooManyWaiting> {
         let mut state = self.state();
-        if state.waiting.len() >= MAX_WATCHED && !state.waiting.contains_key(&id) {
+        if state.waiting.len() >= MAX_WATCHED && !state.waiting.contains_key(&of) {
             return Err(TooManyWaiting);
         }
         let sender = state
             .waiting
-            .entry(id)
-            .or_insert_with(|| watch::Sender::new(()));
+            .entry(of)
+            .or_insert_with(|| watch::Sender::new(0));
         let receiver = sender.subscribe();
         if !std::mem::replace(&mut state.polls, true) {
             tokio::spawn(self.clone().poll());
         }
+        self.look();
         Ok(receiver)
     }
 
     /// Asks until nobody waits.
     async fn poll(self) {
         loop {
-            tokio::time::sleep(INTERVAL).await;
-            let ids: Vec<String> = {
+            // Not in a row, however often somebody comes.
+            sleep(INTERVAL / 10).await;
+            let _ = timeout(INTERVAL, self.0.look.notified()).await;
+            let all: Vec<ApprovalsOf> = {
                 let mut state = self.state();
                 state
                     .waiting
@@ -92,25 +176,34 @@ impl ApprovalWatch {
                     state.polls = false;
                     return;
                 }
-                state.waiting.keys().map(Uuid::to_string).collect()
+                state.waiting.keys().copied().collect()
             };
             // While the database is away, nothing is decided.
-            let decided = self.decided(&ids).await.unwrap_or_default();
-            let mut state = self.state();
-            for id in decided {
-                state.waiting.remove(&id);
+            let Ok(counts) = self.counts(&all).await else {
+                continue;
+            };
+            let state = self.state();
+            for of in all {
+                let count = counts.get(&of).copied().unwrap_or(0);
+                if let Some(sender) = state.waiting.get(&of) {
+                    sender.send_if_modified(|known| std::mem::replace(known, count) != count);
+                }
             }
         }
     }
 
-    async fn decided(&self, ids: &[String]) -> Result<Vec<Uuid>, sqlx::Error> {
+    async fn counts(&self, all: &[ApprovalsOf]) -> Result<HashMap<ApprovalsOf, i64>, sqlx::Error> {
         let mut tx = self.0.pool.begin(&ReadAs::Daemon).await?;
-        let mut sql = SqlText::new(
-            "SELECT a.id FROM approvals AS a WHERE (a.status <> 'pending' OR a.expires_at <= now()) AND a.id = ANY (",
-        );
-        sql.bind(&format!("{{{}}}", ids.join(",")), "uuid[]")
-            .push(")");
-        let rows = sql.rows(&mut tx).await?;
-        rows.iter().map(|row| row.try_get("id")).collect()
+        let rows = decision_counts_statement(all).rows(&mut tx).await?;
+        rows.iter()
+            .map(|row| {
+                let id = row.try_get("id")?;
+                let of = match row.try_get("is_run")? {
+                    true => ApprovalsOf::Run(id),
+                    false => ApprovalsOf::One(id),
+                };
+                Ok((of, row.try_get("decided")?))
+            })
+            .collect()
     }
 }

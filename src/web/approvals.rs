@@ -18,7 +18,7 @@ use super::params::{Params, age, id, read_cursor, write_cursor};
 use super::{Shared, WebState};
 use crate::auth::{Identity, KeyAccess};
 use crate::query::{
-    ApprovalPlace, ReadAs, ReadTransaction, approval_statement, approvals_statement,
+    ApprovalPlace, ApprovalsOf, ReadAs, ReadTransaction, approval_statement, approvals_statement,
     pending_statement,
 };
 use crate::store;
@@ -99,7 +99,7 @@ pub(super) async fn one(
         let waits = found["status"] == "pending" && found["overdue"] != true;
         if waits && Instant::now() < deadline {
             tokio::select! {
-                changed = timeout_at(deadline, state.approvals.changed(approval)) => {
+                changed = timeout_at(deadline, state.approvals.changed(ApprovalsOf::One(approval), 0)) => {
                     if let Ok(Err(_)) = changed {
                         return Err(WebError::Busy);
                     }
@@ -129,13 +129,7 @@ fn agent(state: &WebState, head: &Parts) -> Option<ReadAs> {
     if identity.access()? != KeyAccess::Write {
         return None;
     }
-    Some(match identity.tenant() {
-        None => ReadAs::Daemon,
-        Some(customer) => ReadAs::Claims {
-            role: state.read_role.clone(),
-            claims: json!({ "runtraced_customer": customer }).to_string(),
-        },
-    })
+    Some(state.approvals.agent(identity.tenant()))
 }
 
 #[derive(Deserialize)]
@@ -236,6 +230,7 @@ impl WebState {
         match decided {
             Ok(decided) => {
                 tx.commit().await?;
+                self.approvals.look();
                 Ok(decided)
             }
             // The trigger refuses what a user may not decide, or the user's role may not.

@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::access::WebReader;
 pub use self::access::use_cookie;
-pub use self::approval_watch::ApprovalWatch;
+pub use self::approval_watch::{AgentDecision, ApprovalWatch, TooManyWaiting};
 use self::error::WebError;
 use self::export::ExportPlaces;
 pub use self::jwt::{JwtKeys, NoJwtKeys};
@@ -112,7 +112,7 @@ pub fn web_needs_right(path: &str) -> bool {
 /// The routes, and what tells of decided approvals.
 pub fn routes(config: WebConfig) -> (Router, ApprovalWatch) {
     let pool = ReadPool::new(config.database);
-    let approvals = ApprovalWatch::new(pool.clone());
+    let approvals = ApprovalWatch::new(pool.clone(), config.read_role.clone());
     let state = Arc::new(WebState {
         live: LiveHub::new(pool.clone(), config.stop.clone()),
         approvals: approvals.clone(),

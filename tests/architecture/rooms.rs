@@ -192,6 +192,7 @@ pub const ROOMS: &[Room] = &[
             "postgres",
             "prices",
             "proto",
+            "query",
             "spool",
             "store",
             "telemetry",

@@ -16,8 +16,8 @@ use tokio_stream::{
 use tonic::{Request, Response, Status, Streaming, transport::Server};
 
 use crate::proto::{
-    Durability, Outcome, Refusal, RefusalCode, StreamRequest, StreamResponse, SubmitRequest,
-    SubmitResponse,
+    ApprovalDecision, Durability, Outcome, Refusal, RefusalCode, StreamRequest, StreamResponse,
+    SubmitRequest, SubmitResponse, WatchApprovalsRequest,
     trace_ingest_server::{TraceIngest, TraceIngestServer},
 };
 
@@ -143,6 +143,16 @@ impl TraceIngest for FakeDaemon {
             }
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(responses))))
+    }
+
+    type WatchApprovalsStream =
+        Pin<Box<dyn Stream<Item = Result<ApprovalDecision, Status>> + Send>>;
+
+    async fn watch_approvals(
+        &self,
+        _: Request<WatchApprovalsRequest>,
+    ) -> Result<Response<Self::WatchApprovalsStream>, Status> {
+        Err(Status::unimplemented("no person decides here"))
     }
 
     async fn submit(

@@ -328,7 +328,7 @@ fn bad_json(field: &str, error: JsonError) -> Refusal {
 }
 
 /// Reads an id: 16 bytes, or the text of a UUID. Empty means absent.
-fn id(field: &str, bytes: &Bytes) -> Result<Option<Uuid>, Refusal> {
+pub(super) fn id(field: &str, bytes: &Bytes) -> Result<Option<Uuid>, Refusal> {
     match bytes.len() {
         0 => Ok(None),
         16 => Ok(Uuid::from_slice(bytes).ok()),

@@ -1,4 +1,4 @@
-//! The state of both `TraceIngest` methods, and the step that they share: decoding a
+//! The state of the `TraceIngest` methods, and the step that two of them share: decoding a
 //! batch.
 
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::decode::decode_event_within;
 use super::receive::ReceiveBudget;
+use super::watch::DecisionSource;
 use crate::auth::Identity;
 use crate::event::{FieldLimits, Repairs};
 use crate::ingest::repairs::RepairCounts;
@@ -30,6 +31,8 @@ pub struct NativeIngest {
     pub fields: FieldLimits,
     /// The budget for messages that are being received.
     pub receive: ReceiveBudget,
+    /// Where decisions about approvals come from.
+    pub decisions: DecisionSource,
     /// Cancelled when the daemon stops accepting events.
     pub draining: CancellationToken,
     /// The tasks of open streams.

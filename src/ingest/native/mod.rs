@@ -12,6 +12,7 @@ mod service;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use codec::MAX_EVENTS_PER_MESSAGE;
 pub use decode::{decode_event, decode_event_within};
@@ -20,3 +21,4 @@ pub use frame::{FramePart, decode_frame, encode_frame};
 pub use handler::{NativeIngest, StreamLimits};
 pub use receive::{ReceiveBudget, ReceiveLimits};
 pub use routes::routes;
+pub use watch::{DecisionSource, MadeDecisions, TooManyWatched, WatchedApprovals};

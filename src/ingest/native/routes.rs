@@ -1,4 +1,4 @@
-//! The HTTP routes of the two `TraceIngest` methods.
+//! The HTTP routes of the `TraceIngest` methods.
 
 use std::future::ready;
 use std::time::Duration;
@@ -24,11 +24,12 @@ use crate::proto;
 
 const STREAM: &str = "/runtraced.v1.TraceIngest/Stream";
 const SUBMIT: &str = "/runtraced.v1.TraceIngest/Submit";
+const WATCH: &str = "/runtraced.v1.TraceIngest/WatchApprovals";
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
 /// The routes of the service.
 pub fn routes(ingest: &NativeIngest) -> Router {
-    let (streaming, submitting) = (ingest.clone(), ingest.clone());
+    let (streaming, submitting, watching) = (ingest.clone(), ingest.clone(), ingest.clone());
     Router::new()
         .route(
             STREAM,
@@ -37,6 +38,10 @@ pub fn routes(ingest: &NativeIngest) -> Router {
         .route(
             SUBMIT,
             post(move |request| answer(submit(submitting.clone(), request))),
+        )
+        .route(
+            WATCH,
+            post(move |request| answer(watch(watching.clone(), request))),
         )
 }
 
@@ -61,6 +66,22 @@ async fn stream(ingest: NativeIngest, request: Request) -> Result<Body, Status> 
     Ok(Body::new(EncodeBody::new_server(
         encoder,
         acks,
+        None,
+        uncompressed,
+        None,
+    )))
+}
+
+async fn watch(ingest: NativeIngest, request: Request) -> Result<Body, Status> {
+    let (head, body) = request.into_parts();
+    let identity = Identity::of(&head.extensions)?;
+    let messages = messages(&ingest, &head.headers, body, WhenFull::Refuse)?;
+    let decisions = ingest.watch_approvals(identity, messages).await?;
+    let encoder = ProstCodec::<_, proto::WatchApprovalsRequest>::default().encoder();
+    let uncompressed = SingleMessageCompressionOverride::default();
+    Ok(Body::new(EncodeBody::new_server(
+        encoder,
+        decisions,
         None,
         uncompressed,
         None,

@@ -3,11 +3,16 @@
 use std::time::Duration;
 
 use prost_types::Timestamp;
+use runtraced::proto::trace_ingest_client::TraceIngestClient;
+use runtraced::proto::{ApprovalDecision, ApprovalStatus, WatchApprovalsRequest};
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status, Streaming};
+use uuid::Uuid;
 
 use super::client::{get, get_as, post_as};
 use super::{approval, runtraced};
 use crate::support::daemon::Daemon;
-use crate::support::events::{new_id, run_started};
+use crate::support::events::{id, new_id, run_started};
 use crate::support::pg;
 
 /// Scenario: an agent waits for a decision; two people decide, one after the other; another request
@@ -119,5 +124,177 @@ async fn deciding_needs_a_right_of_its_own() {
     let agent = get_as(&daemon, &write, &one).await.json();
     assert_eq!(agent["approval"]["status"], "approved");
     assert_eq!(agent["sql"], serde_json::Value::Null);
+    daemon.finish().await;
+}
+
+/// Opens a stream of decisions; `key`: with which.
+async fn watch(
+    daemon: &Daemon,
+    key: Option<&str>,
+    watched: WatchApprovalsRequest,
+) -> Result<Streaming<ApprovalDecision>, Status> {
+    let channel = Channel::from_shared(daemon.grpc_url().to_owned()).unwrap();
+    let mut client = TraceIngestClient::new(channel.connect().await.unwrap());
+    let mut request = Request::new(watched);
+    if let Some(key) = key {
+        let bearer = format!("Bearer {key}").parse().unwrap();
+        request.metadata_mut().insert("authorization", bearer);
+    }
+    Ok(client.watch_approvals(request).await?.into_inner())
+}
+
+fn of_run(run: Uuid) -> WatchApprovalsRequest {
+    WatchApprovalsRequest {
+        run_id: id(run),
+        ..Default::default()
+    }
+}
+
+fn of_one(approval: Uuid) -> WatchApprovalsRequest {
+    WatchApprovalsRequest {
+        approval_id: id(approval),
+        ..Default::default()
+    }
+}
+
+async fn next(stream: &mut Streaming<ApprovalDecision>) -> Option<ApprovalDecision> {
+    tokio::time::timeout(Duration::from_secs(60), stream.message())
+        .await
+        .expect("no decision")
+        .unwrap()
+}
+
+/// Scenario: agents watch an approval that is not there yet, and a run; it is decided on the page of
+/// another daemon, in SQL, and by nobody in time; the daemon then stops.
+/// Guarantees: each decision is told once, with its note; the stream of one approval ends with it; who
+/// watches later is told what was decided before; a shutdown says that the client must come again.
+#[tokio::test]
+async fn a_stream_tells_decisions_of_any_daemon_and_of_sql() {
+    let database = pg::database().await;
+    let mut daemon = Daemon::start(database.url()).await;
+    let other = Daemon::start(database.url()).await;
+    let mut conn = database.connect().await;
+    let [run, first, second, late] = [(); 4].map(|()| new_id());
+    let mut of_first = watch(&daemon, None, of_one(first)).await.unwrap();
+    let mut of_all = watch(&daemon, None, of_run(run)).await.unwrap();
+    let past = Timestamp {
+        seconds: 1_767_225_700,
+        nanos: 0,
+    };
+    daemon
+        .submit(vec![
+            run_started(0, run),
+            approval(10, run, first, None),
+            approval(20, run, second, None),
+        ])
+        .await;
+    let path = format!("/api/approvals/{first}/decision");
+    let approved = "{\"decision\":\"approved\",\"note\":\"today\"}";
+    assert_eq!(post_as(&other, "", &path, approved).await.status, 200);
+    let told = next(&mut of_first).await.unwrap();
+    assert_eq!(told.approval_id, first.as_bytes().to_vec());
+    assert_eq!(told.status(), ApprovalStatus::Approved);
+    assert_eq!(told.notes.as_deref(), Some("today"));
+    assert!(told.decided_at.is_some());
+    assert_eq!(next(&mut of_first).await, None);
+    assert_eq!(
+        next(&mut of_all).await.unwrap().approval_id,
+        told.approval_id
+    );
+    sqlx::query("UPDATE approvals SET status = 'rejected', decided_at = now() WHERE id = $1")
+        .bind(second)
+        .execute(&mut conn)
+        .await
+        .unwrap();
+    let told = next(&mut of_all).await.unwrap();
+    assert_eq!(told.approval_id, second.as_bytes().to_vec());
+    assert_eq!(told.status(), ApprovalStatus::Rejected);
+    daemon
+        .submit(vec![approval(30, run, late, Some(past))])
+        .await;
+    let told = next(&mut of_all).await.unwrap();
+    assert_eq!(told.approval_id, late.as_bytes().to_vec());
+    assert_eq!(told.status(), ApprovalStatus::Expired);
+    // Somebody who comes later.
+    let mut again = watch(&daemon, None, of_run(run)).await.unwrap();
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        seen.push(next(&mut again).await.unwrap().approval_id);
+    }
+    for approval in [first, second, late] {
+        assert!(seen.contains(&id(approval)), "{seen:?}");
+    }
+    daemon.terminate().await;
+    let ended = tokio::time::timeout(Duration::from_secs(60), of_all.message()).await;
+    assert_eq!(ended.unwrap().unwrap_err().code(), Code::Unavailable);
+    other.finish().await;
+}
+
+/// Scenario: agents with keys of two customers watch the run of the first; requests that name nothing,
+/// both, and no id; a key that only reads.
+/// Guarantees: an agent is told decisions of its customer only; the others are refused.
+#[tokio::test]
+async fn a_stream_tells_no_decisions_of_other_customers() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let mut conn = database.connect().await;
+    let customers = [new_id(), new_id()];
+    for customer in customers {
+        sqlx::query("INSERT INTO customers (id, name, arr) VALUES ($1, 'c', 1)")
+            .bind(customer)
+            .execute(&mut conn)
+            .await
+            .unwrap();
+    }
+    let key = |name: &str, args: &[&str]| {
+        runtraced(
+            database.url(),
+            &[&["keys", "create", "--name", name], args].concat(),
+        )
+    };
+    let [own, strange] = customers.map(|customer| key("w", &["--customer", &customer.to_string()]));
+    let reading = key("r", &["--read"]);
+    let (run, asked) = (new_id(), new_id());
+    let client = daemon.client().await.with_key(&own).unwrap();
+    client
+        .submit(vec![run_started(0, run), approval(10, run, asked, None)])
+        .await
+        .unwrap();
+    let mut seen = watch(&daemon, Some(&own), of_run(run)).await.unwrap();
+    let mut unseen = watch(&daemon, Some(&strange), of_run(run)).await.unwrap();
+    let path = format!("/api/approvals/{asked}/decision");
+    let rejected = "{\"decision\":\"rejected\"}";
+    assert_eq!(post_as(&daemon, "", &path, rejected).await.status, 200);
+    assert_eq!(
+        next(&mut seen).await.unwrap().status(),
+        ApprovalStatus::Rejected
+    );
+    let nothing = tokio::time::timeout(Duration::from_secs(2), unseen.message()).await;
+    assert!(nothing.is_err(), "{nothing:?}");
+    for (watched, code) in [
+        (WatchApprovalsRequest::default(), Code::InvalidArgument),
+        (
+            WatchApprovalsRequest {
+                approval_id: id(asked),
+                run_id: id(run),
+            },
+            Code::InvalidArgument,
+        ),
+        (
+            WatchApprovalsRequest {
+                approval_id: vec![1, 2, 3].into(),
+                ..Default::default()
+            },
+            Code::InvalidArgument,
+        ),
+    ] {
+        let refused = watch(&daemon, None, watched).await.unwrap_err();
+        assert_eq!(refused.code(), code, "{refused:?}");
+    }
+    let refused = watch(&daemon, Some(&reading), of_run(run))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    drop((seen, unseen));
     daemon.finish().await;
 }
