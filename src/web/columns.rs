@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::query::{RunHead, SkeletonRow, StepTokens};
@@ -22,34 +22,52 @@ const STATUSES: [&str; 7] = [
     "expired",
 ];
 
-/// The index of a row, and its tokens.
-type TokensOfRow = (
-    usize,
-    Option<i64>,
-    Option<i64>,
-    Option<i64>,
-    Option<i64>,
-    Option<f64>,
-);
+/// Numbers, with commas between them. One that is as the one before is left empty, and `-` is none.
+#[derive(Default)]
+struct NumberColumn {
+    text: String,
+    last: String,
+}
+
+impl NumberColumn {
+    fn push(&mut self, value: Option<impl ToString>) {
+        let value = value.map_or_else(|| "-".to_owned(), |value| value.to_string());
+        // No value is empty, so the first one is always written.
+        if !self.last.is_empty() {
+            self.text.push(',');
+        }
+        if value != self.last {
+            self.text.push_str(&value);
+            self.last = value;
+        }
+    }
+}
+
+impl Serialize for NumberColumn {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
 
 /// The rows of a run, by columns.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Columns<'a> {
     count: usize,
     ids: String,
-    item: Vec<i32>,
-    parent: Vec<i32>,
-    offset: Vec<Option<i64>>,
-    duration: Vec<Option<i64>>,
-    kind: Vec<i32>,
-    name: Vec<i32>,
-    model: Vec<i32>,
-    status: Vec<i32>,
+    item: NumberColumn,
+    parent: NumberColumn,
+    /// What each offset adds to the one before.
+    offset: NumberColumn,
+    duration: NumberColumn,
+    kind: NumberColumn,
+    name: NumberColumn,
+    model: NumberColumn,
+    status: NumberColumn,
     #[serde(rename = "in")]
-    input: Vec<i64>,
+    input: NumberColumn,
     #[serde(rename = "out")]
-    output: Vec<i64>,
-    tokens: Vec<TokensOfRow>,
+    output: NumberColumn,
+    tokens: TokenColumns,
     errors: Vec<(usize, &'a str)>,
     flags: Vec<(usize, &'a [String])>,
     items: [&'static str; 4],
@@ -57,69 +75,69 @@ struct Columns<'a> {
     strings: Vec<&'a str>,
 }
 
+/// The tokens of the rows that have some.
+#[derive(Default, Serialize)]
+struct TokenColumns {
+    /// What each index of a row adds to the one before.
+    row: NumberColumn,
+    #[serde(rename = "in")]
+    input: NumberColumn,
+    #[serde(rename = "out")]
+    output: NumberColumn,
+    cached: NumberColumn,
+    reasoning: NumberColumn,
+    cost: NumberColumn,
+}
+
 /// Texts that occur again and again, each once.
 #[derive(Default)]
 struct Strings<'a> {
-    numbers: HashMap<&'a str, i32>,
+    numbers: HashMap<&'a str, usize>,
     all: Vec<&'a str>,
 }
 
 impl<'a> Strings<'a> {
-    /// The number of a text; -1: none.
-    fn number(&mut self, text: Option<&'a String>) -> i32 {
-        let Some(text) = text.map(String::as_str) else {
-            return -1;
-        };
-        *self.numbers.entry(text).or_insert_with(|| {
+    /// The number of a text.
+    fn number(&mut self, text: Option<&'a String>) -> Option<usize> {
+        let text = text?.as_str();
+        Some(*self.numbers.entry(text).or_insert_with(|| {
             self.all.push(text);
-            number(self.all.len() - 1)
-        })
+            self.all.len() - 1
+        }))
     }
 }
 
-fn number(index: usize) -> i32 {
-    i32::try_from(index).unwrap_or(-1)
-}
-
-fn place(of: &str, all: &[&str]) -> i32 {
-    all.iter().position(|one| *one == of).map_or(-1, number)
+fn place(of: &str, all: &[&str]) -> Option<usize> {
+    all.iter().position(|one| *one == of)
 }
 
 /// The rows as JSON.
 pub(super) fn columns_json(rows: &[SkeletonRow]) -> String {
-    let steps: HashMap<Uuid, i32> = rows
+    let steps: HashMap<Uuid, usize> = rows
         .iter()
         .enumerate()
         .filter(|(_, row)| row.item == ITEMS[0])
-        .map(|(index, row)| (row.id, number(index)))
+        .map(|(index, row)| (row.id, index))
         .collect();
     let mut strings = Strings::default();
     let mut columns = Columns {
         count: rows.len(),
         ids: String::with_capacity(22 * rows.len()),
-        item: Vec::new(),
-        parent: Vec::new(),
-        offset: Vec::new(),
-        duration: Vec::new(),
-        kind: Vec::new(),
-        name: Vec::new(),
-        model: Vec::new(),
-        status: Vec::new(),
-        input: Vec::new(),
-        output: Vec::new(),
-        tokens: Vec::new(),
-        errors: Vec::new(),
-        flags: Vec::new(),
         items: ITEMS,
         statuses: STATUSES,
-        strings: Vec::new(),
+        ..Columns::default()
     };
+    let (mut last_offset, mut last_counted) = (0, 0);
     for (index, row) in rows.iter().enumerate() {
         URL_SAFE_NO_PAD.encode_string(row.id.as_bytes(), &mut columns.ids);
         columns.item.push(place(&row.item, &ITEMS));
         let parent = row.parent_id.and_then(|parent| steps.get(&parent));
-        columns.parent.push(parent.copied().unwrap_or(-1));
-        columns.offset.push(row.offset);
+        columns.parent.push(parent);
+        // Sums of any two times that Postgres has fit.
+        columns
+            .offset
+            .push(row.offset.map(|offset| offset.wrapping_sub(last_offset)));
+        last_offset = row.offset.unwrap_or(last_offset);
         columns.duration.push(row.duration);
         columns.kind.push(strings.number(row.kind.as_ref()));
         columns.name.push(strings.number(row.name.as_ref()));
@@ -127,13 +145,18 @@ pub(super) fn columns_json(rows: &[SkeletonRow]) -> String {
         let status = row.status.as_deref();
         columns
             .status
-            .push(status.map_or(-1, |status| place(status, &STATUSES)));
-        columns.input.push(row.input_bytes);
-        columns.output.push(row.output_bytes);
+            .push(status.and_then(|status| place(status, &STATUSES)));
+        columns.input.push(Some(row.input_bytes));
+        columns.output.push(Some(row.output_bytes));
         if let Some(StepTokens(input, output, cached, reasoning, cost)) = row.tokens {
-            columns
-                .tokens
-                .push((index, input, output, cached, reasoning, cost));
+            let tokens = &mut columns.tokens;
+            tokens.row.push(Some(index - last_counted));
+            last_counted = index;
+            tokens.input.push(input);
+            tokens.output.push(output);
+            tokens.cached.push(cached);
+            tokens.reasoning.push(reasoning);
+            tokens.cost.push(cost);
         }
         if let Some(error) = &row.error {
             columns.errors.push((index, error));
@@ -167,28 +190,42 @@ mod tests {
 
     use super::*;
 
+    /// The numbers of a column, as the page reads them.
+    fn read(column: &str) -> Vec<Option<f64>> {
+        let mut last = None;
+        column
+            .split(',')
+            .map(|number| {
+                if !number.is_empty() {
+                    last = number.parse().ok();
+                }
+                last
+            })
+            .collect()
+    }
+
     fn step(index: u128) -> SkeletonRow {
         SkeletonRow {
             item: "step".to_owned(),
             id: Uuid::from_u128(0x0194_bb0a_0000_7000_8000_0000_0000_0000 + index),
             parent_id: (index > 0)
                 .then(|| Uuid::from_u128(0x0194_bb0a_0000_7000_8000_0000_0000_0000)),
-            offset: i64::try_from(index * 731).ok(),
-            duration: Some(1_234),
-            kind: Some("llm_call".to_owned()),
+            offset: i64::try_from(index * 731 + index % 7).ok(),
+            duration: i64::try_from(1_000 + index * 37 % 9_000).ok(),
+            kind: Some(["llm_call", "tool_call"][usize::from(index % 2 == 0)].to_owned()),
             name: Some(format!("tool {}", index % 40)),
             model: Some("claude-sonnet-4-5".to_owned()),
             status: Some("completed".to_owned()),
-            input_bytes: 812,
-            output_bytes: 90,
+            input_bytes: 800 + (index % 97) as i64,
+            output_bytes: 90 + (index % 9) as i64,
             error: None,
             flags: Vec::new(),
             tokens: index.is_multiple_of(2).then_some(StepTokens(
-                Some(1_200),
-                Some(80),
+                Some(1_200 + (index % 89) as i64),
+                Some(80 + (index % 13) as i64),
                 Some(900),
                 None,
-                Some(0.01234),
+                Some(0.01234 + (index % 50) as f64 / 10_000.0),
             )),
         }
     }
@@ -203,13 +240,26 @@ mod tests {
         let ids = value["ids"].as_str().unwrap();
         let third = URL_SAFE_NO_PAD.decode(&ids[44..66]).unwrap();
         assert_eq!(Uuid::from_slice(&third).unwrap(), rows[2].id);
+        let column = |column: &Value| read(column.as_str().unwrap());
+        let parent = column(&value["parent"]);
+        assert_eq!((parent[0], parent[2]), (None, Some(0.0)));
+        let name = column(&value["name"])[41].unwrap() as usize;
+        assert_eq!(value["strings"][name], "tool 1");
+        let offset: f64 = column(&value["offset"])[..=41].iter().flatten().sum();
+        assert_eq!(offset as i64, rows[41].offset.unwrap());
+        let duration = column(&value["duration"]);
+        assert_eq!(duration.len(), 10_000);
         assert_eq!(
-            (&value["parent"][0], &value["parent"][2]),
-            (&Value::from(-1), &Value::from(0))
+            duration[4_711].unwrap() as i64,
+            rows[4_711].duration.unwrap()
         );
-        let name = value["name"][41].as_u64().unwrap();
-        assert_eq!(value["strings"][usize::try_from(name).unwrap()], "tool 1");
-        assert_eq!(value["tokens"][1][0], 2);
+        let counted = column(&value["tokens"]["row"]);
+        assert_eq!(
+            (counted.len(), counted[0], counted[1]),
+            (5_000, Some(0.0), Some(2.0))
+        );
+        let costs = column(&value["tokens"]["cost"]);
+        assert_eq!(costs[3], rows[6].tokens.as_ref().unwrap().4);
     }
 
     #[test]
@@ -223,11 +273,11 @@ mod tests {
             ..step(1)
         };
         let value: Value = serde_json::from_str(&columns_json(&[row])).unwrap();
-        assert_eq!(value["item"][0], 1);
-        assert_eq!(value["parent"][0], -1, "a step that is not known");
+        assert_eq!(value["item"], "1");
+        assert_eq!(value["parent"], "-", "a step that is not known");
         assert_eq!(
-            (&value["kind"][0], &value["status"][0]),
-            (&Value::from(-1), &Value::from(-1))
+            (&value["kind"], &value["status"]),
+            (&"-".into(), &"-".into())
         );
         assert_eq!(value["errors"][0][1], "</script>\u{202e}");
     }

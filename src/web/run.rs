@@ -7,6 +7,8 @@ use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use uuid::Uuid;
@@ -19,7 +21,7 @@ use super::{Shared, WebState};
 use crate::query::{
     ConversationOf, MAX_HITS, MessagePlace, PayloadItem, PayloadRequest, SqlText,
     conversation_statement, export_statement, find_statement, run_head, run_row,
-    session_runs_statement, session_statement, skeleton_rows, skeleton_statement,
+    session_runs_statement, session_statement, skeleton_rows, skeleton_statement, step_digests,
 };
 
 /// Messages of a page of a conversation, unless the request says otherwise.
@@ -34,12 +36,24 @@ pub(super) async fn skeleton(
     request: Request,
 ) -> Result<Response, WebError> {
     let (head, _) = request.into_parts();
+    let params = Params::of(head.uri.query())?;
     let run = id(&run)?;
     let (_, mut tx) = state.begin(&head).await?;
     let found = run_head(&mut tx, run).await?.ok_or(NO_RUN)?;
     let rows = skeleton_rows(&mut tx, run).await?;
     let sql = Value::from(skeleton_statement(run).for_psql());
-    let body = format!("{{{},\"sql\":{sql}}}", skeleton_members(&found, &rows));
+    let mut body = format!("{{{},\"sql\":{sql}}}", skeleton_members(&found, &rows));
+    if params.flag("digests") {
+        let digests: serde_json::Map<_, _> = step_digests(&mut tx, run)
+            .await?
+            .into_iter()
+            .map(|(step, input, output)| {
+                let both = [input, output].map(Option::unwrap_or_default).join(" ");
+                (URL_SAFE_NO_PAD.encode(step), Value::from(both))
+            })
+            .collect();
+        body = extended(&body, "digests", &Value::from(digests));
+    }
     Ok(json_answer(StatusCode::OK, body))
 }
 

@@ -48,6 +48,18 @@ const row = (item, id, more) => ({
 /** @param {any[]} counts */
 const tokens = ([input, output, cached, reasoning, cost]) => ({ input, output, cached, reasoning, cost });
 
+/** The numbers of a column: an empty one is as the one before, `-` is none. @param {string} text @returns {(number | null)[]} */
+export function column(text) {
+	let last = /** @type {number | null} */ (null);
+	if (!text) return [];
+	return text.split(',').map(n => (n ? (last = n === '-' ? null : Number(n)) : last));
+}
+/** Sums of steps. @param {string} text */
+function sums(text) {
+	let sum = 0;
+	return column(text).map(n => (n === null ? null : (sum += n)));
+}
+
 export class Rows {
 	/** @type {Map<string, Row>} */
 	byId = new Map();
@@ -59,30 +71,36 @@ export class Rows {
 	end = 0;
 
 	/** @param {RunAnswer} answer @param {Rows} [old] whose folds stay */
-	constructor({ rows: c, run, children }, old) {
+	constructor({ rows: c, run, children, digests }, old) {
 		this.began = Date.parse(run.started_at ?? run.first_event_at ?? '');
 		/** The run itself is the first row. */
 		this.root = row('run', short(run.run_id));
 		this.byId.set(this.root.id, this.root);
 		this.run(run);
-		const text = i => c.strings[i] ?? '';
-		const rows = c.item.map((item, i) =>
-			row(c.items[item], c.ids.slice(22 * i, 22 * i + 22), {
-				offset: c.offset[i],
-				duration: c.duration[i],
-				kind: text(c.kind[i]),
-				name: text(c.name[i]),
-				model: text(c.model[i]),
-				status: c.statuses[c.status[i]] ?? null,
-				in: c.in[i],
-				out: c.out[i],
-				digest: c.digest?.[i],
+		const [item, parent, duration, status, input, output] = [c.item, c.parent, c.duration, c.status, c.in, c.out].map(column);
+		const [kind, name, model] = [c.kind, c.name, c.model].map(text => column(text).map(i => (i === null ? '' : c.strings[i])));
+		const offset = sums(c.offset);
+		const ids = item.map((_, i) => c.ids.slice(22 * i, 22 * i + 22));
+		const rows = item.map((of, i) =>
+			row(c.items[of ?? -1], ids[i], {
+				offset: offset[i],
+				duration: duration[i],
+				kind: kind[i],
+				name: name[i],
+				model: model[i],
+				status: c.statuses[status[i] ?? -1] ?? null,
+				in: input[i],
+				out: output[i],
+				digest: digests?.[ids[i]],
 			}),
 		);
-		for (const [i, ...counts] of c.tokens) rows[i].tokens = tokens(counts);
+		const counts = [c.tokens.in, c.tokens.out, c.tokens.cached, c.tokens.reasoning, c.tokens.cost].map(column);
+		sums(c.tokens.row).forEach((i, n) => {
+			rows[i ?? 0].tokens = tokens(counts.map(of => of[n]));
+		});
 		for (const [i, error] of c.errors) rows[i].error = error;
 		for (const [i, flags] of c.flags) rows[i].flags = flags;
-		rows.forEach((r, i) => this.place(r, rows[c.parent[i]]));
+		rows.forEach((r, i) => this.place(r, rows[parent[i] ?? -1]));
 		for (const { run_id, started_at, duration_ms, name, agent_id, status } of children) {
 			// A run that this one started stands below the handoff in whose time it began.
 			const offset = Date.parse(started_at ?? '') - this.began || 0;

@@ -18,6 +18,7 @@ interface RunRow extends Near {
 	agent_type: string | null;
 	customer_id: string | null;
 	user_id: string | null;
+	user_name: string | null;
 	finalized_by: string | null;
 	ended_at: string | null;
 	first_event_at: string | null;
@@ -64,24 +65,22 @@ interface Session {
 interface Columns {
 	count: number;
 	ids: string;
-	item: number[];
-	parent: number[];
-	offset: number[];
-	duration: (number | null)[];
-	kind: number[];
-	name: number[];
-	model: number[];
-	status: number[];
-	in: number[];
-	out: number[];
-	tokens: [number, ...(number | null)[]][];
+	item: string;
+	parent: string;
+	offset: string;
+	duration: string;
+	kind: string;
+	name: string;
+	model: string;
+	status: string;
+	in: string;
+	out: string;
+	tokens: { row: string; in: string; out: string; cached: string; reasoning: string; cost: string };
 	errors: [number, string][];
 	flags: [number, string[]][];
 	items: string[];
 	statuses: string[];
 	strings: string[];
-	/** A hash of input and output, if it was asked for. */
-	digest?: string[];
 }
 interface RunAnswer {
 	run: RunHead;
@@ -90,6 +89,8 @@ interface RunAnswer {
 	children: Near[];
 	siblings: Near[];
 	rows: Columns;
+	/** By id, a hash of input and output of each step, if it was asked for. */
+	digests?: Record<string, string>;
 	sql: string;
 }
 interface ChangedRow {

@@ -8,7 +8,7 @@ use crate::support::daemon::Daemon;
 use crate::support::events::{new_id, session_titled};
 use crate::support::pg;
 
-/// Scenario: two runs of one session; the second one asks for something else.
+/// Scenario: three runs of one session; the others ask for something else, one of them at the same length.
 /// Guarantees: the comparison says which step differs and shows the difference; the session
 /// shows the conversation of both runs and its title.
 #[tokio::test(flavor = "multi_thread")]
@@ -29,12 +29,18 @@ async fn two_runs_are_compared_and_a_session_is_read_across_them() {
     let other = told(&About {
         name: "another wish, longer than the first",
         at: 5_000,
+        ..about.clone()
+    });
+    // As long as the first.
+    let third = told(&About {
+        name: "third wish",
+        at: 10_000,
         ..about
     });
     daemon
         .submit(vec![session_titled(0, session, "What Dana asked")])
         .await;
-    for events in [one.events, other.events] {
+    for events in [one.events, other.events, third.events] {
         assert_eq!(daemon.submit(events).await.refused, []);
     }
     let Some(page) = Browser::open(daemon.http_address()) else {
@@ -48,6 +54,10 @@ async fn two_runs_are_compared_and_a_session_is_read_across_them() {
     page.press("s");
     page.wait("document.querySelectorAll('dialog pre').length === 2");
     page.press("\u{e00c}");
+    page.go(&format!("/compare?a={}&b={}", one.run, third.run));
+    page.wait_text(".pairs .sign", "≠");
+    page.press("e");
+    page.wait_text(".difference .plus", "third wish");
 
     page.go(&format!("/sessions/{session}"));
     page.wait_text("h1", "What Dana asked");
