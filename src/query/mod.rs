@@ -5,6 +5,7 @@
 
 mod approval_queue;
 mod conversation;
+mod costs;
 mod dead_letters;
 mod export;
 mod keys;
@@ -35,6 +36,7 @@ pub use approval_queue::{
 pub use conversation::{
     ConversationOf, MessagePlace, conversation_statement, session_runs_statement, session_statement,
 };
+pub use costs::{CostBy, cost_statement, plan_sums, unpriced_statement};
 pub use dead_letters::{DeadLetterFilter, DeadLetterRow, dead_letters};
 pub use export::{ExportKey, ExportPage, export_keys, export_page, export_statement};
 pub use keys::{KeyRow, keys};
@@ -51,10 +53,7 @@ pub use skeleton::{
     step_digests,
 };
 pub use sql_text::SqlText;
-pub use stats::{
-    CostBy, StatsStatements, cost_statement, customer_names_statement, facets_statement,
-    stats_statements, unpriced_statement,
-};
+pub use stats::{StatsStatements, customer_names_statement, facets_statement, stats_statements};
 pub use timeline::{RunText, TimelineItem, run_text, timeline_items, timeline_json, waterfall};
 
 /// How long a database may take to accept a connection. A person waits for it.

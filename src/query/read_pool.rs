@@ -143,10 +143,10 @@ impl ReadPool {
 /// Settings of a transaction. A role comes last: what follows it has its rights only.
 async fn set_reader(conn: &mut PgConnection, reader: &ReadAs) -> Result<(), sqlx::Error> {
     let limit = STATEMENT_TIMEOUT.as_millis();
-    // Text of times does not depend on the settings of the server.
+    // Text of times does not depend on the settings of the server. Sums over many runs are hashed.
     let settings = format!(
         "SET LOCAL statement_timeout = {limit}; SET LOCAL TimeZone = 'UTC'; \
-         SET LOCAL DateStyle = 'ISO'; SET LOCAL jit = off"
+         SET LOCAL DateStyle = 'ISO'; SET LOCAL jit = off; SET LOCAL work_mem = '32MB'"
     );
     sqlx::raw_sql(AssertSqlSafe(settings))
         .execute(&mut *conn)

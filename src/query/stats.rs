@@ -1,6 +1,7 @@
-//! Sums over a window of time: runs, durations, tokens, costs, tools, errors.
+//! Sums over a window of time: runs, durations, tokens, costs, tools, errors; values of filters.
 
-use super::run_search::{RunSearch, TimeBound, push_time};
+use super::costs::{runs_of, used};
+use super::run_search::RunSearch;
 use super::sql_text::SqlText;
 
 /// Rows of each list.
@@ -8,186 +9,111 @@ const ROWS: usize = 50;
 /// Runs from which the values of filters come.
 const FACET_RUNS: usize = 2_000;
 
-/// Sums of runs, over `agent_runs AS r` and [`COST_OF_RUN`].
-const SUMS: &str = "count(*) AS runs,
-  count(*) FILTER (WHERE r.status = 'failed') AS failed,
-  count(*) FILTER (WHERE r.status = 'running') AS running,
-  percentile_disc(0.5) WITHIN GROUP (ORDER BY r.duration_ms) AS p50_ms,
-  percentile_disc(0.95) WITHIN GROUP (ORDER BY r.duration_ms) AS p95_ms,
-  percentile_disc(0.99) WITHIN GROUP (ORDER BY r.duration_ms) AS p99_ms,
-  coalesce(sum(r.total_tokens_input), 0) AS tokens_input,
-  coalesce(sum(r.total_tokens_output), 0) AS tokens_output,
-  sum(k.cost_usd) AS cost_usd,
-  coalesce(sum(k.unpriced_calls), 0) AS unpriced_calls,
-  coalesce(sum(w.waiting_ms), 0) AS waiting_ms";
-
-/// What each run cost and how long it waited for people.
-const PER_RUN: &str = "
-CROSS JOIN LATERAL (
-  SELECT sum(c.cost_usd) AS cost_usd, count(*) FILTER (WHERE c.cost_usd IS NULL) AS unpriced_calls
-  FROM agent_token_costs AS c WHERE c.run_id = r.id
-) AS k
-CROSS JOIN LATERAL (
-  SELECT sum(ms_between(a.created_at, coalesce(a.decided_at, least(a.expires_at, now()), now()))) AS waiting_ms
-  FROM approvals AS a WHERE a.run_id = r.id
-) AS w";
-
-/// What a cost is summed by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum CostBy {
-    Agent,
-    Model,
-    Session,
-    Customer,
-    User,
-    Day,
-}
-
-impl CostBy {
-    /// The key of this name.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "agent" => Self::Agent,
-            "model" => Self::Model,
-            "session" => Self::Session,
-            "customer" => Self::Customer,
-            "user" => Self::User,
-            "day" => Self::Day,
-            _ => return None,
-        })
-    }
-
-    /// The key, and a name for people.
-    fn columns(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Agent => ("r.agent_id", "NULL::text"),
-            Self::Model => ("c.model", "NULL::text"),
-            Self::Session => (
-                "r.session_id::text",
-                "(SELECT s.title FROM agent_sessions AS s WHERE s.id = min(r.session_id::text)::uuid)",
-            ),
-            Self::Customer => ("r.customer_id::text", "NULL::text"),
-            Self::User => (
-                "(SELECT s.user_id FROM agent_sessions AS s WHERE s.id = r.session_id)::text",
-                "NULL::text",
-            ),
-            Self::Day => (
-                "((r.started_at AT TIME ZONE 'UTC')::date)::text",
-                "NULL::text",
-            ),
-        }
-    }
-}
-
 /// The statements of the statistics of a window.
 #[derive(Clone, Debug)]
-#[allow(missing_docs)]
 pub struct StatsStatements {
-    pub totals: SqlText,
-    pub series: SqlText,
-    pub agents: SqlText,
-    pub models: SqlText,
+    /// One row of JSON: `totals`, `series`, `agents` and `models`.
+    pub runs: SqlText,
+    /// A row per tool.
     pub tools: SqlText,
+    /// A row per error.
     pub errors: SqlText,
 }
 
-fn window(filter: &RunSearch) -> SqlText {
-    let mut sql = SqlText::new("\nWHERE r.started_at IS NOT NULL");
-    sql.append(&filter.narrow(None))
-        .append(&filter.conditions());
-    sql
-}
+/// What the sums of runs are, over `run AS r` and `waited AS w`.
+const SUMS: &str = "count(*) AS runs,
+    count(*) FILTER (WHERE r.status = 'failed') AS failed,
+    count(*) FILTER (WHERE r.status = 'running') AS running,
+    percentile_disc(0.5) WITHIN GROUP (ORDER BY r.duration_ms) AS p50_ms,
+    percentile_disc(0.95) WITHIN GROUP (ORDER BY r.duration_ms) AS p95_ms,
+    percentile_disc(0.99) WITHIN GROUP (ORDER BY r.duration_ms) AS p99_ms,
+    coalesce(sum(r.total_tokens_input), 0) AS tokens_input,
+    coalesce(sum(r.total_tokens_output), 0) AS tokens_output,
+    coalesce(sum(w.ms), 0) AS waiting_ms,
+    percentile_disc(0.5) WITHIN GROUP (ORDER BY w.ms) AS wait_p50_ms,
+    percentile_disc(0.95) WITHIN GROUP (ORDER BY w.ms) AS wait_p95_ms,
+    percentile_disc(0.99) WITHIN GROUP (ORDER BY w.ms) AS wait_p99_ms";
+
+/// How long runs waited for people, and all sums by time, by agent, by model and in all. Each
+/// table is read once.
+const SUMMED: &str = ",
+waited AS MATERIALIZED (
+  SELECT a.run_id, sum(ms_between(a.created_at, coalesce(a.decided_at, least(a.expires_at, now()), now()))) AS ms
+  FROM run AS r
+  JOIN approvals AS a ON a.run_id = r.id
+  GROUP BY a.run_id
+), cost AS MATERIALIZED (
+  SELECT u.at, u.agent_id, u.model, grouping(u.at, u.agent_id, u.model) AS missing,
+    sum(u.calls) AS calls, sum(u.input) AS tokens_input, sum(u.output) AS tokens_output,
+    sum(u.cache_read) AS tokens_cache_read, sum(u.cost_usd) AS cost_usd,
+    coalesce(sum(u.calls) FILTER (WHERE u.cost_usd IS NULL), 0) AS unpriced_calls
+  FROM used AS u
+  GROUP BY GROUPING SETS ((), (u.at), (u.agent_id), (u.model))
+), total AS MATERIALIZED (
+  SELECT r.at, r.agent_id, grouping(r.at, r.agent_id) * 2 + 1 AS missing, {SUMS}
+  FROM run AS r
+  LEFT JOIN waited AS w ON w.run_id = r.id
+  GROUP BY GROUPING SETS ((), (r.at), (r.agent_id))
+), part AS MATERIALIZED (
+  SELECT t.*, c.cost_usd, coalesce(c.unpriced_calls, 0) AS unpriced_calls
+  FROM total AS t
+  LEFT JOIN cost AS c ON c.missing = t.missing
+    AND c.at IS NOT DISTINCT FROM t.at AND c.agent_id IS NOT DISTINCT FROM t.agent_id
+)
+SELECT
+  (SELECT to_jsonb(p) - '{at,agent_id,missing}'::text[] FROM part AS p WHERE p.missing = 7) AS totals,
+  (SELECT coalesce(jsonb_agg(to_jsonb(p) - '{agent_id,missing}'::text[] ORDER BY p.at), '[]')
+   FROM (SELECT * FROM part WHERE missing = 3 ORDER BY at LIMIT 2000) AS p) AS series,
+  (SELECT coalesce(jsonb_agg(to_jsonb(p) - '{at,missing}'::text[] ORDER BY p.runs DESC, p.agent_id), '[]')
+   FROM (SELECT * FROM part WHERE missing = 5 ORDER BY runs DESC, agent_id LIMIT {ROWS}) AS p) AS agents,
+  (SELECT coalesce(jsonb_agg(to_jsonb(c) - '{at,agent_id,missing}'::text[] ORDER BY c.calls DESC, c.model), '[]')
+   FROM (SELECT * FROM cost WHERE missing = 6 ORDER BY calls DESC, model LIMIT {ROWS}) AS c) AS models";
+
+/// Tools. Equal durations are counted together, so that no list of all calls is sorted.
+const TOOLS: &str = "
+), took AS MATERIALIZED (
+  SELECT t.name, t.duration_ms AS ms, count(*) AS calls, count(*) FILTER (WHERE t.status = 'failed') AS failed
+  FROM run AS r
+  JOIN agent_steps AS t ON t.run_id = r.id AND t.step_type = 'tool_call'
+  GROUP BY t.name, t.duration_ms
+), ranked AS (
+  SELECT k.*, sum(k.calls) OVER (PARTITION BY k.name, k.ms IS NULL ORDER BY k.ms) AS up_to,
+    sum(k.calls) OVER (PARTITION BY k.name, k.ms IS NULL) AS of
+  FROM took AS k
+)
+SELECT k.name, sum(k.calls) AS calls, sum(k.failed) AS failed,
+  min(k.ms) FILTER (WHERE k.up_to >= 0.5 * k.of) AS p50_ms,
+  min(k.ms) FILTER (WHERE k.up_to >= 0.95 * k.of) AS p95_ms,
+  coalesce(sum(k.ms * k.calls), 0) AS total_ms
+FROM ranked AS k
+GROUP BY k.name
+ORDER BY coalesce(sum(k.ms * k.calls), 0) DESC, k.name
+LIMIT {ROWS}";
 
 /// Statements over the runs of `filter`, in buckets of `bucket_s` seconds.
 #[must_use]
 pub fn stats_statements(filter: &RunSearch, bucket_s: u64) -> StatsStatements {
-    let runs = |columns: &str, rest: &str| {
-        let mut sql = SqlText::new(&format!(
-            "SELECT {columns}{SUMS}\nFROM agent_runs AS r{PER_RUN}"
-        ));
-        sql.append(&window(filter)).push(rest);
-        sql
-    };
-    let bucket =
-        format!("date_bin('{bucket_s} seconds', r.started_at, 'epoch'::timestamptz) AS at, ");
-    let of_runs = |select: &str, join: &str, rest: &str| {
-        let mut sql = SqlText::new(&format!("SELECT {select}\nFROM agent_runs AS r{join}"));
-        sql.append(&window(filter)).push(rest);
-        sql
-    };
-    StatsStatements {
-        totals: runs("", ""),
-        series: runs(&bucket, "\nGROUP BY 1 ORDER BY 1 LIMIT 2000"),
-        agents: runs(
-            "r.agent_id, ",
-            &format!("\nGROUP BY r.agent_id ORDER BY count(*) DESC LIMIT {ROWS}"),
-        ),
-        models: of_runs(
-            "c.model, count(*) AS calls, coalesce(sum(c.input), 0) AS tokens_input, \
-             coalesce(sum(c.output), 0) AS tokens_output, coalesce(sum(c.cache_read), 0) AS tokens_cache_read,\n  \
-             sum(c.cost_usd) AS cost_usd, count(*) FILTER (WHERE c.cost_usd IS NULL) AS unpriced_calls",
-            "\nJOIN agent_token_costs AS c ON c.run_id = r.id",
-            &format!("\nGROUP BY c.model ORDER BY count(*) DESC LIMIT {ROWS}"),
-        ),
-        tools: of_runs(
-            "t.name, count(*) AS calls, count(*) FILTER (WHERE t.status = 'failed') AS failed,\n  \
-             percentile_disc(0.5) WITHIN GROUP (ORDER BY t.duration_ms) AS p50_ms,\n  \
-             percentile_disc(0.95) WITHIN GROUP (ORDER BY t.duration_ms) AS p95_ms,\n  \
-             coalesce(sum(t.duration_ms), 0) AS total_ms",
-            "\nJOIN agent_steps AS t ON t.run_id = r.id AND t.step_type = 'tool_call'",
-            &format!(
-                "\nGROUP BY t.name ORDER BY coalesce(sum(t.duration_ms), 0) DESC LIMIT {ROWS}"
-            ),
-        ),
-        errors: of_runs(
-            "left(r.error, 300) AS error, count(*) AS runs, max(r.started_at) AS last_at,\n  \
-             (array_agg(r.id ORDER BY r.started_at DESC))[1] AS last_run_id",
-            "",
-            &format!(
-                " AND r.status = 'failed'\nGROUP BY left(r.error, 300) ORDER BY max(r.started_at) DESC LIMIT {ROWS}"
-            ),
-        ),
-    }
-}
-
-/// Costs of the runs of `filter`, summed by a key.
-#[must_use]
-pub fn cost_statement(by: CostBy, filter: &RunSearch) -> SqlText {
-    let (key, name) = by.columns();
-    let order = match by {
-        CostBy::Day => "1 DESC",
-        _ => "sum(c.cost_usd) DESC NULLS LAST",
-    };
-    let mut sql = SqlText::new(&format!(
-        "SELECT {key} AS key, {name} AS name, count(DISTINCT r.id) AS runs, count(*) AS calls,\n  \
-         coalesce(sum(c.input), 0) AS tokens_input, coalesce(sum(c.output), 0) AS tokens_output,\n  \
-         coalesce(sum(c.cache_read), 0) AS tokens_cache_read, sum(c.cost_usd) AS cost_usd,\n  \
-         sum(c.cost_reported_usd) AS cost_reported_usd,\n  \
-         count(*) FILTER (WHERE c.cost_usd IS NULL) AS unpriced_calls\n\
-         FROM agent_runs AS r\nJOIN agent_token_costs AS c ON c.run_id = r.id"
-    ));
-    sql.append(&window(filter))
-        .push(&format!("\nGROUP BY 1 ORDER BY {order} LIMIT 400"));
-    sql
-}
-
-/// Models without a price in the runs since a time.
-#[must_use]
-pub fn unpriced_statement(since: Option<&TimeBound>) -> SqlText {
-    let mut sql = SqlText::new(
-        "SELECT c.model, count(*) AS calls, max(c.created_at) AS last_at\n\
-         FROM agent_runs AS r\nJOIN agent_token_costs AS c ON c.run_id = r.id\nWHERE c.cost_usd IS NULL",
+    let rows = |sql: &str| sql.replace("{ROWS}", &ROWS.to_string());
+    let columns = format!(
+        "r.id, r.agent_id, r.status, r.duration_ms, r.total_tokens_input, r.total_tokens_output,\n    \
+         date_bin('{bucket_s} seconds', r.started_at, 'epoch'::timestamptz) AS at"
     );
-    if let Some(since) = since {
-        sql.push(" AND r.started_at >= ");
-        push_time(&mut sql, since);
-    }
-    sql.push(&format!(
-        "\nGROUP BY c.model ORDER BY count(*) DESC LIMIT {ROWS}"
+    let mut runs = runs_of(&columns, filter);
+    runs.push(&used("r.at, r.agent_id"))
+        .push(&rows(&SUMMED.replace("{SUMS}", SUMS)));
+    let mut tools = runs_of("r.id", filter);
+    tools.push(&rows(TOOLS));
+    let mut errors = runs_of("r.id, r.error, r.status, r.started_at", filter);
+    errors.push(&rows(
+        "\n)\nSELECT left(r.error, 300) AS error, count(*) AS runs, max(r.started_at) AS last_at,\n  \
+         (array_agg(r.id ORDER BY r.started_at DESC))[1] AS last_run_id\nFROM run AS r\n\
+         WHERE r.status = 'failed'\nGROUP BY left(r.error, 300)\nORDER BY max(r.started_at) DESC\nLIMIT {ROWS}",
     ));
-    sql
+    StatsStatements {
+        runs,
+        tools,
+        errors,
+    }
 }
 
 /// Values of filters in the latest runs.

@@ -13,7 +13,7 @@ use super::error::{WebError, json_answer};
 use super::params::Params;
 use crate::query::{
     CostBy, RunSearch, SqlText, TimeBound, cost_statement, customer_names_statement,
-    facets_statement, stats_statements, unpriced_statement,
+    facets_statement, plan_sums, stats_statements, unpriced_statement,
 };
 
 /// The window if the request names none.
@@ -49,6 +49,7 @@ pub(super) async fn stats(State(state): Shared, request: Request) -> Result<Resp
     let (head, _) = request.into_parts();
     let filter = filter(&Params::of(head.uri.query())?, DEFAULT_WINDOW)?;
     let (_, mut tx) = state.begin(&head).await?;
+    plan_sums(&mut tx).await?;
     let (since, until, seconds) = window(&mut tx, &filter).await?;
     let wide_enough = |bucket: &&u64| seconds / POINTS <= **bucket as f64;
     let bucket = *BUCKETS.iter().find(wide_enough).unwrap_or(&BUCKETS[11]);
@@ -59,19 +60,15 @@ pub(super) async fn stats(State(state): Shared, request: Request) -> Result<Resp
         Value::from(until)
     );
     let mut sql = serde_json::Map::new();
-    let totals = statements.totals.json_row(&mut tx).await?;
-    body.push_str(&format!(",\"totals\":{}", totals.unwrap_or_default()));
-    sql.insert(
-        "totals".to_owned(),
-        Value::from(statements.totals.for_psql()),
-    );
-    for (name, statement) in [
-        ("series", &statements.series),
-        ("agents", &statements.agents),
-        ("models", &statements.models),
-        ("tools", &statements.tools),
-        ("errors", &statements.errors),
-    ] {
+    let sums = statements.runs.json_row(&mut tx).await?;
+    let sums = sums.ok_or(sqlx::Error::RowNotFound)?;
+    // Without its braces: the members of the answer.
+    let members = sums
+        .strip_prefix('{')
+        .and_then(|sums| sums.strip_suffix('}'));
+    body.push_str(&format!(",{}", members.unwrap_or_default()));
+    sql.insert("runs".to_owned(), Value::from(statements.runs.for_psql()));
+    for (name, statement) in [("tools", &statements.tools), ("errors", &statements.errors)] {
         let rows = statement.json_rows(&mut tx).await?;
         body.push_str(&format!(",\"{name}\":[{}]", rows.join(",")));
         sql.insert(name.to_owned(), Value::from(statement.for_psql()));
@@ -121,8 +118,9 @@ pub(super) async fn cost(State(state): Shared, request: Request) -> Result<Respo
     })?;
     let statement = cost_statement(by, &filter);
     let (_, mut tx) = state.begin(&head).await?;
+    plan_sums(&mut tx).await?;
     let rows = statement.json_rows(&mut tx).await?;
-    let unpriced = unpriced_statement(filter.since.as_ref());
+    let unpriced = unpriced_statement(&filter);
     let unpriced = unpriced.json_rows(&mut tx).await?;
     let body = format!(
         "{{\"rows\":[{}],\"unpriced\":[{}],\"sql\":{}}}",

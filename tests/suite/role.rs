@@ -262,6 +262,7 @@ async fn the_writer_may_do_nothing_else() {
     assert_eq!(
         more,
         [
+            "agent_costs",
             "agent_messages",
             "agent_runs",
             "agent_scores",
@@ -271,13 +272,17 @@ async fn the_writer_may_do_nothing_else() {
             "agent_token_costs",
             "agent_token_counts",
             "approvals",
+            "daily_costs",
             "ingest_dead_letters",
             "ingest_keys",
             "ingest_ledger",
             "model_prices",
+            "price_bands",
             "run_costs",
             "run_summary",
-            "run_timeline"
+            "run_timeline",
+            "session_costs",
+            "unpriced_models"
         ]
     );
 }

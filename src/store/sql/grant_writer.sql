@@ -24,7 +24,9 @@ BEGIN
     EXECUTE format('CREATE POLICY %I ON public.%I FOR ALL TO %I USING (true) WITH CHECK (true)', policy, one, writer);
   END LOOP;
   -- The page reads as this role for the operator.
-  EXECUTE format('GRANT SELECT ON public.run_summary, public.run_timeline, public.agent_token_costs, public.run_costs TO %I', writer);
+  EXECUTE format(
+    'GRANT SELECT ON public.run_summary, public.run_timeline, public.price_bands, public.agent_token_costs, public.run_costs, '
+    'public.session_costs, public.agent_costs, public.daily_costs, public.unpriced_models TO %I', writer);
   -- The daemon writes the catalog's prices.
   EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON public.model_prices TO %I', writer);
   EXECUTE format('DROP POLICY IF EXISTS %I ON public.model_prices', policy);

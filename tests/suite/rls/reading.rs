@@ -34,8 +34,13 @@ const VISIBLE: &[(&str, u64, u64, u64)] = &[
     ("upcoming_renewals", 1, 2, 0),
     // Prices are no secret; there are none here.
     ("model_prices", 0, 0, 0),
+    ("price_bands", 0, 0, 0),
     ("agent_token_costs", 2, 6, 0),
     ("run_costs", 2, 6, 0),
+    ("session_costs", 1, 2, 0),
+    ("agent_costs", 1, 1, 0),
+    ("daily_costs", 1, 1, 0),
+    ("unpriced_models", 1, 1, 0),
     ("run_summary", 2, 6, 0),
     // Per run a step, a token count and a score; for the two runs without a session a
     // message and an approval more.

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use super::client::get;
 use super::runtraced;
 use crate::support::daemon::Daemon;
-use crate::support::events::{id, new_id, run_started};
+use crate::support::events::{id, new_id, run_started, started_with};
 use crate::support::pg;
 
 /// Model, day, input, cache read, cache write, output, reasoning, and US dollars worked out by hand.
@@ -84,12 +84,90 @@ fn used(run: uuid::Uuid, call: &Call) -> Event {
     }
 }
 
+/// What a run cost, which two views must say alike.
 async fn cost(conn: &mut PgConnection, run: uuid::Uuid) -> Option<String> {
-    sqlx::query_scalar("SELECT trim_scale(cost_usd)::text FROM run_costs WHERE run_id = $1")
-        .bind(run)
-        .fetch_one(conn)
-        .await
-        .unwrap()
+    let (cost, summed): (Option<String>, Option<String>) = sqlx::query_as(
+        "SELECT trim_scale(c.cost_usd)::text, trim_scale(s.cost_usd)::text
+         FROM run_costs c JOIN run_summary s ON s.run_id = c.run_id WHERE c.run_id = $1",
+    )
+    .bind(run)
+    .fetch_one(conn)
+    .await
+    .unwrap();
+    assert_eq!(cost, summed);
+    cost
+}
+
+/// Scenario: two runs of a session and one of another agent, on two days; one call has no price.
+/// Guarantees: the views sum costs up by session, agent and day; what nobody knows is NULL, counted
+/// and listed.
+#[tokio::test]
+async fn costs_are_summed_by_session_agent_and_day() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let mut conn = database.connect().await;
+    runtraced(
+        database.url(),
+        &["prices", "set", "m", "--input", "1", "--output", "2"],
+    );
+    let session = new_id();
+    let day = 86_400_000;
+    for (at, agent, in_session, model) in [
+        (0, "a", true, "m"),
+        (day, "a", true, "nobody-knows"),
+        (day, "b", false, "m"),
+    ] {
+        let run = new_id();
+        let call: Call = (model, "2026-01-01", 1_000_000, 0, 0, 500_000, 0, None);
+        let start = started_with(run_started(at, run), |start| {
+            start.agent_id = agent.into();
+            if in_session {
+                start.session_id = id(session);
+            }
+        });
+        daemon.submit(vec![start, used(run, &call)]).await;
+    }
+    for (query, expected) in [
+        (
+            "SELECT runs, calls, unpriced_calls, trim_scale(cost_usd)::text FROM session_costs",
+            vec![(2, 2, 1, Some("2"))],
+        ),
+        (
+            "SELECT runs, calls, unpriced_calls, trim_scale(cost_usd)::text FROM agent_costs ORDER BY agent_id",
+            vec![(2, 2, 1, Some("2")), (1, 1, 0, Some("2"))],
+        ),
+        (
+            "SELECT runs, calls, unpriced_calls, trim_scale(cost_usd)::text FROM daily_costs ORDER BY day",
+            vec![(1, 1, 0, Some("2")), (2, 2, 1, Some("2"))],
+        ),
+        (
+            "SELECT runs, calls, unpriced_calls, trim_scale(cost_usd)::text FROM agent_costs c
+             WHERE agent_id = 'nobody'",
+            vec![],
+        ),
+        (
+            "SELECT 1::bigint, 1::bigint, unpriced_calls, trim_scale(cost_usd)::text FROM run_summary
+             WHERE unpriced_calls > 0",
+            vec![(1, 1, 1, None)],
+        ),
+    ] {
+        let rows: Vec<(i64, i64, i64, Option<String>)> = sqlx::query_as(query)
+            .fetch_all(&mut conn)
+            .await
+            .unwrap();
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|row| (row.0, row.1, row.2, row.3.as_deref()))
+            .collect();
+        assert_eq!(rows, expected, "{query}");
+    }
+    let unknown: Vec<(Option<String>, i64)> =
+        sqlx::query_as("SELECT model, calls FROM unpriced_models")
+            .fetch_all(&mut conn)
+            .await
+            .unwrap();
+    assert_eq!(unknown, [(Some("nobody-knows".to_owned()), 1)]);
+    daemon.finish().await;
 }
 
 /// Scenario: thirty calls, each in a run of its own; the daemon fills in its catalog's prices,
@@ -146,6 +224,25 @@ async fn thirty_calls_cost_what_was_worked_out_by_hand() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // Sums over many calls are computed in another way, and come to the same.
+    let by_model: Vec<(Option<String>, Option<String>, i64)> = sqlx::query_as(
+        "SELECT model, trim_scale(sum(cost_usd))::text, count(*) FILTER (WHERE cost_usd IS NULL)
+         FROM agent_token_costs GROUP BY model ORDER BY model",
+    )
+    .fetch_all(&mut conn)
+    .await
+    .unwrap();
+    let answer = get(&daemon, "/api/cost?by=model&since=2020-01-01T00:00:00Z").await;
+    let sql = answer.json()["sql"].as_str().unwrap().to_owned();
+    let query = format!(
+        "SELECT key, trim_scale(cost_usd)::text, unpriced_calls::bigint FROM ({sql}) AS q ORDER BY key"
+    );
+    let summed: Vec<(Option<String>, Option<String>, i64)> =
+        sqlx::query_as(sqlx::AssertSqlSafe(query))
+            .fetch_all(&mut conn)
+            .await
+            .unwrap();
+    assert_eq!(summed, by_model);
     let answer = get(&daemon, "/api/cost?by=model&since=2025-01-01T00:00:00Z")
         .await
         .json();
@@ -172,5 +269,42 @@ async fn thirty_calls_cost_what_was_worked_out_by_hand() {
         listed.contains("openai/gpt-4o") && listed.contains("operator"),
         "{listed}"
     );
+    daemon.finish().await;
+}
+
+/// Scenario: a step whose source reports a cost has two token counts; other steps report what is no
+/// sum of money; a call tells no tokens.
+/// Guarantees: the report counts once, and only if it is one; what tells no tokens has an unknown
+/// cost, not 0.
+#[tokio::test]
+async fn reports_count_once_and_unknown_usage_is_not_free() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let mut conn = database.connect().await;
+    let told = "
+        INSERT INTO model_prices (model, input, output) VALUES ('m', 1, 1);
+        INSERT INTO agent_runs (id, agent_id, agent_type, status, started_at)
+          VALUES (gen_random_uuid(), 'a', 'x', 'running', '2026-01-01');
+        INSERT INTO agent_steps (id, run_id, step_type, status, created_at, metadata)
+          SELECT gen_random_uuid(), r.id, 'llm_call', 'completed', '2026-01-01', jsonb_build_object('gen_ai.usage.cost', told)
+          FROM agent_runs AS r, unnest(ARRAY['0.5', 'NaN', '-3', 'Infinity', '1e30', 'much']) AS told;
+        INSERT INTO agent_token_counts (id, run_id, step_id, model, created_at, input)
+          SELECT gen_random_uuid(), s.run_id, s.id, 'm', '2026-01-01', tokens
+          FROM agent_steps AS s, unnest(ARRAY[1000000, NULL]) AS tokens";
+    sqlx::raw_sql(told).execute(&mut conn).await.unwrap();
+    let sums = "trim_scale(cost_usd)::text, trim_scale(cost_reported_usd)::text, calls::bigint, unpriced_calls::bigint";
+    let answer = get(&daemon, "/api/cost?by=agent&since=2025-12-31T00:00:00Z").await;
+    let shown = answer.json()["sql"].as_str().unwrap().to_owned();
+    for query in [
+        format!("SELECT {sums} FROM run_costs"),
+        format!("SELECT {sums} FROM ({shown}) AS q"),
+    ] {
+        let row: (Option<String>, Option<String>, i64, i64) =
+            sqlx::query_as(sqlx::AssertSqlSafe(query))
+                .fetch_one(&mut conn)
+                .await
+                .unwrap();
+        assert_eq!(row, (Some("6".into()), Some("0.5".into()), 12, 6));
+    }
     daemon.finish().await;
 }
