@@ -12,7 +12,7 @@ use super::output;
 use crate::app::database::migrate_now;
 use crate::config::{Faults, database_address, parse_database_url};
 use crate::query;
-use crate::store::{is_unfit, reason};
+use crate::store::{build_search_index, is_unfit, reason};
 
 /// Bring a database's schema up to date.
 #[derive(Args, Debug)]
@@ -20,6 +20,10 @@ pub struct MigrateArgs {
     /// URL of the database.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: String,
+    /// Also build indexes for searching what was said, without holding up writers. They take disk,
+    /// and time from writers. Needs the extension pg_trgm.
+    #[arg(long)]
+    pub search_index: bool,
 }
 
 impl MigrateArgs {
@@ -53,5 +57,14 @@ pub async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
         _ => "the schema is up to date\n",
     };
     output::print(&lines)?;
+    if args.search_index {
+        let mut connection = query::connect(&options).await.map_err(NoDatabase::from)?;
+        let built = build_search_index(&mut connection)
+            .await
+            .context("cannot build the search indexes")?;
+        let mut lines: String = built.iter().map(|name| format!("built {name}\n")).collect();
+        lines += "the search indexes are there\n";
+        output::print(&lines)?;
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
-use sqlx::{PgConnection, Row as _};
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::InspectError;
-use super::run_search::{RunOrder, RunPlace, RunSearch};
+use super::run_search::{RunOrder, RunPlace, RunSearch, holders};
 use super::sql_text::SqlText;
 
 /// How long a search goes on for one page. After that it says how far it has come.
@@ -18,6 +19,10 @@ const FIRST_PIECE: usize = 500;
 const LARGEST_PIECE: usize = 16_000;
 /// Runs that are looked at for a list whose order no index has: the newest ones.
 const SORTED_RUNS: usize = 20_000;
+/// How long a search by index may take.
+const INDEX_TIMEOUT: Duration = Duration::from_secs(2);
+/// The index knows no shorter texts.
+const INDEXED_CHARS: usize = 3;
 
 /// Tags of a run, over `agent_runs AS r`.
 pub(super) const TAGS: &str = "CASE WHEN jsonb_typeof(r.metadata -> 'tags') = 'array' \
@@ -25,7 +30,7 @@ pub(super) const TAGS: &str = "CASE WHEN jsonb_typeof(r.metadata -> 'tags') = 'a
 
 /// The columns of a run in a list, over `run_summary AS s` and `agent_runs AS r`. Texts are cut.
 pub(super) const COLUMNS: &str = "s.run_id, s.session_id, s.parent_run_id, s.agent_id, s.agent_type, s.name, s.customer_id,
-  (SELECT o.user_id FROM agent_sessions AS o WHERE o.id = s.session_id) AS user_id,
+  (SELECT o.user_id FROM agent_sessions AS o WHERE o.id = s.session_id) AS user_id, s.user_name,
   s.status, s.finalized_by, s.started_at, s.ended_at, s.first_event_at, s.last_event_at,
   s.duration_ms, s.running_ms, s.waiting_ms,
   s.tokens_input, s.tokens_output, s.tokens_cache_read, s.tokens_cache_write, s.tokens_reasoning,
@@ -39,7 +44,8 @@ pub(super) const TABLES: &str = "
 FROM run_summary AS s
 JOIN agent_runs AS r ON r.id = s.run_id
 CROSS JOIN LATERAL (
-  SELECT sum(c.cost_usd) AS cost_usd, sum(c.cost_reported_usd) AS cost_reported_usd,
+  SELECT sum(c.cost_usd) AS cost_usd,
+         (SELECT k.cost_reported_usd FROM run_costs AS k WHERE k.run_id = s.run_id) AS cost_reported_usd,
          count(*) FILTER (WHERE c.cost_usd IS NULL) AS unpriced_calls,
          coalesce(array_agg(DISTINCT c.model) FILTER (WHERE c.model IS NOT NULL), '{}') AS models
   FROM agent_token_costs AS c
@@ -101,6 +107,13 @@ impl RunSearch {
             place = Some(last);
             piece = (piece * 2).min(LARGEST_PIECE);
         }
+        if by_start
+            && let Some(place) = &searched
+            && let Some(rest) = self.rest_by_index(conn, place, found.len()).await?
+        {
+            found.extend(rest);
+            searched = None;
+        }
         let more = found.len() > self.limit;
         found.truncate(self.limit);
         let next = match (more, &searched) {
@@ -114,6 +127,56 @@ impl RunSearch {
             next,
             searched_back_to: searched.and_then(|place| place.key),
         })
+    }
+
+    /// What comes behind a place, by the index of texts. It serves texts that are rare: common
+    /// ones fill a page before it is asked. `None`: there is no index, or it takes too long.
+    async fn rest_by_index(
+        &self,
+        conn: &mut PgConnection,
+        behind: &RunPlace,
+        found: usize,
+    ) -> Result<Option<Vec<RunPlace>>, sqlx::Error> {
+        let Some(text) = &self.text else {
+            return Ok(None);
+        };
+        if text.chars().count() < INDEXED_CHARS || !has_search_index(conn).await? {
+            return Ok(None);
+        }
+        let key = self.key();
+        let mut others = self.clone();
+        others.text = None;
+        let mut sql = SqlText::new("WITH holder AS MATERIALIZED (\n");
+        sql.append(&holders(text))
+            .push("\n)\nSELECT r.id, to_json(r.started_at) #>> '{}' AS key FROM agent_runs AS r WHERE r.id IN (SELECT id FROM holder)")
+            .append(&self.narrow(Some(behind)))
+            .append(&others.conditions())
+            .push(&format!(
+                " ORDER BY {} LIMIT {}",
+                self.order_by(&key),
+                self.limit + 1 - found
+            ));
+        // If it takes too long, the rest of the transaction goes on.
+        let mut attempt = conn.begin().await?;
+        let limit = format!(
+            "SET LOCAL statement_timeout = {}",
+            INDEX_TIMEOUT.as_millis()
+        );
+        sqlx::raw_sql(AssertSqlSafe(limit))
+            .execute(&mut *attempt)
+            .await?;
+        let rows = sql.rows(&mut attempt).await;
+        attempt.rollback().await?;
+        let Ok(rows) = rows else {
+            return Ok(None);
+        };
+        let place = |row: &PgRow| {
+            Ok(RunPlace {
+                key: row.try_get("key")?,
+                id: row.try_get("id")?,
+            })
+        };
+        rows.iter().map(place).collect::<Result<_, _>>().map(Some)
     }
 
     /// The runs of one piece of the list that fit, and its last run if there may be more
@@ -172,6 +235,14 @@ impl RunSearch {
         }
         Ok((hits, last))
     }
+}
+
+/// Whether `migrate --search-index` has built its indexes.
+async fn has_search_index(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let query = "SELECT count(*) = 3 FROM pg_index WHERE indisvalid AND indexrelid IN (
+       to_regclass('public.runtraced_search_runs'), to_regclass('public.runtraced_search_steps'),
+       to_regclass('public.runtraced_search_messages'))";
+    sqlx::query_scalar(query).fetch_one(conn).await
 }
 
 /// All runs that `search` finds, up to its limit, each as a row in JSON.

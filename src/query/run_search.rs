@@ -38,7 +38,8 @@ pub struct RunSearch {
     pub model: Vec<String>,
     pub tool: Vec<String>,
     pub customer: Vec<Uuid>,
-    pub user: Vec<Uuid>,
+    /// Ids of users, or users as the source names them.
+    pub user: Vec<String>,
     pub session: Vec<Uuid>,
     pub parent: Vec<Uuid>,
     pub tag: Vec<String>,
@@ -155,12 +156,7 @@ impl RunSearch {
         texts(&mut sql, " AND r.status IN ", &self.status, "");
         texts(&mut sql, " AND r.agent_id IN ", &self.agent, "");
         ids(&mut sql, " AND r.customer_id IN ", &self.customer);
-        let of_user =
-            " AND r.session_id IN (SELECT s.id FROM agent_sessions AS s WHERE s.user_id IN ";
-        if !self.user.is_empty() {
-            ids(&mut sql, of_user, &self.user);
-            sql.push(")");
-        }
+        self.users(&mut sql);
         let model =
             " AND EXISTS (SELECT FROM agent_steps AS t WHERE t.run_id = r.id AND t.model IN ";
         texts(&mut sql, model, &self.model, ")");
@@ -191,6 +187,25 @@ impl RunSearch {
             search(&mut sql, &contains_pattern(part));
         }
         sql
+    }
+
+    fn users(&self, sql: &mut SqlText) {
+        if self.user.is_empty() {
+            return;
+        }
+        texts(sql, " AND (r.metadata ->> 'user' IN ", &self.user, "");
+        let known: Vec<Uuid> = self
+            .user
+            .iter()
+            .filter_map(|user| user.parse().ok())
+            .collect();
+        let of_user =
+            " OR r.session_id IN (SELECT s.id FROM agent_sessions AS s WHERE s.user_id IN ";
+        if !known.is_empty() {
+            ids(sql, of_user, &known);
+            sql.push(")");
+        }
+        sql.push(")");
     }
 
     fn measures(&self, sql: &mut SqlText) {
@@ -236,33 +251,54 @@ fn ids(sql: &mut SqlText, before: &str, ids: &[Uuid]) {
     }
 }
 
+/// Texts of a run, of its steps `AS t`, and of its messages `AS t`. The indexes that
+/// `migrate --search-index` builds are on the same expressions.
+const RUN_TEXTS: &[&str] = &["r.name", "r.error", "r.input", "r.output"];
+const TEXTS: [(&str, &[&str]); 2] = [
+    (
+        "agent_steps",
+        &["t.name", "t.error", "t.input::text", "t.output::text"],
+    ),
+    (
+        "agent_messages",
+        &["t.content", "t.thinking", "t.tool_calls::text"],
+    ),
+];
+
+/// Whether one of the columns holds a pattern.
+fn any_like(sql: &mut SqlText, columns: &[&str], pattern: &str) {
+    for (index, column) in columns.iter().enumerate() {
+        sql.push(if index > 0 { " OR " } else { "" })
+            .push(column)
+            .push(" ILIKE ")
+            .bind(pattern, "text");
+    }
+}
+
 /// Whether a pattern is in anything that the run holds.
 fn search(sql: &mut SqlText, pattern: &str) {
-    let columns = |sql: &mut SqlText, columns: &[&str]| {
-        for (index, column) in columns.iter().enumerate() {
-            sql.push(if index > 0 { " OR " } else { "" })
-                .push(column)
-                .push(" ILIKE ")
-                .bind(pattern, "text");
-        }
-    };
     sql.push(" AND (");
-    columns(sql, &["r.name", "r.error", "r.input", "r.output"]);
-    for (table, of_table) in [
-        (
-            "agent_steps",
-            &["t.name", "t.error", "t.input::text", "t.output::text"][..],
-        ),
-        (
-            "agent_messages",
-            &["t.content", "t.thinking", "t.tool_calls::text"][..],
-        ),
-    ] {
+    any_like(sql, RUN_TEXTS, pattern);
+    for (table, columns) in TEXTS {
         sql.push(&format!(
             " OR EXISTS (SELECT FROM {table} AS t WHERE t.run_id = r.id AND ("
         ));
-        columns(sql, of_table);
+        any_like(sql, columns, pattern);
         sql.push("))");
     }
     sql.push(")");
+}
+
+/// All runs that hold a text, table by table, so that an index on texts serves it.
+pub(super) fn holders(text: &str) -> SqlText {
+    let pattern = contains_pattern(text);
+    let mut sql = SqlText::new("SELECT r.id FROM agent_runs AS r WHERE ");
+    any_like(&mut sql, RUN_TEXTS, &pattern);
+    for (table, columns) in TEXTS {
+        sql.push(&format!(
+            "\nUNION\nSELECT t.run_id FROM {table} AS t WHERE "
+        ));
+        any_like(&mut sql, columns, &pattern);
+    }
+    sql
 }

@@ -114,7 +114,7 @@ impl Params {
             model: self.all("model"),
             tool: self.all("tool"),
             customer: self.ids("customer")?,
-            user: self.ids("user")?,
+            user: self.all("user"),
             session: self.ids("session")?,
             parent: self.ids("parent")?,
             tag: self.all("tag"),

@@ -3,10 +3,12 @@
 mod client;
 mod costs;
 mod deciding;
+mod filters;
 mod hostile;
 mod live;
 mod reading;
 mod rights;
+mod searching;
 mod standing;
 mod starving;
 mod strangers;

@@ -113,7 +113,7 @@ export function run(main, at) {
 					'customer',
 					r.customer_id && a(link('/', { customer: r.customer_id }), says(r.customer_name ?? r.customer_id)),
 				],
-				['user', r.user_id && a(link('/', { user: r.user_id }), says(r.user_id, 8))],
+				['user', (r.user_id ?? r.user_name) && a(link('/', { user: r.user_id ?? r.user_name }), says(r.user_name ?? r.user_id, 40))],
 				[
 					'session',
 					session &&

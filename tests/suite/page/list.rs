@@ -52,7 +52,17 @@ async fn runs_appear_and_end_without_a_reload() {
 async fn every_filter_shows_what_matches_and_is_in_the_address() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
-    let session = new_id();
+    let (session, customer) = (new_id(), new_id());
+    let mut conn = database.connect().await;
+    for insert in [
+        format!("INSERT INTO customers (id, name, arr) VALUES ('{customer}', 'Acme', 1)"),
+        "INSERT INTO model_prices (model, input, output) VALUES ('gpt-4o', 1, 0)".into(),
+    ] {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(insert))
+            .execute(&mut conn)
+            .await
+            .unwrap();
+    }
     let base = About {
         name: "plain",
         agent: "writer",
@@ -71,7 +81,8 @@ async fn every_filter_shows_what_matches_and_is_in_the_address() {
         agent: "reader",
         tool: "refund",
         session: Some(session),
-        metadata: Some(r#"{"team":"docs","tags":["prod"]}"#),
+        customer: Some(customer),
+        metadata: Some(r#"{"team":"docs","tags":["prod"],"user":"dana"}"#),
         took: 90_000,
         input_tokens: 50_000,
         ..base.clone()
@@ -128,8 +139,35 @@ async fn every_filter_shows_what_matches_and_is_in_the_address() {
     page.wait_text("main", "No run matches the filter");
     assert_eq!(page.address(), "/?since=15m");
 
-    let session = session.to_string();
-    let fields: [(&str, &str, &[&str], String); 8] = [
+    let (session, customer) = (session.to_string(), customer.to_string());
+    let fields: [(&str, &str, &[&str], String); 14] = [
+        ("[name=tag]", "prod", &["other"], "tag=prod".into()),
+        ("[name=user]", "dana", &["other"], "user=dana".into()),
+        (
+            "[name=customer]",
+            &customer,
+            &["other"],
+            format!("customer={customer}"),
+        ),
+        // 100 tokens cost $0.0001, and 50,000 cost $0.05. What has not ended has cost nothing yet.
+        (
+            "[name=min_cost]",
+            "$0.05",
+            &["other"],
+            "min_cost=0.05".into(),
+        ),
+        (
+            "[name=max_cost]",
+            "0.01",
+            &["plain", "broken"],
+            "max_cost=0.01".into(),
+        ),
+        (
+            "[name=max_tokens]",
+            "5k",
+            &["plain", "broken", "live"],
+            "max_tokens=5000".into(),
+        ),
         ("[name=agent]", "reader", &["other"], "agent=reader".into()),
         (
             "[name=model]",

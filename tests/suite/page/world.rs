@@ -24,6 +24,7 @@ pub struct About<'a> {
     /// The error that it ends with.
     pub error: Option<&'a str>,
     pub session: Option<Uuid>,
+    pub customer: Option<Uuid>,
     pub metadata: Option<&'a str>,
     /// Milliseconds after 2026 began, and how long it took.
     pub at: i64,
@@ -93,6 +94,7 @@ pub fn started(run: Uuid, about: &About<'_>) -> Event {
         started.name = Some(about.name.into());
         started.input = Some(format!("please: {}", about.name));
         started.session_id = about.session.map(id).unwrap_or_default();
+        started.customer_id = about.customer.map(id).unwrap_or_default();
         started.metadata_json = about.metadata.map(Into::into);
     })
 }
