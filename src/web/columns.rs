@@ -212,7 +212,7 @@ mod tests {
                 .then(|| Uuid::from_u128(0x0194_bb0a_0000_7000_8000_0000_0000_0000)),
             offset: i64::try_from(index * 731 + index % 7).ok(),
             duration: i64::try_from(1_000 + index * 37 % 9_000).ok(),
-            kind: Some(["llm_call", "tool_call"][usize::from(index % 2 == 0)].to_owned()),
+            kind: Some(["llm_call", "tool_call"][usize::from(index.is_multiple_of(2))].to_owned()),
             name: Some(format!("tool {}", index % 40)),
             model: Some("claude-sonnet-4-5".to_owned()),
             status: Some("completed".to_owned()),
