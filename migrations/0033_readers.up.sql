@@ -94,7 +94,7 @@ $migration$;
 
 ALTER TABLE approvals ADD COLUMN decided_event_at TIMESTAMPTZ;
 COMMENT ON COLUMN approvals.decided_event_at IS
-  'decided_at as the ApprovalDecided gave it that the row shows; NULL or another time: no event decided, and none changes the decision';
+  'Merge state: decided_at as the ApprovalDecided gave it that the row shows; NULL or another time: no event decided, and none changes the decision';
 
 CREATE OR REPLACE FUNCTION public.decide_approval() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''

@@ -111,9 +111,10 @@ pub fn decision_counts_statement(of: &[ApprovalsOf]) -> SqlText {
 }
 
 /// The decisions about approvals, the oldest first: `id`, `status`, `decided_us` (microseconds since
-/// 1970) and `notes`.
+/// 1970) and `notes`. `of_customer`: only those that the claim `runtraced_customer` may read, as the
+/// policy of the table says it. A daemon that writes for customers need not have the role of readers.
 #[must_use]
-pub fn decided_statement(of: ApprovalsOf) -> SqlText {
+pub fn decided_statement(of: ApprovalsOf, of_customer: bool) -> SqlText {
     let mut sql = SqlText::new(&format!(
         "SELECT a.id, CASE WHEN a.status = 'pending' THEN 'expired' ELSE a.status END AS status, a.notes,\n  \
          CASE WHEN isfinite(at.decided) THEN (extract(epoch FROM at.decided) * 1000000)::bigint END AS decided_us\n\
@@ -125,6 +126,12 @@ pub fn decided_statement(of: ApprovalsOf) -> SqlText {
         ApprovalsOf::One(id) => sql.push("a.id = ").bind(&id.to_string(), "uuid"),
         ApprovalsOf::Run(id) => sql.push("a.run_id = ").bind(&id.to_string(), "uuid"),
     };
+    if of_customer {
+        sql.push(
+            "\n  AND CASE WHEN a.run_id IS NOT NULL THEN public.reads_run(a.run_id) \
+             ELSE public.reads_session(a.session_id) END",
+        );
+    }
     sql.push("\nORDER BY at.decided NULLS FIRST, a.id");
     sql
 }

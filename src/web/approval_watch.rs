@@ -59,6 +59,11 @@ pub struct AgentDecision {
     pub notes: Option<String>,
 }
 
+/// The claims of the agents of a customer.
+fn claims_of(customer: NonNilUuid) -> String {
+    json!({ "runtraced_customer": customer }).to_string()
+}
+
 impl ApprovalWatch {
     pub(super) fn new(pool: ReadPool, read_role: String) -> Self {
         Self(Arc::new(Watched {
@@ -79,7 +84,7 @@ impl ApprovalWatch {
             None => ReadAs::Daemon,
             Some(customer) => ReadAs::Claims {
                 role: self.0.read_role.clone(),
-                claims: json!({ "runtraced_customer": customer }).to_string(),
+                claims: claims_of(customer),
             },
         }
     }
@@ -110,12 +115,14 @@ impl ApprovalWatch {
         known: i64,
     ) -> Result<(i64, Vec<AgentDecision>), TooManyWaiting> {
         let count = self.changed(of, known).await?;
-        let reader = self.agent(tenant);
         loop {
-            match self.decided(of, &reader).await {
+            match self.decided(of, tenant).await {
                 Ok(decided) => return Ok((count, decided)),
                 // The database is away: the agent waits on.
-                Err(_) => sleep(RETRY).await,
+                Err(error) => {
+                    tracing::debug!(%error, "decisions cannot be read");
+                    sleep(RETRY).await;
+                }
             }
         }
     }
@@ -123,10 +130,18 @@ impl ApprovalWatch {
     async fn decided(
         &self,
         of: ApprovalsOf,
-        reader: &ReadAs,
+        tenant: Option<NonNilUuid>,
     ) -> Result<Vec<AgentDecision>, sqlx::Error> {
-        let mut tx = self.0.pool.begin(reader).await?;
-        let rows = decided_statement(of).rows(&mut tx).await?;
+        let mut tx = self.0.pool.begin(&ReadAs::Daemon).await?;
+        if let Some(customer) = tenant {
+            sqlx::query("SELECT set_config('request.jwt.claims', $1, true)")
+                .bind(claims_of(customer))
+                .execute(&mut *tx)
+                .await?;
+        }
+        let rows = decided_statement(of, tenant.is_some())
+            .rows(&mut tx)
+            .await?;
         rows.iter()
             .map(|row| {
                 Ok(AgentDecision {

@@ -48,7 +48,7 @@ pub fn pages() -> Vec<Page> {
     for entry in fs::read_dir(path("docs")).unwrap() {
         let file = entry.unwrap().file_name().into_string().unwrap();
         // Pictures that the pages show.
-        if file == "plots" {
+        if file == "plots" || file == "images" {
             continue;
         }
         assert!(file.ends_with(".md"), "docs/{file}");
