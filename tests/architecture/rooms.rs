@@ -118,7 +118,7 @@ pub const ROOMS: &[Room] = &[
     },
     Room {
         name: "store/admin",
-        uses: &["auth", "store/schema"],
+        uses: &["auth", "store/error", "store/schema"],
         without: &["tonic", "prost"],
         rule: "code that writes events",
     },
