@@ -245,7 +245,11 @@ mod tests {
         });
         let want = serde_json::json!({
             "metadata": [0, 1, metadata("c", "x")],
-            "services": {"a": [0, 2, metadata("a", "x")], "b": [0, 3, metadata("b", "y")]},
+            "services": {
+                "a": [0, 2, metadata("a", "x")],
+                "b": [0, 3, metadata("b", "y")],
+                "c": [0, 1, metadata("c", "x")],
+            },
         });
         for first in 0..observations.len() {
             let mut observed = ObservedFields::default();
