@@ -307,3 +307,33 @@ fn empty_event(run_id: Uuid, rank: i32) -> RunObserved {
         tags: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Repairs;
+
+    #[test]
+    fn the_order_of_origins_decides_between_their_metadata() {
+        // Opposite to the order of the texts: the texts are not compared.
+        let origin = |text: &str, order| OriginMetadata {
+            service_key: 1,
+            order,
+            json: Arc::new(Json::new(format!("\"{text}\""), &mut Repairs::default()).unwrap()),
+        };
+        let (one, other) = (origin("a", 2), origin("b", 1));
+        for facts in [[&one, &other], [&other, &one]] {
+            let mut observed = Observations::default();
+            for (position, fact) in (0..).zip(facts) {
+                let fact = RunFact::Metadata(fact.clone());
+                let time = Timestamp::from_postgres_micros(5).unwrap();
+                observed.add(Uuid::from_u128(1), position, rank::DIRECT, time, fact);
+            }
+            let (_, event) = observed.into_events().next().unwrap();
+            let EventBody::RunObserved(event) = event.body else {
+                panic!("{event:?}");
+            };
+            assert_eq!(event.metadata.unwrap().as_str(), "\"b\"");
+        }
+    }
+}
