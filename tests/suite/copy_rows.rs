@@ -60,6 +60,7 @@ const SELDOM: &[(&str, &[&str])] = &[
             "error_observed",
             "root_started_at",
             "tenant_id",
+            "settle_at",
             "views_shown",
         ],
     ),
