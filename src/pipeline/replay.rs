@@ -186,6 +186,13 @@ impl Replayer {
         Ok(true)
     }
 
+    /// The events of a batch are durable in the database.
+    fn settle(&mut self, batch: ReplayBatch) {
+        self.window.settle(batch);
+        // A frame of many refused events may take minutes.
+        self.stall.moved();
+    }
+
     /// Acknowledges the frames whose events are all settled.
     fn ack_settled(&mut self) {
         let spool = &self.parts.config.spool;
@@ -235,7 +242,7 @@ impl Replayer {
                     ReplayBatch::Front(_) => self.pace.succeeded(count, begin.elapsed()),
                     ReplayBatch::Deferred => self.pace.took(begin.elapsed()),
                 }
-                self.window.settle(batch);
+                self.settle(batch);
                 self.ack_settled();
             }
             Err(ReplayError::Refused(part)) if count == 1 => {
@@ -318,7 +325,7 @@ impl Replayer {
                 if let ReplayBatch::Front(_) = batch {
                     self.pace.succeeded(1, Duration::ZERO);
                 }
-                self.window.settle(batch);
+                self.settle(batch);
             }
             Err(error) => {
                 trouble.unstorable += 1;
