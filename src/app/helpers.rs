@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sqlx::postgres::PgConnectOptions;
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +16,7 @@ use crate::auth::{KeyCache, KeyTable};
 use crate::config::Config;
 use crate::finalize::{SweepCounts, sweep_forever};
 use crate::listen::TlsReloader;
+use crate::store::{Session, SessionUse};
 use crate::telemetry::{Readiness, watch_database};
 
 /// The background tasks of one daemon. A task that ends before shutdown is a fault.
@@ -99,11 +101,13 @@ async fn maintain_database(
     }
     let health = watch_database(database.clone(), readiness, stop.clone());
     let timeout = config.commit_timeout;
-    let prices = refresh_prices(database.clone(), stop.clone());
+    let write = SessionUse::Write;
+    // One server process serves both: a daemon has few.
+    let session = Mutex::new(Session::new(database, "runtraced", write, timeout, || ()));
     tokio::join!(
         health,
-        prices,
-        sweep_forever(database, config.sweep_interval, timeout, &sweeps, stop)
+        refresh_prices(&session, stop.clone()),
+        sweep_forever(&session, config.sweep_interval, timeout, &sweeps, stop)
     );
     Ok(())
 }

@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use sqlx::PgConnection;
-use sqlx::postgres::PgConnectOptions;
+use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::prices::{self, CatalogModel};
-use crate::store::{self, PriceRow, Session, SessionUse};
+use crate::store::{self, PriceRow, Session};
 
 /// How often new token counts are looked at.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// How long the database may take for one look.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the database may take for one look, and so how long the sweeper waits for it.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What was looked at so far.
 #[derive(Default)]
@@ -25,16 +25,16 @@ struct PriceProgress {
     renewed: bool,
 }
 
-/// Fills in prices until `stop`. The writers of events do not wait for it.
-pub async fn refresh_prices(database: PgConnectOptions, stop: CancellationToken) {
-    let write = SessionUse::Write;
-    let mut session = Session::new(database, "runtraced prices", write, TIMEOUT, || ());
+/// Fills in prices until `stop`, in the session of the sweeper. The writers of events do not
+/// wait for it.
+pub async fn refresh_prices(session: &Mutex<Session>, stop: CancellationToken) {
     let mut progress = PriceProgress::default();
     loop {
         tokio::select! {
             () = sleep(INTERVAL) => {}
             () = stop.cancelled() => return,
         }
+        let mut session = session.lock().await;
         let round = async {
             let done = fill_in(session.acquire().await?.conn(), &mut progress).await;
             session.release(done.as_ref().err());

@@ -4,14 +4,14 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
+use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::large_runs::{LOCKED_LIMIT, PostponedRuns, is_of_runs};
-use crate::store::{self, Session, SessionUse};
+use crate::store::{self, Session};
 
 /// Rows per transaction of a sweep. Few, so that the row locks do not delay writers.
 const SWEEP_ROWS: i64 = 500;
@@ -27,20 +27,19 @@ pub struct SweepCounts {
 /// Sweeps periodically until `stop`. It does not log that the database is away: the
 /// writers do.
 pub async fn sweep_forever(
-    database: PgConnectOptions,
+    session: &Mutex<Session>,
     interval: Duration,
     time_limit: Duration,
     counts: &SweepCounts,
     stop: CancellationToken,
 ) {
-    let write = SessionUse::Write;
-    let mut session = Session::new(database, "runtraced", write, time_limit, || ());
     let mut sweeper = Sweeper::default();
     loop {
         tokio::select! {
             () = sleep(interval) => {}
             () = stop.cancelled() => return,
         }
+        let mut session = session.lock().await;
         let sweep = async {
             let mut open = session.acquire().await?;
             let swept = sweeper.sweep_all(open.conn(), counts, time_limit).await;
