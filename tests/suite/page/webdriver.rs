@@ -1,6 +1,6 @@
 //! The WebDriver protocol, as far as these tests need it: JSON over HTTP/1.1 on loopback.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -38,7 +38,11 @@ fn exchange(port: u16, method: &str, path: &str, body: &str) -> std::io::Result<
     let mut part = [0; 65_536];
     // The driver may keep the connection open: the answer ends where its length says.
     loop {
-        let read = socket.read(&mut part)?;
+        let read = match socket.read(&mut part) {
+            // A signal, such as that of a child that has ended, interrupts a read with a timeout.
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            read => read?,
+        };
         answer.extend_from_slice(&part[..read]);
         if read == 0 || complete(&answer) {
             return Ok(String::from_utf8_lossy(&answer).into_owned());
