@@ -164,15 +164,15 @@ export class Rows {
 		this.all = [];
 		this.seen = [];
 		/** @type {[Row, number, boolean][]} */
-		const todo = [[this.root, 0, true]];
-		for (let next = todo.pop(); next; next = todo.pop()) {
+		const left = [[this.root, 0, true]];
+		for (let next = left.pop(); next; next = left.pop()) {
 			const [r, depth, visible] = next;
 			r.depth = depth;
 			this.all.push(r);
 			if (visible) this.seen.push(r);
 			this.from = Math.min(this.from, r.offset);
 			this.end = Math.max(this.end, r.offset + (r.duration ?? 0));
-			for (let i = r.kids.length - 1; i >= 0; i--) todo.push([r.kids[i], depth + 1, visible && !r.folded]);
+			for (let i = r.kids.length - 1; i >= 0; i--) left.push([r.kids[i], depth + 1, visible && !r.folded]);
 		}
 	}
 
