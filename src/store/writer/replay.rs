@@ -137,22 +137,27 @@ impl Writer {
         result
     }
 
-    /// Stores a spooled event that cannot be written as a dead letter, and the progress, in
-    /// one transaction.
+    /// Stores spooled events that cannot be written as dead letters, and the progress, in one
+    /// transaction.
     ///
     /// # Errors
     /// If the database did not commit that.
-    pub async fn replay_dead_letter(
+    pub async fn replay_dead_letters(
         &mut self,
-        event: &Event,
-        refused: &RefusedPart,
+        refused: &[(&Event, &RefusedPart)],
         progress: &str,
     ) -> Result<(), sqlx::Error> {
-        let letter = self.dead_letter(0, event, refused);
+        let letters = refused.iter().enumerate();
+        let letters: Vec<_> = letters
+            .map(|(index, (event, part))| self.dead_letter(index, event, part))
+            .collect();
         let before = self.set_progress(Some(progress.into()));
-        let result = self.insert_dead_letters(&[letter]).await;
+        let result = self.insert_dead_letters(&letters).await;
         match &result {
-            Ok(()) => tracing::info!("a spooled event is stored as a dead letter"),
+            Ok(()) => tracing::info!(
+                events = letters.len(),
+                "spooled events are stored as dead letters"
+            ),
             Err(_) => {
                 self.set_progress(before);
             }
