@@ -37,7 +37,8 @@ const OUTCOMES: [&str; 6] = [
 /// Show what a daemon has received and where those events are now.
 ///
 /// Exit codes: 0 all is well, 1 somebody should look, 69 the daemon does not answer,
-/// or the ledger cannot be read from the database.
+/// or the ledger cannot be read from the database. With --ready: 0 the daemon is ready,
+/// 1 it is not, 69 it does not answer.
 #[derive(Debug, Clone, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct StatusArgs {
@@ -49,6 +50,9 @@ pub struct StatusArgs {
         value_name = "ADDR"
     )]
     pub http: FlagValue,
+    /// Ask only whether the daemon is ready, as a health check does. Needs no database.
+    #[arg(long)]
+    pub ready: bool,
     #[command(flatten)]
     #[allow(missing_docs)] // its fields are documented
     pub tls: ClientTlsArgs,
@@ -77,6 +81,9 @@ impl StatusArgs {
 /// If a value is invalid, a file cannot be read, or stdout fails.
 pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let daemon = HttpEndpoint::new(args.daemon()?, &args.tls)?;
+    if args.ready {
+        return tell_readiness(&daemon).await;
+    }
     let (ready, metrics) = match pages(&daemon, &args.http).await {
         Ok(pages) => pages,
         Err(error) => {
@@ -103,6 +110,22 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
         (false, _) => ExitCode::from(EXIT_REFUSED),
         (true, Err(_)) => ExitCode::from(EXIT_UNAVAILABLE),
         (true, Ok(_)) => ExitCode::SUCCESS,
+    })
+}
+
+/// Prints what `/readyz` says, and nothing else.
+async fn tell_readiness(daemon: &HttpEndpoint) -> anyhow::Result<ExitCode> {
+    let (code, text) = match daemon.get("/readyz").await {
+        Ok(page) => page,
+        Err(error) => {
+            let text = failure::explain(error.as_ref());
+            return Ok(output::fail(EXIT_UNAVAILABLE, text));
+        }
+    };
+    output::print(&text)?;
+    Ok(match code {
+        200 => ExitCode::SUCCESS,
+        _ => ExitCode::from(EXIT_REFUSED),
     })
 }
 

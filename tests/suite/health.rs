@@ -19,6 +19,7 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use crate::support::daemon::{AWAY, Daemon, OUTCOMES};
 use crate::support::events::{message, new_id, run_ended, run_started, step_started, tokens};
 use crate::support::pg;
+use crate::support::process::runtraced;
 use crate::support::spool::SpoolDir;
 use crate::support::stream::RawStream;
 use crate::support::tables::{row, value};
@@ -57,12 +58,17 @@ async fn wait_all(daemon: &Daemon, ready: bool) {
 }
 
 /// Scenario: Postgres crashes and comes back, then freezes and thaws, while nothing is sent.
-/// Guarantees: /readyz and gRPC health follow within seconds and say why; /livez does not waver.
+/// Guarantees: /readyz, gRPC health and `status --ready`, which asks no database, follow within
+/// seconds and say why; /livez does not waver.
 #[tokio::test(flavor = "multi_thread")]
 async fn readiness_follows_postgres_and_liveness_does_not() {
     let mut cluster = pg::own_cluster().await;
     let daemon = Daemon::start(cluster.url()).await;
     wait_all(&daemon, true).await;
+    let http = daemon.http_address().to_owned();
+    let status = ["status", "--ready", "--http", &http];
+    let asked = async || runtraced(&status, "postgresql://127.0.0.1:9/none").await;
+    assert_eq!(asked().await, (0, "ready\n".to_owned()));
     cluster.stop_immediate().await;
     wait_all(&daemon, false).await;
     let answer = daemon.get("/readyz").await;
@@ -70,6 +76,7 @@ async fn readiness_follows_postgres_and_liveness_does_not() {
         answer,
         (503, "not ready: the database is away\n".to_owned())
     );
+    assert_eq!(asked().await, (1, answer.1));
     cluster.start().await;
     wait_all(&daemon, true).await;
     cluster.sigstop();
@@ -79,6 +86,8 @@ async fn readiness_follows_postgres_and_liveness_does_not() {
     cluster.sigcont();
     wait_all(&daemon, true).await;
     daemon.finish().await;
+    let (code, said) = asked().await;
+    assert_eq!(code, 69, "{said}");
 }
 
 /// Scenario: the daemon starts while Postgres is down, on a database that has no schema yet; a

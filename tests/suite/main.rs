@@ -8,6 +8,7 @@
     clippy::print_stdout
 )]
 
+mod alerts;
 mod bad_input;
 mod bench;
 mod bridged;
@@ -15,6 +16,7 @@ mod chaos;
 mod clocks;
 mod concurrency;
 mod copy_rows;
+mod dashboards;
 mod demo;
 mod docs;
 mod drain;

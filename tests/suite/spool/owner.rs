@@ -6,6 +6,7 @@ use runtraced::proto::Event;
 use sqlx::{Connection as _, PgConnection};
 
 use super::{SpoolDir, daemon, ledger_sum, metric, replayed, settled, spawn, wait_until};
+use crate::alerts::assert_firing;
 use crate::support::daemon::{AWAY, Daemon};
 use crate::support::events::{new_id, step};
 use crate::support::pg;
@@ -66,6 +67,7 @@ async fn events_of_another_database_are_not_replayed() {
         metric(&second, "runtraced_spool_other_database").await == 1
     })
     .await;
+    assert_firing(&second, &["RuntracedSpoolOfOtherDatabase"]).await;
     let mut conn = database.connect().await;
     second.submit(steps(3)).await;
     second.check_counts().await;

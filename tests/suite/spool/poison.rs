@@ -8,6 +8,7 @@ use runtraced::spool::list;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{SpoolDir, daemon, ledger_sum, metric, replayed, settled, spool_frames, wait_until};
+use crate::alerts::assert_firing;
 use crate::support::daemon::Daemon;
 use crate::support::events::{long_message, new_id, tokens};
 use crate::support::pg;
@@ -135,6 +136,7 @@ async fn an_event_that_can_be_stored_nowhere_is_kept_in_its_file() {
         assert_eq!(ledger_sum(&mut conn).await, [200, 199, 0, 1, 0, 0, 0]);
         assert_eq!(count(&mut conn, "agent_messages").await, 199);
         assert_eq!(metric(&first, "runtraced_spool_quarantined_files").await, 1);
+        assert_firing(&first, &["RuntracedSpoolQuarantined"]).await;
         first.finish().await;
         for _ in 0..2 {
             let next = daemon(database.url(), &dir, &args).await;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::poison::{marked, when_marked};
 use super::{SpoolDir, daemon, metric, replayed, spool_frames, wait_until};
+use crate::alerts::assert_firing;
 use crate::support::pg;
 use crate::support::process::runtraced;
 use crate::support::tables::count;
@@ -33,6 +34,7 @@ async fn a_spool_that_does_not_move_for_a_minute_is_told() {
     }
     assert!(begin.elapsed() >= Duration::from_secs(60));
     assert_eq!(metric(&daemon, "runtraced_spool_stalled").await, 1);
+    assert_firing(&daemon, &["RuntracedReplayStuck"]).await;
     let status = ["status", "--http", daemon.http_address()];
     let (code, said) = runtraced(&status, database.url()).await;
     assert!(code == 1 && said.contains("STALLED"), "{said}");
