@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Response, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, Response, header};
 use axum::middleware::Next;
 use tonic::Status;
 use uuid::{NonNilUuid, Uuid};
@@ -46,9 +46,9 @@ impl Authenticator {
     pub async fn identify(
         &self,
         headers: &HeaderMap,
-        connection: Option<&ClientConnection>,
+        extensions: &Extensions,
     ) -> Result<Identity, Denied> {
-        self.check(headers, connection)
+        self.check(headers, extensions.get())
             .await
             .inspect_err(|denied| denied.count(&self.table.counts))
     }
@@ -100,7 +100,7 @@ impl Authenticator {
         let headers = request.headers();
         let identity = match needs_key {
             true => {
-                let identity = self.identify(headers, connection.as_ref()).await?;
+                let identity = self.identify(headers, request.extensions()).await?;
                 if !identity.may_write() {
                     return Err(Denied::ReadKey);
                 }
@@ -206,7 +206,8 @@ mod tests {
         headers: &HeaderMap,
     ) -> Result<Identity, Denied> {
         let authenticator = Authenticator::new(table.clone(), required);
-        let identified = pin!(authenticator.identify(headers, None));
+        let extensions = Extensions::new();
+        let identified = pin!(authenticator.identify(headers, &extensions));
         match identified.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(identity) => identity,
             Poll::Pending => panic!("it waits"),

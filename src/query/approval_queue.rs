@@ -24,7 +24,7 @@ fn select() -> SqlText {
          encode(sha256(convert_to(ROW(a.run_id, a.session_id, a.action_type, a.action_description, a.action_data)::text, 'UTF8')), 'hex') AS revision,\n  \
          a.status,\n  \
          a.created_at, a.expires_at, a.decided_at, a.decided_by,\n  \
-         a.metadata ->> 'decided_by_key' AS decided_by_name, a.notes,\n  \
+         a.metadata ->> 'decided_by_key' AS decided_by_name, a.metadata ->> 'decided_by_key_id' AS decided_by_key_id, a.notes,\n  \
          r.agent_id, r.name AS run_name, r.customer_id,\n  \
          coalesce(a.status = 'pending' AND a.expires_at <= now(), false) AS overdue\n\
          FROM approvals AS a\nLEFT JOIN agent_runs AS r ON r.id = a.run_id\nWHERE "

@@ -49,7 +49,7 @@ pub use run_list::{RunPage, found_runs};
 pub use run_search::{RunOrder, RunPlace, RunSearch, TimeBound};
 pub use runs::{RunFilter, RunSummary, runs};
 pub use skeleton::{
-    RunHead, SkeletonRow, StepTokens, run_head, run_row, skeleton_rows, skeleton_statement,
+    RunHead, Skeleton, SkeletonRow, StepTokens, run_for_psql, run_head, run_row, skeleton_rows,
     step_digests,
 };
 pub use sql_text::SqlText;

@@ -43,6 +43,17 @@ struct WatchState {
     polls: bool,
 }
 
+/// Lets the next one who comes start the task again, also if it ended by a panic.
+struct PollEnd(ApprovalWatch);
+
+impl Drop for PollEnd {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.state().polls = false;
+        }
+    }
+}
+
 /// Too many approvals are waited for.
 #[derive(Debug)]
 pub struct TooManyWaiting;
@@ -178,6 +189,7 @@ impl ApprovalWatch {
 
     /// Asks until nobody waits.
     async fn poll(self) {
+        let _end = PollEnd(self.clone());
         loop {
             // Not in a row, however often somebody comes.
             sleep(INTERVAL / 10).await;

@@ -18,15 +18,20 @@ use super::params::{Params, age, id, read_cursor, write_cursor};
 use super::{Shared, WebState};
 use crate::auth::{Identity, KeyAccess};
 use crate::query::{
-    ApprovalPlace, ApprovalsOf, ReadAs, ReadTransaction, approval_statement, approvals_statement,
-    pending_statement,
+    ApprovalPlace, ApprovalsOf, ReadAs, ReadTransaction, SqlText, approval_statement,
+    approvals_statement, pending_statement,
 };
-use crate::store;
+use crate::store::{self, DecidedBy};
 
 /// The longest wait for a decision.
 const MAX_WAIT: Duration = Duration::from_secs(60);
+/// How often an approval that is not there yet is looked for.
+const APPEARS: Duration = Duration::from_secs(1);
 /// Characters of the note of a decision.
 const MAX_NOTE_CHARS: usize = 10_000;
+
+/// Whose name stands by a decision of whoever needs no key.
+const OPERATOR: &str = "operator on the page";
 
 const NO_APPROVAL: WebError = WebError::NotFound("there is no such approval");
 
@@ -49,9 +54,11 @@ pub(super) async fn queue(State(state): Shared, request: Request) -> Result<Resp
         (true, Some(last)) => approval_cursor(last),
         _ => None,
     };
-    let pending = pending_statement().json_row(&mut tx).await?;
+    let waiting = pending_statement();
+    let pending = waiting.json_row(&mut tx).await?;
     let pending: Value = serde_json::from_str(&pending.unwrap_or_default()).unwrap_or_default();
-    let sql = approvals_statement(&status, after.as_ref(), limit).for_psql();
+    let shown = approvals_statement(&status, after.as_ref(), limit);
+    let sql = SqlText::all_for_psql(&[&shown, &waiting]);
     let body = format!(
         "{{\"rows\":[{}],\"next\":{},\"pending\":{},\"sql\":{}}}",
         rows.join(","),
@@ -94,12 +101,18 @@ pub(super) async fn one(
         let mut tx = state.pool.begin(&read_as).await?;
         let row = approval_statement(approval).json_row(&mut tx).await?;
         drop(tx);
-        let row = row.ok_or(NO_APPROVAL)?;
-        let found: Value = serde_json::from_str(&row).unwrap_or_default();
-        let waits = found["status"] == "pending" && found["overdue"] != true;
+        let found: Value =
+            serde_json::from_str(row.as_deref().unwrap_or("null")).unwrap_or_default();
+        // The request may still be on its way.
+        let waits = row.is_none() || found["status"] == "pending" && found["overdue"] != true;
         if waits && Instant::now() < deadline {
+            // One that is decided already when it appears is no news to whoever counts decisions.
+            let look = match row {
+                Some(_) => deadline,
+                None => deadline.min(Instant::now() + APPEARS),
+            };
             tokio::select! {
-                changed = timeout_at(deadline, state.approvals.changed(ApprovalsOf::One(approval), 0)) => {
+                changed = timeout_at(look, state.approvals.changed(ApprovalsOf::One(approval), 0)) => {
                     if let Ok(Err(_)) = changed {
                         return Err(WebError::Busy);
                     }
@@ -108,6 +121,7 @@ pub(super) async fn one(
             }
             continue;
         }
+        let row = row.ok_or(NO_APPROVAL)?;
         if is_agent {
             let decision = json!({ "approval": {
                 "id": found["id"], "status": found["status"], "decided_at": found["decided_at"],
@@ -137,7 +151,8 @@ struct Decision {
     decision: String,
     note: Option<String>,
     /// The `revision` that the person has seen.
-    shown: Option<String>,
+    #[serde(default)]
+    shown: String,
 }
 
 /// `POST /api/approvals/ID/decision`.
@@ -158,6 +173,10 @@ pub(super) async fn decide(
         let reason = "decision is not one of approved, rejected";
         return Err(WebError::BadRequest(reason.to_owned()));
     }
+    if decision.shown.is_empty() {
+        let reason = "shown is missing: send the revision of the approval that the person saw";
+        return Err(WebError::BadRequest(reason.to_owned()));
+    }
     let is_long = |note: &String| note.chars().count() > MAX_NOTE_CHARS;
     if decision.note.as_ref().is_some_and(is_long) {
         return Err(WebError::TooLarge);
@@ -176,12 +195,11 @@ pub(super) async fn decide(
         ));
     }
     let found: Value = serde_json::from_str(&now).unwrap_or_default();
-    let shown = decision.shown.as_ref();
     Err(match found["status"].as_str() {
         Some("approved" | "rejected") => WebError::Decided(now),
         Some("expired") => WebError::Expired(now),
         _ if found["overdue"] == true => WebError::Expired(now),
-        _ if shown.is_some_and(|shown| found["revision"] != *shown) => WebError::Changed(now),
+        _ if found["revision"] != decision.shown => WebError::Changed(now),
         _ => {
             WebError::Forbidden("the policies of the database do not let you decide this approval")
         }
@@ -198,13 +216,13 @@ impl WebState {
         decision: &Decision,
     ) -> Result<bool, WebError> {
         let is_user = reader.kind == ReaderKind::User;
-        let key = match reader.kind {
+        let decided_by = match reader.kind {
             ReaderKind::User => None,
-            _ => Some(
-                self.key_name(reader)
-                    .await
-                    .unwrap_or_else(|| "operator".to_owned()),
-            ),
+            ReaderKind::Operator => Some(DecidedBy::operator(OPERATOR)),
+            ReaderKind::Key { id, .. } => Some(DecidedBy {
+                key: Some(id),
+                name: self.key_name(reader).await.unwrap_or_default(),
+            }),
         };
         let write_as = match is_user {
             true => reader.read_as.clone(),
@@ -223,8 +241,8 @@ impl WebState {
             approval,
             &decision.decision,
             note.as_deref(),
-            key.as_deref(),
-            decision.shown.as_deref(),
+            decided_by.as_ref(),
+            &decision.shown,
         )
         .await;
         match decided {

@@ -14,6 +14,7 @@ mod export;
 mod guard;
 mod jwt;
 mod live;
+mod live_bytes;
 mod live_source;
 mod params;
 mod peer;

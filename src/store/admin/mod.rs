@@ -11,5 +11,5 @@ pub use grant::{Grant, GrantError, grant};
 pub use keys::{KeyError, create_key, load_keys, revoke_key};
 pub use migrate::migrate;
 pub use prices::{PriceRow, catalog_models, set_price, unpriced_models, write_catalog_prices};
-pub use reader::{READER_ROLE, decide_approval, grant_reader};
+pub use reader::{DecidedBy, READER_ROLE, decide_approval, grant_reader};
 pub use search_index::build_search_index;
