@@ -17,6 +17,7 @@ mod concurrency;
 mod copy_rows;
 mod demo;
 mod docs;
+mod doctor;
 mod drain;
 mod epochs;
 mod finalize;
