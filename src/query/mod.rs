@@ -6,6 +6,7 @@
 mod approval_queue;
 mod conversation;
 mod costs;
+mod customers;
 mod dead_letters;
 mod export;
 mod keys;
@@ -37,6 +38,7 @@ pub use conversation::{
     ConversationOf, MessagePlace, conversation_statement, session_runs_statement, session_statement,
 };
 pub use costs::{CostBy, cost_statement, plan_sums, unpriced_statement};
+pub use customers::{CustomerRow, customers};
 pub use dead_letters::{DeadLetterFilter, DeadLetterRow, dead_letters};
 pub use export::{ExportKey, ExportPage, export_keys, export_page, export_statement};
 pub use keys::{KeyRow, keys};

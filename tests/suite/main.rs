@@ -19,6 +19,7 @@ mod copy_rows;
 mod dashboards;
 mod demo;
 mod docs;
+mod doctor;
 mod drain;
 mod epochs;
 mod finalize;

@@ -13,6 +13,7 @@ use super::{Failure, RefusedPart, RunTotalsCache, ShardCounts, Writer, WriterCon
 use crate::event::Event;
 use crate::store::batch::BatchError;
 use crate::store::outcome::OutcomeCounts;
+use crate::store::session::identify_database;
 
 /// Why a batch of spooled events was not written.
 #[derive(Debug)]
@@ -61,19 +62,8 @@ impl Writer {
     /// # Errors
     /// If the database is away.
     pub async fn identify_database(&mut self) -> Result<String, sqlx::Error> {
-        let ask = async |tx: &mut PgConnection, _: &mut RunTotalsCache| {
-            let may_ask: bool = sqlx::query_scalar(
-                "SELECT has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')",
-            )
-            .fetch_one(&mut *tx)
-            .await?;
-            let query = if may_ask {
-                include_str!("../sql/identify_database.sql")
-            } else {
-                "SELECT '?/' || oid::text FROM pg_database WHERE datname = current_database()"
-            };
-            Ok(sqlx::query_scalar(query).fetch_one(tx).await?)
-        };
+        let ask =
+            async |tx: &mut PgConnection, _: &mut RunTotalsCache| Ok(identify_database(tx).await?);
         self.transaction(ask).await.map_err(BatchError::into_sql)
     }
 
