@@ -68,6 +68,8 @@ class Client:
         self._threadless = False
         #: What each session was last told to be, see Scope.
         self.known_sessions: Dict[str, Any] = {}
+        #: Ids of messages that model calls have repeated and that need not be sent again.
+        self.known_messages: Dict[str, None] = {}
 
     def before_wait(self, action: Callable[[], float]) -> None:
         """Has the thread call this before each wait, which is then at most as long."""

@@ -10,5 +10,5 @@ from typing import Any, Callable
 class TracedExecutor(ThreadPoolExecutor):
     """Use it in the place of `ThreadPoolExecutor`. Steps in its threads belong to the caller's."""
 
-    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # type: ignore[override]
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         return super().submit(copy_context().run, function, *args, **kwargs)

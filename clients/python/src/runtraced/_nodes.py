@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, TypeVar, cast
 
@@ -21,6 +22,11 @@ _ROLES = {name: f'"MESSAGE_ROLE_{name.upper()}"' for name in ("user", "assistant
 _ROLES["developer"] = _ROLES["system"]
 _ROLES["function"] = _ROLES["tool"]
 _COUNTS = ("input", "output", "cache_read", "cache_write", "reasoning")
+
+def role_name(role: str) -> str:
+    """The role of a message, in JSON."""
+    return _ROLES.get(role, _ROLES["user"])
+
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -113,7 +119,7 @@ class Node:
         head = (
             f'"message_appended":{{"message_id":"{new_id()}","run_id":"{scope.run}"'
             f'{events.id_field("session_id", scope.session)}{events.id_field("step_id", self._place()._step_id)}'
-            f',"role":{_ROLES.get(role, _ROLES["user"])},"seq":{scope.next_seq()}'
+            f',"role":{role_name(role)},"seq":{scope.next_seq()}'
         )
         scope.put(
             head,
@@ -270,6 +276,6 @@ def _score_head(
 def _number(value: float) -> str:
     if isinstance(value, int):
         return str(int(value))
-    number = float(value)
-    # The daemon refuses these, and says why.
-    return f'"{number}"' if number != number or number in (float("inf"), float("-inf")) else repr(number)
+    text = json.dumps(float(value))
+    # The daemon refuses NaN and infinities, and says why.
+    return f'"{text}"' if text[-1] in "Ny" else text

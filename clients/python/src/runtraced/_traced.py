@@ -50,7 +50,7 @@ def traced(
 class _Traced:
     def __init__(self, function: Any, name: Optional[str], kind: Optional[str], input: bool, output: bool) -> None:
         self._function = function
-        self._name = name or getattr(function, "__name__", type(function).__name__)
+        self._name: str = name or getattr(function, "__name__", None) or type(function).__name__
         self._kind = kind
         self._takes_input = input
         self._takes_output = output
