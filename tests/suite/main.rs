@@ -12,6 +12,7 @@ mod bad_input;
 mod bench;
 mod bridged;
 mod chaos;
+mod clients;
 mod clocks;
 mod concurrency;
 mod copy_rows;
