@@ -53,6 +53,8 @@ class ClientTest(unittest.TestCase):
     def start(self, program: str, **environment: str) -> subprocess.Popen[str]:
         """A process that runs this program, with the sink as its daemon."""
         env = {**os.environ, "RUNTRACED_ENDPOINT": self.sink.endpoint, **environment}
+        # Python warns of forks beside threads, which is what these programs are about.
+        env["PYTHONWARNINGS"] = "ignore::DeprecationWarning"
         env.setdefault("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
         process = subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(program)],

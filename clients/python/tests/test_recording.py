@@ -413,9 +413,8 @@ class Values(unittest.TestCase):
             ([float("inf")], ["inf"]),
             (ValueError("no"), "ValueError: no"),
         ):
-            encoded = _values.as_value(given)
-            assert isinstance(encoded, bytes)
-            self.assertEqual(json.loads(encoded), expected)
+            copied = _values.restored(_values.as_value(given))
+            self.assertEqual(json.loads(_values.json_text(copied)), expected)
 
     def test_texts_stay_as_they_are(self) -> None:
         text = "x" * 1000

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from typing import Any, List, Optional, Tuple
 
-from ._values import Value, quoted
+from ._values import Value, json_text, quoted, restored
 
 # With None as its field, a value is JSON that belongs to the payload.
 Payload = Tuple[Tuple[Optional[str], Optional[Value]], ...]
@@ -64,10 +64,14 @@ def line(item: Item) -> bytes:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
-def _field(name: Optional[str], value: Optional[Value]) -> str:
+def _field(name: Optional[str], value: Any) -> str:
     if value is None:
         return ""
-    text = value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else quoted(value)
+    kind = type(value)
+    if kind is str:
+        text = quoted(value)
+    else:
+        text = json_text(restored(value)) if kind is bytes else str(value)
     if name is None:
         return text
     # The daemon takes a text in a field of JSON for JSON if it looks like it. The JSON text

@@ -48,7 +48,7 @@ def guarded(method: Method) -> Method:
 class Node:
     """A run or a step. Without a scope it records nothing."""
 
-    __slots__ = ("id", "ended", "parent", "output", "error", "metadata", "_scope", "_before")
+    __slots__ = ("id", "ended", "parent", "output", "error", "metadata", "_scope", "_before", "_generation")
 
     #: The id of the run or step, a UUIDv7.
     id: str
@@ -62,6 +62,8 @@ class Node:
     metadata: Dict[str, Any]
     parent: Optional[Node]
     _scope: Optional[Scope]
+    # The process that began it, see Client.
+    _generation: int
     # What was open where this was entered.
     _before: Optional[Node]
 

@@ -58,6 +58,7 @@ class Run(Node):
         self.ended = False
         self.parent: Optional[Node] = None
         self._scope = None
+        self._generation = client.generation
         self._traceparent = traceparent
         self._sample = sample
         # The hand-off in the parent or in the caller.
@@ -169,7 +170,7 @@ class Run(Node):
             return
         self.ended = True
         # After a fork, the parent process ends what it began.
-        if scope.generation != client.generation:
+        if self._generation != client.generation:
             return
         try:
             self._end(scope, error)

@@ -102,7 +102,7 @@ def payload_text(value: Any) -> Optional[str]:
     return as_text(_masked(value))
 
 
-def payload_object(value: Optional[Dict[str, Any]]) -> Optional[bytes]:
+def payload_object(value: Optional[Dict[str, Any]]) -> Optional[Value]:
     if not value:
         return None
     masked = _masked(value)

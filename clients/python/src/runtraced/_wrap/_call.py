@@ -12,7 +12,7 @@ from .._ids import message_id
 from .._nodes import role_name
 from .._scope import payload_object, payload_text, payload_value
 from .._steps import Step
-from .._values import as_value
+from .._values import json_text
 from ._dialect import Collector, Dialect, Said, plain
 
 _LEFT_OUT = ("model", "stream", "stream_options")
@@ -34,7 +34,7 @@ class Call:
 
     def _begin(self, body: Dict[str, Any]) -> None:
         given = {name: value for name, value in body.items() if type(value).__name__ not in ("Omit", "NotGiven")}
-        asked: Dict[str, Any] = json.loads(as_value(given) or "{}")
+        asked: Dict[str, Any] = json.loads(json_text(given))
         self._model = asked.get("model")
         asked = {name: _without_data(value) for name, value in asked.items() if name not in _LEFT_OUT}
         step = Step(self._dialect.name, "llm", asked, self._model)
