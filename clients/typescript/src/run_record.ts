@@ -1,0 +1,154 @@
+/** The record of a run from its start to its end: a run of its own, a sub-agent's, or a part of a caller's run. */
+
+import { client } from "./shared.js";
+import { idMember, member, textMember } from "./fields.js";
+import { isId, newId, spanIdOf } from "./ids.js";
+import { clientOf, live, record, RunState, type Place } from "./place.js";
+import { errorMember, statusMember, StepRecord } from "./step.js";
+import { callerOf, type CallerContext, type HeadersLike } from "./trace_context.js";
+import { Trace } from "./trace.js";
+
+export interface RunOptions {
+  /** A name for this run, for people. */
+  name?: string | undefined;
+  /** The kind of agent, for example `orchestrator`. */
+  type?: string | undefined;
+  /** The question or task. A text stays as it is, anything else becomes JSON. */
+  input?: unknown;
+  /** The conversation: any name, or a UUID. */
+  session?: string | undefined;
+  sessionTitle?: string | undefined;
+  /** The user: any name, or a UUID. */
+  user?: string | undefined;
+  /** The customer, by the UUID in the table `customers`. */
+  customer?: string | undefined;
+  tags?: readonly string[] | undefined;
+  metadata?: Record<string, unknown> | undefined;
+  /** How long the run may be silent before it counts as abandoned, in milliseconds. */
+  timeout?: number | undefined;
+  /** The share of runs like this one that is sent. Default: that of `configure`. Runs below another go the same way as it. */
+  sample?: number | undefined;
+  /** The caller's `traceparent`, or the headers that hold it: then this goes on in the caller's run. What is none is ignored. */
+  traceparent?: string | HeadersLike | null | undefined;
+}
+
+export class RunRecord implements Place {
+  readonly state: RunState | undefined;
+  readonly id: string;
+  /** The step for this run in the run around it, or in the caller's run. */
+  private readonly handoff: StepRecord | undefined;
+  private readonly isCallers: boolean;
+  private readonly isOutermost: boolean;
+  private open = true;
+
+  constructor(around: Place | undefined, agent: string, options: RunOptions) {
+    const caller = callerOf(options.traceparent);
+    const parent = around && live(around);
+    this.isCallers = caller !== undefined;
+    this.isOutermost = caller !== undefined || parent === undefined;
+    if (caller !== undefined) {
+      this.id = caller.runId;
+      const trace = new Trace(client(), caller.sampled);
+      this.state = new RunState(trace, this.id, sessionOf(trace, options), undefined);
+      this.handoff = this.goOn(caller, agent, options);
+      return;
+    }
+    this.id = newId();
+    const trace = parent?.trace ?? new Trace(client(), client().samples(options.sample));
+    if (parent !== undefined) {
+      this.handoff = new StepRecord(around!, agent, { kind: "agent" }, around!.stepId, false, { run_id: this.id });
+    }
+    const session = sessionOf(trace, options) ?? parent?.sessionId;
+    this.state = new RunState(trace, this.id, session, options.customer ?? parent?.customer);
+    this.start(agent, options, parent?.id);
+  }
+
+  /** The innermost step of a part of a caller's run is the step that stands for the part. */
+  get stepId(): string | undefined {
+    return this.isCallers ? this.handoff?.stepId : undefined;
+  }
+
+  end(output: unknown, error: unknown, late: Record<string, unknown> | undefined): void {
+    if (!this.open) return;
+    this.open = false;
+    const state = live(this);
+    if (state === undefined) return;
+    const failed = error !== undefined && error !== null;
+    if (failed && clientOf(state).settings.keepFailures) state.trace.keep();
+    if (this.isCallers) {
+      this.handoff?.end(output, error, undefined, late, late !== undefined);
+    } else {
+      this.stop(state, output, error, late);
+      this.handoff?.end(undefined, error, undefined, undefined, false);
+    }
+    clientOf(state).closed(state);
+    if (this.isOutermost) state.trace.end();
+  }
+
+  private start(agent: string, options: RunOptions, parentRun: string | undefined): void {
+    const state = live(this);
+    if (state === undefined) return;
+    const { fields } = clientOf(state);
+    const timeout = options.timeout === undefined ? "" : `,"timeout":"${options.timeout / 1000}s"`;
+    const metadata = withFacts(fields.object(options.metadata, "metadata"), options);
+    record(
+      state,
+      "run_started",
+      `"run_id":"${this.id}"` +
+        idMember("session_id", state.sessionId) +
+        textMember("parent_run_id", parentRun) +
+        textMember("customer_id", state.customer) +
+        textMember("agent_id", agent) +
+        textMember("agent_type", options.type) +
+        textMember("name", options.name) +
+        timeout,
+      member("input", fields.text(options.input, "input")) + member("metadata_json", metadata),
+    );
+    clientOf(state).opened(state, options.timeout);
+  }
+
+  private goOn(caller: CallerContext, agent: string, options: RunOptions): StepRecord {
+    const alias = spanIdOf(caller.runId, caller.span);
+    const { input, metadata } = options;
+    return new StepRecord({ state: this.state, stepId: undefined }, agent, { kind: "agent", input, metadata }, alias, true, facts(options));
+  }
+
+  private stop(state: RunState, output: unknown, error: unknown, late: Record<string, unknown> | undefined): void {
+    const { fields } = clientOf(state);
+    const payload = member("output", fields.text(output, "output")) + member("metadata_json", fields.object(late, "metadata"));
+    record(state, "run_ended", `"run_id":"${this.id}"${statusMember(error)}${errorMember(state, error)}`, payload);
+  }
+}
+
+/** What metadata holds because there is no field for it. Names and tags are not masked. */
+function facts(options: RunOptions): Record<string, unknown> | undefined {
+  const user = options.user !== undefined && !(isId(options.user) && options.session !== undefined) ? { user: options.user } : {};
+  const tags = options.tags !== undefined && options.tags.length > 0 ? { tags: options.tags } : {};
+  const all = { ...user, ...tags };
+  return Object.keys(all).length > 0 ? all : undefined;
+}
+
+function withFacts(metadata: string | undefined, options: RunOptions): string | undefined {
+  const more = facts(options);
+  if (more === undefined) return metadata;
+  return JSON.stringify({ ...(metadata === undefined ? {} : (JSON.parse(metadata) as object)), ...more });
+}
+
+/** The id of a run's session. Tells what is known about the session, if that is news. */
+function sessionOf(trace: Trace, options: RunOptions): string | undefined {
+  const name = options.session;
+  if (name === undefined || name === null || name === "") return undefined;
+  const id = trace.client.sessionId(String(name));
+  const { user, sessionTitle } = options;
+  const isOwnId = isId(String(name));
+  const known =
+    (user !== undefined && isId(user) ? textMember("user_id", user) : "") +
+    textMember("title", sessionTitle) +
+    (isOwnId ? "" : textMember("external_id", name)) +
+    (user !== undefined && !isId(user) ? `,"metadata_json":${JSON.stringify({ user })}` : "");
+  if (known === "" || trace.silent) return id;
+  // What sampling leaves out is not known to the daemon, so the next run tells it again.
+  if (trace.kept && !trace.client.isNews(id, known)) return id;
+  record(new RunState(trace, id, id, undefined), "session_upsert", `"session_id":"${id}"${known}`);
+  return id;
+}
