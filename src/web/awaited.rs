@@ -75,7 +75,10 @@ async fn looker(state: &WebState, head: &Parts) -> Result<Looker, WebError> {
         Ok(reader) => Ok(Looker::Reader(reader.read_as)),
         // Where events need no key, neither does the decision that they ask for.
         Err(WebError::LoginNeeded) => {
-            let identified = state.authenticator.identify(&head.headers, None).await;
+            let identified = state
+                .authenticator
+                .identify(&head.headers, &head.extensions)
+                .await;
             let identity = identified.map_err(|_| WebError::LoginNeeded)?;
             Ok(Looker::Agent(identity.tenant()))
         }

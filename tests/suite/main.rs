@@ -40,7 +40,6 @@ mod page;
 mod plans;
 mod pressure;
 mod private_postgres;
-mod python;
 mod restore;
 mod rls;
 mod role;
