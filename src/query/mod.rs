@@ -21,6 +21,7 @@ mod runs;
 mod skeleton;
 mod sql_text;
 mod stats;
+mod sums;
 mod timeline;
 
 use std::time::Duration;
@@ -37,7 +38,9 @@ pub use approval_queue::{
 pub use conversation::{
     ConversationOf, MessagePlace, conversation_statement, session_runs_statement, session_statement,
 };
-pub use costs::{CostBy, cost_statement, plan_sums, unpriced_statement};
+pub use costs::{
+    COST_ROWS, CostBy, CostTable, UNPRICED_ROWS, cost_statement, plan_sums, unpriced_statement,
+};
 pub use customers::{CustomerRow, customers};
 pub use dead_letters::{DeadLetterFilter, DeadLetterRow, dead_letters};
 pub use export::{ExportKey, ExportPage, export_keys, export_page, export_statement};
@@ -55,7 +58,9 @@ pub use skeleton::{
     step_digests,
 };
 pub use sql_text::SqlText;
-pub use stats::{StatsStatements, customer_names_statement, facets_statement, stats_statements};
+pub use stats::{
+    STATS_ROWS, StatsStatements, customer_names_statement, facets_statement, stats_statements,
+};
 pub use timeline::{RunText, TimelineItem, run_text, timeline_items, timeline_json, waterfall};
 
 /// How long a database may take to accept a connection. A person waits for it.

@@ -261,11 +261,10 @@ interface Stats {
 		total_ms: number | null;
 	}[];
 	errors: { error: string; runs: number; last_at: string; last_run_id: string }[];
+	more: Record<string, boolean>;
 	sql: Record<string, string>;
 }
-interface CostRow {
-	key: string | null;
-	name: string | null;
+interface CostSums {
 	runs: number;
 	calls: number;
 	tokens_input: number | null;
@@ -275,8 +274,14 @@ interface CostRow {
 	cost_reported_usd: number | null;
 	unpriced_calls: number;
 }
+interface CostRow extends CostSums {
+	key: string | null;
+	name: string | null;
+}
 interface CostAnswer {
+	totals: CostSums;
 	rows: CostRow[];
+	more: { rows: boolean; unpriced: boolean };
 	unpriced: { model: string; calls: number; last_at: string | null }[];
 	sql: string;
 }
