@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tries the packages in dist/ as users do: the Debian package in a bare Debian (debootstrap, no Rust), where it is
-# installed, started as its user, shows the demo, is upgraded and purged; the wheel in a bare venv and with pipx. Run it
+# installed, started as its user, shows the demo, is upgraded and purged, also as a service of systemd; the wheel in a bare venv and with pipx. Run it
 # as root on Debian, after `make release`. Needs debootstrap, python3 with venv, and PyPI for pipx. Usage:
 #   scripts/check-packages.sh [deb] [wheel]
 # The Debian stays in target/ for the next time; what is done in it goes to a layer over it that is thrown away. Nothing
@@ -23,7 +23,7 @@ make_base() {
     mkdir -p "$base"
     local mirror
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | head -1)
-    debootstrap --variant=minbase --include=adduser,postgresql,procps,iproute2 "$suite" "$base/root" "$mirror" \
+    debootstrap --variant=minbase --include=adduser,postgresql,procps,systemd "$suite" "$base/root" "$mirror" \
         >"$base/log" 2>&1 || { tail -5 "$base/log" >&2; exit 1; }
     touch "$base/made"
 }
@@ -37,8 +37,23 @@ check_deb() {
     make_base
     local package=(dist/runtraced_*.deb)
     [[ -e ${package[0]} && ${#package[@]} == 1 ]] || { say "dist/ holds no package: run make release"; exit 1; }
-    unshare --mount --pid --net --uts --ipc --fork --kill-child \
-        scripts/release/in-debian.sh "$base/root" "$PWD/${package[0]}" "$PWD/scripts/release/try-deb.sh"
+    in_debian "${package[0]}" try-deb.sh
+    in_debian "${package[0]}" try-systemd.sh systemd
+}
+
+in_debian() {
+    local package=$1 script=$2 results
+    results=$(mktemp -d)
+    # How a system in namespaces ends says nothing: what its script wrote counts.
+    timeout --kill-after=5 300 unshare --mount --pid --net --uts --ipc --cgroup --fork --kill-child scripts/release/in-debian.sh \
+        "$base/root" "$package" "scripts/release/$script" "$results" "${@:3}" >"$results/console" 2>&1 || true
+    cat "$results/said" >&2 || true
+    if [[ $(cat "$results/code" 2>/dev/null) != 0 ]]; then
+        say "scripts/release/$script failed:"
+        tail -20 "$results/console" >&2
+        exit 1
+    fi
+    rm -rf "$results"
 }
 
 check_wheel() {
