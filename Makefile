@@ -64,6 +64,19 @@ FUZZ_SECONDS ?= 60
 fuzz:
 	scripts/fuzz.sh $(FUZZ_SECONDS)
 
+# Builds all packages into dist/ (CONTRIBUTING.md, Release). RUNTRACED_BINARY takes a program that is built already.
+.PHONY: release check-packages check-deploy
+release:
+	scripts/release/release.sh
+
+# Tries the packages in dist/ in a bare Debian and a bare venv. As root, on Debian.
+check-packages:
+	scripts/check-packages.sh
+
+# The unit, the Dockerfile, the compose file and the chart, without Docker and Kubernetes.
+check-deploy:
+	scripts/check-deploy.sh
+
 # Installs PostgreSQL where that is possible, or says how to.
 .PHONY: postgres
 postgres:

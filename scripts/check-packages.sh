@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# Tries the packages in dist/ as users do: the Debian package in a bare Debian (debootstrap, no Rust), where it is
+# installed, started as its user, shows the demo, is upgraded and purged, also as a service of systemd; the wheel in a bare venv and with pipx. Run it
+# as root on Debian, after `make release`. Needs debootstrap, python3 with venv, and PyPI for pipx. Usage:
+#   scripts/check-packages.sh [deb] [wheel]
+# The Debian stays in target/ for the next time; what is done in it goes to a layer over it that is thrown away. Nothing
+# outside is touched: processes, network and mounts are those of namespaces.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+suite=bookworm
+base=${CARGO_TARGET_DIR:-$PWD/target}/package-root
+say() { printf '%s\n' "$*" >&2; }
+
+make_base() {
+    [[ -e $base/made ]] && return
+    say "making a bare Debian ..."
+    if ! command -v debootstrap >/dev/null; then
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends debootstrap >/dev/null 2>&1 ||
+            { say "debootstrap is not installed, and apt-get cannot install it"; exit 1; }
+    fi
+    rm -rf "$base"
+    mkdir -p "$base"
+    local mirror
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | head -1)
+    debootstrap --variant=minbase --include=adduser,postgresql,procps,systemd "$suite" "$base/root" "$mirror" \
+        >"$base/log" 2>&1 || { tail -5 "$base/log" >&2; exit 1; }
+    touch "$base/made"
+}
+
+check_deb() {
+    if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
+        say "the Debian package is not tried: that needs root, on Debian"
+        [[ ${CI:-} != true ]]
+        return
+    fi
+    make_base
+    local package=(dist/runtraced_*.deb)
+    [[ -e ${package[0]} && ${#package[@]} == 1 ]] || { say "dist/ holds no package: run make release"; exit 1; }
+    in_debian "${package[0]}" try-deb.sh
+    in_debian "${package[0]}" try-systemd.sh systemd
+}
+
+in_debian() {
+    local package=$1 script=$2 results
+    results=$(mktemp -d)
+    # How a system in namespaces ends says nothing: what its script wrote counts.
+    timeout --kill-after=5 300 unshare --mount --pid --net --uts --ipc --cgroup --fork --kill-child scripts/release/in-debian.sh \
+        "$base/root" "$package" "scripts/release/$script" "$results" "${@:3}" >"$results/console" 2>&1 || true
+    cat "$results/said" >&2 || true
+    if [[ $(cat "$results/code" 2>/dev/null) != 0 ]]; then
+        say "scripts/release/$script failed:"
+        tail -20 "$results/console" >&2
+        exit 1
+    fi
+    rm -rf "$results"
+}
+
+check_wheel() {
+    local wheel=(dist/runtraced_server-*.whl) work program
+    [[ -e ${wheel[0]} && ${#wheel[@]} == 1 ]] || { say "dist/ holds no wheel: run make release"; exit 1; }
+    work=$(mktemp -d)
+    # Postgres runs as another user than root, and passes through here.
+    chmod 0711 "$work"
+    python3 -m venv "$work/venv"
+    "$work/venv/bin/pip" install -q --no-index --no-deps "${wheel[0]}"
+    program=$work/venv/bin/runtraced
+    [[ $("$program" --version) == "$("$work/venv/bin/runtraced-server" --version)" ]]
+    [[ $("$work/venv/bin/python" -m runtraced_server --version) == "$("$program" --version)" ]]
+    "$work/venv/bin/runtraced-server" demo >"$work/demo"
+    grep -q 'Respond to a churn risk' "$work/demo"
+    say "the wheel: installed without a network, and the demo draws its runs"
+    "$work/venv/bin/pip" install -q pipx==1.8.0
+    PIPX_HOME=$work/pipx PIPX_BIN_DIR=$work/bin "$work/venv/bin/pipx" run --quiet --spec "${wheel[0]}" runtraced-server demo \
+        >"$work/demo"
+    grep -q 'Respond to a churn risk' "$work/demo"
+    say "the wheel: pipx run shows the demo"
+    rm -rf "$work"
+}
+
+[[ $# -gt 0 ]] || set -- deb wheel
+for what in "$@"; do
+    "check_$what"
+done
