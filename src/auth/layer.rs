@@ -146,8 +146,8 @@ pub struct HttpAuthenticator {
     pub authenticator: Authenticator,
     /// Whether a path needs a key.
     pub needs_key: fn(&str) -> bool,
-    /// The response to a rejected request with these headers.
-    pub refuse: fn(Denied, &HeaderMap) -> Response<Body>,
+    /// The response to a rejected request.
+    pub refuse: fn(Denied, &Request) -> Response<Body>,
 }
 
 /// Middleware in front of the HTTP pages.
@@ -160,7 +160,7 @@ pub async fn authenticate_http(
     let Err(denied) = http.authenticator.admit(&mut request, needs_key).await else {
         return next.run(request).await;
     };
-    let mut response = (http.refuse)(denied, request.headers());
+    let mut response = (http.refuse)(denied, &request);
     if response.status() == axum::http::StatusCode::UNAUTHORIZED {
         let scheme = HeaderValue::from_static("Bearer");
         response

@@ -30,8 +30,8 @@ use sqlx::{Connection as _, PgConnection};
 use crate::config::database_address;
 
 pub use approval_queue::{
-    ApprovalPlace, ApprovalsOf, approval_statement, approvals_statement, decided_statement,
-    decision_counts_statement, pending_statement,
+    ApprovalPlace, ApprovalsOf, approval_statement, approvals_statement, asked_statement,
+    decided_statement, decision_counts_statement, pending_statement,
 };
 pub use conversation::{
     ConversationOf, MessagePlace, conversation_statement, session_runs_statement, session_statement,

@@ -1,34 +1,27 @@
-//! Approvals: the queue, waiting for a decision, and deciding.
-
-use std::time::Duration;
+//! Approvals: the queue, and deciding.
 
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
-use axum::http::request::Parts;
 use axum::response::Response;
 use serde::Deserialize;
-use serde_json::{Value, json};
-use tokio::time::{Instant, timeout_at};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::access::{ReaderKind, WebReader};
 use super::account::json_body;
 use super::error::{WebError, json_answer};
-use super::params::{Params, age, id, read_cursor, write_cursor};
+use super::params::{Params, id, read_cursor, write_cursor};
 use super::{Shared, WebState};
-use crate::auth::{Identity, KeyAccess};
 use crate::query::{
-    ApprovalPlace, ApprovalsOf, ReadAs, ReadTransaction, approval_statement, approvals_statement,
+    ApprovalPlace, ReadAs, ReadTransaction, approval_statement, approvals_statement,
     pending_statement,
 };
 use crate::store;
 
-/// The longest wait for a decision.
-const MAX_WAIT: Duration = Duration::from_secs(60);
 /// Characters of the note of a decision.
 const MAX_NOTE_CHARS: usize = 10_000;
 
-const NO_APPROVAL: WebError = WebError::NotFound("there is no such approval");
+pub(super) const NO_APPROVAL: WebError = WebError::NotFound("there is no such approval");
 
 /// `GET /api/approvals`.
 pub(super) async fn queue(State(state): Shared, request: Request) -> Result<Response, WebError> {
@@ -67,69 +60,6 @@ fn approval_cursor(row: &str) -> Option<String> {
     let id = Uuid::try_parse(row["id"].as_str()?).ok()?;
     let at = row["created_at"].as_str().unwrap_or("-infinity");
     Some(write_cursor(Some(at), id))
-}
-
-/// `GET /api/approvals/ID`. With `wait` it answers when the approval is decided. The agent
-/// that asked may wait with its own key, and then learns only the decision.
-pub(super) async fn one(
-    State(state): Shared,
-    Path(approval): Path<String>,
-    request: Request,
-) -> Result<Response, WebError> {
-    let (head, _) = request.into_parts();
-    let approval = id(&approval)?;
-    let params = Params::of(head.uri.query())?;
-    let wait = match params.get("wait") {
-        Some(text) => age(text)
-            .ok_or_else(|| WebError::BadRequest("wait is not a time like 30s".to_owned()))?
-            .min(MAX_WAIT),
-        None => Duration::ZERO,
-    };
-    let (read_as, is_agent) = match agent(&state, &head) {
-        Some(read_as) => (read_as, true),
-        None => (state.reader(&head)?.read_as, false),
-    };
-    let deadline = Instant::now() + wait;
-    loop {
-        let mut tx = state.pool.begin(&read_as).await?;
-        let row = approval_statement(approval).json_row(&mut tx).await?;
-        drop(tx);
-        let row = row.ok_or(NO_APPROVAL)?;
-        let found: Value = serde_json::from_str(&row).unwrap_or_default();
-        let waits = found["status"] == "pending" && found["overdue"] != true;
-        if waits && Instant::now() < deadline {
-            tokio::select! {
-                changed = timeout_at(deadline, state.approvals.changed(ApprovalsOf::One(approval), 0)) => {
-                    if let Ok(Err(_)) = changed {
-                        return Err(WebError::Busy);
-                    }
-                }
-                () = state.stop.cancelled() => return Err(WebError::Busy),
-            }
-            continue;
-        }
-        if is_agent {
-            let decision = json!({ "approval": {
-                "id": found["id"], "status": found["status"], "decided_at": found["decided_at"],
-                "notes": found["notes"], "expires_at": found["expires_at"], "overdue": found["overdue"],
-            }});
-            return Ok(json_answer(StatusCode::OK, decision.to_string()));
-        }
-        let sql = Value::from(approval_statement(approval).for_psql());
-        return Ok(json_answer(
-            StatusCode::OK,
-            format!("{{\"approval\":{row},\"sql\":{sql}}}"),
-        ));
-    }
-}
-
-/// As whom the owner of a writing key sees an approval.
-fn agent(state: &WebState, head: &Parts) -> Option<ReadAs> {
-    let identity: &Identity = head.extensions.get()?;
-    if identity.access()? != KeyAccess::Write {
-        return None;
-    }
-    Some(state.approvals.agent(identity.tenant()))
 }
 
 #[derive(Deserialize)]

@@ -136,7 +136,7 @@ pub const ROOMS: &[Room] = &[
     },
     Room {
         name: "ingest",
-        uses: &["auth", "event", "pipeline", "proto"],
+        uses: &["auth", "event", "json_mapping", "pipeline", "proto"],
         without: &["sqlx"],
         rule: "SQL, rules for merging events",
     },

@@ -23,6 +23,7 @@ mod epochs;
 mod finalize;
 mod health;
 mod hostile;
+mod http_events;
 mod jsonb;
 mod keys;
 mod kill;
