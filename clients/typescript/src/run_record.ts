@@ -1,6 +1,7 @@
 /** The record of a run from its start to its end: a run of its own, a sub-agent's, or a part of a caller's run. */
 
 import { client } from "./shared.js";
+import { guarded } from "./faults.js";
 import { idMember, member, textMember } from "./fields.js";
 import { isId, newId, spanIdOf } from "./ids.js";
 import { clientOf, live, record, RunState, type Place } from "./place.js";
@@ -33,34 +34,20 @@ export interface RunOptions {
 }
 
 export class RunRecord implements Place {
-  readonly state: RunState | undefined;
-  readonly id: string;
+  state: RunState | undefined;
+  id: string = newId();
   /** The step for this run in the run around it, or in the caller's run. */
-  private readonly handoff: StepRecord | undefined;
-  private readonly isCallers: boolean;
-  private readonly isOutermost: boolean;
+  private handoff: StepRecord | undefined;
+  private isCallers = false;
+  private isOutermost = false;
   private open = true;
 
   constructor(around: Place | undefined, agent: string, options: RunOptions) {
-    const caller = callerOf(options.traceparent);
-    const parent = around && live(around);
-    this.isCallers = caller !== undefined;
-    this.isOutermost = caller !== undefined || parent === undefined;
-    if (caller !== undefined) {
-      this.id = caller.runId;
-      const trace = new Trace(client(), caller.sampled);
-      this.state = new RunState(trace, this.id, sessionOf(trace, options), undefined);
-      this.handoff = this.goOn(caller, agent, options);
-      return;
-    }
-    this.id = newId();
-    const trace = parent?.trace ?? new Trace(client(), client().samples(options.sample));
-    if (parent !== undefined) {
-      this.handoff = new StepRecord(around!, agent, { kind: "agent" }, around!.stepId, false, { run_id: this.id });
-    }
-    const session = sessionOf(trace, options) ?? parent?.sessionId;
-    this.state = new RunState(trace, this.id, session, options.customer ?? parent?.customer);
-    this.start(agent, options, parent?.id);
+    guarded(() => {
+      const caller = callerOf(options.traceparent);
+      if (caller === undefined) this.start(around, agent, options);
+      else this.goOn(caller, agent, options);
+    });
   }
 
   /** The innermost step of a part of a caller's run is the step that stands for the part. */
@@ -85,9 +72,17 @@ export class RunRecord implements Place {
     if (this.isOutermost) state.trace.end();
   }
 
-  private start(agent: string, options: RunOptions, parentRun: string | undefined): void {
-    const state = live(this);
-    if (state === undefined) return;
+  private start(around: Place | undefined, agent: string, options: RunOptions): void {
+    const parent = around && live(around);
+    this.isOutermost = parent === undefined;
+    const trace = parent?.trace ?? new Trace(client(), client().samples(options.sample));
+    if (parent !== undefined) {
+      this.handoff = new StepRecord(around!, agent, { kind: "agent" }, around!.stepId, false, { run_id: this.id });
+    }
+    const session = sessionOf(trace, options) ?? parent?.sessionId;
+    const state = new RunState(trace, this.id, session, options.customer ?? parent?.customer);
+    this.state = state;
+    if (trace.silent) return;
     const { fields } = clientOf(state);
     const timeout = options.timeout === undefined ? "" : `,"timeout":"${options.timeout / 1000}s"`;
     const metadata = withFacts(fields.object(options.metadata, "metadata"), options);
@@ -95,8 +90,8 @@ export class RunRecord implements Place {
       state,
       "run_started",
       `"run_id":"${this.id}"` +
-        idMember("session_id", state.sessionId) +
-        textMember("parent_run_id", parentRun) +
+        idMember("session_id", session) +
+        textMember("parent_run_id", parent?.id) +
         textMember("customer_id", state.customer) +
         textMember("agent_id", agent) +
         textMember("agent_type", options.type) +
@@ -107,10 +102,17 @@ export class RunRecord implements Place {
     clientOf(state).opened(state, options.timeout);
   }
 
-  private goOn(caller: CallerContext, agent: string, options: RunOptions): StepRecord {
+  /** Goes on in the caller's run, as a hand-off below the step that called. */
+  private goOn(caller: CallerContext, agent: string, options: RunOptions): void {
+    this.id = caller.runId;
+    this.isCallers = true;
+    this.isOutermost = true;
+    const trace = new Trace(client(), caller.sampled);
+    this.state = new RunState(trace, this.id, sessionOf(trace, options), undefined);
     const alias = spanIdOf(caller.runId, caller.span);
     const { input, metadata } = options;
-    return new StepRecord({ state: this.state, stepId: undefined }, agent, { kind: "agent", input, metadata }, alias, true, facts(options));
+    const place = { state: this.state, stepId: undefined };
+    this.handoff = new StepRecord(place, agent, { kind: "agent", input, metadata }, alias, true, facts(options));
   }
 
   private stop(state: RunState, output: unknown, error: unknown, late: Record<string, unknown> | undefined): void {

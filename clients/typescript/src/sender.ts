@@ -11,10 +11,8 @@ import { SpoolSide } from "./spool_side.js";
 const LINGER_MS = 20;
 const MOST_EVENTS = 2000;
 const MOST_BYTES = 1024 * 1024;
-// The daemon answers within 30 seconds.
-const REQUEST_MS = 35_000;
-// A pump that does not come back, because its runtime froze or ended the request, is given up.
-const LEASE_MS = REQUEST_MS + 5000;
+// A pump that does not come back, because its runtime froze or ended the request, is given up this long after its limit.
+const GRACE_MS = 1000;
 const FIRST_BACKOFF_MS = 100;
 const LONGEST_BACKOFF_MS = 5000;
 // An answer such as "no such key" needs a person.
@@ -116,7 +114,7 @@ export class Sender {
   private async pump(number: number): Promise<void> {
     let more = true;
     while (more) {
-      this.leaseUntil = Date.now() + LEASE_MS;
+      this.leaseUntil = Date.now() + this.settings.requestTimeout + GRACE_MS;
       if (this.batch.length === 0) await this.fill();
       if (number !== this.pumping) return;
       if (this.batch.length === 0) break;
@@ -147,7 +145,7 @@ export class Sender {
     const headers: Record<string, string> = { "content-type": "application/x-ndjson" };
     if (this.settings.key !== undefined) headers["authorization"] = `Bearer ${this.settings.key}`;
     const stop = new AbortController();
-    const limit = quietTimer(() => stop.abort(), REQUEST_MS);
+    const limit = quietTimer(() => stop.abort(), this.settings.requestTimeout);
     try {
       const body = batch.map((event) => event.line).join("\n");
       const url = `${this.settings.endpoint}/v1/events`;

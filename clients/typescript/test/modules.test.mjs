@@ -143,6 +143,24 @@ test("on the edge, what is passed explicitly is recorded, and flush sends it", e
   await sink.close();
 });
 
+test("a request that its runtime froze does not hold back the next one", edge, async () => {
+  const sink = await Sink.start();
+  let frozen = true;
+  // Neither answers nor fails, whatever happens to it: as if its request had ended.
+  const freezing = (...args) => (frozen ? new Promise(() => undefined) : fetch(...args));
+  await onTheEdge({ navigator: { userAgent: "Cloudflare-Workers" } }, async (edge) => {
+    edge.configure({ endpoint: sink.url, fetch: freezing, requestTimeout: 200 });
+    edge.run("first", () => undefined);
+    assert.equal(await edge.flush(300), 2);
+    frozen = false;
+    edge.run("second", () => undefined);
+    assert.equal(await edge.flush(5000), 0);
+  });
+  assert.deepEqual(sink.of("run_started").map(({ agent_id }) => agent_id), ["first", "second"]);
+  assert.equal(sink.repeated, 0);
+  await sink.close();
+});
+
 test("on an edge with AsyncLocalStorage, nothing has to be passed", edge, async () => {
   const sink = await Sink.start();
   const { AsyncLocalStorage } = await import("node:async_hooks");

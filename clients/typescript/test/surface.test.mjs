@@ -195,6 +195,26 @@ function revoked() {
   return proxy;
 }
 
+test("whatever is passed, nothing throws into the agent", async () => {
+  const odd = [null, 0, "", Symbol("s"), 1n, () => 1, { get name() { throw new Error("no"); } }];
+  for (const one of odd) {
+    assert.equal(rt.run(one, one, (run) => {
+      run.step(one, one, (step) => Object.assign(step, { output: one, error: one, model: one }));
+      run.message(one, one, one);
+      run.score(one, one);
+      run.score("n", { value: NaN, label: one, metadata: one });
+      run.tokens({ input: NaN, output: "x", model: one });
+      run.approval(one, one, one);
+      run.startRun(one, { session: one, user: one, tags: one, metadata: one, timeout: one, traceparent: one, customer: one }).end();
+      run.output = one;
+      return 7;
+    }), 7);
+  }
+  assert.equal(rt.traced(() => 8, { name: Symbol("s") })(), 8);
+  await rt.flush(5000);
+  assert.ok(rt.stats().faults < 100);
+});
+
 test("a value is recorded as it was at the call", async () => {
   const history = ["one"];
   rt.run("a", { metadata: { history } }, () => {
