@@ -1,5 +1,6 @@
 /** Approvals: asking a person, and waiting for the decision. */
 
+import { reasonOf } from "./answers.js";
 import { timeText } from "./clock.js";
 import { idMember, member, textMember } from "./fields.js";
 import { newId } from "./ids.js";
@@ -78,7 +79,7 @@ export class Approval {
       }
       if (response.status !== 404) problems.tell("approval", `the daemon does not tell about an approval: ${response.status}`);
     } catch (error) {
-      problems.tell("approval", `the daemon does not tell about an approval: ${String(error)}`);
+      problems.tell("approval", `the daemon does not tell about an approval: ${reasonOf(error)}`);
     } finally {
       clearTimeout(limit);
     }

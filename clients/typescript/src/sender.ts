@@ -1,6 +1,6 @@
 /** Sends what waits in the queue, one batch at a time, again and again until it is settled. */
 
-import { verdictOf, type Verdict } from "./answers.js";
+import { reasonOf, verdictOf, type Verdict } from "./answers.js";
 import { platform, quietTimer, type DiskSpool } from "./platform.js";
 import type { Problems } from "./problems.js";
 import type { EventQueue, QueuedEvent } from "./queue.js";
@@ -232,11 +232,4 @@ export class Sender {
       });
     });
   }
-}
-
-/** `fetch` says only "fetch failed"; its cause says why. */
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const cause = error.cause as { code?: string; message?: string } | undefined;
-  return cause?.code ?? cause?.message ?? error.message;
 }
