@@ -144,6 +144,7 @@ export class Sender {
   private async post(batch: readonly QueuedEvent[]): Promise<Verdict> {
     const headers: Record<string, string> = { "content-type": "application/x-ndjson" };
     if (this.settings.key !== undefined) headers["authorization"] = `Bearer ${this.settings.key}`;
+    if (this.settings.customer !== undefined) headers["runtraced-customer"] = this.settings.customer;
     const stop = new AbortController();
     const limit = quietTimer(() => stop.abort(), this.settings.requestTimeout);
     try {

@@ -11,6 +11,7 @@ let sink;
 
 beforeEach(async () => {
   sink = await Sink.start();
+  rt.configure();
   rt.configure({ endpoint: sink.url });
 });
 
@@ -265,6 +266,16 @@ test("sampling keeps about its share of runs, and each whole", async () => {
   assert.ok(kept > 120 && kept < 280, `${kept} of 400`);
   assert.equal(sink.of("step_ended").length, kept);
   assert.equal(sink.of("run_started").filter(({ agent_id }) => agent_id === "always").length, 1);
+});
+
+test("settings that are not given stay, and a score may come later, by ids", async () => {
+  rt.configure({ customer: "0194bb0a-0000-7000-8000-00000000000c" });
+  const [run, step] = ["0194bb0b-0000-7000-8000-000000000001", "0194bb0b-0000-7000-8000-000000000002"];
+  rt.score("thumbs", { run, step, value: 1 });
+  assert.equal(await rt.flush(5000), 0);
+  const [{ score_id, ...score }] = sink.of("score_added");
+  assert.deepEqual(score, { run_id: run, step_id: step, name: "thumbs", value: 1 });
+  assert.equal(sink.requests[0].headers["runtraced-customer"], "0194bb0a-0000-7000-8000-00000000000c");
 });
 
 test("an approval waits for the decision, and pending approves nothing", async () => {
