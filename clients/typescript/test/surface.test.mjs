@@ -293,7 +293,7 @@ test("an approval waits for the decision, and pending approves nothing", async (
     sink.approvals = () => ({ body: { approval: { status: "pending", notes: null } } });
     const begun = performance.now();
     assert.deepEqual(await run.approval("More?").wait(700), { status: "pending", approved: false, notes: undefined });
-    assert.ok(performance.now() - begun < 1500);
+    assert.ok(performance.now() - begun < 5000);
     assert.equal(sink.of("approval_requested").length, 2);
   });
   const nobody = rt.approval("Outside?");
