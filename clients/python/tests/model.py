@@ -151,7 +151,7 @@ def claude(*content: dict[str, Any], usage: Any = (20, 64, 32, 14)) -> dict[str,
     """An answer of Anthropic. The usage is fresh input, read from cache, written to cache, output."""
     reason = "tool_use" if any(block["type"] == "tool_use" for block in content) else "end_turn"
     return {
-        "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5-2026", "content": list(content),
+        "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-5-2026", "content": list(content),
         "stop_reason": reason, "stop_sequence": None,
         "usage": {"input_tokens": usage[0], "cache_read_input_tokens": usage[1], "cache_creation_input_tokens": usage[2],
                   "output_tokens": usage[3]},

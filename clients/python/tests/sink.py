@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -87,6 +88,9 @@ class Sink:
         self.reply(request, status, headers, content)
 
     def get(self, request: BaseHTTPRequestHandler) -> None:
+        if not re.search(r"[?]wait=[1-9][0-9]?s$", request.path):
+            self.reply(request, 400, {}, {"error": "wait is not a time like 30s", "code": "bad_request"})
+            return
         identifier = request.path.split("?")[0].rsplit("/", 1)[-1]
         ends_at = time.monotonic() + 0.5
         while identifier not in self.decisions and time.monotonic() < ends_at:

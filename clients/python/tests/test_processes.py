@@ -84,6 +84,28 @@ class Exits(ProcessTest):
         self.ok(program)
         self.assertEqual(self.once(), ["run_started", "run_ended"])
 
+    def test_a_handler_that_runs_after_ours_may_be_the_first_to_record(self) -> None:
+        program = """
+            import atexit
+            def late():
+                with runtraced.run("late"): pass
+            atexit.register(late)
+            import runtraced
+        """
+        self.ok(program)
+        self.assertEqual(self.once(), ["run_started", "run_ended"])
+
+    def test_with_a_spool_nothing_is_lost_at_exit_though_the_daemon_hangs(self) -> None:
+        self.sink.delay_s = 30
+        folder = self.folder()
+        program = "import runtraced\nruntraced.configure(exit_timeout=0.3)\n" + RUN
+        self.ok(program, RUNTRACED_SPOOL=folder)
+        lines = []
+        for name in os.listdir(folder):
+            with open(os.path.join(folder, name), "rb") as file:
+                lines += file.read().split(b"\n")
+        self.assertEqual(len(set(lines)), 4)
+
     def test_os_exit_keeps_what_was_flushed(self) -> None:
         done = self.ok(RUN + "print(runtraced.flush(10)); import os\nwith runtraced.run('b'): os._exit(0)")
         self.assertEqual(done.stdout, "0\n")
@@ -151,6 +173,21 @@ class Forks(ProcessTest):
         runs = {one["run_id"] for one in self.sink.of("step_started")}
         self.assertEqual(len(runs), 1, "the child goes on in the run of its parent")
 
+    def test_a_fork_right_after_the_first_event(self) -> None:
+        """The background thread imports what it needs just then."""
+        program = """
+            import os, runtraced
+            with runtraced.run("parent"): pass
+            children = [os.fork()]
+            if children[-1] == 0:
+                with runtraced.run("child"): pass
+                os._exit(runtraced.flush(20))
+            assert os.waitpid(children[0], 0)[1] == 0
+        """
+        for _ in range(5):
+            self.ok(program)
+        self.assertEqual(len(self.once()), 20)
+
     def test_a_child_that_leaves_the_run_does_not_end_it(self) -> None:
         program = """
             import os, runtraced, sys
@@ -163,11 +200,12 @@ class Forks(ProcessTest):
 
     def test_a_fork_while_other_threads_record(self) -> None:
         program = """
-            import os, threading, runtraced
+            import os, threading, time, runtraced
             stop = threading.Event()
             def record():
                 while not stop.is_set():
                     with runtraced.run("thread"): pass
+                    time.sleep(0.001)
             threads = [threading.Thread(target=record) for _ in range(3)]
             for thread in threads: thread.start()
             children = []

@@ -98,9 +98,21 @@ class Recording(ClientTest):
             @runtraced.traced
             def open(self, *args: int, **kwargs: int) -> None: ...
 
+            @runtraced.traced
+            @staticmethod
+            def alone(a: int) -> int:
+                return a
+
+            @runtraced.traced
+            @classmethod
+            def of_class(cls, a: int) -> str:
+                return cls.__name__ * a
+
         with runtraced.run("a"):
             Tool().secret("hunter2")
             Tool().open(1, 2, x=3)
+            self.assertEqual((Tool().alone(1), Tool.alone(2)), (1, 2))
+            self.assertEqual((Tool().of_class(1), Tool.of_class(2)), ("Tool", "ToolTool"))
         self.flush()
         self.assertNotIn(b"hunter2", b"".join(self.sink.lines))
         started = self.sink.of("step_started")[1]

@@ -21,7 +21,7 @@ except ImportError:
 
 TOOLS = [{"name": "weather", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}}}]
 # Fresh, cached and newly cached input together.
-TOKENS = {"model": "claude-sonnet-4-5-2026", "input": 116, "output": 14, "cache_read": 64, "cache_write": 32}
+TOKENS = {"model": "claude-sonnet-5-2026", "input": 116, "output": 14, "cache_read": 64, "cache_write": 32}
 
 
 def text(words: str) -> dict[str, Any]:
@@ -43,7 +43,7 @@ class WrapAnthropic(ClientTest):
     def ask(self, client: Any, messages: Any = "hello", **options: Any) -> Any:
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
-        return client.messages.create(model="claude-sonnet-4-5", max_tokens=99, messages=messages, **options)
+        return client.messages.create(model="claude-sonnet-5", max_tokens=99, messages=messages, **options)
 
     def tokens(self) -> list[dict[str, Any]]:
         ids = ("token_count_id", "run_id", "step_id")
@@ -73,7 +73,7 @@ class WrapAnthropic(ClientTest):
         thought = {"type": "thinking", "thinking": "Two cities.", "signature": "x"}
         client = self.client(claude(thought, text("I look."), use("toolu_1", "Bonn")), claude(text("Hello, you.")))
         with runtraced.run("a"):
-            with client.messages.stream(model="claude-sonnet-4-5", max_tokens=99, messages=[{"role": "user", "content": "hello"}], tools=TOOLS) as stream:
+            with client.messages.stream(model="claude-sonnet-5", max_tokens=99, messages=[{"role": "user", "content": "hello"}], tools=TOOLS) as stream:
                 self.assertEqual("".join(stream.text_stream), "I look.")
                 self.assertEqual(stream.get_final_message().usage.output_tokens, 14)
             raw = self.ask(client, "again", stream=True)
@@ -106,7 +106,7 @@ class WrapAnthropic(ClientTest):
                 client = runtraced.wrap(made)
                 with runtraced.run("a"):
                     await self.ask(client)
-                    async with client.messages.stream(model="claude-sonnet-4-5", max_tokens=99, messages=[{"role": "user", "content": "more"}]) as stream:
+                    async with client.messages.stream(model="claude-sonnet-5", max_tokens=99, messages=[{"role": "user", "content": "more"}]) as stream:
                         self.assertEqual("".join([piece async for piece in stream.text_stream]), "two three")
 
         asyncio.run(agent())

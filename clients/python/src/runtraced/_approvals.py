@@ -77,7 +77,7 @@ class Approval:
     def _ask(self, transport: Transport, seconds: float) -> Optional[Decision]:
         """The decision so far, or None if the daemon could not say."""
         try:
-            status, found = transport.get(f"/api/approvals/{self.id}?wait={max(1, int(seconds * 1000))}ms")
+            status, found = transport.get(f"/api/approvals/{self.id}?wait={max(1, int(seconds))}s")
             if status != 200:
                 return None
             approval: Any = found["approval"]

@@ -7,6 +7,9 @@ queued before, and with a thread of its own. At exit it waits for a bounded time
 from __future__ import annotations
 
 import atexit
+
+# At once, not in the background: it has hooks for forks, which must not appear amid one.
+import logging
 import os
 import sys
 import threading
@@ -17,6 +20,9 @@ from ._events import Item
 from ._queue import EventQueue
 from ._sender import Sender
 from ._settings import Settings
+from ._transport import IMPORTS
+
+log = logging.getLogger("runtraced")
 
 _POLL_S = (0.001, 0.02)
 # At exit, a daemon that did not answer before gets this much time.
@@ -55,7 +61,9 @@ class Client:
         self._exit_ends_at: Optional[float] = None
         self.reset()
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._after_fork)
+            os.register_at_fork(
+                before=IMPORTS.acquire, after_in_parent=IMPORTS.release, after_in_child=self._after_fork
+            )
         atexit.register(self._exit)
 
     def reset(self) -> None:
@@ -79,11 +87,10 @@ class Client:
         """An exception of this library. The agent must not see it."""
         self.faults += 1
         if self.faults == 1:
-            import logging
-
-            logging.getLogger("runtraced").warning("recording failed", exc_info=True)
+            log.warning("recording failed", exc_info=True)
 
     def _after_fork(self) -> None:
+        IMPORTS.release()
         self.generation += 1
         self._exit_ends_at = None
         self.reset()
@@ -98,6 +105,7 @@ class Client:
         if self._exit_ends_at is not None and threading.current_thread() is not self._thread:
             # Handlers that were registered before ours run after it.
             self._wait(max(0.0, self._exit_ends_at - time.monotonic()))
+            self._say_what_is_lost()
 
     def _start(self) -> None:
         with self._start_lock:
@@ -163,7 +171,7 @@ class Client:
 
     def _exit(self) -> None:
         """The bounded flush at exit. Says on stderr what is lost."""
-        if self._exit_ends_at is not None or not self.queue.outstanding and self._thread is None:
+        if self._exit_ends_at is not None:
             return
         limit = self.settings.exit_timeout
         if self.sender.away:
@@ -171,19 +179,20 @@ class Client:
         self._exit_ends_at = time.monotonic() + limit
         try:
             self._wait(limit)
-            self.sender.rescue()
-            lost = self.queue.outstanding
-            if lost:
-                why = self.sender.away or f"{self.settings.endpoint} is too slow"
-                print(f"runtraced: {lost} events are lost: {why}", file=sys.stderr)
+            self._say_what_is_lost()
         except Exception:
             pass
 
+    def _say_what_is_lost(self) -> None:
+        self.sender.rescue()
+        lost = self.queue.outstanding
+        if lost > 0:
+            why = self.sender.away or f"{self.settings.endpoint} is too slow"
+            print(f"runtraced: {lost} events are lost: {why}", file=sys.stderr)
+
     def _tell(self, text: str) -> None:
         """A warning, from the background thread."""
-        import logging
-
-        logging.getLogger("runtraced").warning("%s", text)
+        log.warning("%s", text)
 
 
 client = Client()

@@ -11,7 +11,7 @@ from ._events import SIZE, line
 from ._queue import EventQueue
 from ._settings import MIB, Settings
 from ._spool import DiskSpool
-from ._transport import LATER, SETTLED, SMALLER, WRONG, Answer, Transport
+from ._transport import LATER, SETTLED, SMALLER, WRONG, Answer, Transport, import_network
 
 _BATCH_EVENTS = 4000
 _BATCH_BYTES = MIB
@@ -71,6 +71,7 @@ class Sender:
 
     def run(self) -> None:
         """Sends for as long as the process lives."""
+        import_network()
         while not self.stopping:
             try:
                 self.step()
@@ -85,7 +86,7 @@ class Sender:
         if self._settings.spool and (self.spooled or not self._looked_for_files):
             self._send_files()
             pause_s = min(pause_s, self._pause_s)
-        if not len(self._queue):
+        if self.current is None and not len(self._queue):
             self.waits = True
             if not len(self._queue):  # somebody may have been faster
                 self._bell.acquire(timeout=pause_s)
@@ -93,7 +94,8 @@ class Sender:
             return
         if not self.hurry and len(self._queue) < _SLICE:
             time.sleep(_LINGER_S)
-        self.current = self._next_batch()
+        if self.current is None:
+            self.current = self._next_batch()
         self.send(self.current)
         self.current = None
 
@@ -106,13 +108,20 @@ class Sender:
             items = self._queue.take(_SLICE, longest - size)
             if not items:
                 break
-            size += sum(item[SIZE] for item in items)
-            lines.extend(map(line, items))
+            for item in items:
+                try:
+                    lines.append(line(item))
+                    size += item[SIZE]
+                except Exception:  # a value that breaks what reads it
+                    self.refused += 1
+                    self._queue.release(1, item[SIZE])
             time.sleep(0)
         return _Batch(lines, size)
 
     def send(self, batch: _Batch) -> None:
         """Sends a batch until it is settled or in the spool."""
+        if not batch.lines:
+            return
         if self.away and self._to_spool(batch):
             self._sleep(self._pause_s, may_hurry=True)
             return

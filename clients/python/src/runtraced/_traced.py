@@ -41,10 +41,14 @@ def traced(
     For functions, coroutines, generators and async generators. The arguments are the input
     and the result is the output, unless `input` or `output` is False.
     """
-    if callable(function):
-        return _Traced(function, name, kind, input, output).wrapper()
     title = function if isinstance(function, str) else name
-    return lambda decorated: _Traced(decorated, title, kind, input, output).wrapper()
+
+    def decorate(decorated: Any) -> Any:
+        if isinstance(decorated, (staticmethod, classmethod)):
+            return type(decorated)(decorate(decorated.__func__))
+        return _Traced(decorated, title, kind, input, output).wrapper()
+
+    return decorate if function is None or isinstance(function, str) else decorate(function)
 
 
 class _Traced:

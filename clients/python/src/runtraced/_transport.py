@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ._settings import Settings
@@ -17,6 +18,23 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 # What the sender does with a batch.
 SETTLED, LATER, SMALLER, WRONG, DENIED = "settled", "later", "smaller", "wrong", "denied"
+
+
+# Held while the background thread imports. A fork waits for it: else the child would inherit
+# modules that are half imported, and nobody to go on.
+IMPORTS = threading.Lock()
+
+
+def import_network() -> None:
+    """Imports what sending needs. It takes longer than the whole package."""
+    with IMPORTS:
+        import encodings.idna
+        import gzip
+        import http.client
+        import urllib.parse
+
+        # Imported for later; named here so that no tool takes them for forgotten.
+        _ = (encodings.idna, gzip, http.client, urllib.parse)
 
 
 class Answer(NamedTuple):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from .._client import log
 from ._post import record_calls
 
 Client = TypeVar("Client")
@@ -18,10 +19,8 @@ def wrapped(client: Client) -> Client:
     sdks = {base.__module__.partition(".")[0] for base in type(client).__mro__}
     known = sdks & {"openai", "anthropic"}
     if not known or not callable(getattr(client, "post", None)):
-        import logging
-
         name = f"{type(client).__module__}.{type(client).__qualname__}"
-        logging.getLogger("runtraced").warning("wrap does not know clients of type %s", name)
+        log.warning("wrap does not know clients of type %s", name)
         return client
     record_calls(client)
     return client

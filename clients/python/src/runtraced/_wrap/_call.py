@@ -12,7 +12,7 @@ from .._ids import message_id
 from .._nodes import role_name
 from .._scope import payload_object, payload_text, payload_value
 from .._steps import Step
-from .._values import json_text
+from .._values import json_text, restored
 from ._dialect import Collector, Dialect, Said, plain
 
 _LEFT_OUT = ("model", "stream", "stream_options")
@@ -95,10 +95,10 @@ class Call:
         scope = None if step is None else step._scope
         if step is None or scope is None:
             return
-        about = said.metadata or {}
-        content = json.dumps(
-            [said.role, said.content, said.tool_calls, about.get("tool_call_id")], sort_keys=True
-        ).encode()
+        # The id is derived from what is sent: a hash of a masked text tells nothing of the text.
+        text, calls = payload_text(said.content), payload_value(said.tool_calls)
+        answered = (said.metadata or {}).get("tool_call_id")
+        content = json_text([said.role, text, restored(calls), answered]).encode("utf-8", "surrogatepass")
         occurrence = counts[content] = counts.get(content, 0) + 1
         identifier = message_id(scope.session or scope.run, content, occurrence)
         known = client.known_messages
@@ -117,9 +117,9 @@ class Call:
         scope.put(
             head,
             (
-                ("content", payload_text(said.content)),
+                ("content", text),
                 ("thinking", payload_text(said.thinking)),
-                ("tool_calls_json", payload_value(said.tool_calls)),
+                ("tool_calls_json", calls),
                 ("metadata_json", payload_object(said.metadata)),
             ),
         )
