@@ -30,7 +30,7 @@ export async function verdictOf(response: Response): Promise<Verdict> {
   const text = await response.text();
   const body = parsed(text);
   if (Array.isArray(body?.refused)) {
-    return { kind: "settled", refused: body.refused };
+    return { kind: "settled", refused: body.refused.filter((refusal) => typeof refusal === "object" && refusal !== null) };
   }
   const why = `${response.status} ${body?.error ?? text.slice(0, 200)}`.trim();
   // A batch that cannot be read is cut until only the event that is at fault remains.

@@ -108,7 +108,7 @@ export class Sender {
     if (this.leaseUntil > now || this.notBefore > now) return;
     this.stopTimer();
     this.pumping += 1;
-    void this.pump(this.pumping);
+    this.pump(this.pumping).catch((error: unknown) => this.broke(error));
   }
 
   private async pump(number: number): Promise<void> {
@@ -127,6 +127,15 @@ export class Sender {
     this.leaseUntil = 0;
     this.tellWaiters();
     if (more) this.rest();
+  }
+
+  /** A fault of this library: the batch is tried again later. */
+  private broke(error: unknown): void {
+    this.leaseUntil = 0;
+    this.failures += 1;
+    this.problems.tell("broke", `sending failed: ${String(error)}`);
+    if (platform().timers) this.schedule(LONGEST_BACKOFF_MS);
+    this.tellWaiters();
   }
 
   /** Nothing is left to send. An event that came while the lease ran has set no timer. */

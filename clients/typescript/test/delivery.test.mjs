@@ -107,6 +107,15 @@ test("a body whose events are all refused is settled, whatever its status", asyn
   assert.equal(sink.requests.length, 1);
 });
 
+test("answers that are no answers of a daemon are tried again, and never reach the agent", async () => {
+  const odd = ["<html>", { refused: "no" }, [], null, 7, { refused: [null, 3, {}] }];
+  sink.plan.push(...odd.map((body) => ({ status: 200, body })));
+  oneRun();
+  for (let at = 0; at < 200 && rt.stats().waiting > 0; at += 1) await rt.flush(100);
+  assert.equal(rt.stats().waiting, 0);
+  assert.equal(rt.stats().refused, 1);
+});
+
 test("flush says how many events are not settled, and comes back in time", async () => {
   sink.plan.push({ delay: 2000 });
   oneRun();
