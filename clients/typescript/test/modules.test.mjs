@@ -62,6 +62,12 @@ for (const [runtime, args] of [["deno", ["run", "--allow-all", "--node-modules-d
   test(runtime, { skip }, () => runs(bin(runtime), args, `import * as rt from "runtraced";${PROGRAM}`, "main.mjs"));
 }
 
+for (const condition of ["workerd", "edge-light", "browser"]) {
+  const edge = 'if (!import.meta.resolve("runtraced").endsWith("dist/esm/index.js")) throw new Error("not the build for the edge");';
+  test(`the build for ${condition}`, () =>
+    runs(process.execPath, [`--conditions=${condition}`], `import * as rt from "runtraced";${edge}${PROGRAM}`, "main.mjs"));
+}
+
 test("an imported and a required copy are one", async () => {
   const sink = await Sink.start();
   const required = createRequire(import.meta.url)("../dist/cjs/node.js");
