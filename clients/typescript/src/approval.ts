@@ -94,7 +94,9 @@ export function requestApproval(place: Place, description: string, data: unknown
   if (state === undefined) return approval;
   state.trace.keep();
   const { fields } = clientOf(state);
-  const expires = options.expires === undefined ? "" : `,"expires_at":"${timeText((Date.now() + options.expires) * 1000)}"`;
+  const { expires: after } = options;
+  const stands = typeof after === "number" && Number.isFinite(after);
+  const expires = stands ? `,"expires_at":"${timeText((Date.now() + after) * 1000)}"` : "";
   record(
     state,
     "approval_requested",

@@ -55,35 +55,17 @@ export class StepRecord implements Place {
   private metadata: string | undefined;
   private open = false;
 
-  /**
-   * Starts a step. `alias` is set if the parent stands for a step of another process. `facts` are added to the
-   * metadata, past the mask.
-   */
-  constructor(
-    place: Place,
-    name: string,
-    options: StepOptions,
-    parent = place.stepId,
-    alias = false,
-    facts?: Record<string, unknown>,
-  ) {
+  /** Starts a step. `alias` is set if the parent stands for a step of another process. */
+  constructor(place: Place, name: string, options: StepOptions, parent = place.stepId, alias = false) {
     this.state = live(place);
-    if (this.state !== undefined) guarded(() => this.start(this.state!, name, options, parent, alias, facts));
+    if (this.state !== undefined) guarded(() => this.start(this.state!, name, options, parent, alias));
   }
 
-  private start(
-    state: RunState,
-    name: string,
-    options: StepOptions,
-    parent: string | undefined,
-    alias: boolean,
-    facts: Record<string, unknown> | undefined,
-  ): void {
+  private start(state: RunState, name: string, options: StepOptions, parent: string | undefined, alias: boolean): void {
     const { fields } = clientOf(state);
     this.open = true;
     this.input = fields.json(options.input, "input");
-    const metadata = fields.object(options.metadata, "metadata");
-    this.metadata = facts === undefined ? metadata : merged(metadata, JSON.stringify(facts));
+    this.metadata = fields.object(options.metadata, "metadata");
     this.fixed =
       `"step_type":${stepType(options.kind)}` +
       textMember("name", name) +
