@@ -30,7 +30,7 @@ export async function verdictOf(response: Response): Promise<Verdict> {
   const text = await response.text();
   const body = parsed(text);
   if (Array.isArray(body?.refused)) {
-    return { kind: "settled", refused: body.refused };
+    return { kind: "settled", refused: body.refused.filter((refusal) => typeof refusal === "object" && refusal !== null) };
   }
   const why = `${response.status} ${body?.error ?? text.slice(0, 200)}`.trim();
   // A batch that cannot be read is cut until only the event that is at fault remains.
@@ -54,4 +54,11 @@ function retryAfter(header: string | null): number | undefined {
   const seconds = Number(header);
   const ms = Number.isFinite(seconds) ? seconds * 1000 : Date.parse(header) - Date.now();
   return Number.isFinite(ms) ? Math.min(Math.max(ms, 0), LONGEST_RETRY_AFTER_MS) : undefined;
+}
+
+/** `fetch` says only "fetch failed"; its cause says why. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const cause = error.cause as { code?: string; message?: string } | undefined;
+  return cause?.code ?? cause?.message ?? error.message;
 }

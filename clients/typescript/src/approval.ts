@@ -1,5 +1,6 @@
 /** Approvals: asking a person, and waiting for the decision. */
 
+import { reasonOf } from "./answers.js";
 import { timeText } from "./clock.js";
 import { idMember, member, textMember } from "./fields.js";
 import { newId } from "./ids.js";
@@ -78,7 +79,7 @@ export class Approval {
       }
       if (response.status !== 404) problems.tell("approval", `the daemon does not tell about an approval: ${response.status}`);
     } catch (error) {
-      problems.tell("approval", `the daemon does not tell about an approval: ${String(error)}`);
+      problems.tell("approval", `the daemon does not tell about an approval: ${reasonOf(error)}`);
     } finally {
       clearTimeout(limit);
     }
@@ -93,7 +94,9 @@ export function requestApproval(place: Place, description: string, data: unknown
   if (state === undefined) return approval;
   state.trace.keep();
   const { fields } = clientOf(state);
-  const expires = options.expires === undefined ? "" : `,"expires_at":"${timeText((Date.now() + options.expires) * 1000)}"`;
+  const { expires: after } = options;
+  const stands = typeof after === "number" && Number.isFinite(after);
+  const expires = stands ? `,"expires_at":"${timeText((Date.now() + after) * 1000)}"` : "";
   record(
     state,
     "approval_requested",

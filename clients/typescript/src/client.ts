@@ -53,7 +53,7 @@ export class Client {
   private heldBytes = 0;
   private drainedAt = -1;
 
-  constructor(options: Options = {}) {
+  constructor(readonly options: Options = {}) {
     this.settings = settingsOf(options);
     this.fields = new FieldWriter(this.settings.mask);
     this.problems = new Problems(this.settings.onProblem);

@@ -3,6 +3,8 @@
 import { jsonOf, textOf } from "./json.js";
 import type { Mask, MaskedField } from "./settings.js";
 
+const QUOTE = 34;
+const OPENING_BRACE = 123;
 const FAILED = "[masking failed]";
 
 /** Turns values of the agent into the JSON of fields, through the mask. */
@@ -15,7 +17,7 @@ export class FieldWriter {
   /** The value of a `…_json` field. A string is written as JSON text, so that it always stays a string. */
   json(value: unknown, field: MaskedField): string | undefined {
     const json = this.masked(value, field);
-    if (json === undefined || json.charCodeAt(0) !== 34) return json;
+    if (json === undefined || json.charCodeAt(0) !== QUOTE) return json;
     // A text without anything to escape is not read a second time.
     if (this.mask === undefined && typeof value === "string" && json.length === value.length + 2) return `"\\"${value}\\""`;
     return JSON.stringify(json);
@@ -26,15 +28,15 @@ export class FieldWriter {
     if (typeof value === "string" && this.mask === undefined) return JSON.stringify(value);
     const json = this.masked(value, field);
     if (json === undefined) return undefined;
-    return json.charCodeAt(0) === 34 ? json : JSON.stringify(json);
+    return json.charCodeAt(0) === QUOTE ? json : JSON.stringify(json);
   }
 
-  /** The value of a field that needs an object. */
+  /** The value of a field that needs an object. An empty one is absent. */
   object(value: object | undefined, field: MaskedField): string | undefined {
-    if (value === undefined) return undefined;
-    const json = this.masked(value, field);
+    if (value === undefined || value === null || (typeof value === "object" && Object.keys(value).length === 0)) return undefined;
+    const json = this.masked(typeof value === "object" && !Array.isArray(value) ? value : { value }, field);
     if (json === undefined || json === "{}") return undefined;
-    return json.charCodeAt(0) === 123 ? json : '{"masking":"failed"}';
+    return json.charCodeAt(0) === OPENING_BRACE ? json : '{"masking":"failed"}';
   }
 
   /** A value as JSON; `undefined` if it is absent. A mask that fails lets nothing through. */

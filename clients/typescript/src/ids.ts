@@ -3,8 +3,9 @@
 import { sha256 } from "./sha256.js";
 
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
-const HEX_TRIPLES = Array.from({ length: 4096 }, (_, digits) => digits.toString(16).padStart(3, "0"));
-const HEX_PAIRS = Array.from({ length: 65536 }, (_, pair) => pair.toString(16).padStart(4, "0"));
+// Three digits at a time: a larger table would take longer to make than a program has ids.
+const TRIPLES = Array.from({ length: 4096 }, (_, digits) => digits.toString(16).padStart(3, "0"));
+const VARIANTS = ["8", "9", "a", "b"];
 const UUID = /^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$/i;
 
 // Random numbers are fetched in bulk: one call for each id would cost more than the id.
@@ -15,7 +16,7 @@ let prefix = "";
 
 /** A new id. Its first 48 bits are the time in milliseconds. */
 export function newId(): string {
-  if (used + 5 > pool.length) {
+  if (used + 6 > pool.length) {
     fill();
     used = 0;
   }
@@ -26,11 +27,16 @@ export function newId(): string {
     prefixTime = now;
   }
   const at = used;
-  used += 5;
+  used += 6;
+  const second = pool[at + 1]!;
   // Short texts are joined first: V8 copies those, and makes a tree of longer ones.
-  const middle = HEX_TRIPLES[pool[at]! & 0xfff]! + "-" + HEX_PAIRS[(pool[at + 1]! & 0x3fff) | 0x8000]! + "-";
-  const end = HEX_PAIRS[pool[at + 2]!]! + HEX_PAIRS[pool[at + 3]!]! + HEX_PAIRS[pool[at + 4]!]!;
+  const middle = triple(at) + "-" + VARIANTS[second >>> 14]! + TRIPLES[second & 0xfff]! + "-";
+  const end = triple(at + 2) + triple(at + 3) + triple(at + 4) + triple(at + 5);
   return prefix + middle + end;
+}
+
+function triple(at: number): string {
+  return TRIPLES[pool[at]! & 0xfff]!;
 }
 
 function fill(): void {

@@ -5,7 +5,7 @@ import { Client, type Stats } from "./client.js";
 import { during } from "./during.js";
 import { wrapClient, type WrapOptions } from "./models/clients.js";
 import { vercelMiddleware, type Middleware } from "./models/vercel.js";
-import type { MessageOptions, Role, ScoreOptions, TokenCounts } from "./records.js";
+import { recordScoreOf, type MessageOptions, type Role, type ScoreOf, type ScoreOptions, type TokenCounts } from "./records.js";
 import { guarded } from "./faults.js";
 import type { RunOptions } from "./run_record.js";
 import { openScope, optionsAndBody, Run, Step, type Rest, type Scope } from "./scopes.js";
@@ -20,7 +20,7 @@ export type { Middleware } from "./models/vercel.js";
 export type { HeadersLike } from "./trace_context.js";
 export type { Stats } from "./client.js";
 export type { Mask, MaskedField, Options } from "./settings.js";
-export type { MessageOptions, Role, ScoreOptions, TokenCounts } from "./records.js";
+export type { MessageOptions, Role, ScoreOf, ScoreOptions, TokenCounts } from "./records.js";
 export type { RunOptions } from "./run_record.js";
 export type { StepKind, StepOptions } from "./step.js";
 export type { TracedOptions } from "./traced.js";
@@ -30,9 +30,12 @@ export type { Run, Scope, Step } from "./scopes.js";
 /** What records nothing, because it is outside every run. */
 const NOWHERE = { state: undefined, stepId: undefined };
 
-/** Settings of this process. What was recorded before goes the way that was set before. */
-export function configure(options: Options = {}): void {
-  setClient(new Client(options));
+/**
+ * Changes settings of this process; what is not given stays as it is. Without options, all are the defaults again.
+ * What was recorded before goes the way that was set before.
+ */
+export function configure(options?: Options): void {
+  setClient(new Client(options === undefined ? {} : { ...madeClient()?.options, ...options }));
 }
 
 /** A run of an agent, for as long as the function, or its promise, takes. Within a run it is a sub-agent's. */
@@ -84,9 +87,11 @@ export function tokens(counts: TokenCounts): void {
   openScope()?.tokens(counts);
 }
 
-/** Records an assessment of the step or run around the caller. */
-export function score(name: string, score: number | ScoreOptions): void {
-  openScope()?.score(name, score);
+/** Records an assessment of the step or run around the caller, or of another one that may have ended, by its ids. */
+export function score(name: string, score: number | (ScoreOptions & ScoreOf)): void {
+  const { run, step } = typeof score === "number" ? {} : (score ?? {});
+  if (run === undefined) openScope()?.score(name, score);
+  else guarded(() => recordScoreOf(made(), run, step, name, score as ScoreOptions));
 }
 
 /** Asks a person for approval. Wait for the decision with `wait`. */

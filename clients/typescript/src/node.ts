@@ -8,7 +8,7 @@ import { setPlatform, type Carrier, type ExitHooks } from "./platform.js";
 
 setPlatform({
   carrier: <T>(): Carrier<T> => new AsyncLocalStorage<T>(),
-  environment: (name) => process.env[name],
+  environment: (name) => quietly(() => process.env[name]),
   openSpool: openDiskSpool,
   onExit,
 });
@@ -44,7 +44,16 @@ function handleEnd(): void {
       };
       drain().then(end, end);
     };
-    process.on(signal, handle);
+    quietly(() => process.on(signal, handle));
+  }
+}
+
+/** Deno asks for permissions, and some systems lack signals. */
+function quietly<T>(body: () => T): T | undefined {
+  try {
+    return body();
+  } catch {
+    return undefined;
   }
 }
 

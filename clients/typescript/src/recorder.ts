@@ -1,6 +1,6 @@
 /** What can be recorded at a place, as methods: for runtimes that carry no context along. */
 
-import { requestApproval, type Approval, type ApprovalOptions } from "./approval.js";
+import { Approval, requestApproval, type ApprovalOptions } from "./approval.js";
 import { guarded } from "./faults.js";
 import { idMember } from "./fields.js";
 import { spanIdOf } from "./ids.js";
@@ -40,11 +40,19 @@ export abstract class Recorder implements Place {
 
   /** Asks a person for approval. Wait for the decision with `wait`. */
   approval(description: string, data?: unknown, options: ApprovalOptions = {}): Approval {
-    return requestApproval(this.place(), description, data, options ?? {});
+    let asked: Approval | undefined;
+    guarded(() => void (asked = requestApproval(this.place(), description, data, options ?? {})));
+    return asked ?? new Approval(undefined);
   }
 
   /** The W3C `traceparent` for a request: an agent that gets it goes on in this run. */
   traceparent(): string | undefined {
+    let header: string | undefined;
+    guarded(() => void (header = this.header()));
+    return header;
+  }
+
+  private header(): string | undefined {
     const state = live(this);
     if (state === undefined) return undefined;
     const { stepId } = this.place();

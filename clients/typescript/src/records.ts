@@ -1,8 +1,10 @@
 /** Messages, tokens and scores. */
 
+import type { Client } from "./client.js";
 import { countMember, idMember, member, textMember } from "./fields.js";
 import { messageIdOf, newId } from "./ids.js";
-import { clientOf, live, record, type Place, type RunState } from "./place.js";
+import { clientOf, live, record, RunState, type Place } from "./place.js";
+import { Trace } from "./trace.js";
 
 /** Who says a message. `developer` counts as `system`, `function` as `tool`. */
 export type Role = "user" | "assistant" | "system" | "tool" | "developer" | "function";
@@ -43,6 +45,12 @@ export interface ScoreOptions {
   comment?: string | undefined;
   source?: string | undefined;
   metadata?: Record<string, unknown> | undefined;
+}
+
+/** What is assessed, by its ids: of another process, or of a run that has ended. */
+export interface ScoreOf {
+  run?: string | undefined;
+  step?: string | undefined;
 }
 
 export function recordMessage(place: Place, role: Role, content: unknown, options: MessageOptions = {}): void {
@@ -138,4 +146,10 @@ export function recordScore(place: Place, name: string, options: ScoreOptions): 
       textMember("source", options.source),
     member("comment", fields.text(options.comment, "comment")) + member("metadata_json", fields.object(options.metadata, "metadata")),
   );
+}
+
+/** A score of a run that is not at hand. It is sent whatever sampling says: nobody knows what it said then. */
+export function recordScoreOf(client: Client, run: string, step: string | undefined, name: string, options: ScoreOptions): void {
+  const state = new RunState(new Trace(client, true), run, undefined, undefined);
+  recordScore({ state, stepId: step }, name, options);
 }

@@ -1,6 +1,7 @@
 /** The record of a run from its start to its end: a run of its own, a sub-agent's, or a part of a caller's run. */
 
 import { client } from "./shared.js";
+import { guarded } from "./faults.js";
 import { idMember, member, textMember } from "./fields.js";
 import { isId, newId, spanIdOf } from "./ids.js";
 import { clientOf, live, record, RunState, type Place } from "./place.js";
@@ -33,34 +34,20 @@ export interface RunOptions {
 }
 
 export class RunRecord implements Place {
-  readonly state: RunState | undefined;
-  readonly id: string;
+  state: RunState | undefined;
+  id: string = newId();
   /** The step for this run in the run around it, or in the caller's run. */
-  private readonly handoff: StepRecord | undefined;
-  private readonly isCallers: boolean;
-  private readonly isOutermost: boolean;
+  private handoff: StepRecord | undefined;
+  private isCallers = false;
+  private isOutermost = false;
   private open = true;
 
   constructor(around: Place | undefined, agent: string, options: RunOptions) {
-    const caller = callerOf(options.traceparent);
-    const parent = around && live(around);
-    this.isCallers = caller !== undefined;
-    this.isOutermost = caller !== undefined || parent === undefined;
-    if (caller !== undefined) {
-      this.id = caller.runId;
-      const trace = new Trace(client(), caller.sampled);
-      this.state = new RunState(trace, this.id, sessionOf(trace, options), undefined);
-      this.handoff = this.goOn(caller, agent, options);
-      return;
-    }
-    this.id = newId();
-    const trace = parent?.trace ?? new Trace(client(), client().samples(options.sample));
-    if (parent !== undefined) {
-      this.handoff = new StepRecord(around!, agent, { kind: "agent" }, around!.stepId, false, { run_id: this.id });
-    }
-    const session = sessionOf(trace, options) ?? parent?.sessionId;
-    this.state = new RunState(trace, this.id, session, options.customer ?? parent?.customer);
-    this.start(agent, options, parent?.id);
+    guarded(() => {
+      const caller = callerOf(options.traceparent);
+      if (caller === undefined) this.start(around, agent, options);
+      else this.goOn(caller, agent, options);
+    });
   }
 
   /** The innermost step of a part of a caller's run is the step that stands for the part. */
@@ -85,32 +72,45 @@ export class RunRecord implements Place {
     if (this.isOutermost) state.trace.end();
   }
 
-  private start(agent: string, options: RunOptions, parentRun: string | undefined): void {
-    const state = live(this);
-    if (state === undefined) return;
+  private start(around: Place | undefined, agent: string, options: RunOptions): void {
+    const parent = around && live(around);
+    this.isOutermost = parent === undefined;
+    const trace = parent?.trace ?? new Trace(client(), client().samples(options.sample));
+    if (parent !== undefined) {
+      this.handoff = new StepRecord(around!, agent, { kind: "agent", metadata: { run_id: this.id } });
+    }
+    const session = sessionOf(trace, options) ?? parent?.sessionId;
+    const state = new RunState(trace, this.id, session, customerOf(options) ?? parent?.customer);
+    this.state = state;
+    if (trace.silent) return;
     const { fields } = clientOf(state);
-    const timeout = options.timeout === undefined ? "" : `,"timeout":"${options.timeout / 1000}s"`;
-    const metadata = withFacts(fields.object(options.metadata, "metadata"), options);
     record(
       state,
       "run_started",
       `"run_id":"${this.id}"` +
-        idMember("session_id", state.sessionId) +
-        textMember("parent_run_id", parentRun) +
+        idMember("session_id", session) +
+        textMember("parent_run_id", parent?.id) +
         textMember("customer_id", state.customer) +
         textMember("agent_id", agent) +
         textMember("agent_type", options.type) +
         textMember("name", options.name) +
-        timeout,
-      member("input", fields.text(options.input, "input")) + member("metadata_json", metadata),
+        timeoutMember(options.timeout),
+      member("input", fields.text(options.input, "input")) + member("metadata_json", fields.object(metadataOf(options), "metadata")),
     );
     clientOf(state).opened(state, options.timeout);
   }
 
-  private goOn(caller: CallerContext, agent: string, options: RunOptions): StepRecord {
+  /** Goes on in the caller's run, as a hand-off below the step that called. */
+  private goOn(caller: CallerContext, agent: string, options: RunOptions): void {
+    this.id = caller.runId;
+    this.isCallers = true;
+    this.isOutermost = true;
+    const trace = new Trace(client(), caller.sampled);
+    this.state = new RunState(trace, this.id, sessionOf(trace, options), undefined);
     const alias = spanIdOf(caller.runId, caller.span);
-    const { input, metadata } = options;
-    return new StepRecord({ state: this.state, stepId: undefined }, agent, { kind: "agent", input, metadata }, alias, true, facts(options));
+    const place = { state: this.state, stepId: undefined };
+    const details = { kind: "agent", input: options.input, metadata: metadataOf(options) };
+    this.handoff = new StepRecord(place, agent, details, alias, true);
   }
 
   private stop(state: RunState, output: unknown, error: unknown, late: Record<string, unknown> | undefined): void {
@@ -120,18 +120,14 @@ export class RunRecord implements Place {
   }
 }
 
-/** What metadata holds because there is no field for it. Names and tags are not masked. */
-function facts(options: RunOptions): Record<string, unknown> | undefined {
-  const user = options.user !== undefined && !(isId(options.user) && options.session !== undefined) ? { user: options.user } : {};
-  const tags = options.tags !== undefined && options.tags.length > 0 ? { tags: options.tags } : {};
-  const all = { ...user, ...tags };
-  return Object.keys(all).length > 0 ? all : undefined;
-}
-
-function withFacts(metadata: string | undefined, options: RunOptions): string | undefined {
-  const more = facts(options);
-  if (more === undefined) return metadata;
-  return JSON.stringify({ ...(metadata === undefined ? {} : (JSON.parse(metadata) as object)), ...more });
+/** The metadata, with what has no field of its own. */
+function metadataOf({ metadata, user, session, tags }: RunOptions): Record<string, unknown> {
+  const isOfSession = user !== undefined && isId(user) && session !== undefined;
+  return {
+    ...metadata,
+    ...(user === undefined || user === null || isOfSession ? {} : { user }),
+    ...(Array.isArray(tags) && tags.length > 0 ? { tags } : {}),
+  };
 }
 
 /** The id of a run's session. Tells what is known about the session, if that is news. */
@@ -139,16 +135,27 @@ function sessionOf(trace: Trace, options: RunOptions): string | undefined {
   const name = options.session;
   if (name === undefined || name === null || name === "") return undefined;
   const id = trace.client.sessionId(String(name));
+  if (trace.silent) return id;
+  const { fields } = trace.client;
   const { user, sessionTitle } = options;
-  const isOwnId = isId(String(name));
+  const hasUser = user !== undefined && user !== null;
   const known =
-    (user !== undefined && isId(user) ? textMember("user_id", user) : "") +
-    textMember("title", sessionTitle) +
-    (isOwnId ? "" : textMember("external_id", name)) +
-    (user !== undefined && !isId(user) ? `,"metadata_json":${JSON.stringify({ user })}` : "");
-  if (known === "" || trace.silent) return id;
+    (hasUser && isId(user) ? textMember("user_id", user) : "") +
+    member("title", fields.text(sessionTitle, "metadata")) +
+    (isId(String(name)) ? "" : textMember("external_id", name)) +
+    (hasUser && !isId(user) ? member("metadata_json", fields.object({ user }, "metadata")) : "");
   // What sampling leaves out is not known to the daemon, so the next run tells it again.
-  if (trace.kept && !trace.client.isNews(id, known)) return id;
+  if (known === "" || (trace.kept && !trace.client.isNews(id, known))) return id;
   record(new RunState(trace, id, id, undefined), "session_upsert", `"session_id":"${id}"${known}`);
   return id;
+}
+
+/** What is no id would have the whole event refused. */
+function customerOf({ customer }: RunOptions): string | undefined {
+  return typeof customer === "string" && isId(customer) ? customer : undefined;
+}
+
+/** A duration as the JSON form wants it. */
+function timeoutMember(ms: number | undefined): string {
+  return typeof ms === "number" && Number.isFinite(ms) ? `,"timeout":"${Number((ms / 1000).toFixed(6))}s"` : "";
 }

@@ -1,6 +1,6 @@
 /** Sends what waits in the queue, one batch at a time, again and again until it is settled. */
 
-import { verdictOf, type Verdict } from "./answers.js";
+import { reasonOf, verdictOf, type Verdict } from "./answers.js";
 import { platform, quietTimer, type DiskSpool } from "./platform.js";
 import type { Problems } from "./problems.js";
 import type { EventQueue, QueuedEvent } from "./queue.js";
@@ -11,10 +11,8 @@ import { SpoolSide } from "./spool_side.js";
 const LINGER_MS = 20;
 const MOST_EVENTS = 2000;
 const MOST_BYTES = 1024 * 1024;
-// The daemon answers within 30 seconds.
-const REQUEST_MS = 35_000;
-// A pump that does not come back, because its runtime froze or ended the request, is given up.
-const LEASE_MS = REQUEST_MS + 5000;
+// A pump that does not come back, because its runtime froze or ended the request, is given up this long after its limit.
+const GRACE_MS = 1000;
 const FIRST_BACKOFF_MS = 100;
 const LONGEST_BACKOFF_MS = 5000;
 // An answer such as "no such key" needs a person.
@@ -110,13 +108,13 @@ export class Sender {
     if (this.leaseUntil > now || this.notBefore > now) return;
     this.stopTimer();
     this.pumping += 1;
-    void this.pump(this.pumping);
+    this.pump(this.pumping).catch((error: unknown) => this.broke(error));
   }
 
   private async pump(number: number): Promise<void> {
     let more = true;
     while (more) {
-      this.leaseUntil = Date.now() + LEASE_MS;
+      this.leaseUntil = Date.now() + this.settings.requestTimeout + GRACE_MS;
       if (this.batch.length === 0) await this.fill();
       if (number !== this.pumping) return;
       if (this.batch.length === 0) break;
@@ -129,6 +127,15 @@ export class Sender {
     this.leaseUntil = 0;
     this.tellWaiters();
     if (more) this.rest();
+  }
+
+  /** A fault of this library: the batch is tried again later. */
+  private broke(error: unknown): void {
+    this.leaseUntil = 0;
+    this.failures += 1;
+    this.problems.tell("broke", `sending failed: ${String(error)}`);
+    if (platform().timers) this.schedule(LONGEST_BACKOFF_MS);
+    this.tellWaiters();
   }
 
   /** Nothing is left to send. An event that came while the lease ran has set no timer. */
@@ -146,8 +153,9 @@ export class Sender {
   private async post(batch: readonly QueuedEvent[]): Promise<Verdict> {
     const headers: Record<string, string> = { "content-type": "application/x-ndjson" };
     if (this.settings.key !== undefined) headers["authorization"] = `Bearer ${this.settings.key}`;
+    if (this.settings.customer !== undefined) headers["runtraced-customer"] = this.settings.customer;
     const stop = new AbortController();
-    const limit = quietTimer(() => stop.abort(), REQUEST_MS);
+    const limit = quietTimer(() => stop.abort(), this.settings.requestTimeout);
     try {
       const body = batch.map((event) => event.line).join("\n");
       const url = `${this.settings.endpoint}/v1/events`;
@@ -234,11 +242,4 @@ export class Sender {
       });
     });
   }
-}
-
-/** `fetch` says only "fetch failed"; its cause says why. */
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const cause = error.cause as { code?: string; message?: string } | undefined;
-  return cause?.code ?? cause?.message ?? error.message;
 }

@@ -42,6 +42,8 @@ export interface Options {
   maxSpoolBytes?: number;
   /** The longest time that the end of the process waits for the daemon, in milliseconds. Default: 5000. */
   exitTimeout?: number;
+  /** The longest time that a request may take, in milliseconds. Default: 35000, because the daemon answers within 30 seconds; on Cloudflare 10000. */
+  requestTimeout?: number;
   /** Hears of losses and errors. Default: `console.warn`, once a minute for each kind. */
   onProblem?: (problem: string) => void;
   /** Another `fetch`, for tests and proxies. */
@@ -60,6 +62,7 @@ export interface Settings {
   maxQueueBytes: number;
   maxSpoolBytes: number;
   exitTimeout: number;
+  requestTimeout: number;
   onProblem: ((problem: string) => void) | undefined;
   fetch: typeof fetch;
 }
@@ -80,6 +83,7 @@ export function settingsOf(options: Options): Settings {
     maxQueueBytes: options.maxQueueBytes ?? 16 * 1024 * 1024,
     maxSpoolBytes: options.maxSpoolBytes ?? 256 * 1024 * 1024,
     exitTimeout: options.exitTimeout ?? 5000,
+    requestTimeout: options.requestTimeout ?? (platform().timers ? 35_000 : 10_000),
     onProblem: options.onProblem,
     // Not detached: some runtimes want `fetch` called on the global object.
     fetch: options.fetch ?? ((input, init) => fetch(input, init)),

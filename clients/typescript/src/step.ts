@@ -1,5 +1,6 @@
 /** A step of a run. */
 
+import { guarded } from "./faults.js";
 import { idMember, member, textMember } from "./fields.js";
 import { newId } from "./ids.js";
 import { errorText, jsonOf } from "./json.js";
@@ -49,39 +50,31 @@ export function statusMember(error: unknown): string {
 export class StepRecord implements Place {
   readonly stepId: string = newId();
   readonly state: RunState | undefined;
-  private readonly fixed: string = "";
-  private readonly input: string | undefined;
-  private readonly metadata: string | undefined;
+  private fixed = "";
+  private input: string | undefined;
+  private metadata: string | undefined;
   private open = false;
 
-  /**
-   * Starts a step. `alias` is set if the parent stands for a step of another process. `facts` are added to the
-   * metadata, past the mask.
-   */
-  constructor(
-    place: Place,
-    name: string,
-    options: StepOptions,
-    parent = place.stepId,
-    alias = false,
-    facts?: Record<string, unknown>,
-  ) {
+  /** Starts a step. `alias` is set if the parent stands for a step of another process. */
+  constructor(place: Place, name: string, options: StepOptions, parent = place.stepId, alias = false) {
     this.state = live(place);
-    if (this.state === undefined) return;
-    const { fields } = clientOf(this.state);
+    if (this.state !== undefined) guarded(() => this.start(this.state!, name, options, parent, alias));
+  }
+
+  private start(state: RunState, name: string, options: StepOptions, parent: string | undefined, alias: boolean): void {
+    const { fields } = clientOf(state);
     this.open = true;
     this.input = fields.json(options.input, "input");
-    const metadata = fields.object(options.metadata, "metadata");
-    this.metadata = facts === undefined ? metadata : merged(metadata, JSON.stringify(facts));
+    this.metadata = fields.object(options.metadata, "metadata");
     this.fixed =
       `"step_type":${stepType(options.kind)}` +
       textMember("name", name) +
       idMember("parent_step_id", parent) +
       (alias ? ',"parent_may_be_alias":true' : "");
     record(
-      this.state,
+      state,
       "step_started",
-      `"step_id":"${this.stepId}","run_id":"${this.state.id}","details":{${this.fixed}${textMember("model", options.model)}`,
+      `"step_id":"${this.stepId}","run_id":"${state.id}","details":{${this.fixed}${textMember("model", options.model)}`,
       member("input_json", this.input) + member("metadata_json", this.metadata),
       "}}}",
     );

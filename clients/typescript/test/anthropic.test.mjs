@@ -15,6 +15,7 @@ let anthropic;
 beforeEach(async () => {
   sink = await Sink.start();
   model = await Model.start();
+  rt.configure();
   rt.configure({ endpoint: sink.url });
   anthropic = rt.wrap(new Anthropic({ apiKey: "sk-test", baseURL: model.url }));
 });

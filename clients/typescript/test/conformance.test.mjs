@@ -13,6 +13,7 @@ const outside = new AsyncResource("outside");
 for (const conformance of cases()) {
   test(`${conformance.name}: ${conformance.about}`, async () => {
     const sink = await Sink.start();
+    rt.configure();
     rt.configure({ endpoint: sink.url, ...optionsOf(conformance) });
     await play(rt, conformance, (body) => outside.runInAsyncScope(body));
     const left = await rt.flush(5000);

@@ -19,6 +19,7 @@ beforeEach(async () => {
 afterEach(() => sink.close());
 
 function configure(options = {}) {
+  rt.configure();
   rt.configure({ endpoint: sink.url, onProblem: (problem) => problems.push(problem), ...options });
 }
 
@@ -28,7 +29,7 @@ function oneRun(name = "a") {
 
 test("a start is sent as it happens, the end as a second event", async () => {
   const run = rt.startRun("a");
-  await sleep(200);
+  for (let at = 0; at < 200 && sink.events.length === 0; at += 1) await sleep(25);
   assert.equal(sink.of("run_started").length, 1);
   run.end();
   run.end();
@@ -106,12 +107,21 @@ test("a body whose events are all refused is settled, whatever its status", asyn
   assert.equal(sink.requests.length, 1);
 });
 
+test("answers that are no answers of a daemon are tried again, and never reach the agent", async () => {
+  const odd = ["<html>", { refused: "no" }, [], null, 7, { refused: [null, 3, {}] }];
+  sink.plan.push(...odd.map((body) => ({ status: 200, body })));
+  oneRun();
+  for (let at = 0; at < 200 && rt.stats().waiting > 0; at += 1) await rt.flush(100);
+  assert.equal(rt.stats().waiting, 0);
+  assert.equal(rt.stats().refused, 1);
+});
+
 test("flush says how many events are not settled, and comes back in time", async () => {
   sink.plan.push({ delay: 2000 });
   oneRun();
   const begun = performance.now();
   assert.equal(await rt.flush(300), 4);
-  assert.ok(performance.now() - begun < 1000);
+  assert.ok(performance.now() - begun < 1900);
   assert.equal(rt.stats().waiting, 4);
   assert.equal(await rt.flush(5000), 0);
 });
@@ -174,7 +184,7 @@ test("many events go in few requests, each once and in order", async () => {
 
 test("a silent run sends heartbeats, until it ends", async () => {
   const run = rt.startRun("a", { timeout: 1500 });
-  await sleep(1800);
+  for (let at = 0; at < 200 && sink.of("heartbeat").length === 0; at += 1) await sleep(25);
   assert.ok(sink.of("heartbeat").length >= 1, "no heartbeat");
   assert.equal(sink.of("heartbeat")[0].run_id, run.id);
   run.end();

@@ -62,6 +62,12 @@ for (const [runtime, args] of [["deno", ["run", "--allow-all", "--node-modules-d
   test(runtime, { skip }, () => runs(bin(runtime), args, `import * as rt from "runtraced";${PROGRAM}`, "main.mjs"));
 }
 
+for (const condition of ["workerd", "edge-light", "browser"]) {
+  const edge = 'if (!import.meta.resolve("runtraced").endsWith("dist/esm/index.js")) throw new Error("not the build for the edge");';
+  test(`the build for ${condition}`, () =>
+    runs(process.execPath, [`--conditions=${condition}`], `import * as rt from "runtraced";${edge}${PROGRAM}`, "main.mjs"));
+}
+
 test("an imported and a required copy are one", async () => {
   const sink = await Sink.start();
   const required = createRequire(import.meta.url)("../dist/cjs/node.js");
@@ -140,6 +146,24 @@ test("on the edge, what is passed explicitly is recorded, and flush sends it", e
   });
   assert.deepEqual(sink.of("step_started").map(({ details }) => details.name), ["look up", "below"]);
   assert.equal(sink.of("step_started")[1].details.parent_step_id, sink.of("step_started")[0].step_id);
+  await sink.close();
+});
+
+test("a request that its runtime froze does not hold back the next one", edge, async () => {
+  const sink = await Sink.start();
+  let frozen = true;
+  // Neither answers nor fails, whatever happens to it: as if its request had ended.
+  const freezing = (...args) => (frozen ? new Promise(() => undefined) : fetch(...args));
+  await onTheEdge({ navigator: { userAgent: "Cloudflare-Workers" } }, async (edge) => {
+    edge.configure({ endpoint: sink.url, fetch: freezing, requestTimeout: 200 });
+    edge.run("first", () => undefined);
+    assert.equal(await edge.flush(300), 2);
+    frozen = false;
+    edge.run("second", () => undefined);
+    assert.equal(await edge.flush(5000), 0);
+  });
+  assert.deepEqual(sink.of("run_started").map(({ agent_id }) => agent_id), ["first", "second"]);
+  assert.equal(sink.repeated, 0);
   await sink.close();
 });
 

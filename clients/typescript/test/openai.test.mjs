@@ -17,6 +17,7 @@ let openai;
 beforeEach(async () => {
   sink = await Sink.start();
   model = await Model.start();
+  rt.configure();
   rt.configure({ endpoint: sink.url });
   openai = rt.wrap(new OpenAI({ apiKey: "sk-test", baseURL: `${model.url}/v1`, maxRetries: 2 }));
 });

@@ -26,6 +26,7 @@ afterEach(async () => {
 });
 
 function configure(options = {}) {
+  rt.configure();
   rt.configure({ endpoint: sink.url, spool: folder, onProblem: (problem) => problems.push(problem), ...options });
 }
 
@@ -74,7 +75,7 @@ test("a full spool leaves events in memory, and says so", async () => {
   await sink.close();
   configure({ maxSpoolBytes: 10 });
   rt.run("a", () => undefined);
-  for (let at = 0; at < 100 && !problems.some((problem) => problem.includes("spool")); at += 1) await sleep(50);
+  for (let at = 0; at < 100 && !problems.some((problem) => problem.includes("cannot be written")); at += 1) await sleep(50);
   assert.match(problems.join("\n"), /the spool cannot be written: .*holds 10 bytes/);
   assert.equal(rt.stats().waiting, 2);
   await sink.reopen();

@@ -11,6 +11,7 @@ let sink;
 
 beforeEach(async () => {
   sink = await Sink.start();
+  rt.configure();
   rt.configure({ endpoint: sink.url });
 });
 
@@ -195,6 +196,26 @@ function revoked() {
   return proxy;
 }
 
+test("whatever is passed, nothing throws into the agent", async () => {
+  const odd = [null, 0, "", Symbol("s"), 1n, () => 1, { get name() { throw new Error("no"); } }];
+  for (const one of odd) {
+    assert.equal(rt.run(one, one, (run) => {
+      run.step(one, one, (step) => Object.assign(step, { output: one, error: one, model: one }));
+      run.message(one, one, one);
+      run.score(one, one);
+      run.score("n", { value: NaN, label: one, metadata: one });
+      run.tokens({ input: NaN, output: "x", model: one });
+      run.approval(one, one, one);
+      run.startRun(one, { session: one, user: one, tags: one, metadata: one, timeout: one, traceparent: one, customer: one }).end();
+      run.output = one;
+      return 7;
+    }), 7);
+  }
+  assert.equal(rt.traced(() => 8, { name: Symbol("s") })(), 8);
+  await rt.flush(5000);
+  assert.ok(rt.stats().faults < 100);
+});
+
 test("a value is recorded as it was at the call", async () => {
   const history = ["one"];
   rt.run("a", { metadata: { history } }, () => {
@@ -247,6 +268,16 @@ test("sampling keeps about its share of runs, and each whole", async () => {
   assert.equal(sink.of("run_started").filter(({ agent_id }) => agent_id === "always").length, 1);
 });
 
+test("settings that are not given stay, and a score may come later, by ids", async () => {
+  rt.configure({ customer: "0194bb0a-0000-7000-8000-00000000000c" });
+  const [run, step] = ["0194bb0b-0000-7000-8000-000000000001", "0194bb0b-0000-7000-8000-000000000002"];
+  rt.score("thumbs", { run, step, value: 1 });
+  assert.equal(await rt.flush(5000), 0);
+  const [{ score_id, ...score }] = sink.of("score_added");
+  assert.deepEqual(score, { run_id: run, step_id: step, name: "thumbs", value: 1 });
+  assert.equal(sink.requests[0].headers["runtraced-customer"], "0194bb0a-0000-7000-8000-00000000000c");
+});
+
 test("an approval waits for the decision, and pending approves nothing", async () => {
   let asked = 0;
   sink.approvals = (url) => {
@@ -262,7 +293,7 @@ test("an approval waits for the decision, and pending approves nothing", async (
     sink.approvals = () => ({ body: { approval: { status: "pending", notes: null } } });
     const begun = performance.now();
     assert.deepEqual(await run.approval("More?").wait(700), { status: "pending", approved: false, notes: undefined });
-    assert.ok(performance.now() - begun < 1500);
+    assert.ok(performance.now() - begun < 5000);
     assert.equal(sink.of("approval_requested").length, 2);
   });
   const nobody = rt.approval("Outside?");

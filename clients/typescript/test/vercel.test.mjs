@@ -16,6 +16,7 @@ let traced;
 beforeEach(async () => {
   sink = await Sink.start();
   model = await Model.start();
+  rt.configure();
   rt.configure({ endpoint: sink.url });
   const provider = createOpenAICompatible({ name: "scripted", baseURL: `${model.url}/v1`, apiKey: "sk-secret", includeUsage: true });
   traced = wrapLanguageModel({ model: provider("gpt-5"), middleware: rt.middleware() });

@@ -44,7 +44,6 @@ export interface Dialect {
 }
 
 /** A value of a shape that is likely but not certain. */
-// eslint-disable-next-line @typescript-eslint/no-explicit-any
 export type Loose = any;
 
 // What every call has, or what only this library asked for.

@@ -115,7 +115,6 @@ interface Streaming {
 
 /** A middleware of any version of the SDK. */
 export interface Middleware {
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any
   readonly specificationVersion: any;
   wrapGenerate(call: Generating): Promise<Loose>;
   wrapStream(call: Streaming): Promise<Loose>;

@@ -7,6 +7,7 @@ import { cases, optionsOf, play } from "../support/cases.mjs";
 
 const outside = new AsyncResource("outside");
 for (const conformance of cases()) {
+  rt.configure();
   rt.configure(optionsOf(conformance));
   await play(rt, conformance, (body) => outside.runInAsyncScope(body));
   const left = await rt.flush(30_000);
