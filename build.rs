@@ -1,27 +1,16 @@
-//! Compiles the protocol with protox, so that no `protoc` is needed. Also writes its
-//! descriptors, which gRPC reflection and the JSON mapping read. Lists the dialect files and the
-//! files of the page, which the program embeds.
+//! Lists the dialect files and the files of the page, which the program embeds.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, error::Error, fs};
 
-use prost::Message as _;
-
 /// The folder of the dialect files.
 const DIALECTS: &str = "src/ingest/otlp/dialects";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-changed=proto");
     println!("cargo:rerun-if-changed=migrations");
     println!("cargo:rerun-if-changed=src/web/assets");
-    let files = protox::compile(["runtraced/v1/trace_ingest.proto"], ["proto"])?;
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
-    fs::write(out.join("descriptors.bin"), files.encode_to_vec())?;
-    tonic_prost_build::configure()
-        // `bytes` fields become `Bytes`, so that ids are not copied from the receive buffer.
-        .bytes(".")
-        .compile_fds(files)?;
     println!("cargo:rerun-if-changed={DIALECTS}");
     fs::write(out.join("dialects.rs"), dialect_list()?)?;
     let page = out.join("page");
@@ -56,13 +45,7 @@ fn web_assets(out: &Path) -> Result<String, Box<dyn Error>> {
     let folder = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or("no manifest directory")?)
         .join("src/web/assets");
     let mut entries = Vec::new();
-    // A crate that depends on this one for its client may lack the folder.
-    let listing = if folder.is_dir() {
-        Some(fs::read_dir(&folder)?)
-    } else {
-        None
-    };
-    for entry in listing.into_iter().flatten() {
+    for entry in fs::read_dir(&folder)? {
         let path = entry?.path();
         let extension = path.extension().and_then(|extension| extension.to_str());
         let name = path.file_name().and_then(|name| name.to_str());

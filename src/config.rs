@@ -94,8 +94,8 @@ pub struct ServeArgs {
         value_name = "ADDR"
     )]
     pub grpc_listen: FlagValue,
-    /// Address of the HTTP endpoint: the page, its API, OTLP at /v1/traces, /livez, /readyz,
-    /// /metrics. Port 0: any free port.
+    /// Address of the HTTP endpoint: the page, its API, OTLP at /v1/traces, events as JSON at
+    /// /v1/events, /livez, /readyz, /metrics. Port 0: any free port.
     #[arg(
         long,
         env = "RUNTRACED_HTTP_LISTEN",

@@ -2,16 +2,10 @@
 //! Postgres with COPY, and finalizes each run.
 //!
 //! The modules are listed in the order in which an event passes through them.
-//! The rest follows: the daemon and its commands, then clients and tools.
+//! The rest follows: the daemon and its commands, then tools.
 
-/// The generated protocol, `runtraced.v1`.
-#[allow(missing_docs, clippy::all)]
-pub mod proto {
-    tonic::include_proto!("runtraced.v1");
-
-    /// The encoded `FileDescriptorSet` of the protocol and of everything that it imports.
-    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
-}
+/// The generated protocol. The client's crate holds it.
+pub use runtraced_client::proto;
 
 pub mod listen;
 
@@ -36,7 +30,6 @@ pub mod cli;
 pub mod config;
 pub mod doctor;
 
-pub mod client;
 pub mod console;
 pub mod json_mapping;
 pub mod postgres;

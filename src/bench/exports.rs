@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use runtraced_client::EncodedCodec;
 use tokio::task::JoinSet;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
@@ -13,7 +14,6 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::load::{DeliveryResult, RequestAck};
 use super::workload::EncodedRequest;
-use crate::client::codec::EncodedCodec;
 
 const EXPORT_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 /// Requests in flight per connection. Each exporter waits for its response before it sends
@@ -85,7 +85,7 @@ async fn run_exporter(
         let waiting_since = Instant::now();
         grpc.ready().await?;
         let path = PathAndQuery::from_static(EXPORT_PATH);
-        let codec = EncodedCodec::<ExportTraceServiceResponse>::new();
+        let codec = EncodedCodec::<ExportTraceServiceResponse>::default();
         let response = grpc
             .unary(tonic::Request::new(request.encoded), path, codec)
             .await?;

@@ -1,15 +1,15 @@
-//! Sends workloads over the native protocol, with the client of this crate: requests
+//! Sends workloads over the native protocol, with the Rust client: requests
 //! encoded beforehand, and the times of their acks.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use runtraced_client::{Client, ClientError, RetryPolicy, StreamOptions, StreamSender};
 use tokio::runtime::Handle;
 use tokio::task::{JoinSet, spawn_blocking};
 
 use super::workload::EncodedRequest;
-use crate::client::{Client, ClientError, RetryPolicy, StreamOptions, StreamSender};
 
 /// Requests in flight per stream under full load. High enough that the daemon's limits,
 /// not this one, slow the client down.

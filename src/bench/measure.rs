@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use runtraced_client::RetryPolicy;
 
 use super::database::{ScratchDatabase, TABLES};
 use super::direct;
@@ -18,7 +19,6 @@ use super::progress::BenchProgress;
 use super::rows::WorkloadRows;
 use super::waits::{WaitDistribution, timeline};
 use super::workload::{Workload, WorkloadKind, WorkloadSpec};
-use crate::client::RetryPolicy;
 
 /// Rows per plain COPY transaction to try.
 const COPY_ROWS_SWEEP: [usize; 5] = [1_000, 2_500, 5_000, 10_000, 25_000];

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
+use runtraced_client::RetryPolicy;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tonic::transport::{Channel, Endpoint};
@@ -22,7 +23,6 @@ use super::progress::BenchProgress;
 use super::svg::{self, AxisScale, PlotAxis, PlotSeries};
 use super::workload::{Workload, WorkloadKind, WorkloadSpec};
 use super::{BenchArgs, private_config, write_file};
-use crate::client::RetryPolicy;
 use crate::console::child::{ChildDaemon, TemporaryFolder};
 use crate::console::output;
 use crate::postgres::{PrivatePostgres, StopMode};

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use prost::Message as _;
+use runtraced_client::{Client, ClientError, RetryPolicy};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -14,7 +15,6 @@ use super::{
     output::{self, EXIT_REFUSED, shortened},
 };
 use crate::{
-    client::{Client, ClientError, RetryPolicy},
     config::{Faults, FlagReader, FlagValue},
     json_mapping::event_from_json,
     proto::Event,

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use runtraced_client::{Client, ClientError, ClientTls, RetryPolicy, check_endpoint};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
@@ -11,7 +12,6 @@ use tonic::Code;
 
 use super::failure;
 use super::output::{self, EXIT_NO_INPUT, EXIT_UNAVAILABLE, EXIT_USAGE};
-use crate::client::{Client, ClientError, ClientTls, RetryPolicy, check_endpoint};
 use crate::config::{FlagReader, FlagValue};
 
 /// The daemon's gRPC endpoint, and the key to send with.

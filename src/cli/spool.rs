@@ -8,12 +8,12 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
+use runtraced_client::RetryPolicy;
 
 use super::count;
 use super::endpoint::EndpointArgs;
 use super::output::{self, EXIT_REFUSED};
 use crate::{
-    client::RetryPolicy,
     config::{self, Faults, FlagReader},
     ingest::native::decode_frame,
     spool::{self, Spool, SpoolError, SpoolFile, SpoolFolder, SpoolLimits},

@@ -10,13 +10,14 @@ mod source;
 use std::collections::{BTreeMap, BTreeSet};
 use std::{env, fs};
 
-use rooms::{ANYHOW, PURE, PURE_WITHOUT, ROOMS, Room};
-use source::{PathUse, Source, sources};
+use rooms::{ANYHOW, CLIENT_WITHOUT, PURE, PURE_WITHOUT, ROOMS, Room, SENDERS};
+use source::{PathUse, Source, client_sources, sources};
 
-/// Lines that a file of `src/` may have.
+/// Lines that a file of the code may have.
 const MAX_LINES: usize = 450;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/ARCHITECTURE.md");
+const CLIENT_MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/clients/rust/Cargo.toml");
 const BEGIN: &str = "<!-- rooms: begin (RUNTRACED_UPDATE_DOCS=1 cargo test --test architecture rewrites this table) -->\n";
 const END: &str = "<!-- rooms: end -->";
 
@@ -94,20 +95,50 @@ fn no_room_names_a_crate_that_it_must_do_without() {
         if !ANYHOW.iter().any(|room| is_below(&module, room)) {
             without.push("anyhow");
         }
-        for path in source.paths() {
-            let named = path.segments.join("::");
-            let hit = without
-                .iter()
-                .find(|name| named == **name || named.starts_with(&format!("{name}::")));
-            if let Some(name) = hit {
-                faults.push(format!(
-                    "{}:{}: must not name `{name}`",
-                    source.file, path.line
-                ));
-            }
+        // `lib.rs` passes the protocol on.
+        if module != "lib" && !SENDERS.iter().any(|room| is_below(&module, room)) {
+            without.push("runtraced_client");
         }
+        faults.extend(named(&source, &without));
     }
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn the_client_knows_nothing_of_the_daemon() {
+    let sources = client_sources();
+    let faults: Vec<String> = sources
+        .iter()
+        .flat_map(|source| named(source, CLIENT_WITHOUT))
+        .collect();
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+    assert!(
+        sources.len() > 10,
+        "only {} files: are they found?",
+        sources.len()
+    );
+    let manifest = fs::read_to_string(CLIENT_MANIFEST).unwrap();
+    for name in CLIENT_WITHOUT {
+        let depends = |line: &str| {
+            line.starts_with(&format!("{name}.")) || line.starts_with(&format!("{name} "))
+        };
+        assert!(!manifest.lines().any(depends), "{CLIENT_MANIFEST}: {name}");
+    }
+}
+
+/// Where a file names what it must not.
+fn named(source: &Source, without: &[&str]) -> Vec<String> {
+    let paths = source.paths().into_iter();
+    let faults = paths.filter_map(|path| {
+        let named = path.segments.join("::");
+        let is_hit = |name: &&&str| named == **name || named.starts_with(&format!("{name}::"));
+        let name = without.iter().find(is_hit)?;
+        Some(format!(
+            "{}:{}: must not name `{name}`",
+            source.file, path.line
+        ))
+    });
+    faults.collect()
 }
 
 #[test]
@@ -126,6 +157,7 @@ fn a_type_name_occurs_once_in_the_crate() {
 fn files_are_short() {
     let long: Vec<String> = sources()
         .iter()
+        .chain(&client_sources())
         .filter(|source| source.lines > MAX_LINES)
         .map(|source| format!("{}: {} lines", source.file, source.lines))
         .collect();

@@ -1,4 +1,4 @@
-//! Reads `src/` as tokens, so that comments and texts are not taken for code.
+//! Reads the code as tokens, so that comments and texts are not taken for code.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::str::FromStr as _;
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-/// A file of `src/`.
+/// A file of the code.
 pub struct Source {
     /// For messages: `src/store/mod.rs`.
     pub file: String,
@@ -23,14 +23,23 @@ pub struct PathUse {
     pub line: usize,
 }
 
-/// Every file but those of tests.
+/// Every file of the daemon but those of tests.
 pub fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    sources_of("src")
+}
+
+/// The same of the client's crate.
+pub fn client_sources() -> Vec<Source> {
+    sources_of("clients/rust/src")
+}
+
+fn sources_of(folder: &str) -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut files = Vec::new();
     collect(&root, &mut files);
     files.sort();
     let is_test = |module: &[String]| module.iter().any(|part| part == "tests");
-    let sources = files.iter().map(|file| Source::read(&root, file));
+    let sources = files.iter().map(|file| Source::read(folder, &root, file));
     sources.filter(|source| !is_test(&source.module)).collect()
 }
 
@@ -46,7 +55,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 }
 
 impl Source {
-    fn read(root: &Path, path: &Path) -> Self {
+    fn read(folder: &str, root: &Path, path: &Path) -> Self {
         let text = fs::read_to_string(path).unwrap();
         let inside = path.strip_prefix(root).unwrap();
         let mut module: Vec<String> = inside
@@ -59,7 +68,7 @@ impl Source {
         }
         let tokens = TokenStream::from_str(&text).unwrap();
         Self {
-            file: format!("src/{}", inside.display()),
+            file: format!("{folder}/{}", inside.display()),
             module,
             lines: text.lines().count(),
             tokens: without_tests(tokens),

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashSet};
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand::{RngExt as _, SeedableRng as _};
-use runtraced::client::{Client, RetryPolicy};
 use runtraced::proto::event::Event as Body;
 use runtraced::proto::{EndStatus, Event};
+use runtraced_client::{Client, RetryPolicy};
 use serde_json::json;
 use uuid::Uuid;
 

@@ -4,8 +4,8 @@ use std::net::TcpListener;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use runtraced::client::RetryPolicy;
 use runtraced::proto::{Durability, Event, StreamRequest};
+use runtraced_client::RetryPolicy;
 use sqlx::{Connection as _, PgConnection};
 use tonic::Code;
 

@@ -19,8 +19,8 @@ mod world;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use runtraced::client::{Client, ClientError, RetryPolicy};
 use runtraced::proto::{Event, Outcome, RefusalCode};
+use runtraced_client::{Client, ClientError, RetryPolicy};
 use sqlx::PgConnection;
 use tonic::Code;
 use uuid::Uuid;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
-use runtraced::client::RetryPolicy;
+use runtraced_client::RetryPolicy;
 use sqlx::{Connection as _, PgConnection};
 
 use crate::support::daemon::{AWAY, Daemon};

@@ -1,8 +1,8 @@
 //! Order and repetition do not matter (promise 2).
 
-use runtraced::client::Client;
 use runtraced::proto::event::Event as Body;
 use runtraced::proto::{self, EndStatus, Event, MessageRole};
+use runtraced_client::Client;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 

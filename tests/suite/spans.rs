@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use runtraced::client::{SpanLayer, StreamOptions};
+use runtraced_client::{SpanLayer, StreamOptions};
 use serde_json::{Value, json};
 use tracing::instrument::WithSubscriber as _;
 use tracing_subscriber::prelude::*;
@@ -10,7 +10,7 @@ use tracing_subscriber::prelude::*;
 use crate::support::daemon::Daemon;
 use crate::support::{pg, tables};
 
-#[path = "../../examples/tracing/agent.rs"]
+#[path = "../../clients/rust/examples/tracing/agent.rs"]
 mod agent;
 
 /// Scenario: the agent of the example: a model is asked, a search fails in a step below it,

@@ -8,7 +8,7 @@ mod self_signed;
 
 use std::path::{Path, PathBuf};
 
-use runtraced::client::{Client, ClientError, ClientTls, RetryPolicy};
+use runtraced_client::{Client, ClientError, ClientTls, RetryPolicy};
 
 use crate::support::daemon::Daemon;
 use authority::{Authority, Issued};

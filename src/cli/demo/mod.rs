@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use runtraced_client::{Client, RetryPolicy, StreamOptions, StreamSender};
 use sqlx::PgConnection;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -25,7 +26,6 @@ use super::{
     output, runs, timeline,
 };
 use crate::{
-    client::{Client, RetryPolicy, StreamOptions, StreamSender},
     config::parse_database_url,
     query::{self, InspectError, RunFilter, RunSummary},
 };

@@ -7,6 +7,7 @@ mod report;
 use std::{path::Path, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
+use runtraced_client::{Client, ClientError, RetryPolicy, StreamOptions, StreamSender, Totals};
 use tokio::{
     io::{AsyncBufRead, BufReader},
     time::timeout,
@@ -16,7 +17,6 @@ use super::endpoint::{EndpointArgs, EndpointError};
 use super::failure;
 use super::output::{self, EXIT_NO_INPUT, EXIT_REFUSED, EXIT_UNAVAILABLE};
 use crate::{
-    client::{Client, ClientError, RetryPolicy, StreamOptions, StreamSender, Totals},
     config::{Faults, FlagReader, FlagValue, UNITS_HELP},
     json_mapping::event_from_line,
     proto::Event,

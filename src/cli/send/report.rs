@@ -1,9 +1,9 @@
 //! The summary of accepted and refused lines.
 
+use runtraced_client::{Refused, Totals};
 use std::{fmt::Write as _, sync::Arc};
 
 use crate::cli::count;
-use crate::client::{Refused, Totals};
 
 /// The line numbers of a batch's events.
 pub(super) type BatchLines = Arc<[u64]>;

@@ -32,8 +32,8 @@ pub async fn answer_http(ingest: OtlpIngest, grpc: SocketAddr, request: Request)
     let Some(signal) = Signal::of_http_path(head.uri.path()) else {
         return unknown(
             StatusCode::NOT_FOUND,
-            "not found; send OTLP to /v1/traces, /v1/logs or /v1/metrics, with any prefix; \
-             the daemon's state is at /livez, /readyz and /metrics",
+            "not found; send OTLP to /v1/traces, /v1/logs or /v1/metrics, with any prefix, or \
+             events to /v1/events; the daemon's state is at /livez, /readyz and /metrics",
             &head.headers,
         );
     };

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use runtraced::client::{Client, RetryPolicy};
 use runtraced::proto::Durability;
+use runtraced_client::{Client, RetryPolicy};
 use sqlx::{Connection as _, PgConnection};
 
 use super::machine::Machine;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
 use rand::rngs::StdRng;
-use runtraced::client::RetryPolicy;
+use runtraced_client::RetryPolicy;
 use sqlx::{Connection as _, PgConnection};
 
 use super::faults::{Fault, LARGE, SPOOL_BYTES};

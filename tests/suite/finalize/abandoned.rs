@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use prost_types::Duration as ProtoDuration;
-use runtraced::client::RetryPolicy;
 use runtraced::proto::{EndStatus, Event};
+use runtraced_client::RetryPolicy;
 use serde_json::json;
 use uuid::Uuid;
 

@@ -4,9 +4,9 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use runtraced::client::Client;
 use runtraced::proto::event::Event as Body;
 use runtraced::proto::{self, EndStatus, Event, MessageRole, Outcome, StepType};
+use runtraced_client::Client;
 use uuid::Uuid;
 
 use super::Bystander;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use runtraced::client::Client;
 use runtraced::proto::SubmitRequest;
 use runtraced::proto::trace_ingest_client::TraceIngestClient;
+use runtraced_client::Client;
 use tonic::{Code, Request};
 
 use super::{Key, client, create, until_judged, with_key};

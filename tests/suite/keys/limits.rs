@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use prost::Message as _;
-use runtraced::client::StreamOptions;
 use runtraced::proto::SubmitRequest;
 use runtraced::proto::trace_ingest_client::TraceIngestClient;
+use runtraced_client::StreamOptions;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 use uuid::Uuid;

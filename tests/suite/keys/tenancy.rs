@@ -7,9 +7,9 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
-use runtraced::client::Client;
 use runtraced::proto::event::Event as Body;
 use runtraced::proto::{Event, RefusalCode};
+use runtraced_client::Client;
 use uuid::Uuid;
 
 use super::world::{kinds, rows, world};

@@ -1,8 +1,8 @@
 //! Two customers with what is theirs, and every kind of event.
 
-use runtraced::client::Client;
 use runtraced::proto::Event;
 use runtraced::proto::event::Event as Body;
+use runtraced_client::Client;
 use sqlx::PgConnection;
 use uuid::Uuid;
 

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use runtraced::client::{RetryPolicy, StreamOptions};
 use runtraced::proto::Durability;
+use runtraced_client::{RetryPolicy, StreamOptions};
 use sqlx::{Connection as _, PgConnection};
 
 use super::{SpoolDir, daemon, metric, replayed, settled, wait_until};

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use runtraced::client::{Client, RetryPolicy, StreamOptions};
 use runtraced::proto::Event;
+use runtraced_client::{Client, RetryPolicy, StreamOptions};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use runtraced::client::RetryPolicy;
+use runtraced_client::RetryPolicy;
 use sqlx::{Connection as _, PgConnection};
 
 use super::{SpoolDir, daemon, replayed, settled, spawn, wait_until};

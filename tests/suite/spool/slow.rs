@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use runtraced::client::StreamOptions;
 use runtraced::proto::Durability;
+use runtraced_client::StreamOptions;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{SpoolDir, metric, replayed, settled, spool_frames, wait_until};

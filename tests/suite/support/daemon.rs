@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use runtraced::client::{Client, RetryPolicy};
 use runtraced::proto;
+use runtraced_client::{Client, RetryPolicy};
 use sqlx::{Connection as _, PgConnection};
 
 use super::watchdog;

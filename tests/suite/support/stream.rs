@@ -1,8 +1,8 @@
 //! Streams: many at once, and one by hand.
 
-use runtraced::client::{Client, StreamOptions};
 use runtraced::proto::trace_ingest_client::TraceIngestClient;
 use runtraced::proto::{Durability, Event, Outcome, StreamRequest, StreamResponse};
+use runtraced_client::{Client, StreamOptions};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;

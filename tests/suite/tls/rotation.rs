@@ -6,7 +6,7 @@ use super::authority::Authority;
 use super::{Files, connect};
 use crate::support::events::{new_id, steps};
 use crate::support::pg;
-use runtraced::client::StreamOptions;
+use runtraced_client::StreamOptions;
 
 /// Scenario: a stream is open; the files become those of another authority, then
 /// broken in several ways, then good again; half of the time only one of the

@@ -9,7 +9,7 @@ use sqlx::AssertSqlSafe;
 use tonic::Code;
 use uuid::Uuid;
 
-use runtraced::client::ClientError;
+use runtraced_client::ClientError;
 
 use self::asked::{Question, questions};
 use self::world::{Asker, Decides, RightsWorld, Sees};

@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::{FakeDaemon, HASTY, QUICK, StreamPlan, connect, events};
-use crate::client::{Client, ClientError, ClientTls, StreamOptions};
+use crate::{Client, ClientError, ClientTls, StreamOptions};
 
 fn full(delay: Duration) -> Status {
     let details = ErrorDetails::with_retry_info(Some(delay));

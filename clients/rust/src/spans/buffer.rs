@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use crate::client::ClientError;
-use crate::client::stream::StreamMark;
+use crate::ClientError;
 use crate::proto::Event;
+use crate::stream::StreamMark;
 
 /// Most bytes in the buffer: a bound on the memory that an outage costs the agent.
 pub(super) const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;

@@ -4,7 +4,7 @@
 //! ```no_run
 //! use std::time::Duration;
 //!
-//! use runtraced::client::{Client, RetryPolicy, SpanLayer, StreamOptions};
+//! use runtraced_client::{Client, RetryPolicy, SpanLayer, StreamOptions};
 //! use tracing::info_span;
 //! use tracing_subscriber::{Layer as _, filter::LevelFilter, prelude::*};
 //!

@@ -73,7 +73,11 @@ impl Client {
         grpc.ready().await.map_err(not_connected)?;
         let path = PathAndQuery::from_static(SUBMIT_PATH);
         let response = grpc
-            .unary(self.credentials.sign(request), path, EncodedCodec::new())
+            .unary(
+                self.credentials.sign(request),
+                path,
+                EncodedCodec::default(),
+            )
             .await?;
         Ok(response.into_inner())
     }

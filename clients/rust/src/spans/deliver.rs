@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::sync::mpsc;
 
 use super::buffer::{BufferPlace, SpanMessage};
-use crate::client::{ClientError, StreamSender, Totals, Undelivered};
 use crate::proto::Event;
+use crate::{ClientError, StreamSender, Totals, Undelivered};
 
 /// Limits of a batch. Far below the usual limits of a daemon, because a batch that is
 /// refused for its size ends delivery. A larger span is sent alone.

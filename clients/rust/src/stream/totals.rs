@@ -49,7 +49,7 @@ pub struct Undelivered<T: std::fmt::Debug> {
 
 impl<T: std::fmt::Debug> Undelivered<T> {
     /// The error of a task that panicked, so that the cause is lost.
-    pub(in crate::client) fn unknown() -> Box<Self> {
+    pub(crate) fn unknown() -> Box<Self> {
         Box::new(Self {
             settled: Totals::default(),
             unsettled_events: 0,

@@ -18,12 +18,13 @@ pub(crate) const STREAM_PATH: &str = "/runtraced.v1.TraceIngest/Stream";
 /// The path of `TraceIngest.Submit`.
 pub(crate) const SUBMIT_PATH: &str = "/runtraced.v1.TraceIngest/Submit";
 
-/// Sends encoded requests and receives responses of type `R`.
+/// A codec for calls of any service: sends requests that are encoded already, and receives
+/// responses of type `R`.
 #[derive(Debug)]
-pub(crate) struct EncodedCodec<R>(PhantomData<R>);
+pub struct EncodedCodec<R>(PhantomData<R>);
 
-impl<R> EncodedCodec<R> {
-    pub(crate) fn new() -> Self {
+impl<R> Default for EncodedCodec<R> {
+    fn default() -> Self {
         Self(PhantomData)
     }
 }
@@ -45,7 +46,7 @@ impl<R: Message + Default + Send + 'static> Codec for EncodedCodec<R> {
 
 /// Copies the encoded message into the frame.
 #[derive(Debug)]
-pub(crate) struct CopyEncoder;
+pub struct CopyEncoder;
 
 impl Encoder for CopyEncoder {
     type Item = Bytes;

@@ -74,14 +74,14 @@ pub struct StreamSender<T: std::fmt::Debug> {
 
 /// A point in a stream: the last batch that was handed over when the mark was made.
 #[derive(Debug)]
-pub(in crate::client) struct StreamMark {
+pub(crate) struct StreamMark {
     settled: watch::Receiver<u64>,
     last: u64,
 }
 
 impl StreamMark {
     /// Waits until everything before it is settled.
-    pub(in crate::client) async fn reached(mut self) -> Result<(), ClientError> {
+    pub(crate) async fn reached(mut self) -> Result<(), ClientError> {
         // Fails if the driver ended before it got this far.
         let settled = self.settled.wait_for(|settled| *settled >= self.last).await;
         settled.map(drop).map_err(|_| ClientError::Ended)
@@ -161,7 +161,10 @@ impl<T: Clone + std::fmt::Debug + Send + 'static> StreamSender<T> {
 
     /// As [`Self::send`], with an encoded `StreamRequest` of this many events; for
     /// benchmarks. Its sequence must be the sender's next one; the first is 1.
-    pub(crate) async fn send_encoded(
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub async fn send_encoded(
         &mut self,
         encoded: Bytes,
         events: usize,
@@ -242,7 +245,7 @@ impl<T: Clone + std::fmt::Debug + Send + 'static> StreamSender<T> {
     }
 
     /// A mark behind the last batch, to wait for while more are sent.
-    pub(in crate::client) fn mark(&self) -> StreamMark {
+    pub(crate) fn mark(&self) -> StreamMark {
         StreamMark {
             settled: self.settled.clone(),
             last: self.next_sequence - 1,

@@ -1,14 +1,29 @@
-//! A client of `TraceIngest`, for the command line, the benchmarks and agent runtimes in
-//! Rust.
+//! Sends traces of LLM agents to a daemon of runtraced.
 //!
 //! [`Client::submit`] and [`StreamSender`] both deliver at least once: they resend whatever
-//! was not acknowledged, and the daemon discards duplicates.
+//! was not acknowledged, and the daemon discards duplicates. `SpanLayer` turns spans of the
+//! `tracing` crate into runs and steps (feature `spans`, on by default).
 //!
-//! This module depends on the protocol only, on nothing else of the daemon.
+//! The crate holds the protocol as well ([`proto`]), and nothing of the daemon.
 
-pub(crate) mod codec;
+/// The generated protocol, `runtraced.v1`.
+#[allow(missing_docs, clippy::all)]
+pub mod proto {
+    tonic::include_proto!("runtraced.v1");
+
+    /// The encoded `FileDescriptorSet` of the protocol and of everything that it imports.
+    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+}
+
+/// The examples of the README, compiled.
+#[cfg(all(doctest, feature = "spans"))]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;
+
+mod codec;
 mod error;
 mod retry;
+#[cfg(feature = "spans")]
 pub mod spans;
 mod stream;
 mod submit;
@@ -23,10 +38,12 @@ use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use uuid::Uuid;
 
+pub use codec::EncodedCodec;
 pub use error::ClientError;
 use error::tls_fault;
 use retry::OutageObserver;
 pub use retry::RetryPolicy;
+#[cfg(feature = "spans")]
 pub use spans::{SpanDelivery, SpanLayer};
 pub use stream::{Refused, Settled, StreamOptions, StreamSender, Totals, Undelivered};
 pub use tls::ClientTls;
@@ -174,8 +191,11 @@ impl CallCredentials {
     }
 }
 
-/// Whether an address is well formed.
-pub(crate) fn check_endpoint(endpoint: &str) -> Result<(), ClientError> {
+/// Whether the address of a daemon is well formed.
+///
+/// # Errors
+/// [`ClientError::Endpoint`] if it is not.
+pub fn check_endpoint(endpoint: &str) -> Result<(), ClientError> {
     parse_endpoint(endpoint, ClientTls::default()).map(drop)
 }
 

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::SpanDelivery;
 use super::buffer::SpanBuffer;
 use super::fields::SpanFields;
-use crate::client::StreamSender;
+use crate::StreamSender;
 use crate::proto::{
     EndStatus, Event, RunEnded, RunStarted, StepDetails, StepEnded, TokenCount,
     event::Event as Body,

@@ -59,11 +59,7 @@ impl FakeDaemon {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let service = TraceIngestServer::new(fake.clone());
         let incoming = TcpListenerStream::new(listener);
-        tokio::spawn(
-            Server::builder()
-                .add_service(service)
-                .serve_with_incoming(incoming),
-        );
+        tokio::spawn(Server::builder().serve_with_incoming(service, incoming));
         (fake, address)
     }
 

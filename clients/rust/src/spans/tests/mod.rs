@@ -13,11 +13,11 @@ use tracing_subscriber::prelude::*;
 use super::buffer::MAX_WAITING_BYTES;
 use super::deliver::{MAX_BATCH_BYTES, MAX_BATCH_EVENTS};
 use super::*;
-use crate::client::StreamOptions;
-use crate::client::tests::fake::{FakeDaemon, StreamPlan};
-use crate::client::tests::{HASTY, QUICK, connect};
+use crate::StreamOptions;
 use crate::proto::event::Event as Body;
 use crate::proto::{EndStatus, Event, RunEnded, StepDetails, StepEnded, StepType};
+use crate::tests::fake::{FakeDaemon, StreamPlan};
+use crate::tests::{HASTY, QUICK, connect};
 
 /// Runs something under the layer; what it told, and how much was dropped.
 fn told_with(max_waiting: usize, work: impl FnOnce()) -> (Vec<Body>, u64) {

@@ -17,12 +17,10 @@ use tonic::{Status, Streaming, client::Grpc, codegen::http::uri::PathAndQuery};
 
 use super::{Client, ClientError, Refused, Settled, StreamOptions, Totals, Undelivered};
 use crate::{
-    client::{
-        codec::{EncodedCodec, STREAM_PATH},
-        error::{RetryDecision, decide_retry, not_connected},
-        retry::RetryAttempts,
-    },
+    codec::{EncodedCodec, STREAM_PATH},
+    error::{RetryDecision, decide_retry, not_connected},
     proto::{Refusal, StreamResponse},
+    retry::RetryAttempts,
 };
 
 /// How long the daemon may take to end a stream on which everything is settled. Nothing
@@ -271,7 +269,9 @@ async fn open(
     grpc.ready().await.map_err(not_connected)?;
     let request = client.credentials.sign(ReceiverStream::new(requests));
     let path = PathAndQuery::from_static(STREAM_PATH);
-    let response = grpc.streaming(request, path, EncodedCodec::new()).await?;
+    let response = grpc
+        .streaming(request, path, EncodedCodec::default())
+        .await?;
     Ok(response.into_inner())
 }
 

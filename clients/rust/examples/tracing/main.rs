@@ -5,11 +5,11 @@ mod agent;
 
 use std::time::Duration;
 
-use runtraced::client::{Client, RetryPolicy, SpanLayer, StreamOptions};
+use runtraced_client::{Client, RetryPolicy, SpanLayer, StreamOptions};
 use tracing_subscriber::{Layer as _, filter::LevelFilter, prelude::*};
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let endpoint = std::env::args().nth(1);
     let endpoint = endpoint.as_deref().unwrap_or("http://127.0.0.1:4317");
     let client = Client::connect(endpoint, RetryPolicy::default()).await?;

@@ -10,10 +10,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::{CutProxy, FakeDaemon, HASTY, QUICK, StreamPlan, connect, events};
-use crate::{
-    client::{ClientError, StreamOptions},
-    proto::RefusalCode,
-};
+use crate::{ClientError, StreamOptions, proto::RefusalCode};
 
 #[tokio::test]
 async fn acks_are_summed_and_refusals_carry_their_tag() {
