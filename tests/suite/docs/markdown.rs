@@ -44,6 +44,8 @@ pub fn pages() -> Vec<Page> {
         "examples/python/README.md".to_owned(),
         "examples/otlp-python/README.md".to_owned(),
         "examples/tracing/README.md".to_owned(),
+        "clients/typescript/README.md".to_owned(),
+        "examples/typescript/README.md".to_owned(),
     ];
     for entry in fs::read_dir(path("docs")).unwrap() {
         let file = entry.unwrap().file_name().into_string().unwrap();
