@@ -104,7 +104,7 @@ class Delivery(ClientTest):
         self.sink.delay_s = 3
         started = time.monotonic()
         record(100)
-        self.assertLess(time.monotonic() - started, 0.5)
+        self.assertLess(time.monotonic() - started, 2)
         self.assertGreater(runtraced.flush(0.1), 0)
 
     def test_a_daemon_that_comes_later_gets_everything(self) -> None:

@@ -39,6 +39,8 @@ class Sender:
         self.refused = 0
         # Events of this process in the spool, by file.
         self.spooled: Dict[str, int] = {}
+        # Held while events are in neither the queue nor `current`.
+        self._building = threading.Lock()
         # What is being sent.
         self.current: Optional[_Batch] = None
         # The thread waits for `wake`.
@@ -95,7 +97,8 @@ class Sender:
         if not self.hurry and len(self._queue) < _SLICE:
             time.sleep(_LINGER_S)
         if self.current is None:
-            self.current = self._next_batch()
+            with self._building:
+                self.current = self._next_batch()
         self.send(self.current)
         self.current = None
 
@@ -223,8 +226,14 @@ class Sender:
 
     def rescue(self) -> None:
         """Before the process exits: writes to the spool what could not be sent."""
-        if not self._settings.spool:
+        if not self._settings.spool or not self._building.acquire(timeout=1):
             return
+        try:
+            self._rescue()
+        finally:
+            self._building.release()
+
+    def _rescue(self) -> None:
         if self.current is not None:
             self._to_spool(self.current)
         while len(self._queue):
