@@ -1,6 +1,7 @@
 //! The client packages, each against a real daemon. Their own tests run here too, so that
 //! `make test` runs everything.
 
+mod examples;
 mod python;
 mod typescript;
 

@@ -37,7 +37,6 @@ mod page;
 mod plans;
 mod pressure;
 mod private_postgres;
-mod python;
 mod restore;
 mod rls;
 mod role;

@@ -41,6 +41,8 @@ pub fn pages() -> Vec<Page> {
     let mut names = vec![
         "README.md".to_owned(),
         "CONTRIBUTING.md".to_owned(),
+        "clients/conformance/README.md".to_owned(),
+        "clients/python/README.md".to_owned(),
         "examples/python/README.md".to_owned(),
         "examples/otlp-python/README.md".to_owned(),
         "examples/tracing/README.md".to_owned(),
