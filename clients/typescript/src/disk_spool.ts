@@ -10,7 +10,7 @@ import type { ClaimedFile, DiskSpool } from "./platform.js";
 const READY = ".jsonl";
 const WRITING = ".writing";
 const SENDING = ".sending";
-// A process that died while it sent a file does not come back for it.
+// A process that died while it wrote or sent a file does not come back for it.
 const FORGOTTEN_MS = 10 * 60_000;
 
 /** Opens a folder, and makes it if it is missing. Throws if that fails. */
@@ -89,13 +89,15 @@ function textOf(lines: readonly string[]): string {
 /** Names of files to send, the oldest first. */
 async function ready(folder: string): Promise<string[]> {
   const names = await fs.promises.readdir(folder);
-  for (const name of names.filter((name) => name.endsWith(SENDING))) {
-    const file = path.join(folder, name);
-    const back = name.slice(0, -SENDING.length) + READY;
+  for (const name of names) {
+    const unfinished = [SENDING, WRITING].find((ending) => name.endsWith(ending));
+    if (unfinished === undefined) continue;
+    const back = name.slice(0, -unfinished.length) + READY;
     try {
-      const age = Date.now() - (await fs.promises.stat(file)).mtimeMs;
+      const age = Date.now() - (await fs.promises.stat(path.join(folder, name))).mtimeMs;
       if (age < FORGOTTEN_MS) continue;
-      await fs.promises.rename(file, path.join(folder, back));
+      // If the last line was not written whole, the daemon refuses that line only.
+      await fs.promises.rename(path.join(folder, name), path.join(folder, back));
       names.push(back);
     } catch {
       // Its process was slow, not dead, and has just finished.

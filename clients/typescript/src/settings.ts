@@ -1,5 +1,6 @@
 /** Settings, from code and from the environment. */
 
+import { isId } from "./ids.js";
 import { platform } from "./platform.js";
 
 /** What a payload is, for a mask. */
@@ -34,7 +35,7 @@ export interface Options {
   sample?: number;
   /** Send runs that fail, and the runs around them, also if sampling left them out. Default: true. */
   keepFailures?: boolean;
-  /** The customer that the key belongs to, if it is a tenant's. Sessions with equal names of two customers differ. */
+  /** A UUID: sends on behalf of this customer. Sessions of two customers with equal names differ. */
   customer?: string;
   /** The most that may wait for the daemon, in bytes. Default: 16 MiB. */
   maxQueueBytes?: number;
@@ -79,7 +80,8 @@ export function settingsOf(options: Options): Settings {
     mask: options.mask,
     sample: options.sample ?? 1,
     keepFailures: options.keepFailures ?? true,
-    customer: options.customer,
+    // The daemon refuses whole requests of a customer that is no id.
+    customer: options.customer !== undefined && isId(options.customer) ? options.customer : undefined,
     maxQueueBytes: options.maxQueueBytes ?? 16 * 1024 * 1024,
     maxSpoolBytes: options.maxSpoolBytes ?? 256 * 1024 * 1024,
     exitTimeout: options.exitTimeout ?? 5000,

@@ -12,6 +12,8 @@ export class SpoolSide {
   kept = 0;
   private file: ClaimedFile | undefined;
   private waiting: QueuedEvent[] = [];
+  /** Events that are on their way to the disk, beside the batch. */
+  private writing: QueuedEvent[] = [];
   private fromFile = new Set<QueuedEvent>();
 
   constructor(
@@ -57,14 +59,16 @@ export class SpoolSide {
   /** Moves a batch and all that waits to the disk. What is still to be sent from memory. */
   async keep(batch: QueuedEvent[]): Promise<QueuedEvent[]> {
     if (!this.disk || this.isFromFile(batch)) return batch;
-    const events = [...batch, ...this.queue.take(Infinity, Infinity)];
+    this.writing = this.queue.take(Infinity, Infinity);
+    const events = [...batch, ...this.writing];
     try {
       await this.disk.keep(events.map((event) => event.line));
     } catch (error) {
       this.problems.tell("spool", `the spool cannot be written: ${String(error)}`);
-      const rest = events.slice(batch.length);
-      if (rest.length > 0) this.queue.putBack(rest);
+      this.queue.putBack(this.writing);
       return batch;
+    } finally {
+      this.writing = [];
     }
     this.queue.settle(events);
     this.kept += events.length;
@@ -83,12 +87,12 @@ export class SpoolSide {
     }
   }
 
-  /** Leaves a file that is not settled to another process. The events that are in no file. */
+  /** At the end of the process: leaves a file that is not settled to another one. The events that are in no whole file. */
   withoutFile(batch: QueuedEvent[]): QueuedEvent[] {
     const own = this.isFromFile(batch) ? [] : batch;
     this.file?.release();
     this.file = undefined;
-    return own;
+    return [...own, ...this.writing];
   }
 
   private isFromFile(events: readonly QueuedEvent[]): boolean {

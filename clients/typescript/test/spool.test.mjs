@@ -1,13 +1,14 @@
 // The spool on the disk: what the daemon could not take, and who sends it later.
 
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, renameSync, rmSync, utimesSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, utimesSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import * as rt from "../dist/esm/node.js";
+import { program } from "./support/programs.mjs";
 import { Sink } from "./support/sink.mjs";
 
 let sink;
@@ -51,24 +52,34 @@ test("events move to the disk while the daemon is away, and are sent when it is 
   assert.deepEqual(readdirSync(folder), []);
 });
 
-test("a file that a dead process was sending is taken over", async () => {
+for (const [ending, was] of [[".sending", "sending"], [".writing", "writing"]]) {
+  test(`a file that a dead process was ${was} is taken over`, async () => {
+    await sink.close();
+    configure();
+    rt.run("a", () => undefined);
+    await spooled(2);
+    const [name] = readdirSync(folder);
+    const sending = path.join(folder, name.replace(".jsonl", ending));
+    renameSync(path.join(folder, name), sending);
+    await sink.reopen();
+    configure();
+    await sleep(300);
+    assert.equal(sink.events.length, 0, "its process may still be alive");
+    const longAgo = Date.now() / 1000 - 3600;
+    utimesSync(sending, longAgo, longAgo);
+    configure();
+    for (let at = 0; at < 100 && readdirSync(folder).length > 0; at += 1) await sleep(50);
+    assert.equal(sink.events.length, 2);
+    assert.deepEqual(readdirSync(folder), []);
+  });
+}
+
+test("what is on its way to the disk when the process exits is kept", async () => {
   await sink.close();
-  configure();
-  rt.run("a", () => undefined);
-  await spooled(2);
-  const [name] = readdirSync(folder);
-  const sending = path.join(folder, name.replace(".jsonl", ".sending"));
-  renameSync(path.join(folder, name), sending);
-  await sink.reopen();
-  configure();
-  await sleep(300);
-  assert.equal(sink.events.length, 0, "its process may still be alive");
-  const longAgo = Date.now() / 1000 - 3600;
-  utimesSync(sending, longAgo, longAgo);
-  configure();
-  for (let at = 0; at < 100 && sink.events.length < 2; at += 1) await sleep(50);
-  assert.equal(sink.events.length, 2);
-  assert.deepEqual(readdirSync(folder), []);
+  const { stderr } = await program("spools.mjs", [], { RUNTRACED_ENDPOINT: sink.url, RUNTRACED_SPOOL: folder });
+  const files = readdirSync(folder).filter((name) => name.endsWith(".jsonl"));
+  const lines = files.flatMap((name) => readFileSync(path.join(folder, name), "utf8").trim().split("\n"));
+  assert.equal(new Set(lines).size, 3000, stderr);
 });
 
 test("a full spool leaves events in memory, and says so", async () => {

@@ -47,6 +47,8 @@ pub fn pages() -> Vec<Page> {
         "examples/otlp-python/README.md".to_owned(),
         "clients/rust/README.md".to_owned(),
         "clients/rust/examples/tracing/README.md".to_owned(),
+        "clients/typescript/README.md".to_owned(),
+        "examples/typescript/README.md".to_owned(),
     ];
     for entry in fs::read_dir(path("docs")).unwrap() {
         let file = entry.unwrap().file_name().into_string().unwrap();
