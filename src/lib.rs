@@ -19,6 +19,7 @@ pub mod auth;
 pub mod ingest;
 
 pub mod event;
+pub mod histograms;
 
 pub mod pipeline;
 

@@ -22,6 +22,7 @@ mod drain;
 mod epochs;
 mod finalize;
 mod health;
+mod histograms;
 mod hostile;
 mod jsonb;
 mod keys;

@@ -12,6 +12,7 @@ use super::receive::ReceiveBudget;
 use super::watch::DecisionSource;
 use crate::auth::Identity;
 use crate::event::{FieldLimits, Repairs};
+use crate::histograms::BatchSource;
 use crate::ingest::repairs::RepairCounts;
 use crate::pipeline::{Batch, Pipeline};
 use crate::proto;
@@ -50,12 +51,18 @@ pub struct StreamLimits {
 
 impl NativeIngest {
     /// Decodes and validates each event of a batch, and charges the sender for them.
-    pub(super) fn decode(&self, events: Vec<proto::Event>, identity: &Identity) -> Batch {
+    pub(super) fn decode(
+        &self,
+        events: Vec<proto::Event>,
+        identity: &Identity,
+        source: BatchSource,
+    ) -> Batch {
         let count = events.len();
         let mut batch = Batch {
             client: identity.connection(),
             events: Vec::with_capacity(events.len()),
             refused: Vec::new(),
+            source,
         };
         let mut repairs = Repairs::default();
         for (index, event) in (0_u32..).zip(events) {

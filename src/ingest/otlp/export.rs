@@ -14,6 +14,7 @@ use super::decode::{Decoded, Encoding, decode};
 use super::wire::{Schema, SchemaError};
 use super::{MapOptions, OtlpCounts, Signal};
 use crate::auth::Identity;
+use crate::histograms::{BatchSource, IngestEndpoint};
 use crate::ingest::RepairCounts;
 use crate::ingest::body::{BodyBudget, BodyError, Compression, ReadBody, decompress};
 use crate::ingest::settle::{Unsettled, admit, settled};
@@ -60,6 +61,20 @@ pub struct OtlpConfig {
     pub draining: CancellationToken,
     /// Tracks the requests in progress.
     pub tasks: TaskTracker,
+}
+
+/// A request whose body was read.
+pub struct OtlpBody {
+    /// Where it arrived.
+    pub endpoint: IngestEndpoint,
+    /// What it holds.
+    pub signal: Signal,
+    /// How that is encoded.
+    pub encoding: Encoding,
+    /// How the body is compressed.
+    pub compression: Compression,
+    /// The body.
+    pub body: ReadBody,
 }
 
 /// Handles OTLP requests. The gRPC and the HTTP endpoint share it.
@@ -130,42 +145,38 @@ impl OtlpIngest {
     pub async fn export(
         &self,
         identity: &Identity,
-        signal: Signal,
-        encoding: Encoding,
-        compression: Compression,
-        body: ReadBody,
+        body: OtlpBody,
         deadline: Option<Duration>,
     ) -> Result<Accepted, ExportError> {
-        let settling = self.settle(identity, signal, encoding, compression, body, deadline);
+        let settling = self.settle(identity, body, deadline);
         self.config.tasks.track_future(settling).await
     }
 
     async fn settle(
         &self,
         identity: &Identity,
-        signal: Signal,
-        encoding: Encoding,
-        compression: Compression,
-        body: ReadBody,
+        body: OtlpBody,
         deadline: Option<Duration>,
     ) -> Result<Accepted, ExportError> {
+        let source = BatchSource::now(body.endpoint);
         let config = &self.config;
         if config.draining.is_cancelled() {
             return Err(Unsettled::ShuttingDown.into());
         }
         let pipeline = config.pipeline.upgrade().ok_or(Unsettled::ShuttingDown)?;
-        let body_bytes = body.bytes.len();
+        let (signal, body_bytes) = (body.signal, body.body.bytes.len());
         let options = MapOptions {
             tenant: identity.tenant(),
             ..config.options.clone()
         };
-        let mut decoded = self
-            .decode(options, signal, encoding, compression, body)
-            .await?;
+        let histograms = pipeline.histograms();
+        let (mut decoded, message_bytes) = self.decode(options, body).await?;
+        histograms.request(source.endpoint, message_bytes);
         let mut batch = Batch {
             client: identity.connection(),
             events: std::mem::take(&mut decoded.mapped.events),
             refused: Vec::new(),
+            source,
         };
         if let Some(tenant) = identity.tenant() {
             let events = batch.events.iter_mut();
@@ -194,26 +205,25 @@ impl OtlpIngest {
 
     /// Decompresses, decodes and maps a body. Large bodies go to blocking
     /// threads, a few at a time: the work does not yield, and it holds several
-    /// copies of the request in memory.
+    /// copies of the request in memory. Returns the size of the message, too.
     async fn decode(
         &self,
         options: MapOptions,
-        signal: Signal,
-        encoding: Encoding,
-        compression: Compression,
-        body: ReadBody,
-    ) -> Result<Decoded, ExportError> {
+        request: OtlpBody,
+    ) -> Result<(Decoded, usize), ExportError> {
+        let OtlpBody {
+            signal,
+            encoding,
+            compression,
+            body,
+            ..
+        } = request;
         let limit = self.config.max_message_bytes;
         let schema = self.schema.clone();
         let work = move |bytes: &[u8]| {
-            decode(
-                &schema,
-                signal,
-                encoding,
-                bytes,
-                &options,
-                limit.saturating_mul(STRUCTURE_PER_MESSAGE_BYTE),
-            )
+            let structure = limit.saturating_mul(STRUCTURE_PER_MESSAGE_BYTE);
+            let decoded = decode(&schema, signal, encoding, bytes, &options, structure)?;
+            Ok::<_, ExportError>((decoded, bytes.len()))
         };
         let small = match compression {
             Compression::Identity => body.bytes.len() < LARGE_BYTES,
@@ -228,7 +238,7 @@ impl OtlpIngest {
                 Err(error) => return Err(error.into()),
             };
             if let Some(bytes) = bytes {
-                return Ok(work(&bytes)?);
+                return work(&bytes);
             }
         }
         let _permit = self
@@ -238,7 +248,7 @@ impl OtlpIngest {
             .map_err(|_| ExportError::Internal)?;
         tokio::task::spawn_blocking(move || {
             let bytes: Bytes = decompress(compression, body.bytes.clone(), limit)?;
-            Ok(work(&bytes)?)
+            work(&bytes)
         })
         .await
         .unwrap_or(Err(ExportError::Internal))
