@@ -13,6 +13,7 @@ pub mod auth;
 pub mod ingest;
 
 pub mod event;
+pub mod histograms;
 
 pub mod pipeline;
 

@@ -77,6 +77,7 @@ fn writer(url: &str) -> Writer {
         when_away: WhenAway::Wait,
         render: |_| String::new(),
         give_up: CancellationToken::new(),
+        histograms: Arc::default(),
     };
     Writer::new(config, 0, Arc::default())
 }

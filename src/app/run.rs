@@ -181,6 +181,7 @@ impl DaemonCore {
             spool: self.spool.clone(),
             gate: pipeline.gate(),
             endpoints: endpoints.counts.clone(),
+            histograms: pipeline.histograms(),
         })
     }
 }

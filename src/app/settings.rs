@@ -46,6 +46,7 @@ impl DaemonCore {
                 when_away: WhenAway::Wait,
                 render: render_event,
                 give_up: phases.give_up.clone(),
+                histograms: Arc::default(),
             },
             spool: spool.map(|(spool, settings)| SpoolConfig {
                 spool,

@@ -7,6 +7,7 @@ use super::native::decode_event_within;
 use super::repairs::RepairCounts;
 use crate::auth::Identity;
 use crate::event::{FieldLimits, Repairs};
+use crate::histograms::BatchSource;
 use crate::pipeline::Batch;
 use crate::proto;
 
@@ -20,13 +21,14 @@ pub(super) struct BatchDecoder {
 }
 
 impl BatchDecoder {
-    /// An empty batch of a sender.
-    pub(super) fn new(fields: FieldLimits, identity: &Identity) -> Self {
+    /// An empty batch of a sender, which came from there.
+    pub(super) fn new(fields: FieldLimits, identity: &Identity, source: BatchSource) -> Self {
         Self {
             fields,
             tenant: identity.tenant(),
             batch: Batch {
                 client: identity.connection(),
+                source,
                 ..Batch::default()
             },
             repairs: Repairs::default(),

@@ -1,6 +1,7 @@
 //! What a handler passes to the pipeline, and what it gets back.
 
 use crate::event::{Event, Refusal};
+use crate::histograms::BatchSource;
 
 /// The least weight of a batch, in bytes. A queue has capacity for as many units as the
 /// budget can hold at this weight, so sending to a queue never blocks.
@@ -15,6 +16,8 @@ pub struct Batch {
     pub events: Vec<(u32, Event)>,
     /// The refused events with their positions in the batch.
     pub refused: Vec<(u32, Refusal)>,
+    /// Where and when it arrived.
+    pub source: BatchSource,
 }
 
 impl Batch {

@@ -43,6 +43,7 @@ pub use ticket::{DroppedUnsettled, Ticket};
 use unit::Unit;
 
 use crate::event::Event;
+use crate::histograms::{Histograms, WritePhase};
 use crate::store::{ShardCounts, WhenAway, Writer, WriterConfig};
 
 /// Batches that must be committed take at most this fraction of the memory budget: half.
@@ -80,6 +81,7 @@ pub struct Pipeline {
     committed_budget_bytes: usize,
     gate: Arc<Gate>,
     suspects: Arc<Suspects>,
+    histograms: Arc<Histograms>,
 }
 
 /// The memory budget is full.
@@ -106,6 +108,7 @@ impl Pipeline {
         let gate = Arc::<Gate>::default();
         let suspects = Arc::<Suspects>::default();
         let mut writer_config = config.writer;
+        let histograms = writer_config.histograms.clone();
         if config.spool.is_some() {
             writer_config.when_away = WhenAway::ReturnError;
         }
@@ -118,12 +121,14 @@ impl Pipeline {
                 config: spool.clone(),
                 gate: gate.clone(),
                 spooled: counts.spooled.clone(),
+                histograms: histograms.clone(),
                 _running: running.clone(),
             });
             let shard = Shard {
                 queue: receiver,
                 writer: Writer::new(writer_config.clone(), number, counts.clone()),
                 limits: config.limits,
+                histograms: histograms.clone(),
                 timeout: config
                     .spool
                     .as_ref()
@@ -151,6 +156,7 @@ impl Pipeline {
                 counts: replayed.clone(),
                 shard_counts: counts.clone(),
                 shards: shards_running,
+                histograms: histograms.clone(),
                 draining: config.draining,
                 budget: budget.clone(),
                 budget_bytes,
@@ -171,6 +177,7 @@ impl Pipeline {
             committed_budget_bytes,
             gate,
             suspects,
+            histograms,
         };
         Ok((pipeline, threads))
     }
@@ -185,6 +192,7 @@ impl Pipeline {
         batch: Batch,
         min_durability: Durability,
     ) -> Result<Ticket, DroppedUnsettled> {
+        let begin = Instant::now();
         let committed = match min_durability {
             Durability::Spooled => None,
             Durability::Committed => {
@@ -200,6 +208,7 @@ impl Pipeline {
             _budget: permit.map_err(|_| DroppedUnsettled)?,
             _committed_budget: committed,
         };
+        self.histograms.phase(WritePhase::Admit, begin.elapsed());
         Ok(self.enqueue(batch, min_durability, share))
     }
 
@@ -230,6 +239,12 @@ impl Pipeline {
     #[must_use]
     pub fn gate(&self) -> Arc<Gate> {
         self.gate.clone()
+    }
+
+    /// What is measured.
+    #[must_use]
+    pub fn histograms(&self) -> Arc<Histograms> {
+        self.histograms.clone()
     }
 
     /// The clients whose events Postgres refuses.
@@ -268,7 +283,8 @@ impl Pipeline {
             units[shard].push(index, event);
         }
         let parts = units.iter().filter(|unit| !unit.is_empty()).count();
-        let (tracker, ticket) = Tracker::new(parts, batch.refused, share);
+        let clock = self.histograms.admitted(batch.source);
+        let (tracker, ticket) = Tracker::new(parts, batch.refused, share, clock);
         for ((unit, sender), counts) in units.into_iter().zip(&self.shards).zip(self.counts.iter())
         {
             if !unit.is_empty() {
@@ -335,6 +351,7 @@ mod tests {
                 when_away: WhenAway::Wait,
                 render: |_| String::new(),
                 give_up: CancellationToken::new(),
+                histograms: Arc::default(),
             },
             spool: None,
             draining: CancellationToken::new(),

@@ -24,6 +24,8 @@ use self::window::{ReplayBatch, Window};
 use super::gate::Gate;
 use super::shard::BatchLimits;
 use super::spooler::{FRAME_BYTES, FRAME_EVENTS, SpoolConfig};
+use crate::event::Event;
+use crate::histograms::{Histograms, WriterKind};
 use crate::spool::SpoolError;
 use crate::store::{RefusedPart, ReplayError, ShardCounts, Writer, reason};
 
@@ -49,6 +51,7 @@ pub(super) struct ReplayerParts {
     pub shard_counts: Vec<Arc<ShardCounts>>,
     /// Disconnected when all shards have ended.
     pub shards: Receiver<()>,
+    pub histograms: Arc<Histograms>,
     /// Cancelled when nothing more is to be replayed: the next daemon does it.
     pub draining: CancellationToken,
     /// Shows whether clients wait: then the replay takes half of the time at most.
@@ -204,6 +207,9 @@ impl Replayer {
     fn ack_settled(&mut self) {
         let spool = &self.parts.config.spool;
         while let Some(sound) = self.window.pop_settled() {
+            if let Some(age) = spool.oldest_age() {
+                self.parts.histograms.replayed(age);
+            }
             if sound {
                 spool.ack();
             } else {
@@ -235,6 +241,9 @@ impl Replayer {
     fn write(&mut self, runtime: &Runtime, batch: ReplayBatch) {
         let events = self.window.events(batch);
         let count = events.len();
+        let bytes = events.iter().copied().map(Event::weight_bytes).sum();
+        let histograms = &self.parts.histograms;
+        histograms.write_batch(WriterKind::Replayer, count, bytes);
         let after = self.parts.config.after;
         let longest = self.parts.writer.cap_deadline(Duration::MAX);
         let deadline = match (batch, self.window.trouble()) {

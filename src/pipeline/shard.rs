@@ -2,6 +2,7 @@
 //! while Postgres is away.
 
 use std::iter;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -13,6 +14,7 @@ use super::parked::ParkedUnits;
 use super::spooler::Spooler;
 use super::unit::{EventState, Unit, update};
 use crate::event::Event;
+use crate::histograms::{Histograms, WritePhase, WriterKind};
 use crate::store::{Unwritten, Writer};
 
 /// A writer without events updates the ledger after this time.
@@ -37,6 +39,7 @@ pub(super) struct Shard {
     /// The units are boxed because a queue allocates its whole capacity.
     pub queue: Receiver<Box<Unit>>,
     pub writer: Writer,
+    pub histograms: Arc<Histograms>,
     pub limits: BatchLimits,
     pub spooler: Option<Spooler>,
     /// Units that neither Postgres nor the spool could take.
@@ -148,6 +151,9 @@ impl Shard {
             }
         }
         if !units.is_empty() && !self.gate_is_closed() {
+            for unit in &units {
+                self.histograms.phase(WritePhase::Queue, unit.age());
+            }
             units = self.write(runtime, units);
         }
         if !units.is_empty() {
@@ -187,6 +193,9 @@ impl Shard {
     /// Returns the units that cannot be written now.
     pub(super) fn write(&mut self, runtime: &Runtime, units: Vec<Unit>) -> Vec<Unit> {
         let events: Vec<&Event> = units.iter().flat_map(Unit::open).collect();
+        let bytes = units.iter().map(Unit::bytes).sum();
+        self.histograms
+            .write_batch(WriterKind::Shard, events.len(), bytes);
         match runtime.block_on(self.writer.write(&events)) {
             Ok(outcomes) => update(units, outcomes.into_iter().map(EventState::Written)),
             Err(Unwritten::Refused(part)) => {

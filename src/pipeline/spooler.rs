@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::gate::Gate;
 use crate::event::Event;
+use crate::histograms::{Histograms, WritePhase};
 use crate::spool::Spool;
 
 /// Events per frame. While clients wait, a transaction replays no more than this, so that
@@ -35,6 +36,7 @@ pub(super) struct Spooler {
     pub gate: Arc<Gate>,
     /// Counts the events that the shard has spooled.
     pub spooled: Arc<AtomicU64>,
+    pub histograms: Arc<Histograms>,
     /// Dropped when the shard ends; nothing is sent.
     pub _running: crossbeam_channel::Sender<()>,
 }
@@ -48,7 +50,9 @@ impl Spooler {
             ((self.config.encode)(part), events)
         });
         let before = self.config.spool.refusing();
+        let begin = Instant::now();
         let (stored, result) = self.config.spool.store(frames, &self.spooled);
+        self.histograms.phase(WritePhase::Spool, begin.elapsed());
         match result {
             // WARN: nothing is lost, but clients wait.
             Err(error) if !before => {

@@ -6,6 +6,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::batch::{BatchOutcome, Durability};
 use crate::event::Refusal;
+use crate::histograms::{AckedAs, BatchClock};
 use crate::store::EventOutcome;
 
 /// The batch was dropped unsettled because the daemon is shutting down. The client must
@@ -55,7 +56,7 @@ pub(super) struct BudgetShare {
 struct TrackerState {
     parts_left: usize,
     outcome: BatchOutcome,
-    answer: Option<(oneshot::Sender<BatchOutcome>, BudgetShare)>,
+    answer: Option<(oneshot::Sender<BatchOutcome>, BudgetShare, BatchClock)>,
 }
 
 impl Tracker {
@@ -64,6 +65,7 @@ impl Tracker {
         parts: usize,
         refused: Vec<(u32, Refusal)>,
         share: BudgetShare,
+        clock: BatchClock,
     ) -> (Arc<Self>, Ticket) {
         let (sender, receiver) = oneshot::channel();
         let outcome = BatchOutcome {
@@ -76,7 +78,7 @@ impl Tracker {
         let mut state = TrackerState {
             parts_left: parts,
             outcome,
-            answer: Some((sender, share)),
+            answer: Some((sender, share, clock)),
         };
         if parts == 0 {
             state.reply();
@@ -113,7 +115,11 @@ impl TrackerState {
         self.outcome
             .refused
             .sort_unstable_by_key(|(index, _)| *index);
-        if let Some((answer, share)) = self.answer.take() {
+        if let Some((answer, share, clock)) = self.answer.take() {
+            clock.settled(match self.outcome.durability {
+                Durability::Committed => AckedAs::Committed,
+                Durability::Spooled => AckedAs::Spooled,
+            });
             // Before the answer, so that a client that sends again finds its share free.
             drop(share);
             let refused = std::mem::take(&mut self.outcome.refused);

@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// A flat folder of files.
 pub trait Disk: Send + 'static {
@@ -36,6 +37,8 @@ pub trait Disk: Send + 'static {
     /// # Errors
     /// If the file system fails.
     fn remove(&self, name: &str) -> io::Result<()>;
+    /// When a file began, as well as it is known.
+    fn began(&self, name: &str) -> SystemTime;
     /// Makes created, renamed and removed names durable.
     ///
     /// # Errors
@@ -112,6 +115,13 @@ impl Disk for DirectoryDisk {
             .read(true)
             .write(true)
             .open(self.0.join(name))
+    }
+
+    fn began(&self, name: &str) -> SystemTime {
+        // Not every file system knows when a file was created.
+        let times = fs::metadata(self.0.join(name))
+            .and_then(|found| found.created().or_else(|_| found.modified()));
+        times.unwrap_or_else(|_| SystemTime::now())
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

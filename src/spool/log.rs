@@ -10,6 +10,7 @@ mod read;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use uuid::Uuid;
 
@@ -49,6 +50,8 @@ pub struct SpoolUsage {
     pub damaged: u64,
     /// The number of quarantined files.
     pub quarantined: u64,
+    /// When the oldest segment with such events began.
+    pub oldest: Option<SystemTime>,
 }
 
 /// An appended frame. The next sync makes it durable or loses it.
@@ -84,6 +87,8 @@ struct ReadFrame {
 
 struct Segment {
     number: u64,
+    /// When its file began.
+    since: SystemTime,
     /// The process that wrote it, if the header is intact.
     instance: Option<Uuid>,
     /// The end of the last appended frame.
@@ -231,6 +236,7 @@ impl<D: Disk> SegmentLog<D> {
         self.usage.segments += 1;
         self.segments.push_back(Segment {
             number,
+            since: self.disk.began(&segment_name(number)),
             instance: found.header.map(|header| header.instance),
             len: found.end,
             synced: found.end,
@@ -244,7 +250,11 @@ impl<D: Disk> SegmentLog<D> {
     /// What the log contains.
     #[must_use]
     pub fn usage(&self) -> SpoolUsage {
-        self.usage
+        let mut full = self.segments.iter().filter(|segment| segment.events > 0);
+        SpoolUsage {
+            oldest: full.next().map(|segment| segment.since),
+            ..self.usage
+        }
     }
 
     /// Appends a frame. When it becomes durable, and before it can be read, `counter`
@@ -325,6 +335,7 @@ impl<D: Disk> SegmentLog<D> {
         let len = HEADER_BYTES as u64;
         self.segments.push_back(Segment {
             number,
+            since: SystemTime::now(),
             instance: Some(self.header.instance),
             len,
             synced: len,

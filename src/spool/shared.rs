@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -108,6 +109,14 @@ impl<D: Disk> Spool<D> {
     #[must_use]
     pub fn usage(&self) -> SpoolUsage {
         *lock(&self.usage)
+    }
+
+    /// The age of the oldest segment that holds events.
+    #[must_use]
+    pub fn oldest_age(&self) -> Option<Duration> {
+        let oldest = self.usage().oldest?;
+        // A clock may have been set back.
+        Some(oldest.elapsed().unwrap_or_default())
     }
 
     /// Whether the last attempt to store something failed.

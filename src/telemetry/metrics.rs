@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
@@ -15,6 +16,7 @@ use tokio::sync::Semaphore;
 use super::health::Readiness;
 use crate::auth::KeyTable;
 use crate::finalize::SweepCounts;
+use crate::histograms::Histograms;
 use crate::ingest::RepairCounts;
 use crate::ingest::otlp::{OtlpCounts, Signal, SpanOutcome};
 use crate::listen::{ENDPOINT_NAMES, EndReason, EndpointCounts};
@@ -45,6 +47,8 @@ pub struct Metrics {
     pub gate: Arc<Gate>,
     /// Connections, one entry for each of [`ENDPOINT_NAMES`].
     pub endpoints: [Arc<EndpointCounts>; ENDPOINT_NAMES.len()],
+    /// What requests and transactions take.
+    pub histograms: Arc<Histograms>,
 }
 
 impl Metrics {
@@ -106,6 +110,13 @@ impl Collector for Metrics {
             "1 if events can be made durable now",
             ready,
         )?;
+        seconds(
+            &mut encoder,
+            "oldest_unsettled_seconds",
+            "Age of the oldest batch that is admitted and not settled",
+            self.histograms.oldest_unsettled(),
+        )?;
+        encode_histograms(&mut encoder, &self.histograms)?;
         if let Some(spool) = &self.spool {
             encode_spool(&mut encoder, spool, &self.gate)?;
         }
@@ -312,8 +323,40 @@ fn encode_spool(encoder: &mut DescriptorEncoder, spool: &Spool, gate: &Gate) -> 
     ] {
         gauge(encoder, name, help, value)?;
     }
+    seconds(
+        encoder,
+        "spool_oldest_seconds",
+        "Age of the oldest segment file of the spool that holds events",
+        spool.oldest_age().unwrap_or_default(),
+    )?;
     let help = "Damaged places found in the spool; their events are lost";
     counter(encoder, "spool_damage", help, usage.damaged)
+}
+
+fn encode_histograms(encoder: &mut DescriptorEncoder, histograms: &Histograms) -> fmt::Result {
+    for family in histograms.families() {
+        let (name, help) = (family.name, family.help);
+        let mut descriptor = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        match family.members.as_slice() {
+            [(labels, histogram)] if labels.is_empty() => histogram.encode(descriptor)?,
+            members => {
+                for (labels, histogram) in members {
+                    histogram.encode(descriptor.encode_family(labels)?)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn seconds(
+    encoder: &mut DescriptorEncoder,
+    name: &str,
+    help: &str,
+    value: Duration,
+) -> fmt::Result {
+    let metric = ConstGauge::new(value.as_secs_f64());
+    metric.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
 }
 
 fn counter(encoder: &mut DescriptorEncoder, name: &str, help: &str, value: u64) -> fmt::Result {

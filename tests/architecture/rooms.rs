@@ -32,6 +32,12 @@ pub const ROOMS: &[Room] = &[
         rule: "IO, protobuf, SQL",
     },
     Room {
+        name: "histograms",
+        uses: &[],
+        without: &[IO[0], IO[1], IO[2], IO[3], IO[4], IO[5], IO[6], "prost"],
+        rule: "IO, protobuf, SQL; anything that is done for each event",
+    },
+    Room {
         name: "json_mapping",
         uses: &["proto"],
         without: IO,
@@ -99,7 +105,13 @@ pub const ROOMS: &[Room] = &[
     },
     Room {
         name: "store/batch",
-        uses: &["event", "store/encode", "store/outcome", "store/plan"],
+        uses: &[
+            "event",
+            "histograms",
+            "store/encode",
+            "store/outcome",
+            "store/plan",
+        ],
         without: &["tonic", "prost", "tokio"],
         rule: "connections, retries: its caller opens the transaction and repeats it",
     },
@@ -107,6 +119,7 @@ pub const ROOMS: &[Room] = &[
         name: "store/writer",
         uses: &[
             "event",
+            "histograms",
             "store/batch",
             "store/error",
             "store/outcome",
@@ -130,13 +143,20 @@ pub const ROOMS: &[Room] = &[
     },
     Room {
         name: "pipeline",
-        uses: &["event", "spool", "store"],
+        uses: &["event", "histograms", "spool", "store"],
         without: &["tonic", "prost", "axum"],
         rule: "SQL, protobuf",
     },
     Room {
         name: "ingest",
-        uses: &["auth", "event", "json_mapping", "pipeline", "proto"],
+        uses: &[
+            "auth",
+            "event",
+            "histograms",
+            "json_mapping",
+            "pipeline",
+            "proto",
+        ],
         without: &["sqlx"],
         rule: "SQL, rules for merging events",
     },
@@ -149,7 +169,14 @@ pub const ROOMS: &[Room] = &[
     Room {
         name: "telemetry",
         uses: &[
-            "auth", "finalize", "ingest", "listen", "pipeline", "spool", "store",
+            "auth",
+            "finalize",
+            "histograms",
+            "ingest",
+            "listen",
+            "pipeline",
+            "spool",
+            "store",
         ],
         without: &["tonic", "prost"],
         rule: "counters of its own: it reads those of the other modules",

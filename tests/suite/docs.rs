@@ -8,4 +8,5 @@ mod examples;
 mod links;
 pub mod markdown;
 mod pages;
+mod reader;
 mod schema;

@@ -25,6 +25,7 @@ mod drain;
 mod epochs;
 mod finalize;
 mod health;
+mod histograms;
 mod hostile;
 mod http_events;
 mod jsonb;

@@ -10,6 +10,7 @@ use super::request::EventsRequest;
 use super::written::WrittenEvents;
 use crate::auth::Identity;
 use crate::event::FieldLimits;
+use crate::histograms::{BatchSource, IngestEndpoint};
 use crate::ingest::batch::BatchDecoder;
 use crate::ingest::body::ReadBody;
 use crate::ingest::intake::Intake;
@@ -65,8 +66,10 @@ impl EventsIngest {
         body: ReadBody,
     ) -> Result<EventsAnswer, EventsError> {
         let pipeline = self.intake.open_pipeline()?;
+        let source = BatchSource::now(IngestEndpoint::Events);
         let (ingest, sender) = (self.clone(), identity.clone());
-        let decode = move |bytes: &[u8]| ingest.decode(&sender, wanted.min_durability, bytes);
+        let decode =
+            move |bytes: &[u8]| ingest.decode(&sender, wanted.min_durability, source, bytes);
         let decoded = self
             .intake
             .decode(wanted.compression, body, decode)
@@ -77,6 +80,7 @@ impl EventsIngest {
             bytes,
             shares,
         } = decoded;
+        pipeline.histograms().request(source.endpoint, bytes);
         let counts = &self.intake.config.repairs;
         let (batch, repairs) = decoder.finish(counts, identity, malformed.len(), bytes);
         let refused = batch.refused.len() + malformed.len();
@@ -95,6 +99,7 @@ impl EventsIngest {
         &self,
         sender: &Identity,
         min_durability: Durability,
+        source: BatchSource,
         bytes: &[u8],
     ) -> Result<DecodedBody, EventsError> {
         let written = WrittenEvents::find(bytes, self.max_events)?;
@@ -102,7 +107,7 @@ impl EventsIngest {
         if min_durability == Durability::Committed {
             shares.push(self.receive.try_take_committed(bytes.len())?);
         }
-        let mut decoder = BatchDecoder::new(self.fields, sender);
+        let mut decoder = BatchDecoder::new(self.fields, sender, source);
         let mut malformed = Vec::new();
         written.each(|number, text| match text.and_then(read) {
             Ok(read) => {

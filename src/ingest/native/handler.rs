@@ -11,6 +11,7 @@ use super::receive::ReceiveBudget;
 use super::watch::DecisionSource;
 use crate::auth::Identity;
 use crate::event::FieldLimits;
+use crate::histograms::BatchSource;
 use crate::ingest::batch::BatchDecoder;
 use crate::ingest::repairs::RepairCounts;
 use crate::pipeline::{Batch, Pipeline};
@@ -50,8 +51,13 @@ pub struct StreamLimits {
 
 impl NativeIngest {
     /// Decodes and validates each event of a batch, and charges the sender for them.
-    pub(super) fn decode(&self, events: Vec<proto::Event>, identity: &Identity) -> Batch {
-        let mut decoder = BatchDecoder::new(self.fields, identity);
+    pub(super) fn decode(
+        &self,
+        events: Vec<proto::Event>,
+        identity: &Identity,
+        source: BatchSource,
+    ) -> Batch {
+        let mut decoder = BatchDecoder::new(self.fields, identity, source);
         for (index, event) in (0_u32..).zip(events) {
             decoder.push(index, event);
         }

@@ -10,6 +10,7 @@ use super::outcome::{durability, encode_outcome, min_durability, undecodable};
 use super::receive::Messages;
 use super::stream::{Acks, serve_stream};
 use crate::auth::Identity;
+use crate::histograms::{BatchSource, IngestEndpoint};
 use crate::ingest::settle::{Unsettled, admit, settled};
 use crate::pipeline::Durability;
 use crate::proto;
@@ -48,12 +49,15 @@ impl NativeIngest {
         let Some((message, mut share)) = received else {
             return Err(Status::internal("the request holds no message"));
         };
+        let source = BatchSource::now(IngestEndpoint::Submit);
+        let histograms = self.pipeline.histograms();
+        histograms.request(source.endpoint, message.len());
         let request = proto::SubmitRequest::decode(message).map_err(undecodable)?;
         let min_durability = min_durability(request.least_durability);
         if min_durability == Durability::Committed {
             messages.take_committed(&mut share).await?;
         }
-        let batch = self.decode(request.events, identity);
+        let batch = self.decode(request.events, identity, source);
         let _refusals = self.receive.take_refusals(batch.refused.len())?;
         let ticket = admit(&self.pipeline, batch, min_durability)?;
         drop(share);

@@ -22,6 +22,7 @@ use super::handler::NativeIngest;
 use super::outcome::{durability, encode_outcome, min_durability, undecodable};
 use super::receive::Messages;
 use crate::auth::{Denied, Identity};
+use crate::histograms::{BatchSource, IngestEndpoint};
 use crate::ingest::settle::Unsettled;
 use crate::pipeline::{BatchOutcome, DroppedUnsettled, Durability, Ticket};
 use crate::proto::{StreamRequest, StreamResponse};
@@ -150,6 +151,7 @@ async fn read(
     let mut expected = None;
     let unacked_events = Arc::new(Semaphore::new(EVENTS_IN_FLIGHT));
     let suspects = ingest.pipeline.suspects();
+    let histograms = ingest.pipeline.histograms();
     let end = loop {
         // A key over its limit is held back, and so is a client whose events are being
         // isolated: its next message is not read and takes no share of the budgets. Without
@@ -178,6 +180,8 @@ async fn read(
             // The client broke off, or the message is invalid.
             Err(status) => break Some(status),
         };
+        let source = BatchSource::now(IngestEndpoint::Stream);
+        histograms.request(source.endpoint, message.len());
         let request = match StreamRequest::decode(message) {
             Ok(request) => request,
             Err(error) => break Some(undecodable(error)),
@@ -200,7 +204,7 @@ async fn read(
         let admission = async {
             let events = unacked_events.clone().acquire_many_owned(events).await;
             let events = events.map_err(|_| Unsettled::ShuttingDown)?;
-            let batch = ingest.decode(request.events, &identity);
+            let batch = ingest.decode(request.events, &identity, source);
             let refusals = ingest.receive.take_refusals(batch.refused.len())?;
             let _held_back =
                 (min_durability == Durability::Spooled).then(|| ingest.receive.hold_back());

@@ -10,6 +10,7 @@ use super::decode::{Decoded, Encoding, decode};
 use super::wire::{Schema, SchemaError};
 use super::{MapOptions, OtlpCounts, Signal};
 use crate::auth::Identity;
+use crate::histograms::{BatchSource, IngestEndpoint};
 use crate::ingest::body::{Compression, ReadBody};
 use crate::ingest::intake::Intake;
 use crate::ingest::settle::{admit, settled};
@@ -32,6 +33,20 @@ pub struct OtlpConfig {
     pub counts: Arc<OtlpCounts>,
     /// The options of the mapping.
     pub options: MapOptions,
+}
+
+/// A request whose body was read.
+pub struct OtlpBody {
+    /// Where it arrived.
+    pub endpoint: IngestEndpoint,
+    /// What it holds.
+    pub signal: Signal,
+    /// How that is encoded.
+    pub encoding: Encoding,
+    /// How the body is compressed.
+    pub compression: Compression,
+    /// The body.
+    pub body: ReadBody,
 }
 
 /// Handles OTLP requests. The gRPC and the HTTP endpoint share it.
@@ -75,13 +90,10 @@ impl OtlpIngest {
     pub async fn export(
         &self,
         identity: &Identity,
-        signal: Signal,
-        encoding: Encoding,
-        compression: Compression,
-        body: ReadBody,
+        body: OtlpBody,
         deadline: Option<Duration>,
     ) -> Result<Accepted, ExportError> {
-        let settling = self.settle(identity, signal, encoding, compression, body, deadline);
+        let settling = self.settle(identity, body, deadline);
         let tasks = &self.config.intake.config.tasks;
         tasks.track_future(settling).await
     }
@@ -89,26 +101,25 @@ impl OtlpIngest {
     async fn settle(
         &self,
         identity: &Identity,
-        signal: Signal,
-        encoding: Encoding,
-        compression: Compression,
-        body: ReadBody,
+        body: OtlpBody,
         deadline: Option<Duration>,
     ) -> Result<Accepted, ExportError> {
+        let source = BatchSource::now(body.endpoint);
         let config = &self.config;
         let pipeline = config.intake.open_pipeline()?;
-        let body_bytes = body.bytes.len();
+        let (signal, body_bytes) = (body.signal, body.body.bytes.len());
         let options = MapOptions {
             tenant: identity.tenant(),
             ..config.options.clone()
         };
-        let mut decoded = self
-            .decode(options, signal, encoding, compression, body)
-            .await?;
+        let histograms = pipeline.histograms();
+        let (mut decoded, message_bytes) = self.decode(options, body).await?;
+        histograms.request(source.endpoint, message_bytes);
         let mut batch = Batch {
             client: identity.connection(),
             events: std::mem::take(&mut decoded.mapped.events),
             refused: Vec::new(),
+            source,
         };
         if let Some(tenant) = identity.tenant() {
             let events = batch.events.iter_mut();
@@ -134,22 +145,28 @@ impl OtlpIngest {
         Ok(Accepted::new(signal, &decoded, &refused))
     }
 
-    /// Decompresses, decodes and maps a body.
+    /// Decompresses, decodes and maps a body. Returns the size of the message, too.
     async fn decode(
         &self,
         options: MapOptions,
-        signal: Signal,
-        encoding: Encoding,
-        compression: Compression,
-        body: ReadBody,
-    ) -> Result<Decoded, ExportError> {
+        request: OtlpBody,
+    ) -> Result<(Decoded, usize), ExportError> {
+        let OtlpBody {
+            signal,
+            encoding,
+            compression,
+            body,
+            ..
+        } = request;
         let intake = &self.config.intake;
         let limit = intake.config.max_message_bytes;
         let structure = limit.saturating_mul(STRUCTURE_PER_MESSAGE_BYTE);
         let schema = self.schema.clone();
-        let work =
-            move |bytes: &[u8]| decode(&schema, signal, encoding, bytes, &options, structure);
-        Ok(intake.decode(compression, body, work).await???)
+        let work = move |bytes: &[u8]| {
+            let decoded = decode(&schema, signal, encoding, bytes, &options, structure)?;
+            Ok::<_, ExportError>((decoded, bytes.len()))
+        };
+        intake.decode(compression, body, work).await??
     }
 
     fn count(&self, signal: Signal, decoded: &Decoded) {

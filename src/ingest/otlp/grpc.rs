@@ -17,8 +17,10 @@ use http_body_util::{BodyExt as _, Full};
 use tonic::{Code, Status};
 
 use super::answer::ExportError;
+use super::export::OtlpBody;
 use super::{Encoding, OtlpIngest, Signal};
 use crate::auth::Identity;
+use crate::histograms::IngestEndpoint;
 use crate::ingest::body::{BodyError, Compression, FRAME_HEADER_BYTES};
 use crate::ingest::settle::Unsettled;
 
@@ -67,10 +69,13 @@ async fn export(
     let accepted = ingest
         .export(
             &identity,
-            signal,
-            Encoding::Protobuf,
-            compression,
-            body,
+            OtlpBody {
+                endpoint: IngestEndpoint::OtlpGrpc,
+                signal,
+                encoding: Encoding::Protobuf,
+                compression,
+                body,
+            },
             deadline,
         )
         .await?;

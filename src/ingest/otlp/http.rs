@@ -12,9 +12,11 @@ use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use tonic::Status;
 
 use super::answer::{ExportError, encode_status};
+use super::export::OtlpBody;
 use super::grpc::is_grpc;
 use super::{Accepted, Encoding, OtlpIngest, Signal};
 use crate::auth::{Denied, Identity};
+use crate::histograms::IngestEndpoint;
 use crate::ingest::body::Compression;
 use crate::ingest::settle::Unsettled;
 
@@ -72,7 +74,17 @@ async fn export(
     let compression = Compression::named(named.map_or(&b""[..], HeaderValue::as_bytes))?;
     let body = ingest.read_body(&identity, body, 0).await?;
     ingest
-        .export(&identity, signal, encoding, compression, body, None)
+        .export(
+            &identity,
+            OtlpBody {
+                endpoint: IngestEndpoint::OtlpHttp,
+                signal,
+                encoding,
+                compression,
+                body,
+            },
+            None,
+        )
         .await
 }
 

@@ -177,6 +177,10 @@ impl Disk for FakeDisk {
         Ok(FakeFile { content, disk })
     }
 
+    fn began(&self, _: &str) -> std::time::SystemTime {
+        std::time::SystemTime::UNIX_EPOCH
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = self.0.lock().unwrap();
         let content = state.files.remove(from).ok_or(io::ErrorKind::NotFound)?;

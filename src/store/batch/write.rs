@@ -1,6 +1,7 @@
 //! The steps that write a batch, in their order.
 
 use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -14,6 +15,7 @@ use super::state::{BatchRuns, BatchWriter};
 use super::tenancy::{self, TenancyFilter};
 use super::views;
 use crate::event::{AliasedRoot, Event};
+use crate::histograms::PhaseTimes;
 use crate::store::encode::Aliases;
 use crate::store::encode::rows::{
     MESSAGES, SCORES, STEPS, TOKEN_COUNTS, encode_message, encode_score, encode_step,
@@ -29,6 +31,8 @@ pub struct WrittenBatch {
     pub outcomes: Vec<EventOutcome>,
     /// The totals of runs that have not ended, for the writer's cache.
     pub run_totals: HashMap<Uuid, RunTotals>,
+    /// What its phases took.
+    pub times: PhaseTimes,
 }
 
 /// Writes a batch into an open transaction.
@@ -42,9 +46,12 @@ pub async fn write_batch(
     run_timeout_ms: i64,
     cache: &mut RunTotalsCache,
 ) -> Result<WrittenBatch, BatchError> {
+    let mut lap = Lap::start();
+    let mut times = PhaseTimes::default();
     let filter = tenancy::filter(conn, events).await?;
     let allowed = filter.as_ref().map_or(events, TenancyFilter::allowed);
     let mut plan = Plan::new(allowed, rung);
+    times.plan = lap.end();
     let mut batch = BatchWriter {
         conn,
         run_timeout_ms,
@@ -71,25 +78,45 @@ pub async fn write_batch(
         .await?;
     batch.write_runs(&mut plan, &runs, cache).await?;
     batch.end_by_roots(&roots, &mut runs).await?;
+    times.lock = lap.end();
     if let Err(error) = batch.append(&plan).await {
         return Err(match &filter {
             Some(filter) => error.in_batch(|event| filter.position(event)),
             None => error,
         });
     }
+    times.copy = lap.end();
     batch.merge(&plan).await?;
     batch.write_approvals(&plan).await?;
     batch.record_superseded(&plan);
     batch.write_contested(&plan).await?;
+    times.merge = lap.end();
     batch.settle(&plan, &runs).await?;
     let outcomes = match filter {
         Some(filter) => filter.outcomes(batch.conn, batch.outcomes).await?,
         None => batch.outcomes,
     };
+    times.settle = lap.end();
     Ok(WrittenBatch {
         outcomes,
         run_totals: runs.open_totals,
+        times,
     })
+}
+
+/// Measures one phase after the other.
+struct Lap(Instant);
+
+impl Lap {
+    fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// The time since the last phase ended.
+    fn end(&mut self) -> Duration {
+        let now = Instant::now();
+        now.duration_since(std::mem::replace(&mut self.0, now))
+    }
 }
 
 impl BatchWriter<'_> {

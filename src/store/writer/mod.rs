@@ -17,7 +17,7 @@ mod replay;
 mod session;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
@@ -37,6 +37,7 @@ use super::error::{FailureClass, classify_failure};
 use super::outcome::{EventOutcome, OutcomeCounts};
 use super::plan::Rung;
 use crate::event::Event;
+use crate::histograms::{Histograms, WritePhase};
 
 /// The configuration of a writer.
 #[derive(Clone, Debug)]
@@ -55,6 +56,8 @@ pub struct WriterConfig {
     pub render: fn(&Event) -> String,
     /// Cancels all waiting for the database.
     pub give_up: CancellationToken,
+    /// What transactions take.
+    pub histograms: Arc<Histograms>,
 }
 
 /// Why some events were not written.
@@ -270,7 +273,7 @@ impl Writer {
         let run_timeout_ms = self.config.run_timeout_ms;
         let (ledger, shard_counts) = (self.ledger(), self.counts.clone());
         let render = self.spool.is_some().then_some(self.config.render);
-        let (written, counts, reading) = self
+        let (written, counts, reading, ended) = self
             .transaction(async |tx, cache| {
                 let mut batch = write_batch(tx, events, rung, run_timeout_ms, cache).await?;
                 if let Some(render) = render {
@@ -278,10 +281,14 @@ impl Writer {
                 }
                 let counts = OutcomeCounts::of(&batch.outcomes);
                 let reading = shard_counts.read_with(counts);
+                let ended = Instant::now();
                 ledger.write(tx, reading).await?;
-                Ok((batch, counts, reading))
+                Ok((batch, counts, reading, ended))
             })
             .await?;
+        let histograms = &self.config.histograms;
+        histograms.phases(written.times);
+        histograms.phase(WritePhase::Commit, ended.elapsed());
         self.session.cache_run_totals(written.run_totals);
         self.counts.add(counts);
         self.ledger_written(reading);
