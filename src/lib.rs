@@ -34,6 +34,7 @@ pub mod app;
 pub mod bench;
 pub mod cli;
 pub mod config;
+pub mod doctor;
 
 pub mod client;
 pub mod console;

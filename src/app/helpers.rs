@@ -14,7 +14,7 @@ use super::refresh_prices::refresh_prices;
 use super::shared::SharedState;
 use crate::auth::{KeyCache, KeyTable};
 use crate::config::Config;
-use crate::finalize::{SweepCounts, sweep_forever};
+use crate::finalize::{SweepCounts, sum_up_forever, sweep_forever};
 use crate::listen::TlsReloader;
 use crate::store::{Session, SessionUse};
 use crate::telemetry::{Readiness, watch_database};
@@ -102,11 +102,12 @@ async fn maintain_database(
     let health = watch_database(database.clone(), readiness, stop.clone());
     let timeout = config.commit_timeout;
     let write = SessionUse::Write;
-    // One server process serves both: a daemon has few.
+    // One server process serves all three: a daemon has few.
     let session = Mutex::new(Session::new(database, "runtraced", write, timeout, || ()));
     tokio::join!(
         health,
         refresh_prices(&session, stop.clone()),
+        sum_up_forever(&session, stop.clone()),
         sweep_forever(&session, config.sweep_interval, timeout, &sweeps, stop)
     );
     Ok(())

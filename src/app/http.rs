@@ -1,4 +1,4 @@
-//! The HTTP server: OTLP, the page and its API, and the pages for health and metrics.
+//! The HTTP server: events and OTLP, the page and its API, and the pages for health and metrics.
 
 use std::net::SocketAddr;
 
@@ -9,26 +9,42 @@ use axum::response::Response;
 
 use super::open::RequestLimits;
 use crate::auth::{Authenticator, HttpAuthenticator, authenticate_http};
+use crate::ingest::events::{EventsIngest, answer_denied_events, answer_events, is_events_path};
 use crate::ingest::otlp::{OtlpIngest, Signal, answer_denied, answer_http};
 use crate::listen::ClientEnds;
 use crate::web::{WebEnds, use_cookie};
 
-/// The routes: OTLP over HTTP, which may need keys; `pages`, which need none; and the `web`,
+/// The handlers of requests that send.
+pub(super) struct HttpIngest {
+    pub otlp: OtlpIngest,
+    pub events: EventsIngest,
+}
+
+/// The routes: `ingest`, which may need keys; `pages`, which need none; and the `web`,
 /// which checks who reads.
 pub(super) fn http_routes(
     pages: Router,
     web: Router,
-    otlp: OtlpIngest,
+    ingest: HttpIngest,
     grpc: SocketAddr,
     requests: RequestLimits,
     authenticator: Authenticator,
 ) -> Router {
     let authenticator = HttpAuthenticator {
         authenticator,
-        needs_key: |path| Signal::of_http_path(path).is_some(),
-        refuse: answer_denied,
+        needs_key: |path| is_events_path(path) || Signal::of_http_path(path).is_some(),
+        refuse: |denied, request| match is_events_path(request.uri().path()) {
+            true => answer_denied_events(denied),
+            false => answer_denied(denied, request.headers()),
+        },
     };
-    let answer = move |request: Request| answer_http(otlp.clone(), grpc, request);
+    let HttpIngest { otlp, events } = ingest;
+    let answer = move |request: Request| async move {
+        match is_events_path(request.uri().path()) {
+            true => answer_events(events, request).await,
+            false => answer_http(otlp, grpc, request).await,
+        }
+    };
     // OTLP may come to any path, and then with POST.
     pages
         .merge(web.method_not_allowed_fallback(answer.clone()))

@@ -13,7 +13,7 @@ use super::endpoints::{Endpoints, GRPC, HTTP};
 use super::error::AppError;
 use super::grpc::GrpcServer;
 use super::helpers::{Helpers, unexpected_end};
-use super::http::http_routes;
+use super::http::{HttpIngest, http_routes};
 use super::open::RequestLimits;
 use super::shared::SharedState;
 use super::{Addresses, App, DaemonCore, Sockets};
@@ -116,18 +116,24 @@ impl DaemonCore {
         let (counts, gate) = (pipeline.counts(), pipeline.gate());
         let metrics = self.metrics(shared, &pipeline, &endpoints);
         let pipeline = Arc::new(pipeline);
-        let otlp = self.otlp_ingest(&pipeline, shared, &phases, &tasks)?;
+        let intake = self.intake(&pipeline, shared, &phases, &tasks);
+        let otlp = self.otlp_ingest(intake.clone(), shared)?;
         let authenticator = Authenticator::new(shared.keys.clone(), self.config.require_keys);
         let ingest_limit = RequestLimit::new(self.config.max_streams, refuse_excess_request);
         let requests = RequestLimits::new(ingest_limit);
         let web_config = self.web_config(authenticator.clone(), &phases, addresses)?;
         let (web, approvals) = web::routes(web_config);
         let decisions = decision_source(approvals);
+        let native = self.native_ingest(pipeline, shared, &phases, &tasks, decisions);
+        let http_ingest = HttpIngest {
+            otlp: otlp.clone(),
+            events: self.events_ingest(intake, &native),
+        };
         let grpc = GrpcServer {
             endpoint: endpoints.open(GRPC, sockets.grpc),
             requests: requests.clone(),
-            native: self.native_ingest(pipeline, shared, &phases, &tasks, decisions),
-            otlp: otlp.clone(),
+            native,
+            otlp,
             authenticator: authenticator.clone(),
         };
         // The servers own the pipeline and the helpers do not, so the pipeline ends with
@@ -138,7 +144,7 @@ impl DaemonCore {
         let http = http_routes(
             router(metrics),
             web,
-            otlp,
+            http_ingest,
             addresses.grpc,
             requests,
             authenticator,

@@ -12,10 +12,12 @@ use super::{Addresses, DaemonCore};
 use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::event::FieldLimits;
+use crate::ingest::events::EventsIngest;
 use crate::ingest::native::{
     DecisionSource, NativeIngest, ReceiveBudget, ReceiveLimits, StreamLimits, encode_frame,
 };
 use crate::ingest::otlp::{MapOptions, OtlpConfig, OtlpIngest};
+use crate::ingest::{Intake, IntakeConfig};
 use crate::pipeline::{BatchLimits, Pipeline, PipelineConfig, SpoolConfig};
 use crate::store::{WhenAway, WriterConfig};
 use crate::web::{JwtKeys, OpenTo, WebConfig};
@@ -55,20 +57,38 @@ impl DaemonCore {
         }
     }
 
-    /// The OTLP handler. It holds the pipeline weakly, because the HTTP server outlives
-    /// the pipeline.
-    pub(super) fn otlp_ingest(
+    /// The intake of the HTTP endpoint and of OTLP. It holds the pipeline weakly, because the
+    /// HTTP server outlives the pipeline.
+    pub(super) fn intake(
         &self,
         pipeline: &Arc<Pipeline>,
         shared: &SharedState,
         phases: &Phases,
         tasks: &TaskTracker,
+    ) -> Intake {
+        let config = &self.config;
+        Intake::new(IntakeConfig {
+            pipeline: Arc::downgrade(pipeline),
+            repairs: shared.repairs.clone(),
+            max_message_bytes: config.max_message_bytes,
+            body_budget_bytes: config.memory_budget_bytes,
+            receive_timeout: config.receive_timeout,
+            submit_timeout: config.submit_timeout,
+            draining: phases.draining.clone(),
+            tasks: tasks.clone(),
+        })
+    }
+
+    /// The OTLP handler.
+    pub(super) fn otlp_ingest(
+        &self,
+        intake: Intake,
+        shared: &SharedState,
     ) -> Result<OtlpIngest, AppError> {
         let config = &self.config;
         OtlpIngest::new(OtlpConfig {
-            pipeline: Arc::downgrade(pipeline),
+            intake,
             counts: shared.spans.clone(),
-            repairs: shared.repairs.clone(),
             options: MapOptions {
                 max_field_bytes: config.max_field_bytes,
                 keep_foreign_spans: config.keep_foreign_spans,
@@ -78,14 +98,18 @@ impl DaemonCore {
                     .max_message_bytes
                     .saturating_mul(OTLP_EXPANSION_FACTOR),
             },
-            max_message_bytes: config.max_message_bytes,
-            body_budget_bytes: config.memory_budget_bytes,
-            receive_timeout: config.receive_timeout,
-            submit_timeout: config.submit_timeout,
-            draining: phases.draining.clone(),
-            tasks: tasks.clone(),
         })
         .map_err(|error| AppError::Task(error.to_string()))
+    }
+
+    /// The handler of events as JSON. It shares limits and budgets with the native protocol.
+    pub(super) fn events_ingest(&self, intake: Intake, native: &NativeIngest) -> EventsIngest {
+        EventsIngest {
+            intake,
+            fields: native.fields,
+            max_events: self.config.max_message_events,
+            receive: native.receive.clone(),
+        }
     }
 
     /// The page and its API.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Response, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, Response, header};
 use axum::middleware::Next;
 use tonic::Status;
 use uuid::{NonNilUuid, Uuid};
@@ -46,9 +46,9 @@ impl Authenticator {
     pub async fn identify(
         &self,
         headers: &HeaderMap,
-        connection: Option<&ClientConnection>,
+        extensions: &Extensions,
     ) -> Result<Identity, Denied> {
-        self.check(headers, connection)
+        self.check(headers, extensions.get())
             .await
             .inspect_err(|denied| denied.count(&self.table.counts))
     }
@@ -100,7 +100,7 @@ impl Authenticator {
         let headers = request.headers();
         let identity = match needs_key {
             true => {
-                let identity = self.identify(headers, connection.as_ref()).await?;
+                let identity = self.identify(headers, request.extensions()).await?;
                 if !identity.may_write() {
                     return Err(Denied::ReadKey);
                 }
@@ -146,8 +146,8 @@ pub struct HttpAuthenticator {
     pub authenticator: Authenticator,
     /// Whether a path needs a key.
     pub needs_key: fn(&str) -> bool,
-    /// The response to a rejected request with these headers.
-    pub refuse: fn(Denied, &HeaderMap) -> Response<Body>,
+    /// The response to a rejected request.
+    pub refuse: fn(Denied, &Request) -> Response<Body>,
 }
 
 /// Middleware in front of the HTTP pages.
@@ -160,7 +160,7 @@ pub async fn authenticate_http(
     let Err(denied) = http.authenticator.admit(&mut request, needs_key).await else {
         return next.run(request).await;
     };
-    let mut response = (http.refuse)(denied, request.headers());
+    let mut response = (http.refuse)(denied, &request);
     if response.status() == axum::http::StatusCode::UNAUTHORIZED {
         let scheme = HeaderValue::from_static("Bearer");
         response
@@ -206,7 +206,8 @@ mod tests {
         headers: &HeaderMap,
     ) -> Result<Identity, Denied> {
         let authenticator = Authenticator::new(table.clone(), required);
-        let identified = pin!(authenticator.identify(headers, None));
+        let extensions = Extensions::new();
+        let identified = pin!(authenticator.identify(headers, &extensions));
         match identified.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(identity) => identity,
             Poll::Pending => panic!("it waits"),

@@ -4,20 +4,23 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use serde_json::Value;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::database::DatabaseArgs;
 use super::output::{self, EXIT_REFUSED, shortened};
 use crate::config::{Faults, FlagReader, FlagValue};
-use crate::query::{InspectError, approvals_statement};
-use crate::store;
+use crate::query::{InspectError, SqlText, approval_statement, approvals_statement};
+use crate::store::{self, DecidedBy};
 
 /// Longer texts are cut in the table.
 const TEXT_CHARS: usize = 40;
 /// Most approvals that are listed.
 const ROWS: usize = 200;
 /// Whose name stands by a decision of this command.
-const DECIDED_BY: &str = "operator";
+const DECIDED_BY: &str = "operator on the command line";
+/// So much of a revision tells it from others.
+const REVISION_CHARS: usize = 12;
 
 /// List what waits for a person, and decide it.
 ///
@@ -38,9 +41,9 @@ pub struct ApprovalsArgs {
 
 #[derive(Debug, Clone, Subcommand)]
 enum ApprovalsCommand {
-    /// Approve a pending approval.
+    /// Approve a pending approval. Without --shown, print it.
     Approve(DecideArgs),
-    /// Reject a pending approval.
+    /// Reject a pending approval. Without --shown, print it.
     Reject(DecideArgs),
 }
 
@@ -48,6 +51,10 @@ enum ApprovalsCommand {
 struct DecideArgs {
     /// Id of the approval.
     id: FlagValue,
+    /// Which request you have seen, as the command prints it. An agent may change a request
+    /// until it is decided.
+    #[arg(long, value_name = "REVISION")]
+    shown: Option<String>,
     /// Why, for the agent and for people.
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
@@ -55,8 +62,13 @@ struct DecideArgs {
     database: DatabaseArgs,
 }
 
-/// Id, status and note.
-type DecisionToMake = (Uuid, &'static str, Option<String>);
+/// What to decide, and how.
+pub(super) struct DecisionToMake {
+    id: Uuid,
+    status: &'static str,
+    note: Option<String>,
+    shown: Option<String>,
+}
 
 impl ApprovalsArgs {
     fn decide_args(&self) -> Option<(&DecideArgs, &'static str)> {
@@ -72,9 +84,11 @@ impl ApprovalsArgs {
         let decide = self.decide_args();
         let database = decide.map_or(&self.database, |(args, _)| &args.database);
         database.check(&mut flags);
-        let decision = decide.map(|(args, status)| {
-            let id = flags.uuid(&args.id).unwrap_or_default();
-            (id, status, args.note.clone())
+        let decision = decide.map(|(args, status)| DecisionToMake {
+            id: flags.uuid(&args.id).unwrap_or_default(),
+            status,
+            note: args.note.clone(),
+            shown: args.shown.clone(),
         });
         flags.finish(decision)
     }
@@ -90,33 +104,15 @@ pub async fn run(args: ApprovalsArgs) -> anyhow::Result<ExitCode> {
         .decide_args()
         .map_or(&args.database, |(args, _)| &args.database);
     let mut conn = database.connect().await?;
-    if let Some((id, status, note)) = decision {
-        let decided = store::decide_approval(
-            &mut conn,
-            id,
-            status,
-            note.as_deref(),
-            Some(DECIDED_BY),
-            None,
-        );
-        if !decided.await? {
-            let reason = format!("{id} does not wait for a decision");
-            return Ok(output::fail(EXIT_REFUSED, reason));
-        }
-        output::print(&format!("{id} {status}\n"))?;
-        return Ok(ExitCode::SUCCESS);
+    if let Some(decision) = decision {
+        return decide(&mut conn, &decision).await;
     }
     let status: &[String] = if args.all {
         &[]
     } else {
         &["pending".to_owned()]
     };
-    let rows = approvals_statement(status, None, ROWS)
-        .json_rows(&mut conn)
-        .await;
-    let rows = rows.map_err(InspectError::Query)?;
-    let rows: Result<Vec<Value>, _> = rows.iter().map(|row| serde_json::from_str(row)).collect();
-    let rows = rows.map_err(InspectError::Columns)?;
+    let rows = read(&mut conn, &approvals_statement(status, None, ROWS)).await?;
     let text = match args.json {
         true => format!("{}\n", serde_json::to_string_pretty(&rows)?),
         false if rows.is_empty() => "No approvals.\n".to_owned(),
@@ -152,4 +148,62 @@ pub async fn run(args: ApprovalsArgs) -> anyhow::Result<ExitCode> {
     };
     output::print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn read(conn: &mut PgConnection, statement: &SqlText) -> Result<Vec<Value>, InspectError> {
+    let rows = statement.json_rows(conn).await?;
+    let rows: Result<Vec<Value>, _> = rows.iter().map(|row| serde_json::from_str(row)).collect();
+    Ok(rows?)
+}
+
+/// Decides an approval, if it is still what was shown.
+async fn decide(conn: &mut PgConnection, decision: &DecisionToMake) -> anyhow::Result<ExitCode> {
+    let DecisionToMake { id, status, .. } = decision;
+    let found = read(conn, &approval_statement(*id)).await?;
+    let waits = |row: &&Value| row["status"] == "pending" && row["overdue"] != true;
+    let none = format!("{id} does not wait for a decision");
+    let Some(request) = found.first().filter(waits) else {
+        return Ok(output::fail(EXIT_REFUSED, none));
+    };
+    let revision = request["revision"].as_str().unwrap_or_default();
+    let short = &revision[..REVISION_CHARS.min(revision.len())];
+    let is_shown = |shown: &String| shown.len() >= REVISION_CHARS && revision.starts_with(shown);
+    let reason = match &decision.shown {
+        Some(shown) if is_shown(shown) => None,
+        Some(_) => Some("the request is no longer what --shown names"),
+        None => Some("nothing is decided yet"),
+    };
+    if let Some(reason) = reason {
+        output::print(&in_full(request))?;
+        let reason = format!("{reason}; to decide what is printed here, add --shown {short}");
+        return Ok(output::fail(EXIT_REFUSED, reason));
+    }
+    let (note, by) = (decision.note.as_deref(), DecidedBy::operator(DECIDED_BY));
+    if !store::decide_approval(conn, *id, status, note, Some(&by), revision).await? {
+        return Ok(output::fail(EXIT_REFUSED, none));
+    }
+    output::print(&format!("{id} {status}\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Everything that a person decides about.
+fn in_full(request: &Value) -> String {
+    let mut text = String::new();
+    for (name, field) in [
+        ("action", "action_type"),
+        ("what", "action_description"),
+        ("agent", "agent_id"),
+        ("run", "run_id"),
+        ("asked", "created_at"),
+        ("expires", "expires_at"),
+        ("arguments", "action_data"),
+    ] {
+        if let Some(value) = request[field].as_str() {
+            text.push_str(&format!("{name:10} {}\n", output::printable(value)));
+        }
+    }
+    if !request["action_data_next"].is_null() {
+        text.push_str("           … and more, which only the page shows\n");
+    }
+    text
 }

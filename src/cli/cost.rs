@@ -1,5 +1,6 @@
 //! `runtraced cost`: what runs cost, summed by a key.
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use serde_json::Value;
@@ -7,7 +8,9 @@ use serde_json::Value;
 use super::database::DatabaseArgs;
 use super::output;
 use crate::config::{Faults, FlagReader, FlagValue};
-use crate::query::{CostBy, InspectError, RunSearch, TimeBound, cost_statement};
+use crate::query::{
+    COST_ROWS, CostBy, CostTable, InspectError, RunSearch, TimeBound, cost_statement,
+};
 
 /// What costs can be summed by.
 const KEYS: [&str; 6] = ["agent", "model", "session", "customer", "user", "day"];
@@ -53,41 +56,57 @@ impl CostArgs {
 pub async fn run(args: CostArgs) -> anyhow::Result<ExitCode> {
     let (by, search) = args.request()?;
     let mut conn = args.database.connect().await?;
-    let rows = cost_statement(by, &search).json_rows(&mut conn).await;
-    let rows = rows.map_err(InspectError::Query)?;
-    let rows: Result<Vec<Value>, _> = rows.iter().map(|row| serde_json::from_str(row)).collect();
+    let costs = CostTable::read(&mut conn, &cost_statement(by, &search)).await;
+    let costs = costs.map_err(InspectError::Query)?;
+    let read = |row: &String| serde_json::from_str(row);
+    let rows: Result<Vec<Value>, _> = costs.rows.iter().map(read).collect();
     let rows = rows.map_err(InspectError::Columns)?;
     let text = match args.json {
         true => format!("{}\n", serde_json::to_string_pretty(&rows)?),
         false if rows.is_empty() => "No calls.\n".to_owned(),
-        false => output::table(
-            &[
-                args.by.text(),
-                "runs",
-                "calls",
-                "tokens in",
-                "tokens out",
-                "cost (USD)",
-                "without a price",
-            ],
-            &[1, 2, 3, 4, 5, 6],
-            rows.iter().map(|row| {
-                let count = |name: &str| output::thousands(row[name].as_i64().unwrap_or_default());
-                [
-                    output::printable(row["key"].as_str().unwrap_or("(none)")),
-                    count("runs"),
-                    count("calls"),
-                    count("tokens_input"),
-                    count("tokens_output"),
-                    row["cost_usd"]
-                        .as_f64()
-                        .map(|usd| format!("{usd:.4}"))
-                        .unwrap_or_default(),
-                    count("unpriced_calls"),
-                ]
-            }),
-        ),
+        false => {
+            let total = read(&costs.totals).map_err(InspectError::Columns)?;
+            table(args.by.text(), &rows, &total)
+        }
     };
     output::print(&text)?;
+    if costs.more {
+        // On stdout is the list alone, for programs that read it.
+        let note = format!("only the first {COST_ROWS} are listed; the total has all");
+        writeln!(io::stderr(), "runtraced: {note}")?;
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The rows, and below them the sums of all runs.
+fn table(by: &str, rows: &[Value], total: &Value) -> String {
+    let cells = |key: String, row: &Value| {
+        let count = |name: &str| output::thousands(row[name].as_i64().unwrap_or_default());
+        let cost = row["cost_usd"].as_f64();
+        [
+            key,
+            count("runs"),
+            count("calls"),
+            count("tokens_input"),
+            count("tokens_output"),
+            cost.map(|usd| format!("{usd:.4}")).unwrap_or_default(),
+            count("unpriced_calls"),
+        ]
+    };
+    let key = |row: &Value| output::printable(row["key"].as_str().unwrap_or("(none)"));
+    output::table(
+        &[
+            by,
+            "runs",
+            "calls",
+            "tokens in",
+            "tokens out",
+            "cost (USD)",
+            "without a price",
+        ],
+        &[1, 2, 3, 4, 5, 6],
+        rows.iter()
+            .map(|row| cells(key(row), row))
+            .chain([cells("total".to_owned(), total)]),
+    )
 }

@@ -89,7 +89,7 @@ pub async fn run(args: DiffArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn steps(conn: &mut PgConnection, run: Uuid) -> anyhow::Result<Vec<ComparedStep>> {
-    let rows = query::skeleton_rows(conn, run)
+    let skeleton = query::skeleton_rows(conn, run)
         .await
         .map_err(InspectError::Query)?;
     let digests = query::step_digests(conn, run)
@@ -97,7 +97,8 @@ async fn steps(conn: &mut PgConnection, run: Uuid) -> anyhow::Result<Vec<Compare
         .map_err(InspectError::Query)?;
     let mut digests: HashMap<Uuid, _> =
         digests.into_iter().map(|(id, i, o)| (id, (i, o))).collect();
-    let steps = rows.into_iter().filter(|row| row.item == "step");
+    let rows = skeleton.rows.into_iter();
+    let steps = rows.filter(|row| row.item == "step");
     Ok(steps
         .map(|row| {
             let (input, output) = digests.remove(&row.id).unwrap_or_default();

@@ -21,8 +21,6 @@ use crate::config::Faults;
 use crate::query::InspectError;
 use crate::spool::SpoolError;
 
-pub(super) use tls::{USE_SERVER_CERTIFICATE, is_ca_as_server};
-
 /// The text of a port where nothing listens.
 pub(super) const CONNECTION_REFUSED: &str = "connection refused";
 /// The text of a failed name look-up.

@@ -2,10 +2,12 @@
 
 pub mod approvals;
 pub mod cost;
+pub mod customers;
 pub mod database;
 pub mod dead_letters;
 pub mod demo;
 pub mod diff;
+pub mod doctor;
 pub mod endpoint;
 pub mod explain;
 pub mod export;
@@ -22,6 +24,7 @@ pub mod serve;
 pub mod spool;
 pub mod status;
 pub mod timeline;
+pub mod tls;
 
 use std::process::ExitCode;
 
@@ -58,10 +61,13 @@ enum Command {
     Psql(psql::PsqlArgs),
     Restore(restore::RestoreArgs),
     Status(status::StatusArgs),
+    Doctor(doctor::DoctorArgs),
     Spool(spool::SpoolArgs),
     DeadLetters(dead_letters::DeadLettersArgs),
+    Customers(customers::CustomersArgs),
     Keys(keys::KeysArgs),
     Prices(prices::PricesArgs),
+    Tls(tls::TlsCommandArgs),
     Demo(demo::DemoArgs),
     Bench(bench::BenchArgs),
 }
@@ -88,7 +94,7 @@ impl Cli {
     pub fn check(&self) -> Result<(), Faults> {
         match &self.command {
             Command::Serve(args) => args.clone().config().map(drop),
-            Command::Migrate(args) => args.options().map(drop),
+            Command::Migrate(args) => args.check(),
             Command::Grant(args) => args.check(),
             Command::Send(args) => args.settings().map(drop),
             Command::Runs(args) => args.search().map(drop),
@@ -98,10 +104,13 @@ impl Cli {
             Command::Diff(args) => args.prefixes().map(drop),
             Command::Export(args) => args.prefix().map(drop),
             Command::Status(args) => args.daemon().map(drop),
+            Command::Doctor(args) => args.serve.clone().config().map(drop),
             Command::Spool(args) => args.check(),
             Command::DeadLetters(args) => args.action().map(drop),
+            Command::Customers(args) => args.action().map(drop),
             Command::Keys(args) => args.action().map(drop),
             Command::Prices(args) => args.price().map(drop),
+            Command::Tls(args) => args.request().map(drop),
             Command::Explain(_)
             | Command::Psql(_)
             | Command::Restore(_)
@@ -136,10 +145,13 @@ impl Cli {
                 Command::Psql(args) => psql::run(args),
                 Command::Restore(args) => restore::run(args).await,
                 Command::Status(args) => status::run(args).await,
+                Command::Doctor(args) => doctor::run(args).await,
                 Command::Spool(args) => spool::run(args).await,
                 Command::DeadLetters(args) => dead_letters::run(args).await,
+                Command::Customers(args) => customers::run(args).await,
                 Command::Keys(args) => keys::run(args).await,
                 Command::Prices(args) => prices::run(args).await,
+                Command::Tls(args) => tls::run(&args),
                 Command::Demo(args) => demo::run(args).await,
                 Command::Bench(args) => bench::run(args).await,
             }

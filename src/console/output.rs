@@ -86,19 +86,27 @@ pub fn terminal_width() -> Option<u16> {
     comfy_table::Table::new().width()
 }
 
-/// Payload text for a terminal: control characters that could act on it are escaped, tabs
-/// become spaces.
+/// Payload text for a terminal: characters that could act on it, that reorder text or that
+/// nobody can see are escaped, tabs become spaces.
 pub fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
             '\n' => shown.push(c),
             '\t' => shown.push_str("    "),
-            c if c.is_control() => shown.extend(c.escape_default()),
+            c if c.is_control() || is_unseen(c) => shown.extend(c.escape_default()),
             c => shown.push(c),
         }
     }
     shown
+}
+
+/// Whether a character hides or reorders what a person reads. What joins letters and emoji stays.
+fn is_unseen(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
+        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+        | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// A count with thousands separators: `12,345`.

@@ -1,9 +1,11 @@
-//! Closes abandoned runs and expired approvals, and settles runs that are too large for writers.
+//! Closes abandoned runs and expired approvals, settles runs that are too large for writers, and sums runs up.
 //!
 //! Ends that it makes are guesses. This module decides when to make them. The merge
 //! statements of the store decide which end of a run wins.
 
 mod large_runs;
+mod run_sums;
 mod sweeper;
 
+pub use run_sums::sum_up_forever;
 pub use sweeper::{SweepCounts, Sweeper, sweep_forever};

@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use tonic::Status;
 
+use super::events::{answer_unread_events, is_events_path};
 use super::otlp::is_grpc;
 use super::settle::{RETRY_DELAY, Unsettled};
 
@@ -13,6 +14,9 @@ use super::settle::{RETRY_DELAY, Unsettled};
 pub fn refuse_excess_request(request: &Request) -> Response {
     if is_grpc(request.headers()) {
         return Status::from(Unsettled::TooManyRequests).into_http();
+    }
+    if is_events_path(request.uri().path()) {
+        return answer_unread_events(Unsettled::TooManyRequests);
     }
     let mut response = Response::new(Body::from(format!("{}\n", Unsettled::TooManyRequests)));
     *response.status_mut() = Unsettled::TooManyRequests.http_status();

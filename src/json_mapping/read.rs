@@ -2,6 +2,7 @@
 //! recursion is as deep as the protocol. It skips values of `…_json` fields without
 //! recursion.
 
+use std::cell::Cell;
 use std::fmt;
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value};
@@ -10,27 +11,60 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use super::{
     descriptor::{TIMESTAMP, event_descriptor, is_time},
     error::EventJsonError,
+    reading::{JsonStrings, Reading},
     scalar::{BoolVisitor, EnumVisitor, IdVisitor, IntegerVisitor, TextVisitor, double, json_text},
 };
 use crate::proto::Event;
 
-/// Reads one event.
+/// An event that somebody wrote, and what was repaired in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WrittenEvent {
+    /// The event.
+    pub event: Event,
+    /// Lone surrogates that became U+FFFD.
+    pub surrogates: u64,
+}
+
+/// Reads one event as [`event_to_json`](super::event_to_json) writes it: a string in a
+/// `…_json` field is JSON text.
 ///
 /// # Errors
 /// When the text is no JSON object, or does not match `Event`.
 pub fn event_from_json(text: &str) -> Result<Event, EventJsonError> {
+    read(text, JsonStrings::Text).map(|written| written.event)
+}
+
+/// Reads one event as people and programs write it: a string in a `…_json` field is that
+/// string, unless it holds an object, an array, a string or null as JSON text.
+///
+/// # Errors
+/// As [`event_from_json`].
+pub fn event_from_line(text: &str) -> Result<WrittenEvent, EventJsonError> {
+    read(text, JsonStrings::Plain)
+}
+
+fn read(text: &str, strings: JsonStrings) -> Result<WrittenEvent, EventJsonError> {
+    let surrogates = Cell::new(0);
+    let reading = Reading {
+        strings,
+        surrogates: &surrogates,
+    };
     let mut json = serde_json::Deserializer::from_str(text);
-    let message = json.deserialize_map(MessageVisitor(event_descriptor()?))?;
+    let message = json.deserialize_map(MessageVisitor(event_descriptor()?, reading))?;
     json.end()?;
-    message
+    let event = message
         .transcode_to()
-        .map_err(|error| EventJsonError::without_position(error.to_string()))
+        .map_err(|error| EventJsonError::without_position(error.to_string()))?;
+    Ok(WrittenEvent {
+        event,
+        surrogates: surrogates.get(),
+    })
 }
 
 /// Reads an object as a message.
-pub(super) struct MessageVisitor(pub(super) MessageDescriptor);
+pub(super) struct MessageVisitor<'a>(pub(super) MessageDescriptor, pub(super) Reading<'a>);
 
-impl<'de> Visitor<'de> for MessageVisitor {
+impl<'de> Visitor<'de> for MessageVisitor<'_> {
     type Value = DynamicMessage;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -46,7 +80,7 @@ impl<'de> Visitor<'de> for MessageVisitor {
                 return Err(A::Error::custom(format_args!("`{key}` appears twice")));
             }
             seen.push(field.number());
-            let value = map.next_value_seed(FieldSeed(&field))?;
+            let value = map.next_value_seed(FieldSeed(&field, self.1))?;
             if let Some(value) = value {
                 check_oneof(&message, &field)?;
                 message.set_field(&field, value);
@@ -79,7 +113,7 @@ fn check_oneof<E: Error>(message: &DynamicMessage, field: &FieldDescriptor) -> R
 }
 
 /// Reads the value of a field. `None` for null, which means absent.
-struct FieldSeed<'a>(&'a FieldDescriptor);
+struct FieldSeed<'a>(&'a FieldDescriptor, Reading<'a>);
 
 impl<'de> DeserializeSeed<'de> for FieldSeed<'_> {
     type Value = Option<Value>;
@@ -103,8 +137,10 @@ impl<'de> Visitor<'de> for FieldSeed<'_> {
     fn visit_some<D: Deserializer<'de>>(self, json: D) -> Result<Option<Value>, D::Error> {
         let field = self.0;
         let value = match field.kind() {
-            Kind::String if field.name().ends_with("_json") => Value::String(json_text(json)?),
-            Kind::String => json.deserialize_bytes(TextVisitor(field))?,
+            Kind::String if field.name().ends_with("_json") => {
+                Value::String(json_text(json, self.1)?)
+            }
+            Kind::String => json.deserialize_bytes(TextVisitor(field, self.1))?,
             Kind::Bytes => json.deserialize_str(IdVisitor(field))?,
             Kind::Bool => json.deserialize_bool(BoolVisitor(field))?,
             Kind::Enum(kind) => json.deserialize_any(EnumVisitor(field, kind))?,
@@ -113,10 +149,10 @@ impl<'de> Visitor<'de> for FieldSeed<'_> {
             }
             Kind::Double => double(json, field)?,
             Kind::Message(message) if is_time(&message) => {
-                json.deserialize_any(TimeVisitor(message))?
+                json.deserialize_any(TimeVisitor(message, self.1))?
             }
             Kind::Message(message) => {
-                Value::Message(json.deserialize_map(MessageVisitor(message))?)
+                Value::Message(json.deserialize_map(MessageVisitor(message, self.1))?)
             }
             kind => {
                 let text = format_args!("`{}`: {kind:?} has no JSON form here", field.name());
@@ -129,9 +165,9 @@ impl<'de> Visitor<'de> for FieldSeed<'_> {
 
 /// Reads a time or duration in its proto3 JSON form. A value out of the range of that form
 /// is an object with `seconds` and `nanos`, as on the wire.
-struct TimeVisitor(MessageDescriptor);
+struct TimeVisitor<'a>(MessageDescriptor, Reading<'a>);
 
-impl<'de> Visitor<'de> for TimeVisitor {
+impl<'de> Visitor<'de> for TimeVisitor<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -160,6 +196,7 @@ impl<'de> Visitor<'de> for TimeVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {
-        MessageVisitor(self.0).visit_map(map).map(Value::Message)
+        let fields = MessageVisitor(self.0, self.1);
+        fields.visit_map(map).map(Value::Message)
     }
 }

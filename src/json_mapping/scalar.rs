@@ -1,31 +1,53 @@
 //! Readers of single JSON values.
 
+use std::cell::Cell;
 use std::fmt;
 
 use bytes::Bytes;
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, Value};
-use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, Unexpected, Visitor};
 use serde_json::value::RawValue;
 
 use super::id::id_from_text;
+use super::reading::{JsonStrings, Reading};
 
 /// Reads the JSON text of a `…_json` field: the content of a string, or the verbatim text
 /// of any other value.
-pub(super) fn json_text<'de, D: Deserializer<'de>>(json: D) -> Result<String, D::Error> {
+pub(super) fn json_text<'de, D: Deserializer<'de>>(
+    json: D,
+    reading: Reading<'_>,
+) -> Result<String, D::Error> {
     let raw = <&RawValue>::deserialize(json)?.get();
     if !raw.starts_with('"') {
         return Ok(raw.to_owned());
     }
     let mut string = serde_json::Deserializer::from_str(raw);
-    string
-        .deserialize_bytes(StringVisitor)
-        .map_err(D::Error::custom)
+    let text = string
+        .deserialize_bytes(StringVisitor(reading))
+        .map_err(D::Error::custom)?;
+    match reading.strings {
+        JsonStrings::Plain if !is_json_text(&text) => {
+            serde_json::to_string(&text).map_err(D::Error::custom)
+        }
+        _ => Ok(text),
+    }
+}
+
+/// Whether a text is JSON that nobody writes who means the text itself: an object, an array, a
+/// string or null.
+fn is_json_text(text: &str) -> bool {
+    let blank = [' ', '\t', '\n', '\r'];
+    let trimmed = text.trim_matches(blank);
+    match trimmed.bytes().next() {
+        Some(b'{' | b'[' | b'"') => serde_json::from_str::<IgnoredAny>(trimmed).is_ok(),
+        _ => trimmed == "null",
+    }
 }
 
 /// Reads a string as bytes, because serde_json accepts lone surrogates only there.
-struct StringVisitor;
+struct StringVisitor<'a>(Reading<'a>);
 
-impl Visitor<'_> for StringVisitor {
+impl Visitor<'_> for StringVisitor<'_> {
     type Value = String;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -33,12 +55,12 @@ impl Visitor<'_> for StringVisitor {
     }
 
     fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<String, E> {
-        Ok(replace_surrogates(bytes))
+        Ok(replace_surrogates(bytes, self.0.surrogates))
     }
 }
 
 /// Decodes UTF-8 that may contain encoded lone surrogates, and replaces each of them.
-fn replace_surrogates(bytes: &[u8]) -> String {
+fn replace_surrogates(bytes: &[u8], count: &Cell<u64>) -> String {
     /// The first of the three bytes of an encoded surrogate. Lossy conversion would replace
     /// each of the three.
     const SURROGATE_LEAD: u8 = 0xED;
@@ -54,6 +76,7 @@ fn replace_surrogates(bytes: &[u8]) -> String {
                 let (valid, fault) = rest.split_at(error.valid_up_to());
                 text.push_str(&String::from_utf8_lossy(valid));
                 text.push(char::REPLACEMENT_CHARACTER);
+                count.set(count.get() + 1);
                 let width = if fault.first() == Some(&SURROGATE_LEAD) {
                     3
                 } else {
@@ -66,7 +89,7 @@ fn replace_surrogates(bytes: &[u8]) -> String {
 }
 
 /// Reads a text field.
-pub(super) struct TextVisitor<'a>(pub(super) &'a FieldDescriptor);
+pub(super) struct TextVisitor<'a>(pub(super) &'a FieldDescriptor, pub(super) Reading<'a>);
 
 impl Visitor<'_> for TextVisitor<'_> {
     type Value = Value;
@@ -76,7 +99,7 @@ impl Visitor<'_> for TextVisitor<'_> {
     }
 
     fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Value, E> {
-        StringVisitor.visit_bytes(bytes).map(Value::String)
+        StringVisitor(self.1).visit_bytes(bytes).map(Value::String)
     }
 }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use prost_types::{Duration, Timestamp};
 use uuid::Uuid;
 
-use super::{descriptor::event_descriptor, event_from_json, event_to_json};
+use super::{descriptor::event_descriptor, event_from_json, event_from_line, event_to_json};
 use crate::proto::{
     ApprovalDecided, ApprovalRequested, Event, MessageAppended, RunEnded, RunStarted, ScoreAdded,
     StepDetails, StepEnded, StepType, TokenCount, event::Event as Kind,
@@ -73,6 +73,61 @@ fn a_lone_surrogate_becomes_the_replacement_character() {
         step(STEP).details.unwrap().name.unwrap(),
         "look_up \u{FFFD} \u{1F600}"
     );
+}
+
+#[test]
+fn a_string_of_a_line_is_itself_unless_it_is_a_structure() {
+    let output = |written: &str| {
+        let line = format!(r#"{{"stepEnded": {{"outputJson": {written}}}}}"#);
+        let stored = |event: Event| match event.event {
+            Some(Kind::StepEnded(step)) => step.output_json,
+            other => panic!("{other:?}"),
+        };
+        let kept = stored(event_from_json(&line).unwrap());
+        (stored(event_from_line(&line).unwrap().event), kept)
+    };
+    let some = |text: &str| Some(text.to_owned());
+    for (written, line, kept) in [
+        // What has one meaning in both forms.
+        (r#"{"t": 21}"#, r#"{"t": 21}"#, r#"{"t": 21}"#),
+        ("[ 1 ]", "[ 1 ]", "[ 1 ]"),
+        ("42", "42", "42"),
+        ("true", "true", "true"),
+        (r#""{\"t\": 21}""#, r#"{"t": 21}"#, r#"{"t": 21}"#),
+        (r#"" [1]\n""#, " [1]\n", " [1]\n"),
+        (r#""\"hi\"""#, r#""hi""#, r#""hi""#),
+        (r#""null""#, "null", "null"),
+        // What people mean as text.
+        (
+            r#""The weather is fine""#,
+            r#""The weather is fine""#,
+            "The weather is fine",
+        ),
+        (r#""42""#, r#""42""#, "42"),
+        (r#""true""#, r#""true""#, "true"),
+        (r#""""#, r#""""#, ""),
+        (r#""{oops""#, r#""{oops""#, "{oops"),
+        (
+            r#""\"a\" or \"b\"""#,
+            r#""\"a\" or \"b\"""#,
+            r#""a" or "b""#,
+        ),
+        (r#""[1] and [2]""#, r#""[1] and [2]""#, "[1] and [2]"),
+        (r#""a\u0000\nb""#, r#""a\u0000\nb""#, "a\0\nb"),
+    ] {
+        assert_eq!(output(written), (some(line), some(kept)), "{written}");
+    }
+    assert_eq!(output("null"), (None, None));
+    let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
+    assert_eq!(output(&format!("\"{deep}\"")), (some(&deep), some(&deep)));
+}
+
+#[test]
+fn replaced_surrogates_are_counted() {
+    let line = r#"{"stepEnded": {"error": "\ud800 \udc00", "outputJson": "\ud800"}}"#;
+    let written = event_from_line(line).unwrap();
+    assert_eq!(written.surrogates, 3);
+    assert_eq!(event_from_line(STEP).unwrap().surrogates, 1);
 }
 
 #[test]
@@ -299,6 +354,18 @@ proptest! {
         prop_assert_eq!(event_from_json(&text).unwrap(), event);
     }
 
+    /// What a client of any language must do with a text, so that it need not guess.
+    #[test]
+    fn a_text_that_is_written_as_json_text_survives(text in any::<String>()) {
+        let json = serde_json::to_string(&text).unwrap();
+        let written = serde_json::to_string(&json).unwrap();
+        let line = format!(r#"{{"stepEnded": {{"outputJson": {written}}}}}"#);
+        let Some(Kind::StepEnded(step)) = event_from_line(&line).unwrap().event.event else {
+            panic!("a step");
+        };
+        prop_assert_eq!(step.output_json.unwrap(), json);
+    }
+
     #[test]
     fn json_values_survive_verbatim(value in any::<Vec<(String, f64)>>()) {
         let value = serde_json::to_string(&value).unwrap();
@@ -309,6 +376,7 @@ proptest! {
     #[test]
     fn no_text_panics(text in "[{}\\[\\]\":,a-zA-Z0-9\\\\.+-]{0,60}") {
         let _ = event_from_json(&text);
+        let _ = event_from_line(&format!(r#"{{"stepEnded":{{"outputJson":"{text}"}}}}"#));
         let _ = event_from_json(&format!(r#"{{"time":"{text}"}}"#));
         let _ = event_from_json(&format!(r#"{{"runStarted":{{"timeout":"{text}"}}}}"#));
     }

@@ -22,5 +22,9 @@ pub use counts::{ENDPOINT_NAMES, EndReason, EndpointCounts};
 pub use files::raise_file_limit;
 pub use limits::ConnectionLimits;
 pub use requests::RequestLimit;
-pub use tls::{Tls, TlsError, TlsFiles, TlsReloader};
+pub use tls::{
+    IssueError, IssuedFiles, LeafFault, MAX_CERT_DAYS, Tls, TlsError, TlsFiles, TlsReloader,
+    TlsReport, USE_SERVER_CERTIFICATE, inspect_tls, is_ca_as_server, is_old_version,
+    issue_certificate,
+};
 pub use windows::WindowBudget;

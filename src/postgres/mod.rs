@@ -13,6 +13,7 @@
 //! <data_dir>/run                the unix socket (0700)
 //! ```
 
+mod advice;
 mod binaries;
 mod config;
 mod connection;
@@ -22,6 +23,7 @@ mod files;
 mod initdb;
 mod layout;
 mod pid_file;
+mod places;
 mod prepare;
 mod private;
 mod process;

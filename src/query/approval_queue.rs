@@ -24,7 +24,7 @@ fn select() -> SqlText {
          encode(sha256(convert_to(ROW(a.run_id, a.session_id, a.action_type, a.action_description, a.action_data)::text, 'UTF8')), 'hex') AS revision,\n  \
          a.status,\n  \
          a.created_at, a.expires_at, a.decided_at, a.decided_by,\n  \
-         a.metadata ->> 'decided_by_key' AS decided_by_name, a.notes,\n  \
+         a.metadata ->> 'decided_by_key' AS decided_by_name, a.metadata ->> 'decided_by_key_id' AS decided_by_key_id, a.notes,\n  \
          r.agent_id, r.name AS run_name, r.customer_id,\n  \
          coalesce(a.status = 'pending' AND a.expires_at <= now(), false) AS overdue\n\
          FROM approvals AS a\nLEFT JOIN agent_runs AS r ON r.id = a.run_id\nWHERE "
@@ -83,6 +83,10 @@ pub enum ApprovalsOf {
 /// Whether an approval waits no longer.
 const DECIDED: &str = "(a.status <> 'pending' OR a.expires_at <= now())";
 
+/// Whether the claim `runtraced_customer` may read an approval, as the policy of the table says it.
+const OF_CUSTOMER: &str = "\n  AND CASE WHEN a.run_id IS NOT NULL THEN public.reads_run(a.run_id) \
+     ELSE public.reads_session(a.session_id) END";
+
 /// How many approvals are decided of each of these that has some.
 #[must_use]
 pub fn decision_counts_statement(of: &[ApprovalsOf]) -> SqlText {
@@ -127,12 +131,27 @@ pub fn decided_statement(of: ApprovalsOf, of_customer: bool) -> SqlText {
         ApprovalsOf::Run(id) => sql.push("a.run_id = ").bind(&id.to_string(), "uuid"),
     };
     if of_customer {
-        sql.push(
-            "\n  AND CASE WHEN a.run_id IS NOT NULL THEN public.reads_run(a.run_id) \
-             ELSE public.reads_session(a.session_id) END",
-        );
+        sql.push(OF_CUSTOMER);
     }
     sql.push("\nORDER BY at.decided NULLS FIRST, a.id");
+    sql
+}
+
+/// What an agent may know about the approval that it asked for. `of_customer` is as in
+/// [`decided_statement`].
+#[must_use]
+pub fn asked_statement(approval: Uuid, of_customer: bool) -> SqlText {
+    let mut sql = SqlText::new(
+        "SELECT a.id, CASE WHEN over.due THEN 'expired' ELSE a.status END AS status, a.notes,\n  \
+         a.decided_at, a.expires_at, over.due AS overdue\n\
+         FROM approvals AS a\n\
+         CROSS JOIN LATERAL (SELECT coalesce(a.status = 'pending' AND a.expires_at <= now(), false) AS due) AS over\n\
+         WHERE a.id = ",
+    );
+    sql.bind(&approval.to_string(), "uuid");
+    if of_customer {
+        sql.push(OF_CUSTOMER);
+    }
     sql
 }
 

@@ -6,6 +6,7 @@
 mod approval_queue;
 mod conversation;
 mod costs;
+mod customers;
 mod dead_letters;
 mod export;
 mod keys;
@@ -20,6 +21,7 @@ mod runs;
 mod skeleton;
 mod sql_text;
 mod stats;
+mod sums;
 mod timeline;
 
 use std::time::Duration;
@@ -30,13 +32,16 @@ use sqlx::{Connection as _, PgConnection};
 use crate::config::database_address;
 
 pub use approval_queue::{
-    ApprovalPlace, ApprovalsOf, approval_statement, approvals_statement, decided_statement,
-    decision_counts_statement, pending_statement,
+    ApprovalPlace, ApprovalsOf, approval_statement, approvals_statement, asked_statement,
+    decided_statement, decision_counts_statement, pending_statement,
 };
 pub use conversation::{
     ConversationOf, MessagePlace, conversation_statement, session_runs_statement, session_statement,
 };
-pub use costs::{CostBy, cost_statement, plan_sums, unpriced_statement};
+pub use costs::{
+    COST_ROWS, CostBy, CostTable, UNPRICED_ROWS, cost_statement, plan_sums, unpriced_statement,
+};
+pub use customers::{CustomerRow, customers};
 pub use dead_letters::{DeadLetterFilter, DeadLetterRow, dead_letters};
 pub use export::{ExportKey, ExportPage, export_keys, export_page, export_statement};
 pub use keys::{KeyRow, keys};
@@ -49,11 +54,13 @@ pub use run_list::{RunPage, found_runs};
 pub use run_search::{RunOrder, RunPlace, RunSearch, TimeBound};
 pub use runs::{RunFilter, RunSummary, runs};
 pub use skeleton::{
-    RunHead, SkeletonRow, StepTokens, run_head, run_row, skeleton_rows, skeleton_statement,
+    RunHead, Skeleton, SkeletonRow, StepTokens, run_for_psql, run_head, run_row, skeleton_rows,
     step_digests,
 };
 pub use sql_text::SqlText;
-pub use stats::{StatsStatements, customer_names_statement, facets_statement, stats_statements};
+pub use stats::{
+    STATS_ROWS, StatsStatements, customer_names_statement, facets_statement, stats_statements,
+};
 pub use timeline::{RunText, TimelineItem, run_text, timeline_items, timeline_json, waterfall};
 
 /// How long a database may take to accept a connection. A person waits for it.

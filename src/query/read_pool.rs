@@ -10,6 +10,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, Postgres, Row as _,
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::sql_text::SqlText;
+
 /// Connections that read at the same time.
 const CONNECTIONS: u32 = 6;
 /// Those of them for reads that may take long. The others are for approvals.
@@ -18,6 +20,9 @@ const SHARED: usize = 4;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one statement of a read may take.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long all statements of one read may take, from Postgres 17 on: until then, old rows
+/// cannot be removed.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
 /// An unused connection is closed after this time.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -33,6 +38,21 @@ pub enum ReadAs {
         /// `request.jwt.claims`, a JSON object.
         claims: String,
     },
+}
+
+impl ReadAs {
+    /// What sets role and claims in psql, for the rest of the session; `None`: the daemon sets none.
+    #[must_use]
+    pub fn for_psql(&self) -> Option<String> {
+        let Self::Claims { role, claims } = self else {
+            return None;
+        };
+        let mut sql = SqlText::new("SELECT set_config('request.jwt.claims', ");
+        sql.bind(claims, "text")
+            .push(", false), set_config('role', ");
+        sql.bind(role, "text").push(", false)");
+        Some(sql.for_psql())
+    }
 }
 
 /// The pool of connections for reading.
@@ -146,7 +166,10 @@ async fn set_reader(conn: &mut PgConnection, reader: &ReadAs) -> Result<(), sqlx
     // Text of times does not depend on the settings of the server. Sums over many runs are hashed.
     let settings = format!(
         "SET LOCAL statement_timeout = {limit}; SET LOCAL TimeZone = 'UTC'; \
-         SET LOCAL DateStyle = 'ISO'; SET LOCAL jit = off; SET LOCAL work_mem = '32MB'"
+         SET LOCAL DateStyle = 'ISO'; SET LOCAL jit = off; SET LOCAL work_mem = '32MB'; \
+         SET LOCAL idle_in_transaction_session_timeout = {limit}; \
+         SELECT set_config('transaction_timeout', '{whole}', true) WHERE current_setting('transaction_timeout', true) IS NOT NULL",
+        whole = TRANSACTION_TIMEOUT.as_millis()
     );
     sqlx::raw_sql(AssertSqlSafe(settings))
         .execute(&mut *conn)

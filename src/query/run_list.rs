@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Row as _, Transaction};
 use uuid::Uuid;
 
 use super::InspectError;
@@ -13,14 +13,22 @@ use super::sql_text::SqlText;
 
 /// How long a search goes on for one page. After that it says how far it has come.
 const BUDGET: Duration = Duration::from_millis(250);
-/// Runs of the first piece of a search. Each further piece is twice as large.
+/// Runs of the first piece of a list.
 const FIRST_PIECE: usize = 500;
+/// Runs of the first piece of a search in texts, which may be large.
+const FIRST_SEARCHED: usize = 50;
 /// Runs of the largest piece.
 const LARGEST_PIECE: usize = 16_000;
+/// How long the next piece is to take, as the one before went.
+const PIECE_TIME: Duration = Duration::from_millis(100);
+/// How long a piece may take. After that a smaller one is tried.
+const PIECE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Runs that are looked at for a list whose order no index has: the newest ones.
 const SORTED_RUNS: usize = 20_000;
 /// How long a search by index may take.
 const INDEX_TIMEOUT: Duration = Duration::from_secs(2);
+/// The SQLSTATE of a statement that took too long.
+const CANCELED: &str = "57014";
 /// The index knows no shorter texts.
 const INDEXED_CHARS: usize = 3;
 
@@ -61,6 +69,17 @@ pub struct RunPage {
     pub next: Option<RunPlace>,
     /// How far the search has come, if it did not fill the page.
     pub searched_back_to: Option<String>,
+    /// One query that gives the same rows.
+    pub statement: SqlText,
+}
+
+/// What a search has found.
+struct Found {
+    places: Vec<RunPlace>,
+    /// How far it has come, if there may be more behind that.
+    searched: Option<RunPlace>,
+    /// Runs that it has looked at.
+    looked: usize,
 }
 
 /// All columns of a run in a list, and its tables.
@@ -69,64 +88,147 @@ pub(super) fn select_rows() -> String {
 }
 
 impl RunSearch {
-    /// The whole query, as a person would write it.
-    #[must_use]
-    pub fn statement(&self) -> SqlText {
-        let key = self.key();
-        let mut sql = SqlText::new(&select_rows());
-        sql.push("\nWHERE true")
-            .append(&self.narrow(self.after.as_ref()))
-            .append(&self.conditions())
-            .push(&format!("\nORDER BY {}", self.order_by(&key)))
-            .push(&format!("\nLIMIT {}", self.limit));
-        sql
-    }
-
     /// The page behind `after`.
     ///
     /// # Errors
     /// If a statement fails.
     pub async fn page(&self, conn: &mut PgConnection) -> Result<RunPage, sqlx::Error> {
-        let begun = Instant::now();
         let by_start = self.order == RunOrder::Started;
-        let first = if by_start { FIRST_PIECE } else { SORTED_RUNS };
-        let (mut piece, mut place) = (first.max(self.limit + 1), self.after.clone());
-        let mut found: Vec<RunPlace> = Vec::new();
-        let mut searched = None;
-        loop {
-            let (hits, last) = self.piece(conn, place.as_ref(), piece).await?;
-            found.extend(hits);
-            let Some(last) = last else { break };
-            if by_start && found.len() > self.limit {
-                break;
-            }
-            if !by_start || begun.elapsed() >= BUDGET {
-                searched = Some(last);
-                break;
-            }
-            place = Some(last);
-            piece = (piece * 2).min(LARGEST_PIECE);
+        let mut found = self.search(conn).await?;
+        let rest = match &found.searched {
+            Some(place) if by_start => self.rest_by_index(conn, place, found.places.len()).await?,
+            _ => None,
+        };
+        let mut hits = self.hits(self.after.as_ref(), found.looked);
+        if let Some((statement, places)) = rest {
+            hits.push("\nUNION ALL (").append(&statement).push(")");
+            found.places.extend(places);
+            found.searched = None;
         }
-        if by_start
-            && let Some(place) = &searched
-            && let Some(rest) = self.rest_by_index(conn, place, found.len()).await?
-        {
-            found.extend(rest);
-            searched = None;
-        }
-        let more = found.len() > self.limit;
-        found.truncate(self.limit);
+        let Found {
+            mut places,
+            searched,
+            ..
+        } = found;
+        let more = places.len() > self.limit;
+        places.truncate(self.limit);
         let next = match (more, &searched) {
-            (true, _) => found.last().cloned(),
+            (true, _) => places.last().cloned(),
             (false, place) if by_start => place.clone(),
             (false, _) => None,
         };
-        let ids: Vec<Uuid> = found.iter().map(|place| place.id).collect();
+        let ids: Vec<Uuid> = places.iter().map(|place| place.id).collect();
         Ok(RunPage {
             rows: rows_of(conn, &ids).await?,
             next,
             searched_back_to: searched.and_then(|place| place.key),
+            statement: self.statement(&hits),
         })
+    }
+
+    /// Looks piece by piece until the page is full or the time is over.
+    async fn search(&self, conn: &mut PgConnection) -> Result<Found, sqlx::Error> {
+        let begun = Instant::now();
+        let by_start = self.order == RunOrder::Started;
+        let mut piece = match (by_start, &self.text) {
+            (false, _) => SORTED_RUNS,
+            (true, None) => FIRST_PIECE.max(self.limit + 1),
+            (true, Some(_)) => FIRST_SEARCHED,
+        };
+        let mut found = Found {
+            places: Vec::new(),
+            searched: None,
+            looked: 0,
+        };
+        let mut place = self.after.clone();
+        loop {
+            let piece_begun = Instant::now();
+            let Some((hits, last)) = self.piece_in_time(conn, place.as_ref(), piece).await? else {
+                // It says how far it has come, or looks at fewer runs.
+                if place != self.after {
+                    found.searched = place;
+                    break;
+                }
+                piece /= 10;
+                continue;
+            };
+            found.looked += piece;
+            found.places.extend(hits);
+            let Some(last) = last else { break };
+            if by_start && found.places.len() > self.limit {
+                break;
+            }
+            if !by_start || begun.elapsed() >= BUDGET {
+                found.searched = Some(last);
+                break;
+            }
+            place = Some(last);
+            piece = next_piece(piece, piece_begun.elapsed());
+        }
+        Ok(found)
+    }
+
+    /// A piece that may take long; `None`: it did.
+    async fn piece_in_time(
+        &self,
+        conn: &mut PgConnection,
+        after: Option<&RunPlace>,
+        size: usize,
+    ) -> Result<Option<(Vec<RunPlace>, Option<RunPlace>)>, sqlx::Error> {
+        let is_quick = self.text.is_none() && self.order == RunOrder::Started;
+        if is_quick || size < 10 {
+            return self.piece(conn, after, size).await.map(Some);
+        }
+        let mut attempt = briefly(conn, PIECE_TIMEOUT).await?;
+        let piece = self.piece(&mut attempt, after, size).await;
+        attempt.rollback().await?;
+        match piece {
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(CANCELED) => {
+                Ok(None)
+            }
+            piece => piece.map(Some),
+        }
+    }
+
+    /// The query that gives the page: its rows, from the hits among so many runs.
+    fn statement(&self, hits: &SqlText) -> SqlText {
+        let key = self.key();
+        let mut sql = SqlText::new("WITH ");
+        sql.append(hits)
+            .push("\n)\n")
+            .push(&select_rows())
+            .push("\nWHERE s.run_id IN (SELECT h.id FROM hit AS h)")
+            .push(&format!(
+                "\nORDER BY {}\nLIMIT {}",
+                self.order_by(&key),
+                self.limit
+            ));
+        sql
+    }
+
+    /// The runs that fit among the next `looked` ones behind a place: `piece AS (…), hit AS (…`, and
+    /// open. A piece is a part of the list by start: its order has an index.
+    fn hits(&self, after: Option<&RunPlace>, looked: usize) -> SqlText {
+        let key = self.key();
+        let order = self.order_by(&key);
+        let (start, begin, behind) = match self.order == RunOrder::Started {
+            true => (order.as_str(), after, None),
+            false => ("r.started_at DESC, r.id DESC", None, after),
+        };
+        let mut sql = SqlText::new(
+            "piece AS MATERIALIZED (\n  SELECT r.id, r.started_at FROM agent_runs AS r WHERE true",
+        );
+        sql.append(&self.narrow(begin))
+            .push(&format!("\n  ORDER BY {start} LIMIT {looked}\n), hit AS MATERIALIZED (\n  "))
+            .push(&format!(
+                "(SELECT r.id, {key} AS key FROM piece AS p JOIN agent_runs AS r ON r.id = p.id WHERE true"
+            ));
+        if let Some(place) = behind {
+            self.behind(&mut sql, place);
+        }
+        sql.append(&self.conditions())
+            .push(&format!("\n  ORDER BY {order} LIMIT {})", self.limit + 1));
+        sql
     }
 
     /// What comes behind a place, by the index of texts. It serves texts that are rare: common
@@ -136,7 +238,7 @@ impl RunSearch {
         conn: &mut PgConnection,
         behind: &RunPlace,
         found: usize,
-    ) -> Result<Option<Vec<RunPlace>>, sqlx::Error> {
+    ) -> Result<Option<(SqlText, Vec<RunPlace>)>, sqlx::Error> {
         let Some(text) = &self.text else {
             return Ok(None);
         };
@@ -146,9 +248,10 @@ impl RunSearch {
         let key = self.key();
         let mut others = self.clone();
         others.text = None;
-        let mut sql = SqlText::new("WITH holder AS MATERIALIZED (\n");
-        sql.append(&holders(text))
-            .push("\n)\nSELECT r.id, to_json(r.started_at) #>> '{}' AS key FROM agent_runs AS r WHERE r.id IN (SELECT id FROM holder)")
+        let mut rest =
+            SqlText::new("SELECT r.id, r.started_at AS key FROM agent_runs AS r WHERE r.id IN (\n");
+        rest.append(&holders(text))
+            .push("\n)")
             .append(&self.narrow(Some(behind)))
             .append(&others.conditions())
             .push(&format!(
@@ -156,15 +259,10 @@ impl RunSearch {
                 self.order_by(&key),
                 self.limit + 1 - found
             ));
+        let mut sql = SqlText::new("SELECT q.id, to_json(q.key) #>> '{}' AS key FROM (");
+        sql.append(&rest).push(") AS q");
         // If it takes too long, the rest of the transaction goes on.
-        let mut attempt = conn.begin().await?;
-        let limit = format!(
-            "SET LOCAL statement_timeout = {}",
-            INDEX_TIMEOUT.as_millis()
-        );
-        sqlx::raw_sql(AssertSqlSafe(limit))
-            .execute(&mut *attempt)
-            .await?;
+        let mut attempt = briefly(conn, INDEX_TIMEOUT).await?;
         let rows = sql.rows(&mut attempt).await;
         attempt.rollback().await?;
         let Ok(rows) = rows else {
@@ -176,51 +274,30 @@ impl RunSearch {
                 id: row.try_get("id")?,
             })
         };
-        rows.iter().map(place).collect::<Result<_, _>>().map(Some)
+        let places: Result<Vec<_>, sqlx::Error> = rows.iter().map(place).collect();
+        Ok(Some((rest, places?)))
     }
 
     /// The runs of one piece of the list that fit, and its last run if there may be more
-    /// behind it. A piece is a part of the list by start: its order has an index.
+    /// behind it.
     async fn piece(
         &self,
         conn: &mut PgConnection,
         after: Option<&RunPlace>,
         size: usize,
     ) -> Result<(Vec<RunPlace>, Option<RunPlace>), sqlx::Error> {
-        let key = self.key();
-        let order = self.order_by(&key);
-        let by_start = self.order == RunOrder::Started;
-        let (start, last, begin, behind) = match (by_start, self.ascending, after) {
-            (true, true, _) => (order.as_str(), "r.started_at DESC, r.id DESC", after, None),
-            (true, false, _) => (order.as_str(), "r.started_at, r.id", after, None),
-            (false, _, place) => (
-                "r.started_at DESC, r.id DESC",
-                "r.started_at, r.id",
-                None,
-                place,
-            ),
+        let last = match self.order == RunOrder::Started && self.ascending {
+            true => "r.started_at DESC, r.id DESC",
+            false => "r.started_at, r.id",
         };
-        let mut sql = SqlText::default();
-        sql.push(
-            "WITH piece AS MATERIALIZED (SELECT r.id, r.started_at FROM agent_runs AS r WHERE true",
-        )
-        .append(&self.narrow(begin))
-        .push(&format!(" ORDER BY {start} LIMIT {size}), "))
-        .push(&format!("hit AS MATERIALIZED (SELECT r.id, {key} AS key FROM piece AS p JOIN agent_runs AS r ON r.id = p.id WHERE true"));
-        if let Some(place) = behind {
-            self.behind(&mut sql, place);
-        }
         let text = |key: &str| format!("to_json({key}) #>> '{{}}' AS key");
-        sql.append(&self.conditions())
-            .push(&format!(" ORDER BY {order} LIMIT {}) ", self.limit + 1))
-            .push(&format!(
-                "SELECT r.id, {}, true AS hit, 0 AS size FROM hit AS r UNION ALL ",
-                text("r.key")
-            ))
-            .push(&format!(
-                "(SELECT r.id, {}, false, (SELECT count(*) FROM piece)::integer FROM piece AS r ORDER BY {last} LIMIT 1)",
-                text("r.started_at")
-            ));
+        let mut sql = SqlText::new("WITH ");
+        sql.append(&self.hits(after, size)).push(&format!(
+            "\n)\nSELECT r.id, {}, true AS hit, 0 AS size FROM hit AS r\nUNION ALL\n\
+             (SELECT r.id, {}, false, (SELECT count(*) FROM piece)::integer FROM piece AS r ORDER BY {last} LIMIT 1)",
+            text("r.key"),
+            text("r.started_at")
+        ));
         let (mut hits, mut last) = (Vec::new(), None);
         for row in sql.rows(conn).await? {
             let place = RunPlace {
@@ -235,6 +312,31 @@ impl RunSearch {
         }
         Ok((hits, last))
     }
+}
+
+/// The size of the next piece, after how long one of this size took.
+fn next_piece(size: usize, took: Duration) -> usize {
+    let grown = match took {
+        took if took < PIECE_TIME / 2 => size * 4,
+        took if took < PIECE_TIME => size * 2,
+        took if took < PIECE_TIME * 2 => size,
+        _ => size / 2,
+    };
+    grown.clamp(FIRST_SEARCHED, LARGEST_PIECE)
+}
+
+/// A part of a transaction whose statements may take only this long. Whatever becomes of it, the
+/// rest of the transaction goes on.
+async fn briefly(
+    conn: &mut PgConnection,
+    limit: Duration,
+) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
+    let mut part = conn.begin().await?;
+    let limit = format!("SET LOCAL statement_timeout = {}", limit.as_millis());
+    sqlx::raw_sql(AssertSqlSafe(limit))
+        .execute(&mut *part)
+        .await?;
+    Ok(part)
 }
 
 /// Whether `migrate --search-index` has built its indexes.

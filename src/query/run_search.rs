@@ -71,6 +71,11 @@ pub struct RunPlace {
     pub id: Uuid,
 }
 
+/// The tokens of a run: its totals, which it has when it has ended; until then, what is counted.
+const TOKENS: &str = "CASE WHEN r.status = 'running' THEN coalesce((\
+     SELECT sum(coalesce(c.input, 0)::bigint + coalesce(c.output, 0)) FROM agent_token_counts AS c \
+     WHERE c.run_id = r.id AND NOT c.rollup), 0)::bigint \
+     ELSE coalesce(r.total_tokens_input, 0)::bigint + coalesce(r.total_tokens_output, 0) END";
 /// Selects what a run used, from its token counts.
 const COST: &str = "(SELECT sum(c.cost_usd) FROM agent_token_costs AS c WHERE c.run_id = r.id)";
 
@@ -80,9 +85,7 @@ impl RunSearch {
         match self.order {
             RunOrder::Started => "r.started_at".to_owned(),
             RunOrder::Duration => "coalesce(r.duration_ms, -1)".to_owned(),
-            RunOrder::Tokens => "coalesce(r.total_tokens_input, 0)::bigint \
-                 + coalesce(r.total_tokens_output, 0)"
-                .to_owned(),
+            RunOrder::Tokens => TOKENS.to_owned(),
             RunOrder::Cost => format!("coalesce({COST}, -1)"),
         }
     }
@@ -157,9 +160,13 @@ impl RunSearch {
         texts(&mut sql, " AND r.agent_id IN ", &self.agent, "");
         ids(&mut sql, " AND r.customer_id IN ", &self.customer);
         self.users(&mut sql);
+        // A call may name its model with its tokens only.
         let model =
-            " AND EXISTS (SELECT FROM agent_steps AS t WHERE t.run_id = r.id AND t.model IN ";
+            " AND (EXISTS (SELECT FROM agent_steps AS t WHERE t.run_id = r.id AND t.model IN ";
         texts(&mut sql, model, &self.model, ")");
+        let counted =
+            " OR EXISTS (SELECT FROM agent_token_counts AS t WHERE t.run_id = r.id AND t.model IN ";
+        texts(&mut sql, counted, &self.model, "))");
         let tool = " AND EXISTS (SELECT FROM agent_steps AS t WHERE t.run_id = r.id \
                     AND t.step_type = 'tool_call' AND t.name IN ";
         texts(&mut sql, tool, &self.tool, ")");
@@ -209,14 +216,12 @@ impl RunSearch {
     }
 
     fn measures(&self, sql: &mut SqlText) {
-        let tokens =
-            "coalesce(r.total_tokens_input, 0)::bigint + coalesce(r.total_tokens_output, 0)";
         let text = |number: &Option<i64>| number.map(|number| number.to_string());
         for (expression, operator, value, kind) in [
             ("r.duration_ms", ">=", text(&self.min_ms), "bigint"),
             ("r.duration_ms", "<=", text(&self.max_ms), "bigint"),
-            (tokens, ">=", text(&self.min_tokens), "bigint"),
-            (tokens, "<=", text(&self.max_tokens), "bigint"),
+            (TOKENS, ">=", text(&self.min_tokens), "bigint"),
+            (TOKENS, "<=", text(&self.max_tokens), "bigint"),
             (COST, ">=", self.min_cost.clone(), "numeric"),
             (COST, "<=", self.max_cost.clone(), "numeric"),
         ] {

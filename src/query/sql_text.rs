@@ -83,6 +83,13 @@ impl SqlText {
         text
     }
 
+    /// Statements for psql, one after the other.
+    #[must_use]
+    pub fn all_for_psql(statements: &[&Self]) -> String {
+        let texts: Vec<String> = statements.iter().map(|one| one.for_psql()).collect();
+        texts.join(";\n\n")
+    }
+
     /// The rows of the statement, each as a JSON object.
     ///
     /// # Errors

@@ -1,18 +1,20 @@
 //! Sums over a window of time: runs, durations, tokens, costs, tools, errors; values of filters.
 
-use super::costs::{runs_of, used};
 use super::run_search::RunSearch;
 use super::sql_text::SqlText;
+use super::sums::{are_kept, sums};
 
-/// Rows of each list.
-const ROWS: usize = 50;
+/// The most rows of each list.
+pub const STATS_ROWS: usize = 50;
+/// The most points of a series.
+const POINTS: usize = 2_000;
 /// Runs from which the values of filters come.
 const FACET_RUNS: usize = 2_000;
 
-/// The statements of the statistics of a window.
+/// The statements of the statistics of a window. A list that has a row more than [`STATS_ROWS`] has more.
 #[derive(Clone, Debug)]
 pub struct StatsStatements {
-    /// One row of JSON: `totals`, `series`, `agents` and `models`.
+    /// One row of JSON: `totals`, `series`, `agents`, `models`, and which of the lists have `more`.
     pub runs: SqlText,
     /// A row per tool.
     pub tools: SqlText,
@@ -20,94 +22,155 @@ pub struct StatsStatements {
     pub errors: SqlText,
 }
 
-/// What the sums of runs are, over `run AS r` and `waited AS w`.
-const SUMS: &str = "count(*) AS runs,
-    count(*) FILTER (WHERE r.status = 'failed') AS failed,
-    count(*) FILTER (WHERE r.status = 'running') AS running,
-    percentile_disc(0.5) WITHIN GROUP (ORDER BY r.duration_ms) AS p50_ms,
-    percentile_disc(0.95) WITHIN GROUP (ORDER BY r.duration_ms) AS p95_ms,
-    percentile_disc(0.99) WITHIN GROUP (ORDER BY r.duration_ms) AS p99_ms,
-    coalesce(sum(r.total_tokens_input), 0) AS tokens_input,
-    coalesce(sum(r.total_tokens_output), 0) AS tokens_output,
-    coalesce(sum(w.ms), 0) AS waiting_ms,
-    percentile_disc(0.5) WITHIN GROUP (ORDER BY w.ms) AS wait_p50_ms,
-    percentile_disc(0.95) WITHIN GROUP (ORDER BY w.ms) AS wait_p95_ms,
-    percentile_disc(0.99) WITHIN GROUP (ORDER BY w.ms) AS wait_p99_ms";
+/// The points of a series, if no sums of points are kept.
+const POINTS_OF_RUNS: &str = "(
+    SELECT r.* FROM run AS r
+    UNION ALL
+    SELECT u.owner, u.part, u.at, NULL, NULL, NULL, NULL, 0, 0, 0, u.calls, u.unpriced_calls, 0, 0, 0, 0,
+      u.cost_usd, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+    FROM used AS u
+  )";
 
-/// How long runs waited for people, and all sums by time, by agent, by model and in all. Each
-/// table is read once.
-const SUMMED: &str = ",
-waited AS MATERIALIZED (
-  SELECT a.run_id, sum(ms_between(a.created_at, coalesce(a.decided_at, least(a.expires_at, now()), now()))) AS ms
-  FROM run AS r
-  JOIN approvals AS a ON a.run_id = r.id
-  GROUP BY a.run_id
-), cost AS MATERIALIZED (
-  SELECT u.at, u.agent_id, u.model, grouping(u.at, u.agent_id, u.model) AS missing,
-    sum(u.calls) AS calls, sum(u.input) AS tokens_input, sum(u.output) AS tokens_output,
-    sum(u.cache_read) AS tokens_cache_read, sum(u.cost_usd) AS cost_usd,
-    coalesce(sum(u.calls) FILTER (WHERE u.cost_usd IS NULL), 0) AS unpriced_calls
-  FROM used AS u
-  GROUP BY GROUPING SETS ((), (u.at), (u.agent_id), (u.model))
+/// Sums by time and in all, over `point AS s`; by agent and by model, over `run AS s` and `used AS u`.
+const SUMMED: &str = "
 ), total AS MATERIALIZED (
-  SELECT r.at, r.agent_id, grouping(r.at, r.agent_id) * 2 + 1 AS missing, {SUMS}
-  FROM run AS r
-  LEFT JOIN waited AS w ON w.run_id = r.id
-  GROUP BY GROUPING SETS ((), (r.at), (r.agent_id))
+  SELECT CASE grouping(s.point) WHEN 1 THEN 'all' ELSE 'point' END AS kind, s.point AS at, NULL::text AS agent_id, {SUMS},
+    sum(s.cost_usd) AS cost_usd, coalesce(sum(s.unpriced_calls), 0) AS unpriced_calls
+  FROM point AS s
+  GROUP BY GROUPING SETS ((), (s.point))
+  UNION ALL
+  SELECT 'agent', NULL, s.agent_id, {SUMS}, max(c.cost_usd), coalesce(max(c.unpriced_calls), 0)
+  FROM run AS s
+  LEFT JOIN (
+    SELECT u.agent_id, sum(u.cost_usd) AS cost_usd, sum(u.unpriced_calls) AS unpriced_calls
+    FROM used AS u
+    GROUP BY u.agent_id
+  ) AS c ON c.agent_id = s.agent_id
+  GROUP BY s.agent_id
+), bin AS MATERIALIZED (
+  SELECT CASE grouping(s.point) WHEN 1 THEN 'all' ELSE 'point' END AS kind, s.point AS at, NULL::text AS agent_id, {BINS}
+  FROM point AS s
+  CROSS JOIN LATERAL {BINS_OF}
+  GROUP BY GROUPING SETS ((b.wait, b.bin), (s.point, b.wait, b.bin))
+  UNION ALL
+  SELECT 'agent', NULL, s.agent_id, {BINS}
+  FROM run AS s
+  CROSS JOIN LATERAL {BINS_OF}
+  GROUP BY s.agent_id, b.wait, b.bin
+), ranked AS (
+  SELECT b.*, sum(b.n) OVER (PARTITION BY b.kind, b.at, b.agent_id, b.wait ORDER BY b.bin) AS up_to,
+    sum(b.n) OVER (PARTITION BY b.kind, b.at, b.agent_id, b.wait) AS of
+  FROM bin AS b
+), rank AS MATERIALIZED (
+  SELECT k.kind, k.at, k.agent_id,
+    public.bin_duration(min(k.bin) FILTER (WHERE NOT k.wait AND k.up_to >= 0.5 * k.of)) AS p50_ms,
+    public.bin_duration(min(k.bin) FILTER (WHERE NOT k.wait AND k.up_to >= 0.95 * k.of)) AS p95_ms,
+    public.bin_duration(min(k.bin) FILTER (WHERE NOT k.wait AND k.up_to >= 0.99 * k.of)) AS p99_ms,
+    public.bin_duration(min(k.bin) FILTER (WHERE k.wait AND k.up_to >= 0.5 * k.of)) AS wait_p50_ms,
+    public.bin_duration(min(k.bin) FILTER (WHERE k.wait AND k.up_to >= 0.95 * k.of)) AS wait_p95_ms,
+    public.bin_duration(min(k.bin) FILTER (WHERE k.wait AND k.up_to >= 0.99 * k.of)) AS wait_p99_ms
+  FROM ranked AS k
+  GROUP BY k.kind, k.at, k.agent_id
 ), part AS MATERIALIZED (
-  SELECT t.*, c.cost_usd, coalesce(c.unpriced_calls, 0) AS unpriced_calls
+  SELECT t.*, k.p50_ms, k.p95_ms, k.p99_ms, k.wait_p50_ms, k.wait_p95_ms, k.wait_p99_ms
   FROM total AS t
-  LEFT JOIN cost AS c ON c.missing = t.missing
-    AND c.at IS NOT DISTINCT FROM t.at AND c.agent_id IS NOT DISTINCT FROM t.agent_id
+  LEFT JOIN rank AS k ON k.kind = t.kind AND coalesce(k.at, 'infinity') = coalesce(t.at, 'infinity')
+    AND coalesce(k.agent_id, '') = coalesce(t.agent_id, '')
+), model AS MATERIALIZED (
+  SELECT u.name AS model, sum(u.calls) AS calls, sum(u.tokens_input) AS tokens_input, sum(u.tokens_output) AS tokens_output,
+    sum(u.tokens_cache_read) AS tokens_cache_read, sum(u.cost_usd) AS cost_usd, sum(u.unpriced_calls) AS unpriced_calls
+  FROM used AS u
+  GROUP BY u.name
 )
 SELECT
-  (SELECT to_jsonb(p) - '{at,agent_id,missing}'::text[] FROM part AS p WHERE p.missing = 7) AS totals,
-  (SELECT coalesce(jsonb_agg(to_jsonb(p) - '{agent_id,missing}'::text[] ORDER BY p.at), '[]')
-   FROM (SELECT * FROM part WHERE missing = 3 ORDER BY at LIMIT 2000) AS p) AS series,
-  (SELECT coalesce(jsonb_agg(to_jsonb(p) - '{at,missing}'::text[] ORDER BY p.runs DESC, p.agent_id), '[]')
-   FROM (SELECT * FROM part WHERE missing = 5 ORDER BY runs DESC, agent_id LIMIT {ROWS}) AS p) AS agents,
-  (SELECT coalesce(jsonb_agg(to_jsonb(c) - '{at,agent_id,missing}'::text[] ORDER BY c.calls DESC, c.model), '[]')
-   FROM (SELECT * FROM cost WHERE missing = 6 ORDER BY calls DESC, model LIMIT {ROWS}) AS c) AS models";
+  (SELECT to_jsonb(p) - '{kind,at,agent_id}'::text[] FROM part AS p WHERE p.kind = 'all') AS totals,
+  (SELECT coalesce(jsonb_agg(to_jsonb(p) - '{kind,agent_id}'::text[] ORDER BY p.at), '[]')
+   FROM (SELECT * FROM part WHERE kind = 'point' ORDER BY at LIMIT {POINTS}) AS p) AS series,
+  (SELECT coalesce(jsonb_agg(to_jsonb(p) - '{kind,at}'::text[] ORDER BY p.runs DESC, p.agent_id), '[]')
+   FROM (SELECT * FROM part WHERE kind = 'agent' ORDER BY runs DESC, agent_id LIMIT {ROWS}) AS p) AS agents,
+  (SELECT coalesce(jsonb_agg(to_jsonb(m) ORDER BY m.calls DESC, m.model), '[]')
+   FROM (SELECT * FROM model ORDER BY calls DESC, model LIMIT {ROWS}) AS m) AS models,
+  jsonb_build_object(
+    'series', (SELECT count(*) > {POINTS} FROM part WHERE kind = 'point'),
+    'agents', (SELECT count(*) > {ROWS} FROM part WHERE kind = 'agent'),
+    'models', (SELECT count(*) > {ROWS} FROM model)) AS more";
 
-/// Tools. Equal durations are counted together, so that no list of all calls is sorted.
+/// Columns of `total` over rows of `run_sums AS s`.
+const SUMS: &str = "coalesce(sum(s.runs), 0) AS runs, coalesce(sum(s.failed), 0) AS failed,
+    coalesce(sum(s.running), 0) AS running, coalesce(sum(s.tokens_input), 0) AS tokens_input,
+    coalesce(sum(s.tokens_output), 0) AS tokens_output, coalesce(sum(s.ms), 0) AS waiting_ms";
+
+/// Columns of `bin` over [`BINS_OF`].
+const BINS: &str = "b.wait, b.bin, sum(b.n) AS n";
+
+/// The histograms of a row of `run_sums AS s`.
+const BINS_OF: &str = "(
+    SELECT false AS wait, d.bin, d.n FROM unnest(s.bins, s.counts) AS d (bin, n)
+    UNION ALL
+    SELECT true, w.bin, w.n FROM unnest(s.wait_bins, s.wait_counts) AS w (bin, n)
+  ) AS b";
+
+/// Tools, over `tool AS t`.
 const TOOLS: &str = "
-), took AS MATERIALIZED (
-  SELECT t.name, t.duration_ms AS ms, count(*) AS calls, count(*) FILTER (WHERE t.status = 'failed') AS failed
-  FROM run AS r
-  JOIN agent_steps AS t ON t.run_id = r.id AND t.step_type = 'tool_call'
-  GROUP BY t.name, t.duration_ms
+), bin AS (
+  SELECT t.name, b.bin, sum(b.n) AS n
+  FROM tool AS t
+  CROSS JOIN LATERAL unnest(t.bins, t.counts) AS b (bin, n)
+  GROUP BY t.name, b.bin
 ), ranked AS (
-  SELECT k.*, sum(k.calls) OVER (PARTITION BY k.name, k.ms IS NULL ORDER BY k.ms) AS up_to,
-    sum(k.calls) OVER (PARTITION BY k.name, k.ms IS NULL) AS of
-  FROM took AS k
+  SELECT b.*, sum(b.n) OVER (PARTITION BY b.name ORDER BY b.bin) AS up_to, sum(b.n) OVER (PARTITION BY b.name) AS of
+  FROM bin AS b
+), rank AS MATERIALIZED (
+  SELECT k.name,
+    public.bin_duration(min(k.bin) FILTER (WHERE k.up_to >= 0.5 * k.of)) AS p50_ms,
+    public.bin_duration(min(k.bin) FILTER (WHERE k.up_to >= 0.95 * k.of)) AS p95_ms
+  FROM ranked AS k
+  GROUP BY k.name
 )
-SELECT k.name, sum(k.calls) AS calls, sum(k.failed) AS failed,
-  min(k.ms) FILTER (WHERE k.up_to >= 0.5 * k.of) AS p50_ms,
-  min(k.ms) FILTER (WHERE k.up_to >= 0.95 * k.of) AS p95_ms,
-  coalesce(sum(k.ms * k.calls), 0) AS total_ms
-FROM ranked AS k
-GROUP BY k.name
-ORDER BY coalesce(sum(k.ms * k.calls), 0) DESC, k.name
-LIMIT {ROWS}";
+SELECT t.name, sum(t.calls) AS calls, sum(t.failed) AS failed, max(k.p50_ms) AS p50_ms, max(k.p95_ms) AS p95_ms,
+  sum(t.ms) AS total_ms
+FROM tool AS t
+LEFT JOIN rank AS k ON coalesce(k.name, '') = coalesce(t.name, '') AND (k.name IS NULL) = (t.name IS NULL)
+GROUP BY t.name
+ORDER BY sum(t.ms) DESC, t.name
+LIMIT {MORE}";
 
 /// Statements over the runs of `filter`, in buckets of `bucket_s` seconds.
 #[must_use]
 pub fn stats_statements(filter: &RunSearch, bucket_s: u64) -> StatsStatements {
-    let rows = |sql: &str| sql.replace("{ROWS}", &ROWS.to_string());
-    let columns = format!(
-        "r.id, r.agent_id, r.status, r.duration_ms, r.total_tokens_input, r.total_tokens_output,\n    \
-         date_bin('{bucket_s} seconds', r.started_at, 'epoch'::timestamptz) AS at"
+    let rows = |sql: &str| {
+        sql.replace("{SUMS}", SUMS)
+            .replace("{BINS}", BINS)
+            .replace("{BINS_OF}", BINS_OF)
+            .replace("{ROWS}", &STATS_ROWS.to_string())
+            .replace("{MORE}", &(STATS_ROWS + 1).to_string())
+            .replace("{POINTS}", &POINTS.to_string())
+    };
+    let part = |part: &str| sums(part, filter, bucket_s);
+    let mut runs = SqlText::new("WITH run AS MATERIALIZED (\n  SELECT s.* FROM ");
+    runs.append(&part("runs"))
+        .push(" AS s\n), used AS MATERIALIZED (\n  SELECT s.* FROM ")
+        .append(&part("calls"))
+        .push(&format!(
+            " AS s\n), point AS MATERIALIZED (\n  \
+             SELECT date_bin('{bucket_s} seconds', s.at, '1970-01-01 00:00+00') AS point, s.*\n  FROM "
+        ));
+    match are_kept(filter, bucket_s) {
+        true => runs.append(&part("points")),
+        false => runs.push(POINTS_OF_RUNS),
+    };
+    runs.push(" AS s").push(&rows(SUMMED));
+    let mut tools = SqlText::new("WITH tool AS MATERIALIZED (\n  SELECT s.* FROM ");
+    tools
+        .append(&part("tools"))
+        .push(" AS s")
+        .push(&rows(TOOLS));
+    let mut errors = SqlText::new(
+        "SELECT s.name AS error, sum(s.runs) AS runs, max(s.last_at) AS last_at,\n  \
+         (array_agg(s.last_run_id ORDER BY s.last_at DESC))[1] AS last_run_id\nFROM ",
     );
-    let mut runs = runs_of(&columns, filter);
-    runs.push(&used("r.at, r.agent_id"))
-        .push(&rows(&SUMMED.replace("{SUMS}", SUMS)));
-    let mut tools = runs_of("r.id", filter);
-    tools.push(&rows(TOOLS));
-    let mut errors = runs_of("r.id, r.error, r.status, r.started_at", filter);
-    errors.push(&rows(
-        "\n)\nSELECT left(r.error, 300) AS error, count(*) AS runs, max(r.started_at) AS last_at,\n  \
-         (array_agg(r.id ORDER BY r.started_at DESC))[1] AS last_run_id\nFROM run AS r\n\
-         WHERE r.status = 'failed'\nGROUP BY left(r.error, 300)\nORDER BY max(r.started_at) DESC\nLIMIT {ROWS}",
+    errors.append(&part("errors")).push(&rows(
+        " AS s\nGROUP BY s.name\nORDER BY max(s.last_at) DESC\nLIMIT {MORE}",
     ));
     StatsStatements {
         runs,
@@ -123,7 +186,7 @@ pub fn facets_statement() -> SqlText {
         format!(
             "(SELECT coalesce(json_agg(v.value ORDER BY v.n DESC, v.value), '[]') FROM (\
              SELECT {select} AS value, count(*) AS n FROM latest AS r{from} \
-             GROUP BY 1 HAVING {select} IS NOT NULL ORDER BY 2 DESC, 1 LIMIT {ROWS}) AS v)"
+             GROUP BY 1 HAVING {select} IS NOT NULL ORDER BY 2 DESC, 1 LIMIT {STATS_ROWS}) AS v)"
         )
     };
     let agents = most("r.agent_id", "");

@@ -18,7 +18,7 @@ use super::segment::{quarantined_number, segment_number};
 use super::shared::Spool;
 
 /// The file that the daemon locks while it uses the folder. It contains the spool's id.
-const LOCK_FILE: &str = "spool.lock";
+pub(super) const LOCK_FILE: &str = "spool.lock";
 /// How much of the lock file is read. A UUID has 36 characters.
 const LOCK_FILE_MAX_BYTES: u64 = 64;
 /// Only the daemon's user may enter the folder.

@@ -20,9 +20,11 @@ mod session;
 mod writer;
 
 pub use admin::{
-    Grant, GrantError, KeyError, PriceRow, READER_ROLE, build_search_index, catalog_models,
-    create_key, decide_approval, grant, grant_reader, load_keys, migrate, revoke_key, set_price,
-    unpriced_models, write_catalog_prices,
+    DecidedBy, ExportFormat, ExportedFile, Grant, GrantError, KeyError, MigrationEffects,
+    NewCustomer, PREBUILT_INDEXES, PendingMigrations, PrebuiltIndex, PriceRow, READER_ROLE,
+    add_customer, build_search_index, catalog_models, create_key, decide_approval,
+    export_migrations, grant, grant_reader, load_keys, migrate, migration_effects, migration_name,
+    pending_migrations, revoke_key, set_price, unpriced_models, write_catalog_prices,
 };
 pub use batch::{RunSizes, few_rows, postpone, postponed, settle_bridged_runs, settle_closed_runs};
 pub use error::{
@@ -31,7 +33,7 @@ pub use error::{
 };
 pub use outcome::{EventOutcome, OutcomeCounts};
 pub use schema::{EPOCH_LOCK_CLASS, MIGRATIONS, WRITE_EPOCH, check as check_schema};
-pub use session::{Session, SessionUse, turn_off_nagle};
+pub use session::{Session, SessionUse, identify_database, turn_off_nagle};
 pub use writer::{
     CountsReading, NewDeadLetter, RefusedPart, ReplayError, ShardCounts, Unwritten, WhenAway,
     Writer, WriterConfig, drop_dead_letters, mark_replayed,

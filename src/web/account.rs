@@ -49,7 +49,7 @@ pub(super) async fn me(State(state): Shared, request: Request) -> Response {
         Ok(reader) => state.describe(&reader).await,
         Err(_) => json!({
             "reader": "none", "name": null, "customer_id": null, "user_id": null,
-            "may": { "read": false, "decide": false }, "login": "needed",
+            "may": { "read": false, "decide": false }, "login": "needed", "sql_as": null,
         }),
     };
     let mut answer = answer;
@@ -62,6 +62,7 @@ impl WebState {
         let mut answer = json!({
             "name": null, "customer_id": null, "user_id": null,
             "may": { "read": true, "decide": reader.may_decide },
+            "sql_as": reader.read_as.for_psql(),
         });
         let (kind, login) = match &reader.kind {
             ReaderKind::Operator => {
@@ -117,12 +118,14 @@ pub(super) async fn log_in(
     State(state): State<Arc<WebState>>,
     request: Request,
 ) -> Result<Response, WebError> {
+    // A key that was made just now is looked up for the connection.
+    let extensions = request.extensions().clone();
     let login: LoginRequest = json_body_up_to(MAX_LOGIN_BYTES, request).await?;
     let key = login.key.trim();
     let bearer = HeaderValue::try_from(format!("Bearer {key}"));
     let bearer = bearer.map_err(|_| WebError::LoginNeeded)?;
     let headers = HeaderMap::from_iter([(header::AUTHORIZATION, bearer)]);
-    let identity = state.authenticator.identify(&headers, None).await?;
+    let identity = state.authenticator.identify(&headers, &extensions).await?;
     match identity.access() {
         Some(KeyAccess::Read | KeyAccess::Decide) => {
             Ok(cookie_answer(&set_cookie(Some(key), state.tls)))

@@ -13,7 +13,10 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 use uuid::{NonNilUuid, Uuid};
 
-use crate::query::{ApprovalsOf, ReadAs, ReadPool, decided_statement, decision_counts_statement};
+use crate::query::{
+    ApprovalsOf, ReadAs, ReadPool, ReadTransaction, asked_statement, decided_statement,
+    decision_counts_statement,
+};
 
 /// How often the database is asked.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -29,8 +32,6 @@ pub struct ApprovalWatch(Arc<Watched>);
 #[derive(Debug)]
 struct Watched {
     pool: ReadPool,
-    /// The role under which the agents of one customer read.
-    read_role: String,
     state: Mutex<WatchState>,
     look: Notify,
 }
@@ -41,6 +42,17 @@ struct WatchState {
     waiting: HashMap<ApprovalsOf, watch::Sender<i64>>,
     /// Whether the task runs.
     polls: bool,
+}
+
+/// Lets the next one who comes start the task again, also if it ended by a panic.
+struct PollEnd(ApprovalWatch);
+
+impl Drop for PollEnd {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.state().polls = false;
+        }
+    }
 }
 
 /// Too many approvals are waited for.
@@ -59,16 +71,10 @@ pub struct AgentDecision {
     pub notes: Option<String>,
 }
 
-/// The claims of the agents of a customer.
-fn claims_of(customer: NonNilUuid) -> String {
-    json!({ "runtraced_customer": customer }).to_string()
-}
-
 impl ApprovalWatch {
-    pub(super) fn new(pool: ReadPool, read_role: String) -> Self {
+    pub(super) fn new(pool: ReadPool) -> Self {
         Self(Arc::new(Watched {
             pool,
-            read_role,
             state: Mutex::default(),
             look: Notify::new(),
         }))
@@ -76,17 +82,6 @@ impl ApprovalWatch {
 
     fn state(&self) -> MutexGuard<'_, WatchState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// As whom an agent reads: everything, or the traces of its customer.
-    pub(super) fn agent(&self, tenant: Option<NonNilUuid>) -> ReadAs {
-        match tenant {
-            None => ReadAs::Daemon,
-            Some(customer) => ReadAs::Claims {
-                role: self.0.read_role.clone(),
-                claims: claims_of(customer),
-            },
-        }
     }
 
     /// Returns when there is another number of decisions than `known`, and which. The
@@ -132,13 +127,7 @@ impl ApprovalWatch {
         of: ApprovalsOf,
         tenant: Option<NonNilUuid>,
     ) -> Result<Vec<AgentDecision>, sqlx::Error> {
-        let mut tx = self.0.pool.begin(&ReadAs::Daemon).await?;
-        if let Some(customer) = tenant {
-            sqlx::query("SELECT set_config('request.jwt.claims', $1, true)")
-                .bind(claims_of(customer))
-                .execute(&mut *tx)
-                .await?;
-        }
+        let mut tx = self.begin_as(tenant).await?;
         let rows = decided_statement(of, tenant.is_some())
             .rows(&mut tx)
             .await?;
@@ -152,6 +141,32 @@ impl ApprovalWatch {
                 })
             })
             .collect()
+    }
+
+    /// Begins to read with the rights of the daemon and the claims of an agent. The statement
+    /// asks for them, so the role of readers need not exist.
+    async fn begin_as(&self, tenant: Option<NonNilUuid>) -> Result<ReadTransaction, sqlx::Error> {
+        let mut tx = self.0.pool.begin(&ReadAs::Daemon).await?;
+        if let Some(customer) = tenant {
+            let claims = json!({ "runtraced_customer": customer }).to_string();
+            sqlx::query("SELECT set_config('request.jwt.claims', $1, true)")
+                .bind(claims)
+                .execute(&mut *tx)
+                .await?;
+        }
+        Ok(tx)
+    }
+
+    /// What the agents of a tenant may know about an approval, as JSON. `None`: it is not there, or not
+    /// theirs.
+    pub(super) async fn asked(
+        &self,
+        approval: Uuid,
+        tenant: Option<NonNilUuid>,
+    ) -> Result<Option<String>, sqlx::Error> {
+        let mut tx = self.begin_as(tenant).await?;
+        let statement = asked_statement(approval, tenant.is_some());
+        statement.json_row(&mut tx).await
     }
 
     /// Something was decided here: the task looks at once.
@@ -178,6 +193,7 @@ impl ApprovalWatch {
 
     /// Asks until nobody waits.
     async fn poll(self) {
+        let _end = PollEnd(self.clone());
         loop {
             // Not in a row, however often somebody comes.
             sleep(INTERVAL / 10).await;

@@ -1,34 +1,30 @@
-//! Approvals: the queue, waiting for a decision, and deciding.
-
-use std::time::Duration;
+//! Approvals: the queue, and deciding.
 
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
-use axum::http::request::Parts;
 use axum::response::Response;
 use serde::Deserialize;
-use serde_json::{Value, json};
-use tokio::time::{Instant, timeout_at};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::access::{ReaderKind, WebReader};
 use super::account::json_body;
 use super::error::{WebError, json_answer};
-use super::params::{Params, age, id, read_cursor, write_cursor};
+use super::params::{Params, id, read_cursor, write_cursor};
 use super::{Shared, WebState};
-use crate::auth::{Identity, KeyAccess};
 use crate::query::{
-    ApprovalPlace, ApprovalsOf, ReadAs, ReadTransaction, approval_statement, approvals_statement,
+    ApprovalPlace, ReadAs, ReadTransaction, SqlText, approval_statement, approvals_statement,
     pending_statement,
 };
-use crate::store;
+use crate::store::{self, DecidedBy};
 
-/// The longest wait for a decision.
-const MAX_WAIT: Duration = Duration::from_secs(60);
 /// Characters of the note of a decision.
 const MAX_NOTE_CHARS: usize = 10_000;
 
-const NO_APPROVAL: WebError = WebError::NotFound("there is no such approval");
+/// Whose name stands by a decision of whoever needs no key.
+const OPERATOR: &str = "operator on the page";
+
+pub(super) const NO_APPROVAL: WebError = WebError::NotFound("there is no such approval");
 
 /// `GET /api/approvals`.
 pub(super) async fn queue(State(state): Shared, request: Request) -> Result<Response, WebError> {
@@ -49,9 +45,11 @@ pub(super) async fn queue(State(state): Shared, request: Request) -> Result<Resp
         (true, Some(last)) => approval_cursor(last),
         _ => None,
     };
-    let pending = pending_statement().json_row(&mut tx).await?;
+    let waiting = pending_statement();
+    let pending = waiting.json_row(&mut tx).await?;
     let pending: Value = serde_json::from_str(&pending.unwrap_or_default()).unwrap_or_default();
-    let sql = approvals_statement(&status, after.as_ref(), limit).for_psql();
+    let shown = approvals_statement(&status, after.as_ref(), limit);
+    let sql = SqlText::all_for_psql(&[&shown, &waiting]);
     let body = format!(
         "{{\"rows\":[{}],\"next\":{},\"pending\":{},\"sql\":{}}}",
         rows.join(","),
@@ -69,75 +67,13 @@ fn approval_cursor(row: &str) -> Option<String> {
     Some(write_cursor(Some(at), id))
 }
 
-/// `GET /api/approvals/ID`. With `wait` it answers when the approval is decided. The agent
-/// that asked may wait with its own key, and then learns only the decision.
-pub(super) async fn one(
-    State(state): Shared,
-    Path(approval): Path<String>,
-    request: Request,
-) -> Result<Response, WebError> {
-    let (head, _) = request.into_parts();
-    let approval = id(&approval)?;
-    let params = Params::of(head.uri.query())?;
-    let wait = match params.get("wait") {
-        Some(text) => age(text)
-            .ok_or_else(|| WebError::BadRequest("wait is not a time like 30s".to_owned()))?
-            .min(MAX_WAIT),
-        None => Duration::ZERO,
-    };
-    let (read_as, is_agent) = match agent(&state, &head) {
-        Some(read_as) => (read_as, true),
-        None => (state.reader(&head)?.read_as, false),
-    };
-    let deadline = Instant::now() + wait;
-    loop {
-        let mut tx = state.pool.begin(&read_as).await?;
-        let row = approval_statement(approval).json_row(&mut tx).await?;
-        drop(tx);
-        let row = row.ok_or(NO_APPROVAL)?;
-        let found: Value = serde_json::from_str(&row).unwrap_or_default();
-        let waits = found["status"] == "pending" && found["overdue"] != true;
-        if waits && Instant::now() < deadline {
-            tokio::select! {
-                changed = timeout_at(deadline, state.approvals.changed(ApprovalsOf::One(approval), 0)) => {
-                    if let Ok(Err(_)) = changed {
-                        return Err(WebError::Busy);
-                    }
-                }
-                () = state.stop.cancelled() => return Err(WebError::Busy),
-            }
-            continue;
-        }
-        if is_agent {
-            let decision = json!({ "approval": {
-                "id": found["id"], "status": found["status"], "decided_at": found["decided_at"],
-                "notes": found["notes"], "expires_at": found["expires_at"], "overdue": found["overdue"],
-            }});
-            return Ok(json_answer(StatusCode::OK, decision.to_string()));
-        }
-        let sql = Value::from(approval_statement(approval).for_psql());
-        return Ok(json_answer(
-            StatusCode::OK,
-            format!("{{\"approval\":{row},\"sql\":{sql}}}"),
-        ));
-    }
-}
-
-/// As whom the owner of a writing key sees an approval.
-fn agent(state: &WebState, head: &Parts) -> Option<ReadAs> {
-    let identity: &Identity = head.extensions.get()?;
-    if identity.access()? != KeyAccess::Write {
-        return None;
-    }
-    Some(state.approvals.agent(identity.tenant()))
-}
-
 #[derive(Deserialize)]
 struct Decision {
     decision: String,
     note: Option<String>,
     /// The `revision` that the person has seen.
-    shown: Option<String>,
+    #[serde(default)]
+    shown: String,
 }
 
 /// `POST /api/approvals/ID/decision`.
@@ -158,6 +94,10 @@ pub(super) async fn decide(
         let reason = "decision is not one of approved, rejected";
         return Err(WebError::BadRequest(reason.to_owned()));
     }
+    if decision.shown.is_empty() {
+        let reason = "shown is missing: send the revision of the approval that the person saw";
+        return Err(WebError::BadRequest(reason.to_owned()));
+    }
     let is_long = |note: &String| note.chars().count() > MAX_NOTE_CHARS;
     if decision.note.as_ref().is_some_and(is_long) {
         return Err(WebError::TooLarge);
@@ -176,12 +116,11 @@ pub(super) async fn decide(
         ));
     }
     let found: Value = serde_json::from_str(&now).unwrap_or_default();
-    let shown = decision.shown.as_ref();
     Err(match found["status"].as_str() {
         Some("approved" | "rejected") => WebError::Decided(now),
         Some("expired") => WebError::Expired(now),
         _ if found["overdue"] == true => WebError::Expired(now),
-        _ if shown.is_some_and(|shown| found["revision"] != *shown) => WebError::Changed(now),
+        _ if found["revision"] != decision.shown => WebError::Changed(now),
         _ => {
             WebError::Forbidden("the policies of the database do not let you decide this approval")
         }
@@ -198,13 +137,13 @@ impl WebState {
         decision: &Decision,
     ) -> Result<bool, WebError> {
         let is_user = reader.kind == ReaderKind::User;
-        let key = match reader.kind {
+        let decided_by = match reader.kind {
             ReaderKind::User => None,
-            _ => Some(
-                self.key_name(reader)
-                    .await
-                    .unwrap_or_else(|| "operator".to_owned()),
-            ),
+            ReaderKind::Operator => Some(DecidedBy::operator(OPERATOR)),
+            ReaderKind::Key { id, .. } => Some(DecidedBy {
+                key: Some(id),
+                name: self.key_name(reader).await.unwrap_or_default(),
+            }),
         };
         let write_as = match is_user {
             true => reader.read_as.clone(),
@@ -223,8 +162,8 @@ impl WebState {
             approval,
             &decision.decision,
             note.as_deref(),
-            key.as_deref(),
-            decision.shown.as_deref(),
+            decided_by.as_ref(),
+            &decision.shown,
         )
         .await;
         match decided {

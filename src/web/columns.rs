@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::query::{RunHead, SkeletonRow, StepTokens};
+use crate::query::{RunHead, Skeleton, StepTokens};
 
 /// Kinds of rows, in the order of their numbers.
 const ITEMS: [&str; 4] = ["step", "message", "approval", "score"];
@@ -53,6 +53,8 @@ impl Serialize for NumberColumn {
 #[derive(Default, Serialize)]
 struct Columns<'a> {
     count: usize,
+    /// Whether the run has more rows.
+    more: bool,
     ids: String,
     item: NumberColumn,
     parent: NumberColumn,
@@ -112,7 +114,7 @@ fn place(of: &str, all: &[&str]) -> Option<usize> {
 }
 
 /// The rows as JSON.
-pub(super) fn columns_json(rows: &[SkeletonRow]) -> String {
+pub(super) fn columns_json(Skeleton { rows, more }: &Skeleton) -> String {
     let steps: HashMap<Uuid, usize> = rows
         .iter()
         .enumerate()
@@ -122,6 +124,7 @@ pub(super) fn columns_json(rows: &[SkeletonRow]) -> String {
     let mut strings = Strings::default();
     let mut columns = Columns {
         count: rows.len(),
+        more: *more,
         ids: String::with_capacity(22 * rows.len()),
         items: ITEMS,
         statuses: STATUSES,
@@ -171,7 +174,7 @@ pub(super) fn columns_json(rows: &[SkeletonRow]) -> String {
 }
 
 /// A skeleton as the members of a JSON object.
-pub(super) fn skeleton_members(head: &RunHead, rows: &[SkeletonRow]) -> String {
+pub(super) fn skeleton_members(head: &RunHead, rows: &Skeleton) -> String {
     let none = || "null".to_owned();
     format!(
         "\"run\":{},\"session\":{},\"parent\":{},\"children\":[{}],\"siblings\":[{}],\"rows\":{}",
@@ -189,6 +192,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::query::SkeletonRow;
 
     /// The numbers of a column, as the page reads them.
     fn read(column: &str) -> Vec<Option<f64>> {
@@ -232,8 +236,11 @@ mod tests {
 
     #[test]
     fn ten_thousand_steps_take_less_than_600_kb() {
-        let rows: Vec<SkeletonRow> = (0..10_000).map(step).collect();
-        let json = columns_json(&rows);
+        let skeleton = Skeleton {
+            rows: (0..10_000).map(step).collect(),
+            more: false,
+        };
+        let (json, rows) = (columns_json(&skeleton), &skeleton.rows);
         assert!(json.len() < 600_000, "{}", json.len());
         let value: Value = serde_json::from_str(&json).unwrap();
         assert_eq!(value["count"], 10_000);
@@ -272,7 +279,12 @@ mod tests {
             error: Some("</script>\u{202e}".to_owned()),
             ..step(1)
         };
-        let value: Value = serde_json::from_str(&columns_json(&[row])).unwrap();
+        let skeleton = Skeleton {
+            rows: vec![row],
+            more: true,
+        };
+        let value: Value = serde_json::from_str(&columns_json(&skeleton)).unwrap();
+        assert_eq!(value["more"], true);
         assert_eq!(value["item"], "1");
         assert_eq!(value["parent"], "-", "a step that is not known");
         assert_eq!(

@@ -7,8 +7,8 @@ use serde_json::json;
 use crate::auth::Denied;
 use crate::store;
 
-/// The SQLSTATE of a statement that took too long.
-const CANCELED: &str = "57014";
+/// The SQLSTATEs of a statement and of a transaction that took too long.
+const TOO_LONG: [&str; 2] = ["57014", "25P04"];
 /// The class of values that Postgres cannot read, such as a malformed time.
 const DATA_EXCEPTION: &str = "22";
 /// The SQLSTATEs of a role that is missing, or that the daemon may not take.
@@ -108,7 +108,7 @@ impl WebError {
 fn database(error: &sqlx::Error) -> (StatusCode, &'static str, String) {
     let state = store::sqlstate(error);
     let unfit = matches!(error, sqlx::Error::Configuration(_));
-    if state == CANCELED {
+    if TOO_LONG.contains(&state.as_str()) {
         let reason = "the database took too long; narrow the time or the filters";
         return (StatusCode::GATEWAY_TIMEOUT, "too_slow", reason.to_owned());
     }

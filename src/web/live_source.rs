@@ -8,7 +8,9 @@ use uuid::Uuid;
 use super::columns::skeleton_members;
 use super::error::WebError;
 use super::live::LiveOf;
-use crate::query::{ReadAs, ReadPool, RunHead, RunPage, SkeletonRow, run_head, skeleton_rows};
+use crate::query::{
+    ReadAs, ReadPool, RunHead, RunPage, Skeleton, SkeletonRow, run_head, skeleton_rows,
+};
 
 /// Fields of a run that change while nothing happens.
 const CLOCKS: [&str; 2] = ["running_ms", "waiting_ms"];
@@ -17,7 +19,7 @@ const CLOCKS: [&str; 2] = ["running_ms", "waiting_ms"];
 #[derive(Clone, Debug)]
 pub(super) enum LiveSource {
     List(RunPage),
-    Run(Box<(RunHead, Vec<SkeletonRow>)>),
+    Run(Box<(RunHead, Skeleton)>),
 }
 
 /// What differs between two looks.
@@ -55,6 +57,20 @@ impl LiveSource {
         match self {
             Self::List(_) => false,
             Self::Run(run) => parsed(&run.0.run)["status"] != "running",
+        }
+    }
+
+    /// About how many bytes it takes.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::List(page) => {
+                page.rows
+                    .iter()
+                    .map(|(_, row)| row.len() + 64)
+                    .sum::<usize>()
+                    + 1
+            }
+            Self::Run(run) => run.1.bytes() + run.0.bytes(),
         }
     }
 
@@ -128,28 +144,52 @@ fn list_change(now: &[(Uuid, String)], before: &[(Uuid, String)]) -> Change {
     ))
 }
 
-fn run_change(now: &(RunHead, Vec<SkeletonRow>), before: &(RunHead, Vec<SkeletonRow>)) -> Change {
+fn run_change(now: &(RunHead, Skeleton), before: &(RunHead, Skeleton)) -> Change {
     let name = |row: &SkeletonRow| (row.item.clone(), row.id);
-    let earlier: HashMap<_, _> = before.1.iter().map(|row| (name(row), row)).collect();
-    let there: HashSet<_> = now.1.iter().map(name).collect();
+    let earlier: HashMap<_, _> = before.1.rows.iter().map(|row| (name(row), row)).collect();
+    let there: HashSet<_> = now.1.rows.iter().map(name).collect();
     let is_new = |row: &&SkeletonRow| earlier.get(&name(row)).is_none_or(|old| *old != *row);
-    let rows: Vec<&SkeletonRow> = now.1.iter().filter(is_new).collect();
+    let rows: Vec<&SkeletonRow> = now.1.rows.iter().filter(is_new).collect();
     let gone: Vec<Value> = earlier
         .keys()
         .filter(|name| !there.contains(name))
         .map(|(item, id)| json!({ "item": item, "id": id }))
         .collect();
+    let around = around_change(&now.0, &before.0);
     let same_head = without_clocks(&now.0.run) == without_clocks(&before.0.run);
-    if rows.is_empty() && gone.is_empty() && same_head {
+    if rows.is_empty() && gone.is_empty() && around.is_empty() && same_head {
         return Change::None;
     }
     Change::Some(format!(
-        "{{\"run\":{},\"rows\":{},\"gone\":{}}}",
+        "{{\"run\":{},\"rows\":{},\"gone\":{}{around}}}",
         now.0.run,
         // Numbers and texts always have a JSON form.
         serde_json::to_string(&rows).unwrap_or_default(),
         Value::from(gone)
     ))
+}
+
+/// What is different around a run, as further members of an object: its children, say.
+fn around_change(now: &RunHead, before: &RunHead) -> String {
+    let mut members = String::new();
+    for (name, now, before) in [
+        ("session", &now.session, &before.session),
+        ("parent", &now.parent, &before.parent),
+    ] {
+        if now != before {
+            let json = now.as_deref().unwrap_or("null");
+            members.push_str(&format!(",\"{name}\":{json}"));
+        }
+    }
+    for (name, now, before) in [
+        ("children", &now.children, &before.children),
+        ("siblings", &now.siblings, &before.siblings),
+    ] {
+        if now != before {
+            members.push_str(&format!(",\"{name}\":[{}]", now.join(",")));
+        }
+    }
+    members
 }
 
 #[cfg(test)]
@@ -172,5 +212,22 @@ mod tests {
         let change = parsed(&change);
         assert_eq!(change["rows"].as_array().map(Vec::len), Some(2));
         assert_eq!(change["gone"], json!([Uuid::from_u128(2)]));
+    }
+
+    #[test]
+    fn a_run_tells_that_it_has_a_child() {
+        let head = |children: &[&str]| RunHead {
+            run: "{\"status\":\"running\"}".to_owned(),
+            children: children.iter().map(|child| (*child).to_owned()).collect(),
+            ..RunHead::default()
+        };
+        let run = |children| (head(children), Skeleton::default());
+        let (before, after) = (run(&[]), run(&["{\"run_id\":7}"]));
+        assert_eq!(run_change(&before, &before), Change::None);
+        let Change::Some(change) = run_change(&after, &before) else {
+            panic!("it has a child");
+        };
+        assert_eq!(parsed(&change)["children"], json!([{ "run_id": 7 }]));
+        assert_eq!(parsed(&change)["siblings"], Value::Null, "as before");
     }
 }

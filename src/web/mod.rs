@@ -8,12 +8,14 @@ mod account;
 mod approval_watch;
 mod approvals;
 mod assets;
+mod awaited;
 mod columns;
 mod error;
 mod export;
 mod guard;
 mod jwt;
 mod live;
+mod live_bytes;
 mod live_source;
 mod params;
 mod peer;
@@ -112,7 +114,7 @@ pub fn web_needs_right(path: &str) -> bool {
 /// The routes, and what tells of decided approvals.
 pub fn routes(config: WebConfig) -> (Router, ApprovalWatch) {
     let pool = ReadPool::new(config.database);
-    let approvals = ApprovalWatch::new(pool.clone(), config.read_role.clone());
+    let approvals = ApprovalWatch::new(pool.clone());
     let state = Arc::new(WebState {
         live: LiveHub::new(pool.clone(), config.stop.clone()),
         approvals: approvals.clone(),
@@ -158,7 +160,7 @@ pub fn routes(config: WebConfig) -> (Router, ApprovalWatch) {
             get(run::session_conversation),
         )
         .route("/api/approvals", get(approvals::queue))
-        .route("/api/approvals/{id}", get(approvals::one))
+        .route("/api/approvals/{id}", get(awaited::one))
         .route("/api/approvals/{id}/decision", post(approvals::decide))
         .layer(from_fn_with_state(config.open_to, guard::guard))
         .with_state(state);

@@ -20,8 +20,8 @@ use super::params::{Params, id, read_cursor, write_cursor};
 use super::{Shared, WebState};
 use crate::query::{
     ConversationOf, MAX_HITS, MessagePlace, PayloadItem, PayloadRequest, SqlText,
-    conversation_statement, export_statement, find_statement, run_head, run_row,
-    session_runs_statement, session_statement, skeleton_rows, skeleton_statement, step_digests,
+    conversation_statement, export_statement, find_statement, run_for_psql, run_head, run_row,
+    session_runs_statement, session_statement, skeleton_rows, step_digests,
 };
 
 /// Messages of a page of a conversation, unless the request says otherwise.
@@ -41,7 +41,7 @@ pub(super) async fn skeleton(
     let (_, mut tx) = state.begin(&head).await?;
     let found = run_head(&mut tx, run).await?.ok_or(NO_RUN)?;
     let rows = skeleton_rows(&mut tx, run).await?;
-    let sql = Value::from(skeleton_statement(run).for_psql());
+    let sql = Value::from(run_for_psql(run));
     let mut body = format!("{{{},\"sql\":{sql}}}", skeleton_members(&found, &rows));
     if params.flag("digests") {
         let digests: serde_json::Map<_, _> = step_digests(&mut tx, run)
@@ -146,7 +146,7 @@ pub(super) async fn run_conversation(
     let run = id(&run)?;
     let (_, mut tx) = state.begin(&head).await?;
     run_row(&mut tx, run).await?.ok_or(NO_RUN)?;
-    let body = conversation(&head, &mut tx, ConversationOf::Run(run)).await?;
+    let body = conversation(&head, &mut tx, ConversationOf::Run(run), &[]).await?;
     Ok(json_answer(StatusCode::OK, format!("{{{body}}}")))
 }
 
@@ -159,12 +159,14 @@ pub(super) async fn session_conversation(
     let (head, _) = request.into_parts();
     let session = id(&session)?;
     let (_, mut tx) = state.begin(&head).await?;
-    let found = session_statement(session).json_row(&mut tx).await?;
-    let runs = session_runs_statement(session).json_rows(&mut tx).await?;
+    let (about, of_session) = (session_statement(session), session_runs_statement(session));
+    let found = about.json_row(&mut tx).await?;
+    let runs = of_session.json_rows(&mut tx).await?;
     if found.is_none() && runs.is_empty() {
         return Err(WebError::NotFound("there is no such session"));
     }
-    let body = conversation(&head, &mut tx, ConversationOf::Session(session)).await?;
+    let of = ConversationOf::Session(session);
+    let body = conversation(&head, &mut tx, of, &[&about, &of_session]).await?;
     let found = found.unwrap_or_else(|| "null".to_owned());
     let body = format!(
         "{{{body},\"session\":{found},\"runs\":[{}]}}",
@@ -177,6 +179,7 @@ async fn conversation(
     head: &Parts,
     conn: &mut sqlx::PgConnection,
     of: ConversationOf,
+    also: &[&SqlText],
 ) -> Result<String, WebError> {
     let params = Params::of(head.uri.query())?;
     let limit = params.limit(DEFAULT_MESSAGES)?;
@@ -189,7 +192,8 @@ async fn conversation(
         (true, Some(last)) => message_cursor(last),
         _ => None,
     };
-    let sql = Value::from(conversation_statement(of, after.as_ref(), limit).for_psql());
+    let shown = conversation_statement(of, after.as_ref(), limit);
+    let sql = Value::from(SqlText::all_for_psql(&[&[&shown], also].concat()));
     Ok(format!(
         "\"rows\":[{}],\"next\":{},\"sql\":{sql}",
         rows.join(","),

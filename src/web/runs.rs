@@ -16,7 +16,7 @@ pub(super) async fn list(State(state): Shared, request: Request) -> Result<Respo
     let search = Params::of(head.uri.query())?.run_search()?;
     let (_, mut tx) = state.begin(&head).await?;
     let page = search.page(&mut tx).await?;
-    let sql = Value::from(search.statement().for_psql());
+    let sql = Value::from(page.statement.for_psql());
     let body = format!("{{{},\"sql\":{sql}}}", page_members(&page));
     Ok(json_answer(StatusCode::OK, body))
 }

@@ -5,15 +5,17 @@ use std::time::Duration;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
 use sqlx::Row as _;
 
 use super::Shared;
 use super::error::{WebError, json_answer};
 use super::params::Params;
 use crate::query::{
-    CostBy, RunSearch, SqlText, TimeBound, cost_statement, customer_names_statement,
-    facets_statement, plan_sums, stats_statements, unpriced_statement,
+    CostBy, CostTable, RunSearch, STATS_ROWS, SqlText, TimeBound, UNPRICED_ROWS, cost_statement,
+    customer_names_statement, facets_statement, plan_sums, stats_statements, unpriced_statement,
 };
 
 /// The window if the request names none.
@@ -22,12 +24,11 @@ const DEFAULT_WINDOW: Duration = Duration::from_secs(86_400);
 const DEFAULT_COST_WINDOW: Duration = Duration::from_secs(30 * 86_400);
 /// Points of a series, at most about this many.
 const POINTS: f64 = 100.0;
-/// Widths of the points of a series, in seconds.
-const BUCKETS: [u64; 12] = [
+/// Widths of the points of a series, in seconds. From a quarter of an hour on, sums that are there already are used.
+const BUCKETS: [u64; 11] = [
     1,
     10,
     60,
-    300,
     900,
     3_600,
     7_200,
@@ -52,29 +53,62 @@ pub(super) async fn stats(State(state): Shared, request: Request) -> Result<Resp
     plan_sums(&mut tx).await?;
     let (since, until, seconds) = window(&mut tx, &filter).await?;
     let wide_enough = |bucket: &&u64| seconds / POINTS <= **bucket as f64;
-    let bucket = *BUCKETS.iter().find(wide_enough).unwrap_or(&BUCKETS[11]);
+    let bucket = *BUCKETS.iter().find(wide_enough).unwrap_or(&BUCKETS[10]);
     let statements = stats_statements(&filter, bucket);
     let mut body = format!(
         "{{\"since\":{},\"until\":{},\"bucket_s\":{bucket}",
         Value::from(since),
         Value::from(until)
     );
-    let mut sql = serde_json::Map::new();
+    let mut sql = Map::new();
     let sums = statements.runs.json_row(&mut tx).await?;
     let sums = sums.ok_or(sqlx::Error::RowNotFound)?;
-    // Without its braces: the members of the answer.
-    let members = sums
-        .strip_prefix('{')
-        .and_then(|sums| sums.strip_suffix('}'));
-    body.push_str(&format!(",{}", members.unwrap_or_default()));
+    let RunSums {
+        totals,
+        series,
+        agents,
+        models,
+        mut more,
+    } = serde_json::from_str(&sums).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    for (name, list) in [
+        ("totals", totals),
+        ("series", series),
+        ("agents", agents),
+        ("models", models),
+    ] {
+        body.push_str(&format!(",\"{name}\":{list}"));
+    }
     sql.insert("runs".to_owned(), Value::from(statements.runs.for_psql()));
     for (name, statement) in [("tools", &statements.tools), ("errors", &statements.errors)] {
-        let rows = statement.json_rows(&mut tx).await?;
-        body.push_str(&format!(",\"{name}\":[{}]", rows.join(",")));
+        let (rows, cut) = first_rows(statement.json_rows(&mut tx).await?, STATS_ROWS);
+        body.push_str(&format!(",\"{name}\":[{rows}]"));
+        more.insert(name.to_owned(), Value::from(cut));
         sql.insert(name.to_owned(), Value::from(statement.for_psql()));
     }
-    body.push_str(&format!(",\"sql\":{}}}", Value::from(sql)));
+    let (more, sql) = (Value::from(more), Value::from(sql));
+    body.push_str(&format!(",\"more\":{more},\"sql\":{sql}}}"));
     Ok(json_answer(StatusCode::OK, body))
+}
+
+/// What the statement of runs gives. Numbers stay as the database writes them.
+#[derive(Deserialize)]
+struct RunSums<'a> {
+    #[serde(borrow)]
+    totals: &'a RawValue,
+    #[serde(borrow)]
+    series: &'a RawValue,
+    #[serde(borrow)]
+    agents: &'a RawValue,
+    #[serde(borrow)]
+    models: &'a RawValue,
+    more: Map<String, Value>,
+}
+
+/// The first rows of a list with commas between them, and whether there are more.
+fn first_rows(mut rows: Vec<String>, most: usize) -> (String, bool) {
+    let more = rows.len() > most;
+    rows.truncate(most);
+    (rows.join(","), more)
 }
 
 /// The ends of a window as times, and its length in seconds.
@@ -119,13 +153,15 @@ pub(super) async fn cost(State(state): Shared, request: Request) -> Result<Respo
     let statement = cost_statement(by, &filter);
     let (_, mut tx) = state.begin(&head).await?;
     plan_sums(&mut tx).await?;
-    let rows = statement.json_rows(&mut tx).await?;
+    let costs = CostTable::read(&mut tx, &statement).await?;
     let unpriced = unpriced_statement(&filter);
     let unpriced = unpriced.json_rows(&mut tx).await?;
+    let (unpriced, more_unpriced) = first_rows(unpriced, UNPRICED_ROWS);
     let body = format!(
-        "{{\"rows\":[{}],\"unpriced\":[{}],\"sql\":{}}}",
-        rows.join(","),
-        unpriced.join(","),
+        "{{\"totals\":{},\"rows\":[{}],\"unpriced\":[{unpriced}],\"more\":{},\"sql\":{}}}",
+        costs.totals,
+        costs.rows.join(","),
+        json!({ "rows": costs.more, "unpriced": more_unpriced }),
         Value::from(statement.for_psql())
     );
     Ok(json_answer(StatusCode::OK, body))

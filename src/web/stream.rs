@@ -17,7 +17,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::access::{ReaderKind, WebReader};
 use super::error::WebError;
 use super::jwt::time_left;
-use super::live::{LiveEvent, LiveOf, Subscription, Topic};
+use super::live::{LiveOf, Subscription, Topic};
 use super::params::{Params, id};
 use super::{Shared, WebState};
 use crate::auth::Identity;
@@ -30,6 +30,8 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 const MAX_STREAM: Duration = Duration::from_secs(3_600);
 /// How long a client may take to hear that it must come again.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// Tells a client that nothing follows.
+const END: &[u8] = b"event: end\ndata: {}\n\n";
 /// Tells a client to come again.
 const RESUME: &[u8] = b"event: resume\ndata: {}\n\n";
 
@@ -65,13 +67,14 @@ async fn answer(
 ) -> Result<Response, WebError> {
     let place = state.live.place().ok_or(WebError::Busy)?;
     let topic = state.live.topic(of, &reader.read_as).await?;
+    let subscription = topic.subscribe(seen(&head, &topic))?;
     let lasts = match (reader.kind, &reader.read_as) {
         (ReaderKind::User, ReadAs::Claims { claims, .. }) => time_left(claims, MAX_STREAM),
         _ => MAX_STREAM,
     };
     // One event at a time: what a client does not read stays in the topic.
     let (to, from) = mpsc::channel(1);
-    tokio::spawn(send(state, head, topic, to, lasts, place));
+    tokio::spawn(send(state, head, topic, subscription, to, lasts, place));
     let kind = HeaderValue::from_static("text/event-stream");
     let store = HeaderValue::from_static("no-store");
     let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, store)];
@@ -91,7 +94,8 @@ fn seen(head: &Parts, topic: &Topic) -> Option<u64> {
 async fn send(
     state: Arc<WebState>,
     head: Parts,
-    topic: Arc<Topic>,
+    _topic: Arc<Topic>,
+    subscription: Subscription,
     to: mpsc::Sender<Result<Bytes, Infallible>>,
     lasts: Duration,
     _place: OwnedSemaphorePermit,
@@ -103,7 +107,7 @@ async fn send(
         }
     };
     tokio::select! {
-        () = events(&head, &topic, &to) => {}
+        () = events(subscription, &to) => {}
         () = revoked => {}
         () = sleep(lasts) => {
             let _ = timeout(FAREWELL, to.send(Ok(Bytes::from_static(RESUME)))).await;
@@ -113,23 +117,21 @@ async fn send(
     }
 }
 
-async fn events(head: &Parts, topic: &Topic, to: &mpsc::Sender<Result<Bytes, Infallible>>) {
+async fn events(subscription: Subscription, to: &mpsc::Sender<Result<Bytes, Infallible>>) {
     let Subscription {
         first,
         mut from,
         ended,
-    } = topic.subscribe(seen(head, topic));
+    } = subscription;
     let had_end = first.iter().any(|event| event.kind == "end");
     for event in first {
-        if to.send(Ok(frame(topic, &event))).await.is_err() {
+        if to.send(Ok(event.frame)).await.is_err() {
             return;
         }
     }
     if ended {
         if !had_end {
-            let _ = to
-                .send(Ok(Bytes::from_static(b"event: end\ndata: {}\n\n")))
-                .await;
+            let _ = to.send(Ok(Bytes::from_static(END))).await;
         }
         return;
     }
@@ -137,28 +139,20 @@ async fn events(head: &Parts, topic: &Topic, to: &mpsc::Sender<Result<Bytes, Inf
         let next = match timeout(KEEPALIVE, from.recv()).await {
             Err(_) => Bytes::from_static(b":\n\n"),
             Ok(Ok(event)) => {
-                let is_end = event.kind == "end";
-                let sent = to.send(Ok(frame(topic, &event))).await;
-                if is_end || sent.is_err() {
+                let sent = to.send(Ok(event.frame)).await;
+                if event.kind == "end" || sent.is_err() {
                     return;
                 }
                 continue;
             }
-            Ok(Err(RecvError::Lagged(_))) => {
+            // Too slow, or the topic has no memory.
+            Ok(Err(RecvError::Lagged(_) | RecvError::Closed)) => {
                 let _ = to.send(Ok(Bytes::from_static(RESUME))).await;
                 return;
             }
-            Ok(Err(RecvError::Closed)) => return,
         };
         if to.send(Ok(next)).await.is_err() {
             return;
         }
     }
-}
-
-/// An event as it is sent. JSON has no line breaks of its own unless it came with some.
-fn frame(topic: &Topic, event: &LiveEvent) -> Bytes {
-    let data = event.data.replace(['\r', '\n'], " ");
-    let id = format!("{:x}-{}", topic.number, event.version);
-    Bytes::from(format!("event: {}\nid: {id}\ndata: {data}\n\n", event.kind))
 }

@@ -136,7 +136,7 @@ pub const ROOMS: &[Room] = &[
     },
     Room {
         name: "ingest",
-        uses: &["auth", "event", "pipeline", "proto"],
+        uses: &["auth", "event", "json_mapping", "pipeline", "proto"],
         without: &["sqlx"],
         rule: "SQL, rules for merging events",
     },
@@ -202,6 +202,12 @@ pub const ROOMS: &[Room] = &[
         rule: "work of its own: it builds the parts, starts their tasks and stops them",
     },
     Room {
+        name: "doctor",
+        uses: &["config", "listen", "postgres", "spool", "store"],
+        without: &["tonic", "prost"],
+        rule: "anything that changes something: it reads and asks",
+    },
+    Room {
         name: "client",
         uses: &["proto"],
         without: &["sqlx", "axum"],
@@ -228,6 +234,7 @@ pub const ROOMS: &[Room] = &[
             "client",
             "config",
             "console",
+            "doctor",
             "ingest",
             "json_mapping",
             "listen",

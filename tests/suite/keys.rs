@@ -2,6 +2,7 @@
 
 mod attacks;
 mod commands;
+mod customers;
 mod doors;
 mod flood;
 mod fresh;

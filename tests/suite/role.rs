@@ -283,6 +283,10 @@ async fn the_writer_may_do_nothing_else() {
             "price_bands",
             "run_costs",
             "run_summary",
+            "run_sums",
+            "run_sums_changes",
+            "run_sums_days",
+            "run_sums_open",
             "run_timeline",
             "session_costs",
             "unpriced_models"

@@ -5,5 +5,7 @@ mod beside_a_product;
 mod catalog;
 mod comments;
 mod conformance;
+mod exported;
+mod plan;
 mod seed;
 mod up_and_down;

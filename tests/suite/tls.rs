@@ -4,6 +4,7 @@ mod authority;
 mod commands;
 mod doors;
 mod rotation;
+mod self_signed;
 
 use std::path::{Path, PathBuf};
 

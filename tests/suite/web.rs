@@ -12,6 +12,7 @@ mod searching;
 mod standing;
 mod starving;
 mod strangers;
+mod sums;
 
 use std::process::Command;
 

@@ -2,8 +2,7 @@
 
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 
-/// webpki's name for a CA certificate that a server presents as its own.
-const CA_AS_SERVER: &str = "CaUsedAsEndEntity";
+use crate::listen::{LeafFault, USE_SERVER_CERTIFICATE, is_ca_as_server, is_old_version};
 
 /// The cause of a failed handshake with a daemon, and what to do about it.
 pub(super) fn explain(error: &Error) -> String {
@@ -18,21 +17,6 @@ pub(super) fn reason(error: &Error) -> String {
     classify(error).0
 }
 
-/// Whether a server presented a CA certificate as its own.
-pub(in crate::cli) fn is_ca_as_server(error: &Error) -> bool {
-    match error {
-        Error::InvalidCertificate(CertificateError::Other(other)) => {
-            other.to_string() == CA_AS_SERVER
-        }
-        _ => false,
-    }
-}
-
-/// How to mend a CA certificate that a server presents as its own.
-pub(in crate::cli) const USE_SERVER_CERTIFICATE: &str = "give `runtraced serve --tls-cert` a \
-    certificate with CA:FALSE; `openssl req -x509` makes one with \
-    -addext basicConstraints=critical,CA:FALSE";
-
 fn classify(error: &Error) -> (String, Option<&'static str>) {
     use CertificateError as Certificate;
     let (reason, advice) = match error {
@@ -40,6 +24,17 @@ fn classify(error: &Error) -> (String, Option<&'static str>) {
             "the server's certificate is a CA certificate, which cannot identify a server \
              (CaUsedAsEndEntity)",
             Some(USE_SERVER_CERTIFICATE),
+        ),
+        error if is_old_version(error) => (
+            "the server's certificate is of X.509 version 1, which TLS does not accept \
+             (UnsupportedCertVersion)",
+            Some(LeafFault::Version1.advice()),
+        ),
+        Error::InvalidCertificate(
+            Certificate::InvalidPurpose | Certificate::InvalidPurposeContext { .. },
+        ) => (
+            "the server's certificate is not meant for servers",
+            Some(LeafFault::NotForServers.advice()),
         ),
         Error::InvalidCertificate(Certificate::UnknownIssuer) => (
             "the server's certificate is not signed by a trusted authority (UnknownIssuer)",

@@ -18,7 +18,7 @@ use super::output::{self, EXIT_NO_INPUT, EXIT_REFUSED, EXIT_UNAVAILABLE};
 use crate::{
     client::{Client, ClientError, RetryPolicy, StreamOptions, StreamSender, Totals},
     config::{Faults, FlagReader, FlagValue, UNITS_HELP},
-    json_mapping::event_from_json,
+    json_mapping::event_from_line,
     proto::Event,
 };
 use lines::{InputLine, InputLines};
@@ -278,8 +278,8 @@ impl LineSender {
                 return Ok(None);
             }
             self.bytes += text.len();
-            match event_from_json(&text) {
-                Ok(event) => Ok(Some(event)),
+            match event_from_line(&text) {
+                Ok(written) => Ok(Some(written.event)),
                 Err(error) => Err(format!("column {}: {}", error.column, error.reason)),
             }
         });

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::decode::decode_event_within;
 use super::receive::ReceiveBudget;
 use super::watch::DecisionSource;
 use crate::auth::Identity;
-use crate::event::{FieldLimits, Repairs};
+use crate::event::FieldLimits;
+use crate::ingest::batch::BatchDecoder;
 use crate::ingest::repairs::RepairCounts;
 use crate::pipeline::{Batch, Pipeline};
 use crate::proto;
@@ -51,26 +51,10 @@ pub struct StreamLimits {
 impl NativeIngest {
     /// Decodes and validates each event of a batch, and charges the sender for them.
     pub(super) fn decode(&self, events: Vec<proto::Event>, identity: &Identity) -> Batch {
-        let count = events.len();
-        let mut batch = Batch {
-            client: identity.connection(),
-            events: Vec::with_capacity(events.len()),
-            refused: Vec::new(),
-        };
-        let mut repairs = Repairs::default();
+        let mut decoder = BatchDecoder::new(self.fields, identity);
         for (index, event) in (0_u32..).zip(events) {
-            match decode_event_within(self.fields, event, &mut repairs) {
-                Ok(mut event) => {
-                    if let Some(tenant) = identity.tenant() {
-                        event.assign_tenant(tenant);
-                    }
-                    batch.events.push((index, event));
-                }
-                Err(refusal) => batch.refused.push((index, refusal)),
-            }
+            decoder.push(index, event);
         }
-        self.repairs.add(repairs);
-        identity.charge(count, || batch.weight_bytes());
-        batch
+        decoder.finish(&self.repairs, identity, 0, 0).0
     }
 }

@@ -106,18 +106,23 @@ impl Pool {
         bytes: usize,
         when_full: WhenFull,
     ) -> Result<OwnedSemaphorePermit, Unsettled> {
-        let bytes = u32::try_from(bytes.min(self.1)).unwrap_or(u32::MAX);
-        let permit = self.0.clone().try_acquire_many_owned(bytes);
-        match (permit, when_full) {
+        match (self.try_take(bytes), when_full) {
             (Ok(permit), _) => Ok(permit),
-            (Err(_), WhenFull::Refuse) => Err(Unsettled::Full),
-            (Err(_), WhenFull::Wait) => self
-                .0
-                .clone()
-                .acquire_many_owned(bytes)
-                .await
-                .map_err(|_| Unsettled::ShuttingDown),
+            (Err(full), WhenFull::Refuse) => Err(full),
+            (Err(_), WhenFull::Wait) => {
+                let waited = self.0.clone().acquire_many_owned(self.permits(bytes));
+                waited.await.map_err(|_| Unsettled::ShuttingDown)
+            }
         }
+    }
+
+    fn try_take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Unsettled> {
+        let permit = self.0.clone().try_acquire_many_owned(self.permits(bytes));
+        permit.map_err(|_| Unsettled::Full)
+    }
+
+    fn permits(&self, bytes: usize) -> u32 {
+        u32::try_from(bytes.min(self.1)).unwrap_or(u32::MAX)
     }
 }
 
@@ -150,17 +155,36 @@ impl ReceiveBudget {
     ///
     /// # Errors
     /// When too many refusals wait for their clients.
-    pub(super) async fn take_refusals(
+    pub(in crate::ingest) fn take_refusals(
         &self,
         count: usize,
     ) -> Result<Option<OwnedSemaphorePermit>, Unsettled> {
         match count {
             0 => Ok(None),
-            _ => {
-                let permit = self.refusals.take(count * REFUSAL_BYTES, WhenFull::Refuse);
-                permit.await.map(Some)
-            }
+            _ => self.refusals.try_take(count * REFUSAL_BYTES).map(Some),
         }
+    }
+
+    /// Takes memory for decoded events besides their bytes. Does not wait.
+    ///
+    /// # Errors
+    /// When the budget is full.
+    pub(in crate::ingest) fn try_take_structure(
+        &self,
+        events: usize,
+    ) -> Result<OwnedSemaphorePermit, Unsettled> {
+        self.structure.try_take(events * EVENT_BYTES)
+    }
+
+    /// Takes a share of the extra budget for a message that must be committed. Does not wait.
+    ///
+    /// # Errors
+    /// When the budget is full.
+    pub(in crate::ingest) fn try_take_committed(
+        &self,
+        bytes: usize,
+    ) -> Result<OwnedSemaphorePermit, Unsettled> {
+        self.committed.try_take(bytes)
     }
 
     fn pool(&self, bytes: usize) -> &Pool {

@@ -54,7 +54,7 @@ impl NativeIngest {
             messages.take_committed(&mut share).await?;
         }
         let batch = self.decode(request.events, identity);
-        let _refusals = self.receive.take_refusals(batch.refused.len()).await?;
+        let _refusals = self.receive.take_refusals(batch.refused.len())?;
         let ticket = admit(&self.pipeline, batch, min_durability)?;
         drop(share);
         // After a timeout the batch is still written. Sending it again is harmless.

@@ -201,7 +201,7 @@ async fn read(
             let events = unacked_events.clone().acquire_many_owned(events).await;
             let events = events.map_err(|_| Unsettled::ShuttingDown)?;
             let batch = ingest.decode(request.events, &identity);
-            let refusals = ingest.receive.take_refusals(batch.refused.len()).await?;
+            let refusals = ingest.receive.take_refusals(batch.refused.len())?;
             let _held_back =
                 (min_durability == Durability::Spooled).then(|| ingest.receive.hold_back());
             let ticket = ingest.pipeline.admit(batch, min_durability).await;

@@ -14,6 +14,7 @@ use super::{Decoded, Signal};
 use crate::auth::Denied;
 use crate::event::Refusal;
 use crate::ingest::body::BodyError;
+use crate::ingest::intake::DecodePanicked;
 use crate::ingest::settle::Unsettled;
 
 /// An answer names at most this many kinds of refusals, to stay short.
@@ -46,6 +47,12 @@ pub enum ExportError {
     /// A bug of the daemon.
     #[error("the daemon failed to process the request")]
     Internal,
+}
+
+impl From<DecodePanicked> for ExportError {
+    fn from(DecodePanicked: DecodePanicked) -> Self {
+        Self::Internal
+    }
 }
 
 impl ExportError {

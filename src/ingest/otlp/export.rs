@@ -1,65 +1,37 @@
 //! Handles one request of either protocol: decode, admit, wait, answer.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use bytes::Bytes;
-use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::answer::{Accepted, ExportError};
 use super::decode::{Decoded, Encoding, decode};
 use super::wire::{Schema, SchemaError};
 use super::{MapOptions, OtlpCounts, Signal};
 use crate::auth::Identity;
-use crate::ingest::RepairCounts;
-use crate::ingest::body::{BodyBudget, BodyError, Compression, ReadBody, decompress};
-use crate::ingest::settle::{Unsettled, admit, settled};
-use crate::pipeline::{Batch, Durability, Pipeline};
+use crate::ingest::body::{Compression, ReadBody};
+use crate::ingest::intake::Intake;
+use crate::ingest::settle::{admit, settled};
+use crate::pipeline::{Batch, Durability};
 
 /// The timeout of a request whose client names no deadline. Exporters give up
 /// after 10 s (`OTEL_EXPORTER_OTLP_TIMEOUT`), and many of them then drop the
 /// request. An error before that makes them retry.
 const DEFAULT_CLIENT_TIMEOUT: Duration = Duration::from_secs(8);
-/// Requests of this size or more are decoded on blocking threads, so that they
-/// do not delay other connections.
-const LARGE_BYTES: usize = 256 << 10;
-/// A compressed request is large from this fraction of [`LARGE_BYTES`] on:
-/// telemetry rarely compresses to less than a twentieth.
-const COMPRESSED_FRACTION: usize = 16;
-/// Limits the memory and CPU that large requests take.
-const MAX_LARGE_AT_ONCE: usize = 2;
 /// The structure of a request may take this multiple of the bytes of the
 /// largest message.
 const STRUCTURE_PER_MESSAGE_BYTE: usize = 2;
 
-/// The settings and shared state of the OTLP endpoints.
+/// The settings of the OTLP endpoints.
 #[derive(Clone, Debug)]
 pub struct OtlpConfig {
-    /// Receives the events. Weak, because the pipeline stops when its owner
-    /// drops it.
-    pub pipeline: Weak<Pipeline>,
+    /// Takes the requests.
+    pub intake: Intake,
     /// Counts the outcomes of spans.
     pub counts: Arc<OtlpCounts>,
-    /// Counts repairs.
-    pub repairs: Arc<RepairCounts>,
     /// The options of the mapping.
     pub options: MapOptions,
-    /// The largest body, before and after decompression.
-    pub max_message_bytes: usize,
-    /// The budget for all bodies in memory.
-    pub body_budget_bytes: usize,
-    /// The time within which a whole body must arrive.
-    pub receive_timeout: Duration,
-    /// The time within which a request must be settled. After that, the client
-    /// is told to retry.
-    pub submit_timeout: Duration,
-    /// Cancelled when the daemon stops accepting requests.
-    pub draining: CancellationToken,
-    /// Tracks the requests in progress.
-    pub tasks: TaskTracker,
 }
 
 /// Handles OTLP requests. The gRPC and the HTTP endpoint share it.
@@ -67,8 +39,6 @@ pub struct OtlpConfig {
 pub struct OtlpIngest {
     config: Arc<OtlpConfig>,
     schema: Arc<Schema>,
-    bodies: BodyBudget,
-    large_requests: Arc<Semaphore>,
 }
 
 impl OtlpIngest {
@@ -79,48 +49,23 @@ impl OtlpIngest {
     pub fn new(config: OtlpConfig) -> Result<Self, SchemaError> {
         Ok(Self {
             schema: Arc::new(Schema::new()?),
-            bodies: BodyBudget::new(
-                config.body_budget_bytes.max(config.max_message_bytes),
-                config.receive_timeout,
-            ),
-            large_requests: Arc::new(Semaphore::new(MAX_LARGE_AT_ONCE)),
             config: Arc::new(config),
         })
     }
 
     /// Reads the body of one message. `framing_bytes` is the size of the
-    /// protocol's frame around the message. While earlier events of the client are being
-    /// isolated, it waits.
+    /// protocol's frame around the message.
     ///
     /// # Errors
-    /// The error for the client. [`Unsettled::ShuttingDown`] if the daemon drains.
+    /// The error for the client.
     pub async fn read_body(
         &self,
         identity: &Identity,
         body: Body,
         framing_bytes: usize,
     ) -> Result<ReadBody, ExportError> {
-        let config = &self.config;
-        let limit = config.max_message_bytes;
-        let pipeline = config.pipeline.upgrade().ok_or(Unsettled::ShuttingDown)?;
-        let suspects = pipeline.suspects();
-        drop(pipeline);
-        let read = async {
-            let waited = suspects.wait(identity.connection());
-            tokio::time::timeout(config.submit_timeout, waited)
-                .await
-                .map_err(|_| Unsettled::CommitTimeout)?;
-            Ok::<_, ExportError>(self.bodies.read(body, limit + framing_bytes).await?)
-        };
-        let read = tokio::select! {
-            biased;
-            () = config.draining.cancelled() => return Err(Unsettled::ShuttingDown.into()),
-            read = read => read?,
-        };
-        read.map_err(|error| match error {
-            BodyError::TooLarge { .. } => BodyError::TooLarge { limit }.into(),
-            error => error.into(),
-        })
+        let intake = &self.config.intake;
+        Ok(intake.read_body(identity, body, framing_bytes).await??)
     }
 
     /// Handles one request. Returns when all its events are durable or refused.
@@ -137,7 +82,8 @@ impl OtlpIngest {
         deadline: Option<Duration>,
     ) -> Result<Accepted, ExportError> {
         let settling = self.settle(identity, signal, encoding, compression, body, deadline);
-        self.config.tasks.track_future(settling).await
+        let tasks = &self.config.intake.config.tasks;
+        tasks.track_future(settling).await
     }
 
     async fn settle(
@@ -150,10 +96,7 @@ impl OtlpIngest {
         deadline: Option<Duration>,
     ) -> Result<Accepted, ExportError> {
         let config = &self.config;
-        if config.draining.is_cancelled() {
-            return Err(Unsettled::ShuttingDown.into());
-        }
-        let pipeline = config.pipeline.upgrade().ok_or(Unsettled::ShuttingDown)?;
+        let pipeline = config.intake.open_pipeline()?;
         let body_bytes = body.bytes.len();
         let options = MapOptions {
             tenant: identity.tenant(),
@@ -184,17 +127,14 @@ impl OtlpIngest {
             drop(pipeline);
             // An admitted batch is written even if this client times out.
             self.count(signal, &decoded);
-            let timeout = config
-                .submit_timeout
-                .min(deadline.unwrap_or(DEFAULT_CLIENT_TIMEOUT));
+            let timeout = deadline.unwrap_or(DEFAULT_CLIENT_TIMEOUT);
+            let timeout = timeout.min(config.intake.config.submit_timeout);
             settled(ticket, timeout).await?.refused
         };
         Ok(Accepted::new(signal, &decoded, &refused))
     }
 
-    /// Decompresses, decodes and maps a body. Large bodies go to blocking
-    /// threads, a few at a time: the work does not yield, and it holds several
-    /// copies of the request in memory.
+    /// Decompresses, decodes and maps a body.
     async fn decode(
         &self,
         options: MapOptions,
@@ -203,45 +143,13 @@ impl OtlpIngest {
         compression: Compression,
         body: ReadBody,
     ) -> Result<Decoded, ExportError> {
-        let limit = self.config.max_message_bytes;
+        let intake = &self.config.intake;
+        let limit = intake.config.max_message_bytes;
+        let structure = limit.saturating_mul(STRUCTURE_PER_MESSAGE_BYTE);
         let schema = self.schema.clone();
-        let work = move |bytes: &[u8]| {
-            decode(
-                &schema,
-                signal,
-                encoding,
-                bytes,
-                &options,
-                limit.saturating_mul(STRUCTURE_PER_MESSAGE_BYTE),
-            )
-        };
-        let small = match compression {
-            Compression::Identity => body.bytes.len() < LARGE_BYTES,
-            _ => body.bytes.len() < LARGE_BYTES / COMPRESSED_FRACTION,
-        };
-        if small {
-            let inline_limit = LARGE_BYTES.min(limit);
-            let bytes = match decompress(compression, body.bytes.clone(), inline_limit) {
-                Ok(bytes) => Some(bytes),
-                // It decompresses to a large request.
-                Err(BodyError::TooLarge { .. }) => None,
-                Err(error) => return Err(error.into()),
-            };
-            if let Some(bytes) = bytes {
-                return Ok(work(&bytes)?);
-            }
-        }
-        let _permit = self
-            .large_requests
-            .acquire()
-            .await
-            .map_err(|_| ExportError::Internal)?;
-        tokio::task::spawn_blocking(move || {
-            let bytes: Bytes = decompress(compression, body.bytes.clone(), limit)?;
-            Ok(work(&bytes)?)
-        })
-        .await
-        .unwrap_or(Err(ExportError::Internal))
+        let work =
+            move |bytes: &[u8]| decode(&schema, signal, encoding, bytes, &options, structure);
+        Ok(intake.decode(compression, body, work).await???)
     }
 
     fn count(&self, signal: Signal, decoded: &Decoded) {
@@ -255,8 +163,9 @@ impl OtlpIngest {
                  `runtraced explain`, and add a dialect with --otlp-dialects"
             );
         }
-        config.repairs.add(decoded.mapped.repairs);
+        let repairs = &config.intake.config.repairs;
+        repairs.add(decoded.mapped.repairs);
         let truncated = decoded.mapped.truncated;
-        config.repairs.add_from_wire(decoded.repairs, truncated);
+        repairs.add_from_wire(decoded.repairs, truncated);
     }
 }

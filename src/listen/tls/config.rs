@@ -10,6 +10,7 @@ use rustls::{RootCertStore, ServerConfig};
 
 use super::error::TlsError;
 use super::files::TlsFiles;
+use super::leaf::is_old_version;
 
 /// The ALPN protocols, in order of preference.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -75,6 +76,7 @@ impl Contents {
                     cert: files.cert.clone(),
                     key: files.key.clone(),
                 },
+                error if is_old_version(&error) => TlsError::OldVersion(files.cert.clone()),
                 error => unusable(&files.cert, &error),
             })?;
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();

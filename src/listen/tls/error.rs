@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::leaf::LeafFault;
+
 /// Why the TLS files cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -27,6 +29,9 @@ pub enum TlsError {
         /// The file of the key.
         key: PathBuf,
     },
+    /// No client takes a certificate of version 1.
+    #[error("{} {}; {}", .0.display(), LeafFault::Version1, LeafFault::Version1.advice())]
+    OldVersion(PathBuf),
     /// TLS cannot use a certificate or key.
     #[error("{file}: {reason}")]
     Unusable {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_rustls::TlsAcceptor;
@@ -14,14 +15,15 @@ use tokio_util::sync::CancellationToken;
 use super::config::Contents;
 use super::error::TlsError;
 use super::files::TlsFiles;
-use super::validity::not_after;
+use super::leaf::leaf_fault;
+use super::validity::first_expiry;
 
 /// How often the files are read.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How often an expiring certificate is logged.
 const REMINDER_INTERVAL: Duration = Duration::from_secs(86_400);
 /// How long before it expires a certificate is first logged.
-const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
+pub(super) const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// The TLS configuration for new connections, from the latest usable files.
 #[derive(Clone, Debug)]
@@ -39,7 +41,7 @@ pub struct TlsReloader {
     /// The files as last read, usable or not; an error as text.
     last_read: Result<Contents, String>,
     current: watch::Sender<Arc<ServerConfig>>,
-    not_after: Option<Timestamp>,
+    chain: Vec<CertificateDer<'static>>,
     reminded: Instant,
 }
 
@@ -53,7 +55,7 @@ impl TlsReloader {
         let config = contents.server_config(&files)?;
         let (current, receiver) = watch::channel(Arc::new(config));
         let mut reloader = Self {
-            not_after: first_expiry(&contents, &files),
+            chain: contents.chain(&files.cert)?,
             files,
             last_read: Ok(contents),
             current,
@@ -102,7 +104,7 @@ impl TlsReloader {
                 self.current.send_replace(Arc::new(config));
                 tracing::info!(cert = %self.files.cert.display(), "TLS files changed; new connections use them");
                 if let Ok(contents) = &now {
-                    self.not_after = first_expiry(contents, &self.files);
+                    self.chain = contents.chain(&self.files.cert).unwrap_or_default();
                     self.remind();
                 }
             }
@@ -115,19 +117,24 @@ impl TlsReloader {
 
     fn remind(&mut self) {
         self.reminded = Instant::now();
-        let Some(end) = self.not_after else { return };
-        let left = end.duration_since(Timestamp::now());
         let cert = self.files.cert.display();
+        let fault = self
+            .chain
+            .first()
+            .and_then(|own| leaf_fault(own, UnixTime::now()));
+        if let Some(fault) = fault {
+            // WARN: some clients may have been told to accept it.
+            tracing::warn!(%cert, "--tls-cert {fault}: {}", fault.advice());
+            return;
+        }
+        let Some(end) = first_expiry(&self.chain) else {
+            return;
+        };
+        let left = end.duration_since(Timestamp::now());
         if left.is_negative() {
-            tracing::warn!(%cert, %end, "the TLS certificate has expired; clients will reject it");
+            tracing::warn!(%cert, %end, "an intermediate certificate of --tls-cert has expired; clients will reject it");
         } else if left < EXPIRES_SOON {
             tracing::warn!(%cert, %end, "the TLS certificate expires soon");
         }
     }
-}
-
-/// When the first certificate of the chain expires.
-fn first_expiry(contents: &Contents, files: &TlsFiles) -> Option<Timestamp> {
-    let chain = contents.chain(&files.cert).ok()?;
-    chain.iter().filter_map(|cert| not_after(cert)).min()
 }

@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use rustls::pki_types::CertificateDer;
 
 // DER tags.
 const SEQUENCE: u8 = 0x30;
@@ -11,9 +12,14 @@ const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
+/// When the first certificate of a chain expires.
+pub(super) fn first_expiry(chain: &[CertificateDer<'_>]) -> Option<Timestamp> {
+    chain.iter().filter_map(|cert| not_after(cert)).min()
+}
+
 /// The last moment at which a certificate is valid. `None`: the bytes are no
 /// certificate.
-pub(super) fn not_after(certificate: &[u8]) -> Option<Timestamp> {
+fn not_after(certificate: &[u8]) -> Option<Timestamp> {
     let (mut fields, _) = element(element(certificate, SEQUENCE)?.0, SEQUENCE)?;
     if let Some((_, rest)) = element(fields, VERSION) {
         fields = rest;

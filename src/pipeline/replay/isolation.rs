@@ -43,8 +43,6 @@ pub(super) struct Trouble {
     first: Seen,
     /// The deadline of the last attempt.
     deadline: Duration,
-    /// How often the event could not be stored as a dead letter.
-    pub unstorable: u32,
 }
 
 impl Trouble {
@@ -54,7 +52,6 @@ impl Trouble {
             failures: 0,
             first,
             deadline: Duration::ZERO,
-            unstorable: 0,
         }
     }
 

@@ -8,6 +8,7 @@ use super::isolation::Trouble;
 use super::progress::{EventPlace, Progress};
 use crate::event::Event;
 use crate::spool::{Frame, FramePlace};
+use crate::store::RefusedPart;
 
 /// An event that is not settled.
 struct OpenEvent {
@@ -43,6 +44,19 @@ pub(super) enum ReplayBatch {
     Front(usize),
     /// The first of the events that failed on their own.
     Deferred,
+    /// The first of the refused events.
+    Refused(usize),
+}
+
+impl ReplayBatch {
+    /// How many of the queued, the deferred and the refused events it has.
+    fn counts(self) -> (usize, usize, usize) {
+        match self {
+            Self::Front(count) => (count, 0, 0),
+            Self::Deferred => (0, 1, 0),
+            Self::Refused(count) => (0, 0, count),
+        }
+    }
 }
 
 /// The window.
@@ -53,6 +67,8 @@ pub(super) struct Window {
     queue: VecDeque<OpenEvent>,
     /// Events that failed on their own, in the order of their next attempts.
     deferred: VecDeque<OpenEvent>,
+    /// Events that Postgres refused on their own, and why. They become dead letters.
+    refused: VecDeque<(OpenEvent, RefusedPart)>,
     /// The weight of all open events.
     bytes: usize,
     /// All events before this place are settled, except the open ones.
@@ -147,6 +163,11 @@ impl Window {
         self.deferred.len()
     }
 
+    /// The number of refused events.
+    pub fn refused(&self) -> usize {
+        self.refused.len()
+    }
+
     /// The weight of all open events.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -155,23 +176,27 @@ impl Window {
     /// How many of the first events make a batch of at most so many events and bytes. At
     /// least one, if there is one.
     pub fn front(&self, max_events: usize, max_bytes: usize) -> usize {
-        let mut bytes = 0;
-        let fits = |open: &&OpenEvent| {
-            bytes += open.event.weight_bytes();
-            bytes <= max_bytes
-        };
-        let fitting = self.queue.iter().take(max_events).take_while(fits).count();
-        fitting.max(1).min(self.queue.len())
+        fitting(&self.queue, max_events, max_bytes, |open| open)
+    }
+
+    /// The same for the first refused events.
+    pub fn refused_front(&self, max_events: usize, max_bytes: usize) -> usize {
+        fitting(&self.refused, max_events, max_bytes, |(open, _)| open)
+    }
+
+    /// The first refused events, and why Postgres refused them.
+    pub fn refusals(&self, count: usize) -> Vec<(&Event, &RefusedPart)> {
+        let first = self.refused.iter().take(count);
+        first.map(|(open, part)| (&open.event, part)).collect()
     }
 
     /// The events of a batch.
     pub fn events(&self, batch: ReplayBatch) -> Vec<&Event> {
-        let (queue, deferred) = match batch {
-            ReplayBatch::Front(count) => (count, 0),
-            ReplayBatch::Deferred => (0, 1),
-        };
-        let queue = self.queue.iter().take(queue);
-        let all = queue.chain(self.deferred.iter().take(deferred));
+        let (queued, deferred, refused) = batch.counts();
+        let queue = self.queue.iter().take(queued);
+        let deferred = self.deferred.iter().take(deferred);
+        let refused = self.refused.iter().take(refused).map(|(open, _)| open);
+        let all = queue.chain(deferred).chain(refused);
         all.map(|open| &open.event).collect()
     }
 
@@ -180,20 +205,20 @@ impl Window {
         let first = match batch {
             ReplayBatch::Front(_) => self.queue.front(),
             ReplayBatch::Deferred => self.deferred.front(),
+            ReplayBatch::Refused(_) => self.refused.front().map(|(open, _)| open),
         };
         first.map_or_else(EventPlace::default, |open| open.place)
     }
 
     /// The progress once a batch is settled.
     pub fn progress_after(&self, batch: ReplayBatch) -> Progress {
-        let (queued, deferred) = match batch {
-            ReplayBatch::Front(count) => (count, 0),
-            ReplayBatch::Deferred => (0, 1),
-        };
+        let (queued, deferred, refused) = batch.counts();
         let (done, instance) = self.done_after(queued);
         let before = self.queue.iter().skip(queued);
         let before = before.take_while(|open| open.place < done);
+        let refused = self.refused.iter().skip(refused).map(|(open, _)| open);
         let open = before.chain(self.deferred.iter().skip(deferred));
+        let open = open.chain(refused);
         Progress::new(instance, done, open.map(|open| open.place), &self.kept)
     }
 
@@ -231,6 +256,10 @@ impl Window {
                 self.queue.drain(..count).collect()
             }
             ReplayBatch::Deferred => self.deferred.pop_front().into_iter().collect(),
+            ReplayBatch::Refused(count) => {
+                let first = self.refused.drain(..count);
+                first.map(|(open, _)| open).collect()
+            }
         };
         for open in &removed {
             self.bytes -= open.event.weight_bytes();
@@ -247,21 +276,33 @@ impl Window {
             .ok()
     }
 
-    /// The first event failed on its own: the ones behind it come first now. An event that
-    /// failed again goes behind the others that did.
+    /// The event of a batch failed on its own: the ones behind it come first now. An event
+    /// that failed again goes behind the others that did.
     pub fn defer(&mut self, batch: ReplayBatch, trouble: Trouble) {
-        let open = match batch {
+        if let Some(open) = self.set_aside(batch) {
+            self.deferred.push_back(OpenEvent {
+                trouble: Some(trouble),
+                ..open
+            });
+        }
+    }
+
+    /// The event of a batch was refused on its own.
+    pub fn refuse(&mut self, batch: ReplayBatch, part: RefusedPart) {
+        if let Some(open) = self.set_aside(batch) {
+            self.refused.push_back((open, part));
+        }
+    }
+
+    /// Takes the first event of a batch out of its list. It stays open.
+    fn set_aside(&mut self, batch: ReplayBatch) -> Option<OpenEvent> {
+        match batch {
             ReplayBatch::Front(_) => {
                 (self.done, self.done_by) = self.done_after(1);
                 self.queue.pop_front()
             }
             ReplayBatch::Deferred => self.deferred.pop_front(),
-        };
-        if let Some(open) = open {
-            self.deferred.push_back(OpenEvent {
-                trouble: Some(trouble),
-                ..open
-            });
+            ReplayBatch::Refused(_) => self.refused.pop_front().map(|(open, _)| open),
         }
     }
 
@@ -276,6 +317,22 @@ impl Window {
         self.frames.front().filter(|frame| frame.open == 0)?;
         self.frames.pop_front().map(|frame| frame.sound)
     }
+}
+
+/// How many of the first events make a batch of at most so many events and bytes. At least
+/// one, if there is one.
+fn fitting<T>(
+    list: &VecDeque<T>,
+    max_events: usize,
+    max_bytes: usize,
+    open: impl Fn(&T) -> &OpenEvent,
+) -> usize {
+    let mut bytes = 0;
+    let fits = list.iter().take(max_events).take_while(|item| {
+        bytes += open(item).event.weight_bytes();
+        bytes <= max_bytes
+    });
+    fits.count().max(1).min(list.len())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::auth::{KeyAccess, KeyRecord, NewKey, Rates};
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The customer does not exist or was deleted.
-    #[error("there is no customer {0}")]
+    #[error("there is no customer {0}; add it with `runtraced customers add --id {0} --name NAME`")]
     UnknownCustomer(Uuid),
     /// The key does not exist.
     #[error("there is no key {0}")]

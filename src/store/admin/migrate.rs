@@ -3,6 +3,8 @@
 use sqlx::migrate::{Migrate as _, MigrateError, Migrator};
 use sqlx::{Connection as _, PgConnection};
 
+use super::pending::{migration_name, pending_migrations};
+use super::prebuilt::build_ahead;
 use crate::store::error::is_conflict;
 use crate::store::schema::{MIGRATIONS, join_to_migrate};
 
@@ -18,6 +20,9 @@ const ATTEMPTS: u32 = 5;
 /// daemon is connected that writes by other rules.
 pub async fn migrate(conn: &mut PgConnection) -> Result<Vec<String>, MigrateError> {
     join_to_migrate(conn).await?;
+    let pending = pending_migrations(conn).await?.pending;
+    let is_pending = |version| pending.iter().any(|one| one.version == version);
+    build_ahead(conn, is_pending).await?;
     let migrator = Migrator {
         migrations: MIGRATIONS.migrations.clone(),
         ignore_missing: true,
@@ -45,7 +50,7 @@ pub async fn migrate(conn: &mut PgConnection) -> Result<Vec<String>, MigrateErro
     Ok(migrator
         .iter()
         .filter(|up| up.migration_type.is_up_migration() && is_new(up.version))
-        .map(|up| format!("{:04}_{}", up.version, up.description.replace(' ', "_")))
+        .map(migration_name)
         .collect())
 }
 

@@ -1,15 +1,25 @@
 //! Administration of the database: migrations, rights of roles, keys, and decisions of people.
 
+mod customers;
+mod effects;
+mod export;
 mod grant;
 mod keys;
 mod migrate;
+mod pending;
+mod prebuilt;
 mod prices;
 mod reader;
 mod search_index;
 
+pub use customers::{NewCustomer, add_customer};
+pub use effects::{MigrationEffects, migration_effects};
+pub use export::{ExportFormat, ExportedFile, export_migrations};
 pub use grant::{Grant, GrantError, grant};
 pub use keys::{KeyError, create_key, load_keys, revoke_key};
 pub use migrate::migrate;
+pub use pending::{PendingMigrations, migration_name, pending_migrations};
+pub use prebuilt::{PREBUILT_INDEXES, PrebuiltIndex};
 pub use prices::{PriceRow, catalog_models, set_price, unpriced_models, write_catalog_prices};
-pub use reader::{READER_ROLE, decide_approval, grant_reader};
+pub use reader::{DecidedBy, READER_ROLE, decide_approval, grant_reader};
 pub use search_index::build_search_index;

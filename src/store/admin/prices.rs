@@ -67,12 +67,23 @@ pub async fn write_catalog_prices(
     prices: &[PriceRow],
 ) -> Result<(), sqlx::Error> {
     let mut tx = conn.begin().await?;
-    sqlx::query("DELETE FROM model_prices WHERE model = $1 AND source = 'catalog'")
-        .bind(model)
-        .execute(&mut *tx)
-        .await?;
     let none = [PriceRow::default()];
-    for price in if prices.is_empty() { &none } else { prices } {
+    let prices = if prices.is_empty() { &none } else { prices };
+    let starts: Vec<_> = prices.iter().map(|row| row.valid_from.clone()).collect();
+    let sizes: Vec<i64> = prices.iter().map(|row| row.above_input_tokens).collect();
+    // What stays as it is costs the sums of runs nothing.
+    sqlx::query(
+        "DELETE FROM model_prices WHERE model = $1 AND source = 'catalog'
+         AND (valid_from, above_input_tokens) NOT IN (
+             SELECT coalesce(k.valid_from::timestamptz, '-infinity'), k.above
+             FROM unnest($2::text[], $3::bigint[]) AS k (valid_from, above))",
+    )
+    .bind(model)
+    .bind(starts)
+    .bind(sizes)
+    .execute(&mut *tx)
+    .await?;
+    for price in prices {
         insert(&mut tx, model, "catalog", price).await?;
     }
     tx.commit().await
@@ -104,7 +115,11 @@ async fn insert(
          ON CONFLICT (model, source, valid_from, above_input_tokens) DO UPDATE
          SET input = excluded.input, output = excluded.output, cache_read = excluded.cache_read,
              cache_write = excluded.cache_write, reasoning = excluded.reasoning,
-             priced_as = excluded.priced_as, updated_at = now()",
+             priced_as = excluded.priced_as, updated_at = now()
+         WHERE (model_prices.input, model_prices.output, model_prices.cache_read, model_prices.cache_write,
+                model_prices.reasoning, model_prices.priced_as)
+            IS DISTINCT FROM (excluded.input, excluded.output, excluded.cache_read, excluded.cache_write,
+                excluded.reasoning, excluded.priced_as)",
     )
     .bind(model)
     .bind(source)

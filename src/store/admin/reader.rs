@@ -32,9 +32,29 @@ pub async fn grant_reader(
     tx.commit().await
 }
 
+/// Who decides, if no user of the product does.
+#[derive(Clone, Debug)]
+pub struct DecidedBy {
+    /// The key; `None`: the operator.
+    pub key: Option<Uuid>,
+    /// The name of the key, or where the operator decides, for people.
+    pub name: String,
+}
+
+impl DecidedBy {
+    /// The operator, by this name.
+    #[must_use]
+    pub fn operator(name: &str) -> Self {
+        Self {
+            key: None,
+            name: name.to_owned(),
+        }
+    }
+}
+
 /// Decides a pending approval that has not expired. Returns whether it did: the first
-/// decision stands. `key`: the key that decided; `None`: the user of the request. `shown`: the
-/// revision that was decided; `None`: the one that is stored.
+/// decision stands. `by`: who decides; `None`: the user of the request. `shown`: the
+/// revision that was decided.
 ///
 /// # Errors
 /// If the statement fails.
@@ -43,14 +63,15 @@ pub async fn decide_approval(
     id: Uuid,
     status: &str,
     note: Option<&str>,
-    key: Option<&str>,
-    shown: Option<&str>,
+    by: Option<&DecidedBy>,
+    shown: &str,
 ) -> Result<bool, sqlx::Error> {
     let decided = sqlx::query(include_str!("../sql/decide_approval.sql"))
         .bind(id)
         .bind(status)
         .bind(note)
-        .bind(key)
+        .bind(by.map(|by| &by.name))
+        .bind(by.and_then(|by| by.key))
         .bind(shown)
         .execute(conn)
         .await?;

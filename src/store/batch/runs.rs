@@ -260,6 +260,11 @@ pub async fn sum_rows(
     runs: &[Uuid],
     due: Option<&str>,
 ) -> Result<(), sqlx::Error> {
+    // Rows below the runs have changed, which no trigger notes, because most rows are of runs that go on.
+    sqlx::query("SELECT public.note_run_sums($1)")
+        .bind(runs)
+        .execute(&mut *conn)
+        .await?;
     sqlx::query(include_str!("../sql/settle_runs.sql"))
         .bind(runs)
         .bind(due)

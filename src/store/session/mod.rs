@@ -7,6 +7,7 @@
 //! then it opens another one.
 
 mod connection;
+mod identity;
 mod nagle;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use self::connection::{Connected, PlanAge};
+pub use self::identity::identify_database;
 pub use self::nagle::turn_off as turn_off_nagle;
 use super::error::{
     FailureClass, classify_failure, is_not_migrated, is_timeout, is_unfit, timed_out,

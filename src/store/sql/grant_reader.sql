@@ -19,7 +19,8 @@ BEGIN
     'public.agent_token_counts, public.approvals, public.agent_scores, public.agent_step_aliases, public.model_prices, '
     'public.price_bands, '
     'public.run_summary, public.run_timeline, public.agent_token_costs, public.run_costs, '
-    'public.session_costs, public.agent_costs, public.daily_costs, public.unpriced_models TO %I', reader);
+    'public.session_costs, public.agent_costs, public.daily_costs, public.unpriced_models, public.run_sums, '
+    'public.run_sums_days, public.run_sums_changes, public.run_sums_open TO %I', reader);
   EXECUTE format('GRANT SELECT (id, name) ON public.customers TO %I', reader);
   -- A superuser may take any role.
   IF NOT pg_has_role(member, reader, 'MEMBER') THEN

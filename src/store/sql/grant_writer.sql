@@ -26,7 +26,8 @@ BEGIN
   -- The page reads as this role for the operator.
   EXECUTE format(
     'GRANT SELECT ON public.run_summary, public.run_timeline, public.price_bands, public.agent_token_costs, public.run_costs, '
-    'public.session_costs, public.agent_costs, public.daily_costs, public.unpriced_models TO %I', writer);
+    'public.session_costs, public.agent_costs, public.daily_costs, public.unpriced_models, public.run_sums, '
+    'public.run_sums_days, public.run_sums_changes, public.run_sums_open TO %I', writer);
   -- The daemon writes the catalog's prices.
   EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON public.model_prices TO %I', writer);
   EXECUTE format('DROP POLICY IF EXISTS %I ON public.model_prices', policy);
@@ -37,7 +38,8 @@ BEGIN
   -- Functions that its statements call.
   FOREACH one IN ARRAY ARRAY[
     'merge_observed(jsonb, jsonb)', 'merge_services(jsonb, jsonb)', 'observed_customer_id(jsonb)',
-    'observed_metadata(jsonb, boolean)', 'ingest_migrations()', 'ingest_write_epoch()'
+    'observed_metadata(jsonb, boolean)', 'ingest_migrations()', 'ingest_write_epoch()', 'note_run_sums(uuid[])',
+    'fill_run_sums(bigint, interval)', 'fill_run_sums_days()'
   ] LOOP
     EXECUTE format('GRANT EXECUTE ON FUNCTION public.%s TO %I', one, writer);
   END LOOP;

@@ -52,7 +52,9 @@ SELECT id, coalesce(session_id, (shown #>> '{session_id,2}')::uuid),
             WHEN NOT counted THEN reported_tokens_input END,
        CASE WHEN counted THEN least(tokens_output, 2147483647)::integer
             WHEN NOT counted THEN reported_tokens_output END,
-       coalesce(metadata, public.observed_metadata(shown, tenant_id IS NULL AND known_customer_id IS NULL)), parent_run_id,
+       -- The function is planned anew in each statement that calls it, so not without need.
+       CASE WHEN metadata IS NOT NULL OR shown IS NULL THEN metadata
+            ELSE public.observed_metadata(shown, tenant_id IS NULL AND known_customer_id IS NULL) END, parent_run_id,
        coalesce(name, shown #>> '{name,2}'),
        CASE WHEN fails THEN coalesce(error, told_error) ELSE error END, end_metadata,
        greatest(alive_at, last_at), finalized_by,

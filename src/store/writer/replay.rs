@@ -13,6 +13,7 @@ use super::{Failure, RefusedPart, RunTotalsCache, ShardCounts, Writer, WriterCon
 use crate::event::Event;
 use crate::store::batch::BatchError;
 use crate::store::outcome::OutcomeCounts;
+use crate::store::session::identify_database;
 
 /// Why a batch of spooled events was not written.
 #[derive(Debug)]
@@ -61,19 +62,8 @@ impl Writer {
     /// # Errors
     /// If the database is away.
     pub async fn identify_database(&mut self) -> Result<String, sqlx::Error> {
-        let ask = async |tx: &mut PgConnection, _: &mut RunTotalsCache| {
-            let may_ask: bool = sqlx::query_scalar(
-                "SELECT has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')",
-            )
-            .fetch_one(&mut *tx)
-            .await?;
-            let query = if may_ask {
-                include_str!("../sql/identify_database.sql")
-            } else {
-                "SELECT '?/' || oid::text FROM pg_database WHERE datname = current_database()"
-            };
-            Ok(sqlx::query_scalar(query).fetch_one(tx).await?)
-        };
+        let ask =
+            async |tx: &mut PgConnection, _: &mut RunTotalsCache| Ok(identify_database(tx).await?);
         self.transaction(ask).await.map_err(BatchError::into_sql)
     }
 
@@ -137,22 +127,27 @@ impl Writer {
         result
     }
 
-    /// Stores a spooled event that cannot be written as a dead letter, and the progress, in
-    /// one transaction.
+    /// Stores spooled events that cannot be written as dead letters, and the progress, in one
+    /// transaction.
     ///
     /// # Errors
     /// If the database did not commit that.
-    pub async fn replay_dead_letter(
+    pub async fn replay_dead_letters(
         &mut self,
-        event: &Event,
-        refused: &RefusedPart,
+        refused: &[(&Event, &RefusedPart)],
         progress: &str,
     ) -> Result<(), sqlx::Error> {
-        let letter = self.dead_letter(0, event, refused);
+        let letters = refused.iter().enumerate();
+        let letters: Vec<_> = letters
+            .map(|(index, (event, part))| self.dead_letter(index, event, part))
+            .collect();
         let before = self.set_progress(Some(progress.into()));
-        let result = self.insert_dead_letters(&[letter]).await;
+        let result = self.insert_dead_letters(&letters).await;
         match &result {
-            Ok(()) => tracing::info!("a spooled event is stored as a dead letter"),
+            Ok(()) => tracing::info!(
+                events = letters.len(),
+                "spooled events are stored as dead letters"
+            ),
             Err(_) => {
                 self.set_progress(before);
             }

@@ -17,6 +17,8 @@ const main = $('#main');
 /** @type {View | null} */
 let screen = null;
 let now = '';
+/** @type {Me | null} */
+let me = null;
 
 function show() {
 	const at = route();
@@ -45,7 +47,7 @@ const help = () => dialog('help');
 const sql = () =>
 	fill(
 		$('.queries', dialog('sql')),
-		Object.entries(screen?.sql() ?? {}).map(([name, text]) =>
+		Object.entries({ ...(me?.sql_as && { 'First: as whom you read': me.sql_as }), ...screen?.sql() }).map(([name, text]) =>
 			h(
 				'section',
 				h(
@@ -83,7 +85,7 @@ function login() {
 }
 
 async function who() {
-	const me = await api('/api/me');
+	me = await api('/api/me');
 	$('#log-out').hidden = me.login !== 'key';
 	if (me.login === 'needed') login();
 	else waiting();

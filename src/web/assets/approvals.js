@@ -113,7 +113,11 @@ export function approvals(main, at) {
 							h('span', { title: when(a.expires_at), ontick: e => fill(e.target, left()) }, left()),
 					],
 					['', a.status !== 'pending' && `${a.status} ${when(a.decided_at)}`],
-					['by', a.decided_by_name && says(a.decided_by_name)],
+					[
+						'by',
+						a.decided_by_name &&
+							h('span', { title: a.decided_by_key_id && `key ${a.decided_by_key_id}` }, says(a.decided_by_name)),
+					],
 					['note', a.notes && says(a.notes, 2000)],
 				]),
 			),

@@ -35,14 +35,10 @@ export function cost(main, at) {
 			const got = /** @type {CostAnswer} */ (await api(link('/api/cost', { by, since })));
 			if (gone) return;
 			sql = got.sql;
-			// A sum of nothing known is unknown, not 0.
-			const sum = {};
-			for (const r of got.rows)
-				for (const [name, v] of Object.entries(r)) if (typeof v === 'number') sum[name] = (sum[name] ?? 0) + v;
 			fill(
 				body,
 				tiles(
-					sum,
+					got.totals,
 					'cost:cost_usd:usd|reported:cost_reported_usd:usd|runs:runs:full|calls:calls:full|tokens_in:tokens_input:count|of_it_cached:tokens_cache_read:count|tokens_out:tokens_output:count|without_price:unpriced_calls:full',
 				),
 				table(
@@ -52,7 +48,7 @@ export function cost(main, at) {
 					undefined,
 					{ since },
 				),
-				got.rows.length > 399 && h('p.note', 'Only the first 400 are listed, and summed up above.'),
+				got.more.rows && h('p.note', `Only the first ${got.rows.length} are listed. The sums above have all.`),
 				got.unpriced.length > 0 && [
 					h(
 						'p.note.warn',
@@ -67,6 +63,7 @@ export function cost(main, at) {
 						undefined,
 						{ since },
 					),
+					got.more.unpriced && h('p.note', `Only the first ${got.unpriced.length} are listed.`),
 				],
 			);
 		} catch (e) {

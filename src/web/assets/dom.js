@@ -98,6 +98,24 @@ export const button = (spec, label, act, props) =>
 /** @param {string} href @param {...Kid} kids */
 export const a = (href, ...kids) => h('a', { href }, ...kids);
 
+/**
+ * A field that finds: as it is typed, and from hit to hit by Enter.
+ * @param {string} label @param {{find: (q: string) => void, hop: (by: number) => void}} on @param {Props} [props]
+ */
+export const finder = (label, { find, hop }, props) => {
+	const el = h('input', {
+		type: 'search',
+		placeholder: 'Find',
+		'aria-label': label,
+		oninput: () => find(el.value),
+		onkeydown: e => {
+			if (e.key === 'Enter') hop(e.shiftKey ? -1 : 1);
+		},
+		...props,
+	});
+	return el;
+};
+
 /** A status as a mark. @param {string} status */
 export const dot = status => h(`span.dot.${status}`, { role: 'img', 'aria-label': status, title: status });
 

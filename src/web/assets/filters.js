@@ -7,9 +7,10 @@ import { go, link } from './url.js';
 const UNITS = { '': 1, ms: 1, s: 1e3, m: 6e4, min: 6e4, h: 36e5, k: 1e3, M: 1e6 };
 const LABELS = { ms: 'Duration', tokens: 'Tokens', cost: 'Cost' };
 
-/** What is typed into a range, as a number: `1.5s`, `2m`, `5k`, `$0.05`; null if it cannot be read. @param {string} typed */
-export function amount(typed) {
-	const [, number, unit] = /^\$?\s*([\d.]+)\s*(ms|s|m|min|h|k|M|)$/.exec(typed.trim()) ?? [];
+/** What is typed into a range, as a number: `1.5s`, `2m`, `5k`, `$0.05`; null if it cannot be read. @param {string} typed @param {boolean} time */
+export function amount(typed, time) {
+	const units = time ? 'ms|s|m|min|h' : 'k|M';
+	const [, number, unit] = RegExp(`^\\$?\\s*([\\d.]+)\\s*(${units}|)$`).exec(typed.trim()) ?? [];
 	return number ? Math.round(Number(number) * UNITS[unit] * 1e6) / 1e6 : null;
 }
 
@@ -49,7 +50,7 @@ export function filterBar(at) {
 				else if (!/^m(in|ax)_/.test(name)) changes[name] = [...new Set([...at.params.getAll(name), value.trim()])];
 			}
 			for (const field of ranges) {
-				const value = field.value && amount(field.value);
+				const value = field.value && amount(field.value, /ms$/.test(field.name));
 				if (value === null) {
 					fill($('[role=alert]', form), `cannot read “${field.value}”`);
 					return field.focus();

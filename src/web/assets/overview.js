@@ -77,6 +77,7 @@ export function overview(main, at) {
 				.filter(t => t.failed)
 				.map(t => ({ ...t, share: t.failed / t.calls }))
 				.sort((p, q) => q.share - p.share);
+			const cut = Object.keys(s.more).filter(list => s.more[list]);
 			const slow = [...s.tools].sort((p, q) => (q.p95_ms ?? 0) - (p.p95_ms ?? 0));
 			fill(
 				body,
@@ -140,6 +141,7 @@ export function overview(main, at) {
 						{ since },
 					),
 				),
+				cut.length > 0 && h('p.note', `There are more ${cut.join(', ')} than are listed. The figures on top have all.`),
 			);
 		} catch (e) {
 			if (!gone) fill(body, fault(e));

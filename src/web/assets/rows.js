@@ -101,18 +101,29 @@ export class Rows {
 		for (const [i, error] of c.errors) rows[i].error = error;
 		for (const [i, flags] of c.flags) rows[i].flags = flags;
 		rows.forEach((r, i) => this.place(r, rows[parent[i] ?? -1]));
+		this.children(children);
+		for (const [id, r] of this.byId) r.folded = old?.byId.get(id)?.folded ?? false;
+		this.flat();
+	}
+
+	/** @param {Near[]} children */
+	children(children) {
 		for (const { run_id, started_at, duration_ms, name, agent_id, status } of children) {
 			// A run that this one started stands below the handoff in whose time it began.
 			const offset = Date.parse(started_at ?? '') - this.began || 0;
+			this.take(this.byId.get(run_id));
 			this.place(
 				row('child', run_id, { offset, duration: duration_ms, kind: '⇢ run', name: name ?? agent_id, status }),
-				rows.findLast(
+				[...this.byId.values()].findLast(
 					r => r.kind === 'handoff' && r.offset <= offset + 5 && offset <= r.offset + (r.duration ?? Infinity),
 				),
 			);
 		}
-		for (const [id, r] of this.byId) r.folded = old?.byId.get(id)?.folded ?? false;
-		this.flat();
+	}
+
+	/** @param {Row} [r] */
+	take(r) {
+		r?.parent?.kids.splice(r.parent.kids.indexOf(r), 1);
 	}
 
 	/** Puts a row below its parent, in order of time. @param {Row} r @param {Row} [parent] */
@@ -139,16 +150,15 @@ export class Rows {
 	/** @param {RunChange} change */
 	change(change) {
 		this.run(change.run);
-		const take = r => r?.parent?.kids.splice(r.parent.kids.indexOf(r), 1);
 		for (const { id } of change.gone) {
 			const r = this.byId.get(short(id));
-			take(r);
+			this.take(r);
 			for (const kid of r?.kids ?? []) this.place(kid, r?.parent ?? undefined);
 			this.byId.delete(short(id));
 		}
 		for (const { id, parent_id, ...rest } of change.rows) {
 			const old = this.byId.get(short(id));
-			take(old);
+			this.take(old);
 			const r = Object.assign(old ?? row(rest.item, short(id)), rest, {
 				kind: rest.kind ?? '',
 				name: rest.name ?? '',
@@ -156,6 +166,7 @@ export class Rows {
 			});
 			this.place(r, parent_id ? this.byId.get(short(parent_id)) : undefined);
 		}
+		this.children(change.children ?? []);
 		this.flat();
 	}
 

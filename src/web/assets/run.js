@@ -2,8 +2,8 @@
 
 import { api, events } from './api.js';
 import { chips, detail, facts } from './detail.js';
-import { $, a, button, dot, fault, fill, h, keep, says, set, shown, title, toast } from './dom.js';
-import { full, ms, percent, plural, usd, when } from './format.js';
+import { $, a, button, dot, fault, fill, finder, h, keep, says, set, shown, title, toast } from './dom.js';
+import { count, full, ms, percent, plural, usd, when } from './format.js';
 import { failed, Rows, short } from './rows.js';
 import { marked, seen } from './runs.js';
 import { talk } from './talk.js';
@@ -39,20 +39,19 @@ export function run(main, at) {
 	const links = TABS.map(t => h('a', title(t)));
 	const failures = button('plain', h('span.bad'), () => error(1), { title: 'Next error (e)' });
 	const tally = h('span.dim', { 'aria-live': 'polite' });
-	const input = h('input', {
-		type: 'search',
-		'data-find': '',
-		placeholder: 'Find in the run  ( / )',
-		'aria-label': 'Find in the run',
-		value: at.params.get('find') ?? '',
-		onchange: () => {
-			find();
-			steps.focus();
+	const input = finder(
+		'Find in the run',
+		{ find() {}, hop: by => input.value === at.params.get('find') && hop(by) },
+		{
+			'data-find': '',
+			placeholder: 'Find in the run  ( / )',
+			value: at.params.get('find') ?? '',
+			onchange: () => {
+				find();
+				steps.focus();
+			},
 		},
-		onkeydown: e => {
-			if (e.key === 'Enter' && input.value === at.params.get('find')) hop(e.shiftKey ? -1 : 1);
-		},
-	});
+	);
 	const body = h('div.split');
 	fill(
 		main,
@@ -134,6 +133,7 @@ export function run(main, at) {
 					' for a person. ',
 					a('/approvals', 'Decide'),
 				),
+			answer.rows.more && h('p.note.warn', `Only the first ${count(rows.all.length)} rows are shown. The export has all.`),
 			r.error && h('p.note.bad.cut', says(r.error, 300)),
 		);
 		const errors = rows.all.filter(x => failed(x) && x !== rows.root).length;
@@ -289,8 +289,10 @@ export function run(main, at) {
 					draw();
 				},
 				change(c) {
-					Object.assign(answer.run, c.run);
+					const { run, rows: _, gone, ...around } = c;
+					Object.assign(answer, around, { run: { ...answer.run, ...run } });
 					rows.change(c);
+					side.about(answer);
 					if (!rows.byId.has(selected.id)) selected = rows.root;
 					draw();
 					clearTimeout(again);

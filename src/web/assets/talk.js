@@ -1,8 +1,8 @@
 // A conversation: of one run, or of a session across its runs.
 
-import { api } from './api.js';
+import { api, events } from './api.js';
 import { facts, near } from './detail.js';
-import { a, fault, fill, h, says } from './dom.js';
+import { a, fault, fill, finder, h, says } from './dom.js';
 import { bytes, plural, when } from './format.js';
 import { jsonLines, line, pieces, viewer } from './text.js';
 import { link, runLink } from './url.js';
@@ -104,22 +104,15 @@ export function session(main, { id }) {
 	const words = talk(`/api/sessions/${id}/conversation`);
 	const head = h('header.head');
 	const runs = h('div.right', { role: 'region', 'aria-label': 'Runs of the session', tabindex: 0 });
-	const find = h('input', {
-		type: 'search',
-		'data-find': '',
-		placeholder: 'Find  ( / )',
-		'aria-label': 'Find in the conversation',
-		oninput: () => words.find(find.value),
-		onkeydown: e => {
-			if (e.key === 'Enter') words.hop(e.shiftKey ? -1 : 1);
-		},
-	});
+	const find = finder('Find in the conversation', words, { 'data-find': '', placeholder: 'Find  ( / )' });
+	let timer;
 	fill(
 		main,
 		h('div.run', head, h('div.tabs', h('h2.grow', 'Conversation across runs'), find), h('div.split', words.el, runs)),
 	);
 	async function load() {
-		const got = document.hidden ? null : await words.load();
+		timer = 0;
+		const got = await words.load();
 		if (!got?.session) return;
 		const s = got.session;
 		const list = (name, value) => value && a(link('/', { [name]: value }), value);
@@ -144,12 +137,17 @@ export function session(main, { id }) {
 		);
 	}
 	load();
-	const clock = setInterval(load, 4000);
+	// It is read again when a run of the session says that it changed.
+	const soon = () => {
+		timer ||= setTimeout(load, 2000);
+	};
+	const stop = events(link('/api/runs/events', { session: id, limit: 200 }), { change: soon }, () => {});
 	return {
 		sql: () => ({ 'The conversation': words.sql() ?? '' }),
 		keys: { j: () => words.move(1), k: () => words.move(-1), n: () => words.hop(1), N: () => words.hop(-1) },
 		close() {
-			clearInterval(clock);
+			stop();
+			clearTimeout(timer);
 			words.close();
 		},
 	};

@@ -1,6 +1,6 @@
 // Texts and JSON of any size as rows of equal height: folded, found in, and only those in sight in the document.
 
-import { button, copy, fill, h, set, shown } from './dom.js';
+import { button, copy, fill, finder, h, set, shown } from './dom.js';
 import { bytes, plural } from './format.js';
 import { virtual } from './virtual.js';
 
@@ -82,11 +82,14 @@ function unquoted(token) {
 	}
 }
 
+let viewers = 0;
+
 /**
  * Shows rows. They are made for the width that there is.
  * @param {string} label @param {(width: number) => Line[]} make @param {(rows: number) => void} [sized] @param {(found: string) => void} [tell]
  */
 export function viewer(label, make, sized, tell) {
+	const name = `text${++viewers}`;
 	/** @type {Line[]} */
 	let lines = [];
 	/** The rows in no folded one, as positions in lines. @type {number[]} */
@@ -94,10 +97,17 @@ export function viewer(label, make, sized, tell) {
 	/** @type {number[]} */
 	let hits = [];
 	let [hit, width, found, now] = [-1, 0, '', -1];
+	const fold = (n, on = !lines[n].folded) => {
+		if (lines[n]?.more) {
+			lines[n].folded = on;
+			arrange();
+		}
+	};
 	const list = virtual({
 		height: HEIGHT,
 		label,
 		class: 'text',
+		role: 'tree',
 		row(i) {
 			const n = seen[i];
 			const { kind, text, depth, key, more, href, folded } = lines[n];
@@ -106,18 +116,15 @@ export function viewer(label, make, sized, tell) {
 			return h(
 				'div',
 				{
-					role: 'listitem',
+					id: `${name}-${i}`,
+					role: 'treeitem',
+					'aria-level': Math.min(depth, DEEPEST) + 1,
+					'aria-expanded': more > 0 && String(!folded),
+					'aria-selected': String(n === now),
 					'--depth': Math.min(depth, DEEPEST),
 					dir: 'auto',
-					class: `${kind} ${more ? 'foldable' : ''} ${folded ? 'folded' : ''} ${n === now ? 'now' : ''}`,
-					onclick:
-						more > 0 &&
-						(() => {
-							if (!String(getSelection())) {
-								lines[n].folded = !folded;
-								arrange();
-							}
-						}),
+					class: `${kind} ${more ? 'foldable' : ''} ${folded ? 'folded' : ''}`,
+					onclick: more > 0 && (() => String(getSelection()) || fold(n)),
 				},
 				key && [h('span.key', shown(key)), ': '],
 				at < 0
@@ -126,6 +133,14 @@ export function viewer(label, make, sized, tell) {
 				href && [' ', h('a', { href }, 'open')],
 				folded && h('span.dim', ` … ${plural(more, 'line')}`),
 			);
+		},
+		key(e) {
+			const at = seen.indexOf(now);
+			const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: seen.length - 1 }[e.key];
+			if (seen[to ?? -1] != null) step(seen[to]);
+			else if (/^Arrow[LR]/.test(e.key)) fold(now, e.key === 'ArrowLeft');
+			else if (e.key === 'Enter') fold(now);
+			else return false;
 		},
 		resized() {
 			const w = Math.max(30, Math.min(160, Math.floor((list.el.clientWidth - 60) / 7.25)));
@@ -159,10 +174,15 @@ export function viewer(label, make, sized, tell) {
 	}
 	/** Goes to a row. @param {number} n */
 	function show(n) {
-		now = n;
 		if (!seen.includes(n)) for (const l of lines) l.folded = false;
 		arrange();
-		list.show(seen.indexOf(n), true);
+		step(n, true);
+	}
+	function step(n, middle) {
+		now = n;
+		list.set(seen.length);
+		list.show(seen.indexOf(n), middle);
+		list.el.setAttribute('aria-activedescendant', `${name}-${seen.indexOf(n)}`);
 	}
 	function hop(by) {
 		if (hits.length) show(hits[(hit = (hit + by + hits.length) % hits.length)]);
@@ -209,15 +229,7 @@ export function payload(name, field, { more, tall } = {}) {
 			tally.textContent = found;
 		},
 	);
-	const find = h('input', {
-		type: 'search',
-		placeholder: 'Find',
-		'aria-label': `Find in ${name}`,
-		oninput: () => view.find(find.value),
-		onkeydown: e => {
-			if (e.key === 'Enter') view.hop(e.shiftKey ? -1 : 1);
-		},
-	});
+	const find = finder(`Find in ${name}`, view);
 	const size = () =>
 		fill(
 			rest,

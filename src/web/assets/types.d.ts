@@ -64,6 +64,8 @@ interface Session {
 /** The rows of a run in columns. */
 interface Columns {
 	count: number;
+	/** The run has more rows than these. */
+	more: boolean;
 	ids: string;
 	item: string;
 	parent: string;
@@ -113,6 +115,11 @@ interface RunChange {
 	run: RunRow;
 	rows: ChangedRow[];
 	gone: { item: string; id: string }[];
+	/** These only if they changed. */
+	session?: Session | null;
+	parent?: Near | null;
+	children?: Near[];
+	siblings?: Near[];
 }
 
 /** One row of a run, as the page keeps it. */
@@ -201,6 +208,7 @@ interface Approval {
 	decided_at: string | null;
 	decided_by: string | null;
 	decided_by_name: string | null;
+	decided_by_key_id: string | null;
 	notes: string | null;
 	agent_id: string | null;
 	run_name: string | null;
@@ -253,11 +261,10 @@ interface Stats {
 		total_ms: number | null;
 	}[];
 	errors: { error: string; runs: number; last_at: string; last_run_id: string }[];
+	more: Record<string, boolean>;
 	sql: Record<string, string>;
 }
-interface CostRow {
-	key: string | null;
-	name: string | null;
+interface CostSums {
 	runs: number;
 	calls: number;
 	tokens_input: number | null;
@@ -267,8 +274,14 @@ interface CostRow {
 	cost_reported_usd: number | null;
 	unpriced_calls: number;
 }
+interface CostRow extends CostSums {
+	key: string | null;
+	name: string | null;
+}
 interface CostAnswer {
+	totals: CostSums;
 	rows: CostRow[];
+	more: { rows: boolean; unpriced: boolean };
 	unpriced: { model: string; calls: number; last_at: string | null }[];
 	sql: string;
 }
@@ -279,6 +292,8 @@ interface Me {
 	user_id: string | null;
 	may: { read: boolean; decide: boolean };
 	login: 'none' | 'needed' | 'key' | 'token';
+	/** Sets the role and claims under which the queries of this reader run. */
+	sql_as: string | null;
 	version: string;
 }
 interface Facets {
@@ -318,6 +333,8 @@ interface VirtualOptions {
 	class: string;
 	role?: string;
 	row(i: number): HTMLElement;
+	/** What a key does while the list has the focus; false: not for it. */
+	key?(e: KeyboardEvent): unknown;
 	resized?(): void;
 }
 interface Virtual {

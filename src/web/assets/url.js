@@ -2,8 +2,13 @@
 
 /** @returns {Route} */
 export function route() {
-	const [, path, id = ''] = location.pathname.split('/');
-	return { path, id: decodeURIComponent(id), params: new URLSearchParams(location.search) };
+	let [, path, id = ''] = location.pathname.split('/');
+	try {
+		id = decodeURIComponent(id);
+	} catch {
+		/* no id: the daemon says so */
+	}
+	return { path, id, params: new URLSearchParams(location.search) };
 }
 
 /**

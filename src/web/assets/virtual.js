@@ -33,6 +33,9 @@ export function virtual(o) {
 			const row = o.row(i);
 			row.classList.add('vrow');
 			row.style.setProperty('top', `${i * o.height}px`);
+			// Most rows are not there, so each says which of how many it is.
+			row.setAttribute('aria-posinset', String(i + 1));
+			row.setAttribute('aria-setsize', String(count));
 			live.set(i, row);
 			sizer.append(row);
 		}
@@ -41,6 +44,11 @@ export function virtual(o) {
 		frame ||= requestAnimationFrame(draw);
 	};
 	el.addEventListener('scroll', later, { passive: true });
+	el.onkeydown = e => {
+		if (e.target !== el || e.ctrlKey || e.metaKey || e.altKey || !o.key || o.key(e) === false) return;
+		e.preventDefault();
+		e.stopPropagation();
+	};
 	const watcher = new ResizeObserver(() => {
 		o.resized?.();
 		later();

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, fs};
 
-use runtraced::{json_mapping::event_from_json, proto};
+use runtraced::{json_mapping::event_from_line, proto};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::markdown::{self, Page};
@@ -18,7 +18,9 @@ fn events() -> Vec<proto::Event> {
     let read = |page: &Page| {
         let blocks = page.blocks("jsonl").concat();
         let event = |line: &str| {
-            event_from_json(line).unwrap_or_else(|error| panic!("{}: {error}\n{line}", page.name))
+            event_from_line(line)
+                .unwrap_or_else(|error| panic!("{}: {error}\n{line}", page.name))
+                .event
         };
         blocks.lines().map(event).collect::<Vec<_>>()
     };

@@ -42,6 +42,11 @@ const VISIBLE: &[(&str, u64, u64, u64)] = &[
     ("daily_costs", 1, 1, 0),
     ("unpriced_models", 1, 1, 0),
     ("run_summary", 2, 6, 0),
+    // Those who see everything may use sums of everything. There are none here yet.
+    ("run_sums", 0, 0, 0),
+    ("run_sums_days", 0, 0, 0),
+    ("run_sums_changes", 0, 4, 0),
+    ("run_sums_open", 0, 0, 0),
     // Per run a step, a token count and a score; for the two runs without a session a
     // message and an approval more.
     ("run_timeline", 8, 26, 0),

@@ -151,8 +151,9 @@ async fn default_privileges_give_nobody_a_row() {
     }
     // PostgREST offers every function that one may execute.
     let helpers = "'merge_observed', 'merge_services', 'observed_customer_id', 'observed_metadata', \
-                   'ingest_migrations', 'ingest_write_epoch'";
-    for (who, want) in [("'anon'", 0), ("'authenticated'", 0), ("current_user", 6)] {
+                   'ingest_migrations', 'ingest_write_epoch', 'note_run_sums', 'fill_run_sums', \
+                   'fill_run_sums_days'";
+    for (who, want) in [("'anon'", 0), ("'authenticated'", 0), ("current_user", 9)] {
         let sql = format!(
             "SELECT count(*) FROM pg_proc
              WHERE pronamespace = 'public'::regnamespace AND proname IN ({helpers})

@@ -91,8 +91,30 @@ async fn an_event_that_exhausts_memory_blocks_no_other() {
     poison_is_isolated("RAISE EXCEPTION 'out of memory' USING ERRCODE = '53200'").await;
 }
 
-/// Scenario: as before, but the event cannot even be stored as a dead letter, because that fails in
-/// the same way or because Postgres refuses it; then the daemon is restarted twice.
+/// Scenario: a spool with 400 events, of which Postgres refuses every second one.
+/// Guarantees: the refused ones become dead letters, many in one transaction, so they do not hold
+/// up the others for the time of a commit each.
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_events_share_transactions() {
+    let database = pg::database().await;
+    let mut conn = database.connect().await;
+    let refuse = "RAISE EXCEPTION 'no' USING ERRCODE = '23514'";
+    when_marked(&mut conn, "agent_messages", "content", refuse).await;
+    let dir = SpoolDir::new();
+    let pair = |_| [long_message(new_id(), 10), marked()];
+    let frames = (0..40).map(|_| (0..5).flat_map(pair).collect());
+    spool_frames(&dir, frames.collect::<Vec<_>>());
+    let daemon = daemon(database.url(), &dir, &[]).await;
+    replayed(&daemon).await;
+    assert_eq!(ledger_sum(&mut conn).await, [400, 200, 0, 0, 0, 200, 0]);
+    let query = "SELECT count(DISTINCT xmin::text) FROM ingest_dead_letters";
+    let transactions = value(&mut conn, query).await.as_i64().unwrap();
+    assert!(transactions <= 100, "{transactions} transactions");
+    daemon.finish().await;
+}
+
+/// Scenario: a spool with an event that exhausts memory or is refused, as a row and as a dead
+/// letter; then the daemon is restarted twice.
 /// Guarantees: the others arrive; the file of the event is kept, with an ERROR; status says so; the
 /// restarts count nothing twice.
 #[tokio::test(flavor = "multi_thread")]
@@ -127,8 +149,8 @@ async fn an_event_that_can_be_stored_nowhere_is_kept_in_its_file() {
     }
 }
 
-/// Scenario: the same, and the daemon is killed before the file is done: a second event makes the
-/// rest of it wait.
+/// Scenario: the same, and the daemon is killed before the file is done: the last events of it wait
+/// for long.
 /// Guarantees: the next daemon does not try the event again, and keeps its file all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kept_event_is_remembered_over_a_restart() {
@@ -145,13 +167,13 @@ async fn a_kept_event_is_remembered_over_a_restart() {
     let block = "CREATE TABLE test_gate (open boolean); INSERT INTO test_gate VALUES (false);
          CREATE FUNCTION test_wait() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
          BEGIN
-           WHILE EXISTS (SELECT FROM public.test_gate WHERE NOT open) LOOP
+           PERFORM pg_sleep(0.01);
+           WHILE length(NEW.content) = 20 AND EXISTS (SELECT FROM public.test_gate WHERE NOT open) LOOP
              PERFORM pg_sleep(0.05);
            END LOOP;
            RETURN NEW;
          END $$;
-         CREATE TRIGGER test_wait BEFORE INSERT ON agent_messages FOR EACH ROW
-             WHEN (length(NEW.content) = 20) EXECUTE FUNCTION test_wait()";
+         CREATE TRIGGER test_wait BEFORE INSERT ON agent_messages FOR EACH ROW EXECUTE FUNCTION test_wait()";
     sqlx::raw_sql(block).execute(&mut conn).await.unwrap();
     let args = ["--spool-after", "60", "--batch-events", "20"];
     let mut first = daemon(database.url(), &dir, &args).await;

@@ -86,12 +86,11 @@ impl Daemon {
         let log = dir.join("log");
         let child = Command::new(env!("CARGO_BIN_EXE_runtraced"))
             .arg("serve")
-            .args([
-                "--grpc-listen",
-                "127.0.0.1:0",
-                "--http-listen",
-                "127.0.0.1:0",
-            ])
+            .args(["--grpc-listen", "127.0.0.1:0"])
+            .args(match args.contains(&"--http-listen") {
+                true => &[][..],
+                false => &["--http-listen", "127.0.0.1:0"],
+            })
             .args(args)
             .env("DATABASE_URL", database_url)
             .env_remove("RUST_LOG")

@@ -43,10 +43,19 @@ impl Authority {
     }
 
     fn issue_as(&self, year: i32, is_ca: IsCa) -> Issued {
+        self.issue_changed(|params| {
+            params.is_ca = is_ca;
+            params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        })
+    }
+
+    /// For the same names, with what a test changes.
+    pub fn issue_changed(&self, change: impl FnOnce(&mut CertificateParams)) -> Issued {
         let names = ["localhost", "127.0.0.1"].map(str::to_owned);
         let mut params = CertificateParams::new(names).unwrap();
-        params.is_ca = is_ca;
-        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        params.is_ca = IsCa::NoCa;
+        params.not_after = rcgen::date_time_ymd(2_100, 1, 1);
+        change(&mut params);
         params
             .distinguished_name
             .push(DnType::CommonName, "a test's own");

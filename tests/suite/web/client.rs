@@ -1,9 +1,10 @@
 //! A small HTTP client, which sends exactly what a test says.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Duration, timeout};
+use uuid::Uuid;
 
 use crate::support::daemon::Daemon;
 
@@ -123,6 +124,20 @@ pub async fn post_as(daemon: &Daemon, token: &str, path: &str, body: &str) -> An
         headers.push(("Authorization", &bearer));
     }
     request(daemon, "POST", path, &headers, body).await
+}
+
+/// Decides an approval as it is now: with a key, or as the operator.
+pub async fn decide_as(
+    daemon: &Daemon,
+    token: &str,
+    approval: Uuid,
+    decision: &str,
+    note: &str,
+) -> Answer {
+    let one = format!("/api/approvals/{approval}");
+    let shown = get(daemon, &one).await.json()["approval"]["revision"].clone();
+    let body = json!({ "decision": decision, "note": note, "shown": shown });
+    post_as(daemon, token, &format!("{one}/decision"), &body.to_string()).await
 }
 
 /// A stream of events.

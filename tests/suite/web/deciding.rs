@@ -9,7 +9,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
 use uuid::Uuid;
 
-use super::client::{get, get_as, post_as};
+use super::client::{decide_as, get, get_as, post_as};
 use super::{approval, runtraced};
 use crate::support::daemon::Daemon;
 use crate::support::events::{id, new_id, run_started};
@@ -43,13 +43,7 @@ async fn the_first_decision_stands_and_reaches_the_agent() {
     let agent = async { get(&daemon, &path).await.json() };
     let person = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
-        post_as(
-            &daemon,
-            "",
-            &decide,
-            "{\"decision\":\"rejected\",\"note\":\"not today\"}",
-        )
-        .await
+        decide_as(&daemon, "", asked, "rejected", "not today").await
     };
     let (waited, decided) = tokio::join!(agent, person);
     assert_eq!(
@@ -60,24 +54,19 @@ async fn the_first_decision_stands_and_reaches_the_agent() {
         (&waited["approval"]["status"], &waited["approval"]["notes"]),
         (&"rejected".into(), &"not today".into())
     );
-    let second = post_as(&daemon, "", &decide, "{\"decision\":\"approved\"}").await;
+    let second = decide_as(&daemon, "", asked, "approved", "").await;
     assert_eq!(
         (second.status, &second.json()["code"]),
         (409, &"decided".into())
     );
     assert_eq!(second.json()["approval"]["notes"], "not today");
-    let expired = post_as(
-        &daemon,
-        "",
-        &format!("/api/approvals/{late}/decision"),
-        "{\"decision\":\"approved\"}",
-    )
-    .await;
+    let expired = decide_as(&daemon, "", late, "approved", "").await;
     assert_eq!(
         (expired.status, &expired.json()["code"]),
         (410, &"expired".into())
     );
-    for malformed in ["{\"decision\":\"maybe\"}", "{}", "no json"] {
+    let unseen = "{\"decision\":\"approved\"}";
+    for malformed in ["{\"decision\":\"maybe\"}", "{}", "no json", unseen] {
         assert_eq!(
             post_as(&daemon, "", &decide, malformed).await.status,
             400,
@@ -115,12 +104,19 @@ async fn deciding_needs_a_right_of_its_own() {
     {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    let path = format!("{one}/decision");
-    let approve = "{\"decision\":\"approved\"}";
-    assert_eq!(post_as(&daemon, &read, &path, approve).await.status, 403);
-    assert_eq!(post_as(&daemon, &write, &path, approve).await.status, 403);
-    let decided = post_as(&daemon, &decide, &path, approve).await.json();
-    assert_eq!(decided["approval"]["decided_by_name"], "Dana");
+    for refused in [&read, &write] {
+        let answer = decide_as(&daemon, refused, asked, "approved", "").await;
+        assert_eq!(answer.status, 403);
+    }
+    let decided = decide_as(&daemon, &decide, asked, "approved", "")
+        .await
+        .json();
+    let id = uuid::Uuid::parse_str(decide.split('_').nth(1).unwrap()).unwrap();
+    let by = &decided["approval"];
+    assert_eq!(
+        (&by["decided_by_name"], &by["decided_by_key_id"]),
+        (&"Dana".into(), &id.to_string().into())
+    );
     let agent = get_as(&daemon, &write, &one).await.json();
     assert_eq!(agent["approval"]["status"], "approved");
     assert_eq!(agent["sql"], serde_json::Value::Null);
@@ -188,9 +184,8 @@ async fn a_stream_tells_decisions_of_any_daemon_and_of_sql() {
             approval(20, run, second, None),
         ])
         .await;
-    let path = format!("/api/approvals/{first}/decision");
-    let approved = "{\"decision\":\"approved\",\"note\":\"today\"}";
-    assert_eq!(post_as(&other, "", &path, approved).await.status, 200);
+    let answer = decide_as(&other, "", first, "approved", "today").await;
+    assert_eq!(answer.status, 200);
     let told = next(&mut of_first).await.unwrap();
     assert_eq!(told.approval_id, first.as_bytes().to_vec());
     assert_eq!(told.status(), ApprovalStatus::Approved);
@@ -262,9 +257,8 @@ async fn a_stream_tells_no_decisions_of_other_customers() {
         .unwrap();
     let mut seen = watch(&daemon, Some(&own), of_run(run)).await.unwrap();
     let mut unseen = watch(&daemon, Some(&strange), of_run(run)).await.unwrap();
-    let path = format!("/api/approvals/{asked}/decision");
-    let rejected = "{\"decision\":\"rejected\"}";
-    assert_eq!(post_as(&daemon, "", &path, rejected).await.status, 200);
+    let answer = decide_as(&daemon, "", asked, "rejected", "").await;
+    assert_eq!(answer.status, 200);
     assert_eq!(
         next(&mut seen).await.unwrap().status(),
         ApprovalStatus::Rejected

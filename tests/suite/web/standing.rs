@@ -7,7 +7,7 @@ use runtraced::proto::{self, ApprovalStatus, Event};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::client::{Answer, get, get_as, post_as};
+use super::client::{Answer, decide_as, get, get_as, post_as};
 use super::{approval, runtraced};
 use crate::support::daemon::Daemon;
 use crate::support::events::{event, id, new_id, run_started, started_with};
@@ -68,8 +68,8 @@ async fn no_event_overturns_what_a_person_decided() {
             decided_by_event(20, run, told, ApprovalStatus::Rejected),
         ])
         .await;
-    let no = json!({"decision": "rejected", "note": "too much"});
-    assert_eq!(decide(&daemon, asked, no).await.status, 200);
+    let answer = decide_as(&daemon, "", asked, "rejected", "too much").await;
+    assert_eq!(answer.status, 200);
     let before = seen(&daemon, asked).await;
     for approval in [asked, told] {
         daemon
@@ -88,7 +88,11 @@ async fn no_event_overturns_what_a_person_decided() {
     assert_eq!(after, before);
     assert_eq!(
         (&after["status"], &after["notes"], &after["decided_by_name"]),
-        (&"rejected".into(), &"too much".into(), &"operator".into())
+        (
+            &"rejected".into(),
+            &"too much".into(),
+            &"operator on the page".into()
+        )
     );
     let told = seen(&daemon, told).await;
     assert_eq!(told["status"], "approved", "no person decided this one");
@@ -135,8 +139,8 @@ async fn one_of_two_decisions_at_the_same_time_is_made() {
         let asked = new_id();
         daemon.submit(vec![refund(10, run, asked, 5)]).await;
         let (one, other) = tokio::join!(
-            decide(&daemon, asked, json!({"decision": "approved"})),
-            decide(&daemon, asked, json!({"decision": "rejected"})),
+            decide_as(&daemon, "", asked, "approved", ""),
+            decide_as(&daemon, "", asked, "rejected", ""),
         );
         let mut both = [one.status, other.status];
         both.sort_unstable();
@@ -165,8 +169,6 @@ async fn one_of_two_decisions_at_the_same_time_is_made() {
         start.customer_id = id(customers[0]);
     });
     daemon.submit(vec![start, refund(10, run, asked, 5)]).await;
-    let path = format!("/api/approvals/{asked}/decision");
-    let yes = "{\"decision\":\"approved\"}";
     let one = format!("/api/approvals/{asked}");
     // Until the daemon knows a key, its owner is the operator of this machine.
     for key in [&own, &strange] {
@@ -175,9 +177,11 @@ async fn one_of_two_decisions_at_the_same_time_is_made() {
         }
     }
     assert_eq!(get_as(&daemon, &strange, &one).await.status, 404);
-    assert_eq!(post_as(&daemon, &strange, &path, yes).await.status, 404);
+    let answer = decide_as(&daemon, &strange, asked, "approved", "").await;
+    assert_eq!(answer.status, 404);
     assert_eq!(seen(&daemon, asked).await["status"], "pending");
-    assert_eq!(post_as(&daemon, &own, &path, yes).await.status, 200);
+    let answer = decide_as(&daemon, &own, asked, "approved", "").await;
+    assert_eq!(answer.status, 200);
     daemon.finish().await;
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use super::client::{Events, get, get_as, post_as};
+use super::client::{Events, decide_as, get, get_as, post_as};
 use super::{approval, runtraced};
 use crate::support::daemon::Daemon;
 use crate::support::events::{long_message, new_id, run_started};
@@ -68,8 +68,7 @@ async fn slow_reads_leave_connections_for_approvals() {
     let begun = Instant::now();
     let one = format!("/api/approvals/{asked}");
     assert_eq!(get(&daemon, "/api/approvals").await.status, 200);
-    let yes = "{\"decision\":\"approved\"}";
-    let decided = post_as(&daemon, "", &format!("{one}/decision"), yes).await;
+    let decided = decide_as(&daemon, "", asked, "approved", "").await;
     assert_eq!(decided.status, 200);
     let found = get(&daemon, &format!("{one}?wait=30s")).await.json();
     assert_eq!(found["approval"]["status"], "approved");

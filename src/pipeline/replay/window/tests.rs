@@ -52,8 +52,12 @@ enum Action {
     CommitDeferred,
     /// The first event fails on its own.
     Defer,
-    /// The first event, or a deferred one, can be stored nowhere. Nothing is committed.
-    Keep(bool),
+    /// The first event, or a deferred one, is refused on its own.
+    Refuse(bool),
+    /// So many refused events are stored as dead letters.
+    CommitRefused(usize),
+    /// The first refused event can be stored nowhere. Nothing is committed.
+    Keep,
     /// The daemon ends without a word, and another one starts.
     Crash,
 }
@@ -64,7 +68,9 @@ fn action() -> impl Strategy<Value = Action> {
         4 => (1..7_usize).prop_map(Action::Commit),
         1 => Just(Action::CommitDeferred),
         2 => Just(Action::Defer),
-        1 => any::<bool>().prop_map(Action::Keep),
+        2 => any::<bool>().prop_map(Action::Refuse),
+        1 => (1..4_usize).prop_map(Action::CommitRefused),
+        1 => Just(Action::Keep),
         1 => Just(Action::Crash),
     ]
 }
@@ -104,6 +110,7 @@ impl World {
         let count = match batch {
             ReplayBatch::Front(_) => self.window.queued(),
             ReplayBatch::Deferred => self.window.deferred(),
+            ReplayBatch::Refused(_) => self.window.refused(),
         };
         let events = (count > 0).then(|| self.window.events(batch))?;
         events.first().map(|event| number(event))
@@ -152,11 +159,22 @@ impl World {
                     self.window.defer(batch, Trouble::new(Seen::now(0)));
                 }
             }
-            Action::Keep(deferred) => {
+            Action::Refuse(deferred) => {
                 let batch = match deferred {
                     true => ReplayBatch::Deferred,
                     false => ReplayBatch::Front(1),
                 };
+                if self.first(batch).is_some() {
+                    let part = RefusedPart::new(&sqlx::Error::RowNotFound, None);
+                    self.window.refuse(batch, part);
+                }
+            }
+            Action::CommitRefused(count) => {
+                let count = self.window.refused_front(count, usize::MAX);
+                self.commit(ReplayBatch::Refused(count));
+            }
+            Action::Keep => {
+                let batch = ReplayBatch::Refused(1);
                 if let Some(event) = self.first(batch) {
                     self.window.keep(batch);
                     self.kept.insert(event);
@@ -189,7 +207,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Scenario: up to 80 steps of a replayer on up to 12 frames: parts of frames are
-    /// committed, events are set aside, some can be stored nowhere, and it crashes.
+    /// committed, events are set aside or refused, some can be stored nowhere, and it crashes.
     /// Guarantees: in the end each event was committed once, or its file is quarantined. A
     /// refusal that was committed is not forgotten.
     #[test]
@@ -205,6 +223,7 @@ proptest! {
             world.act(&Action::Read);
             world.act(&Action::Commit(3));
             world.act(&Action::CommitDeferred);
+            world.act(&Action::CommitRefused(2));
         }
         prop_assert!(world.spool.is_empty(), "{:?} are left", world.spool);
         for event in 0..u128::from(frames) * u128::from(EVENTS) {

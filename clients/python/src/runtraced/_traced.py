@@ -1,0 +1,234 @@
+"""The decorator that makes the calls of a function steps."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, AsyncGenerator, Callable, Dict, Generator, List, Optional, Tuple, TypeVar, overload
+
+from . import _context as context
+from ._steps import Step
+from ._values import as_value, restored
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200
+_VARIABLE, _KEYWORDS = 0x04, 0x08
+# Of a generator, so many items become the output of the step.
+_MOST_ITEMS = 1000
+
+
+@overload
+def traced(function: Function) -> Function: ...
+@overload
+def traced(
+    function: Optional[str] = None,
+    *,
+    name: Optional[str] = None,
+    kind: Optional[str] = None,
+    input: bool = True,
+    output: bool = True,
+) -> Callable[[Function], Function]: ...
+def traced(
+    function: Any = None,
+    *,
+    name: Optional[str] = None,
+    kind: Optional[str] = None,
+    input: bool = True,
+    output: bool = True,
+) -> Any:
+    """Makes each call of a function a step, if it happens within a run.
+
+    For functions, coroutines, generators and async generators. The arguments are the input
+    and the result is the output, unless `input` or `output` is False.
+    """
+    title = function if isinstance(function, str) else name
+
+    def decorate(decorated: Any) -> Any:
+        if isinstance(decorated, (staticmethod, classmethod)):
+            return type(decorated)(decorate(decorated.__func__))
+        return _Traced(decorated, title, kind, input, output).wrapper()
+
+    return decorate if function is None or isinstance(function, str) else decorate(function)
+
+
+class _Traced:
+    def __init__(self, function: Any, name: Optional[str], kind: Optional[str], input: bool, output: bool) -> None:
+        self._function = function
+        self._name: str = name or getattr(function, "__name__", None) or type(function).__name__
+        self._kind = kind
+        self._takes_input = input
+        self._takes_output = output
+        self._code = getattr(function, "__code__", None)
+        self._parameters = self._positional()
+
+    def _positional(self) -> Tuple[str, ...]:
+        code = self._code
+        return () if code is None else tuple(code.co_varnames[: code.co_argcount])
+
+    def wrapper(self) -> Any:
+        flags = 0 if self._code is None else self._code.co_flags
+        if flags & _ASYNC_GENERATOR:
+            made: Any = self._async_generator()
+        elif flags & _COROUTINE:
+            made = self._coroutine()
+        elif flags & _GENERATOR:
+            made = self._generator()
+        else:
+            made = self._plain()
+        return functools.wraps(self._function)(made)
+
+    def _step(self, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Step:
+        step = Step(self._name, self._kind)
+        if self._takes_input and context.read() is not None:
+            step.input = self._arguments(args, kwargs)
+        return step
+
+    def _arguments(self, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+        names = self._parameters
+        found = dict(zip(names, args))
+        if names and names[0] in ("self", "cls"):
+            found.pop(names[0], None)
+        if len(args) > len(names):
+            found["args"] = args[len(names) :]
+        found.update(kwargs)
+        return found or None
+
+    def _plain(self) -> Callable[..., Any]:
+        function = self._function
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with self._step(args, kwargs) as step:
+                result = function(*args, **kwargs)
+                if self._takes_output:
+                    step.output = result
+            return result
+
+        return call
+
+    def _coroutine(self) -> Callable[..., Any]:
+        function = self._function
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            with self._step(args, kwargs) as step:
+                result = await function(*args, **kwargs)
+                if self._takes_output:
+                    step.output = result
+            return result
+
+        return call
+
+    def _generator(self) -> Callable[..., Generator[Any, Any, Any]]:
+        function = self._function
+
+        def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+            step = self._step(args, kwargs)
+            step.start()
+            items = _Items(self._takes_output)
+            generator = function(*args, **kwargs)
+            resume: Callable[..., Any] = generator.send
+            value: Any = None
+            try:
+                while True:
+                    item = _within(step, resume, value)
+                    items.add(item)
+                    try:
+                        value, resume = (yield item), generator.send
+                    except GeneratorExit:
+                        _within(step, lambda _: generator.close(), None)
+                        raise
+                    except BaseException as error:
+                        value, resume = error, generator.throw
+            except StopIteration as stop:
+                step.output = items.output(stop.value)
+                step.end()
+                return stop.value
+            except BaseException as error:
+                step.output = items.output(None)
+                step.end(error)
+                raise
+
+        return call
+
+    def _async_generator(self) -> Callable[..., AsyncGenerator[Any, Any]]:
+        function = self._function
+
+        async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+            step = self._step(args, kwargs)
+            step.start()
+            items = _Items(self._takes_output)
+            generator = function(*args, **kwargs)
+            resume: Callable[..., Any] = generator.asend
+            value: Any = None
+            try:
+                while True:
+                    item = await _awaited_within(step, resume, value)
+                    items.add(item)
+                    try:
+                        value, resume = (yield item), generator.asend
+                    except GeneratorExit:
+                        await _awaited_within(step, lambda _: generator.aclose(), None)
+                        raise
+                    except BaseException as error:
+                        value, resume = error, generator.athrow
+            except StopAsyncIteration:
+                step.output = items.output(None)
+                step.end()
+            except BaseException as error:
+                step.output = items.output(None)
+                step.end(error)
+                raise
+
+        return call
+
+
+class _Items:
+    """What a generator has yielded, as its output."""
+
+    def __init__(self, wanted: bool) -> None:
+        self._wanted = wanted
+        self._items: List[Any] = []
+        self._more = 0
+
+    def add(self, item: Any) -> None:
+        if not self._wanted:
+            return
+        if len(self._items) >= _MOST_ITEMS and not isinstance(item, str):
+            self._more += 1
+            return
+        # The agent may change the item later.
+        self._items.append(as_value(item))
+
+    def output(self, result: Any) -> Any:
+        if not self._wanted or not (self._items or result is not None):
+            return None
+        items: Any = [restored(item) for item in self._items]
+        if items and all(isinstance(item, str) for item in items):
+            items = "".join(items)
+        elif self._more:
+            items.append(f"[{self._more} more]")
+        if result is None:
+            return items
+        return {"items": items, "result": result} if items else result
+
+
+def _within(step: Step, resume: Callable[..., Any], value: Any) -> Any:
+    """Runs a generator up to its next `yield`, with the step open only meanwhile."""
+    if step._scope is None:
+        return resume(value)
+    before = context.read()
+    context.write(step)
+    try:
+        return resume(value)
+    finally:
+        context.write(before)
+
+
+async def _awaited_within(step: Step, resume: Callable[..., Any], value: Any) -> Any:
+    if step._scope is None:
+        return await resume(value)
+    before = context.read()
+    context.write(step)
+    try:
+        return await resume(value)
+    finally:
+        context.write(before)

@@ -1,0 +1,105 @@
+/** A spool in a folder: files of lines as `runtraced send` reads them. Several processes may share it. */
+
+import * as fs from "node:fs";
+import * as path from "node:path";
+
+import { newId } from "./ids.js";
+import type { ClaimedFile, DiskSpool } from "./platform.js";
+
+// While a file is written or sent, its name ends differently. So nobody else reads it.
+const READY = ".jsonl";
+const WRITING = ".writing";
+const SENDING = ".sending";
+// A process that died while it sent a file does not come back for it.
+const FORGOTTEN_MS = 10 * 60_000;
+
+/** Opens a folder, and makes it if it is missing. Throws if that fails. */
+export function openDiskSpool(folder: string, maxBytes: number): DiskSpool {
+  fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const made = new Set<string>();
+
+  const newName = (text: string): string => {
+    const sizes = fs.readdirSync(folder).map((name) => fs.statSync(path.join(folder, name), { throwIfNoEntry: false })?.size ?? 0);
+    if (sizes.reduce((sum, size) => sum + size, text.length) > maxBytes) throw new Error(`it holds ${maxBytes} bytes already`);
+    const name = newId();
+    made.add(name);
+    return path.join(folder, name);
+  };
+
+  return {
+    async keep(lines) {
+      const text = textOf(lines);
+      const name = newName(text);
+      const file = await fs.promises.open(name + WRITING, "wx", 0o600);
+      try {
+        await file.writeFile(text);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      await fs.promises.rename(name + WRITING, name + READY);
+    },
+
+    keepNow(lines) {
+      const text = textOf(lines);
+      const name = newName(text);
+      const file = fs.openSync(name + WRITING, "wx", 0o600);
+      try {
+        fs.writeFileSync(file, text);
+        fs.fsyncSync(file);
+      } finally {
+        fs.closeSync(file);
+      }
+      fs.renameSync(name + WRITING, name + READY);
+    },
+
+    async claim() {
+      for (const name of await ready(folder)) {
+        const claimed = await claim(folder, name);
+        if (claimed !== undefined) return claimed;
+      }
+      return undefined;
+    },
+  };
+
+  async function claim(folder: string, name: string): Promise<ClaimedFile | undefined> {
+    const file = path.join(folder, name);
+    const sending = path.join(folder, name.slice(0, -READY.length) + SENDING);
+    try {
+      await fs.promises.rename(file, sending);
+    } catch {
+      return undefined; // another process was faster
+    }
+    const now = new Date();
+    await fs.promises.utimes(sending, now, now);
+    const lines = (await fs.promises.readFile(sending, "utf8")).split("\n").filter((line) => line !== "");
+    return {
+      lines,
+      own: made.has(name.slice(0, -READY.length)),
+      done: () => fs.rmSync(sending, { force: true }),
+      release: () => fs.renameSync(sending, file),
+    };
+  }
+}
+
+function textOf(lines: readonly string[]): string {
+  return lines.join("\n") + "\n";
+}
+
+/** Names of files to send, the oldest first. */
+async function ready(folder: string): Promise<string[]> {
+  const names = await fs.promises.readdir(folder);
+  for (const name of names.filter((name) => name.endsWith(SENDING))) {
+    const file = path.join(folder, name);
+    const back = name.slice(0, -SENDING.length) + READY;
+    try {
+      const age = Date.now() - (await fs.promises.stat(file)).mtimeMs;
+      if (age < FORGOTTEN_MS) continue;
+      await fs.promises.rename(file, path.join(folder, back));
+      names.push(back);
+    } catch {
+      // Its process was slow, not dead, and has just finished.
+    }
+  }
+  return names.filter((name) => name.endsWith(READY)).sort();
+}

@@ -1,0 +1,79 @@
+/** Pieces of an event's JSON. */
+
+import { jsonOf, textOf } from "./json.js";
+import type { Mask, MaskedField } from "./settings.js";
+
+const QUOTE = 34;
+const OPENING_BRACE = 123;
+const FAILED = "[masking failed]";
+
+/** Turns values of the agent into the JSON of fields, through the mask. */
+export class FieldWriter {
+  /** How often the mask failed. */
+  failures = 0;
+
+  constructor(private readonly mask: Mask | undefined) {}
+
+  /** The value of a `…_json` field. A string is written as JSON text, so that it always stays a string. */
+  json(value: unknown, field: MaskedField): string | undefined {
+    const json = this.masked(value, field);
+    if (json === undefined || json.charCodeAt(0) !== QUOTE) return json;
+    // A text without anything to escape is not read a second time.
+    if (this.mask === undefined && typeof value === "string" && json.length === value.length + 2) return `"\\"${value}\\""`;
+    return JSON.stringify(json);
+  }
+
+  /** The value of a field of text, as JSON. Values that are no text become compact JSON. */
+  text(value: unknown, field: MaskedField): string | undefined {
+    if (typeof value === "string" && this.mask === undefined) return JSON.stringify(value);
+    const json = this.masked(value, field);
+    if (json === undefined) return undefined;
+    return json.charCodeAt(0) === QUOTE ? json : JSON.stringify(json);
+  }
+
+  /** The value of a field that needs an object. An empty one is absent. */
+  object(value: object | undefined, field: MaskedField): string | undefined {
+    if (value === undefined || value === null || (typeof value === "object" && Object.keys(value).length === 0)) return undefined;
+    const json = this.masked(typeof value === "object" && !Array.isArray(value) ? value : { value }, field);
+    if (json === undefined || json === "{}") return undefined;
+    return json.charCodeAt(0) === OPENING_BRACE ? json : '{"masking":"failed"}';
+  }
+
+  /** A value as JSON; `undefined` if it is absent. A mask that fails lets nothing through. */
+  private masked(value: unknown, field: MaskedField): string | undefined {
+    if (value === undefined || value === null) return undefined;
+    const json = jsonOf(value);
+    if (this.mask === undefined || json === undefined) return json;
+    try {
+      // A copy: a mask that changes its argument must not change the agent's value.
+      const kept = this.mask(JSON.parse(json), field);
+      // A promise is not the masked value, and nothing here can wait for it.
+      if (kept instanceof Promise) throw new TypeError("the mask returned a promise");
+      return kept === null ? undefined : jsonOf(kept);
+    } catch {
+      this.failures += 1;
+      return JSON.stringify(FAILED);
+    }
+  }
+}
+
+/** `,"name":value`, or nothing if the value is absent. */
+export function member(name: string, json: string | undefined): string {
+  return json === undefined ? "" : `,"${name}":${json}`;
+}
+
+/** The same for a text that is no payload. */
+export function textMember(name: string, value: unknown): string {
+  if (value === undefined || value === null) return "";
+  return `,"${name}":${JSON.stringify(textOf(value))}`;
+}
+
+/** The same for an id of this library. */
+export function idMember(name: string, id: string | undefined): string {
+  return id === undefined ? "" : `,"${name}":"${id}"`;
+}
+
+/** The same for a whole number. What is none is left out, because the daemon would refuse the event. */
+export function countMember(name: string, value: number | undefined | null): string {
+  return typeof value === "number" && Number.isFinite(value) ? `,"${name}":${Math.round(value)}` : "";
+}

@@ -1,0 +1,112 @@
+/** Generators whose work is a step: it ends with them, also if they are abandoned. */
+
+import { jsonOf } from "./json.js";
+import { within } from "./shared.js";
+import type { CallStep } from "./traced.js";
+
+type AnyGenerator = Generator<unknown, unknown, unknown> | AsyncGenerator<unknown, unknown, unknown>;
+type Answer = IteratorResult<unknown, unknown>;
+
+// A generator may go on for ever.
+const MOST_ITEMS = 1000;
+
+/** Whether a value is a generator, of either kind. */
+export function isGenerator(value: unknown): value is AnyGenerator {
+  if (typeof value !== "object" || value === null) return false;
+  const object = value as Partial<AnyGenerator> & { [Symbol.iterator]?: unknown; [Symbol.asyncIterator]?: unknown };
+  const iterates = Symbol.iterator in object || Symbol.asyncIterator in object;
+  return iterates && typeof object.next === "function" && typeof object.return === "function" && typeof object.throw === "function";
+}
+
+// A generator that nobody asks any more, and nobody has ended, ends its step when it is collected.
+const abandoned =
+  typeof FinalizationRegistry === "undefined" ? undefined : new FinalizationRegistry<() => void>((end) => end());
+
+/** The same generator, with a step open while its code runs, and only then. */
+export function follow(generator: unknown, start: () => CallStep): unknown {
+  const inner = generator as AnyGenerator;
+  const work = new Work(start);
+  const outer = Object.create(Object.getPrototypeOf(inner) as object) as Record<string, unknown>;
+  outer["next"] = (value: unknown) => work.call(() => inner.next(value));
+  outer["throw"] = (error: unknown) => work.call(() => inner.throw(error));
+  outer["return"] = (value: unknown) => (work.begun ? work.call(() => inner.return(value)) : inner.return(value));
+  abandoned?.register(outer, () => work.end());
+  return outer;
+}
+
+class Work {
+  private step: CallStep | undefined;
+  private readonly items = new Items();
+
+  constructor(private readonly start: () => CallStep) {}
+
+  get begun(): boolean {
+    return this.step !== undefined;
+  }
+
+  call(resume: () => Answer | Promise<Answer>): Answer | Promise<Answer> {
+    const step = (this.step ??= this.start());
+    let answer: Answer | Promise<Answer>;
+    try {
+      answer = within(step.step, resume);
+    } catch (error) {
+      this.fail(step, error);
+      throw error;
+    }
+    if (answer instanceof Promise) {
+      answer.then(
+        (answer) => this.note(step, answer),
+        (error: unknown) => this.fail(step, error),
+      );
+    } else {
+      this.note(step, answer);
+    }
+    return answer;
+  }
+
+  /** Nobody asks for more. */
+  end(): void {
+    if (this.step === undefined) return;
+    this.step.result(this.items.output(undefined));
+    this.step.end();
+  }
+
+  private note(step: CallStep, answer: Answer): void {
+    if (!answer.done) {
+      this.items.add(answer.value);
+      return;
+    }
+    step.result(this.items.output(answer.value));
+    step.end();
+  }
+
+  private fail(step: CallStep, error: unknown): void {
+    step.result(this.items.output(undefined));
+    step.fail(error);
+  }
+}
+
+/** What a generator has yielded. */
+class Items {
+  private readonly items: (string | { json: string | undefined })[] = [];
+  private more = 0;
+
+  add(item: unknown): void {
+    if (this.items.length >= MOST_ITEMS && typeof item !== "string") this.more += 1;
+    // The agent may change an item later; a text it cannot change.
+    else this.items.push(typeof item === "string" ? item : { json: jsonOf(item) });
+  }
+
+  /** Texts are joined. Other items are a list, beside what the generator returned. */
+  output(result: unknown): unknown {
+    if (this.items.length === 0) return result;
+    const isText = this.items.every((item) => typeof item === "string");
+    const items = isText ? this.items.join("") : this.list();
+    return result === undefined || result === null ? items : { items, result };
+  }
+
+  private list(): unknown[] {
+    const list = this.items.map((item): unknown => (typeof item === "string" ? item : JSON.parse(item.json ?? "null")));
+    return this.more > 0 ? [...list, `[${this.more} more]`] : list;
+  }
+}

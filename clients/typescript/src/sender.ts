@@ -1,0 +1,245 @@
+/** Sends what waits in the queue, one batch at a time, again and again until it is settled. */
+
+import { reasonOf, verdictOf, type Verdict } from "./answers.js";
+import { platform, quietTimer, type DiskSpool } from "./platform.js";
+import type { Problems } from "./problems.js";
+import type { EventQueue, QueuedEvent } from "./queue.js";
+import type { Settings } from "./settings.js";
+import { SpoolSide } from "./spool_side.js";
+
+// A batch fills while the one before is on its way. So batches are small when little happens.
+const LINGER_MS = 20;
+const MOST_EVENTS = 2000;
+const MOST_BYTES = 1024 * 1024;
+// A pump that does not come back, because its runtime froze or ended the request, is given up this long after its limit.
+const GRACE_MS = 1000;
+const FIRST_BACKOFF_MS = 100;
+const LONGEST_BACKOFF_MS = 5000;
+// An answer such as "no such key" needs a person.
+const LONGEST_DENIED_BACKOFF_MS = 30_000;
+// From this failure on, a spool takes what waits.
+const FAILURES_BEFORE_SPOOL = 2;
+// Without timers of its own, `flush` looks this often whether another request's pump is done.
+const LOOK_MS = 50;
+
+/** What the daemon said about events so far. */
+export interface SenderCounts {
+  /** Stored by the daemon. */
+  settled: number;
+  /** Refused by the daemon, each for a reason of its own. */
+  refused: number;
+}
+
+export class Sender {
+  readonly counts: SenderCounts = { settled: 0, refused: 0 };
+  readonly spool: SpoolSide;
+  /** Why the daemon could not take the last batch. Empty: it could. */
+  away = "";
+  private batch: QueuedEvent[] = [];
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  /** Whether the timer is there to send. */
+  private isDue = false;
+  private pumping = 0;
+  private leaseUntil = 0;
+  private failures = 0;
+  private notBefore = 0;
+  private waiters: (() => void)[] = [];
+  private mostEvents = MOST_EVENTS;
+
+  constructor(
+    private readonly settings: Settings,
+    private readonly queue: EventQueue,
+    private readonly problems: Problems,
+    spool: DiskSpool | undefined,
+    /** Called when there is nothing to send. In how many milliseconds to call it again. */
+    private readonly idle: () => number | undefined,
+  ) {
+    this.spool = new SpoolSide(spool, queue, problems);
+    if (this.spool.mayHold) this.wake();
+  }
+
+  /** Something waits: sends it soon. Costs next to nothing while a timer is set. */
+  wake(): void {
+    if (!this.isDue && platform().timers && this.leaseUntil <= Date.now()) this.schedule(LINGER_MS);
+  }
+
+  /** Sends until all that is there now is settled or spooled, or the time is over. How many events are not settled. */
+  async flush(ms: number): Promise<number> {
+    const upTo = this.queue.came;
+    const deadline = performance.now() + ms;
+    let first = true;
+    while (this.queue.gone < upTo) {
+      // What is asked for now waits for no back-off, but for the time that the daemon named.
+      if (first || !this.isDue) this.start();
+      first = false;
+      const rest = deadline - performance.now();
+      if (rest <= 0) break;
+      await this.progressOr(platform().timers ? rest : Math.min(rest, LOOK_MS));
+    }
+    return Math.max(0, upTo - this.queue.gone) + this.spool.kept;
+  }
+
+  /** Everything that is not settled, out of the queue, for a last resort. Nothing is sent any more. */
+  takeAll(): QueuedEvent[] {
+    this.pumping += 1;
+    this.stopTimer();
+    const all = [...this.spool.withoutFile(this.batch), ...this.queue.take(Infinity, Infinity)];
+    this.batch = [];
+    return all;
+  }
+
+  private schedule(ms: number, isDue = true): void {
+    this.stopTimer();
+    this.isDue = isDue;
+    this.timer = quietTimer(() => {
+      this.isDue = false;
+      this.start();
+    }, ms);
+  }
+
+  private stopTimer(): void {
+    clearTimeout(this.timer);
+    this.isDue = false;
+  }
+
+  /** Starts a pump, unless one runs or the daemon asked to wait. */
+  private start(): void {
+    const now = Date.now();
+    if (this.leaseUntil > now || this.notBefore > now) return;
+    this.stopTimer();
+    this.pumping += 1;
+    this.pump(this.pumping).catch((error: unknown) => this.broke(error));
+  }
+
+  private async pump(number: number): Promise<void> {
+    let more = true;
+    while (more) {
+      this.leaseUntil = Date.now() + this.settings.requestTimeout + GRACE_MS;
+      if (this.batch.length === 0) await this.fill();
+      if (number !== this.pumping) return;
+      if (this.batch.length === 0) break;
+      const verdict = await this.post(this.batch);
+      if (number !== this.pumping) return;
+      more = await this.act(verdict);
+      if (number !== this.pumping) return;
+      this.tellWaiters();
+    }
+    this.leaseUntil = 0;
+    this.tellWaiters();
+    if (more) this.rest();
+  }
+
+  /** A fault of this library: the batch is tried again later. */
+  private broke(error: unknown): void {
+    this.leaseUntil = 0;
+    this.failures += 1;
+    this.problems.tell("broke", `sending failed: ${String(error)}`);
+    if (platform().timers) this.schedule(LONGEST_BACKOFF_MS);
+    this.tellWaiters();
+  }
+
+  /** Nothing is left to send. An event that came while the lease ran has set no timer. */
+  private rest(): void {
+    const again = this.idle();
+    if (this.queue.length > 0) this.wake();
+    else if (again !== undefined && platform().timers) this.schedule(again, false);
+  }
+
+  private async fill(): Promise<void> {
+    this.batch = this.queue.take(this.mostEvents, MOST_BYTES);
+    if (this.batch.length === 0 && this.spool.mayHold) this.batch = await this.spool.take(this.mostEvents, MOST_BYTES);
+  }
+
+  private async post(batch: readonly QueuedEvent[]): Promise<Verdict> {
+    const headers: Record<string, string> = { "content-type": "application/x-ndjson" };
+    if (this.settings.key !== undefined) headers["authorization"] = `Bearer ${this.settings.key}`;
+    if (this.settings.customer !== undefined) headers["runtraced-customer"] = this.settings.customer;
+    const stop = new AbortController();
+    const limit = quietTimer(() => stop.abort(), this.settings.requestTimeout);
+    try {
+      const body = batch.map((event) => event.line).join("\n");
+      const url = `${this.settings.endpoint}/v1/events`;
+      return await verdictOf(await this.settings.fetch(url, { method: "POST", headers, body, signal: stop.signal }));
+    } catch (error) {
+      return { kind: "later", afterMs: undefined, denied: false, why: reasonOf(error) };
+    } finally {
+      clearTimeout(limit);
+    }
+  }
+
+  /** Whether to go on at once. */
+  private async act(verdict: Verdict): Promise<boolean> {
+    switch (verdict.kind) {
+      case "settled":
+        this.settle(verdict);
+        return true;
+      case "smaller":
+        this.shrink(verdict.why);
+        return true;
+      case "later":
+        await this.later(verdict);
+        return false;
+    }
+  }
+
+  private settle({ refused }: Verdict & { kind: "settled" }): void {
+    this.counts.settled += this.batch.length - refused.length;
+    this.counts.refused += refused.length;
+    for (const { code, reason } of refused) this.problems.tell(`refused ${code}`, `an event was refused: ${code}: ${reason}`);
+    this.gone();
+    this.away = "";
+    this.failures = 0;
+    this.notBefore = 0;
+    this.mostEvents = MOST_EVENTS;
+  }
+
+  /** The batch needs nothing more. */
+  private gone(): void {
+    if (!this.spool.settled(this.batch)) this.queue.settle(this.batch);
+    this.batch = [];
+  }
+
+  /** The daemon cannot read the batch as a whole. Halves it, down to the event that is at fault. */
+  private shrink(why: string): void {
+    if (this.batch.length > 1) {
+      const rest = this.batch.splice(Math.ceil(this.batch.length / 2));
+      this.mostEvents = this.batch.length;
+      if (!this.spool.putBack(rest)) this.queue.putBack(rest);
+      return;
+    }
+    if (this.queue.dropPayload(this.batch[0]!)) {
+      this.problems.tell("too large", `the payload of an event was dropped: ${why}`);
+      return;
+    }
+    this.problems.tell("unreadable", `an event was dropped: ${why}`);
+    this.queue.dropped.events += 1;
+    this.gone();
+  }
+
+  private async later({ afterMs, why, denied }: Verdict & { kind: "later" }): Promise<void> {
+    this.failures += 1;
+    this.away = why;
+    this.problems.tell("unsent", `events wait, the daemon at ${this.settings.endpoint} does not take them: ${why}`);
+    if (this.failures >= FAILURES_BEFORE_SPOOL) this.batch = await this.spool.keep(this.batch);
+    const longest = denied ? LONGEST_DENIED_BACKOFF_MS : LONGEST_BACKOFF_MS;
+    const backoff = Math.min(FIRST_BACKOFF_MS * 2 ** (this.failures - 1), longest) * (0.5 + Math.random() / 2);
+    const wait = afterMs ?? backoff;
+    this.notBefore = afterMs !== undefined || !platform().timers ? Date.now() + wait : 0;
+    if (platform().timers) this.schedule(wait);
+  }
+
+  private tellWaiters(): void {
+    for (const waiter of this.waiters.splice(0)) waiter();
+  }
+
+  /** Waits for an answer of the daemon. This timer keeps the process alive: somebody awaits it. */
+  private async progressOr(ms: number): Promise<void> {
+    await new Promise<void>((done) => {
+      const timer = setTimeout(done, ms);
+      this.waiters.push(() => {
+        clearTimeout(timer);
+        done();
+      });
+    });
+  }
+}

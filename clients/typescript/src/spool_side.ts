@@ -1,0 +1,110 @@
+/** The sender's side of a spool: what goes to the disk while the daemon is away, and comes back later. */
+
+import type { ClaimedFile, DiskSpool } from "./platform.js";
+import type { Problems } from "./problems.js";
+import { QueuedEvent, type EventQueue } from "./queue.js";
+
+/** All methods do nothing without a spool. */
+export class SpoolSide {
+  /** Whether a file may be there to send. */
+  mayHold: boolean;
+  /** How many events of this process are on the disk, and the daemon does not have them yet. */
+  kept = 0;
+  private file: ClaimedFile | undefined;
+  private waiting: QueuedEvent[] = [];
+  private fromFile = new Set<QueuedEvent>();
+
+  constructor(
+    private readonly disk: DiskSpool | undefined,
+    private readonly queue: EventQueue,
+    private readonly problems: Problems,
+  ) {
+    this.mayHold = disk !== undefined;
+  }
+
+  /** Events of the oldest file, up to these limits. */
+  async take(mostEvents: number, mostBytes: number): Promise<QueuedEvent[]> {
+    if (this.waiting.length === 0) await this.claim();
+    let bytes = 0;
+    let count = 0;
+    while (count < this.waiting.length && count < mostEvents && (count === 0 || bytes < mostBytes)) {
+      bytes += this.waiting[count]!.bytes;
+      count += 1;
+    }
+    const taken = this.waiting.splice(0, count);
+    this.fromFile = new Set(taken);
+    return taken;
+  }
+
+  /** Settles events that came from a file. Whether they did. */
+  settled(events: readonly QueuedEvent[]): boolean {
+    if (!this.isFromFile(events)) return false;
+    this.fromFile.clear();
+    if (this.waiting.length > 0) return true;
+    if (this.file?.own) this.kept -= this.file.lines.length;
+    this.file?.done();
+    this.file = undefined;
+    return true;
+  }
+
+  /** Events that came from a file wait again. Whether they did. */
+  putBack(events: readonly QueuedEvent[]): boolean {
+    if (!this.isFromFile(events)) return false;
+    this.waiting.unshift(...events);
+    return true;
+  }
+
+  /** Moves a batch and all that waits to the disk. What is still to be sent from memory. */
+  async keep(batch: QueuedEvent[]): Promise<QueuedEvent[]> {
+    if (!this.disk || this.isFromFile(batch)) return batch;
+    const events = [...batch, ...this.queue.take(Infinity, Infinity)];
+    try {
+      await this.disk.keep(events.map((event) => event.line));
+    } catch (error) {
+      this.problems.tell("spool", `the spool cannot be written: ${String(error)}`);
+      const rest = events.slice(batch.length);
+      if (rest.length > 0) this.queue.putBack(rest);
+      return batch;
+    }
+    this.queue.settle(events);
+    this.kept += events.length;
+    this.mayHold = true;
+    return [];
+  }
+
+  /** Keeps events at the end of the process. Whether that worked. */
+  keepNow(events: readonly QueuedEvent[]): boolean {
+    try {
+      this.disk?.keepNow(events.map((event) => event.line));
+      return this.disk !== undefined;
+    } catch (error) {
+      this.problems.tell("spool", `the spool cannot be written: ${String(error)}`);
+      return false;
+    }
+  }
+
+  /** Leaves a file that is not settled to another process. The events that are in no file. */
+  withoutFile(batch: QueuedEvent[]): QueuedEvent[] {
+    const own = this.isFromFile(batch) ? [] : batch;
+    this.file?.release();
+    this.file = undefined;
+    return own;
+  }
+
+  private isFromFile(events: readonly QueuedEvent[]): boolean {
+    return events.length > 0 && this.fromFile.has(events[0]!);
+  }
+
+  private async claim(): Promise<void> {
+    try {
+      this.file = await this.disk?.claim();
+    } catch (error) {
+      this.problems.tell("spool", `the spool cannot be read: ${String(error)}`);
+    }
+    if (this.file === undefined) {
+      this.mayHold = false;
+      return;
+    }
+    this.waiting = this.file.lines.map((line) => new QueuedEvent(line, "", "", ""));
+  }
+}

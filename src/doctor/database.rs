@@ -1,0 +1,186 @@
+//! The database: whether it can be reached, and all checks of what is reached.
+
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
+use tokio::time::timeout;
+
+use super::finding::{Finding, failure, fine};
+use super::server::{self, ServerFacts};
+use super::{ExplainSql, clock, pooler, rights, schema};
+use crate::config::{Config, DatabaseSource, database_address, parse_database_url};
+use crate::postgres::{Binaries, PrivateError, PrivatePostgres};
+use crate::store::identify_database;
+
+const CHECK: &str = "database";
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections of a daemon beside those of its writers: replayer, sweeper, health, keys.
+const OWN_CONNECTIONS: usize = 4;
+/// Connections while somebody reads over HTTP.
+const READ_CONNECTIONS: usize = 6;
+
+/// Makes all checks of the database. Returns what tells it from every other one.
+pub(super) async fn examine(
+    config: &Config,
+    explain: ExplainSql,
+    findings: &mut Vec<Finding>,
+) -> Option<String> {
+    let options = match database(config) {
+        Ok(options) => options,
+        Err(finding) => {
+            findings.push(finding);
+            return None;
+        }
+    };
+    let options = options
+        .application_name("runtraced doctor")
+        .disable_statement_logging();
+    let address = database_address(&options);
+    let mut conn = match timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options)).await {
+        Ok(Ok(conn)) => conn,
+        Ok(Err(error)) => {
+            findings.push(unreachable(&address, &explain(&error)));
+            return None;
+        }
+        Err(_) => {
+            let silent = format!("no answer within {CONNECT_TIMEOUT:?}; correct --database-url");
+            findings.push(unreachable(&address, &silent));
+            return None;
+        }
+    };
+    findings.push(fine(CHECK, format!("{address} answers")));
+    let mut identity = None;
+    let asked = ask(&mut conn, &options, config, findings, &mut identity).await;
+    if let Err(error) = asked {
+        findings.push(failure(
+            "database",
+            explain(&error),
+            "correct that, and run the command again",
+        ));
+    }
+    // The answers matter, not the farewell.
+    let _ = conn.close().await;
+    identity
+}
+
+async fn ask(
+    conn: &mut PgConnection,
+    options: &PgConnectOptions,
+    config: &Config,
+    findings: &mut Vec<Finding>,
+    identity: &mut Option<String>,
+) -> Result<(), sqlx::Error> {
+    findings.push(pooler::examine(conn, options).await?);
+    let facts = ServerFacts::ask(conn).await?;
+    let connections = config.writers + OWN_CONNECTIONS + READ_CONNECTIONS;
+    findings.extend([
+        server::version(&facts),
+        server::writable(&facts),
+        server::encoding(&facts),
+        server::durability(&facts),
+        server::commits(&facts),
+        server::connections(&facts, i32::try_from(connections).unwrap_or(i32::MAX)),
+        server::timeouts(&facts),
+        server::extensions(&facts),
+        rights::of_role(&facts, config.migrate),
+    ]);
+    findings.push(rights::examine_reader(conn, &config.read_role).await?);
+    findings.push(clock::examine(conn).await?);
+    findings.extend(schema::examine(conn, config.migrate).await?);
+    *identity = Some(identify_database(conn).await?);
+    Ok(())
+}
+
+fn unreachable(address: &str, why: &str) -> Finding {
+    let (found, advice) = why
+        .split_once("; ")
+        .unwrap_or((why, "start Postgres there"));
+    failure(
+        CHECK,
+        format!("cannot connect to {address}: {found}"),
+        advice,
+    )
+}
+
+/// How to connect to the database.
+fn database(config: &Config) -> Result<PgConnectOptions, Finding> {
+    match &config.database {
+        DatabaseSource::Url(options) => Ok((**options).clone()),
+        DatabaseSource::Private { data_dir, bin_dir } => {
+            let programs = Binaries::find(bin_dir.as_deref(), None, data_dir);
+            let url = private_url(
+                PrivatePostgres::locate(data_dir).map(|found| found.url),
+                programs,
+            )?;
+            parse_database_url(&url)
+                .map_err(|fault| failure(CHECK, fault, "remove connection.json"))
+        }
+    }
+}
+
+/// The URL of a private Postgres that runs; if none does, whether one could be started.
+fn private_url(
+    running: Result<String, PrivateError>,
+    programs: Result<Binaries, PrivateError>,
+) -> Result<String, Finding> {
+    let not_running = match running {
+        Ok(url) => return Ok(url),
+        Err(error) => error,
+    };
+    Err(match (not_running, programs) {
+        (PrivateError::NotRunning { .. }, Ok(programs)) => fine(
+            CHECK,
+            format!(
+                "the private Postgres does not run; `runtraced serve` starts it with PostgreSQL {} of {}",
+                programs.major,
+                programs.dir.display()
+            ),
+        ),
+        (PrivateError::NotRunning { .. }, Err(error)) | (error, _) => {
+            let text = error.to_string();
+            let (found, advice) = text.split_once("; ").unwrap_or((&text, ""));
+            failure(CHECK, found, advice)
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Severity;
+
+    #[test]
+    fn a_database_that_cannot_be_reached() {
+        let finding = unreachable("db:5432", "connection refused; start Postgres there");
+        assert_eq!(finding.severity, Severity::Failure);
+        assert_eq!(finding.advice, "start Postgres there");
+        assert!(
+            finding.found.contains("db:5432: connection refused"),
+            "{finding:?}"
+        );
+    }
+
+    #[test]
+    fn a_private_postgres_that_cannot_be_started() {
+        let stopped = || PrivateError::NotRunning {
+            dir: "/data".into(),
+        };
+        let missing = PrivateError::NotInstalled {
+            searched: String::new(),
+            command: "apt-get install postgresql".to_owned(),
+        };
+        let finding = private_url(Err(stopped()), Err(missing)).unwrap_err();
+        assert_eq!(finding.severity, Severity::Failure);
+        assert!(
+            finding.advice.contains("apt-get install postgresql"),
+            "{finding:?}"
+        );
+        let programs = Binaries {
+            dir: "/pg".into(),
+            major: 17,
+        };
+        let finding = private_url(Err(stopped()), Ok(programs)).unwrap_err();
+        assert_eq!(finding.severity, Severity::Ok);
+    }
+}

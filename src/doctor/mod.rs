@@ -1,0 +1,31 @@
+//! Checks whether a daemon with a configuration would run well: its settings, the database,
+//! the spool, TLS. Each check is a function from what was asked to a [`Finding`].
+//!
+//! It changes nothing: it reads, and asks the database.
+
+mod clock;
+mod database;
+mod finding;
+mod machine;
+mod pooler;
+mod rights;
+mod schema;
+mod server;
+mod spool_folder;
+
+use crate::config::Config;
+
+pub use finding::{Finding, Severity};
+
+/// Says why the database cannot be reached or asked, with what to do.
+pub type ExplainSql = fn(&sqlx::Error) -> String;
+
+/// Makes all checks.
+pub async fn examine(config: &Config, explain: ExplainSql) -> Vec<Finding> {
+    let mut findings = vec![machine::open_files(config)];
+    findings.extend(machine::exposure(config));
+    findings.extend(machine::certificates(config));
+    let identity = database::examine(config, explain, &mut findings).await;
+    findings.extend(spool_folder::examine(config, identity.as_deref()));
+    findings
+}

@@ -1,0 +1,128 @@
+//! The schema and the rules by which daemons write it.
+
+use sqlx::PgConnection;
+
+use super::finding::{Finding, failure, fine, warning};
+use crate::store::{MIGRATIONS, Unfit, WRITE_EPOCH, check_schema, reason, unfit};
+
+pub(super) async fn examine(
+    conn: &mut PgConnection,
+    migrates: bool,
+) -> Result<Vec<Finding>, sqlx::Error> {
+    let applied = applied(conn).await?;
+    let known = MIGRATIONS
+        .iter()
+        .filter(|migration| migration.migration_type.is_up_migration())
+        .map(|migration| migration.version);
+    let version = version(&known.collect::<Vec<_>>(), &applied, migrates);
+    let checked = check_schema(conn).await;
+    Ok(vec![version, epoch(checked)])
+}
+
+/// The versions of the migrations in the database.
+async fn applied(conn: &mut PgConnection) -> Result<Vec<i64>, sqlx::Error> {
+    let there: bool =
+        sqlx::query_scalar("SELECT to_regprocedure('public.ingest_migrations()') IS NOT NULL")
+            .fetch_one(&mut *conn)
+            .await?;
+    if there {
+        return sqlx::query_scalar("SELECT public.ingest_migrations()")
+            .fetch_one(conn)
+            .await;
+    }
+    let table: bool =
+        sqlx::query_scalar("SELECT to_regclass('public._sqlx_migrations') IS NOT NULL")
+            .fetch_one(&mut *conn)
+            .await?;
+    if !table {
+        return Ok(Vec::new());
+    }
+    sqlx::query_scalar("SELECT version FROM public._sqlx_migrations")
+        .fetch_all(conn)
+        .await
+}
+
+fn version(known: &[i64], applied: &[i64], migrates: bool) -> Finding {
+    const CHECK: &str = "schema";
+    let pending = known
+        .iter()
+        .filter(|version| !applied.contains(version))
+        .count();
+    let newest = applied.iter().max().copied().unwrap_or_default();
+    if applied.iter().any(|version| !known.contains(version)) {
+        return warning(
+            CHECK,
+            format!("a newer runtraced has migrated the database (migration {newest:04})"),
+            "use that version or a later one",
+        );
+    }
+    match (pending, migrates) {
+        (0, _) => fine(CHECK, format!("up to date (migration {newest:04})")),
+        (_, true) => fine(
+            CHECK,
+            format!("{pending} migrations are pending; the daemon applies them when it starts"),
+        ),
+        (_, false) => failure(
+            CHECK,
+            format!("{pending} migrations are pending, and --no-migrate is set"),
+            "run `runtraced migrate --plan`, then `runtraced migrate`, as the owner of the database",
+        ),
+    }
+}
+
+fn epoch(checked: Result<(), sqlx::Error>) -> Finding {
+    const CHECK: &str = "write epoch";
+    let Err(error) = checked else {
+        return fine(CHECK, format!("{WRITE_EPOCH}, as this version writes"));
+    };
+    match unfit(&error) {
+        // The check of the schema says so.
+        Some(Unfit::Behind) => fine(
+            CHECK,
+            format!("{WRITE_EPOCH}, once the schema is up to date"),
+        ),
+        Some(Unfit::Epoch { theirs, .. }) => failure(
+            CHECK,
+            format!(
+                "the database is written by the rules of epoch {theirs}, this version writes by those of {WRITE_EPOCH}"
+            ),
+            "use the version that the schema belongs to, or migrate if this version is newer",
+        ),
+        Some(Unfit::Daemon { theirs, .. }) => failure(
+            CHECK,
+            format!("a daemon of epoch {theirs} is connected"),
+            "stop all daemons of the other version",
+        ),
+        None => failure(
+            CHECK,
+            reason(&error),
+            "look for the error in the server's log",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Severity::{Failure, Ok as Fine, Warning};
+
+    #[test]
+    fn schemas_of_other_versions() {
+        let severity = |applied: &[i64], migrates| version(&[1, 2, 3], applied, migrates).severity;
+        assert_eq!(severity(&[1, 2, 3], false), Fine);
+        assert_eq!(severity(&[1, 2], true), Fine);
+        assert_eq!(severity(&[1, 2], false), Failure);
+        assert_eq!(severity(&[], false), Failure);
+        assert_eq!(severity(&[1, 2, 3, 4], true), Warning);
+    }
+
+    #[test]
+    fn epochs_of_other_versions() {
+        let (ours, theirs) = (WRITE_EPOCH, WRITE_EPOCH + 1);
+        let severity = |unfit: Unfit| epoch(Err(unfit.into())).severity;
+        assert_eq!(epoch(Ok(())).severity, Fine);
+        assert_eq!(severity(Unfit::Epoch { ours, theirs }), Failure);
+        assert_eq!(severity(Unfit::Daemon { ours, theirs }), Failure);
+        assert_eq!(epoch(Err(sqlx::Error::RowNotFound)).severity, Failure);
+    }
+}

@@ -1,0 +1,146 @@
+//! Takes one request: read, decode, admit, wait.
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use axum::extract::Request;
+
+use super::answer::{EventsAnswer, RefusedEvent};
+use super::error::EventsError;
+use super::request::EventsRequest;
+use super::written::WrittenEvents;
+use crate::auth::Identity;
+use crate::event::FieldLimits;
+use crate::ingest::batch::BatchDecoder;
+use crate::ingest::body::ReadBody;
+use crate::ingest::intake::Intake;
+use crate::ingest::native::ReceiveBudget;
+use crate::ingest::settle::{Unsettled, admit, settled};
+use crate::json_mapping::{WrittenEvent, event_from_line};
+use crate::pipeline::{BatchOutcome, Durability};
+
+/// Characters of the reason why a line is no event. It may repeat what the line says.
+const MAX_REASON_CHARS: usize = 200;
+
+/// Handles requests with events.
+#[derive(Clone, Debug)]
+pub struct EventsIngest {
+    /// Takes the requests.
+    pub intake: Intake,
+    /// Limits of the fields of an event.
+    pub fields: FieldLimits,
+    /// The most events of a request.
+    pub max_events: usize,
+    /// The budget for events that are being received, shared with the native protocol.
+    pub receive: ReceiveBudget,
+}
+
+/// The events of a body before they are admitted.
+struct DecodedBody {
+    decoder: BatchDecoder,
+    malformed: Vec<RefusedEvent>,
+    bytes: usize,
+    /// Their memory, until they are admitted.
+    shares: Vec<OwnedSemaphorePermit>,
+}
+
+impl EventsIngest {
+    /// Takes one request. Returns when all its events are durable or refused.
+    ///
+    /// # Errors
+    /// The error for the client.
+    pub(super) async fn take(&self, request: Request) -> Result<EventsAnswer, EventsError> {
+        let (head, body) = request.into_parts();
+        let wanted = EventsRequest::of(&head)?;
+        let identity = Identity::of(&head.extensions)?;
+        identity.check_quota().map_err(Unsettled::from)?;
+        let body = self.intake.read_body(&identity, body, 0).await??;
+        let settling = self.settle(&identity, wanted, body);
+        self.intake.config.tasks.track_future(settling).await
+    }
+
+    async fn settle(
+        &self,
+        identity: &Identity,
+        wanted: EventsRequest,
+        body: ReadBody,
+    ) -> Result<EventsAnswer, EventsError> {
+        let pipeline = self.intake.open_pipeline()?;
+        let (ingest, sender) = (self.clone(), identity.clone());
+        let decode = move |bytes: &[u8]| ingest.decode(&sender, wanted.min_durability, bytes);
+        let decoded = self
+            .intake
+            .decode(wanted.compression, body, decode)
+            .await???;
+        let DecodedBody {
+            decoder,
+            malformed,
+            bytes,
+            shares,
+        } = decoded;
+        let counts = &self.intake.config.repairs;
+        let (batch, repairs) = decoder.finish(counts, identity, malformed.len(), bytes);
+        let refused = batch.refused.len() + malformed.len();
+        let _refusals = self.receive.take_refusals(refused)?;
+        if batch.events.is_empty() && batch.refused.is_empty() {
+            return Ok(EventsAnswer::new(malformed, nothing(), repairs));
+        }
+        let ticket = admit(&pipeline, batch, wanted.min_durability)?;
+        drop((pipeline, shares));
+        // After a timeout the batch is still written. Sending it again is harmless.
+        let outcome = settled(ticket, self.intake.config.submit_timeout).await?;
+        Ok(EventsAnswer::new(malformed, outcome, repairs))
+    }
+
+    fn decode(
+        &self,
+        sender: &Identity,
+        min_durability: Durability,
+        bytes: &[u8],
+    ) -> Result<DecodedBody, EventsError> {
+        let written = WrittenEvents::find(bytes, self.max_events)?;
+        let mut shares = vec![self.receive.try_take_structure(written.count)?];
+        if min_durability == Durability::Committed {
+            shares.push(self.receive.try_take_committed(bytes.len())?);
+        }
+        let mut decoder = BatchDecoder::new(self.fields, sender);
+        let mut malformed = Vec::new();
+        written.each(|number, text| match text.and_then(read) {
+            Ok(read) => {
+                decoder.add_surrogates(read.surrogates);
+                decoder.push(number, read.event);
+            }
+            Err(reason) => malformed.push(RefusedEvent::malformed(number, reason)),
+        })?;
+        Ok(DecodedBody {
+            decoder,
+            malformed,
+            bytes: bytes.len(),
+            shares,
+        })
+    }
+}
+
+fn read(text: &str) -> Result<WrittenEvent, String> {
+    event_from_line(text).map_err(|error| {
+        let reason = match error.line {
+            0 | 1 => format!("column {}: {}", error.column, error.reason),
+            // Of an element of an array.
+            line => format!("line {line}, column {}: {}", error.column, error.reason),
+        };
+        match reason.char_indices().nth(MAX_REASON_CHARS) {
+            Some((end, _)) => format!("{}…", &reason[..end]),
+            None => reason,
+        }
+    })
+}
+
+/// The outcome of a batch without events.
+fn nothing() -> BatchOutcome {
+    BatchOutcome {
+        durability: Durability::Committed,
+        committed: 0,
+        duplicate: 0,
+        spooled: 0,
+        refused: Vec::new(),
+    }
+}

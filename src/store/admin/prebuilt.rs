@@ -1,0 +1,98 @@
+//! Indexes of pending migrations that can be built before them, without holding up writers.
+//! The migration then finds its index and builds none.
+
+use sqlx::{AssertSqlSafe, PgConnection};
+
+/// An index that a migration makes with `IF NOT EXISTS`, on columns that are older than it.
+#[derive(Clone, Copy, Debug)]
+pub struct PrebuiltIndex {
+    /// The migration that makes it.
+    pub version: i64,
+    /// Its name.
+    pub name: &'static str,
+    /// Its table, which the migration finds.
+    pub table: &'static str,
+    /// The rest of its definition.
+    definition: &'static str,
+}
+
+/// All of them.
+pub const PREBUILT_INDEXES: [PrebuiltIndex; 1] = [PrebuiltIndex {
+    version: 25,
+    name: "idx_approvals_session",
+    table: "approvals",
+    definition: "(session_id) WHERE session_id IS NOT NULL",
+}];
+
+/// The class of the advisory lock of whoever builds: a second one would take the first one's
+/// unfinished index for a broken one.
+const BUILD_LOCK: (i32, i32) = (0x7274_0003, 0);
+
+/// Builds the indexes of the pending migrations whose tables are there. Call it without
+/// any lock: who waits for a lock with a snapshot, as another migration does, would hold up
+/// the build.
+///
+/// # Errors
+/// If a statement fails.
+pub async fn build_ahead(
+    conn: &mut PgConnection,
+    is_pending: impl Fn(i64) -> bool,
+) -> Result<(), sqlx::Error> {
+    for index in PREBUILT_INDEXES
+        .iter()
+        .filter(|index| is_pending(index.version))
+    {
+        let there: bool = sqlx::query_scalar("SELECT to_regclass('public.' || $1) IS NOT NULL")
+            .bind(index.table)
+            .fetch_one(&mut *conn)
+            .await?;
+        let free: bool = there
+            && sqlx::query_scalar("SELECT pg_try_advisory_lock($1, $2)")
+                .bind(BUILD_LOCK.0)
+                .bind(BUILD_LOCK.1)
+                .fetch_one(&mut *conn)
+                .await?;
+        if !free {
+            continue;
+        }
+        let built = build(conn, index).await;
+        sqlx::query("SELECT pg_advisory_unlock($1, $2)")
+            .bind(BUILD_LOCK.0)
+            .bind(BUILD_LOCK.1)
+            .execute(&mut *conn)
+            .await?;
+        built?;
+    }
+    Ok(())
+}
+
+async fn build(conn: &mut PgConnection, index: &PrebuiltIndex) -> Result<(), sqlx::Error> {
+    let PrebuiltIndex {
+        name,
+        table,
+        definition,
+        ..
+    } = index;
+    let valid: Option<bool> = sqlx::query_scalar(
+        "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('public.' || $1)",
+    )
+    .bind(name)
+    .fetch_optional(&mut *conn)
+    .await?;
+    let mut statements = vec!["SET lock_timeout = 0".to_owned()];
+    // What an interrupted attempt left is of no use.
+    if valid == Some(false) {
+        statements.push(format!("DROP INDEX CONCURRENTLY IF EXISTS public.{name}"));
+    }
+    if valid != Some(true) {
+        statements.push(format!(
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON public.{table} {definition}"
+        ));
+    }
+    for statement in statements {
+        sqlx::raw_sql(AssertSqlSafe(statement))
+            .execute(&mut *conn)
+            .await?;
+    }
+    Ok(())
+}

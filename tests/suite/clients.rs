@@ -1,0 +1,88 @@
+//! The client packages, each against a real daemon. Their own tests run here too, so that
+//! `make test` runs everything.
+
+mod python;
+mod typescript;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::support::daemon::Daemon;
+use crate::support::pg::{self, TestDatabase};
+
+/// Variables that change what a client does. A test sets those that it means.
+const VARIABLES: [&str; 4] = [
+    "RUNTRACED_ENDPOINT",
+    "RUNTRACED_KEY",
+    "RUNTRACED_SPOOL",
+    "RUNTRACED_DISABLED",
+];
+
+/// A daemon with a database of its own, and how a client finds it.
+struct ClientStage {
+    database: TestDatabase,
+    daemon: Daemon,
+}
+
+impl ClientStage {
+    async fn start() -> Self {
+        let database = pg::database().await;
+        let daemon = Daemon::start(database.url()).await;
+        Self { database, daemon }
+    }
+
+    /// The address of the HTTP endpoint, as `RUNTRACED_ENDPOINT` names it.
+    fn endpoint(&self) -> String {
+        format!("http://{}", self.daemon.http_address())
+    }
+
+    /// A program in the folder of a package, whose client sends to this daemon.
+    fn command(&self, program: &str, package: &str) -> Command {
+        let mut command = Command::new(program);
+        for name in VARIABLES {
+            command.env_remove(name);
+        }
+        command
+            .env("RUNTRACED_ENDPOINT", self.endpoint())
+            // Its tests may look at what is stored.
+            .env("RUNTRACED_TEST_DATABASE", self.database.url())
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .current_dir(folder(package))
+            .stdin(Stdio::null());
+        command
+    }
+}
+
+/// `clients/NAME`.
+fn folder(package: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    root.join("clients").join(package)
+}
+
+/// Whether a program runs here. Without it a test is skipped, but not where everything must be
+/// tested.
+fn is_there(program: &str) -> bool {
+    let mut version = Command::new(program);
+    version.arg("--version").stdin(Stdio::null());
+    let there = version.output().is_ok_and(|said| said.status.success());
+    let required = std::env::var("CI").is_ok_and(|ci| ci == "true");
+    assert!(there || !required, "{program} is needed where CI=true");
+    if !there {
+        println!("skipped: there is no {program}");
+    }
+    there
+}
+
+/// Runs a program to its end and returns what it printed. It must succeed.
+async fn run(mut command: Command) -> String {
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let output = output.await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complained = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{}\n{said}\n{complained}",
+        output.status
+    );
+    said
+}
