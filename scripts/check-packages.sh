@@ -2,7 +2,7 @@
 # Tries the packages in dist/ as users do: the Debian package in a bare Debian (debootstrap, no Rust), where it is
 # installed, started as its user, shows the demo, is upgraded and purged, also as a service of systemd; the wheel in a bare venv and with pipx. Run it
 # as root on Debian, after `make release`. Needs debootstrap, python3 with venv, and PyPI for pipx. Usage:
-#   scripts/check-packages.sh [deb] [wheel]
+#   scripts/check-packages.sh [deb] [wheel] [bytes]
 # The Debian stays in target/ for the next time; what is done in it goes to a layer over it that is thrown away. Nothing
 # outside is touched: processes, network and mounts are those of namespaces.
 set -euo pipefail
@@ -78,7 +78,39 @@ check_wheel() {
     rm -rf "$work"
 }
 
-[[ $# -gt 0 ]] || set -- deb wheel
+# The archive, the checksums and the bill of materials; and the same program packed again elsewhere, with another time
+# zone, language and umask, gives the same bytes.
+check_bytes() {
+    local work
+    work=$(mktemp -d)
+    (cd dist && sha256sum --quiet --check SHA256SUMS)
+    tar -xzf dist/runtraced-*-linux.tar.gz --strip-components=1 -C "$work"
+    "$work/runtraced" --version >/dev/null
+    python3 -m venv "$work/venv"
+    "$work/venv/bin/pip" install -q "cyclonedx-python-lib[json-validation]==11.12.0"
+    "$work/venv/bin/python" - dist/runtraced-*.cdx.json <<'VALIDATE'
+import sys
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+with open(sys.argv[1], encoding="utf-8") as file:
+    fault = JsonStrictValidator(SchemaVersion.V1_6).validate_str(file.read())
+sys.exit(fault and f"the bill of materials is not valid: {fault}")
+VALIDATE
+    say "the archive and the bill of materials are valid"
+    mkdir "$work/again"
+    git ls-files -z | xargs -0 cp --parents -t "$work/again"
+    (
+        umask 077
+        export SOURCE_DATE_EPOCH RUNTRACED_BINARY=$work/runtraced TZ=Asia/Tokyo LANG=C.UTF-8
+        SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
+        cd "$work/again" && scripts/release/release.sh 2>/dev/null
+    )
+    diff dist/SHA256SUMS "$work/again/dist/SHA256SUMS" >&2 || { say "packed again, the packages differ"; exit 1; }
+    say "packed again elsewhere, the packages are the same bytes"
+    rm -rf "$work"
+}
+
+[[ $# -gt 0 ]] || set -- deb wheel bytes
 for what in "$@"; do
     "check_$what"
 done
