@@ -28,7 +28,9 @@ const USED: &str = "
       coalesce(c.cache_read, 0)::bigint AS cache_read, coalesce(c.cache_write, 0)::bigint AS cache_write,
       coalesce(c.reasoning, 0)::bigint AS reasoning
   ) AS u
-  LEFT JOIN band AS b ON b.model = u.model AND b.valid_from <= c.created_at AND c.created_at < b.valid_until
+  LEFT JOIN band AS b ON b.model = CASE WHEN u.model IN (SELECT public.models_with_keys())
+      THEN public.price_key(u.model, c.step_id) ELSE u.model END
+    AND b.valid_from <= c.created_at AND c.created_at < b.valid_until
     AND b.above_input_tokens < greatest(u.input, 1) AND greatest(u.input, 1) <= b.up_to_input_tokens
     -- Where only one of the two has a price, a call that used the other has none.
     AND (b.input IS NOT NULL OR u.input = 0) AND (b.output IS NOT NULL OR u.output = 0)

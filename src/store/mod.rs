@@ -22,7 +22,7 @@ mod writer;
 pub use admin::{
     DecidedBy, Grant, GrantError, KeyError, PriceRow, READER_ROLE, build_search_index,
     catalog_models, create_key, decide_approval, grant, grant_reader, load_keys, migrate,
-    revoke_key, set_price, unpriced_models, write_catalog_prices,
+    revoke_key, set_price, unpriced_keys, unpriced_models, write_catalog_prices,
 };
 pub use batch::{RunSizes, few_rows, postpone, postponed, settle_bridged_runs, settle_closed_runs};
 pub use error::{
