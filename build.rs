@@ -67,7 +67,7 @@ fn smaller(path: &Path, extension: Option<&str>) -> Result<Vec<u8>, Box<dyn Erro
     Ok(match extension {
         Some("js") => {
             let small = minifier::js::minify(&String::from_utf8(content)?).to_string();
-            shorter(small).into_bytes()
+            joined(&shorter(small)).into_bytes()
         }
         Some("css") => {
             let small = minifier::css::minify(&String::from_utf8(content)?)?.to_string();
@@ -86,4 +86,47 @@ fn shorter(text: String) -> String {
         .iter()
         .chain(&words)
         .fold(text, |text, (long, short)| text.replace(long, short))
+}
+
+/// Declarations behind each other as one: `let a=1;let b=2` is `let a=1,b=2`.
+fn joined(text: &str) -> String {
+    let mut short = String::with_capacity(text.len());
+    let mut copied = 0;
+    for (at, word) in text.match_indices("let") {
+        let is_word = |c: char| c.is_alphanumeric() || "_$.".contains(c);
+        let before = &text[..at];
+        if before.ends_with(is_word) || before.ends_with("export ") {
+            continue;
+        }
+        let end = at + word.len();
+        let Some(end) = end_of_statement(&text[end..]).map(|length| end + length) else {
+            continue;
+        };
+        let next = [";let ", ";let{", ";let["];
+        if end >= copied && next.iter().any(|next| text[end..].starts_with(next)) {
+            short.push_str(&text[copied..end]);
+            short.push(',');
+            copied = end + ";let".len() + usize::from(text[end..].starts_with(";let "));
+        }
+    }
+    short + &text[copied..]
+}
+
+/// The length of a statement up to its semicolon; `None`: it is in something that ends before, or
+/// holds what only a parser could tell.
+fn end_of_statement(text: &str) -> Option<usize> {
+    let (mut depth, mut quote) = (0_u32, None);
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            (_, '\\' | '/' | '`') => return None,
+            (Some(open), _) if c == open => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '(' | '[' | '{') => depth += 1,
+            (None, ')' | ']' | '}') => depth = depth.checked_sub(1)?,
+            (None, ';') if depth == 0 => return Some(at),
+            (None, _) => {}
+        }
+    }
+    None
 }

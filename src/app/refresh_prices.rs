@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use sqlx::PgConnection;
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::prices::{self, CatalogModel};
@@ -14,6 +14,9 @@ use crate::store::{self, PriceRow, Session};
 
 /// How often new token counts are looked at.
 const INTERVAL: Duration = Duration::from_secs(5);
+/// How often all token counts and steps are looked at again: a model may become known later, and
+/// rows may fill gaps.
+const ANEW: Duration = Duration::from_secs(3_600);
 /// How long the database may take for one look, and so how long the sweeper waits for it.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -21,6 +24,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Default)]
 struct PriceProgress {
     page: i64,
+    /// The same in the steps, which say who the provider is.
+    step_page: i64,
     /// Whether the rows of an earlier version's catalog were written anew.
     renewed: bool,
 }
@@ -29,10 +34,15 @@ struct PriceProgress {
 /// wait for it.
 pub async fn refresh_prices(session: &Mutex<Session>, stop: CancellationToken) {
     let mut progress = PriceProgress::default();
+    let mut begun = Instant::now();
     loop {
         tokio::select! {
             () = sleep(INTERVAL) => {}
             () = stop.cancelled() => return,
+        }
+        if begun.elapsed() > ANEW {
+            (progress.page, progress.step_page) = (0, 0);
+            begun = Instant::now();
         }
         let mut session = session.lock().await;
         let round = async {
@@ -63,6 +73,11 @@ async fn fill_in(conn: &mut PgConnection, progress: &mut PriceProgress) -> Resul
         write(conn, model).await?;
     }
     progress.page = next;
+    let (keys, next) = store::unpriced_keys(conn, progress.step_page).await?;
+    for key in keys {
+        write(conn, key).await?;
+    }
+    progress.step_page = next;
     Ok(())
 }
 

@@ -42,7 +42,8 @@ struct ListPricesArgs {
 
 #[derive(Debug, Clone, clap::Args)]
 struct SetPriceArgs {
-    /// Model, as agents name it.
+    /// Model, as agents name it. Behind it `@PROVIDER`, `:batch`, or both, as in
+    /// `gpt-4o@azure:batch`, for calls by this provider, and for batches.
     model: String,
     /// Price of input tokens.
     #[arg(long, value_name = "USD")]

@@ -22,6 +22,11 @@ const STRIDE: u64 = 7;
 /// The largest input that is looked at, in tokens.
 const LARGEST_INPUT: u64 = 4_000_000;
 
+/// What follows a name in the table of prices if the price is one of batches.
+const BATCH: &str = ":batch";
+/// Providers whose price lists halve every rate of a batch. The catalog has none of batches.
+const HALVED: [&str; 3] = ["anthropic", "google", "openai"];
+
 /// US dollars per million tokens, as text of a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -31,6 +36,22 @@ pub struct CatalogRates {
     pub cache_read: String,
     pub cache_write: String,
     pub reasoning: String,
+}
+
+impl CatalogRates {
+    fn halve(&mut self) {
+        let Self {
+            input,
+            output,
+            cache_read,
+            cache_write,
+            reasoning,
+        } = self;
+        for rate in [input, output, cache_read, cache_write, reasoning] {
+            let dollars: f64 = rate.parse().unwrap_or_default();
+            *rate = probe::text(dollars / 2.0);
+        }
+    }
 }
 
 /// A price of a model.
@@ -53,11 +74,36 @@ pub struct CatalogModel {
     pub prices: Vec<CatalogPrice>,
 }
 
-/// Looks a model up by the name that agents use. `None`: the catalog does not know it, or
-/// knows no price per token.
+/// Looks a model up by the name that agents use, which may be followed by `@` and a provider,
+/// and by `:batch`. `None`: the catalog does not know it, or knows no price per token; or the
+/// provider is the usual one, whose price the name alone has.
 #[must_use]
-pub fn look_up(model: &str) -> Option<CatalogModel> {
-    let (provider, name) = matched(model)?;
+pub fn look_up(key: &str) -> Option<CatalogModel> {
+    let (name, is_batch) = match key.strip_suffix(BATCH) {
+        Some(name) => (name, true),
+        None => (key, false),
+    };
+    let at = name.rsplit_once('@');
+    let named = at.and_then(|(model, provider)| Some((model, catalog_provider(provider)?)));
+    let Some((model, provider)) = named else {
+        return look_up_model(name, matched(name)?).filter(|_| !is_batch);
+    };
+    if !is_batch {
+        let usual = matched(model);
+        let found = matched_at(model, &provider).filter(|found| usual.as_ref() != Some(found))?;
+        return look_up_model(model, found);
+    }
+    let has_discount = HALVED.contains(&provider.as_str());
+    let found = matched_at(model, &provider).filter(|_| has_discount)?;
+    let mut found = look_up_model(model, found)?;
+    for price in &mut found.prices {
+        price.rates.halve();
+    }
+    found.priced_as.push_str(BATCH);
+    Some(found)
+}
+
+fn look_up_model(model: &str, (provider, name): (String, String)) -> Option<CatalogModel> {
     let probe = Probe::new(Calculator::bundled(), &provider, model);
     let today = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs() / DAY.as_secs();
     let mut prices = Vec::new();
@@ -114,6 +160,26 @@ fn matched(model: &str) -> Option<(String, String)> {
         .or_else(|_| calculator.calculate(&litellm))
         .ok()?;
     Some((found.provider_id, found.model_id))
+}
+
+/// The same at a provider of the catalog.
+fn matched_at(model: &str, provider: &str) -> Option<(String, String)> {
+    let usage = Usage::from([(UsageKey::INPUT_TOKENS, 1.0)]);
+    let request = PriceRequest::new(model, &usage).with_provider_id(provider);
+    let found = Calculator::bundled().calculate(&request).ok()?;
+    Some((found.provider_id, found.model_id))
+}
+
+/// The provider of the catalog that a source means.
+fn catalog_provider(named: &str) -> Option<String> {
+    // The catalog takes `azure.ai.openai` for OpenAI.
+    let known = match named {
+        "x_ai" | "xai" => "x-ai",
+        _ if named.contains("azure") || named.starts_with("az.") => "azure",
+        _ => named,
+    };
+    let found = Calculator::bundled().find_provider(Some(known), None);
+    Some(found.ok()??.id().to_owned())
 }
 
 /// The rates of a day: above how many input tokens, and which.
@@ -199,6 +265,41 @@ mod tests {
         assert_eq!(
             look_up("openai/gpt-4o").unwrap().prices[0].rates.input,
             "2.5"
+        );
+    }
+
+    #[test]
+    fn embeddings_have_a_price_for_what_goes_in() {
+        let found = look_up("text-embedding-3-small").unwrap();
+        let rates = &found.prices[0].rates;
+        assert_eq!((rates.input.as_str(), rates.output.as_str()), ("0.02", "0"));
+    }
+
+    #[test]
+    fn another_provider_and_a_batch_have_prices_of_their_own() {
+        let first = |key: &str| {
+            let found = look_up(key)?;
+            let rates = found.prices[0].rates.clone();
+            Some((found.priced_as, rates.input, rates.output))
+        };
+        let told = |priced_as: &str, input: &str, output: &str| {
+            Some((priced_as.to_owned(), input.to_owned(), output.to_owned()))
+        };
+        assert_eq!(first("gpt-4o@openai"), None, "as the name alone");
+        assert_eq!(
+            first("gpt-4o@openai:batch"),
+            told("openai/gpt-4o:batch", "1.25", "5")
+        );
+        assert_eq!(first("gpt-4o@groq:batch"), None, "no discount is known");
+        assert_eq!(first("gpt-4o:batch"), None, "of whom?");
+        assert_eq!(
+            catalog_provider("azure.ai.openai").as_deref(),
+            Some("azure")
+        );
+        assert_eq!(catalog_provider("my_gateway"), None);
+        assert_eq!(
+            first("text-embedding-3-small@azure.ai.openai"),
+            told("azure/text-embedding-3-small", "0.02", "0")
         );
     }
 }

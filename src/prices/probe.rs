@@ -39,16 +39,19 @@ impl<'a> Probe<'a> {
             let usage = [&[(UsageKey::INPUT_TOKENS, size)], more].concat();
             self.price(at, &usage)
         };
-        let output = with(&[(UsageKey::OUTPUT_TOKENS, size)])?;
+        // Embeddings put nothing out, and have no price for it.
+        let output = with(&[(UsageKey::OUTPUT_TOKENS, size)]).unwrap_or(plain);
         let reasoning = with(&[
             (UsageKey::OUTPUT_TOKENS, size),
             (UsageKey::OUTPUT_REASONING_TOKENS, size),
-        ])?;
+        ])
+        .unwrap_or(output);
+        let cached = |key| with(&[(key, size)]).unwrap_or(plain);
         Some(CatalogRates {
             input: rate(plain, size),
             output: rate(output - plain, size),
-            cache_read: rate(with(&[(UsageKey::CACHE_READ_TOKENS, size)])?, size),
-            cache_write: rate(with(&[(UsageKey::CACHE_WRITE_TOKENS, size)])?, size),
+            cache_read: rate(cached(UsageKey::CACHE_READ_TOKENS), size),
+            cache_write: rate(cached(UsageKey::CACHE_WRITE_TOKENS), size),
             reasoning: rate(reasoning - plain, size),
         })
     }
@@ -62,8 +65,13 @@ impl<'a> Probe<'a> {
     }
 }
 
-/// Dollars per million tokens without the noise of binary fractions.
+/// Dollars per million tokens.
 fn rate(dollars: f64, tokens: f64) -> String {
-    let text = format!("{:.6}", dollars / tokens * MILLION);
+    text(dollars / tokens * MILLION)
+}
+
+/// A rate without the noise of binary fractions.
+pub(super) fn text(rate: f64) -> String {
+    let text = format!("{rate:.6}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

@@ -24,7 +24,8 @@ pub use admin::{
     NewCustomer, PREBUILT_INDEXES, PendingMigrations, PrebuiltIndex, PriceRow, READER_ROLE,
     add_customer, build_search_index, catalog_models, create_key, decide_approval,
     export_migrations, grant, grant_reader, load_keys, migrate, migration_effects, migration_name,
-    pending_migrations, revoke_key, set_price, unpriced_models, write_catalog_prices,
+    pending_migrations, revoke_key, set_price, unpriced_keys, unpriced_models,
+    write_catalog_prices,
 };
 pub use batch::{RunSizes, few_rows, postpone, postponed, settle_bridged_runs, settle_closed_runs};
 pub use error::{

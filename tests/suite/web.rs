@@ -6,6 +6,7 @@ mod deciding;
 mod filters;
 mod hostile;
 mod live;
+mod providers;
 mod reading;
 mod rights;
 mod searching;

@@ -4,6 +4,8 @@ use sqlx::{Connection as _, PgConnection};
 
 /// Pages of a table that one search for models reads: 64 MiB.
 const PAGES: i64 = 8_192;
+/// The last pages, which are read again and again: they fill up, and writers commit in any order.
+const LAST_PAGES: i64 = 1_024;
 
 /// A price, in US dollars per million tokens, as text of numbers. `None`: unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,7 +23,7 @@ pub struct PriceRow {
 }
 
 /// Models in token counts from a page of the table on, for which the catalog was not asked
-/// yet, and the page to go on from. The last page is looked at again, because it fills up.
+/// yet, and the page to go on from.
 ///
 /// # Errors
 /// If a statement fails.
@@ -42,7 +44,11 @@ pub async fn unpriced_models(
         .bind(end)
         .fetch_all(conn)
         .await?;
-    let next = if end < pages { end } else { (pages - 1).max(0) };
+    let next = if end < pages {
+        end
+    } else {
+        (pages - LAST_PAGES).max(0)
+    };
     Ok((models, next))
 }
 

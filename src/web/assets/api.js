@@ -38,16 +38,13 @@ export async function api(path, { signal, post } = {}) {
 	throw new ApiError(answer.status, body?.error ?? `The daemon answered ${answer.status}.`, body);
 }
 
-// So long after a tab was hidden its stream ends.
-const AWAY = 10_000;
-
 /**
  * Server-sent events. The browser reconnects by itself; when the server refuses, this tries again later.
  * @param {string} path @param {Record<string, (data: any) => void>} on by name @param {(state: '' | 'Live' | 'Reconnecting …') => void} state
  * @returns {() => void} ends it
  */
 export function events(path, on, state) {
-	let source, timer, away;
+	let source, timer, away, gone;
 	let pause = 2000;
 	const open = () => {
 		source = new EventSource(path);
@@ -68,23 +65,27 @@ export function events(path, on, state) {
 		});
 	};
 	open();
+	const close = () => {
+		clearTimeout(timer);
+		source.close();
+	};
 	// Browsers allow few connections to a host: a tab that nobody sees gives its own back.
 	const seen = () => {
 		clearTimeout(away);
-		if (document.hidden) {
+		if (document.hidden)
 			away = setTimeout(() => {
-				clearTimeout(timer);
-				source.close();
-				away = 0;
-			}, AWAY);
-		} else if (away === 0) open();
-		if (!document.hidden) away = null;
+				close();
+				gone = true;
+			}, 1e4);
+		else if (gone) {
+			gone = false;
+			open();
+		}
 	};
 	document.addEventListener('visibilitychange', seen);
 	return () => {
 		document.removeEventListener('visibilitychange', seen);
 		clearTimeout(away);
-		clearTimeout(timer);
-		source.close();
+		close();
 	};
 }

@@ -86,8 +86,8 @@ function login() {
 
 async function who() {
 	me = await api('/api/me');
-	$('#log-out').hidden = me.login !== 'key';
-	if (me.login === 'needed') login();
+	$('#log-out').hidden = me?.login !== 'key';
+	if (me?.login === 'needed') login();
 	else waiting();
 }
 

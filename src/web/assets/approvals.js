@@ -1,6 +1,7 @@
 // What waits for a person: decide, with a note.
 
 import { api } from './api.js';
+import { choice } from './chart.js';
 import { facts } from './detail.js';
 import { $, a as anchor, button, dot, fault, fill, h, says, shown, title, toast } from './dom.js';
 import { ago, when } from './format.js';
@@ -23,16 +24,12 @@ export function approvals(main, at) {
 		h(
 			'div.bar',
 			h('h1', 'Approvals'),
-			h(
-				'div.seg',
-				{ role: 'group', 'aria-label': 'Status' },
-				['pending', 'approved', 'rejected', 'expired'].map(s =>
-					h(
-						'a.button',
-						{ href: link('/approvals', { status: s === 'pending' ? null : s }), 'aria-current': String(s === state) },
-						s === 'pending' ? 'Waiting' : title(s),
-					),
-				),
+			choice(
+				'Status',
+				{ ...at, params: new URLSearchParams() },
+				'status',
+				[['', 'Waiting'], ...['approved', 'rejected', 'expired'].map(s => [s, title(s)])],
+				state === 'pending' ? '' : state,
 			),
 		),
 		say,

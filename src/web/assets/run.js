@@ -75,7 +75,7 @@ export function run(main, at) {
 	const steps = tree(() => rows, {
 		selected: () => selected,
 		select,
-		fold: r => fold(r, !r.folded),
+		fold: r => fold([r], !r.folded),
 		hits: () => hits,
 		open,
 	});
@@ -133,7 +133,7 @@ export function run(main, at) {
 					' for a person. ',
 					a('/approvals', 'Decide'),
 				),
-			answer.rows.more && h('p.note.warn', `Only the first ${count(rows.all.length)} rows are shown. The export has all.`),
+			answer.rows.more && h('p.note.warn', `Only ${count(rows.all.length)} rows are shown.`),
 			r.error && h('p.note.bad.cut', says(r.error, 300)),
 		);
 		const errors = rows.all.filter(x => failed(x) && x !== rows.root).length;
@@ -163,20 +163,13 @@ export function run(main, at) {
 		rows.reveal(r);
 		select(r);
 	};
-	const fold = (r, folded) => {
-		r.folded = folded && r.kids.length > 0;
-		refold();
-	};
-	const foldAll = folded => {
-		for (const r of rows.all) r.folded = folded && r !== rows.root && r.kids.length > 0;
-		refold();
-	};
-	function refold() {
+	const fold = (list, folded) => {
+		for (const r of list) r.folded = folded && r.kids.length > 0;
 		rows.flat();
-		let r = selected;
-		while (r.parent && !rows.seen.includes(r)) r = r.parent;
-		select(r);
-	}
+		let now = selected;
+		while (now.parent && !rows.seen.includes(now)) now = now.parent;
+		select(now);
+	};
 	const move = by => {
 		const r = rows.seen[rows.seen.indexOf(selected) + by];
 		if (tab() === TABS[1]) words.move(by);
@@ -352,14 +345,15 @@ export function run(main, at) {
 			E: () => error(-1),
 			n: () => hop(1),
 			N: () => hop(-1),
-			'[': () => fold(selected.kids.length && !selected.folded ? selected : (selected.parent ?? selected), true),
-			']': () => fold(selected, false),
-			'{': () => foldAll(true),
-			'}': () => foldAll(false),
+			'[': () => fold([selected.kids.length && !selected.folded ? selected : (selected.parent ?? selected)], true),
+			']': () => fold([selected], false),
+			// The first row is the run itself.
+			'{': () => fold(rows.all.slice(1), true),
+			'}': () => fold(rows.all, false),
 			ArrowDown: inTree(() => move(1)),
 			ArrowUp: inTree(() => move(-1)),
-			ArrowLeft: inTree(() => fold(selected, true)),
-			ArrowRight: inTree(() => fold(selected, false)),
+			ArrowLeft: inTree(() => fold([selected], true)),
+			ArrowRight: inTree(() => fold([selected], false)),
 			Enter: () => open(selected),
 			1: () => to(0),
 			2: () => to(1),

@@ -44,6 +44,8 @@ export function jsonLines(json, width, base = 0) {
 	/** @type {number[]} */
 	const open = [];
 	let key = '';
+	// A level takes as much room as two characters.
+	const room = () => Math.max(20, width - 2 * Math.min(base + open.length, DEEPEST));
 	const push = (kind, text, more = 0) => {
 		lines.push(line(kind, text, base + open.length + more, key));
 		key = '';
@@ -63,10 +65,10 @@ export function jsonLines(json, width, base = 0) {
 		} else if (t[0] === '"') {
 			const says = unquoted(t);
 			if (/^\s*:/.test(json.slice(token.lastIndex, token.lastIndex + 20))) key = says;
-			else if (says.length <= width && !says.includes('\n')) push('s', t);
+			else if (says.length + key.length <= room() && !says.includes('\n')) push('s', t);
 			else {
 				const first = push('s', '¶');
-				pieces(says, width, part => push('s', part, 1));
+				pieces(says, room(), part => push('s', part, 1));
 				lines[first].more = lines.length - 1 - first;
 			}
 		} else if (t !== ',' && t !== ':') push('n', t);
@@ -121,6 +123,7 @@ export function viewer(label, make, sized, tell) {
 					'aria-level': Math.min(depth, DEEPEST) + 1,
 					'aria-expanded': more > 0 && String(!folded),
 					'aria-selected': String(n === now),
+					'aria-label': !(key || words.trim()) && 'empty',
 					'--depth': Math.min(depth, DEEPEST),
 					dir: 'auto',
 					class: `${kind} ${more ? 'foldable' : ''} ${folded ? 'folded' : ''}`,
@@ -136,11 +139,12 @@ export function viewer(label, make, sized, tell) {
 		},
 		key(e) {
 			const at = seen.indexOf(now);
-			const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: seen.length - 1 }[e.key];
+			const to = { ArrowDown: at + 1, ArrowUp: at - 1 }[e.key];
 			if (seen[to ?? -1] != null) step(seen[to]);
 			else if (/^Arrow[LR]/.test(e.key)) fold(now, e.key === 'ArrowLeft');
 			else if (e.key === 'Enter') fold(now);
 			else return false;
+			return true;
 		},
 		resized() {
 			const w = Math.max(30, Math.min(160, Math.floor((list.el.clientWidth - 60) / 7.25)));

@@ -1,7 +1,7 @@
 //! A headless Chromium, and what must hold when a test is done with it.
 
 use std::io::{BufRead as _, BufReader, Lines};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
@@ -26,6 +26,8 @@ pub struct Browser {
     origin: String,
     /// Kept open: the driver ends when nobody reads what it says.
     _said: Lines<BufReader<ChildStdout>>,
+    /// Where the browser keeps what it writes. It would leave hundreds of folders in `/tmp`.
+    folder: PathBuf,
     _guard: watchdog::ProcessGuard,
     _turn: MutexGuard<'static, ()>,
 }
@@ -61,8 +63,10 @@ impl Browser {
         let turn = TURN
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let folder = watchdog::scratch_dir("browser");
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
+            .env("TMPDIR", &folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -93,6 +97,7 @@ impl Browser {
             session: answer["sessionId"].as_str().unwrap().to_owned(),
             origin: format!("http://{http_address}"),
             _said: lines,
+            folder,
             _guard: guard,
             _turn: turn,
         };
@@ -274,5 +279,8 @@ impl Drop for Browser {
         );
         let _ = self.driver.kill();
         let _ = self.driver.wait();
+        // Also after a failed test. The last processes of the browser may still write; then the end
+        // of all tests removes the rest.
+        watchdog::remove_scratch_dir(&self.folder);
     }
 }

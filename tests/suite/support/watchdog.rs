@@ -26,6 +26,11 @@ while read -r line; do
     esac
 done
 for pid in $pids; do kill -KILL "$pid" 2>/dev/null; done
+# A browser that a driver has started, whose profile is in our folder.
+for line in /proc/[0-9]*/cmdline; do
+    pid=${line#/proc/} pid=${pid%/cmdline}
+    if [ "$pid" != $$ ] && grep -qaF "user-data-dir=$base/" "$line" 2>/dev/null; then kill -KILL "$pid" 2>/dev/null; fi
+done
 postmasters() {
     find "$base" -name postmaster.pid -exec head -n 1 {} \; 2>/dev/null
 }

@@ -1,5 +1,6 @@
 //! What a person decided stands, and is what the person saw.
 
+use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use runtraced::proto::event::Event as Body;
@@ -122,6 +123,56 @@ async fn nobody_decides_what_was_not_shown() {
     daemon.submit(vec![refund(30, run, asked, 5_000)]).await;
     let now = &body["approval"]["revision"];
     assert_eq!(decide(&daemon, asked, yes(now)).await.status, 200);
+    daemon.finish().await;
+}
+
+/// Scenario: the operator approves on the command line: without `--shown`; then with that of the request
+/// as it was before the agent changed it; then with that of the request as it is.
+/// Guarantees: the first two print the whole request and decide nothing; the third decides, and says who.
+#[tokio::test]
+async fn the_command_line_decides_what_it_has_shown() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let [run, asked] = [(); 2].map(|()| new_id());
+    daemon
+        .submit(vec![run_started(0, run), refund(10, run, asked, 5)])
+        .await;
+    let approve = |shown: Option<&str>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_runtraced"));
+        command.args(["approvals", "approve", &asked.to_string(), "--note", "fine"]);
+        command.args(shown.map(|shown| ["--shown", shown]).iter().flatten());
+        let output = command
+            .env("DATABASE_URL", database.url())
+            .output()
+            .unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (
+            output.status.code(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    };
+    let revision = |error: &str| error.trim().rsplit(' ').next().unwrap().to_owned();
+    let (code, printed, error) = approve(None);
+    assert_eq!(code, Some(1), "{error}");
+    assert!(printed.contains("{\"refund\": 5}"), "{printed}");
+    let first = revision(&error);
+    daemon.submit(vec![refund(20, run, asked, 5_000)]).await;
+    let (code, printed, error) = approve(Some(&first));
+    assert_eq!(code, Some(1), "{error}");
+    assert!(printed.contains("{\"refund\": 5000}"), "{printed}");
+    assert_eq!(seen(&daemon, asked).await["status"], "pending");
+    let (code, printed, error) = approve(Some(&revision(&error)));
+    assert_eq!(
+        (code, printed),
+        (Some(0), format!("{asked} approved\n")),
+        "{error}"
+    );
+    let decided = seen(&daemon, asked).await;
+    assert_eq!(
+        (&decided["notes"], &decided["decided_by_name"]),
+        (&"fine".into(), &"operator on the command line".into())
+    );
     daemon.finish().await;
 }
 

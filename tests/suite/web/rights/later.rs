@@ -7,7 +7,8 @@ use serde_json::Value;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use runtraced::proto::{Event, RunStarted};
+use bytes::Bytes;
+use runtraced::proto::Event;
 
 use super::super::client::{Events, get_as};
 use super::super::runtraced;
@@ -24,14 +25,20 @@ const LOOKS: Duration = Duration::from_secs(3);
 fn starts(world: &RightsWorld, at: i64, runs: [Uuid; 4]) -> Vec<Event> {
     let [a, b] = world.customers.map(id);
     let session = id(world.sessions[0]);
-    let changes: [Box<dyn FnOnce(&mut RunStarted)>; 4] = [
-        Box::new(|start| start.customer_id = a),
-        Box::new(|start| start.customer_id = b),
-        Box::new(|start| start.session_id = session),
-        Box::new(|_| {}),
-    ];
-    let start = |(run, change)| started_with(run_started(at, run), change);
-    runs.into_iter().zip(changes).map(start).collect()
+    let start = |run, customer: Bytes, session: Bytes| {
+        started_with(run_started(at, run), |start| {
+            start.customer_id = customer;
+            start.session_id = session;
+        })
+    };
+    let nobody = Bytes::new;
+    let [of_a, of_b, of_user, nobodys] = runs;
+    vec![
+        start(of_a, a, nobody()),
+        start(of_b, b, nobody()),
+        start(of_user, nobody(), session),
+        start(nobodys, nobody(), nobody()),
+    ]
 }
 
 async fn visible(world: &RightsWorld, asker: &Asker, runs: [Uuid; 4]) -> HashSet<String> {

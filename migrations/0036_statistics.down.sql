@@ -1,4 +1,4 @@
--- Undoes 0035_statistics. All sums can be made again from the runs, so nothing is lost.
+-- Undoes 0036_statistics. All sums can be made again from the runs, so nothing is lost.
 
 DROP TRIGGER run_sums_inserted ON agent_runs;
 DROP TRIGGER run_sums_updated ON agent_runs;

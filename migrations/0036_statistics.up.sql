@@ -9,7 +9,7 @@
 --
 -- Daemons of earlier versions do not note every change, so the write epoch is the next one.
 --
--- Rollback: 0035_statistics.down.sql
+-- Rollback: 0036_statistics.down.sql
 
 CREATE TABLE run_sums (
   owner UUID NOT NULL,
@@ -203,7 +203,9 @@ WITH run AS MATERIALIZED (
       coalesce(c.cache_read, 0)::bigint AS cache_read, coalesce(c.cache_write, 0)::bigint AS cache_write,
       coalesce(c.reasoning, 0)::bigint AS reasoning
   ) AS u
-  LEFT JOIN band AS b ON b.model = u.model AND b.valid_from <= c.created_at AND c.created_at < b.valid_until
+  LEFT JOIN band AS b ON b.model = CASE WHEN u.model IN (SELECT public.models_with_keys())
+      THEN public.price_key(u.model, c.step_id) ELSE u.model END
+    AND b.valid_from <= c.created_at AND c.created_at < b.valid_until
     AND b.above_input_tokens < greatest(u.input, 1) AND greatest(u.input, 1) <= b.up_to_input_tokens
     -- Where only one of the two has a price, a call that used the other has none.
     AND (b.input IS NOT NULL OR u.input = 0) AND (b.output IS NOT NULL OR u.output = 0)
@@ -541,7 +543,10 @@ BEGIN
   INSERT INTO public.run_sums_changes (at)
   SELECT DISTINCT s.at
   FROM public.run_sums AS s
-  WHERE s.owner = '00000000-0000-0000-0000-000000000000' AND s.part = 'calls' AND s.name = ANY (models);
+  WHERE s.owner = '00000000-0000-0000-0000-000000000000' AND s.part = 'calls'
+    AND (s.name = ANY (models) OR s.name IN (
+      -- Rows by provider or of batches are about their model.
+      SELECT regexp_replace(m.model, '(@[^@:]+)?(:batch)?$', '') FROM unnest(models) AS m (model)));
   RETURN NULL;
 END
 $function$;
