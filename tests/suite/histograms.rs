@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use runtraced::client::StreamOptions;
 use runtraced::proto::EndStatus;
+use runtraced_client::StreamOptions;
 
 use crate::support::daemon::{AWAY, Daemon};
 use crate::support::events::{new_id, run_ended, run_started};
