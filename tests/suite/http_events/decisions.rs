@@ -83,9 +83,11 @@ async fn an_agent_waits_with_the_key_that_it_sends_with() {
         let pending = look(&daemon, &keys[0], approval, "0s").await.json();
         assert_eq!(pending["approval"]["status"], "pending");
         let path = format!("/api/approvals/{approval}/decision");
-        let body = br#"{"decision":"approved","note":"Good."}"#;
+        let shown = look(&daemon, &deciding, approval, "0s").await.json()["approval"].clone();
+        let body = json!({ "decision": "approved", "note": "Good.", "shown": shown["revision"] });
         let headers = [&*deciding, "Content-Type: application/json"];
-        let decided = call(&daemon, "POST", &path, &headers, body).await;
+        let body = body.to_string();
+        let decided = call(&daemon, "POST", &path, &headers, body.as_bytes()).await;
         assert_eq!(decided.status, 200, "{}", decided.text());
         Instant::now()
     };
