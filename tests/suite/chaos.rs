@@ -8,7 +8,7 @@ mod faults;
 mod full_disk;
 mod hostile;
 mod machine;
-mod proxies;
+pub mod proxies;
 mod world;
 
 use rand::SeedableRng as _;

@@ -2,7 +2,9 @@
 //! `make test` runs everything.
 
 mod examples;
+mod faults;
 mod python;
+mod rows;
 mod typescript;
 
 use std::path::{Path, PathBuf};

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
-use super::{ClientStage, VARIABLES, folder, is_there, run};
+use super::{ClientStage, VARIABLES, faults, folder, is_there, rows, run};
 use crate::support::tables;
 
 /// The Python of an environment with the client, or why there is none.
@@ -63,6 +63,35 @@ async fn the_tests_of_the_python_package_pass() {
         command.args(arguments).current_dir(folder("python"));
         run(command).await;
     }
+}
+
+/// Scenario: Python makes the calls of all conformance cases.
+/// Guarantees: the rows are those that the events of the cases make.
+#[tokio::test(flavor = "multi_thread")]
+async fn python_leaves_the_rows_of_the_conformance_cases() {
+    let Some(python) = python() else { return };
+    let stage = ClientStage::start().await;
+    let mut command = stage.command(python, "python");
+    command.args(["-m", "tests.conformance"]).arg(rows::cases());
+    run(command).await;
+    rows::assert_as_expected(&stage).await;
+    stage.daemon.finish().await;
+}
+
+/// Scenario: faults between Python processes and Postgres.
+/// Guarantees: those of [`faults::check`].
+#[tokio::test(flavor = "multi_thread")]
+async fn what_python_knew_to_be_settled_survives_every_fault() {
+    let Some(python) = python() else { return };
+    faults::check(|endpoint| {
+        let mut command = Command::new(python);
+        command
+            .args(["-m", "tests.worker"])
+            .env("RUNTRACED_ENDPOINT", endpoint)
+            .current_dir(folder("python"));
+        command
+    })
+    .await;
 }
 
 /// Scenario: an agent in Python asks a person, who decides in the database.
