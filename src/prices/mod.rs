@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn embeddings_have_a_price_for_what_goes_in() {
-        let found = look_up("text-embedding-3-small").unwrap();
+        let found = look_up("text-embedding-3-small@openai").unwrap();
         let rates = &found.prices[0].rates;
         assert_eq!((rates.input.as_str(), rates.output.as_str()), ("0.02", "0"));
     }

@@ -19,6 +19,8 @@ use crate::query::ReadAs;
 
 /// The cookie that holds the key of somebody who has logged in.
 pub(super) const COOKIE: &str = "runtraced_key";
+/// The same with TLS: browsers take a cookie of such a name only from this very host, over TLS.
+const HOST_COOKIE: &str = "__Host-runtraced_key";
 /// How long a browser keeps the cookie.
 const COOKIE_SECONDS: u32 = 30 * 86_400;
 
@@ -129,15 +131,18 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
     all.filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(';'))
         .filter_map(|one| one.trim().split_once('='))
-        .find(|(name, value)| *name == COOKIE && value.starts_with(KEY_PREFIX))
+        .find(|(name, value)| [COOKIE, HOST_COOKIE].contains(name) && value.starts_with(KEY_PREFIX))
         .map(|(_, value)| value)
 }
 
 /// `Set-Cookie` with a key, or without one, which deletes the cookie. `secure`: TLS only.
 pub(super) fn set_cookie(key: Option<&str>, secure: bool) -> String {
-    let secure = if secure { "; Secure" } else { "" };
+    let (name, secure) = match secure {
+        true => (HOST_COOKIE, "; Secure"),
+        false => (COOKIE, ""),
+    };
     let (key, seconds) = key.map_or(("", 0), |key| (key, COOKIE_SECONDS));
-    format!("{COOKIE}={key}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
+    format!("{name}={key}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
 }
 
 #[cfg(test)]
@@ -155,6 +160,7 @@ mod tests {
             found("a=b; runtraced_key=rt_1_2; c=d").as_deref(),
             Some("rt_1_2")
         );
+        assert_eq!(found("__Host-runtraced_key=rt_1").as_deref(), Some("rt_1"));
         assert_eq!(found("runtraced_key=; x_runtraced_key=rt_1"), None);
         assert_eq!(found("runtraced_key=other"), None);
     }
@@ -163,7 +169,7 @@ mod tests {
     fn the_cookie_is_kept_from_scripts_and_other_sites() {
         let set = set_cookie(Some("rt_1"), true);
         for part in [
-            "runtraced_key=rt_1;",
+            "__Host-runtraced_key=rt_1; Path=/;",
             "HttpOnly",
             "SameSite=Strict",
             "Secure",

@@ -126,6 +126,28 @@ async fn other_sites_get_nothing() {
     let form = [("Content-Type", "application/x-www-form-urlencoded")];
     let posted = request(&daemon, "POST", "/api/login", &form, "key=rt_1").await;
     assert_eq!(posted.status, 403);
+    // Nor does it decide for them.
+    let (run, asked) = (new_id(), new_id());
+    let asks = super::approval(10, run, asked, None);
+    daemon.submit(vec![run_started(0, run), asks]).await;
+    let one = format!("/api/approvals/{asked}");
+    let seen = request(&daemon, "GET", &one, &[], "").await.json();
+    let shown = &seen["approval"]["revision"];
+    let decision = format!("{{\"decision\":\"approved\",\"shown\":{shown}}}");
+    for (name, value, status) in [
+        ("Origin", "http://evil.example", 403),
+        ("Sec-Fetch-Site", "cross-site", 403),
+        ("Sec-Fetch-Site", "same-site", 403),
+        ("Host", "evil.example:4318", 401),
+        ("Via", "1.1 proxy", 401),
+    ] {
+        let headers = [("Content-Type", "application/json"), (name, value)];
+        let path = format!("{one}/decision");
+        let answer = request(&daemon, "POST", &path, &headers, &decision).await;
+        assert_eq!(answer.status, status, "{name}: {value}");
+    }
+    let still = request(&daemon, "GET", &one, &[], "").await.json();
+    assert_eq!(still["approval"]["status"], "pending");
     daemon.finish().await;
 }
 
