@@ -15,7 +15,7 @@ DROP TRIGGER run_sums_updated ON model_prices;
 DROP TRIGGER run_sums_deleted ON model_prices;
 
 DROP FUNCTION public.fill_run_sums_days();
-DROP FUNCTION public.fill_run_sums(bigint, interval);
+DROP FUNCTION public.fill_run_sums(bigint, bigint, interval);
 DROP FUNCTION public.note_run_sums_of_prices();
 DROP FUNCTION public.note_run_sums_of_session();
 DROP FUNCTION public.note_run_sums_of_rows();

@@ -276,6 +276,7 @@ FROM (
     0, 0, 0, 0, 0, NULL, p.cost_usd, NULL
   FROM reported AS p
   JOIN run AS r ON r.id = p.id
+  WHERE $2 <> 'points'
   UNION ALL
   SELECT r.owner, r.at, r.agent_id, c.model, NULL, NULL, count(DISTINCT r.id), 0, 0, 0, 0, NULL, NULL, NULL
   FROM counted AS c
@@ -326,7 +327,8 @@ WITH sum AS MATERIALIZED (
     -- Calls of a point are beside its runs, which have the tokens already.
     NOT $2 OR s.part = 'runs' AS has_runs,
     s.runs, s.running, s.failed, s.calls, s.unpriced_calls, s.tokens_input, s.tokens_output, s.tokens_cache_read, s.ms,
-    s.cost_usd, s.cost_reported_usd, s.last_at, s.last_run_id, s.bins, s.counts, s.wait_bins, s.wait_counts
+    s.cost_usd, CASE WHEN NOT $2 THEN s.cost_reported_usd END AS cost_reported_usd, s.last_at, s.last_run_id,
+    s.bins, s.counts, s.wait_bins, s.wait_counts
   FROM public.run_sums AS s
   WHERE s.at = ANY ($1) AND CASE WHEN $2 THEN s.part IN ('runs', 'calls') ELSE s.part <> 'points' END
 )
@@ -410,10 +412,11 @@ WITH me AS MATERIALIZED (
   JOIN public.run_sums_changes AS c ON c.at >= t.first AND c.at < t.last
   WHERE (SELECT me.owner FROM me) IS NOT NULL
 ), day AS MATERIALIZED (
+  -- Whatever part a day has rows of, it has runs.
   SELECT DISTINCT d.at
   FROM bounds AS t
   JOIN public.run_sums_days AS d ON d.at >= t.first AND d.at + INTERVAL '1 day' <= t.last
-  WHERE $4 AND d.owner = (SELECT me.owner FROM me) AND d.part = $3
+  WHERE $4 AND d.owner = (SELECT me.owner FROM me) AND d.part = 'runs'
     AND NOT EXISTS (SELECT FROM changed AS c WHERE c.at >= d.at AND c.at < d.at + INTERVAL '1 day')
 ), span AS MATERIALIZED (
   SELECT t.since, t.until FROM bounds AS t WHERE (SELECT me.owner FROM me) IS NULL
@@ -462,7 +465,7 @@ COMMENT ON FUNCTION public.run_sums_between(timestamptz, timestamptz, text, bool
 -- What changes a sum.
 
 CREATE FUNCTION public.note_run_sums(runs uuid[]) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = '' SET enable_seqscan = off
+LANGUAGE sql SECURITY DEFINER SET search_path = '' SET enable_seqscan = off SET jit = off
 AS $function$
   INSERT INTO public.run_sums_changes (at)
   SELECT DISTINCT public.quarter_hour(r.started_at)
@@ -474,7 +477,7 @@ COMMENT ON FUNCTION public.note_run_sums(uuid[]) IS 'Notes that something below 
 -- A run that goes on is in no sum, so only its start, its end and what comes after them count. The plan is kept for
 -- statements of all sizes.
 CREATE FUNCTION public.note_run_sums_of_runs() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' SET enable_hashjoin = on SET enable_nestloop = off
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' SET enable_hashjoin = on SET enable_nestloop = off SET jit = off
 AS $function$
 BEGIN
   CASE TG_OP
@@ -515,7 +518,7 @@ $function$;
 
 -- A session gives its owner to runs that name none.
 CREATE FUNCTION public.note_run_sums_of_session() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' SET enable_seqscan = off
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' SET enable_seqscan = off SET jit = off
 AS $function$
 BEGIN
   INSERT INTO public.run_sums_changes (at)
@@ -586,8 +589,8 @@ CREATE TRIGGER run_sums_deleted AFTER DELETE ON model_prices
 
 -- The work in the background. One daemon at a time does it, in one statement, so that sums and changes are of one moment.
 
-CREATE FUNCTION public.fill_run_sums(most_runs bigint, quiet interval) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' SET enable_seqscan = off
+CREATE FUNCTION public.fill_run_sums(most_runs bigint, densest bigint, quiet interval) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' SET enable_seqscan = off SET jit = off
 AS $function$
 DECLARE
   quarters timestamptz[];
@@ -597,12 +600,12 @@ BEGIN
     RETURN 0;
   END IF;
   SELECT
-    coalesce(array_agg(d.at) FILTER (WHERE d.runs <= 100000 AND (d.number = 1 OR d.up_to <= most_runs)), '{}'),
-    coalesce(array_agg(d.at) FILTER (WHERE d.runs > 100000), '{}')
+    coalesce(array_agg(d.at) FILTER (WHERE d.runs <= densest AND (d.number = 1 OR d.up_to <= most_runs)), '{}'),
+    coalesce(array_agg(d.at) FILTER (WHERE d.runs > densest), '{}')
   INTO quarters, dense
   FROM (
-    SELECT d.at, d.runs, sum(d.runs) OVER (PARTITION BY d.runs > 100000 ORDER BY d.first, d.at DESC) AS up_to,
-      row_number() OVER (PARTITION BY d.runs > 100000 ORDER BY d.first, d.at DESC) AS number
+    SELECT d.at, d.runs, sum(d.runs) OVER (PARTITION BY d.runs > densest ORDER BY d.first, d.at DESC) AS up_to,
+      row_number() OVER (PARTITION BY d.runs > densest ORDER BY d.first, d.at DESC) AS number
     FROM (
       SELECT d.at, d.first, (
         SELECT count(*) FROM public.agent_runs AS r WHERE r.started_at >= d.at AND r.started_at < d.at + INTERVAL '15 minutes'
@@ -620,7 +623,7 @@ BEGIN
     ) AS d
   ) AS d;
   -- Nobody waits for one that takes long. It is summed up when it is read.
-  UPDATE public.run_sums_changes AS c SET noted_at = clock_timestamp() + INTERVAL '1 day' WHERE c.at = ANY (dense);
+  UPDATE public.run_sums_changes AS c SET noted_at = clock_timestamp() + INTERVAL '1 hour' WHERE c.at = ANY (dense);
   IF quarters = '{}' THEN
     RETURN 0;
   END IF;
@@ -667,11 +670,12 @@ BEGIN
   RETURN cardinality(quarters);
 END
 $function$;
-COMMENT ON FUNCTION public.fill_run_sums(bigint, interval) IS
-  'Sums up quarters of an hour that have changed, and not again for so long: about so many runs. Returns how many quarters; for the daemon';
+COMMENT ON FUNCTION public.fill_run_sums(bigint, bigint, interval) IS
+  'Sums up quarters of an hour that have changed, and not again for so long: about so many runs, but no quarter with more than the densest may have. '
+  'Returns how many quarters; for the daemon';
 
 CREATE FUNCTION public.fill_run_sums_days() RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' SET enable_seqscan = off
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' SET enable_seqscan = off SET jit = off
 AS $function$
 DECLARE
   done bigint := 0;
@@ -689,7 +693,7 @@ BEGIN
       AND s.at < date_bin('1 day', now() - INTERVAL '16 minutes', '1970-01-01 00:00+00')
     GROUP BY 1
   ) AS d
-  WHERE d.runs <= 500000
+  WHERE d.runs <= 250000
     AND NOT EXISTS (SELECT FROM public.run_sums_days AS s WHERE s.at = d.at)
     AND NOT EXISTS (
       SELECT FROM public.run_sums_changes AS c WHERE c.at >= d.at AND c.at < d.at + INTERVAL '1 day'
@@ -741,7 +745,7 @@ DECLARE
 BEGIN
   -- Supabase gives anon and authenticated all rights on every new table, and everybody may call every new function.
   FOREACH helper IN ARRAY ARRAY[
-    'public.note_run_sums(uuid[])', 'public.fill_run_sums(bigint, interval)', 'public.fill_run_sums_days()'
+    'public.note_run_sums(uuid[])', 'public.fill_run_sums(bigint, bigint, interval)', 'public.fill_run_sums_days()'
   ]::regprocedure[] LOOP
     EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', helper);
     FOR visitor IN SELECT rolname FROM pg_roles WHERE rolname IN ('anon', 'authenticated') LOOP

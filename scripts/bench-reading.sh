@@ -37,7 +37,7 @@ WHERE k % 5 < 2;
 INSERT INTO run_sums_changes (at) SELECT DISTINCT quarter_hour(started_at) FROM agent_runs;
 SQL
     # The daemon does the same, bit by bit.
-    while [[ $(psql -qXAt "$url" -c "SELECT fill_run_sums(20000, '0 s')") != 0 ]]; do :; done
+    while [[ $(psql -qXAt "$url" -c "SELECT fill_run_sums(20000, 20000, '0 s')") != 0 ]]; do :; done
     psql -qX "$url" -c 'VACUUM ANALYZE'
 }
 

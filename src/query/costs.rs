@@ -43,8 +43,8 @@ impl CostBy {
         match self {
             Self::Agent => "s.agent_id",
             Self::Model => "s.name",
-            Self::Session => "s.session_id::text",
-            Self::Customer => "s.customer_id::text",
+            Self::Session => "s.session_id",
+            Self::Customer => "s.customer_id",
             Self::User => "coalesce(o.user_id::text, s.name)",
             Self::Day => "((s.at AT TIME ZONE 'UTC')::date)::text",
         }
@@ -104,7 +104,7 @@ impl CostTable {
 pub fn cost_statement(by: CostBy, filter: &RunSearch) -> SqlText {
     let (key, width) = (by.key(), QUARTER_S);
     let name = match by {
-        CostBy::Session => "(SELECT o.title FROM agent_sessions AS o WHERE o.id = p.key::uuid)",
+        CostBy::Session => "(SELECT o.title FROM agent_sessions AS o WHERE o.id = p.key)",
         _ => "NULL::text",
     };
     let order = match by {
@@ -137,7 +137,7 @@ pub fn cost_statement(by: CostBy, filter: &RunSearch) -> SqlText {
         .push(" AS s");
     }
     sql.push(&format!(
-        "\n)\nSELECT grouping(p.key) = 1 AS is_total, p.key, {name} AS name,\n  \
+        "\n)\nSELECT grouping(p.key) = 1 AS is_total, p.key::text AS key, {name} AS name,\n  \
          coalesce(CASE WHEN grouping(p.key) = 1 THEN sum(p.all_runs) ELSE sum(p.runs) END, 0) AS runs,\n  \
          coalesce(sum(p.calls), 0) AS calls, coalesce(sum(p.tokens_input), 0) AS tokens_input,\n  \
          coalesce(sum(p.tokens_output), 0) AS tokens_output, coalesce(sum(p.tokens_cache_read), 0) AS tokens_cache_read,\n  \

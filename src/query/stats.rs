@@ -2,7 +2,7 @@
 
 use super::run_search::RunSearch;
 use super::sql_text::SqlText;
-use super::sums::{are_kept, sums};
+use super::sums::{self, is_window, sums};
 
 /// The most rows of each list.
 pub const STATS_ROWS: usize = 50;
@@ -22,7 +22,7 @@ pub struct StatsStatements {
     pub errors: SqlText,
 }
 
-/// The points of a series, if no sums of points are kept.
+/// The points of a series whose runs are read for the rest too.
 const POINTS_OF_RUNS: &str = "(
     SELECT r.* FROM run AS r
     UNION ALL
@@ -155,8 +155,8 @@ pub fn stats_statements(filter: &RunSearch, bucket_s: u64) -> StatsStatements {
             " AS s\n), point AS MATERIALIZED (\n  \
              SELECT date_bin('{bucket_s} seconds', s.at, '1970-01-01 00:00+00') AS point, s.*\n  FROM "
         ));
-    match are_kept(filter, bucket_s) {
-        true => runs.append(&part("points")),
+    match is_window(filter) {
+        true => runs.append(&part(sums::POINTS)),
         false => runs.push(POINTS_OF_RUNS),
     };
     runs.push(" AS s").push(&rows(SUMMED));
@@ -167,10 +167,10 @@ pub fn stats_statements(filter: &RunSearch, bucket_s: u64) -> StatsStatements {
         .push(&rows(TOOLS));
     let mut errors = SqlText::new(
         "SELECT s.name AS error, sum(s.runs) AS runs, max(s.last_at) AS last_at,\n  \
-         (array_agg(s.last_run_id ORDER BY s.last_at DESC))[1] AS last_run_id\nFROM ",
+         (array_agg(s.last_run_id ORDER BY s.last_at DESC, s.last_run_id))[1] AS last_run_id\nFROM ",
     );
     errors.append(&part("errors")).push(&rows(
-        " AS s\nGROUP BY s.name\nORDER BY max(s.last_at) DESC\nLIMIT {MORE}",
+        " AS s\nGROUP BY s.name\nORDER BY max(s.last_at) DESC, s.name\nLIMIT {MORE}",
     ));
     StatsStatements {
         runs,

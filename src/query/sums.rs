@@ -5,18 +5,15 @@ use super::sql_text::SqlText;
 
 /// The width of the rows of `run_sums`, in seconds.
 pub(super) const QUARTER_S: u64 = 900;
+/// The part that has a row for each time.
+pub(super) const POINTS: &str = "points";
 
-/// Whether there are sums of the runs of `filter`, by times of a width. Filters other than by time need
-/// the runs themselves, and so do narrow times.
-pub(super) fn are_kept(filter: &RunSearch, width_s: u64) -> bool {
-    is_window(filter) && width_s >= QUARTER_S
-}
-
-/// The rows of one part, such as `runs`, over the runs of `filter`, by times of a width; or by days where
-/// the time does not matter, and the part is not `points`.
+/// The rows of one part, such as `runs`, over the runs of `filter`. Points are by times of a width; in the
+/// others the time does not matter. Filters other than by time need the runs themselves, and so do points
+/// that are narrower than those of the sums.
 pub(super) fn sums(part: &str, filter: &RunSearch, width_s: u64) -> SqlText {
     let mut sql = SqlText::default();
-    if are_kept(filter, width_s) {
+    if is_window(filter) && (part != POINTS || width_s >= QUARTER_S) {
         sql.push("public.run_sums_between(");
         match &filter.since {
             Some(since) => push_time(&mut sql, since),
@@ -27,7 +24,7 @@ pub(super) fn sums(part: &str, filter: &RunSearch, width_s: u64) -> SqlText {
             Some(until) => push_time(&mut sql, until),
             None => _ = sql.push("'infinity'"),
         }
-        sql.push(&format!(", '{part}', {})", part != "points"));
+        sql.push(&format!(", '{part}', {})", part != POINTS));
         return sql;
     }
     sql.push(
@@ -40,7 +37,7 @@ pub(super) fn sums(part: &str, filter: &RunSearch, width_s: u64) -> SqlText {
 }
 
 /// Whether runs are selected by their start alone.
-fn is_window(filter: &RunSearch) -> bool {
+pub(super) fn is_window(filter: &RunSearch) -> bool {
     let window = RunSearch {
         since: filter.since.clone(),
         until: filter.until.clone(),
@@ -60,10 +57,13 @@ mod tests {
     #[test]
     fn sums_of_a_window_are_looked_up_and_those_of_a_filter_made() {
         let mut filter = RunSearch::default();
-        let part = |filter: &RunSearch, width| sums("runs", filter, width).for_psql();
-        assert!(part(&filter, QUARTER_S).contains("run_sums_between("));
-        assert!(part(&filter, 60).contains("run_sums_of("));
+        let is_kept = |part, filter: &RunSearch, width| {
+            let sql = sums(part, filter, width).for_psql();
+            sql.contains("run_sums_between(")
+        };
+        assert!(is_kept("runs", &filter, 60) && is_kept(POINTS, &filter, QUARTER_S));
+        assert!(!is_kept(POINTS, &filter, 60));
         filter.agent = vec!["a".to_owned()];
-        assert!(part(&filter, QUARTER_S).contains("run_sums_of("));
+        assert!(!is_kept("runs", &filter, 60) && !is_kept(POINTS, &filter, QUARTER_S));
     }
 }

@@ -39,7 +39,7 @@ BEGIN
   FOREACH one IN ARRAY ARRAY[
     'merge_observed(jsonb, jsonb)', 'merge_services(jsonb, jsonb)', 'observed_customer_id(jsonb)',
     'observed_metadata(jsonb, boolean)', 'ingest_migrations()', 'ingest_write_epoch()', 'note_run_sums(uuid[])',
-    'fill_run_sums(bigint, interval)', 'fill_run_sums_days()'
+    'fill_run_sums(bigint, bigint, interval)', 'fill_run_sums_days()'
   ] LOOP
     EXECUTE format('GRANT EXECUTE ON FUNCTION public.%s TO %I', one, writer);
   END LOOP;

@@ -7,7 +7,7 @@ use rand::seq::IndexedRandom as _;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, raw_sql};
 use uuid::Uuid;
 
-use self::told::compare;
+use self::told::{compare, read_as};
 use super::client::get;
 use super::runtraced;
 use crate::support::daemon::Daemon;
@@ -16,15 +16,23 @@ use crate::support::events::{
 };
 use crate::support::pg;
 use crate::support::random::{Random, World};
+use crate::support::tables::count;
 use runtraced::proto::{EndStatus, Event};
 
 /// Sums up some of what has changed.
 async fn fill(conn: &mut PgConnection, most_runs: i64) -> i64 {
-    sqlx::query_scalar("SELECT fill_run_sums($1, '0 seconds')")
+    sqlx::query_scalar("SELECT fill_run_sums($1, 20000, '0 seconds')")
         .bind(most_runs)
         .fetch_one(conn)
         .await
         .unwrap()
+}
+
+/// Sums up all that has changed. The daemon may do a part of it.
+async fn fill_all(conn: &mut PgConnection) {
+    while count(conn, "run_sums_changes").await > 0 {
+        fill(conn, 1_000).await;
+    }
 }
 
 /// Adds the sums of a day up, if there is one that holds. Returns how many rows they are.
@@ -33,6 +41,22 @@ async fn fill_days(conn: &mut PgConnection) -> i64 {
         .fetch_one(conn)
         .await
         .unwrap()
+}
+
+/// How many runs the sums have, for a reader; `None`: for the owner.
+async fn runs_seen(conn: &mut PgConnection, claims: Option<&String>) -> i64 {
+    let mut tx = conn.begin().await.unwrap();
+    if let Some(claims) = claims {
+        read_as(&mut tx, claims).await;
+    }
+    let seen: Option<i64> = sqlx::query_scalar(
+        "SELECT sum(runs)::bigint FROM run_sums_between('-infinity', 'infinity', 'runs', true)",
+    )
+    .fetch_one(&mut *tx)
+    .await
+    .unwrap();
+    tx.rollback().await.unwrap();
+    seen.unwrap_or_default()
 }
 
 /// Makes the role of readers, as a key of a customer does.
@@ -139,7 +163,7 @@ async fn kept_sums_are_those_of_the_runs() {
         batches.extend(random.delivery(&scenario.events));
     }
     rand::seq::SliceRandom::shuffle(batches.as_mut_slice(), &mut random.rng);
-    let (mut compared, mut filled, mut days, mut round) = (0, 0, 0, 0);
+    let (mut compared, mut filled, mut round) = (0, 0, 0);
     while !batches.is_empty() {
         round += 1;
         let some = random.upto(1, 8).min(batches.len());
@@ -153,7 +177,7 @@ async fn kept_sums_are_those_of_the_runs() {
         }
         if random.rng.random_bool(0.7) {
             filled += fill(&mut conn, 1_i64 << random.upto(0, 10)).await;
-            days += fill_days(&mut conn).await;
+            fill_days(&mut conn).await;
         }
         happen(&mut conn, &mut random, &world).await;
         let about = format!("RUNTRACED_TEST_SEED={seed}, round {round}");
@@ -163,9 +187,8 @@ async fn kept_sums_are_those_of_the_runs() {
         }
     }
     while fill(&mut conn, 1_000).await > 0 {}
-    while fill_days(&mut conn).await > 0 {
-        days += 1;
-    }
+    while fill_days(&mut conn).await > 0 {}
+    let days = count(&mut conn, "run_sums_days").await;
     for reader in &readers {
         compared += compare(&mut conn, reader.as_deref(), "at the end").await;
     }
@@ -217,45 +240,40 @@ async fn sums_are_kept_and_each_reader_sees_its_own() {
             run_ended(9, waiting, EndStatus::Completed),
         ])
         .await;
-    assert_eq!(fill(&mut conn, 10).await, 1);
-    assert_eq!(fill(&mut conn, 10).await, 0);
+    fill_all(&mut conn).await;
     let open: Vec<Uuid> = sqlx::query_scalar("SELECT run_id FROM run_sums_open")
         .fetch_all(&mut conn)
         .await
         .unwrap();
     assert_eq!(open, [waiting]);
+    // A session gives its customer to its runs, and takes it away.
+    let session = format!(
+        "INSERT INTO agent_sessions (id, customer_id) VALUES ('{customer}', '{customer}');
+         INSERT INTO agent_runs (id, session_id, agent_id, agent_type, status, started_at)
+         VALUES ('{customer}', '{customer}', 'a', 'x', 'completed', '2026-01-03')"
+    );
+    raw_sql(AssertSqlSafe(session))
+        .execute(&mut conn)
+        .await
+        .unwrap();
+    let claim = |customer: Uuid| format!("{{\"runtraced_customer\":\"{customer}\"}}");
+    let theirs = claim(customer);
+    fill_all(&mut conn).await;
+    assert_eq!(runs_seen(&mut conn, Some(&theirs)).await, 3);
+    let leaves = "UPDATE agent_sessions SET customer_id = NULL";
+    raw_sql(leaves).execute(&mut conn).await.unwrap();
+    assert_eq!(runs_seen(&mut conn, Some(&theirs)).await, 2);
+    let gone = "DELETE FROM agent_runs WHERE session_id IS NOT NULL";
+    raw_sql(gone).execute(&mut conn).await.unwrap();
+    fill_all(&mut conn).await;
     // What triggers do not see, nobody makes anew.
     let unseen = "SET session_replication_role = replica; DELETE FROM agent_token_counts; DELETE FROM agent_steps;
         DELETE FROM agent_runs WHERE customer_id IS NULL AND id NOT IN (SELECT run_id FROM run_sums_open);
         RESET session_replication_role";
     raw_sql(unseen).execute(&mut conn).await.unwrap();
-    for (claims, runs) in [
-        (None, 4),
-        (
-            Some(format!("{{\"runtraced_customer\":\"{customer}\"}}")),
-            2,
-        ),
-        (
-            Some(format!("{{\"runtraced_customer\":\"{}\"}}", new_id())),
-            0,
-        ),
-    ] {
-        let mut tx = conn.begin().await.unwrap();
-        if let Some(claims) = &claims {
-            sqlx::query("SELECT set_config('request.jwt.claims', $1, true), set_config('role', 'runtraced_reader', true)")
-                .bind(claims)
-                .execute(&mut *tx)
-                .await
-                .unwrap();
-        }
-        let seen: Option<i64> = sqlx::query_scalar(
-            "SELECT sum(runs)::bigint FROM run_sums_between('-infinity', 'infinity', 'runs', true)",
-        )
-        .fetch_one(&mut *tx)
-        .await
-        .unwrap();
-        assert_eq!(seen.unwrap_or_default(), runs, "{claims:?}");
-        tx.rollback().await.unwrap();
+    let nobody = claim(new_id());
+    for (claims, runs) in [(None, 4), (Some(&theirs), 2), (Some(&nobody), 0)] {
+        assert_eq!(runs_seen(&mut conn, claims).await, runs, "{claims:?}");
     }
     let stats = get(
         &daemon,
@@ -276,12 +294,13 @@ async fn sums_are_kept_and_each_reader_sees_its_own() {
             "2",
         ],
     );
-    assert_eq!(fill(&mut conn, 10).await, 0);
+    assert_eq!(count(&mut conn, "run_sums_changes").await, 0);
     daemon.finish().await;
 }
 
 /// Scenario: 403 agents, and 52 models without a price.
-/// Guarantees: lists are cut and say so, on the page's API and the command line; totals have all.
+/// Guarantees: lists are cut and say so, on the page's API and the command line; totals have all, with
+/// sums that are kept and without them.
 #[tokio::test]
 async fn totals_have_all_and_lists_say_that_there_is_more() {
     let database = pg::database().await;
@@ -328,6 +347,15 @@ async fn totals_have_all_and_lists_say_that_there_is_more() {
         }
         assert_eq!(stats["more"]["series"], false);
         assert_eq!(stats["totals"]["failed"], 403);
+        // Narrow points come from the runs, and so does everything behind a filter.
+        let hour = "/api/stats?since=2025-12-31T23:30:00Z&until=2026-01-01T00:30:00Z";
+        for path in [hour.to_owned(), format!("{hour}&status=failed")] {
+            let other = get(&daemon, &path).await.json();
+            assert_eq!(other["bucket_s"], 60);
+            for member in ["totals", "agents", "models", "tools", "errors", "more"] {
+                assert_eq!(other[member], stats[member], "{path}: {member}");
+            }
+        }
         let listed = runtraced(database.url(), &["cost", "--since", "8784h"]);
         let total = listed.lines().last().unwrap();
         assert!(
@@ -335,7 +363,7 @@ async fn totals_have_all_and_lists_say_that_there_is_more() {
             "{total}"
         );
         if !kept {
-            assert_eq!(fill(&mut conn, 1_000).await, 1);
+            fill_all(&mut conn).await;
         }
     }
     daemon.finish().await;

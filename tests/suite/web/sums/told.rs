@@ -104,6 +104,15 @@ async fn rows(conn: &mut PgConnection, query: &str, window: (&str, &str)) -> Vec
     rows
 }
 
+/// Makes a transaction one of a reader with these claims.
+pub async fn read_as(tx: &mut PgConnection, claims: &str) {
+    sqlx::query("SELECT set_config('request.jwt.claims', $1, true), set_config('role', 'runtraced_reader', true)")
+        .bind(claims)
+        .execute(tx)
+        .await
+        .unwrap();
+}
+
 /// Compares all parts at one moment, as a reader; `None`: as the owner. Returns how many rows there were.
 pub async fn compare(conn: &mut PgConnection, claims: Option<&str>, about: &str) -> usize {
     let mut compared = 0;
@@ -112,11 +121,7 @@ pub async fn compare(conn: &mut PgConnection, claims: Option<&str>, about: &str)
         .await
         .unwrap();
     if let Some(claims) = claims {
-        sqlx::query("SELECT set_config('request.jwt.claims', $1, true), set_config('role', 'runtraced_reader', true)")
-            .bind(claims)
-            .execute(&mut *tx)
-            .await
-            .unwrap();
+        read_as(&mut tx, claims).await;
     }
     for window in WINDOWS {
         for (kept, told) in PARTS {
