@@ -8,4 +8,5 @@ mod examples;
 mod links;
 pub mod markdown;
 mod pages;
+mod running;
 mod schema;
