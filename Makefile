@@ -11,6 +11,11 @@ demo: postgres
 test: postgres
 	cargo test --locked
 
+# What depends on the version of Postgres, with 15 to 18. RUNTRACED_TEST_POSTGRES names the folder of one.
+.PHONY: test-postgres-versions
+test-postgres-versions: postgres
+	scripts/test-postgres-versions.sh
+
 # The types of the page, with TypeScript from npm.
 page:
 	scripts/check-page.sh

@@ -9,4 +9,5 @@ mod links;
 pub mod markdown;
 mod pages;
 mod reader;
+mod running;
 mod schema;

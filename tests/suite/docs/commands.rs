@@ -148,18 +148,20 @@ fn variables(command: &clap::Command) -> BTreeSet<String> {
 
 /// The text of the scripts that build and try packages.
 fn scripts() -> String {
-    let folder = markdown::path("scripts/release");
-    let files = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let shell = files.filter(|file| file.extension().is_some_and(|ending| ending == "sh"));
-    shell
-        .map(|file| fs::read_to_string(file).unwrap())
-        .collect()
+    let mut text = String::new();
+    for folder in ["scripts", "scripts/release"] {
+        for entry in fs::read_dir(markdown::path(folder)).unwrap() {
+            let file = entry.unwrap().path();
+            if file.extension().is_some_and(|ending| ending == "sh") {
+                text += &fs::read_to_string(file).unwrap();
+            }
+        }
+    }
+    text
 }
 
 /// The text of every Rust file below a folder.
-fn sources(folder: &str) -> String {
+pub fn sources(folder: &str) -> String {
     let mut text = String::new();
     for entry in fs::read_dir(markdown::path(folder)).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
