@@ -376,6 +376,7 @@ mod tests {
         let histograms = Histograms::default();
         let families = histograms.families();
         let counts: Vec<usize> = families.iter().map(|family| family.members.len()).collect();
-        assert_eq!(counts, [8, 4, 9, 2, 2, 1]);
+        let endpoints = IngestEndpoint::ALL.len();
+        assert_eq!(counts, [endpoints * 2, endpoints, 9, 2, 2, 1]);
     }
 }
