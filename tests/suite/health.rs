@@ -258,7 +258,7 @@ async fn reflection_describes_every_service() {
 /// The names of the counts of all histograms.
 fn histogram_counts() -> Vec<String> {
     let mut names = vec!["runtraced_replay_lag_seconds_count".to_owned()];
-    for endpoint in ["stream", "submit", "otlp_grpc", "otlp_http"] {
+    for endpoint in ["stream", "submit", "events", "otlp_grpc", "otlp_http"] {
         let label = format!("endpoint=\"{endpoint}\"");
         names.push(format!("runtraced_request_bytes_count{{{label}}}"));
         names.extend(["committed", "spooled"].map(|durability| {
