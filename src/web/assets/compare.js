@@ -41,7 +41,7 @@ export function compare(main, at) {
 	const difference = h(
 		'div.difference',
 		{ tabindex: 0, role: 'region', 'aria-label': 'What differs' },
-		h('p.empty', 'Select a step to compare its input and output.'),
+		h('p.empty', 'Select a step to compare it.'),
 	);
 
 	function draw(i) {
@@ -78,7 +78,7 @@ export function compare(main, at) {
 		chosen = i;
 		list.set(pairs.length);
 		list.show(i, true);
-		list.el.setAttribute('aria-activedescendant', `pair-${i}`);
+		list.choose(`pair-${i}`);
 		abort.abort();
 		const { signal } = (abort = new AbortController());
 		try {

@@ -52,7 +52,7 @@ export function cost(main, at) {
 				got.unpriced.length > 0 && [
 					h(
 						'p.note.warn',
-						'The cost of these calls is unknown, and in no sum. Set a price with ',
+						'These costs are unknown, and in no sum. Set a price with ',
 						h('code', 'runtraced prices set'),
 						'.',
 					),

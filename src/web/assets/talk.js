@@ -68,7 +68,7 @@ export function talk(path) {
 			last = now;
 			fill(
 				tell,
-				!said.length && h('p.empty', 'No messages were recorded. Inputs and outputs of the steps are in the timeline.'),
+				!said.length && h('p.empty', 'No messages. The timeline has the inputs and outputs of the steps.'),
 			);
 			fill(
 				more,

@@ -186,7 +186,7 @@ export function viewer(label, make, sized, tell) {
 		now = n;
 		list.set(seen.length);
 		list.show(seen.indexOf(n), middle);
-		list.el.setAttribute('aria-activedescendant', `${name}-${seen.indexOf(n)}`);
+		list.choose(`${name}-${seen.indexOf(n)}`);
 	}
 	function hop(by) {
 		if (hits.length) show(hits[(hit = (hit + by + hits.length) % hits.length)]);

@@ -121,7 +121,7 @@ export function tree(rows, on) {
 			);
 			list.set(seen.length);
 			const i = seen.indexOf(on.selected());
-			list.el.setAttribute('aria-activedescendant', `row-${i}`);
+			list.choose(`row-${i}`);
 			if (show) list.show(i, true);
 			paint();
 		},

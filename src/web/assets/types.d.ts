@@ -340,6 +340,7 @@ interface VirtualOptions {
 interface Virtual {
 	el: HTMLElement;
 	set(n: number): void;
+	choose(id: string): void;
 	show(i: number, middle?: boolean): void;
 	close(): void;
 }

@@ -18,7 +18,12 @@ export function virtual(o) {
 	const live = new Map();
 	let count = 0;
 	let frame = 0;
+	let chosen = '';
 
+	// A row that is not in the document must not be named.
+	function name() {
+		el.setAttribute('aria-activedescendant', document.getElementById(chosen) ? chosen : '');
+	}
 	function draw() {
 		frame = 0;
 		const first = Math.max(0, Math.floor(el.scrollTop / o.height) - SPARE);
@@ -39,6 +44,7 @@ export function virtual(o) {
 			live.set(i, row);
 			sizer.append(row);
 		}
+		name();
 	}
 	const later = () => {
 		frame ||= requestAnimationFrame(draw);
@@ -60,8 +66,13 @@ export function virtual(o) {
 			count = n;
 			for (const row of live.values()) row.remove();
 			live.clear();
+			name();
 			sizer.style.setProperty('height', `${n * o.height}px`);
 			later();
+		},
+		choose(id) {
+			chosen = id;
+			name();
 		},
 		show(i, middle) {
 			const y = i * o.height;

@@ -132,6 +132,10 @@ async fn ten_thousand_steps_scroll_like_ten() {
         frames > 100,
         "the whole run was scrolled in {frames} frames"
     );
+    let names = page.value(
+        "[...document.querySelectorAll('[aria-activedescendant]')].map(el => el.getAttribute('aria-activedescendant')).filter(id => id && !document.getElementById(id))",
+    );
+    assert_eq!(names, json!([]), "rows are named that are not there");
     page.press("e");
     page.wait_text("[aria-selected=true]", "search");
     page.wait_text(".right", "the step failed");
