@@ -10,7 +10,7 @@ python=$venv/bin/python
 state=$(cat pyproject.toml tests/requirements.txt $(find src -name '*.py' | sort) | cksum)
 if [[ $(cat "$venv/complete" 2>/dev/null) != "$state" ]]; then
     "${RUNTRACED_PYTHON:-python3}" -m venv --clear "$venv"
-    pip=("$python" -m pip --quiet --disable-pip-version-check --timeout 20 --retries 1)
+    pip=("$python" -m pip --quiet --disable-pip-version-check --retries 5)
     # A wheel of its own copy: a build leaves files beside the sources.
     cp -R . "$venv/package"
     "${pip[@]}" wheel --no-deps --wheel-dir "$venv/wheel" "$venv/package" >&2
