@@ -8,32 +8,32 @@ set -euo pipefail
 root=$1 package=$2 script=$3 results=$4 init=${5:-}
 # Nobody outside sees this mount, and nothing needs to be cleaned up.
 mount -t tmpfs none /mnt
-mkdir /mnt/upper /mnt/overlay /mnt/root
-mount -t overlay overlay -o "lowerdir=$root,upperdir=/mnt/upper,workdir=/mnt/overlay" /mnt/root
-inside=/mnt/root
+mkdir /mnt/upper /mnt/overlay /mnt/debian
+mount -t overlay overlay -o "lowerdir=$root,upperdir=/mnt/upper,workdir=/mnt/overlay" /mnt/debian
+inside=/mnt/debian
 mkdir -p "$inside/dev/shm" "$inside/results"
 mount -t proc proc "$inside/proc"
 mount -t tmpfs none "$inside/dev/shm"
 mount -t tmpfs none "$inside/run"
 mount --bind "$results" "$inside/results"
 ip link set lo up
-cp "$package" "$inside/root/package.deb"
-cp "$script" "$inside/root/try.sh"
-cat >"$inside/root/main.sh" <<'MAIN'
-/bin/bash /root/try.sh /root/package.deb >/results/said 2>&1
+cp "$package" "$inside/srv/package.deb"
+cp "$script" "$inside/srv/try.sh"
+cat >"$inside/srv/main.sh" <<'MAIN'
+/bin/bash /srv/try.sh /srv/package.deb >/results/said 2>&1
 echo $? >/results/code
 MAIN
-clean=(env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8)
+clean=(env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/srv LC_ALL=C.UTF-8)
 if [[ $init != systemd ]]; then
-    exec "${clean[@]}" chroot "$inside" /bin/bash /root/main.sh
+    exec "${clean[@]}" chroot "$inside" /bin/bash /srv/main.sh
 fi
 mount --rbind /sys "$inside/sys"
 mount -t cgroup2 none "$inside/sys/fs/cgroup"
 cat >"$inside/etc/systemd/system/try.service" <<'UNIT'
 [Service]
 Type=oneshot
-Environment=HOME=/root LC_ALL=C.UTF-8
-ExecStart=/bin/bash /root/main.sh
+Environment=HOME=/srv LC_ALL=C.UTF-8
+ExecStart=/bin/bash /srv/main.sh
 ExecStopPost=/bin/systemctl poweroff --force --force
 UNIT
 mkdir -p "$inside/etc/systemd/system/multi-user.target.wants"

@@ -36,7 +36,7 @@ async fn indexes(conn: &mut PgConnection, tables: &[String]) -> BTreeSet<String>
     names.into_iter().collect()
 }
 
-/// How often this session has read a whole table. The server tells what is not yet in its
+/// How often this connection has read a whole table. The server tells what is not yet in its
 /// statistics, so two answers are compared.
 async fn scans(conn: &mut PgConnection, tables: &[String]) -> BTreeMap<String, i64> {
     let query = "SELECT relname::text, seq_scan FROM pg_stat_xact_user_tables
