@@ -23,7 +23,8 @@ cat >"$inside/srv/main.sh" <<'MAIN'
 /bin/bash /srv/try.sh /srv/package.deb >/results/said 2>&1
 echo $? >/results/code
 MAIN
-clean=(env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/srv LC_ALL=C.UTF-8)
+# The program keeps the data of root, whom it knows by the home, in another place than that of others.
+clean=(env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME="$(getent passwd root | cut -d: -f6)" LC_ALL=C.UTF-8)
 if [[ $init != systemd ]]; then
     exec "${clean[@]}" chroot "$inside" /bin/bash /srv/main.sh
 fi
@@ -32,7 +33,7 @@ mount -t cgroup2 none "$inside/sys/fs/cgroup"
 cat >"$inside/etc/systemd/system/try.service" <<'UNIT'
 [Service]
 Type=oneshot
-Environment=HOME=/srv LC_ALL=C.UTF-8
+Environment=HOME=%h LC_ALL=C.UTF-8
 ExecStart=/bin/bash /srv/main.sh
 ExecStopPost=/bin/systemctl poweroff --force --force
 UNIT
