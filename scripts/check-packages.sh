@@ -98,7 +98,7 @@ sys.exit(fault and f"the bill of materials is not valid: {fault}")
 VALIDATE
     say "the archive and the bill of materials are valid"
     mkdir "$work/again"
-    git ls-files -z | xargs -0 cp --parents -t "$work/again"
+    git ls-files -z | xargs -0 cp --parents --no-dereference -t "$work/again"
     (
         umask 077
         export SOURCE_DATE_EPOCH RUNTRACED_BINARY=$work/runtraced TZ=Asia/Tokyo LANG=C.UTF-8
