@@ -8,7 +8,6 @@ mod keys;
 mod migrate;
 mod pending;
 mod prebuilt;
-mod price_keys;
 mod prices;
 mod reader;
 mod search_index;
@@ -21,7 +20,8 @@ pub use keys::{KeyError, create_key, load_keys, revoke_key};
 pub use migrate::migrate;
 pub use pending::{PendingMigrations, migration_name, pending_migrations};
 pub use prebuilt::{PREBUILT_INDEXES, PrebuiltIndex};
-pub use price_keys::unpriced_keys;
-pub use prices::{PriceRow, catalog_models, set_price, unpriced_models, write_catalog_prices};
+pub use prices::{
+    PriceRow, catalog_models, set_price, unpriced_keys, unpriced_models, write_catalog_prices,
+};
 pub use reader::{DecidedBy, READER_ROLE, decide_approval, grant_reader};
 pub use search_index::build_search_index;

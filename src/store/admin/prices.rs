@@ -2,10 +2,60 @@
 
 use sqlx::{Connection as _, PgConnection};
 
-/// Pages of a table that one search for models reads: 64 MiB.
-const PAGES: i64 = 8_192;
-/// The last pages, which are read again and again: they fill up, and writers commit in any order.
-const LAST_PAGES: i64 = 1_024;
+/// A search for names without a price, a part of a table at a time.
+struct NameSearch {
+    sql: &'static str,
+    table: &'static str,
+    /// Pages of 8 KiB that one search reads.
+    pages: i64,
+    /// The last pages, which are read again and again: they fill up, and writers commit in any
+    /// order.
+    last_pages: i64,
+}
+
+const MODELS: NameSearch = NameSearch {
+    sql: include_str!("../sql/unpriced_models.sql"),
+    table: "agent_token_counts",
+    pages: 8_192,
+    last_pages: 1_024,
+};
+/// Steps are larger than token counts.
+const KEYS: NameSearch = NameSearch {
+    sql: include_str!("../sql/unpriced_keys.sql"),
+    table: "agent_steps",
+    pages: 2_048,
+    last_pages: 256,
+};
+
+impl NameSearch {
+    /// Names in the part that begins with a page, and the page to go on from.
+    async fn names(
+        &self,
+        conn: &mut PgConnection,
+        page: i64,
+    ) -> Result<(Vec<String>, i64), sqlx::Error> {
+        let pages: i64 = sqlx::query_scalar(
+            "SELECT pg_relation_size($1::regclass) / current_setting('block_size')::bigint",
+        )
+        .bind(self.table)
+        .fetch_one(&mut *conn)
+        .await?;
+        // Somebody may have emptied the table.
+        let page = if page > pages { 0 } else { page };
+        let end = (page + self.pages).min(pages);
+        let names = sqlx::query_scalar(self.sql)
+            .bind(page)
+            .bind(end)
+            .fetch_all(conn)
+            .await?;
+        let next = if end < pages {
+            end
+        } else {
+            (pages - self.last_pages).max(0)
+        };
+        Ok((names, next))
+    }
+}
 
 /// A price, in US dollars per million tokens, as text of numbers. `None`: unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,25 +81,18 @@ pub async fn unpriced_models(
     conn: &mut PgConnection,
     page: i64,
 ) -> Result<(Vec<String>, i64), sqlx::Error> {
-    let pages: i64 = sqlx::query_scalar(
-        "SELECT pg_relation_size('agent_token_counts') / current_setting('block_size')::bigint",
-    )
-    .fetch_one(&mut *conn)
-    .await?;
-    // Somebody may have emptied the table.
-    let page = if page > pages { 0 } else { page };
-    let end = (page + PAGES).min(pages);
-    let models = sqlx::query_scalar(include_str!("../sql/unpriced_models.sql"))
-        .bind(page)
-        .bind(end)
-        .fetch_all(conn)
-        .await?;
-    let next = if end < pages {
-        end
-    } else {
-        (pages - LAST_PAGES).max(0)
-    };
-    Ok((models, next))
+    MODELS.names(conn, page).await
+}
+
+/// Names for calls by provider in steps, in the same way.
+///
+/// # Errors
+/// If a statement fails.
+pub async fn unpriced_keys(
+    conn: &mut PgConnection,
+    page: i64,
+) -> Result<(Vec<String>, i64), sqlx::Error> {
+    KEYS.names(conn, page).await
 }
 
 /// Models for which the catalog was asked.
