@@ -1,4 +1,4 @@
-//! Lists the dialect files and the files of the page, which the program embeds.
+//! Lists the migrations, the dialect files and the files of the page, which the program embeds.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -6,31 +6,40 @@ use std::{env, error::Error, fs};
 
 /// The folder of the dialect files.
 const DIALECTS: &str = "src/ingest/otlp/dialects";
+/// The folder of the migrations.
+const MIGRATIONS: &str = "migrations";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-changed=migrations");
+    println!("cargo:rerun-if-changed={MIGRATIONS}");
     println!("cargo:rerun-if-changed=src/web/assets");
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
     println!("cargo:rerun-if-changed={DIALECTS}");
-    fs::write(out.join("dialects.rs"), dialect_list()?)?;
+    fs::write(
+        out.join("dialects.rs"),
+        text_files("BUILT_IN_FILES", DIALECTS, "toml")?,
+    )?;
+    fs::write(
+        out.join("migrations.rs"),
+        text_files("MIGRATION_FILES", MIGRATIONS, "sql")?,
+    )?;
     let page = out.join("page");
     fs::create_dir_all(&page)?;
     fs::write(out.join("web_assets.rs"), web_assets(&page)?)?;
     Ok(())
 }
 
-/// A Rust constant with the name and text of each dialect file.
-fn dialect_list() -> Result<String, Box<dyn Error>> {
-    let folder = Path::new(&env::var_os("CARGO_MANIFEST_DIR").ok_or("no manifest")?).join(DIALECTS);
+/// A Rust constant with the name and text of each file of a folder that ends so.
+fn text_files(constant: &str, folder: &str, ending: &str) -> Result<String, Box<dyn Error>> {
+    let folder = Path::new(&env::var_os("CARGO_MANIFEST_DIR").ok_or("no manifest")?).join(folder);
     let mut files = Vec::new();
     for entry in fs::read_dir(&folder)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|ending| ending == "toml") {
+        if path.extension().is_some_and(|found| found == ending) {
             files.push(path);
         }
     }
     files.sort();
-    let mut list = String::from("pub const BUILT_IN_FILES: &[(&str, &str)] = &[\n");
+    let mut list = format!("pub const {constant}: &[(&str, &str)] = &[\n");
     for path in files {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let path = path.display().to_string();

@@ -4,6 +4,9 @@
 //! The modules are listed in the order in which an event passes through them.
 //! The rest follows: the daemon and its commands, then tools.
 
+#[macro_use]
+mod from_row;
+
 /// The generated protocol. The client's crate holds it.
 pub use runtraced_client::proto;
 

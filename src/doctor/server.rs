@@ -21,7 +21,7 @@ const WRITTEN_TABLES: [&str; 11] = [
 ];
 
 /// What the server and the role are like. `sql/server.sql` says where it is from.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub(super) struct ServerFacts {
     pub version: String,
     pub version_num: i32,
@@ -51,6 +51,31 @@ pub(super) struct ServerFacts {
     /// Tables that the role may not write.
     pub closed_tables: Vec<String>,
 }
+
+from_row!(ServerFacts {
+    version,
+    version_num,
+    standby,
+    read_only,
+    encoding,
+    fsync,
+    full_page_writes,
+    synchronous_commit,
+    statement_timeout,
+    max_connections,
+    reserved_connections,
+    used_connections,
+    role_limit,
+    database_limit,
+    trgm_version,
+    trgm_available,
+    role,
+    superuser,
+    may_create,
+    has_auth,
+    foreign_tables,
+    closed_tables,
+});
 
 impl ServerFacts {
     pub async fn ask(conn: &mut PgConnection) -> Result<Self, sqlx::Error> {

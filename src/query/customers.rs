@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::InspectError;
 
 /// A row of `customers`. The table describes each column.
-#[derive(Debug, Serialize, sqlx::FromRow)]
+#[derive(Debug, Serialize)]
 #[allow(missing_docs)]
 pub struct CustomerRow {
     pub id: Uuid,
@@ -20,6 +20,16 @@ pub struct CustomerRow {
     pub created_at: Option<String>,
     pub deleted_at: Option<String>,
 }
+
+from_row!(CustomerRow {
+    id,
+    name,
+    tier,
+    arr,
+    keys,
+    created_at,
+    deleted_at,
+});
 
 /// The customers, oldest first; with `deleted_too`, also deleted ones.
 ///

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::InspectError;
 
 /// A row of `ingest_keys` without the hash. The table describes each column.
-#[derive(Debug, Serialize, sqlx::FromRow)]
+#[derive(Debug, Serialize)]
 #[allow(missing_docs)]
 pub struct KeyRow {
     pub id: Uuid,
@@ -21,6 +21,18 @@ pub struct KeyRow {
     pub created_at: String,
     pub revoked_at: Option<String>,
 }
+
+from_row!(KeyRow {
+    id,
+    name,
+    customer_id,
+    customer,
+    access,
+    max_events_per_second,
+    max_bytes_per_second,
+    created_at,
+    revoked_at,
+});
 
 /// The keys, oldest first; with `revoked_too`, also revoked ones.
 ///

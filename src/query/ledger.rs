@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use super::InspectError;
 
 /// The sums of `ingest_reconciliation`, which describes each column.
-#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+#[derive(Debug, Clone, Copy)]
 #[allow(missing_docs)]
 pub struct LedgerSum {
     pub daemons: i64,
@@ -19,6 +19,19 @@ pub struct LedgerSum {
     pub in_flight: i64,
     pub open_dead_letters: i64,
 }
+
+from_row!(LedgerSum {
+    daemons,
+    received,
+    committed,
+    duplicate,
+    refused,
+    spooled,
+    dead_lettered,
+    ignored,
+    in_flight,
+    open_dead_letters,
+});
 
 /// Sums the ledger over all daemons.
 ///

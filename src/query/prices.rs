@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use super::InspectError;
 
 /// A row of `model_prices` that holds a price. The table describes each column.
-#[derive(Debug, Serialize, sqlx::FromRow)]
+#[derive(Debug, Serialize)]
 #[allow(missing_docs)]
 pub struct PriceListRow {
     pub model: String,
@@ -21,8 +21,21 @@ pub struct PriceListRow {
     pub reasoning: Option<String>,
 }
 
+from_row!(PriceListRow {
+    model,
+    source,
+    priced_as,
+    valid_from,
+    above_input_tokens,
+    input,
+    output,
+    cache_read,
+    cache_write,
+    reasoning,
+});
+
 /// A model whose price is unknown.
-#[derive(Debug, Serialize, sqlx::FromRow)]
+#[derive(Debug, Serialize)]
 #[allow(missing_docs)]
 pub struct UnpricedModel {
     /// `None`: the agents do not say which model they call.
@@ -30,6 +43,12 @@ pub struct UnpricedModel {
     pub calls: i64,
     pub last_at: Option<String>,
 }
+
+from_row!(UnpricedModel {
+    model,
+    calls,
+    last_at,
+});
 
 /// All prices, by model.
 ///

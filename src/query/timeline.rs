@@ -40,7 +40,7 @@ pub async fn timeline_json(
 }
 
 /// The texts of a run, from `run_summary`, which describes each column.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 #[allow(missing_docs)]
 pub struct RunText {
     pub name: Option<String>,
@@ -48,6 +48,13 @@ pub struct RunText {
     pub output: Option<String>,
     pub error: Option<String>,
 }
+
+from_row!(RunText {
+    name,
+    input,
+    output,
+    error,
+});
 
 /// The texts of a run, uncut.
 ///
@@ -63,7 +70,7 @@ pub async fn run_text(connection: &mut PgConnection, run: Uuid) -> Result<RunTex
 
 /// A row of `run_timeline`, which describes each column. JSON is text: on one line if it is
 /// short, else indented.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 #[allow(missing_docs)]
 pub struct TimelineItem {
     pub item: String,
@@ -90,6 +97,32 @@ pub struct TimelineItem {
     pub score_source: Option<String>,
     pub flags: Vec<String>,
 }
+
+from_row!(TimelineItem {
+    item,
+    depth,
+    offset_ms,
+    duration_ms,
+    kind,
+    name,
+    status,
+    model,
+    error,
+    tokens_input,
+    tokens_output,
+    tokens_cache_read,
+    tokens_cache_write,
+    tokens_reasoning,
+    input,
+    output,
+    content,
+    thinking,
+    tool_calls,
+    score_value,
+    score_label,
+    score_source,
+    flags,
+});
 
 /// The rows of a run's timeline in order, with uncut texts. JSON of more than
 /// `line_chars` characters is indented over several lines.

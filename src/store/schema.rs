@@ -1,12 +1,31 @@
 //! The schema that this version writes, and the rules by which it writes it.
 
-use sqlx::PgConnection;
-use sqlx::migrate::Migrator;
+use std::sync::LazyLock;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{PgConnection, SqlStr};
 
 use super::error::Unfit;
 
 /// Every migration of `migrations/`.
-pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+pub static MIGRATIONS: LazyLock<Migrator> =
+    LazyLock::new(|| Migrator::with_migrations(MIGRATION_FILES.iter().map(migration).collect()));
+
+// `MIGRATION_FILES`, which build.rs lists. `sqlx::migrate!` would build sqlx a second time.
+include!(concat!(env!("OUT_DIR"), "/migrations.rs"));
+
+/// The migration in a file of the name `0001_initial.up.sql`.
+fn migration(&(name, sql): &(&str, &'static str)) -> Migration {
+    let (version, rest) = name.split_once('_').unwrap_or((name, ""));
+    let description = rest.split('.').next().unwrap_or_default().replace('_', " ");
+    Migration::new(
+        version.parse().unwrap_or_default(),
+        description.into(),
+        MigrationType::from_filename(name),
+        SqlStr::from_static(sql),
+        sql.starts_with("-- no-transaction"),
+    )
+}
 
 /// The epoch of the rules by which daemons write: how events merge, and what the column
 /// `summed_by` means. Daemons of two epochs would spoil each other's rows. Whoever changes

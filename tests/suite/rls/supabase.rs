@@ -4,6 +4,7 @@
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 use crate::support::supabase::{ANON, Supabase, is_refusal};
+use runtraced::store::MIGRATIONS;
 
 const MALLORY: &str = r#"{"sub":"00000000-0000-0000-0000-0000000000aa","role":"authenticated"}"#;
 const VERA: &str = r#"{"sub":"00000000-0000-0000-0000-0000000000bb","role":"authenticated"}"#;
@@ -63,8 +64,7 @@ async fn nobody_reaches_the_table_of_migrations() {
     let mut project = Supabase::new("").await;
     for round in 0..2 {
         if round == 0 {
-            let older = sqlx::migrate!("./migrations");
-            older.run_to(21, &mut project.owner).await.unwrap();
+            MIGRATIONS.run_to(21, &mut project.owner).await.unwrap();
             assert!(project.request(ANON, ON_MIGRATIONS[0]).await.unwrap() > 10);
             assert!(project.request(ANON, ON_MIGRATIONS[2]).await.unwrap() > 10);
             project
@@ -279,8 +279,7 @@ async fn admins_of_an_older_version_stay_admins() {
     let is_admin = "SELECT WHERE is_admin(auth.uid())";
 
     let mut older = Supabase::new("").await;
-    let migrations = sqlx::migrate!("./migrations");
-    migrations.run_to(21, &mut older.owner).await.unwrap();
+    MIGRATIONS.run_to(21, &mut older.owner).await.unwrap();
     older.run(of).await;
     older.migrate();
     let found: String = older.value(admins).await;
@@ -291,7 +290,7 @@ async fn admins_of_an_older_version_stay_admins() {
     older
         .run("INSERT INTO runtraced_admins (user_id) VALUES ('00000000-0000-0000-0000-0000000000bb')")
         .await;
-    migrations.undo(&mut older.owner, 21).await.unwrap();
+    MIGRATIONS.undo(&mut older.owner, 21).await.unwrap();
     older.assert_done(VERA, is_admin).await;
 
     let own = "CREATE TABLE users (id uuid PRIMARY KEY, is_admin boolean);";
@@ -302,7 +301,7 @@ async fn admins_of_an_older_version_stay_admins() {
     let function = "CREATE FUNCTION is_admin(uuid) RETURNS boolean LANGUAGE sql STABLE AS
                     $$ SELECT $1 = '00000000-0000-0000-0000-0000000000bb' $$;";
     let mut product = Supabase::new(function).await;
-    migrations.run_to(21, &mut product.owner).await.unwrap();
+    MIGRATIONS.run_to(21, &mut product.owner).await.unwrap();
     product.run(of).await;
     product.migrate();
     assert_eq!(product.value::<String>(admins).await, "");

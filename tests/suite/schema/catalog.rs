@@ -1,8 +1,8 @@
 //! What a database says of itself.
 
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, migrate::Migrator};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+pub use runtraced::store::MIGRATIONS;
 
 /// Runs statements as they are.
 pub async fn run(connection: &mut PgConnection, sql: impl Into<String>) {
