@@ -41,11 +41,11 @@ bench-quick: postgres
 order-long: postgres
 	RUNTRACED_TEST_CASES=5000 cargo test --locked --test suite order::
 
-# The spool against its model, 50 random schedules of faults, 20 shutdowns at full load, and
+# The spool against its model, 100 random schedules of faults, 20 shutdowns at full load, and
 # five minutes without Postgres at full load. Set RUNTRACED_TEST_SEED to repeat one schedule.
 chaos: postgres
 	RUNTRACED_TEST_CASES=40000 cargo test --locked --lib spool::tests::model
-	RUNTRACED_CHAOS_SCHEDULES=50 RUNTRACED_CHAOS_LONGEST_WAIT=2 cargo test --locked --test suite chaos:: -- --nocapture
+	RUNTRACED_CHAOS_SCHEDULES=100 RUNTRACED_CHAOS_LONGEST_WAIT=2 cargo test --locked --test suite chaos:: -- --nocapture
 	RUNTRACED_DRAINS=20 cargo test --locked --test suite drain::sigterm_at_full_load
 	RUNTRACED_AWAY_SECONDS=300 cargo test --locked --test suite spool::goals:: -- --nocapture
 
