@@ -17,7 +17,6 @@ use super::http::{HttpIngest, http_routes};
 use super::open::RequestLimits;
 use super::shared::SharedState;
 use super::{Addresses, App, DaemonCore, Sockets};
-use crate::auth::Authenticator;
 use crate::ingest::refuse_excess_request;
 use crate::listen::{self, RequestLimit};
 use crate::pipeline::{Gate, Pipeline};
@@ -118,7 +117,7 @@ impl DaemonCore {
         let pipeline = Arc::new(pipeline);
         let intake = self.intake(&pipeline, shared, &phases, &tasks);
         let otlp = self.otlp_ingest(intake.clone(), shared)?;
-        let authenticator = Authenticator::new(shared.keys.clone(), self.config.require_keys);
+        let authenticator = self.authenticator(shared, addresses);
         let ingest_limit = RequestLimit::new(self.config.max_streams, refuse_excess_request);
         let requests = RequestLimits::new(ingest_limit);
         let web_config = self.web_config(authenticator.clone(), &phases, addresses)?;

@@ -113,6 +113,19 @@ impl DaemonCore {
         }
     }
 
+    /// The check of keys.
+    pub(super) fn authenticator(
+        &self,
+        shared: &SharedState,
+        addresses: Addresses,
+    ) -> Authenticator {
+        let authenticator = Authenticator::new(shared.keys.clone(), self.config.require_keys);
+        match addresses.http.ip().is_loopback() {
+            true => authenticator.on_loopback(),
+            false => authenticator,
+        }
+    }
+
     /// The page and its API.
     pub(super) fn web_config(
         &self,

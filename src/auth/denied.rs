@@ -36,6 +36,9 @@ pub enum Denied {
     /// The key may read and not write.
     #[error("the key may only read; send events with a key made without --read or --decide")]
     ReadKey,
+    /// The request has no key, and comes from a site that a browser on this machine shows.
+    #[error("a site makes a browser send the request; present a key")]
+    OtherSite,
     /// The request needs no key and has none, and too many of its kind are open.
     #[error("too many requests without a key are open; present a key, or try again later")]
     Crowded,
@@ -49,7 +52,7 @@ impl Denied {
             Self::Missing | Self::Malformed | Self::Unknown => Code::Unauthenticated,
             Self::NotLoaded => Code::Unavailable,
             Self::Customer => Code::InvalidArgument,
-            Self::OtherCustomer | Self::ReadKey => Code::PermissionDenied,
+            Self::OtherCustomer | Self::ReadKey | Self::OtherSite => Code::PermissionDenied,
             Self::Crowded => Code::ResourceExhausted,
         }
     }
@@ -61,7 +64,7 @@ impl Denied {
             Self::Missing | Self::Malformed | Self::Unknown => StatusCode::UNAUTHORIZED,
             Self::NotLoaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Customer => StatusCode::BAD_REQUEST,
-            Self::OtherCustomer | Self::ReadKey => StatusCode::FORBIDDEN,
+            Self::OtherCustomer | Self::ReadKey | Self::OtherSite => StatusCode::FORBIDDEN,
             Self::Crowded => StatusCode::TOO_MANY_REQUESTS,
         }
     }
@@ -81,7 +84,7 @@ impl Denied {
             Self::NotLoaded => &counts.not_loaded,
             Self::Customer | Self::OtherCustomer => &counts.customer,
             // Says nothing about a key, or the key is good for something else.
-            Self::Crowded | Self::ReadKey => return,
+            Self::Crowded | Self::ReadKey | Self::OtherSite => return,
         };
         counter.fetch_add(1, Relaxed);
     }

@@ -13,6 +13,7 @@ use uuid::{NonNilUuid, Uuid};
 use super::denied::Denied;
 use super::headers::find_key;
 use super::identity::Identity;
+use super::site::is_from_public_site;
 use super::table::{ActiveKey, KeyCheck, KeyTable};
 use crate::listen::ClientConnection;
 
@@ -29,6 +30,8 @@ pub struct Authenticator {
     table: Arc<KeyTable>,
     /// Whether every request needs a key.
     required: bool,
+    /// Whether only programs on this machine can reach the daemon.
+    on_loopback: bool,
 }
 
 impl Authenticator {
@@ -36,7 +39,21 @@ impl Authenticator {
     /// Without it, requests without a key are accepted.
     #[must_use]
     pub fn new(table: Arc<KeyTable>, required: bool) -> Self {
-        Self { table, required }
+        Self {
+            table,
+            required,
+            on_loopback: false,
+        }
+    }
+
+    /// The same for a daemon that only programs on this machine can reach. Such a program may be
+    /// a browser: sites need a key.
+    #[must_use]
+    pub fn on_loopback(self) -> Self {
+        Self {
+            on_loopback: true,
+            ..self
+        }
     }
 
     /// Identifies the sender of a request with these headers.
@@ -75,6 +92,9 @@ impl Authenticator {
                 KeyCheck::NotLoaded => return Err(Denied::NotLoaded),
             },
             None if self.required => return Err(Denied::Missing),
+            None if self.on_loopback && is_from_public_site(headers) => {
+                return Err(Denied::OtherSite);
+            }
             None => None,
         };
         self.identity(key, headers)
@@ -240,6 +260,25 @@ mod tests {
                 .load(std::sync::atomic::Ordering::Relaxed),
             3
         );
+    }
+
+    #[test]
+    fn on_loopback_a_site_needs_a_key() {
+        let known = NewKey::generate().unwrap();
+        let authenticator = Authenticator::new(table(&[(&known, None)]), false).on_loopback();
+        let ask = |key: Option<&str>| {
+            let mut all = vec![("origin", "http://evil.example:4318")];
+            all.extend(key.map(|key| ("authorization", key)));
+            let (headers, extensions) = (headers(&all), Extensions::new());
+            let identified = pin!(authenticator.identify(&headers, &extensions));
+            match identified.poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(identity) => identity.map(|_| ()),
+                Poll::Pending => panic!("it waits"),
+            }
+        };
+        assert_eq!(ask(None), Err(Denied::OtherSite));
+        assert_eq!(ask(Some("sk-dummy")), Err(Denied::OtherSite));
+        assert_eq!(ask(Some(&known.text)), Ok(()));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod key_cache_writer;
 mod layer;
 mod limits;
 mod lookup;
+mod site;
 mod table;
 
 pub use denied::Denied;
@@ -26,4 +27,5 @@ pub use layer::{
 };
 pub use limits::Rates;
 pub use lookup::KeyLookups;
+pub use site::is_public_name;
 pub use table::{ActiveKey, AuthCounts, KeyAccess, KeyRecord, KeyTable};

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use hyper::Uri;
 use runtraced_client::{Client, ClientError, ClientTls, RetryPolicy, check_endpoint};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -14,10 +15,10 @@ use super::failure;
 use super::output::{self, EXIT_NO_INPUT, EXIT_UNAVAILABLE, EXIT_USAGE};
 use crate::config::{FlagReader, FlagValue};
 
-/// The daemon's gRPC endpoint, and the key to send with.
+/// The daemon's endpoint, and the key to send with.
 #[derive(Clone, clap::Args)]
 pub struct EndpointArgs {
-    /// Address of the daemon's gRPC endpoint; https:// for a daemon with TLS.
+    /// Address of the daemon, with the port of gRPC or of HTTP; https:// for a daemon with TLS.
     #[arg(
         long,
         env = "RUNTRACED_ENDPOINT",
@@ -103,26 +104,40 @@ impl EndpointArgs {
         }
     }
 
-    /// Connects. Says on stderr when it has to retry, then and later.
+    /// Connects. Says on stderr when it has to retry, then and later. Clients of other
+    /// languages send to the HTTP endpoint, and share the variable: from there it goes on to
+    /// the port of gRPC on the same machine.
     ///
     /// # Errors
     /// If a file cannot be read or the daemon cannot be reached.
     pub async fn connect(&self, retry: RetryPolicy) -> Result<Client, EndpointError> {
-        let tls = self.tls.read()?;
-        let endpoint = self.endpoint.text();
-        let args = self.clone();
-        let on_outage = move |error: &ClientError| {
-            let (cause, limit) = (args.cause(error), retry.give_up_after);
-            output::warn(format_args!("{cause}; retrying for up to {limit:?}"));
+        let given = self.endpoint.text();
+        let client = self.open(given, retry).await?;
+        let client = match client.grpc_port().await {
+            None => client,
+            Some(port) => {
+                let moved = with_port(given, port)
+                    .ok_or_else(|| self.error(&ClientError::Endpoint(given.to_owned())))?;
+                self.open(&moved, retry).await?
+            }
         };
-        let client = Client::connect_observed(endpoint, tls, retry, on_outage)
-            .await
-            .map_err(|error| self.error(&error))?;
         match self.key.as_deref() {
             // Scripts set a variable to nothing to say that it is not set.
             None | Some("") => Ok(client),
             Some(key) => client.with_key(key).map_err(|error| self.error(&error)),
         }
+    }
+
+    async fn open(&self, endpoint: &str, retry: RetryPolicy) -> Result<Client, EndpointError> {
+        let tls = self.tls.read()?;
+        let (args, address) = (self.clone(), endpoint.to_owned());
+        let on_outage = move |error: &ClientError| {
+            let (cause, limit) = (args.cause(&address, error), retry.give_up_after);
+            output::warn(format_args!("{cause}; retrying for up to {limit:?}"));
+        };
+        Client::connect_observed(endpoint, tls, retry, on_outage)
+            .await
+            .map_err(|error| self.error(&error))
     }
 
     /// What went wrong and what to do about it, for the end of the command.
@@ -138,7 +153,7 @@ impl EndpointArgs {
             _ => "",
         };
         EndpointError::Client {
-            text: self.cause(error) + advice,
+            text: self.cause(self.endpoint.text(), error) + advice,
             exit_code: match error {
                 ClientError::Endpoint(_) | ClientError::Tls(_) | ClientError::Key => EXIT_USAGE,
                 _ => EXIT_UNAVAILABLE,
@@ -146,11 +161,11 @@ impl EndpointArgs {
         }
     }
 
-    fn cause(&self, error: &ClientError) -> String {
+    fn cause(&self, endpoint: &str, error: &ClientError) -> String {
         let Some(cause) = error.broken_connection() else {
             return failure::explain(error);
         };
-        let (endpoint, cause) = (self.endpoint.text(), failure::explain(cause));
+        let cause = failure::explain(cause);
         if cause == failure::CONNECTION_REFUSED {
             return format!("no daemon answers at {endpoint}: {cause}");
         }
@@ -168,6 +183,13 @@ impl EndpointArgs {
             None => format!("{text}; check that the daemon trusts --client-cert"),
         }
     }
+}
+
+/// The same address with another port.
+fn with_port(endpoint: &str, port: u16) -> Option<String> {
+    let address: Uri = endpoint.parse().ok()?;
+    let (scheme, host) = (address.scheme_str()?, address.host()?);
+    Some(format!("{scheme}://{host}:{port}"))
 }
 
 impl ClientTlsArgs {
@@ -238,5 +260,22 @@ fn not_pem(file: &Path, what: &'static str) -> EndpointError {
     EndpointError::NotPem {
         file: file.to_owned(),
         what,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_port_of_an_address_changes() {
+        for (given, moved) in [
+            ("http://127.0.0.1:4318", "http://127.0.0.1:9"),
+            ("https://traces.lan/", "https://traces.lan:9"),
+            ("http://[::1]:4318", "http://[::1]:9"),
+        ] {
+            assert_eq!(with_port(given, 9).as_deref(), Some(moved));
+        }
+        assert_eq!(with_port("", 9), None);
     }
 }

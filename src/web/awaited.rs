@@ -12,13 +12,16 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
-use uuid::{NonNilUuid, Uuid};
+use uuid::Uuid;
 
+use super::access::{ReaderKind, WebReader};
 use super::approvals::NO_APPROVAL;
 use super::error::{WebError, json_answer};
+use super::guard::ByPublicName;
+use super::jwt::time_left;
 use super::params::{Params, age, id};
 use super::{Shared, WebState};
-use crate::auth::{Identity, KeyAccess};
+use crate::auth::{Denied, Identity, KeyAccess};
 use crate::query::{ApprovalsOf, ReadAs, approval_statement};
 
 /// The longest wait for a decision.
@@ -30,9 +33,9 @@ const APPEARS: Duration = Duration::from_secs(1);
 /// Who looks at an approval.
 #[derive(Clone, Debug)]
 enum Looker {
-    Reader(ReadAs),
+    Reader(WebReader),
     /// Whoever may send events, for one customer or for any.
-    Agent(Option<NonNilUuid>),
+    Agent(Identity),
 }
 
 /// An approval as somebody sees it.
@@ -58,9 +61,19 @@ pub(super) async fn one(
         None => Duration::ZERO,
     };
     let looker = looker(&state, &head).await?;
+    let _place = match &looker {
+        Looker::Agent(agent) => {
+            let place = state.waits.place(agent.key_id());
+            Some(place.ok_or(WebError::Busy)?)
+        }
+        Looker::Reader(_) => None,
+    };
+    let deadline = Instant::now() + looker.lasts(wait);
     let seen = tokio::select! {
-        seen = wait_for_decision(&state, &looker, approval, Instant::now() + wait) => seen?,
+        biased;
+        () = looker.revoked(&head) => return Err(WebError::LoginNeeded),
         () = state.stop.cancelled() => return Err(WebError::Busy),
+        seen = wait_for_decision(&state, &looker, approval, deadline) => seen?,
     };
     Ok(json_answer(StatusCode::OK, seen.body))
 }
@@ -69,20 +82,33 @@ async fn looker(state: &WebState, head: &Parts) -> Result<Looker, WebError> {
     let identity = head.extensions.get::<Identity>();
     let writes = |identity: &&Identity| identity.access() == Some(KeyAccess::Write);
     if let Some(agent) = identity.filter(writes) {
-        return Ok(Looker::Agent(agent.tenant()));
+        return Ok(Looker::Agent(agent.clone()));
     }
     match state.reader(head) {
-        Ok(reader) => Ok(Looker::Reader(reader.read_as)),
-        // Where events need no key, neither does the decision that they ask for.
-        Err(WebError::LoginNeeded) => {
-            let identified = state
-                .authenticator
-                .identify(&head.headers, &head.extensions)
-                .await;
-            let identity = identified.map_err(|_| WebError::LoginNeeded)?;
-            Ok(Looker::Agent(identity.tenant()))
-        }
+        Ok(reader) => Ok(Looker::Reader(reader)),
+        Err(WebError::LoginNeeded) => unknown_agent(state, head).await,
         Err(error) => Err(error),
+    }
+}
+
+/// Where events need no key, neither does the decision that they ask for. A key may also be so
+/// new that the daemon has not read it yet.
+async fn unknown_agent(state: &WebState, head: &Parts) -> Result<Looker, WebError> {
+    let identified = state
+        .authenticator
+        .identify(&head.headers, &head.extensions)
+        .await;
+    let identity = match identified {
+        Ok(identity) => identity,
+        // The key may be good.
+        Err(Denied::NotLoaded) => return Err(Denied::NotLoaded.into()),
+        Err(_) => return Err(WebError::LoginNeeded),
+    };
+    let by_site = head.extensions.get::<ByPublicName>().is_some();
+    match identity.access() {
+        // A site whose name points to this machine reads nothing, as everywhere.
+        None if by_site => Err(WebError::LoginNeeded),
+        _ => Ok(Looker::Agent(identity)),
     }
 }
 
@@ -121,6 +147,26 @@ async fn wait_for_decision(
 }
 
 impl Looker {
+    /// How much of a wait the right to look lasts.
+    fn lasts(&self, wait: Duration) -> Duration {
+        match self {
+            Self::Reader(reader) => match (reader.kind, &reader.read_as) {
+                (ReaderKind::User, ReadAs::Claims { claims, .. }) => time_left(claims, wait),
+                _ => wait,
+            },
+            Self::Agent(_) => wait,
+        }
+    }
+
+    /// Returns when the key stops being valid.
+    async fn revoked(&self, head: &Parts) {
+        match (self, head.extensions.get::<Identity>()) {
+            (Self::Agent(agent), _) => agent.revoked().await,
+            (Self::Reader(_), Some(reader)) => reader.revoked().await,
+            (Self::Reader(_), None) => std::future::pending().await,
+        }
+    }
+
     /// The approval. `None`: it is not there, or the looker may not see it.
     async fn look(
         &self,
@@ -128,10 +174,13 @@ impl Looker {
         approval: Uuid,
     ) -> Result<Option<SeenApproval>, WebError> {
         let (row, sql) = match self {
-            Self::Agent(tenant) => (state.approvals.asked(approval, *tenant).await?, None),
-            Self::Reader(read_as) => {
+            Self::Agent(agent) => {
+                let tenant = agent.tenant();
+                (state.approvals.asked(approval, tenant).await?, None)
+            }
+            Self::Reader(reader) => {
                 let statement = approval_statement(approval);
-                let mut tx = state.pool.begin(read_as).await?;
+                let mut tx = state.pool.begin(&reader.read_as).await?;
                 (
                     statement.json_row(&mut tx).await?,
                     Some(statement.for_psql()),

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::error::WebError;
 use super::peer::OpenTo;
+use crate::auth::is_public_name;
 
 /// Scripts, styles, pictures and connections from here only, no frames, no HTML from text.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
@@ -41,6 +42,11 @@ const FORWARDED: [&str; 9] = [
     "x-real-ip",
 ];
 
+/// Notes on a request that its client calls the daemon by a name that a site may have, though only
+/// programs on this machine can reach it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ByPublicName;
+
 /// Middleware: refuses requests that another site made a browser send, notes which come from
 /// the operator, and adds the headers.
 pub(super) async fn guard(
@@ -48,10 +54,14 @@ pub(super) async fn guard(
     mut request: Request,
     next: Next,
 ) -> Response {
-    if request.uri().path().starts_with("/api/")
-        && is_local(request.version(), request.uri(), request.headers())
-    {
-        open_to.note_operator(&mut request).await;
+    if request.uri().path().starts_with("/api/") {
+        if is_local(request.version(), request.uri(), request.headers()) {
+            open_to.note_operator(&mut request).await;
+        }
+        let named = authority(request.uri(), request.headers());
+        if open_to != OpenTo::Nobody && named.is_none_or(is_public_name) {
+            request.extensions_mut().insert(ByPublicName);
+        }
     }
     let mut response = match refusal(request.method(), request.uri(), request.headers()) {
         Some(reason) => WebError::Forbidden(reason).into_response(),

@@ -5,6 +5,7 @@
 
 mod access;
 mod account;
+mod agent_waits;
 mod approval_watch;
 mod approvals;
 mod assets;
@@ -35,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::access::WebReader;
 pub use self::access::use_cookie;
+use self::agent_waits::AgentWaits;
 pub use self::approval_watch::{AgentDecision, ApprovalWatch, TooManyWaiting};
 use self::error::WebError;
 use self::export::ExportPlaces;
@@ -73,6 +75,7 @@ struct WebState {
     jwt: Option<JwtKeys>,
     live: LiveHub,
     approvals: ApprovalWatch,
+    waits: AgentWaits,
     exports: ExportPlaces,
     stop: CancellationToken,
 }
@@ -123,6 +126,7 @@ pub fn routes(config: WebConfig) -> (Router, ApprovalWatch) {
         tls: config.tls,
         read_role: config.read_role,
         jwt: config.jwt,
+        waits: AgentWaits::default(),
         exports: ExportPlaces::default(),
         stop: config.stop,
     });

@@ -9,7 +9,7 @@ use std::{
 
 use uuid::Uuid;
 
-use crate::support::{daemon::Daemon, pg, tables, watchdog};
+use crate::support::{daemon::Daemon, pg, process::runtraced, tables, watchdog};
 
 fn send(endpoint: &str, file: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_runtraced"));
@@ -101,6 +101,50 @@ async fn each_line_is_accepted_known_or_refused_with_its_number() {
          line 3: column 10: expected value\n  and 3 more\n"
     );
     assert_eq!(code, 1);
+    daemon.finish().await;
+}
+
+/// Scenario: `RUNTRACED_ENDPOINT` is set for the Python and TypeScript clients, to the HTTP
+/// endpoint; then to that of a daemon that requires keys.
+/// Guarantees: `runtraced send` sends to the same daemon, with its key. Without one it says what
+/// is missing.
+#[tokio::test]
+async fn one_variable_serves_the_command_line_and_the_packages() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let file = file("one.jsonl", &step(Uuid::now_v7(), "x"));
+    let sent = |daemon: &Daemon, key: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_runtraced"));
+        command
+            .args(["send", &file])
+            .env(
+                "RUNTRACED_ENDPOINT",
+                format!("http://{}", daemon.http_address()),
+            )
+            .env("RUNTRACED_KEY", key)
+            .stdin(Stdio::null());
+        run(&mut command)
+    };
+    let told = |line: &str| (0, format!("{line}\n"), String::new());
+    assert_eq!(
+        sent(&daemon, ""),
+        told("1 accepted, 0 duplicate, 0 refused")
+    );
+    daemon.finish().await;
+    let (code, said) = runtraced(&["keys", "create", "--name", "a"], database.url()).await;
+    assert_eq!(code, 0, "{said}");
+    let key = said.lines().find(|line| line.starts_with("rt_")).unwrap();
+    let daemon = Daemon::with_args(database.url(), &["--require-keys"]).await;
+    assert_eq!(
+        sent(&daemon, key),
+        told("0 accepted, 1 duplicate, 0 refused")
+    );
+    let (code, _, complained) = sent(&daemon, "");
+    assert_eq!(code, 69);
+    assert!(
+        complained.contains("give a valid key in RUNTRACED_KEY"),
+        "{complained}"
+    );
     daemon.finish().await;
 }
 

@@ -22,6 +22,7 @@ struct ReadmeExamples;
 
 mod codec;
 mod error;
+mod redirect;
 mod retry;
 #[cfg(feature = "spans")]
 pub mod spans;
@@ -41,6 +42,7 @@ use uuid::Uuid;
 pub use codec::EncodedCodec;
 pub use error::ClientError;
 use error::tls_fault;
+pub use redirect::GRPC_PORT_METADATA;
 use retry::OutageObserver;
 pub use retry::RetryPolicy;
 #[cfg(feature = "spans")]

@@ -4,11 +4,14 @@
 import { fork } from "node:child_process";
 import http from "node:http";
 
-import * as rt from "../dist/esm/node.js";
+const begun = performance.now();
+const rt = await import("../dist/esm/node.js");
+const imported = performance.now() - begun;
 
 const steps = Number(process.argv[2] ?? 100_000);
 const INPUTS = {
-  text: "x".repeat(1000),
+  text: "How is Acme doing? ".repeat(53),
+  "text with line breaks and quotes": 'How is Acme doing?\nThey said "fine". '.repeat(28),
   object: { question: "How is Acme doing?", documents: Array.from({ length: 8 }, (_, at) => ({ id: at, text: "x".repeat(90) })) },
 };
 
@@ -29,7 +32,7 @@ if (process.argv[2] === "serve") {
 async function measure() {
   const server = fork(new URL(import.meta.url), ["serve"]);
   const port = await new Promise((done) => server.once("message", done));
-  const figures = {};
+  const figures = { import_ms: Number(imported.toFixed(1)) };
   for (const [name, input] of Object.entries(INPUTS)) figures[name] = await sending(input, `http://127.0.0.1:${port}`);
   server.send("count");
   figures.events_at_the_server = await new Promise((done) => server.once("message", done));

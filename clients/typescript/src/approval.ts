@@ -70,6 +70,7 @@ export class Approval {
     try {
       const headers: Record<string, string> = {};
       if (settings.key !== undefined) headers["authorization"] = `Bearer ${settings.key}`;
+      if (settings.customer !== undefined) headers["runtraced-customer"] = settings.customer;
       const url = `${settings.endpoint}/api/approvals/${this.id}?wait=${Math.floor(ms / 1000)}s`;
       const response = await settings.fetch(url, { headers, signal: stop.signal });
       const body = (await response.json()) as { approval?: Partial<Decision> & { notes?: string | null } };

@@ -52,6 +52,8 @@ export class Client {
   private beatAt = Date.now();
   private heldBytes = 0;
   private drainedAt = -1;
+  /** Whether the process ends, and nothing can wait any more. */
+  private isOver = false;
 
   constructor(readonly options: Options = {}) {
     this.settings = settingsOf(options);
@@ -67,7 +69,9 @@ export class Client {
     const before = dropped.events + dropped.payloads;
     this.queue.push(event);
     if (dropped.events + dropped.payloads !== before) this.tellLosses();
-    (this.sender ?? this.start()).wake();
+    const sender = this.sender ?? this.start();
+    if (this.isOver) this.keepOrTell("late", () => "events are lost: the process was ending when they were recorded");
+    else sender.wake();
   }
 
   /** Whether a run that starts now is sent from the start. */
@@ -190,11 +194,14 @@ export class Client {
   }
 
   private last(): void {
-    if (this.sender === undefined) return;
-    const left = this.sender.takeAll();
-    if (left.length === 0 || this.sender.spool.keepNow(left)) return;
-    const why = this.sender.away || "the process ended before they were sent";
-    this.problems.tell("lost", `${left.length} events are lost: ${why}`);
+    this.isOver = true;
+    this.keepOrTell("lost", (count) => `${count} events are lost: ${this.sender?.away || "the process ended before they were sent"}`);
+  }
+
+  /** Keeps what is left in the spool, or says that it is lost. */
+  private keepOrTell(kind: string, loss: (count: number) => string): void {
+    const left = this.sender?.takeAll() ?? [];
+    if (left.length > 0 && !this.sender!.spool.keepNow(left)) this.problems.tell(kind, loss(left.length));
   }
 
   private tellLosses(): void {

@@ -1,34 +1,58 @@
 /** Pieces of an event's JSON. */
 
-import { jsonOf, textOf } from "./json.js";
+import { isItsOwnJson, jsonOf, quoted, textOf } from "./json.js";
 import type { Mask, MaskedField } from "./settings.js";
 
 const QUOTE = 34;
 const OPENING_BRACE = 123;
 const FAILED = "[masking failed]";
 
+interface ByteLength {
+  Buffer?: { byteLength(text: string): number };
+}
+
+// Counting bytes is fast where it is built in. Elsewhere each character counts twice, as for any text beyond Latin-1.
+const { Buffer } = globalThis as ByteLength;
+
 /** Turns values of the agent into the JSON of fields, through the mask. */
 export class FieldWriter {
   /** How often the mask failed. */
   failures = 0;
+  private wide = false;
 
   constructor(private readonly mask: Mask | undefined) {}
 
+  /** Whether a value since the last call may take two bytes for each character. */
+  takeWide(): boolean {
+    const { wide } = this;
+    this.wide = false;
+    return wide;
+  }
+
   /** The value of a `…_json` field. A string is written as JSON text, so that it always stays a string. */
   json(value: unknown, field: MaskedField): string | undefined {
+    // Such a text is not read a second time.
+    if (this.isOwnJson(value)) return `"\\"${value}\\""`;
     const json = this.masked(value, field);
-    if (json === undefined || json.charCodeAt(0) !== QUOTE) return json;
-    // A text without anything to escape is not read a second time.
-    if (this.mask === undefined && typeof value === "string" && json.length === value.length + 2) return `"\\"${value}\\""`;
-    return JSON.stringify(json);
+    return json === undefined || json.charCodeAt(0) !== QUOTE ? json : JSON.stringify(json);
+  }
+
+  /** JSON that was written before, for another event. */
+  again(json: string | undefined): string | undefined {
+    if (json !== undefined && Buffer?.byteLength(json) !== json.length) this.wide = true;
+    return json;
   }
 
   /** The value of a field of text, as JSON. Values that are no text become compact JSON. */
   text(value: unknown, field: MaskedField): string | undefined {
-    if (typeof value === "string" && this.mask === undefined) return JSON.stringify(value);
+    if (this.isOwnJson(value)) return `"${value}"`;
     const json = this.masked(value, field);
     if (json === undefined) return undefined;
     return json.charCodeAt(0) === QUOTE ? json : JSON.stringify(json);
+  }
+
+  private isOwnJson(value: unknown): value is string {
+    return typeof value === "string" && this.mask === undefined && isItsOwnJson(value);
   }
 
   /** The value of a field that needs an object. An empty one is absent. */
@@ -43,13 +67,13 @@ export class FieldWriter {
   private masked(value: unknown, field: MaskedField): string | undefined {
     if (value === undefined || value === null) return undefined;
     const json = jsonOf(value);
-    if (this.mask === undefined || json === undefined) return json;
+    if (this.mask === undefined || json === undefined) return this.again(json);
     try {
       // A copy: a mask that changes its argument must not change the agent's value.
       const kept = this.mask(JSON.parse(json), field);
       // A promise is not the masked value, and nothing here can wait for it.
       if (kept instanceof Promise) throw new TypeError("the mask returned a promise");
-      return kept === null ? undefined : jsonOf(kept);
+      return kept === null ? undefined : this.again(jsonOf(kept));
     } catch {
       this.failures += 1;
       return JSON.stringify(FAILED);
@@ -65,7 +89,7 @@ export function member(name: string, json: string | undefined): string {
 /** The same for a text that is no payload. */
 export function textMember(name: string, value: unknown): string {
   if (value === undefined || value === null) return "";
-  return `,"${name}":${JSON.stringify(textOf(value))}`;
+  return `,"${name}":${quoted(textOf(value) ?? "")}`;
 }
 
 /** The same for an id of this library. */

@@ -5,11 +5,25 @@ const DEEPEST = 100;
 // Plain values deeper than this take the slow way, which finds circles.
 const DEEPEST_PLAIN = 16;
 
+// Texts that are their own JSON. To look for what is none takes a quarter of the time of `JSON.stringify`, and the
+// text is not copied.
+const ITS_OWN_JSON = /^[ !#-[\]-~]*$/;
+
+/** Whether a text holds nothing that JSON writes in another way, and one byte for each character. */
+export function isItsOwnJson(text: string): boolean {
+  return ITS_OWN_JSON.test(text);
+}
+
+/** The JSON of a text. */
+export function quoted(text: string): string {
+  return isItsOwnJson(text) ? `"${text}"` : JSON.stringify(text);
+}
+
 /** The JSON of a value; `undefined` for a value that is absent (`undefined`). */
 export function jsonOf(value: unknown): string | undefined {
   if (value === undefined) return undefined;
   try {
-    if (typeof value === "string") return JSON.stringify(value);
+    if (typeof value === "string") return quoted(value);
     const shown = isPlain(value, DEEPEST_PLAIN) ? value : plain(value, DEEPEST, []);
     return JSON.stringify(shown);
   } catch (error) {

@@ -14,11 +14,15 @@ setPlatform({
 });
 
 const ending: ExitHooks[] = [];
+let isExiting = false;
+quietly(() => process.on("exit", () => (isExiting = true)));
 
 /** One set of handlers, however many clients were configured. */
 function onExit(hooks: ExitHooks): void {
   ending.push(hooks);
-  if (ending.length === 1) handleEnd();
+  // A handler of `exit` may be the first to record.
+  if (isExiting) hooks.last();
+  else if (ending.length === 1) handleEnd();
 }
 
 async function drain(): Promise<void> {

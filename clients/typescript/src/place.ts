@@ -67,5 +67,7 @@ const DROPPED = ',"metadata_json":{"runtraced":{"dropped":"payload"}}';
 export function record(state: RunState, kind: string, fields: string, payload = "", end = "}}", mark = true): void {
   const head = `{"time":"${timeText(nowMicros())}","${kind}":{${fields}`;
   state.active = true;
-  state.trace.emit(new QueuedEvent(head, payload, end, mark && payload !== "" ? DROPPED : ""));
+  const { client } = state.trace;
+  const instead = mark && payload !== "" ? DROPPED : "";
+  state.trace.emit(new QueuedEvent(head, payload, end, instead, client.fields.takeWide()));
 }

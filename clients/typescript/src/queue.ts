@@ -14,8 +14,10 @@ export class QueuedEvent {
     readonly tail: string,
     /** What stands in for a dropped payload, so that a reader sees the loss. */
     readonly instead: string,
+    /** Whether the payload takes two bytes for each character. */
+    wide = false,
   ) {
-    this.bytes = EVENT_OVERHEAD_BYTES + head.length + textBytes(payload) + tail.length;
+    this.bytes = EVENT_OVERHEAD_BYTES + head.length + payload.length * (wide ? 2 : 1) + tail.length;
   }
 
   get line(): string {
@@ -29,17 +31,6 @@ export class QueuedEvent {
     this.bytes = EVENT_OVERHEAD_BYTES + this.head.length + this.instead.length + this.tail.length;
     return true;
   }
-}
-
-interface ByteLength {
-  Buffer?: { byteLength(text: string): number };
-}
-
-// Counting bytes is fast where it is built in. Elsewhere each character counts twice, as for any text beyond Latin-1.
-const { Buffer } = globalThis as ByteLength;
-
-function textBytes(text: string): number {
-  return Buffer !== undefined && Buffer.byteLength(text) === text.length ? text.length : text.length * 2;
 }
 
 /** What a queue did not keep. */

@@ -92,7 +92,9 @@ export class SpoolSide {
     const own = this.isFromFile(batch) ? [] : batch;
     this.file?.release();
     this.file = undefined;
-    return [...own, ...this.writing];
+    const writing = this.writing;
+    this.writing = [];
+    return [...own, ...writing];
   }
 
   private isFromFile(events: readonly QueuedEvent[]): boolean {

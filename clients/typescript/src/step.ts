@@ -94,9 +94,10 @@ export class StepRecord implements Place {
 
   /** The details at the end count as a whole, so they repeat the start. */
   private details(state: RunState, model: string | undefined, late: Record<string, unknown> | undefined): string {
-    const added = clientOf(state).fields.object(late, "metadata");
+    const { fields } = clientOf(state);
+    const added = fields.object(late, "metadata");
     const metadata = added === undefined ? this.metadata : merged(this.metadata, added);
-    const payload = member("input_json", this.input) + member("metadata_json", metadata);
+    const payload = member("input_json", fields.again(this.input)) + member("metadata_json", fields.again(metadata));
     return `,"details":{${this.fixed}${textMember("model", model)}${payload}}`;
   }
 }

@@ -103,6 +103,55 @@ for (const [how, consume] of Object.entries({
   });
 }
 
+test("thinking and parallel tools in a stream", async () => {
+  const start = (index, content_block) => ({ type: "content_block_start", index, content_block });
+  const delta = (index, delta) => ({ type: "content_block_delta", index, delta });
+  const stop = (index) => ({ type: "content_block_stop", index });
+  model.script.push({ events: [
+    EVENTS[0],
+    start(0, { type: "thinking", thinking: "", signature: "" }),
+    delta(0, { type: "thinking_delta", thinking: "I need " }), delta(0, { type: "thinking_delta", thinking: "both." }), delta(0, { type: "signature_delta", signature: "s" }), stop(0),
+    start(1, { type: "tool_use", id: "tu_1", name: "usage", input: {} }), delta(1, { type: "input_json_delta", partial_json: '{"customer":"acme"}' }), stop(1),
+    start(2, { type: "tool_use", id: "tu_2", name: "tickets", input: {} }), delta(2, { type: "input_json_delta", partial_json: "" }), stop(2),
+    ...EVENTS.slice(-2),
+  ] });
+  await rt.run("a", () => anthropic.messages.stream(ask(hi)).finalMessage());
+  const { messages, tokens } = await recorded();
+  assert.deepEqual(messages.at(-1), {
+    role: "ASSISTANT", thinking: "I need both.",
+    calls: [{ id: "tu_1", name: "usage", arguments: { customer: "acme" } }, { id: "tu_2", name: "tickets", arguments: {} }],
+  });
+  assert.deepEqual(tokens, [{ model: "claude-sonnet-4-5-20250929", input: 30, output: 15, cache_read: 5 }]);
+});
+
+test("a stream that the agent leaves, one that breaks, and one that the model ends with an error", async () => {
+  const overloaded = { type: "error", error: { type: "overloaded_error", message: "busy" } };
+  const word = { type: "content_block_delta", index: 0, delta: { type: "text_delta", text: "Wait" } };
+  model.script.push({ events: EVENTS }, { events: EVENTS.slice(0, 4), breaks: true }, { events: [...EVENTS.slice(0, 2), word, overloaded] });
+  const stream = () => anthropic.messages.create({ ...ask(hi), stream: true });
+  await rt.run("a", async () => {
+    for await (const event of await stream()) if (event.type === "content_block_delta") break;
+    for (let time = 0; time < 2; time += 1) await assert.rejects(async () => { for await (const _ of await stream()); });
+  });
+  const { ends, messages } = await recorded();
+  assert.equal(ends[0], "END_STATUS_COMPLETED");
+  assert.deepEqual(ends.slice(1).map(([status]) => status), ["END_STATUS_FAILED", "END_STATUS_FAILED"]);
+  assert.match(ends[2][1], /busy/);
+  assert.deepEqual(messages.filter(({ role }) => role === "ASSISTANT").map(({ content }) => content), ["Look", "Looking.", "Wait"]);
+});
+
+test("structured output is parsed for the agent, and recorded as the model wrote it", async () => {
+  model.script.push(claude([{ type: "text", text: '{"seats":412}' }]));
+  const schema = { type: "object", properties: { seats: { type: "number" } }, required: ["seats"], additionalProperties: false };
+  await rt.run("a", async () => {
+    const format = { type: "json_schema", schema, parse: (text) => JSON.parse(text) };
+    const message = await anthropic.messages.parse({ ...ask(hi), output_config: { format } });
+    assert.deepEqual(message.parsed_output, { seats: 412 });
+  });
+  const { ends, messages, tokens } = await recorded();
+  assert.deepEqual([ends, messages.at(-1).content, tokens.length], [["END_STATUS_COMPLETED"], '{"seats":412}', 1]);
+});
+
 test("errors and the SDK's own retries", async () => {
   const overloaded = { status: 529, headers: { "retry-after-ms": "1" }, body: { type: "error", error: { type: "overloaded_error", message: "busy" } } };
   const wrong = { status: 400, body: { type: "error", error: { type: "invalid_request_error", message: "no" } } };

@@ -1,12 +1,14 @@
 // The end of a process: what was flushed is there, what was not is told or kept.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 
-import { program } from "./support/programs.mjs";
+import { program, start } from "./support/programs.mjs";
 import { Sink } from "./support/sink.mjs";
 
 let sink;
@@ -58,6 +60,51 @@ test("an uncaught error is the same", async () => {
   assert.match(stderr, /runtraced: 4 events are lost/);
 });
 
+test("so is a promise that nobody handles", async () => {
+  const flushed = await ends("rejects", "flushed");
+  assert.deepEqual([flushed.code, sink.events.length], [1, 4]);
+  const not = await ends("rejects");
+  assert.match(not.stderr, /runtraced: 4 events are lost/);
+  assert.equal(sink.events.length, 4);
+});
+
+test("what a program records when it is over is sent, too", async () => {
+  const { code, stderr } = await ends("late");
+  assert.deepEqual([code, stderr], [0, ""]);
+  assert.deepEqual(sink.of("run_started").map(({ agent_id }) => agent_id), ["a", "late"]);
+  assert.deepEqual([sink.events.length, sink.repeated], [8, 0]);
+});
+
+for (const [how, before] of [["tooLate", 4], ["firstAtTheEnd", 0]]) {
+  test(`what it records when nothing can wait any more is told, or kept in a spool: ${how}`, async () => {
+    const { stderr } = await ends(how, "flushed");
+    assert.match(stderr, /runtraced: events are lost: the process was ending when they were recorded/);
+    assert.equal(sink.events.length, before);
+    const kept = await endsWithSpool(how, "flushed");
+    assert.equal(kept.stderr, "");
+    assert.equal(sink.events.length, 2 * before);
+    const lines = readdirSync(folder).flatMap((name) => readFileSync(path.join(folder, name), "utf8").trim().split("\n"));
+    assert.equal(new Set(lines).size, 4);
+  });
+}
+
+test("abort keeps what was flushed", async () => {
+  const { signal } = await ends("aborts", "flushed");
+  assert.deepEqual([signal, sink.events.length], ["SIGABRT", 4]);
+});
+
+test("a frozen process goes on: what was on its way is settled once", async () => {
+  sink.plan.push({ delay: 300 });
+  const child = start("ends.mjs", ["freezes"], { RUNTRACED_ENDPOINT: sink.url });
+  await once(child.stdout, "data");
+  child.kill("SIGSTOP");
+  await sleep(1000);
+  child.kill("SIGCONT");
+  const [said] = await once(child.stdout, "data");
+  assert.equal(String(said), "left 0\n");
+  assert.deepEqual([sink.events.length, sink.lines.length], [4, 4]);
+});
+
 test("SIGKILL keeps what was flushed", async () => {
   const { signal } = await ends("kills", "flushed");
   assert.deepEqual([signal, sink.events.length], ["SIGKILL", 4]);
@@ -77,6 +124,23 @@ test("threads send their own events", async () => {
   const { code, stderr } = await ends("threads");
   assert.deepEqual([code, stderr], [0, ""]);
   assert.deepEqual(sink.of("run_started").map(({ agent_id }) => agent_id).sort(), ["main", "thread", "thread"]);
+});
+
+test("a thread that is terminated keeps what was flushed, and harms nobody else", async () => {
+  const { code, stderr } = await ends("terminated");
+  assert.deepEqual([code, stderr], [0, ""]);
+  const agents = sink.of("run_started").map(({ agent_id }) => agent_id);
+  assert.deepEqual(agents.filter((agent) => agent !== "lost").sort(), ["main", "thread"]);
+  assert.equal(sink.repeated, 0);
+});
+
+test("processes that a process forks send their own events, and none of their parent", async () => {
+  const { code, stderr } = await ends("forks");
+  assert.deepEqual([code, stderr], [0, ""]);
+  const agents = sink.of("run_started").map(({ agent_id }) => agent_id);
+  assert.deepEqual(agents.sort(), ["below", "child", "child", "parent"]);
+  const ids = sink.of("run_started").map(({ run_id }) => run_id);
+  assert.deepEqual([new Set(ids).size, sink.of("run_ended").length, sink.repeated], [4, 4, 0]);
 });
 
 test("the processes of a cluster send their own events", async () => {

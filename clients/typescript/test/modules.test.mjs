@@ -196,6 +196,12 @@ test("the edge build names no node: module", () => {
   assert.ok(seen.size > 15);
 });
 
+test("Node loads one file", () => {
+  const esm = readFileSync(path.join(root, "dist/esm/node.js"), "utf8").matchAll(/from "([^"]+)"/g);
+  const cjs = readFileSync(path.join(root, "dist/cjs/node.js"), "utf8").matchAll(/require\("([^"]+)"\)/g);
+  for (const [, specifier] of [...esm, ...cjs]) assert.ok(specifier.startsWith("node:"), specifier);
+});
+
 test("the package has no dependency, and holds what it names", () => {
   const manifest = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8"));
   assert.equal(manifest.dependencies, undefined);

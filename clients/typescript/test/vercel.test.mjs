@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 
-import { generateText, jsonSchema, stepCountIs, streamText, tool, wrapLanguageModel } from "ai";
+import { generateText, jsonSchema, Output, stepCountIs, streamText, tool, wrapLanguageModel } from "ai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import * as rt from "../dist/esm/node.js";
 import { chat, chatChunks, Model, toolCall } from "./support/model.mjs";
@@ -84,6 +84,82 @@ test("streamText", async () => {
   const { messages, tokens, ends } = await recorded();
   assert.deepEqual(messages.at(-1), { role: "ASSISTANT", content: "Fine." });
   assert.deepEqual([tokens[0].input, tokens[0].output, ends], [7, 2, ["END_STATUS_COMPLETED"]]);
+});
+
+test("parallel tools in a stream: both calls, their results, and the answer", async () => {
+  const piece = (index, more) => ({ tool_calls: [{ index, ...more }] });
+  model.script.push(
+    chatChunks([
+      { role: "assistant", ...piece(0, { id: "call_1", type: "function", function: { name: "usage", arguments: '{"customer":' } }) },
+      piece(0, { function: { arguments: '"acme"}' } }),
+      piece(1, { id: "call_2", type: "function", function: { name: "usage", arguments: '{"customer":"initech"}' } }),
+    ], { prompt_tokens: 20, completion_tokens: 9, total_tokens: 29 }),
+    chatChunks([{ role: "assistant", content: "Both " }, { content: "have 412." }], { prompt_tokens: 40, completion_tokens: 6, total_tokens: 46 }),
+  );
+  let text = "";
+  await rt.run("a", async () => {
+    const { textStream } = streamText({ model: traced, prompt: "How are they?", tools: { usage: usageTool }, stopWhen: stepCountIs(3) });
+    for await (const part of textStream) text += part;
+  });
+  assert.equal(text, "Both have 412.");
+  const { steps, messages, tokens, ends } = await recorded();
+  assert.deepEqual(steps.map(([, name]) => name).sort(), ["language model", "language model", "usage", "usage"]);
+  assert.deepEqual(ends, Array(4).fill("END_STATUS_COMPLETED"));
+  assert.deepEqual(messages, [
+    { role: "USER", content: "How are they?" },
+    { role: "ASSISTANT", calls: [{ id: "call_1", name: "usage", arguments: { customer: "acme" } }, { id: "call_2", name: "usage", arguments: { customer: "initech" } }] },
+    { role: "TOOL", content: "412 for acme", tool_call_id: "call_1" },
+    { role: "TOOL", content: "412 for initech", tool_call_id: "call_2" },
+    { role: "ASSISTANT", content: "Both have 412." },
+  ]);
+  assert.deepEqual(tokens.map(({ input, output }) => [input, output]), [[20, 9], [40, 6]]);
+});
+
+test("structured output is parsed for the agent, and recorded as the model wrote it", async () => {
+  model.script.push(chat({ content: '{"seats":412}' }));
+  const schema = jsonSchema({ type: "object", properties: { seats: { type: "number" } }, required: ["seats"] });
+  await rt.run("a", async () => {
+    const { output } = await generateText({ model: traced, prompt: "hi", output: Output.object({ schema }) });
+    assert.deepEqual(output, { seats: 412 });
+  });
+  const { steps, messages, tokens } = await recorded();
+  assert.deepEqual([steps.length, messages.at(-1).content], [1, '{"seats":412}']);
+  assert.deepEqual([tokens[0].input, tokens[0].output], [12, 3]);
+});
+
+test("what the SDK tries again is a step for each call, and counts the tokens of the answer that came", async () => {
+  const tired = { status: 503, headers: { "retry-after-ms": "1" }, body: { error: { message: "tired" } } };
+  model.script.push(tired, tired, chat({ content: "Fine." }));
+  await rt.run("a", async () => assert.equal((await generateText({ model: traced, prompt: "hi", maxRetries: 2 })).text, "Fine."));
+  const { ends, messages, tokens } = await recorded();
+  assert.equal(model.requests.length, 3);
+  assert.deepEqual(ends.map((end) => (Array.isArray(end) ? end[0] : end)), ["END_STATUS_FAILED", "END_STATUS_FAILED", "END_STATUS_COMPLETED"]);
+  assert.deepEqual(messages, [{ role: "USER", content: "hi" }, { role: "ASSISTANT", content: "Fine." }]);
+  assert.equal(tokens.length, 1);
+});
+
+test("a stream that the agent leaves, and one that breaks, end their steps with what came", async () => {
+  model.script.push(chatChunks([{ content: "one" }, { content: "two" }]), { ...chatChunks([{ content: "half" }]), breaks: true });
+  model.script[1].events.splice(1);
+  await rt.run("a", async () => {
+    const leaving = new AbortController();
+    const left = streamText({ model: traced, prompt: "hi", abortSignal: leaving.signal });
+    for await (const _ of left.textStream) break;
+    leaving.abort();
+    let text = "";
+    await assert.rejects(async () => {
+      const broken = streamText({ model: traced, prompt: "hi", maxRetries: 0, onError: () => undefined });
+      for await (const piece of broken.textStream) text += piece;
+    });
+    assert.equal(text, "half");
+  });
+  const { ends, messages } = await recorded();
+  assert.deepEqual(ends.map(([status]) => status), ["END_STATUS_FAILED", "END_STATUS_FAILED"]);
+  assert.match(ends[0][1], /^AbortError/);
+  const said = messages.filter(({ role }) => role === "ASSISTANT").map(({ content }) => content);
+  // How much of the first had come when the agent left is up to the network.
+  assert.ok("onetwo".startsWith(said[0]) && said[0].startsWith("one"), said[0]);
+  assert.equal(said[1], "half");
 });
 
 test("errors, outside a run, and a run that is passed", async () => {

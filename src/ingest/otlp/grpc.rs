@@ -150,7 +150,7 @@ async fn wrong_service(request: Request) -> Response<Body> {
         return Status::unimplemented("unknown service or method").into_http();
     }
     let reason = "this port accepts only gRPC (OTEL_EXPORTER_OTLP_PROTOCOL=grpc); \
-                  send OTLP over HTTP to the HTTP port (default 4318)\n";
+                  send OTLP over HTTP, and events, to the HTTP port (default 4318)\n";
     let mut response = Response::new(Body::from(reason));
     *response.status_mut() = axum::http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
     response

@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use runtraced_client::GRPC_PORT_METADATA;
 use tonic::Status;
 
 use super::answer::{ExportError, encode_status};
@@ -29,7 +30,12 @@ pub async fn answer_http(ingest: OtlpIngest, grpc: SocketAddr, request: Request)
     let (head, body) = request.into_parts();
     if is_grpc(&head.headers) {
         let reason = format!("this port accepts only HTTP; send gRPC to {grpc}");
-        return Status::unimplemented(reason).into_http();
+        let mut status = Status::unimplemented(reason);
+        // Commands that send follow it.
+        status
+            .metadata_mut()
+            .insert(GRPC_PORT_METADATA, grpc.port().into());
+        return status.into_http();
     }
     let Some(signal) = Signal::of_http_path(head.uri.path()) else {
         return unknown(

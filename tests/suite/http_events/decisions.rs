@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::rights::{customer, key as new_key};
 use super::{lines, send_with, started};
 use crate::support::daemon::Daemon;
 use crate::support::events::new_id;
@@ -19,11 +20,7 @@ fn asked(run: Uuid, approval: Uuid, expires: Option<&str>) -> Value {
 }
 
 async fn key(database: &str, args: &[&str]) -> String {
-    let args = [&["keys", "create", "--name", "agent"], args].concat();
-    let (code, said) = runtraced(&args, database).await;
-    assert_eq!(code, 0, "{said}");
-    let key = said.lines().find(|line| line.starts_with("rt_"));
-    format!("Authorization: Bearer {}", key.unwrap().trim())
+    format!("Authorization: Bearer {}", new_key(database, args).await)
 }
 
 async fn look(daemon: &Daemon, key: &str, approval: Uuid, wait: &str) -> Answer {
@@ -44,12 +41,7 @@ async fn an_agent_waits_with_the_key_that_it_sends_with() {
     assert_eq!(code, 0, "{said}");
     let mut keys = Vec::new();
     for _ in 0..2 {
-        let customer = new_id();
-        sqlx::query("INSERT INTO customers (id, name, arr) VALUES ($1, 'c', 1)")
-            .bind(customer)
-            .execute(&mut conn)
-            .await
-            .unwrap();
+        let customer = customer(&mut conn).await;
         keys.push(key(database.url(), &["--customer", &customer.to_string()]).await);
     }
     let deciding = key(database.url(), &["--decide"]).await;
@@ -117,6 +109,49 @@ async fn an_agent_waits_with_the_key_that_it_sends_with() {
             .status,
         403
     );
+    daemon.finish().await;
+}
+
+/// Scenario: a customer's agent asks; another customer's sends a request with the same id for a run of its own, to
+/// make the approval its own; then the waiting agent's key is revoked, and the approval is decided.
+/// Guarantees: the other customer's event is refused, and its agent still sees nothing; the owner of the revoked key
+/// is told that the key is not valid, and not what was decided.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_takes_an_approval_or_keeps_a_right_that_is_gone() {
+    let database = pg::database().await;
+    let mut conn = database.connect().await;
+    let (code, said) = runtraced(&["migrate"], database.url()).await;
+    assert_eq!(code, 0, "{said}");
+    let mut keys = Vec::new();
+    for _ in 0..2 {
+        let customer = customer(&mut conn).await;
+        keys.push(key(database.url(), &["--customer", &customer.to_string()]).await);
+    }
+    let daemon = Daemon::with_args(database.url(), &["--require-keys"]).await;
+    let approval = new_id();
+    for (key, refused) in [(&keys[0], 0), (&keys[1], 1)] {
+        let run = new_id();
+        let body = lines(&[started(run), asked(run, approval, None)]);
+        let sent = send_with(&daemon, &[key], body.as_bytes()).await.json();
+        assert_eq!(sent["refused"].as_array().unwrap().len(), refused, "{sent}");
+    }
+    assert_eq!(look(&daemon, &keys[1], approval, "0s").await.status, 404);
+    let waiting = look(&daemon, &keys[0], approval, "60s");
+    let revoking = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        sqlx::query("UPDATE ingest_keys SET revoked_at = now()")
+            .execute(&mut conn)
+            .await
+            .unwrap();
+        // Each daemon reads the keys every second.
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        sqlx::query("UPDATE approvals SET status = 'approved', decided_at = now()")
+            .execute(&mut conn)
+            .await
+            .unwrap();
+    };
+    let (answer, ()) = tokio::join!(waiting, revoking);
+    assert_eq!(answer.status, 401, "{}", answer.text());
     daemon.finish().await;
 }
 

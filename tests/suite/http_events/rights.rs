@@ -11,7 +11,7 @@ use crate::support::otlp::Answer;
 use crate::support::process::runtraced;
 use crate::support::{pg, tables};
 
-async fn key(database: &str, args: &[&str]) -> String {
+pub(super) async fn key(database: &str, args: &[&str]) -> String {
     let args = [&["keys", "create", "--name", "agent"], args].concat();
     let (code, said) = runtraced(&args, database).await;
     assert_eq!(code, 0, "{said}");
@@ -19,7 +19,7 @@ async fn key(database: &str, args: &[&str]) -> String {
     key.unwrap().trim().to_owned()
 }
 
-async fn customer(conn: &mut PgConnection) -> Uuid {
+pub(super) async fn customer(conn: &mut PgConnection) -> Uuid {
     let id = new_id();
     sqlx::query("INSERT INTO customers (id, name, arr) VALUES ($1, 'Acme', 1)")
         .bind(id)

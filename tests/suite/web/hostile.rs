@@ -148,6 +148,33 @@ async fn other_sites_get_nothing() {
     }
     let still = request(&daemon, "GET", &one, &[], "").await.json();
     assert_eq!(still["approval"]["status"], "pending");
+    // Agents without a key wait for decisions, and call the daemon by the names of machines.
+    for (host, status) in [
+        ("evil.example:4318", 401),
+        ("runtraced:4318", 200),
+        ("host.docker.internal:4318", 200),
+    ] {
+        let seen = request(&daemon, "GET", &one, &[("Host", host)], "").await;
+        assert_eq!(seen.status, status, "{host}");
+        assert!(!seen.body.contains("action_"), "{host}");
+    }
+    // Nor does it write.
+    let own = format!("http://{local}");
+    for path in ["/v1/events", "/v1/traces"] {
+        for (host, origin, status) in [
+            ("evil.example:4318", "http://evil.example:4318", 403),
+            (local.as_str(), own.as_str(), 200),
+        ] {
+            let headers = [
+                ("Content-Type", "application/json"),
+                ("Host", host),
+                ("Origin", origin),
+            ];
+            let body = if path == "/v1/events" { "[]" } else { "{}" };
+            let answer = request(&daemon, "POST", path, &headers, body).await;
+            assert_eq!(answer.status, status, "{path} of {host}: {}", answer.body);
+        }
+    }
     daemon.finish().await;
 }
 

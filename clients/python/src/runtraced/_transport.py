@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # The daemon answers within --submit-timeout, by default 30 s.
 _TIMEOUT_S = 45.0
 _SMALLEST_GZIP = 4096
+_LONGEST_REASON = 200
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 # What the sender does with a batch.
@@ -135,7 +136,9 @@ class Transport:
 def _answer(status: int, retry_after: Optional[str], content: bytes) -> Answer:
     found = _json(content)
     known = found if isinstance(found, dict) else {}
-    why = str(known.get("error") or f"HTTP status {status}")
+    # Whoever is no daemon says in another form what is wrong, such as its gRPC port.
+    said = content[:_LONGEST_REASON].decode("utf-8", "replace").strip()
+    why = str(known.get("error") or f"HTTP status {status}: {said}".rstrip(": "))
     refused = known.get("refused")
     if isinstance(refused, list) or status == 200:
         events = tuple(one for one in refused or () if isinstance(one, dict))

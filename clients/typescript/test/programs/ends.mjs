@@ -1,6 +1,8 @@
 // A program that records a run of four events, and ends in the way that its argument says.
 
+import { fork } from "node:child_process";
 import cluster from "node:cluster";
+import { fileURLToPath } from "node:url";
 import { isMainThread, Worker } from "node:worker_threads";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -20,6 +22,11 @@ const endings = {
   async returns() { record("a"); },
   async exits() { record("a"); await flush(); process.exit(3); },
   async throws() { record("a"); await flush(); throw new Error("uncaught"); },
+  async rejects() { record("a"); await flush(); Promise.reject(new Error("unhandled")); await sleep(60_000); },
+  async aborts() { record("a"); await flush(); process.abort(); },
+  async late() { record("a"); process.on("beforeExit", () => rt.stats().settled < 8 && record("late")); },
+  async tooLate() { record("a"); await flush(); process.on("exit", () => record("too late")); },
+  async firstAtTheEnd() { process.on("exit", () => record("too late")); },
   async kills() { record("a"); await flush(); process.kill(process.pid, "SIGKILL"); await sleep(60_000); },
   async terminates() { record("a"); setTimeout(() => process.kill(process.pid, "SIGTERM"), 5); await sleep(60_000); },
   async handles() {
@@ -44,6 +51,35 @@ const endings = {
     }
     record(cluster.isPrimary ? "primary" : "worker");
     if (cluster.isWorker) cluster.worker.disconnect();
+  },
+  async terminated() {
+    if (!isMainThread) {
+      record("thread");
+      console.log(`left ${await rt.flush(5000)}`);
+      return record("lost");
+    }
+    const thread = new Worker(new URL(import.meta.url), { argv: ["terminated"], stdout: true });
+    await new Promise((done) => thread.stdout.on("data", done));
+    await thread.terminate();
+    record("main");
+  },
+  async forks() {
+    const child = () => new Promise((done) => fork(fileURLToPath(import.meta.url), ["forked"], { execArgv: [] }).on("exit", done));
+    // The parent has events that wait, and a run that is open.
+    await rt.run("parent", async () => {
+      record("below");
+      process.exitCode = (await Promise.all([child(), child()])).some((code) => code !== 0) ? 1 : 0;
+    });
+  },
+  async forked() {
+    record("child");
+    process.disconnect();
+  },
+  async freezes() {
+    record("a");
+    console.log("queued");
+    await sleep(500);
+    console.log(`left ${await rt.flush(20_000)}`);
   },
   async open() { rt.startRun("never ends"); },
 };
