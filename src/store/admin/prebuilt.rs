@@ -17,12 +17,26 @@ pub struct PrebuiltIndex {
 }
 
 /// All of them.
-pub const PREBUILT_INDEXES: [PrebuiltIndex; 1] = [PrebuiltIndex {
-    version: 25,
-    name: "idx_approvals_session",
-    table: "approvals",
-    definition: "(session_id) WHERE session_id IS NOT NULL",
-}];
+pub const PREBUILT_INDEXES: [PrebuiltIndex; 3] = [
+    PrebuiltIndex {
+        version: 25,
+        name: "idx_approvals_session",
+        table: "approvals",
+        definition: "(session_id) WHERE session_id IS NOT NULL",
+    },
+    PrebuiltIndex {
+        version: 39,
+        name: "idx_agent_steps_time",
+        table: "agent_steps",
+        definition: "USING brin (created_at) WITH (pages_per_range = 32, autosummarize = on)",
+    },
+    PrebuiltIndex {
+        version: 39,
+        name: "idx_agent_token_counts_time",
+        table: "agent_token_counts",
+        definition: "USING brin (created_at) WITH (pages_per_range = 32, autosummarize = on)",
+    },
+];
 
 /// The class of the advisory lock of whoever builds: a second one would take the first one's
 /// unfinished index for a broken one.
