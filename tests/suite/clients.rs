@@ -5,6 +5,7 @@ mod examples;
 mod faults;
 mod python;
 mod rows;
+mod rust;
 mod typescript;
 
 use std::path::{Path, PathBuf};
@@ -77,15 +78,35 @@ fn is_there(program: &str) -> bool {
 }
 
 /// Runs a program to its end and returns what it printed. It must succeed.
-async fn run(mut command: Command) -> String {
+async fn run(command: Command) -> String {
+    output(command).await.0
+}
+
+/// As [`run`]: stdout and stderr.
+async fn output(mut command: Command) -> (String, String) {
     let output = tokio::task::spawn_blocking(move || command.output().unwrap());
     let output = output.await.unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let complained = String::from_utf8_lossy(&output.stderr);
+    let complained = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
         output.status.success(),
         "{}\n{said}\n{complained}",
         output.status
     );
-    said
+    (said, complained)
+}
+
+/// Scenario: `RUNTRACED_ENDPOINT` names the gRPC endpoint, for a program that records a run.
+/// Guarantees: the program ends well, and stderr says that its events are lost, and which port
+/// they are meant for.
+async fn check_wrong_port(stage: &ClientStage, mut command: Command) {
+    command.env("RUNTRACED_ENDPOINT", stage.daemon.grpc_url());
+    let (_, complained) = output(command).await;
+    for part in [
+        "events are lost",
+        "only gRPC",
+        "to the HTTP port (default 4318)",
+    ] {
+        assert!(complained.contains(part), "{complained}");
+    }
 }

@@ -11,7 +11,8 @@ import time
 from typing import Any, Callable, Iterator
 
 # About 1 KB of JSON.
-PAYLOAD = {"question": "How is Acme doing?", "rows": [{"id": n, "name": f"customer {n}", "seats": n * 7} for n in range(20)]}
+PAYLOAD: Any = {"question": "How is Acme doing?", "rows": [{"id": n, "name": f"customer {n}", "seats": n * 7} for n in range(20)]}
+TEXT = "How is Acme doing? " * 54
 Step = Callable[[str], Any]
 
 
@@ -138,20 +139,42 @@ def killed(step: Step, flush: Callable[[], Any], count: int) -> dict[str, Any]:
 
 
 def throughput(step: Step, flush: Callable[[], Any], count: int) -> dict[str, Any]:
-    """As many steps as one thread can make, until the last is settled."""
+    """As many steps as one thread can make, until all are sent. No queue overflows."""
+    step("first")
+    flush()
     began = time.monotonic()
     for number in range(count):
         step(f"mark-{number:07}")
-    made = time.monotonic() - began
+        if number % 1000 == 999:
+            flush()
+    flush()
+    return {"seconds": time.monotonic() - began}
+
+
+def durable(step: Step, flush: Callable[[], Any], count: int) -> dict[str, Any]:
+    """As many steps as one thread can make, until the daemon has settled the last. Of runtraced alone."""
+    import runtraced
+
+    began, cpu = time.monotonic(), time.process_time()
+    for number in range(count):
+        step(f"mark-{number:07}")
+        # Twice what is sent at a time: the queue never has to drop anything.
+        while number % 100 == 99 and runtraced.stats().waiting > 4000:
+            time.sleep(0.001)
     left = flush()
     took = time.monotonic() - began
-    return {"steps": count, "made_per_s": round(count / made), "settled_per_s": round(count / took), "left": left}
+    cpu = time.process_time() - cpu
+    counts = runtraced.stats()
+    lost = left + counts.refused + counts.dropped_events + counts.dropped_payloads
+    return {"steps": count, "settled_per_s": round(count / took), "process_us": round(cpu / count * 1e6, 1), "lost": lost}
 
 
-PHASES = {"cost": cost, "away": away, "killed": killed, "throughput": throughput}
+PHASES = {"cost": cost, "away": away, "killed": killed, "throughput": throughput, "durable": durable, "durable_texts": durable}
 
 if __name__ == "__main__":
     sdk, phase, endpoint, count = sys.argv[1:5]
+    if phase == "durable_texts":
+        PAYLOAD = TEXT
     with SDKS[sdk](endpoint) as (step, flush):
         print(json.dumps(PHASES[phase](step, flush, int(count))), flush=True)
         os._exit(0)

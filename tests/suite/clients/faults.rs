@@ -2,8 +2,8 @@
 //!
 //! A worker is a program that opens runs of the agent that `RUNTRACED_TEST_WORKER` names, each
 //! with the next number, from 0, as its input, and with two steps in it. It prints `settled N` after a flush that left nothing: then the runs up to N
-//! are settled. When its stdin ends, it flushes and prints its counts as JSON: `runs`,
-//! `waiting`, `dropped_events`, `refused`.
+//! are settled. When its stdin ends, it flushes, for at most `RUNTRACED_TEST_FLUSH_MS` if that is
+//! set, and prints its counts as JSON: `runs`, `settled`, `waiting`, `dropped_events`, `refused`.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -20,6 +20,8 @@ use crate::support::{pg, tables, watchdog};
 
 /// How long a fault lasts.
 const FAULT: Duration = Duration::from_millis(1500);
+/// A run and its two steps, each with a start and an end.
+const EVENTS_OF_A_RUN: i64 = 6;
 
 struct Worker {
     child: Child,
@@ -89,9 +91,11 @@ impl Worker {
 
 /// Scenario: workers of a client record without a pause, one of them with a spool of its own,
 /// while the daemon is killed, Postgres crashes, connections of the client and of the daemon
-/// are cut, and a worker is killed.
+/// are cut, and a worker is killed. One ends while the daemon is away.
 /// Guarantees: what a worker knew to be settled is in Postgres, once and whole. When all is
-/// well again, a worker that lives on has nothing left, and every one of its runs is there.
+/// well again, a worker that lives on has nothing left, and every one of its runs is there. The
+/// one that ended has counted each of its events as settled or as lost, and the settled ones are
+/// there.
 pub async fn check(worker: impl Fn(&str) -> Command) {
     let mut cluster = pg::own_cluster().await;
     let postgres = PostgresProxy::start(cluster.url());
@@ -103,7 +107,10 @@ pub async fn check(worker: impl Fn(&str) -> Command) {
     with_spool.env("RUNTRACED_SPOOL", &spool);
     let spooling = Worker::start(with_spool, "spooling");
     let mut killed = Worker::start(worker(&proxy.url), "killed");
-    for one in [&plain, &spooling, &killed] {
+    let mut hasty = worker(&proxy.url);
+    hasty.env("RUNTRACED_TEST_FLUSH_MS", "200");
+    let ending = Worker::start(hasty, "ending");
+    for one in [&plain, &spooling, &killed, &ending] {
         one.goes_on().await;
     }
 
@@ -111,6 +118,7 @@ pub async fn check(worker: impl Fn(&str) -> Command) {
     plain.goes_on().await;
     daemon.kill();
     tokio::time::sleep(FAULT).await;
+    let lost = ending.end().await;
     daemon = Daemon::start(&postgres.url).await;
     daemon.expect_warnings(AWAY);
     proxy.moved(&format!("http://{}", daemon.http_address()));
@@ -146,6 +154,7 @@ pub async fn check(worker: impl Fn(&str) -> Command) {
         tables::row(&mut connection, &whole_runs("killed", known)).await,
         all
     );
+    check_counts(&mut connection, &lost).await;
     assert_eq!(
         std::fs::read_dir(&spool).unwrap().count(),
         0,
@@ -153,6 +162,22 @@ pub async fn check(worker: impl Fn(&str) -> Command) {
     );
     watchdog::remove_scratch_dir(&spool);
     daemon.kill();
+}
+
+/// What the worker "ending" counted, and what is there of it: what is on its way when a daemon
+/// dies may be stored and not acknowledged.
+async fn check_counts(connection: &mut PgConnection, counted: &Value) {
+    let count = |name: &str| counted[name].as_i64().unwrap();
+    let (settled, lost) = (count("settled"), count("waiting"));
+    assert!(settled > 0 && lost > 0, "{counted}");
+    let made = count("runs") * EVENTS_OF_A_RUN;
+    assert_eq!(settled + lost, made, "{counted}");
+    let stored =
+        "SELECT count(*) + count(ended_at) + sum(steps) + sum(steps - open_steps) AS events
+                  FROM run_summary WHERE agent_id = 'ending'";
+    let stored = tables::value(connection, stored).await;
+    let stored: i64 = stored.to_string().trim_matches('"').parse().unwrap();
+    assert!((settled..=made).contains(&stored), "{stored}: {counted}");
 }
 
 /// The runs of a worker below a number: how many are whole, and whether each is there once.

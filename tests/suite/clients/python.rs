@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
-use super::{ClientStage, VARIABLES, faults, folder, is_there, rows, run};
+use super::{ClientStage, VARIABLES, check_wrong_port, faults, folder, is_there, rows, run};
 use crate::support::tables;
 
 /// The Python of an environment with the client, or why there is none.
@@ -92,6 +92,16 @@ async fn what_python_knew_to_be_settled_survives_every_fault() {
         command
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn python_says_that_it_has_the_wrong_port() {
+    let Some(python) = python() else { return };
+    let stage = ClientStage::start().await;
+    let mut command = stage.command(python, "python");
+    command.args(["-c", "import runtraced\nwith runtraced.run('a'): pass"]);
+    check_wrong_port(&stage, command).await;
+    stage.daemon.finish().await;
 }
 
 /// Scenario: an agent in Python asks a person, who decides in the database.

@@ -37,28 +37,44 @@ pub fn cases() -> PathBuf {
     folder("conformance").join("cases")
 }
 
-/// The rows that the events of all cases make.
-pub async fn expected() -> Vec<Value> {
-    let stage = ClientStage::start().await;
+/// The events of a case, and the customer for whom its client sends.
+pub struct CaseEvents {
+    pub customer: Option<Uuid>,
+    /// In the JSON form, one a line. Their times go on from one case to the next.
+    pub lines: String,
+}
+
+/// The events of all cases that have some, in the order of the cases.
+pub fn events_of_all() -> Vec<CaseEvents> {
     let mut files: Vec<PathBuf> = fs::read_dir(cases())
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
     files.sort();
     let mut millis = 0;
-    for file in files {
-        let case: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
-        let lines = events(&case, &mut millis);
-        if lines.is_empty() {
-            continue;
-        }
+    let of_file = |file: PathBuf| {
+        let case: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
         let customer = case["configure"]["customer"].as_str();
-        let header = customer.map(|id| format!("Runtraced-Customer: {id}"));
-        let headers: Vec<&str> = header.iter().map(String::as_str).collect();
-        let answer = post(&stage.daemon, "/v1/events", &headers, lines.as_bytes()).await;
-        assert_eq!(answer.status, 200, "{}", file.display());
-    }
+        CaseEvents {
+            customer: customer.map(|id| id.parse().unwrap()),
+            lines: events(&case, &mut millis),
+        }
+    };
+    let mut all: Vec<CaseEvents> = files.into_iter().map(of_file).collect();
     assert!(millis > 100, "the cases have only {millis} events");
+    all.retain(|case| !case.lines.is_empty());
+    all
+}
+
+/// The rows that the events of all cases make.
+pub async fn expected() -> Vec<Value> {
+    let stage = ClientStage::start().await;
+    for case in events_of_all() {
+        let header = case.customer.map(|id| format!("Runtraced-Customer: {id}"));
+        let headers: Vec<&str> = header.iter().map(String::as_str).collect();
+        let answer = post(&stage.daemon, "/v1/events", &headers, case.lines.as_bytes()).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
     let rows = stored(&mut stage.database.connect().await).await;
     stage.daemon.finish().await;
     rows

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::{ClientStage, VARIABLES, folder, is_there, run};
+use super::{ClientStage, VARIABLES, check_wrong_port, faults, folder, is_there, rows, run};
 use crate::support::tables;
 
 /// Installs the packages and builds the client and the examples, once. Or why that fails.
@@ -67,6 +67,54 @@ async fn the_tests_of_the_typescript_package_pass() {
         .current_dir(folder("typescript"))
         .stdin(Stdio::null());
     run(command).await;
+}
+
+/// Scenario: TypeScript makes the calls of all conformance cases.
+/// Guarantees: the rows are those that the events of the cases make.
+#[tokio::test(flavor = "multi_thread")]
+async fn typescript_leaves_the_rows_of_the_conformance_cases() {
+    if !is_built() {
+        return;
+    }
+    let stage = ClientStage::start().await;
+    let mut command = stage.command("node", "typescript");
+    command.arg("test/programs/conformance.mjs");
+    run(command).await;
+    rows::assert_as_expected(&stage).await;
+    stage.daemon.finish().await;
+}
+
+/// Scenario: faults between Node processes and Postgres.
+/// Guarantees: those of [`faults::check`].
+#[tokio::test(flavor = "multi_thread")]
+async fn what_typescript_knew_to_be_settled_survives_every_fault() {
+    if !is_built() {
+        return;
+    }
+    faults::check(|endpoint| {
+        let mut command = Command::new("node");
+        for name in VARIABLES {
+            command.env_remove(name);
+        }
+        command
+            .arg("test/programs/worker.mjs")
+            .env("RUNTRACED_ENDPOINT", endpoint)
+            .current_dir(folder("typescript"));
+        command
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn typescript_says_that_it_has_the_wrong_port() {
+    if !is_built() {
+        return;
+    }
+    let stage = ClientStage::start().await;
+    let mut command = stage.command("node", "typescript");
+    command.args(["test/programs/ends.mjs", "returns"]);
+    check_wrong_port(&stage, command).await;
+    stage.daemon.finish().await;
 }
 
 /// Scenario: an agent in TypeScript asks a person, who decides in the database.

@@ -18,8 +18,8 @@ while (!ended) {
   }
   if ((await rt.flush(500)) === 0) console.log(`settled ${number - 1}`);
 }
-await rt.flush(60_000);
+await rt.flush(Number(process.env.RUNTRACED_TEST_FLUSH_MS ?? 60_000));
 // Files of the spool are sent by themselves; here they are waited for.
 while (rt.stats().spooled > 0) await sleep(50);
-const { waiting, droppedEvents, refused } = rt.stats();
-console.log(JSON.stringify({ runs: number, waiting, dropped_events: droppedEvents, refused }));
+const { settled, waiting, droppedEvents, refused } = rt.stats();
+console.log(JSON.stringify({ runs: number, settled, waiting, dropped_events: droppedEvents, refused }));
