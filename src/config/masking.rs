@@ -19,9 +19,9 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 /// Flags that say what is masked.
 #[derive(Args, Clone, Debug)]
 pub struct MaskArgs {
-    /// Mask secrets before anything stores them: with `default` by the built-in rules, with a
-    /// file of rules (TOML) by these too. Without this flag nothing is masked.
-    #[arg(long, env = "RUNTRACED_MASK", value_name = "FILE|default")]
+    /// Mask secrets before anything stores them, by the built-in rules and those of a file
+    /// (TOML); `default`: by the built-in rules alone. Without this flag nothing is masked.
+    #[arg(long, env = "RUNTRACED_MASK", value_name = "FILE")]
     pub mask: Option<PathBuf>,
     /// File with the key of masks, at least 32 bytes. Daemons of one database need the same
     /// one. Without it, `mask.key` in --data-dir, made at the first start.

@@ -228,12 +228,15 @@ fn secrets_are_counted_by_kind() {
 #[test]
 fn one_pass_finds_all_prefixes() {
     // Each further pass costs as much as the first one.
+    const PER_PASS: usize = 64;
+    // What is found by code.
+    const CODED: usize = 5;
     let rules = MaskRules::built_in().unwrap();
-    let prefixes: usize = rules
+    let prefixes: std::collections::BTreeSet<&String> = rules
         .patterns
         .iter()
-        .map(|pattern| pattern.prefixes.len())
-        .sum();
+        .flat_map(|pattern| &pattern.prefixes)
+        .collect();
     assert!(rules.patterns.len() >= 40);
-    assert!(prefixes <= 128, "{prefixes}");
+    assert!(prefixes.len() + CODED <= PER_PASS, "{}", prefixes.len());
 }

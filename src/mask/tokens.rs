@@ -87,7 +87,7 @@ impl TokenFinder {
         let url = kind_of("url-password").map(|kind| Look::UrlPassword { kind });
         add(b"://", url.clone());
         add(b":\\/\\/", url.map(|_| Look::EscapedUrl));
-        for scheme in ["Basic ", "basic ", "BASIC "] {
+        for scheme in ["Basic ", "basic "] {
             let basic = kind_of("bearer").map(|kind| Look::BasicCredentials { kind });
             add(scheme.as_bytes(), basic);
         }

@@ -44,7 +44,7 @@ const PLAIN: [(&str, &str, &[u8], usize); 36] = [
     ("r", "8_", ALNUM, 37),
     ("xa", "i-", ALNUM, 80),
     ("nv", "api-", ALNUM, 64),
-    ("ph", "c_", ALNUM, 43),
+    ("ph", "x_", ALNUM, 43),
     ("fi", "gd_", ALNUM, 40),
     ("sb", "p_", HEX, 40),
 ];
