@@ -17,6 +17,7 @@ pub mod ingest;
 
 pub mod event;
 pub mod histograms;
+pub mod mask;
 
 pub mod pipeline;
 

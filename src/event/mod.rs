@@ -3,6 +3,7 @@
 //! The endpoints decode every protocol into these types, and all later stages use them.
 //! Ids are UUIDs, times fit Postgres, JSON is valid, and text holds no NUL.
 
+mod fields;
 mod json;
 mod jsonb_text;
 mod limits;
@@ -13,6 +14,7 @@ mod time;
 mod types;
 mod weight;
 
+pub use fields::EventField;
 pub use json::{Json, JsonError, MAX_JSON_DEPTH};
 pub use jsonb_text::JsonbText;
 pub use limits::FieldLimits;
