@@ -9,3 +9,4 @@ mod exported;
 mod plan;
 mod seed;
 mod up_and_down;
+mod upgrade;
