@@ -138,6 +138,11 @@ impl AddCustomerArgs {
 pub async fn run(args: CustomersArgs) -> anyhow::Result<ExitCode> {
     let action = args.action()?;
     let mut conn = args.database().connect().await?;
+    if !store::find_customer_tables(&mut conn).await? {
+        let text = "this database has no customer tables, so there are no customers to add or list; \
+                    `runtraced keys create --customer` takes any id";
+        return Ok(output::fail(EXIT_REFUSED, text));
+    }
     match action {
         CustomersAction::Add(customer) => add(&mut conn, &customer).await,
         CustomersAction::List { deleted, json } => {

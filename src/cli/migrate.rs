@@ -17,7 +17,8 @@ use crate::app::database::migrate_now;
 use crate::config::{Faults, database_address, parse_database_url};
 use crate::query;
 use crate::store::{
-    ExportFormat, build_search_index, export_migrations, is_unfit, pending_migrations, reason,
+    CustomerTables, ExportFormat, PlaceError, build_search_index, customer_tables,
+    export_migrations, is_unfit, pending_migrations, place_customer_tables, reason,
 };
 
 /// Bring a database's schema up to date.
@@ -40,6 +41,14 @@ pub struct MigrateArgs {
     /// whether daemons must be stopped.
     #[arg(long, conflicts_with_all = ["search_index", "export"])]
     pub plan: bool,
+    /// Keep the customer tables in this schema, which is created if there is none. The database
+    /// remembers it; `public` moves them back.
+    #[arg(long, value_name = "NAME")]
+    pub schema: Option<String>,
+    /// Leave the customer tables out, for a database that is only for traces. They must have no
+    /// rows. The database remembers it, and there is no way back.
+    #[arg(long, conflicts_with = "schema")]
+    pub without_customers: bool,
     /// Write the migrations as SQL files to this folder, for other tools. Needs no database.
     #[arg(long, value_name = "DIR", conflicts_with = "search_index")]
     pub export: Option<PathBuf>,
@@ -63,13 +72,45 @@ impl MigrateArgs {
         parse_database_url(url).map_err(|fault| Faults(vec![format!("--database-url {fault}")]))
     }
 
-    /// Checks the values.
-    pub(super) fn check(&self) -> Result<(), Faults> {
-        match self.export {
-            Some(_) => Ok(()),
-            None => self.options().map(drop),
+    /// Where the customer tables are to be; `None`: where they are.
+    fn customers(&self) -> Option<CustomerTables> {
+        match self.without_customers {
+            true => Some(CustomerTables::LeftOut),
+            false => self.schema.clone().map(CustomerTables::In),
         }
     }
+
+    /// Checks the values.
+    pub(super) fn check(&self) -> Result<(), Faults> {
+        let mut faults = Vec::new();
+        if let Some(schema) = &self.schema
+            && !is_schema_name(schema)
+        {
+            faults.push(format!(
+                "--schema {schema:?} is not a name of up to {MAX_NAME_BYTES} bytes for a schema of your own"
+            ));
+        }
+        if self.export.is_none()
+            && let Err(Faults(more)) = self.options()
+        {
+            faults.extend(more);
+        }
+        match faults.is_empty() {
+            true => Ok(()),
+            false => Err(Faults(faults)),
+        }
+    }
+}
+
+/// Longer names are cut by Postgres.
+const MAX_NAME_BYTES: usize = 63;
+
+/// Whether Postgres leaves schemas of this name to its users.
+fn is_schema_name(name: &str) -> bool {
+    (1..=MAX_NAME_BYTES).contains(&name.len())
+        && !name.contains('\0')
+        && !name.starts_with("pg_")
+        && name != "information_schema"
 }
 
 /// Migrates and prints what it applied, or plans, or exports.
@@ -77,16 +118,20 @@ impl MigrateArgs {
 /// # Errors
 /// If the database does not answer, a migration fails, or a file cannot be written.
 pub async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
+    args.check()?;
     if let Some(folder) = &args.export {
-        return export(folder, args.format);
+        return export(folder, args.format, args.customers().as_ref());
     }
     let options = args.options()?;
     let address = database_address(&options);
     // First, because the errors of migrations do not tell a server that is away.
     let mut connection = query::connect(&options).await.map_err(NoDatabase::from)?;
+    let unreadable = || format!("cannot read the migrations at {address}");
     let found = pending_migrations(&mut connection).await;
+    let found = found.with_context(unreadable)?;
+    let customers = customer_tables(&mut connection).await;
+    let customers = customers.with_context(unreadable)?;
     drop(connection);
-    let found = found.with_context(|| format!("cannot read the migrations at {address}"))?;
     if let Some(newer) = found.newer {
         let text = format!(
             "a newer runtraced has migrated the database at {address} (migration {newer:04}), and \
@@ -95,7 +140,8 @@ pub async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
         return Ok(output::fail(EXIT_REFUSED, text));
     }
     if args.plan {
-        output::print(&plan::plan(&found)?)?;
+        let moves = args.customers().filter(|wanted| *wanted != customers);
+        output::print(&plan::plan(&found, moves.as_ref())?)?;
         return Ok(ExitCode::SUCCESS);
     }
     let applied = migrate_now(&options).await.map_err(|error| match error {
@@ -112,6 +158,16 @@ pub async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
         _ => "the schema is up to date\n",
     };
     output::print(&lines)?;
+    if let Some(wanted) = args.customers() {
+        let mut connection = query::connect(&options).await.map_err(NoDatabase::from)?;
+        match place_customer_tables(&mut connection, &wanted).await {
+            Ok(()) => output::print(&format!("{wanted}\n"))?,
+            Err(PlaceError::Refused(why)) => return Ok(output::fail(EXIT_REFUSED, why)),
+            Err(PlaceError::Sql(error)) => {
+                return Err(error).context("cannot place the customer tables");
+            }
+        }
+    }
     if args.search_index {
         let mut connection = query::connect(&options).await.map_err(NoDatabase::from)?;
         let built = build_search_index(&mut connection)
@@ -124,14 +180,18 @@ pub async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn export(folder: &Path, format: FileFormat) -> anyhow::Result<ExitCode> {
+fn export(
+    folder: &Path,
+    format: FileFormat,
+    customers: Option<&CustomerTables>,
+) -> anyhow::Result<ExitCode> {
     let format = match format {
         FileFormat::Plain => ExportFormat::Plain,
         FileFormat::Supabase => ExportFormat::Supabase,
     };
     let unwritable = |path: &Path| format!("cannot write {}", path.display());
     fs::create_dir_all(folder).with_context(|| unwritable(folder))?;
-    let files = export_migrations(format);
+    let files = export_migrations(format, customers);
     for file in &files {
         let path = folder.join(&file.name);
         fs::write(&path, &file.text).with_context(|| unwritable(&path))?;

@@ -3,7 +3,9 @@
 use sqlx::PgConnection;
 
 use super::finding::{Finding, failure, fine, warning};
-use crate::store::{MIGRATIONS, Unfit, WRITE_EPOCH, check_schema, reason, unfit};
+use crate::store::{
+    CustomerTables, MIGRATIONS, Unfit, WRITE_EPOCH, check_schema, customer_tables, reason, unfit,
+};
 
 pub(super) async fn examine(
     conn: &mut PgConnection,
@@ -16,7 +18,36 @@ pub(super) async fn examine(
         .map(|migration| migration.version);
     let version = version(&known.collect::<Vec<_>>(), &applied, migrates);
     let checked = check_schema(conn).await;
-    Ok(vec![version, epoch(checked)])
+    let customers = customers(conn).await?;
+    Ok(vec![version, epoch(checked), customers])
+}
+
+/// Whether the customer tables are where the database says.
+async fn customers(conn: &mut PgConnection) -> Result<Finding, sqlx::Error> {
+    const CHECK: &str = "customer tables";
+    let schema = match customer_tables(conn).await? {
+        CustomerTables::LeftOut => {
+            let found = "left out: the database is only for traces";
+            return Ok(fine(CHECK, found));
+        }
+        CustomerTables::In(schema) => schema,
+    };
+    let (migrated, there): (bool, bool) = sqlx::query_as(
+        "SELECT to_regprocedure('public.customers_schema()') IS NOT NULL, EXISTS (
+             SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+             WHERE n.nspname = $1 AND c.relname = 'customers')",
+    )
+    .bind(&schema)
+    .fetch_one(conn)
+    .await?;
+    if migrated && !there {
+        return Ok(failure(
+            CHECK,
+            format!("there is no table customers in the schema {schema}"),
+            "move the tables back there; `runtraced migrate --schema` moves them with all that names them",
+        ));
+    }
+    Ok(fine(CHECK, format!("in the schema {schema}")))
 }
 
 /// The versions of the migrations in the database.

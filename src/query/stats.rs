@@ -214,5 +214,5 @@ pub fn facets_statement() -> SqlText {
 /// Names of customers.
 #[must_use]
 pub fn customer_names_statement() -> SqlText {
-    SqlText::new("SELECT c.id, c.name FROM customers AS c ORDER BY c.name LIMIT 1000")
+    SqlText::new("SELECT c.id, c.name FROM customer_names() AS c ORDER BY c.name LIMIT 1000")
 }

@@ -131,8 +131,8 @@ pub fn is_conflict(error: &Error) -> bool {
     classify_failure(error) == FailureClass::Conflict
 }
 
-/// SQLSTATEs of a missing table and a missing column (PostgreSQL manual, appendix A).
-const NOT_MIGRATED: [&str; 2] = ["42P01", "42703"];
+/// SQLSTATEs of a missing table, column and function (PostgreSQL manual, appendix A).
+const NOT_MIGRATED: [&str; 3] = ["42P01", "42703", "42883"];
 
 /// Whether the schema is missing or incomplete.
 #[must_use]

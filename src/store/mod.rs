@@ -20,11 +20,12 @@ mod session;
 mod writer;
 
 pub use admin::{
-    DecidedBy, ExportFormat, ExportedFile, Grant, GrantError, KeyError, MigrationEffects,
-    NewCustomer, PREBUILT_INDEXES, PendingMigrations, PrebuiltIndex, PriceRow, READER_ROLE,
-    add_customer, build_search_index, catalog_models, create_key, decide_approval,
-    export_migrations, grant, grant_reader, load_keys, migrate, migration_effects, migration_name,
-    pending_migrations, revoke_key, set_price, unpriced_keys, unpriced_models,
+    CustomerTables, DecidedBy, ExportFormat, ExportedFile, Grant, GrantError, KeyError,
+    MigrationEffects, NewCustomer, PREBUILT_INDEXES, PendingMigrations, PlaceError, PrebuiltIndex,
+    PriceRow, READER_ROLE, add_customer, build_search_index, catalog_models, create_key,
+    customer_tables, decide_approval, export_migrations, find_customer_tables, grant, grant_reader,
+    load_keys, migrate, migration_effects, migration_name, pending_migrations,
+    place_customer_tables, revoke_key, set_price, unpriced_keys, unpriced_models,
     write_catalog_prices,
 };
 pub use batch::{RunSizes, few_rows, postpone, postponed, settle_bridged_runs, settle_closed_runs};

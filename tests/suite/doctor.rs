@@ -80,6 +80,7 @@ async fn a_sound_setup_has_no_failure() {
             "clock",
             "schema",
             "write epoch",
+            "customer tables",
             "spool",
             "disk",
             "spool's database",

@@ -10,6 +10,7 @@ mod large;
 mod list;
 mod login;
 mod one_run;
+mod placed;
 mod served;
 mod several;
 mod webdriver;

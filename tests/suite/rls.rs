@@ -2,6 +2,7 @@
 //! switching role and claims.
 
 mod people;
+mod placed;
 mod reading;
 mod supabase;
 mod writing;

@@ -3,14 +3,37 @@
 use std::fmt::Write as _;
 
 use crate::store::{
-    MigrationEffects, PREBUILT_INDEXES, PendingMigrations, migration_effects, migration_name,
+    CustomerTables, MigrationEffects, PREBUILT_INDEXES, PendingMigrations, migration_effects,
+    migration_name,
 };
 
-/// What each pending migration does to tables that are there, for people.
+/// What each pending migration does to tables that are there, for people; then what happens to
+/// the customer tables, if anything.
 ///
 /// # Errors
 /// If the effects cannot be read, which a test excludes.
-pub(super) fn plan(found: &PendingMigrations) -> anyhow::Result<String> {
+pub(super) fn plan(
+    found: &PendingMigrations,
+    customers: Option<&CustomerTables>,
+) -> anyhow::Result<String> {
+    Ok(of_migrations(found)? + &customers.map_or_else(String::new, of_customers))
+}
+
+fn of_customers(wanted: &CustomerTables) -> String {
+    let (what, others) = match wanted {
+        CustomerTables::In(schema) => (format!("move to the schema {schema}"), ""),
+        CustomerTables::LeftOut => (
+            "are left out, if they have no rows".to_owned(),
+            ", agent_sessions, agent_runs, ingest_keys",
+        ),
+    };
+    format!(
+        "then the customer tables {what}\n  \
+         locks     the customer tables and their views{others} (nobody reads or writes meanwhile)\n"
+    )
+}
+
+fn of_migrations(found: &PendingMigrations) -> anyhow::Result<String> {
     if found.pending.is_empty() {
         return Ok("nothing to do: the schema is up to date\n".to_owned());
     }

@@ -9,6 +9,7 @@ use jiff::ToSpan as _;
 use jiff::civil::{DateTime, date};
 use sqlx::migrate::{Migration, MigrationType};
 
+use super::customer_tables::{CustomerTables, place_statement};
 use crate::store::schema::MIGRATIONS;
 
 /// How files are named.
@@ -44,9 +45,16 @@ CREATE TABLE IF NOT EXISTS _sqlx_migrations (
 );
 ";
 
-/// All migrations, oldest first.
+/// The migration from which on the customer tables can be placed.
+const PLACES_CUSTOMERS: &str = "customers schema";
+
+/// All migrations, oldest first. `customers`: where the customer tables are to be; `None`: where
+/// the migrations make them.
 #[must_use]
-pub fn export_migrations(format: ExportFormat) -> Vec<ExportedFile> {
+pub fn export_migrations(
+    format: ExportFormat,
+    customers: Option<&CustomerTables>,
+) -> Vec<ExportedFile> {
     let of_type = |up: bool| {
         MIGRATIONS.iter().filter(move |one| match up {
             true => one.migration_type.is_up_migration(),
@@ -57,7 +65,9 @@ pub fn export_migrations(format: ExportFormat) -> Vec<ExportedFile> {
     of_type(true)
         .map(|up| {
             let down = of_type(false).find(|down| down.version == up.version);
-            let text = text(up, down, std::mem::take(&mut first));
+            let then = customers.filter(|_| up.description == PLACES_CUSTOMERS);
+            let then = then.map(place_statement);
+            let text = text(up, down, then, std::mem::take(&mut first));
             ExportedFile {
                 name: format!("{}_{}.sql", prefix(format, up.version), name(up)),
                 text,
@@ -80,7 +90,7 @@ fn name(migration: &Migration) -> String {
     migration.description.replace(' ', "_")
 }
 
-fn text(up: &Migration, down: Option<&Migration>, first: bool) -> String {
+fn text(up: &Migration, down: Option<&Migration>, then: Option<String>, first: bool) -> String {
     let mut text = format!(
         "-- Migration {} of runtraced: {}\n--\n-- Rollback:\n",
         up.version,
@@ -110,6 +120,9 @@ fn text(up: &Migration, down: Option<&Migration>, first: bool) -> String {
             text += "\n";
         }
     }
+    if let Some(then) = then {
+        let _ = write!(text, "\n{then}");
+    }
     let checksum: String = up
         .checksum
         .iter()
@@ -132,15 +145,15 @@ mod tests {
     #[test]
     fn names_sort_in_the_order_of_the_migrations() {
         for format in [ExportFormat::Plain, ExportFormat::Supabase] {
-            let files = export_migrations(format);
+            let files = export_migrations(format, None);
             let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
             assert!(names.is_sorted(), "{names:?}");
             assert!(files.iter().all(|file| !file.name.contains(".down")));
         }
-        let files = export_migrations(ExportFormat::Supabase);
+        let files = export_migrations(ExportFormat::Supabase, None);
         assert_eq!(files[0].name, "20250101000100_auth_shim.sql");
         assert_eq!(
-            export_migrations(ExportFormat::Plain)[1].name,
+            export_migrations(ExportFormat::Plain, None)[1].name,
             "002_customers.sql"
         );
     }
@@ -158,7 +171,7 @@ mod tests {
 
     #[test]
     fn the_way_back_is_a_comment() {
-        for file in export_migrations(ExportFormat::Plain) {
+        for file in export_migrations(ExportFormat::Plain, None) {
             let (head, rest) = file.text.split_once("\nBEGIN;\n").unwrap();
             assert!(
                 head.lines().all(|line| line.starts_with("--")),
@@ -172,5 +185,25 @@ mod tests {
             );
             assert!(rest.ends_with("COMMIT;\n"), "{}", file.name);
         }
+    }
+
+    #[test]
+    fn one_file_places_the_customer_tables() {
+        let files = |customers: &CustomerTables| {
+            let files = export_migrations(ExportFormat::Plain, Some(customers));
+            let of = |file: &ExportedFile| file.text.contains("runtraced.customers_schema =");
+            files.into_iter().filter(of).collect::<Vec<_>>()
+        };
+        let [file] = &files(&CustomerTables::In("it's".to_owned()))[..] else {
+            panic!("not one file");
+        };
+        assert!(
+            file.name.ends_with("_customers_schema.sql"),
+            "{}",
+            file.name
+        );
+        let set = "SET LOCAL runtraced.customers_schema = 'it''s';";
+        assert!(file.text.contains(set), "{}", file.text);
+        assert_eq!(files(&CustomerTables::LeftOut).len(), 1);
     }
 }

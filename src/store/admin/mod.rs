@@ -1,5 +1,6 @@
 //! Administration of the database: migrations, rights of roles, keys, and decisions of people.
 
+mod customer_tables;
 mod customers;
 mod effects;
 mod export;
@@ -12,6 +13,9 @@ mod prices;
 mod reader;
 mod search_index;
 
+pub use customer_tables::{
+    CustomerTables, PlaceError, customer_tables, find_customer_tables, place_customer_tables,
+};
 pub use customers::{NewCustomer, add_customer};
 pub use effects::{MigrationEffects, migration_effects};
 pub use export::{ExportFormat, ExportedFile, export_migrations};

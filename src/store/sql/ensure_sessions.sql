@@ -7,7 +7,7 @@
 INSERT INTO agent_sessions AS s (id, created_at, updated_at, tenant_id, customer_id)
 SELECT n.id, n.at, n.at, n.tenant_id, c.id
 FROM unnest($1::uuid[], $2::timestamptz[], $3::boolean[], $4::uuid[]) AS n (id, at, upsert, tenant_id)
-LEFT JOIN customers c ON c.id = n.tenant_id
+LEFT JOIN LATERAL public.known_customer(n.tenant_id) c ON true
 WHERE n.upsert
    OR NOT EXISTS (SELECT FROM agent_sessions o WHERE o.id = n.id AND o.created_at <= n.at)
 ORDER BY n.id

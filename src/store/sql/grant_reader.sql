@@ -21,7 +21,11 @@ BEGIN
     'public.run_summary, public.run_timeline, public.agent_token_costs, public.run_costs, '
     'public.session_costs, public.agent_costs, public.daily_costs, public.unpriced_models, public.run_sums, '
     'public.run_sums_days, public.run_sums_changes, public.run_sums_open TO %I', reader);
-  EXECUTE format('GRANT SELECT (id, name) ON public.customers TO %I', reader);
+  IF public.customers_schema() IS NOT NULL THEN
+    EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', public.customers_schema(), reader);
+    EXECUTE format('GRANT SELECT (id, name) ON %I.customers TO %I', public.customers_schema(), reader);
+  END IF;
+  EXECUTE format('GRANT EXECUTE ON FUNCTION public.customer_names() TO %I', reader);
   -- A superuser may take any role.
   IF NOT pg_has_role(member, reader, 'MEMBER') THEN
     EXECUTE format('GRANT %I TO %I', reader, member);

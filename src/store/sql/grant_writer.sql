@@ -5,6 +5,8 @@ DO $grant$
 DECLARE
   writer CONSTANT text := current_setting('runtraced.role');
   policy CONSTANT text := 'runtraced writes as ' || writer;
+  -- NULL: there are no customer tables.
+  customers CONSTANT text := quote_ident(public.customers_schema()) || '.customers';
   one text;
 BEGIN
   EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', writer);
@@ -12,6 +14,12 @@ BEGIN
   -- Older versions granted it.
   EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM %I', current_database(), writer);
   EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA public FROM %I', writer);
+  IF customers IS NOT NULL THEN
+    EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', public.customers_schema(), writer);
+    EXECUTE format('REVOKE ALL ON %s FROM %I', customers, writer);
+    -- A key of a deleted customer is not valid.
+    EXECUTE format('GRANT SELECT (deleted_at) ON %s TO %I', customers, writer);
+  END IF;
 
   -- The tables that the daemon writes. The other policies limit rows by user; the daemon needs
   -- every row, so it gets a policy of its own.
@@ -39,20 +47,19 @@ BEGIN
   FOREACH one IN ARRAY ARRAY[
     'merge_observed(jsonb, jsonb)', 'merge_services(jsonb, jsonb)', 'observed_customer_id(jsonb)',
     'observed_metadata(jsonb, boolean)', 'ingest_migrations()', 'ingest_write_epoch()', 'note_run_sums(uuid[])',
-    'fill_run_sums(bigint, bigint, interval)', 'fill_run_sums_days()'
+    'fill_run_sums(bigint, bigint, interval)', 'fill_run_sums_days()', 'known_customer(uuid)', 'customer_names()'
   ] LOOP
     EXECUTE format('GRANT EXECUTE ON FUNCTION public.%s TO %I', one, writer);
   END LOOP;
 
   -- The daemon checks whether a customer or a user exists, and reads nothing else of them.
-  FOREACH one IN ARRAY ARRAY['customers', 'users'] LOOP
-    EXECUTE format('GRANT SELECT (id) ON public.%I TO %I', one, writer);
-    EXECUTE format('DROP POLICY IF EXISTS %I ON public.%I', policy, one);
-    EXECUTE format('CREATE POLICY %I ON public.%I FOR SELECT TO %I USING (true)', policy, one, writer);
+  FOREACH one IN ARRAY array_remove(ARRAY[customers, 'public.users'], NULL) LOOP
+    EXECUTE format('GRANT SELECT (id) ON %s TO %I', one, writer);
+    EXECUTE format('DROP POLICY IF EXISTS %I ON %s', policy, one);
+    EXECUTE format('CREATE POLICY %I ON %s FOR SELECT TO %I USING (true)', policy, one, writer);
   END LOOP;
 
-  -- The daemon only reads keys; operators create them. A key of a deleted customer is not valid.
-  EXECUTE format('GRANT SELECT (deleted_at) ON public.customers TO %I', writer);
+  -- The daemon only reads keys; operators create them.
   EXECUTE format('GRANT SELECT ON public.ingest_keys TO %I', writer);
   EXECUTE format('DROP POLICY IF EXISTS %I ON public.ingest_keys', policy);
   EXECUTE format('CREATE POLICY %I ON public.ingest_keys FOR SELECT TO %I USING (true)', policy, writer);

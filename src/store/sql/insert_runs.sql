@@ -35,8 +35,8 @@ WITH n AS (
     ) u
     -- A placeholder gets the customer of its tenant, which its start will name too, or else the
     -- observed one.
-    LEFT JOIN customers c ON c.id = CASE WHEN u.start_event_at IS NULL
-        THEN coalesce(u.tenant_id, public.observed_customer_id(u.observed)) ELSE u.customer_id END
+    LEFT JOIN LATERAL public.known_customer(CASE WHEN u.start_event_at IS NULL
+        THEN coalesce(u.tenant_id, public.observed_customer_id(u.observed)) ELSE u.customer_id END) c ON true
 )
 INSERT INTO agent_runs (
     id, session_id, agent_id, agent_type, customer_id, status, input, output, started_at, ended_at,

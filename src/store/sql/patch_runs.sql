@@ -37,7 +37,7 @@ WITH n AS MATERIALIZED (
                name, input, metadata, timeout_ms, finalized_by, status, output,
                error, ended_at, reported_tokens_input, reported_tokens_output, end_metadata, alive_at,
                observed, root_started_at, counted, tokens_input, tokens_output, first_at, last_at, started_at)
-    LEFT JOIN customers c ON c.id = u.customer_id
+    LEFT JOIN LATERAL public.known_customer(u.customer_id) c ON true
 ), judged AS (
     SELECT n.*, w.start_wins, w.end_wins,
            n.started_at IS NOT NULL
@@ -94,7 +94,7 @@ WITH n AS MATERIALIZED (
     FROM judged j
     CROSS JOIN LATERAL (
         SELECT j.tells_more AND NOT j.start_wins AND j.old_start_at IS NULL AS shows_observed,
-               (SELECT c.id FROM customers c WHERE c.id = public.observed_customer_id(j.all_observed))
+               (SELECT c.id FROM public.known_customer(public.observed_customer_id(j.all_observed)) c)
                    AS observed_customer_id,
                CASE WHEN j.end_wins THEN j.output ELSE j.end_output END AS final_output,
                CASE WHEN j.end_wins THEN j.status ELSE j.end_status END AS final_status,

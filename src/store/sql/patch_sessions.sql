@@ -12,7 +12,7 @@ WITH n AS MATERIALIZED (
     SELECT u.id, u.at, u.customer_id, u.user_id, u.title, u.external_id, u.customer_at, u.user_at, u.title_at,
            u.external_id_at, u.metadata_at,
            u.metadata::jsonb - '{unresolved_customer_id,unresolved_user_id}'::text[] AS metadata,
-           EXISTS (SELECT FROM customers c WHERE c.id = u.customer_id) AS customer_known,
+           EXISTS (SELECT FROM public.known_customer(u.customer_id)) AS customer_known,
            EXISTS (SELECT FROM users p WHERE p.id = u.user_id) AS user_known
     FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[],
                 $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[])

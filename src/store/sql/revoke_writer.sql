@@ -3,14 +3,17 @@
 DO $revoke$
 DECLARE
   writer CONSTANT text := current_setting('runtraced.role');
-  one text;
+  one record;
 BEGIN
   FOR one IN
-    SELECT tablename FROM pg_policies
-    WHERE schemaname = 'public' AND policyname = ('runtraced writes as ' || writer)::name
+    SELECT schemaname, tablename FROM pg_policies WHERE policyname = ('runtraced writes as ' || writer)::name
   LOOP
-    EXECUTE format('DROP POLICY %I ON public.%I', 'runtraced writes as ' || writer, one);
+    EXECUTE format('DROP POLICY %I ON %I.%I', 'runtraced writes as ' || writer, one.schemaname, one.tablename);
   END LOOP;
+  IF public.customers_schema() IS NOT NULL THEN
+    EXECUTE format('REVOKE ALL ON %I.customers FROM %I', public.customers_schema(), writer);
+    EXECUTE format('REVOKE ALL ON SCHEMA %I FROM %I', public.customers_schema(), writer);
+  END IF;
   EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA public FROM %I', writer);
   EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM %I', writer);
   EXECUTE format('REVOKE ALL ON SCHEMA public FROM %I', writer);

@@ -77,10 +77,33 @@ INSERT INTO ingest_keys (name, key_sha256) VALUES ('k', sha256('k'));
 INSERT INTO ingest_ledger (instance, shard, received, committed) VALUES (gen_random_uuid(), 0, 3, 2);
 ";
 
+const CUSTOMER_TABLES: [&str; 9] = [
+    "customers",
+    "stakeholders",
+    "contracts",
+    "entitlements",
+    "health_scores",
+    "usage_metrics",
+    "risk_signals",
+    "renewal_pipeline",
+    "qbrs",
+];
+
+fn migrate(url: &str, flags: &[&str]) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_runtraced"));
+    let output = command
+        .arg("migrate")
+        .args(flags)
+        .env("DATABASE_URL", url)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
 /// A database with these people, and a role that product users come in by.
 #[derive(Debug)]
 pub struct People {
-    _database: TestDatabase,
+    database: TestDatabase,
     pub owner: PgConnection,
     role: String,
 }
@@ -88,12 +111,33 @@ pub struct People {
 impl People {
     /// All rights on all tables: only policies stand in the way.
     pub async fn new() -> Self {
+        Self::on(pg::database().await, OF_EACH).await
+    }
+
+    /// The same in a database without customer tables.
+    pub async fn without_customers() -> Self {
         let database = pg::database().await;
+        migrate(database.url(), &["--without-customers"]);
+        let is_of_customer = |statement: &&str| {
+            let table = statement.split_once("INSERT INTO ").map(|(_, rest)| rest);
+            let table = table.and_then(|rest| rest.split(' ').next());
+            table.is_some_and(|table| CUSTOMER_TABLES.contains(&table))
+        };
+        let kept = OF_EACH.split(";\n").filter(|one| !is_of_customer(one));
+        Self::on(database, &kept.collect::<Vec<_>>().join(";\n")).await
+    }
+
+    /// Migrates the database with more flags.
+    pub fn migrate(&self, flags: &[&str]) {
+        migrate(self.database.url(), flags);
+    }
+
+    async fn on(database: TestDatabase, of_each: &str) -> Self {
         let mut owner = database.connect().await;
         let role = format!("product_{}", database.name);
         let setup = [
-            OF_EACH.replace('#', "a"),
-            OF_EACH.replace('#', "b"),
+            of_each.replace('#', "a"),
+            of_each.replace('#', "b"),
             OF_ALL.to_owned(),
             format!("CREATE ROLE {role} NOLOGIN"),
             format!("GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"),
@@ -105,7 +149,7 @@ impl People {
                 .unwrap();
         }
         Self {
-            _database: database,
+            database,
             owner,
             role,
         }

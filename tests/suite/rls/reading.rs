@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::people::{ADMIN, ANN, BEN, NOBODY, People, STRANGER};
 
 /// Rows that a manager, an admin and a stranger see.
-const VISIBLE: &[(&str, u64, u64, u64)] = &[
+pub const VISIBLE: &[(&str, u64, u64, u64)] = &[
     ("users", 1, 4, 1),
     ("customers", 1, 2, 0),
     ("stakeholders", 1, 2, 0),

@@ -1,5 +1,7 @@
 //! What a database says of itself.
 
+use std::path::{Path, PathBuf};
+
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 pub use runtraced::store::MIGRATIONS;
@@ -20,20 +22,20 @@ pub async fn lines(connection: &mut PgConnection, sql: &'static str) -> Vec<Stri
     sqlx::query_scalar(sql).fetch_all(connection).await.unwrap()
 }
 
-/// `pg_dump --schema-only`, by the program that belongs to the server.
+/// A program that belongs to the server, or else the one on the PATH.
+pub async fn bin(connection: &mut PgConnection, program: &str) -> PathBuf {
+    let query = "SELECT setting FROM pg_config WHERE name = 'BINDIR'";
+    let beside = Path::new(&lines(connection, query).await[0]).join(program);
+    match beside.exists() {
+        true => beside,
+        false => program.into(),
+    }
+}
+
+/// `pg_dump --schema-only`.
 pub async fn dump(url: &str) -> String {
     let mut connection = PgConnection::connect(url).await.unwrap();
-    let bin = lines(
-        &mut connection,
-        "SELECT setting FROM pg_config WHERE name = 'BINDIR'",
-    )
-    .await;
-    let beside = std::path::Path::new(&bin[0]).join("pg_dump");
-    let program = if beside.exists() {
-        beside
-    } else {
-        "pg_dump".into()
-    };
+    let program = bin(&mut connection, "pg_dump").await;
     let output = std::process::Command::new(program)
         .args(["--schema-only", "--dbname", url])
         .output()

@@ -11,9 +11,14 @@ use crate::support::process::runtraced;
 
 /// The files of a format, by name, in a folder of their own.
 async fn export(format: &str) -> (tempfile::TempDir, Vec<PathBuf>) {
+    export_with(format, &[]).await
+}
+
+/// The same with more flags.
+pub async fn export_with(format: &str, flags: &[&str]) -> (tempfile::TempDir, Vec<PathBuf>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_str().unwrap();
-    let args = ["migrate", "--export", path, "--format", format];
+    let args = [&["migrate", "--export", path, "--format", format], flags].concat();
     // A URL that leads nowhere: no database is needed.
     let (code, said) = runtraced(&args, "").await;
     assert_eq!(code, 0, "{said}");
@@ -25,7 +30,7 @@ async fn export(format: &str) -> (tempfile::TempDir, Vec<PathBuf>) {
     (folder, files)
 }
 
-fn psql(url: &str, file: &Path) -> Output {
+pub fn psql(url: &str, file: &Path) -> Output {
     let mut command = Command::new("psql");
     command.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", url, "-f"]);
     command.arg(file).output().unwrap()
