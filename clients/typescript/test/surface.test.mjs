@@ -35,6 +35,26 @@ async function sent() {
   });
 }
 
+test("texts become the JSON that JSON.stringify writes", async () => {
+  const pieces = ["a", " ", '"', "\\", "\n", "\r", "\t", "\u0000", "\u007f", "é", "\u2028", "好", "\ud800", "/", "{", "[", "true"];
+  const texts = ["", "42", "null", '{"a":1}'];
+  for (let at = 0; at < 500; at += 1) {
+    const length = at % 12;
+    const some = Math.random() < 0.5 ? pieces : pieces.slice(0, 5);
+    texts.push(Array.from({ length }, () => some[Math.floor(Math.random() * some.length)]).join(""));
+  }
+  rt.run("a", { input: texts[0] }, (run) => {
+    for (const text of texts) rt.step(text, { input: text }, (step) => { step.output = text; });
+    run.output = texts.at(-1);
+  });
+  assert.equal(await rt.flush(5000), 0);
+  const sent = (text) => JSON.parse(JSON.stringify(text));
+  assert.deepEqual(sink.of("step_started").map(({ details }) => details.name), texts.map(sent));
+  assert.deepEqual(sink.of("step_started").map(({ details }) => JSON.parse(details.input_json)), texts.map(sent));
+  assert.deepEqual(sink.of("step_ended").map(({ output_json }) => JSON.parse(output_json)), texts.map(sent));
+  assert.ok(sink.lines.every((line) => !line.includes("\n")));
+});
+
 test("a result of a function, a promise and an error come back unchanged", async () => {
   const promise = Promise.resolve(7);
   assert.equal(rt.run("a", () => 42), 42);
