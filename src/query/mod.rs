@@ -16,6 +16,7 @@ mod prices;
 mod read_pool;
 mod run_id;
 mod run_list;
+mod run_pieces;
 mod run_search;
 mod runs;
 mod skeleton;
@@ -51,6 +52,7 @@ pub use prices::{PriceListRow, UnpricedModel, prices, unpriced_models};
 pub use read_pool::{ReadAs, ReadPool, ReadTransaction};
 pub use run_id::{IdPrefix, RunLookup, find_run};
 pub use run_list::{RunPage, found_runs};
+pub use run_pieces::briefly;
 pub use run_search::{RunOrder, RunPlace, RunSearch, TimeBound};
 pub use runs::{RunFilter, RunSummary, runs};
 pub use skeleton::{
