@@ -220,6 +220,8 @@ const ADDED: &[(&str, &[&str])] = &[
             "counts integer[]",
             "wait_bins smallint[]",
             "wait_counts integer[]",
+            "called text not null default ''::text",
+            "status text",
         ],
     ),
     (
@@ -249,6 +251,8 @@ const ADDED: &[(&str, &[&str])] = &[
             "counts integer[]",
             "wait_bins smallint[]",
             "wait_counts integer[]",
+            "called text not null default ''::text",
+            "status text",
         ],
     ),
     (
