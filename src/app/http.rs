@@ -12,7 +12,7 @@ use crate::auth::{Authenticator, HttpAuthenticator, authenticate_http};
 use crate::ingest::events::{EventsIngest, answer_denied_events, answer_events, is_events_path};
 use crate::ingest::otlp::{OtlpIngest, Signal, answer_denied, answer_http};
 use crate::listen::ClientEnds;
-use crate::web::{WebEnds, use_cookie};
+use crate::web::{WebEnds, WebSessions, use_session};
 
 /// The handlers of requests that send.
 pub(super) struct HttpIngest {
@@ -29,6 +29,7 @@ pub(super) fn http_routes(
     grpc: SocketAddr,
     requests: RequestLimits,
     authenticator: Authenticator,
+    sessions: WebSessions,
 ) -> Router {
     let authenticator = HttpAuthenticator {
         authenticator,
@@ -54,7 +55,7 @@ pub(super) fn http_routes(
         }))
         // Outside of it, so that rejected requests do not count against the limit.
         .layer(from_fn_with_state(authenticator, authenticate_http))
-        .layer(from_fn(use_cookie))
+        .layer(from_fn_with_state(sessions, use_session))
         .layer(from_fn(note_ends))
 }
 

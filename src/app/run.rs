@@ -121,6 +121,7 @@ impl DaemonCore {
         let ingest_limit = RequestLimit::new(self.config.max_streams, refuse_excess_request);
         let requests = RequestLimits::new(ingest_limit);
         let web_config = self.web_config(authenticator.clone(), &phases, addresses)?;
+        let sessions = web_config.sessions.clone();
         let (web, approvals) = web::routes(web_config);
         let decisions = decision_source(approvals);
         let native = self.native_ingest(pipeline, shared, &phases, &tasks, decisions);
@@ -147,6 +148,7 @@ impl DaemonCore {
             addresses.grpc,
             requests,
             authenticator,
+            sessions,
         );
         let endpoint = endpoints.open(HTTP, sockets.http);
         helpers.spawn(listen::serve(endpoint, http, phases.stop.clone()));

@@ -20,7 +20,7 @@ use crate::ingest::otlp::{MapOptions, OtlpConfig, OtlpIngest};
 use crate::ingest::{Intake, IntakeConfig, Preparer};
 use crate::pipeline::{BatchLimits, Pipeline, PipelineConfig, SpoolConfig};
 use crate::store::{WhenAway, WriterConfig};
-use crate::web::{JwtKeys, OpenTo, WebConfig};
+use crate::web::{JwtKeys, OpenTo, WebConfig, WebSessions};
 
 /// The events of an OTLP request may take this many times its size, because each event
 /// repeats ids and resource attributes.
@@ -155,6 +155,7 @@ impl DaemonCore {
             tls: config.tls.is_some(),
             read_role: config.read_role.clone(),
             jwt: jwt.transpose()?,
+            sessions: WebSessions::default(),
             stop: phases.draining.clone(),
         })
     }

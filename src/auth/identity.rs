@@ -40,6 +40,16 @@ impl Identity {
         }
     }
 
+    /// The owner of a key whose hash is all zeros.
+    #[cfg(test)]
+    pub fn of_key(table: &Arc<KeyTable>, id: Uuid) -> Option<Self> {
+        let sha256 = [0; 32];
+        match table.check(&super::key::PresentedKey { id, sha256 }) {
+            super::table::KeyCheck::Valid(key) => Some(Self::new(Some(key), None, table.clone())),
+            _ => None,
+        }
+    }
+
     /// Reads the identity from the extensions of a request.
     ///
     /// # Errors
@@ -87,6 +97,13 @@ impl Identity {
         if let (Some(key), Some(connection)) = (&self.key, connection) {
             connection.present_key(&key.revoked);
         }
+    }
+
+    /// Whether the key is no longer valid.
+    #[must_use]
+    pub fn is_revoked(&self) -> bool {
+        let key = self.key.as_ref();
+        key.is_some_and(|key| key.revoked.is_cancelled())
     }
 
     /// Returns when the key stops being valid.

@@ -126,7 +126,10 @@ impl Authenticator {
                 }
                 Some(identity)
             }
-            false => self.identify_known(headers),
+            // The owner of a session has presented a key before.
+            false => self
+                .identify_known(headers)
+                .or_else(|| request.extensions().get().cloned()),
         };
         if let Some(identity) = identity {
             identity.present_to(connection.as_ref());

@@ -19,7 +19,7 @@ mod table;
 pub use denied::Denied;
 pub use headers::find_key;
 pub use identity::{Identity, QuotaExceeded};
-pub use key::{KEY_PREFIX, MalformedKey, NewKey, NoRandomness, PresentedKey, parse_key};
+pub use key::{MalformedKey, NewKey, NoRandomness, PresentedKey, parse_key};
 pub use key_cache::KeyCache;
 pub use key_cache_writer::KeyCacheWriter;
 pub use layer::{

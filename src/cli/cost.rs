@@ -9,7 +9,7 @@ use super::database::DatabaseArgs;
 use super::output;
 use crate::config::{Faults, FlagReader, FlagValue};
 use crate::query::{
-    COST_ROWS, CostBy, CostTable, InspectError, RunSearch, TimeBound, cost_statement,
+    COST_ROWS, CostBy, CostTable, CountedRuns, InspectError, RunSearch, TimeBound, cost_statement,
 };
 
 /// What costs can be summed by.
@@ -56,7 +56,8 @@ impl CostArgs {
 pub async fn run(args: CostArgs) -> anyhow::Result<ExitCode> {
     let (by, search) = args.request()?;
     let mut conn = args.database.connect().await?;
-    let costs = CostTable::read(&mut conn, &cost_statement(by, &search)).await;
+    let statement = cost_statement(by, &CountedRuns::all(search));
+    let costs = CostTable::read(&mut conn, &statement).await;
     let costs = costs.map_err(InspectError::Query)?;
     let read = |row: &String| serde_json::from_str(row);
     let rows: Result<Vec<Value>, _> = costs.rows.iter().map(read).collect();

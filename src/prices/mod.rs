@@ -7,7 +7,7 @@ mod probe;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use genai_prices::{Calculator, PriceRequest, Usage, UsageKey};
+use genai_prices::{Calculator, PriceRequest, ProviderInfo, Usage, UsageKey};
 
 use self::probe::Probe;
 
@@ -86,7 +86,11 @@ pub fn look_up(key: &str) -> Option<CatalogModel> {
     let at = name.rsplit_once('@');
     let named = at.and_then(|(model, provider)| Some((model, catalog_provider(provider)?)));
     let Some((model, provider)) = named else {
-        return look_up_model(name, matched(name)?).filter(|_| !is_batch);
+        let found = match matched(name) {
+            Some(found) => look_up_model(name, found),
+            None => look_up_anywhere(name),
+        };
+        return found.filter(|_| !is_batch);
     };
     if !is_batch {
         let usual = matched(model);
@@ -101,6 +105,19 @@ pub fn look_up(key: &str) -> Option<CatalogModel> {
     }
     found.priced_as.push_str(BATCH);
     Some(found)
+}
+
+/// A model by its exact name, if all providers that have one of it ask the same price.
+fn look_up_anywhere(model: &str) -> Option<CatalogModel> {
+    let has_it = |provider: &ProviderInfo<'_>| provider.models().any(|known| known.id() == model);
+    let mut found = Calculator::bundled()
+        .providers()
+        .filter(has_it)
+        .map(|provider| look_up_model(model, (provider.id().to_owned(), model.to_owned())));
+    let first = found.next()??;
+    let is_same =
+        |other: Option<CatalogModel>| other.is_some_and(|other| other.prices == first.prices);
+    found.all(is_same).then_some(first)
 }
 
 fn look_up_model(model: &str, (provider, name): (String, String)) -> Option<CatalogModel> {
@@ -273,6 +290,17 @@ mod tests {
         let found = look_up("text-embedding-3-small@openai").unwrap();
         let rates = &found.prices[0].rates;
         assert_eq!((rates.input.as_str(), rates.output.as_str()), ("0.02", "0"));
+    }
+
+    #[test]
+    fn a_model_without_a_provider_has_the_price_that_all_its_providers_ask() {
+        let anywhere = look_up("text-embedding-3-small").unwrap();
+        let at_openai = look_up("text-embedding-3-small@openai").unwrap();
+        assert_eq!(anywhere.prices, at_openai.prices);
+        assert_eq!(look_up("text-embedding-3-small:batch"), None, "of whom?");
+        // A part of a name, and one whose providers differ, tell nothing.
+        assert_eq!(look_up("text-embedding-3"), None);
+        assert_eq!(look_up("thinkingmachines/inkling-small"), None);
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use sqlx::{PgConnection, Row as _};
 
-use super::run_search::RunSearch;
+use super::counted_runs::CountedRuns;
 use super::sql_text::SqlText;
-use super::sums::{QUARTER_S, sums};
+use super::sums::sums;
 
 /// The most rows of the list of models without a price.
 pub const UNPRICED_ROWS: usize = 50;
@@ -50,6 +50,12 @@ impl CostBy {
         }
     }
 
+    /// The parts of `run_sums` that its costs need.
+    #[must_use]
+    pub fn parts(self) -> [&'static str; 3] {
+        [self.part(), "runs", "calls"]
+    }
+
     /// The part of `run_sums` that has calls by this key.
     fn part(self) -> &'static str {
         match self {
@@ -71,7 +77,7 @@ pub struct CostTable {
 }
 
 impl CostTable {
-    /// Sums up the runs of `filter`. `statement` is [`cost_statement`].
+    /// Sums up runs. `statement` is [`cost_statement`].
     ///
     /// # Errors
     /// If the statement fails.
@@ -98,11 +104,11 @@ impl CostTable {
     }
 }
 
-/// Costs of the runs of `filter`, summed by a key: a row for all, then those of the keys, and one more
+/// Costs of runs, summed by a key: a row for all, then those of the keys, and one more
 /// than [`COST_ROWS`] if there are so many.
 #[must_use]
-pub fn cost_statement(by: CostBy, filter: &RunSearch) -> SqlText {
-    let (key, width) = (by.key(), QUARTER_S);
+pub fn cost_statement(by: CostBy, counted: &CountedRuns) -> SqlText {
+    let key = by.key();
     let name = match by {
         CostBy::Session => "(SELECT o.title FROM agent_sessions AS o WHERE o.id = p.key)",
         _ => "NULL::text",
@@ -121,7 +127,7 @@ pub fn cost_statement(by: CostBy, filter: &RunSearch) -> SqlText {
         "WITH part AS MATERIALIZED (\n  SELECT {key} AS key, {runs} AS runs, {all_runs} AS all_runs, s.calls, s.tokens_input, s.tokens_output,\n    \
          s.tokens_cache_read, s.cost_usd, s.cost_reported_usd, s.unpriced_calls\n  FROM "
     ));
-    sql.append(&sums(by.part(), filter, width)).push(" AS s");
+    sql.append(&sums(by.part(), counted, None)).push(" AS s");
     if by == CostBy::User {
         sql.push("\n  LEFT JOIN agent_sessions AS o ON o.id = s.session_id");
     }
@@ -133,7 +139,7 @@ pub fn cost_statement(by: CostBy, filter: &RunSearch) -> SqlText {
         sql.push(&format!(
             "\n  UNION ALL\n  SELECT {key}, {runs}, s.runs, 0, 0, 0, 0, NULL, NULL, 0\n  FROM "
         ))
-        .append(&sums("runs", filter, width))
+        .append(&sums("runs", counted, None))
         .push(" AS s");
     }
     sql.push(&format!(
@@ -150,13 +156,13 @@ pub fn cost_statement(by: CostBy, filter: &RunSearch) -> SqlText {
     sql
 }
 
-/// Models without a price in the runs of `filter`: one more than [`UNPRICED_ROWS`] if there are so many.
+/// Models without a price in runs: one more than [`UNPRICED_ROWS`] if there are so many.
 #[must_use]
-pub fn unpriced_statement(filter: &RunSearch) -> SqlText {
+pub fn unpriced_statement(counted: &CountedRuns) -> SqlText {
     let mut sql = SqlText::new(
         "SELECT s.name AS model, sum(s.unpriced_calls) AS calls, max(s.last_at) AS last_at\nFROM ",
     );
-    sql.append(&sums("calls", filter, QUARTER_S)).push(&format!(
+    sql.append(&sums("calls", counted, None)).push(&format!(
         " AS s\nWHERE s.unpriced_calls > 0\nGROUP BY s.name\nORDER BY sum(s.unpriced_calls) DESC, s.name\nLIMIT {}",
         UNPRICED_ROWS + 1
     ));

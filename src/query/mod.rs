@@ -6,6 +6,7 @@
 mod approval_queue;
 mod conversation;
 mod costs;
+mod counted_runs;
 mod customers;
 mod dead_letters;
 mod export;
@@ -16,6 +17,7 @@ mod prices;
 mod read_pool;
 mod run_id;
 mod run_list;
+mod run_pieces;
 mod run_search;
 mod runs;
 mod skeleton;
@@ -41,6 +43,7 @@ pub use conversation::{
 pub use costs::{
     COST_ROWS, CostBy, CostTable, UNPRICED_ROWS, cost_statement, plan_sums, unpriced_statement,
 };
+pub use counted_runs::CountedRuns;
 pub use customers::{CustomerRow, customers};
 pub use dead_letters::{DeadLetterFilter, DeadLetterRow, dead_letters};
 pub use export::{ExportKey, ExportPage, export_keys, export_page, export_statement};
@@ -51,6 +54,7 @@ pub use prices::{PriceListRow, UnpricedModel, prices, unpriced_models};
 pub use read_pool::{ReadAs, ReadPool, ReadTransaction};
 pub use run_id::{IdPrefix, RunLookup, find_run};
 pub use run_list::{RunPage, found_runs};
+pub use run_pieces::briefly;
 pub use run_search::{RunOrder, RunPlace, RunSearch, TimeBound};
 pub use runs::{RunFilter, RunSummary, runs};
 pub use skeleton::{
@@ -59,7 +63,8 @@ pub use skeleton::{
 };
 pub use sql_text::SqlText;
 pub use stats::{
-    STATS_ROWS, StatsStatements, customer_names_statement, facets_statement, stats_statements,
+    STATS_PARTS, STATS_ROWS, StatsStatements, customer_names_statement, facets_statement,
+    stats_statements,
 };
 pub use timeline::{RunText, TimelineItem, run_text, timeline_items, timeline_json, waterfall};
 

@@ -23,6 +23,8 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long all statements of one read may take, from Postgres 17 on: until then, old rows
 /// cannot be removed.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
+/// What a read begins with.
+const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// An unused connection is closed after this time.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -121,8 +123,7 @@ impl ReadPool {
     /// If the database is away, no connection is free in time, the daemon may not take the
     /// role, or policies do not bind the role.
     pub async fn begin(&self, reader: &ReadAs) -> Result<ReadTransaction, sqlx::Error> {
-        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        self.begin_with(begin, reader, None).await
+        self.begin_with(BEGIN_READ, reader, None).await
     }
 
     /// The same for all other reads. They leave connections for the short ones.
@@ -133,8 +134,7 @@ impl ReadPool {
         let place = timeout(ACQUIRE_TIMEOUT, self.shared.clone().acquire_owned()).await;
         let place = place.map_err(|_| sqlx::Error::PoolTimedOut)?;
         let place = place.map_err(|_| sqlx::Error::PoolClosed)?;
-        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        self.begin_with(begin, reader, Some(place)).await
+        self.begin_with(BEGIN_READ, reader, Some(place)).await
     }
 
     /// Begins a transaction that may write what the policies let this reader write.
@@ -151,6 +151,8 @@ impl ReadPool {
         reader: &ReadAs,
         place: Option<OwnedSemaphorePermit>,
     ) -> Result<ReadTransaction, sqlx::Error> {
+        // In one round trip. None of these settings can fail.
+        let begin = AssertSqlSafe(format!("{begin}; {}", settings()));
         let mut transaction = self.connections.begin_with(begin).await?;
         set_reader(&mut transaction, reader).await?;
         Ok(ReadTransaction {
@@ -160,35 +162,34 @@ impl ReadPool {
     }
 }
 
-/// Settings of a transaction. A role comes last: what follows it has its rights only.
-async fn set_reader(conn: &mut PgConnection, reader: &ReadAs) -> Result<(), sqlx::Error> {
+/// Settings of a transaction. Text of times does not depend on the settings of the server. Sums over many runs are hashed.
+fn settings() -> String {
     let limit = STATEMENT_TIMEOUT.as_millis();
-    // Text of times does not depend on the settings of the server. Sums over many runs are hashed.
-    let settings = format!(
+    format!(
         "SET LOCAL statement_timeout = {limit}; SET LOCAL TimeZone = 'UTC'; \
          SET LOCAL DateStyle = 'ISO'; SET LOCAL jit = off; SET LOCAL work_mem = '32MB'; \
          SET LOCAL idle_in_transaction_session_timeout = {limit}; \
          SELECT set_config('transaction_timeout', '{whole}', true) WHERE current_setting('transaction_timeout', true) IS NOT NULL",
         whole = TRANSACTION_TIMEOUT.as_millis()
-    );
-    sqlx::raw_sql(AssertSqlSafe(settings))
-        .execute(&mut *conn)
-        .await?;
+    )
+}
+
+/// Sets the role and the claims of a reader. What follows has their rights only.
+async fn set_reader(conn: &mut PgConnection, reader: &ReadAs) -> Result<(), sqlx::Error> {
     let ReadAs::Claims { role, claims } = reader else {
         return Ok(());
     };
-    sqlx::query("SELECT set_config('request.jwt.claims', $1, true), set_config('role', $2, true)")
+    // A superuser, the owner or a role with BYPASSRLS would see what belongs to others.
+    let set = "SELECT CASE WHEN set_config('request.jwt.claims', $1, true) IS NOT NULL
+         AND set_config('role', $2, true) IS NOT NULL THEN row_security_active('agent_runs') END AS bound";
+    let bound = sqlx::query(set)
         .bind(claims)
         .bind(role)
-        .execute(&mut *conn)
-        .await?;
-    // A superuser, the owner or a role with BYPASSRLS would see what belongs to others.
-    let bound = sqlx::query("SELECT row_security_active('agent_runs') AS bound")
         .fetch_one(&mut *conn)
         .await?;
-    match bound.try_get("bound")? {
-        true => Ok(()),
-        false => Err(sqlx::Error::Configuration(
+    match bound.try_get::<Option<bool>, _>("bound")? {
+        Some(true) => Ok(()),
+        _ => Err(sqlx::Error::Configuration(
             format!("row level security does not bind the role {role} (--read-role)").into(),
         )),
     }

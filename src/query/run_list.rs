@@ -1,34 +1,24 @@
 //! The list of runs for the web: a page at a time, from the newest.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Row as _, Transaction};
+use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::InspectError;
+use super::run_pieces::{Found, briefly};
 use super::run_search::{RunOrder, RunPlace, RunSearch, holders};
 use super::sql_text::SqlText;
 
-/// How long a search goes on for one page. After that it says how far it has come.
-const BUDGET: Duration = Duration::from_millis(250);
-/// Runs of the first piece of a list.
-const FIRST_PIECE: usize = 500;
-/// Runs of the first piece of a search in texts, which may be large.
-const FIRST_SEARCHED: usize = 50;
-/// Runs of the largest piece.
-const LARGEST_PIECE: usize = 16_000;
-/// How long the next piece is to take, as the one before went.
-const PIECE_TIME: Duration = Duration::from_millis(100);
-/// How long a piece may take. After that a smaller one is tried.
-const PIECE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Runs that are looked at for a list whose order no index has: the newest ones.
-const SORTED_RUNS: usize = 20_000;
+/// How long a search goes on for one page. After that it says how far it has come. The whole answer has a
+/// quarter of a second: its rows take the rest.
+const BUDGET: Duration = Duration::from_millis(180);
+/// The same if an index goes on.
+const BUDGET_BEFORE_INDEX: Duration = Duration::from_millis(80);
 /// How long a search by index may take.
-const INDEX_TIMEOUT: Duration = Duration::from_secs(2);
-/// The SQLSTATE of a statement that took too long.
-const CANCELED: &str = "57014";
+const INDEX_TIMEOUT: Duration = Duration::from_millis(150);
 /// The index knows no shorter texts.
 const INDEXED_CHARS: usize = 3;
 
@@ -53,7 +43,12 @@ FROM run_summary AS s
 JOIN agent_runs AS r ON r.id = s.run_id
 CROSS JOIN LATERAL (
   SELECT sum(c.cost_usd) AS cost_usd,
-         (SELECT k.cost_reported_usd FROM run_costs AS k WHERE k.run_id = s.run_id) AS cost_reported_usd,
+         (SELECT sum(public.reported_cost(t.metadata)) FROM agent_steps AS t
+          WHERE t.run_id = s.run_id AND t.metadata ?| ARRAY[
+              'gen_ai.usage.cost', 'gen_ai.usage.total_cost', 'llm.cost.total', 'langfuse.observation.cost_details']
+            AND EXISTS (
+              SELECT FROM agent_token_counts AS k WHERE k.run_id = t.run_id AND k.step_id = t.id AND NOT k.rollup
+            )) AS cost_reported_usd,
          count(*) FILTER (WHERE c.cost_usd IS NULL) AS unpriced_calls,
          coalesce(array_agg(DISTINCT c.model) FILTER (WHERE c.model IS NOT NULL), '{}') AS models
   FROM agent_token_costs AS c
@@ -73,15 +68,6 @@ pub struct RunPage {
     pub statement: SqlText,
 }
 
-/// What a search has found.
-struct Found {
-    places: Vec<RunPlace>,
-    /// How far it has come, if there may be more behind that.
-    searched: Option<RunPlace>,
-    /// Runs that it has looked at.
-    looked: usize,
-}
-
 /// All columns of a run in a list, and its tables.
 pub(super) fn select_rows() -> String {
     format!("SELECT {COLUMNS}{TAGS} AS tags, s.flags{TABLES}")
@@ -94,9 +80,15 @@ impl RunSearch {
     /// If a statement fails.
     pub async fn page(&self, conn: &mut PgConnection) -> Result<RunPage, sqlx::Error> {
         let by_start = self.order == RunOrder::Started;
-        let mut found = self.search(conn).await?;
+        let has_index = by_start && self.has_index(conn).await?;
+        let budget = if has_index {
+            BUDGET_BEFORE_INDEX
+        } else {
+            BUDGET
+        };
+        let mut found = self.search(conn, budget).await?;
         let rest = match &found.searched {
-            Some(place) if by_start => self.rest_by_index(conn, place, found.places.len()).await?,
+            Some(place) if has_index => self.rest_by_index(conn, place, found.places.len()).await?,
             _ => None,
         };
         let mut hits = self.hits(self.after.as_ref(), found.looked);
@@ -126,68 +118,13 @@ impl RunSearch {
         })
     }
 
-    /// Looks piece by piece until the page is full or the time is over.
-    async fn search(&self, conn: &mut PgConnection) -> Result<Found, sqlx::Error> {
-        let begun = Instant::now();
-        let by_start = self.order == RunOrder::Started;
-        let mut piece = match (by_start, &self.text) {
-            (false, _) => SORTED_RUNS,
-            (true, None) => FIRST_PIECE.max(self.limit + 1),
-            (true, Some(_)) => FIRST_SEARCHED,
-        };
-        let mut found = Found {
-            places: Vec::new(),
-            searched: None,
-            looked: 0,
-        };
-        let mut place = self.after.clone();
-        loop {
-            let piece_begun = Instant::now();
-            let Some((hits, last)) = self.piece_in_time(conn, place.as_ref(), piece).await? else {
-                // It says how far it has come, or looks at fewer runs.
-                if place != self.after {
-                    found.searched = place;
-                    break;
-                }
-                piece /= 10;
-                continue;
-            };
-            found.looked += piece;
-            found.places.extend(hits);
-            let Some(last) = last else { break };
-            if by_start && found.places.len() > self.limit {
-                break;
-            }
-            if !by_start || begun.elapsed() >= BUDGET {
-                found.searched = Some(last);
-                break;
-            }
-            place = Some(last);
-            piece = next_piece(piece, piece_begun.elapsed());
+    /// Whether an index finds what the text of the search is in.
+    async fn has_index(&self, conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
+        let chars = self.text.as_ref().map_or(0, |text| text.chars().count());
+        if chars < INDEXED_CHARS {
+            return Ok(false);
         }
-        Ok(found)
-    }
-
-    /// A piece that may take long; `None`: it did.
-    async fn piece_in_time(
-        &self,
-        conn: &mut PgConnection,
-        after: Option<&RunPlace>,
-        size: usize,
-    ) -> Result<Option<(Vec<RunPlace>, Option<RunPlace>)>, sqlx::Error> {
-        let is_quick = self.text.is_none() && self.order == RunOrder::Started;
-        if is_quick || size < 10 {
-            return self.piece(conn, after, size).await.map(Some);
-        }
-        let mut attempt = briefly(conn, PIECE_TIMEOUT).await?;
-        let piece = self.piece(&mut attempt, after, size).await;
-        attempt.rollback().await?;
-        match piece {
-            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(CANCELED) => {
-                Ok(None)
-            }
-            piece => piece.map(Some),
-        }
+        has_search_index(conn).await
     }
 
     /// The query that gives the page: its rows, from the hits among so many runs.
@@ -206,33 +143,8 @@ impl RunSearch {
         sql
     }
 
-    /// The runs that fit among the next `looked` ones behind a place: `piece AS (…), hit AS (…`, and
-    /// open. A piece is a part of the list by start: its order has an index.
-    fn hits(&self, after: Option<&RunPlace>, looked: usize) -> SqlText {
-        let key = self.key();
-        let order = self.order_by(&key);
-        let (start, begin, behind) = match self.order == RunOrder::Started {
-            true => (order.as_str(), after, None),
-            false => ("r.started_at DESC, r.id DESC", None, after),
-        };
-        let mut sql = SqlText::new(
-            "piece AS MATERIALIZED (\n  SELECT r.id, r.started_at FROM agent_runs AS r WHERE true",
-        );
-        sql.append(&self.narrow(begin))
-            .push(&format!("\n  ORDER BY {start} LIMIT {looked}\n), hit AS MATERIALIZED (\n  "))
-            .push(&format!(
-                "(SELECT r.id, {key} AS key FROM piece AS p JOIN agent_runs AS r ON r.id = p.id WHERE true"
-            ));
-        if let Some(place) = behind {
-            self.behind(&mut sql, place);
-        }
-        sql.append(&self.conditions())
-            .push(&format!("\n  ORDER BY {order} LIMIT {})", self.limit + 1));
-        sql
-    }
-
     /// What comes behind a place, by the index of texts. It serves texts that are rare: common
-    /// ones fill a page before it is asked. `None`: there is no index, or it takes too long.
+    /// ones fill a page before it is asked. `None`: it takes too long.
     async fn rest_by_index(
         &self,
         conn: &mut PgConnection,
@@ -242,9 +154,6 @@ impl RunSearch {
         let Some(text) = &self.text else {
             return Ok(None);
         };
-        if text.chars().count() < INDEXED_CHARS || !has_search_index(conn).await? {
-            return Ok(None);
-        }
         let key = self.key();
         let mut others = self.clone();
         others.text = None;
@@ -277,66 +186,6 @@ impl RunSearch {
         let places: Result<Vec<_>, sqlx::Error> = rows.iter().map(place).collect();
         Ok(Some((rest, places?)))
     }
-
-    /// The runs of one piece of the list that fit, and its last run if there may be more
-    /// behind it.
-    async fn piece(
-        &self,
-        conn: &mut PgConnection,
-        after: Option<&RunPlace>,
-        size: usize,
-    ) -> Result<(Vec<RunPlace>, Option<RunPlace>), sqlx::Error> {
-        let last = match self.order == RunOrder::Started && self.ascending {
-            true => "r.started_at DESC, r.id DESC",
-            false => "r.started_at, r.id",
-        };
-        let text = |key: &str| format!("to_json({key}) #>> '{{}}' AS key");
-        let mut sql = SqlText::new("WITH ");
-        sql.append(&self.hits(after, size)).push(&format!(
-            "\n)\nSELECT r.id, {}, true AS hit, 0 AS size FROM hit AS r\nUNION ALL\n\
-             (SELECT r.id, {}, false, (SELECT count(*) FROM piece)::integer FROM piece AS r ORDER BY {last} LIMIT 1)",
-            text("r.key"),
-            text("r.started_at")
-        ));
-        let (mut hits, mut last) = (Vec::new(), None);
-        for row in sql.rows(conn).await? {
-            let place = RunPlace {
-                key: row.try_get("key")?,
-                id: row.try_get("id")?,
-            };
-            if row.try_get("hit")? {
-                hits.push(place);
-            } else if row.try_get::<i32, _>("size")? >= i32::try_from(size).unwrap_or(i32::MAX) {
-                last = Some(place);
-            }
-        }
-        Ok((hits, last))
-    }
-}
-
-/// The size of the next piece, after how long one of this size took.
-fn next_piece(size: usize, took: Duration) -> usize {
-    let grown = match took {
-        took if took < PIECE_TIME / 2 => size * 4,
-        took if took < PIECE_TIME => size * 2,
-        took if took < PIECE_TIME * 2 => size,
-        _ => size / 2,
-    };
-    grown.clamp(FIRST_SEARCHED, LARGEST_PIECE)
-}
-
-/// A part of a transaction whose statements may take only this long. Whatever becomes of it, the
-/// rest of the transaction goes on.
-async fn briefly(
-    conn: &mut PgConnection,
-    limit: Duration,
-) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
-    let mut part = conn.begin().await?;
-    let limit = format!("SET LOCAL statement_timeout = {}", limit.as_millis());
-    sqlx::raw_sql(AssertSqlSafe(limit))
-        .execute(&mut *part)
-        .await?;
-    Ok(part)
 }
 
 /// Whether `migrate --search-index` has built its indexes.
@@ -388,7 +237,7 @@ async fn rows_of(
         .bind(&format!("{{{}}}", list.join(",")), "uuid[]")
         .push(")) AS q");
     let mut rows = Vec::with_capacity(ids.len());
-    for row in sql.rows(conn).await? {
+    for row in sql.rows_by_plan(conn).await? {
         rows.push((row.try_get::<Uuid, _>("id")?, row.try_get("row")?));
     }
     let place = |id: &Uuid| ids.iter().position(|one| one == id);

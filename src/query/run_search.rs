@@ -110,14 +110,14 @@ impl RunSearch {
             }
         }
         if let Some(place) = after {
-            self.behind(&mut sql, place);
+            self.behind(&mut sql, &self.key(), place);
         }
         sql
     }
 
-    /// What comes behind a place.
-    pub(super) fn behind(&self, sql: &mut SqlText, place: &RunPlace) {
-        let (key, beyond) = (self.key(), if self.ascending { ">" } else { "<" });
+    /// What comes behind a place, by the key of the order.
+    pub(super) fn behind(&self, sql: &mut SqlText, key: &str, place: &RunPlace) {
+        let beyond = if self.ascending { ">" } else { "<" };
         let kind = match self.order {
             RunOrder::Started => "timestamptz",
             RunOrder::Cost => "numeric",
@@ -151,7 +151,24 @@ impl RunSearch {
         }
     }
 
-    /// All other conditions, each with `AND` before it.
+    /// Whether there are conditions that no index decides.
+    pub(super) fn is_filtered(&self) -> bool {
+        let by_place = Self {
+            session: self.session.clone(),
+            parent: self.parent.clone(),
+            since: self.since.clone(),
+            until: self.until.clone(),
+            order: self.order,
+            ascending: self.ascending,
+            limit: self.limit,
+            after: self.after.clone(),
+            ..Self::default()
+        };
+        *self != by_place
+    }
+
+    /// All other conditions, each with `AND` before it. What is below a run is looked up run by run: with `EXISTS`, the planner
+    /// would rather read whole tables once.
     pub(super) fn conditions(&self) -> SqlText {
         let mut sql = SqlText::default();
         // A run that ended without a start that anybody knows has no place in time.
@@ -162,14 +179,14 @@ impl RunSearch {
         self.users(&mut sql);
         // A call may name its model with its tokens only.
         let model =
-            " AND (EXISTS (SELECT FROM agent_steps AS t WHERE t.run_id = r.id AND t.model IN ";
-        texts(&mut sql, model, &self.model, ")");
+            " AND ((SELECT true FROM agent_steps AS t WHERE t.run_id = r.id AND t.model IN ";
+        texts(&mut sql, model, &self.model, " LIMIT 1)");
         let counted =
-            " OR EXISTS (SELECT FROM agent_token_counts AS t WHERE t.run_id = r.id AND t.model IN ";
-        texts(&mut sql, counted, &self.model, "))");
-        let tool = " AND EXISTS (SELECT FROM agent_steps AS t WHERE t.run_id = r.id \
+            " OR (SELECT true FROM agent_token_counts AS t WHERE t.run_id = r.id AND t.model IN ";
+        texts(&mut sql, counted, &self.model, " LIMIT 1))");
+        let tool = " AND (SELECT true FROM agent_steps AS t WHERE t.run_id = r.id \
                     AND t.step_type = 'tool_call' AND t.name IN ";
-        texts(&mut sql, tool, &self.tool, ")");
+        texts(&mut sql, tool, &self.tool, " LIMIT 1)");
         if !self.tag.is_empty() {
             sql.push(" AND EXISTS (SELECT FROM jsonb_array_elements_text(")
                 .push(super::run_list::TAGS)
@@ -286,10 +303,10 @@ fn search(sql: &mut SqlText, pattern: &str) {
     any_like(sql, RUN_TEXTS, pattern);
     for (table, columns) in TEXTS {
         sql.push(&format!(
-            " OR EXISTS (SELECT FROM {table} AS t WHERE t.run_id = r.id AND ("
+            " OR (SELECT true FROM {table} AS t WHERE t.run_id = r.id AND ("
         ));
         any_like(sql, columns, pattern);
-        sql.push("))");
+        sql.push(") LIMIT 1)");
     }
     sql.push(")");
 }

@@ -119,6 +119,15 @@ impl SqlText {
         self.query().fetch_all(conn).await
     }
 
+    /// The same of a statement that comes again and again: the connection keeps its plan, which takes longer to
+    /// make than a page takes to read.
+    ///
+    /// # Errors
+    /// If the statement fails.
+    pub async fn rows_by_plan(&self, conn: &mut PgConnection) -> Result<Vec<PgRow>, sqlx::Error> {
+        self.query().persistent(true).fetch_all(conn).await
+    }
+
     /// The statement, to be run.
     pub fn query(&self) -> Query<'_, Postgres, PgArguments> {
         let mut query = sqlx::query(AssertSqlSafe(self.sql.clone()));

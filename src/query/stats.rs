@@ -1,8 +1,8 @@
 //! Sums over a window of time: runs, durations, tokens, costs, tools, errors; values of filters.
 
-use super::run_search::RunSearch;
+use super::counted_runs::CountedRuns;
 use super::sql_text::SqlText;
-use super::sums::{self, is_window, sums};
+use super::sums::{self, has_sums, sums};
 
 /// The most rows of each list.
 pub const STATS_ROWS: usize = 50;
@@ -27,7 +27,7 @@ const POINTS_OF_RUNS: &str = "(
     SELECT r.* FROM run AS r
     UNION ALL
     SELECT u.owner, u.part, u.at, NULL, NULL, NULL, NULL, 0, 0, 0, u.calls, u.unpriced_calls, 0, 0, 0, 0,
-      u.cost_usd, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+      u.cost_usd, NULL, NULL, NULL, NULL, NULL, NULL, NULL, u.called, u.status
     FROM used AS u
   )";
 
@@ -135,9 +135,12 @@ GROUP BY t.name
 ORDER BY sum(t.ms) DESC, t.name
 LIMIT {MORE}";
 
-/// Statements over the runs of `filter`, in buckets of `bucket_s` seconds.
+/// The parts of `run_sums` that statistics need.
+pub const STATS_PARTS: [&str; 4] = ["runs", "calls", "tools", "errors"];
+
+/// Statements over runs, in buckets of `bucket_s` seconds.
 #[must_use]
-pub fn stats_statements(filter: &RunSearch, bucket_s: u64) -> StatsStatements {
+pub fn stats_statements(counted: &CountedRuns, bucket_s: u64) -> StatsStatements {
     let rows = |sql: &str| {
         sql.replace("{SUMS}", SUMS)
             .replace("{BINS}", BINS)
@@ -146,30 +149,32 @@ pub fn stats_statements(filter: &RunSearch, bucket_s: u64) -> StatsStatements {
             .replace("{MORE}", &(STATS_ROWS + 1).to_string())
             .replace("{POINTS}", &POINTS.to_string())
     };
-    let part = |part: &str| sums(part, filter, bucket_s);
+    // Where there are no points, agents and calls by time make them.
+    let has_points = has_sums(sums::POINTS, &counted.filter) && counted.ids.is_none();
+    let by_time = (!has_points).then_some(bucket_s);
     let mut runs = SqlText::new("WITH run AS MATERIALIZED (\n  SELECT s.* FROM ");
-    runs.append(&part("runs"))
+    runs.append(&sums("runs", counted, by_time))
         .push(" AS s\n), used AS MATERIALIZED (\n  SELECT s.* FROM ")
-        .append(&part("calls"))
+        .append(&sums("calls", counted, by_time))
         .push(&format!(
             " AS s\n), point AS MATERIALIZED (\n  \
              SELECT date_bin('{bucket_s} seconds', s.at, '1970-01-01 00:00+00') AS point, s.*\n  FROM "
         ));
-    match is_window(filter) {
-        true => runs.append(&part(sums::POINTS)),
+    match has_points {
+        true => runs.append(&sums(sums::POINTS, counted, Some(bucket_s))),
         false => runs.push(POINTS_OF_RUNS),
     };
     runs.push(" AS s").push(&rows(SUMMED));
     let mut tools = SqlText::new("WITH tool AS MATERIALIZED (\n  SELECT s.* FROM ");
     tools
-        .append(&part("tools"))
+        .append(&sums("tools", counted, None))
         .push(" AS s")
         .push(&rows(TOOLS));
     let mut errors = SqlText::new(
         "SELECT s.name AS error, sum(s.runs) AS runs, max(s.last_at) AS last_at,\n  \
          (array_agg(s.last_run_id ORDER BY s.last_at DESC, s.last_run_id))[1] AS last_run_id\nFROM ",
     );
-    errors.append(&part("errors")).push(&rows(
+    errors.append(&sums("errors", counted, None)).push(&rows(
         " AS s\nGROUP BY s.name\nORDER BY max(s.last_at) DESC, s.name\nLIMIT {MORE}",
     ));
     StatsStatements {

@@ -3,9 +3,9 @@
 //! This decides only as whom the database is asked. Which rows that shows is decided by the
 //! policies of the tables.
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use serde_json::json;
@@ -14,15 +14,14 @@ use uuid::Uuid;
 use super::WebState;
 use super::error::WebError;
 use super::peer::FromOperator;
-use crate::auth::{Identity, KEY_PREFIX, KeyAccess};
+use super::sessions::{SESSION_LIFE, WebSessions};
+use crate::auth::{Identity, KeyAccess};
 use crate::query::ReadAs;
 
-/// The cookie that holds the key of somebody who has logged in.
-pub(super) const COOKIE: &str = "runtraced_key";
+/// The cookie that holds the session of somebody who has logged in.
+const COOKIE: &str = "runtraced_session";
 /// The same with TLS: browsers take a cookie of such a name only from this very host, over TLS.
-const HOST_COOKIE: &str = "__Host-runtraced_key";
-/// How long a browser keeps the cookie.
-const COOKIE_SECONDS: u32 = 30 * 86_400;
+const HOST_COOKIE: &str = "__Host-runtraced_session";
 
 /// The kinds of readers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,66 +109,70 @@ impl WebState {
     }
 }
 
-/// Middleware in front of the check of keys: a request to the API without credentials gets
-/// those of its cookie.
-pub async fn use_cookie(mut request: Request, next: Next) -> Response {
+/// Middleware in front of the check of keys: a request to the API without credentials is from
+/// whoever has the session of its cookie.
+pub async fn use_session(
+    State(sessions): State<WebSessions>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let is_api = request.uri().path().starts_with("/api/");
     let headers = request.headers();
     if is_api && !headers.contains_key(header::AUTHORIZATION) {
-        let key =
-            cookie(headers).and_then(|key| HeaderValue::try_from(format!("Bearer {key}")).ok());
-        if let Some(key) = key {
-            request.headers_mut().insert(header::AUTHORIZATION, key);
+        let identity = session_cookie(headers).and_then(|session| sessions.identity(session));
+        if let Some(identity) = identity {
+            request.extensions_mut().insert(identity);
         }
     }
     next.run(request).await
 }
 
-/// The key in the cookie of a request.
-fn cookie(headers: &HeaderMap) -> Option<&str> {
+/// The session in the cookie of a request.
+pub(super) fn session_cookie(headers: &HeaderMap) -> Option<&str> {
     let all = headers.get_all(header::COOKIE).iter();
     all.filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(';'))
         .filter_map(|one| one.trim().split_once('='))
-        .find(|(name, value)| [COOKIE, HOST_COOKIE].contains(name) && value.starts_with(KEY_PREFIX))
+        .find(|(name, value)| [COOKIE, HOST_COOKIE].contains(name) && !value.is_empty())
         .map(|(_, value)| value)
 }
 
-/// `Set-Cookie` with a key, or without one, which deletes the cookie. `secure`: TLS only.
-pub(super) fn set_cookie(key: Option<&str>, secure: bool) -> String {
+/// `Set-Cookie` with a session, or without one, which deletes the cookie. `secure`: TLS only.
+pub(super) fn set_cookie(session: Option<&str>, secure: bool) -> String {
     let (name, secure) = match secure {
         true => (HOST_COOKIE, "; Secure"),
         false => (COOKIE, ""),
     };
-    let (key, seconds) = key.map_or(("", 0), |key| (key, COOKIE_SECONDS));
-    format!("{name}={key}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
+    let (session, seconds) = session.map_or(("", 0), |id| (id, SESSION_LIFE.as_secs()));
+    format!("{name}={session}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     #[test]
-    fn the_key_is_found_among_other_cookies() {
+    fn the_session_is_found_among_other_cookies() {
         let found = |value: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::COOKIE, HeaderValue::from_static(value));
-            cookie(&headers).map(str::to_owned)
+            session_cookie(&headers).map(str::to_owned)
         };
         assert_eq!(
-            found("a=b; runtraced_key=rt_1_2; c=d").as_deref(),
-            Some("rt_1_2")
+            found("a=b; runtraced_session=1_2; c=d").as_deref(),
+            Some("1_2")
         );
-        assert_eq!(found("__Host-runtraced_key=rt_1").as_deref(), Some("rt_1"));
-        assert_eq!(found("runtraced_key=; x_runtraced_key=rt_1"), None);
-        assert_eq!(found("runtraced_key=other"), None);
+        assert_eq!(found("__Host-runtraced_session=1").as_deref(), Some("1"));
+        assert_eq!(found("runtraced_session=; x_runtraced_session=1"), None);
     }
 
     #[test]
     fn the_cookie_is_kept_from_scripts_and_other_sites() {
-        let set = set_cookie(Some("rt_1"), true);
+        let set = set_cookie(Some("1"), true);
         for part in [
-            "__Host-runtraced_key=rt_1; Path=/;",
+            "__Host-runtraced_session=1; Path=/;",
             "HttpOnly",
             "SameSite=Strict",
             "Secure",

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use sqlx::Row as _;
 use tokio::time::timeout;
 
-use super::access::{ReaderKind, WebReader, set_cookie};
+use super::access::{ReaderKind, WebReader, session_cookie, set_cookie};
 use super::error::{WebError, json_answer};
 use super::{Shared, WebState};
 use crate::auth::KeyAccess;
@@ -120,6 +120,7 @@ pub(super) async fn log_in(
 ) -> Result<Response, WebError> {
     // A key that was made just now is looked up for the connection.
     let extensions = request.extensions().clone();
+    let old = session_cookie(request.headers()).map(str::to_owned);
     let login: LoginRequest = json_body_up_to(MAX_LOGIN_BYTES, request).await?;
     let key = login.key.trim();
     let bearer = HeaderValue::try_from(format!("Bearer {key}"));
@@ -128,19 +129,26 @@ pub(super) async fn log_in(
     let identity = state.authenticator.identify(&headers, &extensions).await?;
     match identity.access() {
         Some(KeyAccess::Read | KeyAccess::Decide) => {
-            Ok(cookie_answer(&set_cookie(Some(key), state.tls)))
+            if let Some(old) = old {
+                state.sessions.end(&old);
+            }
+            let session = state.sessions.begin(identity).ok_or(WebError::Busy)?;
+            Ok(cookie_answer(&set_cookie(Some(&session), state.tls)))
         }
         Some(KeyAccess::Write) | None => Err(WebError::LoginNeeded),
     }
 }
 
 /// `POST /api/logout`.
-pub(super) async fn log_out(State(state): Shared) -> Response {
+pub(super) async fn log_out(State(state): Shared, headers: HeaderMap) -> Response {
+    if let Some(session) = session_cookie(&headers) {
+        state.sessions.end(session);
+    }
     cookie_answer(&set_cookie(None, state.tls))
 }
 
 fn cookie_answer(cookie: &str) -> Response {
-    // A key has only characters that a header may have.
+    // A session has only characters that a header may have.
     match HeaderValue::from_str(cookie) {
         Ok(cookie) => {
             let store = HeaderValue::from_static("no-store");

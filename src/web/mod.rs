@@ -22,6 +22,7 @@ mod params;
 mod peer;
 mod run;
 mod runs;
+mod sessions;
 mod statistics;
 mod stream;
 
@@ -35,7 +36,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
 
 use self::access::WebReader;
-pub use self::access::use_cookie;
+pub use self::access::use_session;
 use self::agent_waits::AgentWaits;
 pub use self::approval_watch::{AgentDecision, ApprovalWatch, TooManyWaiting};
 use self::error::WebError;
@@ -43,6 +44,7 @@ use self::export::ExportPlaces;
 pub use self::jwt::{JwtKeys, NoJwtKeys};
 use self::live::LiveHub;
 pub use self::peer::{OpenTo, WebEnds};
+pub use self::sessions::WebSessions;
 use crate::auth::Authenticator;
 use crate::query::{ReadPool, ReadTransaction};
 
@@ -61,6 +63,8 @@ pub struct WebConfig {
     pub read_role: String,
     /// The keys of tokens; `None`: there are no tokens.
     pub jwt: Option<JwtKeys>,
+    /// Who is logged in.
+    pub sessions: WebSessions,
     /// Ends streams.
     pub stop: CancellationToken,
 }
@@ -73,6 +77,7 @@ struct WebState {
     tls: bool,
     read_role: String,
     jwt: Option<JwtKeys>,
+    sessions: WebSessions,
     live: LiveHub,
     approvals: ApprovalWatch,
     waits: AgentWaits,
@@ -126,6 +131,7 @@ pub fn routes(config: WebConfig) -> (Router, ApprovalWatch) {
         tls: config.tls,
         read_role: config.read_role,
         jwt: config.jwt,
+        sessions: config.sessions,
         waits: AgentWaits::default(),
         exports: ExportPlaces::default(),
         stop: config.stop,

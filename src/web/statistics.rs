@@ -8,20 +8,27 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
-use sqlx::Row as _;
+use sqlx::{PgConnection, Row as _};
 
 use super::Shared;
 use super::error::{WebError, json_answer};
-use super::params::Params;
+use super::params::{Params, age};
 use crate::query::{
-    CostBy, CostTable, RunSearch, STATS_ROWS, SqlText, TimeBound, UNPRICED_ROWS, cost_statement,
-    customer_names_statement, facets_statement, plan_sums, stats_statements, unpriced_statement,
+    CostBy, CostTable, CountedRuns, RunSearch, STATS_PARTS, STATS_ROWS, SqlText, StatsStatements,
+    TimeBound, UNPRICED_ROWS, briefly, cost_statement, customer_names_statement, facets_statement,
+    plan_sums, stats_statements, unpriced_statement,
 };
 
 /// The window if the request names none.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(86_400);
 /// The window of costs if the request names none.
 const DEFAULT_COST_WINDOW: Duration = Duration::from_secs(30 * 86_400);
+/// How long runs are counted that no sums have, unless the request says otherwise.
+const DEFAULT_COUNTING: Duration = Duration::from_secs(1);
+/// How long a request may have them counted.
+const MAX_COUNTING: Duration = Duration::from_secs(10);
+/// How long one statement may take. After that fewer runs are counted.
+const COUNTING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Points of a series, at most about this many.
 const POINTS: f64 = 100.0;
 /// Widths of the points of a series, in seconds. From a quarter of an hour on, sums that are there already are used.
@@ -48,20 +55,46 @@ fn filter(params: &Params, window: Duration) -> Result<RunSearch, WebError> {
 /// `GET /api/stats`.
 pub(super) async fn stats(State(state): Shared, request: Request) -> Result<Response, WebError> {
     let (head, _) = request.into_parts();
-    let filter = filter(&Params::of(head.uri.query())?, DEFAULT_WINDOW)?;
+    let params = Params::of(head.uri.query())?;
+    let filter = filter(&params, DEFAULT_WINDOW)?;
+    let time = counting_time(&params)?;
     let (_, mut tx) = state.begin(&head).await?;
     plan_sums(&mut tx).await?;
     let (since, until, seconds) = window(&mut tx, &filter).await?;
     let wide_enough = |bucket: &&u64| seconds / POINTS <= **bucket as f64;
     let bucket = *BUCKETS.iter().find(wide_enough).unwrap_or(&BUCKETS[10]);
-    let statements = stats_statements(&filter, bucket);
-    let mut body = format!(
-        "{{\"since\":{},\"until\":{},\"bucket_s\":{bucket}",
+    let mut counted = CountedRuns::in_time(&mut tx, &filter, &STATS_PARTS, time).await?;
+    let sums = loop {
+        let statements = stats_statements(&counted, bucket);
+        let mut part = briefly(&mut tx, COUNTING_TIMEOUT).await?;
+        let sums = stats_members(&mut part, &statements).await;
+        part.rollback().await?;
+        match counted.fewer(&sums) {
+            Some(time) => counted = CountedRuns::newest(&mut tx, &filter, time).await?,
+            None => break sums?,
+        }
+    };
+    let statements = stats_statements(&counted.by_filter(), bucket);
+    let sql = json!({
+        "runs": statements.runs.for_psql(),
+        "tools": statements.tools.for_psql(),
+        "errors": statements.errors.for_psql(),
+    });
+    let body = format!(
+        "{{\"since\":{},\"until\":{},\"bucket_s\":{bucket},\"counted_back_to\":{}{sums},\"sql\":{sql}}}",
         Value::from(since),
-        Value::from(until)
+        Value::from(until),
+        Value::from(counted.back_to)
     );
-    let mut sql = Map::new();
-    let sums = statements.runs.json_row(&mut tx).await?;
+    Ok(json_answer(StatusCode::OK, body))
+}
+
+/// The sums of statistics, as members of a JSON object.
+async fn stats_members(
+    conn: &mut PgConnection,
+    statements: &StatsStatements,
+) -> Result<String, sqlx::Error> {
+    let sums = statements.runs.json_row(conn).await?;
     let sums = sums.ok_or(sqlx::Error::RowNotFound)?;
     let RunSums {
         totals,
@@ -70,24 +103,32 @@ pub(super) async fn stats(State(state): Shared, request: Request) -> Result<Resp
         models,
         mut more,
     } = serde_json::from_str(&sums).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    let mut members = String::with_capacity(sums.len() + 1024);
     for (name, list) in [
         ("totals", totals),
         ("series", series),
         ("agents", agents),
         ("models", models),
     ] {
-        body.push_str(&format!(",\"{name}\":{list}"));
+        members.push_str(&format!(",\"{name}\":{list}"));
     }
-    sql.insert("runs".to_owned(), Value::from(statements.runs.for_psql()));
     for (name, statement) in [("tools", &statements.tools), ("errors", &statements.errors)] {
-        let (rows, cut) = first_rows(statement.json_rows(&mut tx).await?, STATS_ROWS);
-        body.push_str(&format!(",\"{name}\":[{rows}]"));
+        let (rows, cut) = first_rows(statement.json_rows(conn).await?, STATS_ROWS);
+        members.push_str(&format!(",\"{name}\":[{rows}]"));
         more.insert(name.to_owned(), Value::from(cut));
-        sql.insert(name.to_owned(), Value::from(statement.for_psql()));
     }
-    let (more, sql) = (Value::from(more), Value::from(sql));
-    body.push_str(&format!(",\"more\":{more},\"sql\":{sql}}}"));
-    Ok(json_answer(StatusCode::OK, body))
+    members.push_str(&format!(",\"more\":{}", Value::from(more)));
+    Ok(members)
+}
+
+/// How long runs may be counted that no sums have.
+fn counting_time(params: &Params) -> Result<Duration, WebError> {
+    let Some(text) = params.get("wait") else {
+        return Ok(DEFAULT_COUNTING);
+    };
+    let time =
+        age(text).ok_or_else(|| WebError::BadRequest("wait is not a time like 5s".to_owned()))?;
+    Ok(time.clamp(DEFAULT_COUNTING, MAX_COUNTING))
 }
 
 /// What the statement of runs gives. Numbers stay as the database writes them.
@@ -113,7 +154,7 @@ fn first_rows(mut rows: Vec<String>, most: usize) -> (String, bool) {
 
 /// The ends of a window as times, and its length in seconds.
 async fn window(
-    conn: &mut sqlx::PgConnection,
+    conn: &mut PgConnection,
     filter: &RunSearch,
 ) -> Result<(String, String, f64), WebError> {
     let mut sql = SqlText::new(
@@ -150,21 +191,40 @@ pub(super) async fn cost(State(state): Shared, request: Request) -> Result<Respo
             "by is not one of agent, model, session, customer, user, day".to_owned(),
         )
     })?;
-    let statement = cost_statement(by, &filter);
+    let time = counting_time(&params)?;
     let (_, mut tx) = state.begin(&head).await?;
     plan_sums(&mut tx).await?;
-    let costs = CostTable::read(&mut tx, &statement).await?;
-    let unpriced = unpriced_statement(&filter);
-    let unpriced = unpriced.json_rows(&mut tx).await?;
+    let mut counted = CountedRuns::in_time(&mut tx, &filter, &by.parts(), time).await?;
+    let (costs, unpriced) = loop {
+        let mut part = briefly(&mut tx, COUNTING_TIMEOUT).await?;
+        let costs = costs_of(&mut part, by, &counted).await;
+        part.rollback().await?;
+        match counted.fewer(&costs) {
+            Some(time) => counted = CountedRuns::newest(&mut tx, &filter, time).await?,
+            None => break costs?,
+        }
+    };
     let (unpriced, more_unpriced) = first_rows(unpriced, UNPRICED_ROWS);
     let body = format!(
-        "{{\"totals\":{},\"rows\":[{}],\"unpriced\":[{unpriced}],\"more\":{},\"sql\":{}}}",
+        "{{\"counted_back_to\":{},\"totals\":{},\"rows\":[{}],\"unpriced\":[{unpriced}],\"more\":{},\"sql\":{}}}",
+        Value::from(counted.back_to.clone()),
         costs.totals,
         costs.rows.join(","),
         json!({ "rows": costs.more, "unpriced": more_unpriced }),
-        Value::from(statement.for_psql())
+        Value::from(cost_statement(by, &counted.by_filter()).for_psql())
     );
     Ok(json_answer(StatusCode::OK, body))
+}
+
+/// Costs, and the models without a price.
+async fn costs_of(
+    conn: &mut PgConnection,
+    by: CostBy,
+    counted: &CountedRuns,
+) -> Result<(CostTable, Vec<String>), sqlx::Error> {
+    let costs = CostTable::read(conn, &cost_statement(by, counted)).await?;
+    let unpriced = unpriced_statement(counted).json_rows(conn).await?;
+    Ok((costs, unpriced))
 }
 
 /// `GET /api/facets`.

@@ -2,6 +2,7 @@
 
 mod client;
 mod costs;
+mod counting;
 mod deciding;
 mod filters;
 mod hostile;

@@ -37,6 +37,8 @@ const RUN_SUMS: &[&str] = &[
     "counts integer[]",
     "wait_bins smallint[]",
     "wait_counts integer[]",
+    "called text not null default ''::text",
+    "status text",
 ];
 
 /// Columns that the seed does not have.

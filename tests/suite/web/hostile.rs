@@ -3,7 +3,7 @@
 use runtraced::proto::event::Event as Body;
 use runtraced::proto::{self, EndStatus};
 
-use super::client::{get, get_as, request};
+use super::client::{Answer, get, get_as, request};
 use super::{finished, runtraced};
 use crate::support::daemon::Daemon;
 use crate::support::events::{
@@ -179,7 +179,8 @@ async fn other_sites_get_nothing() {
 }
 
 /// Scenario: somebody logs in at the page with a key, and out again.
-/// Guarantees: the cookie reads until then, no script gets at it, and a revoked key reads no more.
+/// Guarantees: the cookie holds a session and not the key, and reads until then; no script gets at it; another session
+/// of the same key goes on, until the key is revoked.
 #[tokio::test]
 async fn logging_in_gives_a_cookie_that_reads() {
     let database = pg::database().await;
@@ -206,8 +207,26 @@ async fn logging_in_gives_a_cookie_that_reads() {
         "{}",
         answer.head
     );
-    let cookie = format!("theme=dark; runtraced_key={key}");
-    let with_cookie = [("Cookie", cookie.as_str())];
+    let session = |answer: &Answer| {
+        let (_, rest) = answer.head.split_once("runtraced_session=").unwrap();
+        rest.split(';').next().unwrap().to_owned()
+    };
+    let (one, two) = (session(&answer), session(&log_in(&key).await));
+    let secret = key.rsplit('_').next().unwrap();
+    assert!(one != two && one.len() == 64);
+    assert!(!answer.head.contains(secret), "{}", answer.head);
+    let cookies = [one, two].map(|id| format!("theme=dark; runtraced_session={id}"));
+    let with_cookie = [("Cookie", cookies[0].as_str())];
+    let with_other = [("Cookie", cookies[1].as_str())];
+    // The key itself is no session.
+    let stale = format!("runtraced_session={key}");
+    let stale = [("Cookie", stale.as_str())];
+    let reads = async |cookie: &[(&str, &str)]| {
+        request(&daemon, "GET", "/api/runs", cookie, "")
+            .await
+            .status
+    };
+    assert_eq!(reads(&stale).await, 401);
     assert_eq!(
         request(&daemon, "GET", "/api/runs", &with_cookie, "")
             .await
@@ -227,16 +246,16 @@ async fn logging_in_gives_a_cookie_that_reads() {
         get_as(&daemon, "", "/api/me").await.json()["login"],
         "needed"
     );
-    let out = request(&daemon, "POST", "/api/logout", &json, "{}").await;
+    let leaving = [json[0], with_other[0]];
+    let out = request(&daemon, "POST", "/api/logout", &leaving, "{}").await;
     assert!(out.head.contains("max-age=0"), "{}", out.head);
+    assert_eq!(reads(&with_other).await, 401);
+    assert_eq!(reads(&with_cookie).await, 200);
     let id = key.split('_').nth(1).unwrap();
     runtraced(database.url(), &["keys", "revoke", id]);
-    while request(&daemon, "GET", "/api/runs", &with_cookie, "")
-        .await
-        .status
-        == 200
-    {
+    while reads(&with_cookie).await == 200 {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
+    assert_eq!(reads(&with_cookie).await, 401);
     daemon.finish().await;
 }

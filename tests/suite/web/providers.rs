@@ -23,7 +23,7 @@ const MANY: Option<i64> = Some(1_000_000);
 const NONE: [Option<i64>; 3] = [None, None, None];
 
 #[rustfmt::skip]
-const CALLS: [ToldCall; 16] = [
+const CALLS: [ToldCall; 17] = [
     // The operator's: 2 in, 8 out; at azure 3 and 9; in batches 1 and 4; at azure in batches 1.5 and 4.5.
     ("ours", "{}", [MANY, None, MANY], Some("10")),
     ("ours", "{\"gen_ai.system\":\"openai\"}", [MANY, None, MANY], Some("10")),
@@ -44,6 +44,7 @@ const CALLS: [ToldCall; 16] = [
     // Embeddings: 0.02 in, nothing out.
     ("text-embedding-3-small", "{\"gen_ai.system\":\"openai\"}", [MANY, None, None], Some("0.02")),
     ("text-embedding-3-small", "{\"gen_ai.system\":\"azure\"}", [MANY, None, Some(0)], Some("0.02")),
+    ("text-embedding-3-small", "{}", [MANY, None, None], Some("0.02")),
 ];
 
 /// One run with the calls, each a step with a token count; the id of a step is its place.

@@ -7,7 +7,7 @@ use rand::seq::IndexedRandom as _;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, raw_sql};
 use uuid::Uuid;
 
-use self::told::{compare, read_as};
+use self::told::{FILTERS, compare, read_as};
 use super::client::get;
 use super::runtraced;
 use crate::support::daemon::Daemon;
@@ -183,14 +183,17 @@ async fn kept_sums_are_those_of_the_runs() {
         let about = format!("RUNTRACED_TEST_SEED={seed}, round {round}");
         let reader = readers.choose(&mut random.rng).unwrap();
         for reader in [&None, reader] {
-            compared += compare(&mut conn, reader.as_deref(), &about).await;
+            let filter = *FILTERS.choose(&mut random.rng).unwrap();
+            compared += compare(&mut conn, reader.as_deref(), filter, &about).await;
         }
     }
     while fill(&mut conn, 1_000).await > 0 {}
     while fill_days(&mut conn).await > 0 {}
     let days = count(&mut conn, "run_sums_days").await;
     for reader in &readers {
-        compared += compare(&mut conn, reader.as_deref(), "at the end").await;
+        for filter in FILTERS {
+            compared += compare(&mut conn, reader.as_deref(), filter, "at the end").await;
+        }
     }
     assert!(
         compared > 1_000 && filled > 10 && days > 0,

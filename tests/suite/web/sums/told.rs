@@ -77,6 +77,30 @@ const PARTS: [(&str, &str); 8] = [
     ),
 ];
 
+/// Filters that sums are kept for: arguments of `run_sums_between`, and the same as conditions.
+pub const FILTERS: [(&str, &str); 6] = [
+    ("", ""),
+    (
+        ", agents => ARRAY['a', 'b', 'zz']",
+        " AND agent_id IN ('a', 'b', 'zz')",
+    ),
+    (", statuses => ARRAY['failed']", " AND status = 'failed'"),
+    (
+        ", statuses => ARRAY['running', 'completed']",
+        " AND status IN ('running', 'completed')",
+    ),
+    (", model => 'a'", CALLS_A),
+    (
+        ", agents => ARRAY['a', 'é'], model => 'a', statuses => ARRAY['failed', 'completed']",
+        CALLS_A_AND_ENDED,
+    ),
+];
+const CALLS_A: &str = " AND (EXISTS (SELECT FROM agent_steps AS t WHERE t.run_id = agent_runs.id AND t.model = 'a')
+   OR EXISTS (SELECT FROM agent_token_counts AS t WHERE t.run_id = agent_runs.id AND t.model = 'a'))";
+const CALLS_A_AND_ENDED: &str = " AND agent_id IN ('a', 'é') AND status <> 'running'
+   AND (EXISTS (SELECT FROM agent_steps AS t WHERE t.run_id = agent_runs.id AND t.model = 'a')
+   OR EXISTS (SELECT FROM agent_token_counts AS t WHERE t.run_id = agent_runs.id AND t.model = 'a'))";
+
 /// Windows, from wide to narrow: at the ends of quarters, between them, within one.
 const WINDOWS: [(&str, &str); 5] = [
     ("-infinity", "infinity"),
@@ -113,8 +137,14 @@ pub async fn read_as(tx: &mut PgConnection, claims: &str) {
         .unwrap();
 }
 
-/// Compares all parts at one moment, as a reader; `None`: as the owner. Returns how many rows there were.
-pub async fn compare(conn: &mut PgConnection, claims: Option<&str>, about: &str) -> usize {
+/// Compares all parts over the runs of a filter at one moment, as a reader; `None`: as the owner. Returns how many rows
+/// there were.
+pub async fn compare(
+    conn: &mut PgConnection,
+    claims: Option<&str>,
+    (arguments, condition): (&str, &str),
+    about: &str,
+) -> usize {
     let mut compared = 0;
     let mut tx = conn
         .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ")
@@ -125,14 +155,22 @@ pub async fn compare(conn: &mut PgConnection, claims: Option<&str>, about: &str)
     }
     for window in WINDOWS {
         for (kept, told) in PARTS {
+            let no_agents = kept.contains("'points'") && arguments.contains("agents");
+            if no_agents || kept.contains("'accounts'") && arguments.contains("model") {
+                continue;
+            }
             let told = format!(
-                "WITH run AS MATERIALIZED (SELECT * FROM agent_runs WHERE started_at >= $1::timestamptz AND started_at < $2::timestamptz) {told}"
+                "WITH run AS MATERIALIZED (SELECT * FROM agent_runs
+                   WHERE started_at >= $1::timestamptz AND started_at < $2::timestamptz{condition}) {told}"
             );
+            let kept = kept
+                .replace("', true)", &format!("', true{arguments})"))
+                .replace("', false)", &format!("', false{arguments})"));
             let (kept, told) = (
-                rows(&mut tx, kept, window).await,
+                rows(&mut tx, &kept, window).await,
                 rows(&mut tx, &told, window).await,
             );
-            assert_eq!(kept, told, "{about}, {claims:?}, {window:?}");
+            assert_eq!(kept, told, "{about}, {claims:?}, {window:?}{arguments}");
             compared += kept.len();
         }
     }
