@@ -53,6 +53,7 @@ fn text_files(constant: &str, folder: &str, ending: &str) -> Result<String, Box<
 fn web_assets(out: &Path) -> Result<String, Box<dyn Error>> {
     let folder = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or("no manifest directory")?)
         .join("src/web/assets");
+    let properties = Properties::of(&fs::read_to_string(folder.join("page.css"))?);
     let mut entries = Vec::new();
     for entry in fs::read_dir(&folder)? {
         let path = entry?.path();
@@ -61,7 +62,7 @@ fn web_assets(out: &Path) -> Result<String, Box<dyn Error>> {
         if let (Some("html" | "js" | "css" | "svg" | "png" | "ico"), Some(name)) = (extension, name)
         {
             let served = out.join(name);
-            fs::write(&served, smaller(&path, extension)?)?;
+            fs::write(&served, smaller(&path, extension, &properties)?)?;
             entries.push(format!("({name:?}, include_bytes!({served:?}) as &[u8])"));
         }
     }
@@ -71,29 +72,96 @@ fn web_assets(out: &Path) -> Result<String, Box<dyn Error>> {
 
 /// A file as it is served: scripts and styles without comments and blanks, for which readers
 /// of the source have more use than browsers.
-fn smaller(path: &Path, extension: Option<&str>) -> Result<Vec<u8>, Box<dyn Error>> {
+fn smaller(
+    path: &Path,
+    extension: Option<&str>,
+    properties: &Properties,
+) -> Result<Vec<u8>, Box<dyn Error>> {
     let content = fs::read(path)?;
     Ok(match extension {
         Some("js") => {
             let small = minifier::js::minify(&String::from_utf8(content)?).to_string();
-            joined(&shorter(small)).into_bytes()
+            properties
+                .renamed(&joined(&tight(&plainer(shorter(small)))), true)
+                .into_bytes()
         }
         Some("css") => {
             let small = minifier::css::minify(&String::from_utf8(content)?)?.to_string();
-            shorter(small).into_bytes()
+            properties.renamed(&shorter(small), false).into_bytes()
         }
         _ => content,
     })
 }
 
-/// Nothing needs a comma or a semicolon before what closes, and `const` helps only people. No
-/// text or pattern of the page has any of these.
+/// The custom properties that the styles declare. Their names are served as one letter.
+struct Properties(Vec<String>);
+
+impl Properties {
+    fn of(css: &str) -> Self {
+        let declared = css
+            .split([';', '{', '}', '\n'])
+            .filter_map(|part| part.trim().strip_prefix("--")?.split_once(':'));
+        let mut names: Vec<String> = declared.map(|(name, _)| name.to_owned()).collect();
+        names.sort();
+        names.dedup();
+        Self(names)
+    }
+
+    /// A text with the short names. In a script, a name is a text of its own.
+    fn renamed(&self, text: &str, is_script: bool) -> String {
+        let (mut short, mut rest) = (String::with_capacity(text.len()), text);
+        while let Some(at) = rest.find("--") {
+            let (before, from) = rest.split_at(at + 2);
+            let end = from.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+            let (name, after) = from.split_at(end.unwrap_or(from.len()));
+            let is_name = !is_script || before.ends_with("'--") && after.starts_with('\'');
+            let letter = self.0.iter().position(|one| one == name);
+            let letter = letter.and_then(|place| ('A'..='Z').nth(place));
+            short.push_str(before);
+            match letter.filter(|_| is_name) {
+                Some(letter) => short.push(letter),
+                None => short.push_str(name),
+            }
+            rest = after;
+        }
+        short + rest
+    }
+}
+
+/// Nothing needs a comma or a semicolon before what closes. No text or pattern of the page has
+/// any of these.
 fn shorter(text: String) -> String {
     let pairs = [(",}", "}"), (",)", ")"), (",]", "]"), (";}", "}")];
-    let words = [("const ", "let "), ("const{", "let{"), ("const[", "let[")];
+    replaced(text, &pairs)
+}
+
+/// Words of a script that help only people. No text or pattern of the page has any of these.
+fn plainer(text: String) -> String {
+    let words = [
+        ("const ", "let "),
+        ("const{", "let{"),
+        ("const[", "let["),
+        (":true", ":!0"),
+        (",true", ",!0"),
+        ("=true", "=!0"),
+        (":false", ":!1"),
+        (",false", ",!1"),
+        ("=false", "=!1"),
+        ("return true", "return!0"),
+        ("return false", "return!1"),
+    ];
+    // Nothing but a text equals a word, whether its type is compared or not.
+    ('a'..='z')
+        .chain('A'..='Z')
+        .fold(replaced(text, &words), |text, letter| {
+            text.replace(&format!("==='{letter}"), &format!("=='{letter}"))
+                .replace(&format!("!=='{letter}"), &format!("!='{letter}"))
+        })
+}
+
+fn replaced(text: String, pairs: &[(&str, &str)]) -> String {
     pairs
         .iter()
-        .chain(&words)
         .fold(text, |text, (long, short)| text.replace(long, short))
 }
 
@@ -122,20 +190,65 @@ fn joined(text: &str) -> String {
 }
 
 /// The length of a statement up to its semicolon; `None`: it is in something that ends before, or
-/// holds what only a parser could tell.
+/// holds a pattern, which only a parser could tell.
 fn end_of_statement(text: &str) -> Option<usize> {
-    let (mut depth, mut quote) = (0_u32, None);
+    let mut code = Code::default();
     for (at, c) in text.char_indices() {
-        match (quote, c) {
-            (_, '\\' | '/' | '`') => return None,
-            (Some(open), _) if c == open => quote = None,
-            (Some(_), _) => {}
-            (None, '\'' | '"') => quote = Some(c),
-            (None, '(' | '[' | '{') => depth += 1,
-            (None, ')' | ']' | '}') => depth = depth.checked_sub(1)?,
-            (None, ';') if depth == 0 => return Some(at),
-            (None, _) => {}
+        match (code.open.is_empty(), c) {
+            (true, ';') => return Some(at),
+            (true, ')' | ']' | '}') => return None,
+            (_, '/') if !code.is_text() && "(,=:[!&|?{;>".contains(code.last) => return None,
+            _ => code.read(c),
         }
     }
     None
+}
+
+/// Without the blanks of expressions in templates, which only people need.
+fn tight(text: &str) -> String {
+    let is_word = |c: char| c.is_alphanumeric() || "_$".contains(c);
+    let mut short = String::with_capacity(text.len());
+    let mut code = Code::default();
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        let is_blank = c == ' ' && code.open.contains(&'`') && !code.is_text();
+        let joins = short.chars().next_back().is_some_and(is_word)
+            && rest.peek().copied().is_some_and(is_word);
+        if !is_blank || joins {
+            short.push(c);
+        }
+        code.read(c);
+    }
+    short
+}
+
+/// Where in a script something is.
+#[derive(Default)]
+struct Code {
+    /// What is open: brackets, quotes and templates.
+    open: Vec<char>,
+    last: char,
+    is_escaped: bool,
+}
+
+impl Code {
+    /// Whether the next character is part of a text.
+    fn is_text(&self) -> bool {
+        matches!(self.open.last(), Some('\'' | '"' | '`'))
+    }
+
+    fn read(&mut self, c: char) {
+        let top = self.open.last().copied();
+        match (top, c) {
+            _ if self.is_escaped => self.is_escaped = false,
+            (Some('\'' | '"' | '`'), '\\') => self.is_escaped = true,
+            (Some('\'' | '"' | '`'), _) if top == Some(c) => _ = self.open.pop(),
+            (Some('`'), '{') if self.last == '$' => self.open.push(c),
+            (Some('\'' | '"' | '`'), _) => {}
+            (_, '(' | '[' | '{' | '\'' | '"' | '`') => self.open.push(c),
+            (_, ')' | ']' | '}') => _ = self.open.pop(),
+            _ => {}
+        }
+        self.last = c;
+    }
 }

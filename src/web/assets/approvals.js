@@ -92,7 +92,7 @@ export function approvals(main, at) {
 					'div.title',
 					dot(a.status),
 					h('h2', says(a.action_description ?? a.action_type, 1000)),
-					h('span.kind', says(a.action_type, 40)),
+					a.action_description && h('span.kind', says(a.action_type, 40)),
 				),
 				facts([
 					['asked by', a.agent_id && says(a.agent_id)],

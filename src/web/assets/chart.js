@@ -86,18 +86,18 @@ export function chart(name, times, lines, show, stacked) {
 	);
 }
 
-// `Title:field:format` of a column or figure, `_` for a space.
+// `Title:field:format` of a column or figure, `_` for a space; a field of the same name is left out, and the format of a figure that is a whole number.
 const columns = spec =>
 	spec
 		.split('|')
 		.map(c => c.split(':'))
-		.map(([title, field, how]) => ({ title: title.replace(/_/g, ' '), field, how }));
+		.map(([title, field, how]) => ({ title: title.replace(/_/g, ' '), field: field || title.toLowerCase(), how }));
 
 /** @param {any} row @param {string} spec */
 export const tiles = (row, spec) =>
 	h(
 		'div.tiles',
-		columns(spec).map(({ title, field, how }) => h('div.tile', h('b', format[how](row[field])), h('span', title))),
+		columns(spec).map(({ title, field, how }) => h('div.tile', h('b', format[how ?? 'full'](row[field])), h('span', title))),
 	);
 
 /**
@@ -163,6 +163,22 @@ export const choice = (label, at, name, options, on) =>
 			),
 		),
 	);
+
+/** Says how far back was counted, if that is not all. @param {Route} at @param {{counted_back_to: string | null}[]} answers */
+export const partly = (at, answers) => {
+	const back = answers
+		.map(s => s.counted_back_to ?? '')
+		.sort()
+		.pop();
+	return (
+		back &&
+		h(
+			'p.note.warn',
+			`Counted back to ${format.when(back)}. `,
+			!at.params.has('wait') && a(link(`/${at.path}`, { wait: '10s' }, at.params), 'Count further'),
+		)
+	);
+};
 
 export const WINDOWS = [
 	['1h', '1 hour'],

@@ -1,7 +1,7 @@
 // What it cost, and which calls have no price.
 
 import { api } from './api.js';
-import { choice, table, tiles, WINDOWS } from './chart.js';
+import { choice, partly, table, tiles, WINDOWS } from './chart.js';
 import { fault, fill, h, title } from './dom.js';
 import { link } from './url.js';
 
@@ -32,19 +32,20 @@ export function cost(main, at) {
 	);
 	(async () => {
 		try {
-			const got = /** @type {CostAnswer} */ (await api(link('/api/cost', { by, since })));
+			const got = /** @type {CostAnswer} */ (await api(link('/api/cost', { by, since }, at.params)));
 			if (gone) return;
 			sql = got.sql;
 			fill(
 				body,
+				partly(at, [got]),
 				tiles(
 					got.totals,
-					'cost:cost_usd:usd|reported:cost_reported_usd:usd|runs:runs:full|calls:calls:full|tokens_in:tokens_input:count|of_it_cached:tokens_cache_read:count|tokens_out:tokens_output:count|without_price:unpriced_calls:full',
+					'cost:cost_usd:usd|reported:cost_reported_usd:usd|runs|calls|tokens_in:tokens_input:count|of_it_cached:tokens_cache_read:count|tokens_out:tokens_output:count|without_price:unpriced_calls',
 				),
 				table(
 					`Cost by ${by}`,
 					got.rows,
-					`${title(by)}:key:${by === 'session' ? '/sessions/' : by === 'day' ? '' : `@${by}`}|Cost:cost_usd:usd|Reported:cost_reported_usd:usd|Runs:runs:full|Calls:calls:full|In:tokens_input:count|Cached:tokens_cache_read:count|Out:tokens_output:count|No_price:unpriced_calls:full`,
+					`${title(by)}:key:${by === 'session' ? '/sessions/' : by === 'day' ? '' : `@${by}`}|Cost:cost_usd:usd|Reported:cost_reported_usd:usd|Runs::full|Calls::full|In:tokens_input:count|Cached:tokens_cache_read:count|Out:tokens_output:count|No_price:unpriced_calls:full`,
 					undefined,
 					{ since },
 				),
@@ -59,7 +60,7 @@ export function cost(main, at) {
 					table(
 						'Models without a price',
 						got.unpriced,
-						'Model:model:@model|Calls:calls:full|Last:last_at:ago',
+						'Model::@model|Calls::full|Last:last_at:ago',
 						undefined,
 						{ since },
 					),

@@ -1,7 +1,7 @@
 // The whole: how many runs, how many fail, how long, how much, what is slow and what fails.
 
 import { api } from './api.js';
-import { chart, choice, table, tiles, WINDOWS } from './chart.js';
+import { chart, choice, partly, table, tiles, WINDOWS } from './chart.js';
 import { fault, fill, h } from './dom.js';
 import { count, ms, usd } from './format.js';
 import { link } from './url.js';
@@ -47,7 +47,7 @@ export function overview(main, at) {
 				{ agent: s.agents.map(x => x.agent_id), model: s.models.map(x => x.model), tool: s.tools.map(x => x.name) }[by]
 					?.filter(Boolean)
 					.slice(0, GROUPS) ?? [];
-			const groups = await Promise.all(keys.map(async key => ({ key, series: (await ask({ [by]: key })).series })));
+			const groups = await Promise.all(keys.map(async key => ({ key, ...(await ask({ [by]: key })) })));
 			if (gone) return;
 			sql = s.sql;
 			// The daemon leaves out times in which nothing ran.
@@ -81,9 +81,10 @@ export function overview(main, at) {
 			const slow = [...s.tools].sort((p, q) => (q.p95_ms ?? 0) - (p.p95_ms ?? 0));
 			fill(
 				body,
+				partly(at, [s, ...groups]),
 				tiles(
 					{ ...s.totals, share: s.totals.runs ? s.totals.failed / s.totals.runs : null },
-					'runs:runs:full|failed:failed:full|of_all:share:percent|running:running:full|p50:p50_ms:ms|p95:p95_ms:ms|p99:p99_ms:ms|waiting_p50:wait_p50_ms:ms|waiting_p95:wait_p95_ms:ms|waiting_p99:wait_p99_ms:ms|tokens_in:tokens_input:count|tokens_out:tokens_output:count|cost:cost_usd:usd|without_price:unpriced_calls:full',
+					'runs|failed|of_all:share:percent|running|p50:p50_ms:ms|p95:p95_ms:ms|p99:p99_ms:ms|waiting_p50:wait_p50_ms:ms|waiting_p95:wait_p95_ms:ms|waiting_p99:wait_p99_ms:ms|tokens_in:tokens_input:count|tokens_out:tokens_output:count|cost:cost_usd:usd|without_price:unpriced_calls',
 				),
 				h(
 					'div.grid',
@@ -106,7 +107,7 @@ export function overview(main, at) {
 				table(
 					'Newest failures',
 					s.errors,
-					'Error:error:@error|Runs:runs:full|Last:last_at:ago|Last_run:last_run_id:/runs/',
+					'Error::@error|Runs::full|Last:last_at:ago|Last_run:last_run_id:/runs/',
 					'No run failed.',
 					{ since },
 				),
@@ -115,28 +116,28 @@ export function overview(main, at) {
 					table(
 						'Slowest tools',
 						slow.slice(0, 12),
-						'Tool:name:@tool|Calls:calls:full|p50:p50_ms:ms|p95:p95_ms:ms|In_all:total_ms:ms',
+						'Tool:name:@tool|Calls::full|p50:p50_ms:ms|p95:p95_ms:ms|In_all:total_ms:ms',
 						undefined,
 						{ since },
 					),
 					table(
 						'Most failing tools',
 						failing.slice(0, 12),
-						'Tool:name:@tool|Calls:calls:full|Failed:failed:full|Share:share:percent',
+						'Tool:name:@tool|Calls::full|Failed::full|Share::percent',
 						'No tool failed.',
 						{ since },
 					),
 					table(
 						'Agents',
 						s.agents,
-						'Agent:agent_id:@agent|Runs:runs:full|Failed:failed:full|p95:p95_ms:ms|Waited:waiting_ms:ms|Cost:cost_usd:usd',
+						'Agent:agent_id:@agent|Runs::full|Failed::full|p95:p95_ms:ms|Waited:waiting_ms:ms|Cost:cost_usd:usd',
 						undefined,
 						{ since },
 					),
 					table(
 						'Models',
 						s.models,
-						'Model:model:@model|Calls:calls:full|In:tokens_input:count|Cached:tokens_cache_read:count|Out:tokens_output:count|Cost:cost_usd:usd|No_price:unpriced_calls:full',
+						'Model::@model|Calls::full|In:tokens_input:count|Cached:tokens_cache_read:count|Out:tokens_output:count|Cost:cost_usd:usd|No_price:unpriced_calls:full',
 						undefined,
 						{ since },
 					),
@@ -149,7 +150,7 @@ export function overview(main, at) {
 	}
 	load();
 	const clock = setInterval(() => {
-		if (!document.hidden) load();
+		if (!document.hidden && !at.params.has('wait')) load();
 	}, 30_000);
 	return {
 		sql: () => sql,

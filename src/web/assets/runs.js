@@ -179,7 +179,8 @@ export function runs(main, at) {
 		});
 		Object.assign(seen, { query: within(), ids: list.map(({ r }) => r.run_id) });
 		if (list.length) $('.empty', say)?.remove();
-		else
+		// Where only a part was searched, that is said instead.
+		else if (!$('.note', say))
 			fill(
 				say,
 				h(

@@ -1,9 +1,12 @@
 // The tree of a run beside its waterfall.
 
-import { dot, fill, h, says } from './dom.js';
+import { dot, fill, h, says, set, shown } from './dom.js';
 import { count, full, ms, usd } from './format.js';
 import { failed, hue } from './rows.js';
 import { virtual } from './virtual.js';
+
+/** How far a key goes in the map: rows, or tenths of them. */
+const MAP_KEYS = { ArrowUp: -1, ArrowDown: 1, PageUp: -10, PageDown: 10, Home: -1e9, End: 1e9 };
 
 /**
  * @param {() => import('./rows.js').Rows} rows
@@ -13,9 +16,22 @@ export function tree(rows, on) {
 	let span = 1;
 	const ticks = h('div.ticks');
 	const map = h('canvas.map', {
-		'aria-hidden': 'true',
-		onclick: e => on.select(rows().seen[Math.floor((e.offsetY / map.clientHeight) * rows().seen.length)]),
+		role: 'slider',
+		tabindex: 0,
+		'aria-label': 'Map of steps',
+		'aria-orientation': 'vertical',
+		'aria-valuemin': 1,
+		onclick: e => at((e.offsetY / map.clientHeight) * rows().seen.length),
+		onkeydown: e => {
+			const by = MAP_KEYS[e.key];
+			if (!by) return;
+			e.preventDefault();
+			const { seen } = rows();
+			at(seen.indexOf(on.selected()) + (e.key[0] === 'P' ? (by / 10) * Math.ceil(seen.length / 10) : by));
+		},
 	});
+	/** Selects a row by its place, or the first or the last. @param {number} i */
+	const at = i => on.select(rows().seen[Math.trunc(i)] ?? rows().seen.at(i < 0 ? 0 : -1));
 	const list = virtual({ height: 26, label: 'Steps', role: 'tree', class: 'tree', row: draw, resized: paint });
 
 	function draw(i) {
@@ -78,6 +94,12 @@ export function tree(rows, on) {
 	function paint() {
 		const { clientWidth: width, clientHeight: height } = map;
 		const seen = rows()?.seen ?? [];
+		const now = on.selected();
+		set(map, {
+			'aria-valuemax': seen.length,
+			'aria-valuenow': seen.indexOf(now) + 1,
+			'aria-valuetext': now && `${shown(now.name || now.kind).slice(0, 80)}${failed(now) ? ', failed' : ''}`,
+		});
 		if (!height || !seen.length) return;
 		const ink = map.getContext('2d');
 		const style = getComputedStyle(map);

@@ -240,6 +240,7 @@ interface Stats {
 	since: string;
 	until: string;
 	bucket_s: number;
+	counted_back_to: string | null;
 	totals: Sum;
 	series: Point[];
 	agents: (Sum & { agent_id: string | null })[];
@@ -279,6 +280,7 @@ interface CostRow extends CostSums {
 	name: string | null;
 }
 interface CostAnswer {
+	counted_back_to: string | null;
 	totals: CostSums;
 	rows: CostRow[];
 	more: { rows: boolean; unpriced: boolean };

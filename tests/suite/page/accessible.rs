@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::process::Command;
 
+use runtraced::proto::EndStatus;
 use serde_json::json;
 
 use super::browser::Browser;
-use super::world::{About, started, told};
+use super::world::{About, started, told, tool};
 use crate::support::daemon::Daemon;
-use crate::support::events::{approval_requested, new_id};
+use crate::support::events::{approval_requested, new_id, run_ended};
 use crate::support::pg;
 
 const AXE: &str = "4.14.1";
@@ -97,6 +98,61 @@ async fn axe_finds_nothing_serious_on_any_screen() {
             );
             assert_eq!(found, json!([]), "{path}, {scheme}");
         }
+    }
+    page.finish();
+    daemon.finish().await;
+}
+
+/// Scenario: a run of thirty steps, the last of which failed; somebody goes through its map by keyboard.
+/// Guarantees: the map says where it is and what is there, and every key of a slider goes as far as it says; the step
+/// is the selected one of the tree too.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_map_of_the_steps_is_used_by_keyboard() {
+    const KEYS: [(&str, u64); 7] = [
+        ("\u{e010}", 31),
+        ("\u{e011}", 1),
+        ("\u{e00f}", 5),
+        ("\u{e015}", 6),
+        ("\u{e015}", 7),
+        ("\u{e013}", 6),
+        ("\u{e00e}", 2),
+    ];
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let run = new_id();
+    let about = About {
+        name: "map",
+        agent: "agent",
+        tool: "search",
+        ..About::default()
+    };
+    let mut list = vec![started(run, &about)];
+    for n in 0..30 {
+        let error = (n == 29).then_some("it broke");
+        list.push(tool(run, new_id(), &about, 10 * n, 10 * n + 8, error));
+    }
+    list.push(run_ended(300, run, EndStatus::Completed));
+    daemon.submit(list).await;
+    let Some(page) = Browser::open(daemon.http_address()) else {
+        return daemon.finish().await;
+    };
+    page.go(&format!("/runs/{run}"));
+    page.wait("document.querySelector('.map[aria-valuenow=\"1\"]')");
+    page.run("document.querySelector('.map').focus()", &[]);
+    for (key, row) in KEYS {
+        page.press(key);
+        page.wait(&format!(
+            "document.querySelector('.map').ariaValueNow === '{row}' && document.querySelector('[aria-selected=true]').id === 'row-{}'",
+            row - 1
+        ));
+        let says = page.value("document.querySelector('.map').ariaValueText");
+        let said = match row {
+            1 => "map",
+            31 => "search, failed",
+            _ => "search",
+        };
+        assert_eq!(says, json!(said), "{row}");
+        assert_eq!(page.value("document.activeElement.className"), json!("map"));
     }
     page.finish();
     daemon.finish().await;
