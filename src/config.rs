@@ -3,6 +3,7 @@
 mod database;
 mod dialects;
 mod doors;
+mod masking;
 mod units;
 mod values;
 
@@ -17,6 +18,7 @@ use clap::Args;
 pub use database::{DatabaseSource, database_address, default_data_dir, parse_database_url};
 pub use dialects::{DialectFault, read_dialects};
 pub use doors::{ConnectionArgs, TlsArgs};
+pub use masking::{MaskArgs, MaskKeyFile, MaskSettings};
 pub use values::{Faults, FlagReader, FlagValue, FlagValueParser, MAX_DURATION};
 
 use crate::event::MAX_JSON_DEPTH;
@@ -240,6 +242,9 @@ pub struct ServeArgs {
     pub no_migrate: FlagValue,
     #[command(flatten)]
     #[allow(missing_docs)] // its fields are documented
+    pub masking: MaskArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)] // its fields are documented
     pub connections: ConnectionArgs,
     #[command(flatten)]
     #[allow(missing_docs)] // its fields are documented
@@ -284,6 +289,7 @@ pub struct Config {
     pub receive_timeout: Duration,
     pub max_message_events: usize,
     pub max_json_depth: usize,
+    pub mask: Option<MaskSettings>,
     pub tls: Option<TlsFiles>,
 }
 
@@ -308,7 +314,9 @@ impl ServeArgs {
         let require_keys = flags.switch(&self.require_keys);
         let open = flags.switch(&self.insecure) || require_keys;
         let data_dir = self.data_dir.unwrap_or_else(default_data_dir);
+        let mask = self.masking.settings(&mut flags, &data_dir);
         let config = Config {
+            mask,
             grpc_listen: listen_address(&mut flags, &self.grpc_listen, open),
             http_listen: listen_address(&mut flags, &self.http_listen, open),
             spool: spool_settings(

@@ -41,6 +41,14 @@ pub enum AppError {
         /// The cause.
         reason: String,
     },
+    /// The key of masks cannot be used.
+    #[error("the key of masks, {}: {reason}", file.display())]
+    MaskKey {
+        /// The file.
+        file: PathBuf,
+        /// The cause.
+        reason: String,
+    },
     /// The drain deadline passed before all events were settled.
     #[error("shut down with {0} events not settled; their clients must send them again")]
     Unsettled(u64),

@@ -9,6 +9,7 @@ mod error;
 mod grpc;
 mod helpers;
 mod http;
+mod mask_key;
 mod open;
 mod refresh_keys;
 mod refresh_prices;
@@ -28,6 +29,7 @@ use self::database::PrivateDatabase;
 pub use self::error::AppError;
 use crate::config::{Config, DatabaseSource, SpoolSettings};
 use crate::listen::{Tls, TlsReloader};
+use crate::mask::Masker;
 use crate::spool::{Spool, SpoolError, SpoolFolder, SpoolLimits};
 
 /// The addresses on which the daemon listens.
@@ -55,6 +57,8 @@ struct DaemonCore {
     /// How to connect to Postgres.
     options: PgConnectOptions,
     spool: Option<Arc<Spool>>,
+    /// Masks secrets, if that is wanted.
+    masker: Option<Arc<Masker>>,
 }
 
 /// The bound sockets, and the certificates that both use.
@@ -85,6 +89,7 @@ impl App {
             .as_ref()
             .map(|settings| open_spool(settings, instance))
             .transpose()?;
+        let masker = config.mask.as_ref().map(mask_key::masker).transpose()?;
         let (private, options) = match &config.database {
             DatabaseSource::Url(options) => (None, (**options).clone()),
             DatabaseSource::Private { data_dir, bin_dir } => {
@@ -110,6 +115,7 @@ impl App {
                 instance,
                 options,
                 spool,
+                masker,
             },
             sockets: Sockets { grpc, http, tls },
             private,

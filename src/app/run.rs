@@ -174,6 +174,7 @@ impl DaemonCore {
             shards: pipeline.counts(),
             repairs: shared.repairs.clone(),
             otlp: shared.spans.clone(),
+            masker: self.masker.clone(),
             keys: shared.keys.clone(),
             sweeps: shared.sweeps.clone(),
             budget: (pipeline.budget(), self.config.memory_budget_bytes),

@@ -17,7 +17,7 @@ use crate::ingest::native::{
     DecisionSource, NativeIngest, ReceiveBudget, ReceiveLimits, StreamLimits, encode_frame,
 };
 use crate::ingest::otlp::{MapOptions, OtlpConfig, OtlpIngest};
-use crate::ingest::{Intake, IntakeConfig};
+use crate::ingest::{Intake, IntakeConfig, Preparer};
 use crate::pipeline::{BatchLimits, Pipeline, PipelineConfig, SpoolConfig};
 use crate::store::{WhenAway, WriterConfig};
 use crate::web::{JwtKeys, OpenTo, WebConfig};
@@ -89,6 +89,7 @@ impl DaemonCore {
         let config = &self.config;
         OtlpIngest::new(OtlpConfig {
             intake,
+            preparer: Preparer::new(self.masker.clone()),
             counts: shared.spans.clone(),
             options: MapOptions {
                 max_field_bytes: config.max_field_bytes,
@@ -107,6 +108,7 @@ impl DaemonCore {
     pub(super) fn events_ingest(&self, intake: Intake, native: &NativeIngest) -> EventsIngest {
         EventsIngest {
             intake,
+            preparer: native.preparer.clone(),
             fields: native.fields,
             max_events: self.config.max_message_events,
             receive: native.receive.clone(),
@@ -156,6 +158,7 @@ impl DaemonCore {
         let config = &self.config;
         NativeIngest {
             pipeline,
+            preparer: Preparer::new(self.masker.clone()),
             repairs: shared.repairs.clone(),
             submit_timeout: config.submit_timeout,
             limits: StreamLimits {

@@ -9,7 +9,7 @@ use super::output::{self, Colour, EXIT_FAILED};
 use crate::config::ServeArgs;
 use crate::doctor::{self, Finding, Severity};
 
-/// Check the settings, the database, the spool and TLS of a daemon, and say what to do.
+/// Check the settings, the database, the spool, TLS and masking of a daemon, and say what to do.
 ///
 /// Takes the flags and variables of `runtraced serve`. It changes nothing, and may run while
 /// a daemon does.

@@ -1,5 +1,5 @@
 //! Checks whether a daemon with a configuration would run well: its settings, the database,
-//! the spool, TLS. Each check is a function from what was asked to a [`Finding`].
+//! the spool, TLS, masking. Each check is a function from what was asked to a [`Finding`].
 //!
 //! It changes nothing: it reads, and asks the database.
 
@@ -7,6 +7,7 @@ mod clock;
 mod database;
 mod finding;
 mod machine;
+mod masking;
 mod pooler;
 mod rights;
 mod schema;
@@ -25,6 +26,7 @@ pub async fn examine(config: &Config, explain: ExplainSql) -> Vec<Finding> {
     let mut findings = vec![machine::open_files(config)];
     findings.extend(machine::exposure(config));
     findings.extend(machine::certificates(config));
+    findings.push(masking::examine(config));
     let identity = database::examine(config, explain, &mut findings).await;
     findings.extend(spool_folder::examine(config, identity.as_deref()));
     findings

@@ -1,9 +1,10 @@
-//! Makes a batch of wire events: decodes each, gives it the tenant of its sender, and counts
-//! repairs. Every way to send native events uses it.
+//! Makes a batch of wire events: decodes each, gives it the tenant of its sender, prepares it,
+//! and counts repairs. Every way to send native events uses it.
 
 use uuid::NonNilUuid;
 
 use super::native::decode_event_within;
+use super::prepare::Preparer;
 use super::repairs::RepairCounts;
 use crate::auth::Identity;
 use crate::event::{FieldLimits, Repairs};
@@ -14,6 +15,7 @@ use crate::proto;
 /// A batch that is being made.
 #[derive(Debug)]
 pub(super) struct BatchDecoder {
+    preparer: Preparer,
     fields: FieldLimits,
     tenant: Option<NonNilUuid>,
     batch: Batch,
@@ -22,8 +24,14 @@ pub(super) struct BatchDecoder {
 
 impl BatchDecoder {
     /// An empty batch of a sender, which came from there.
-    pub(super) fn new(fields: FieldLimits, identity: &Identity, source: BatchSource) -> Self {
+    pub(super) fn new(
+        preparer: &Preparer,
+        fields: FieldLimits,
+        identity: &Identity,
+        source: BatchSource,
+    ) -> Self {
         Self {
+            preparer: preparer.clone(),
             fields,
             tenant: identity.tenant(),
             batch: Batch {
@@ -42,6 +50,7 @@ impl BatchDecoder {
                 if let Some(tenant) = self.tenant {
                     event.assign_tenant(tenant);
                 }
+                self.preparer.event(&mut event);
                 self.batch.events.push((position, event));
             }
             Err(refusal) => self.batch.refused.push((position, refusal)),

@@ -20,6 +20,7 @@ use crate::histograms::Histograms;
 use crate::ingest::RepairCounts;
 use crate::ingest::otlp::{OtlpCounts, Signal, SpanOutcome};
 use crate::listen::{ENDPOINT_NAMES, EndReason, EndpointCounts};
+use crate::mask::Masker;
 use crate::pipeline::Gate;
 use crate::spool::Spool;
 use crate::store::ShardCounts;
@@ -33,6 +34,8 @@ pub struct Metrics {
     pub repairs: Arc<RepairCounts>,
     /// Outcomes of spans, log records and data points.
     pub otlp: Arc<OtlpCounts>,
+    /// Masked secrets, if they are masked.
+    pub masker: Option<Arc<Masker>>,
     /// The valid keys, and the rejected requests.
     pub keys: Arc<KeyTable>,
     /// Abandoned runs and expired approvals.
@@ -150,6 +153,7 @@ impl Collector for Metrics {
         ] {
             counter(&mut encoder, name, help, count(repaired))?;
         }
+        encode_masked(&mut encoder, self.masker.as_deref())?;
         encode_otlp(&mut encoder, &self.otlp)?;
         encode_endpoints(&mut encoder, &self.endpoints)?;
         encode_keys(&mut encoder, &self.keys)?;
@@ -168,6 +172,23 @@ impl Collector for Metrics {
             expired,
         )
     }
+}
+
+/// Masked secrets, by kind. Of the kinds without any only the first one is there: texts that
+/// were masked unseen.
+fn encode_masked(encoder: &mut DescriptorEncoder, masker: Option<&Masker>) -> fmt::Result {
+    let help = "Masked secrets, by kind; unchecked: whole texts that could not be looked at";
+    let mut family = encoder.encode_descriptor("masked", help, None, MetricType::Counter)?;
+    let counts: Vec<(&str, u64)> = masker.map_or_else(
+        || vec![("unchecked", 0)],
+        |masker| masker.counts().collect(),
+    );
+    for (index, (kind, count)) in counts.into_iter().enumerate() {
+        if index == 0 || count > 0 {
+            ConstCounter::new(count).encode(family.encode_family(&[("kind", kind)])?)?;
+        }
+    }
+    Ok(())
 }
 
 /// Outcomes of spans, log records and data points, by dialect.

@@ -64,6 +64,7 @@ async fn a_sound_setup_has_no_failure() {
         [
             "open files",
             "exposure",
+            "masking",
             "database",
             "pooler",
             "version",

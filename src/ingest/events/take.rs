@@ -15,6 +15,7 @@ use crate::ingest::batch::BatchDecoder;
 use crate::ingest::body::ReadBody;
 use crate::ingest::intake::Intake;
 use crate::ingest::native::ReceiveBudget;
+use crate::ingest::prepare::Preparer;
 use crate::ingest::settle::{Unsettled, admit, settled};
 use crate::json_mapping::{WrittenEvent, event_from_line};
 use crate::pipeline::{BatchOutcome, Durability};
@@ -27,6 +28,8 @@ const MAX_REASON_CHARS: usize = 200;
 pub struct EventsIngest {
     /// Takes the requests.
     pub intake: Intake,
+    /// Prepares events, and reasons that quote them.
+    pub preparer: Preparer,
     /// Limits of the fields of an event.
     pub fields: FieldLimits,
     /// The most events of a request.
@@ -107,9 +110,9 @@ impl EventsIngest {
         if min_durability == Durability::Committed {
             shares.push(self.receive.try_take_committed(bytes.len())?);
         }
-        let mut decoder = BatchDecoder::new(self.fields, sender, source);
+        let mut decoder = BatchDecoder::new(&self.preparer, self.fields, sender, source);
         let mut malformed = Vec::new();
-        written.each(|number, text| match text.and_then(read) {
+        written.each(|number, text| match text.and_then(|text| self.read(text)) {
             Ok(read) => {
                 decoder.add_surrogates(read.surrogates);
                 decoder.push(number, read.event);
@@ -123,20 +126,22 @@ impl EventsIngest {
             shares,
         })
     }
-}
 
-fn read(text: &str) -> Result<WrittenEvent, String> {
-    event_from_line(text).map_err(|error| {
-        let reason = match error.line {
-            0 | 1 => format!("column {}: {}", error.column, error.reason),
-            // Of an element of an array.
-            line => format!("line {line}, column {}: {}", error.column, error.reason),
-        };
-        match reason.char_indices().nth(MAX_REASON_CHARS) {
-            Some((end, _)) => format!("{}…", &reason[..end]),
-            None => reason,
-        }
-    })
+    /// Reads one event. The reason why a text is none may quote it.
+    fn read(&self, text: &str) -> Result<WrittenEvent, String> {
+        event_from_line(text).map_err(|error| {
+            let reason = match error.line {
+                0 | 1 => format!("column {}: {}", error.column, error.reason),
+                // Of an element of an array.
+                line => format!("line {line}, column {}: {}", error.column, error.reason),
+            };
+            let reason = self.preparer.quoting(reason);
+            match reason.char_indices().nth(MAX_REASON_CHARS) {
+                Some((end, _)) => format!("{}…", &reason[..end]),
+                None => reason,
+            }
+        })
+    }
 }
 
 /// The outcome of a batch without events.

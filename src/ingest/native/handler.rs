@@ -13,6 +13,7 @@ use crate::auth::Identity;
 use crate::event::FieldLimits;
 use crate::histograms::BatchSource;
 use crate::ingest::batch::BatchDecoder;
+use crate::ingest::prepare::Preparer;
 use crate::ingest::repairs::RepairCounts;
 use crate::pipeline::{Batch, Pipeline};
 use crate::proto;
@@ -22,6 +23,8 @@ use crate::proto;
 pub struct NativeIngest {
     /// The pipeline, which takes the batches.
     pub pipeline: Arc<Pipeline>,
+    /// Prepares events.
+    pub preparer: Preparer,
     /// Counts of repairs, for metrics.
     pub repairs: Arc<RepairCounts>,
     /// How long a `Submit` waits to be settled before the client must send it again.
@@ -57,7 +60,7 @@ impl NativeIngest {
         identity: &Identity,
         source: BatchSource,
     ) -> Batch {
-        let mut decoder = BatchDecoder::new(self.fields, identity, source);
+        let mut decoder = BatchDecoder::new(&self.preparer, self.fields, identity, source);
         for (index, event) in (0_u32..).zip(events) {
             decoder.push(index, event);
         }

@@ -13,6 +13,7 @@ use crate::auth::Identity;
 use crate::histograms::{BatchSource, IngestEndpoint};
 use crate::ingest::body::{Compression, ReadBody};
 use crate::ingest::intake::Intake;
+use crate::ingest::prepare::Preparer;
 use crate::ingest::settle::{admit, settled};
 use crate::pipeline::{Batch, Durability};
 
@@ -29,6 +30,8 @@ const STRUCTURE_PER_MESSAGE_BYTE: usize = 2;
 pub struct OtlpConfig {
     /// Takes the requests.
     pub intake: Intake,
+    /// Prepares events.
+    pub preparer: Preparer,
     /// Counts the outcomes of spans.
     pub counts: Arc<OtlpCounts>,
     /// The options of the mapping.
@@ -162,8 +165,10 @@ impl OtlpIngest {
         let limit = intake.config.max_message_bytes;
         let structure = limit.saturating_mul(STRUCTURE_PER_MESSAGE_BYTE);
         let schema = self.schema.clone();
+        let preparer = self.config.preparer.clone();
         let work = move |bytes: &[u8]| {
-            let decoded = decode(&schema, signal, encoding, bytes, &options, structure)?;
+            let mut decoded = decode(&schema, signal, encoding, bytes, &options, structure)?;
+            decoded.mapped.prepare(&preparer);
             Ok::<_, ExportError>((decoded, bytes.len()))
         };
         intake.decode(compression, body, work).await??

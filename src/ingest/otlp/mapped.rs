@@ -7,6 +7,7 @@ use uuid::NonNilUuid;
 
 use super::map::Dialects;
 use crate::event::{Event, Repairs};
+use crate::ingest::prepare::Preparer;
 
 /// The options of the mapping.
 #[derive(Clone, Debug)]
@@ -117,6 +118,21 @@ pub struct SpanRefusal {
 }
 
 impl Mapped {
+    /// Prepares the events, and the names that metrics and logs repeat.
+    pub(super) fn prepare(&mut self, preparer: &Preparer) {
+        for (_, event) in &mut self.events {
+            preparer.event(event);
+        }
+        for (scope, spans) in std::mem::take(&mut self.not_understood) {
+            let name = preparer
+                .quoting(scope)
+                .chars()
+                .take(MAX_SCOPE_CHARS)
+                .collect();
+            *self.not_understood.entry(name).or_default() += spans;
+        }
+    }
+
     /// Adds the weight of what the mapping itself holds.
     pub(super) fn add_weight(&mut self, bytes: usize) {
         self.weighed.1 = self.weighed.1.saturating_add(bytes);
@@ -140,11 +156,13 @@ impl Mapped {
 
     /// Counts one span that was not understood, by its scope.
     pub fn count_not_understood(&mut self, scope: &str) {
-        let name: String = scope.chars().take(MAX_SCOPE_CHARS).collect();
         let counted = &mut self.not_understood;
-        let fits = counted.len() < MAX_SCOPES || counted.contains_key(&name);
-        let name = if fits { name } else { OTHER_SCOPES.to_owned() };
-        *counted.entry(name).or_default() += 1;
+        let fits = counted.len() < MAX_SCOPES || counted.contains_key(scope);
+        let name = if fits { scope } else { OTHER_SCOPES };
+        match counted.get_mut(name) {
+            Some(spans) => *spans += 1,
+            None => *counted.entry(name.to_owned()).or_default() += 1,
+        }
     }
 
     /// Records and counts a refused span.

@@ -1,0 +1,242 @@
+//! What is masked, in which places, and what is not.
+
+use super::*;
+use crate::event::Repairs;
+
+mod clean;
+mod named;
+
+fn masker() -> Masker {
+    with_file("")
+}
+
+fn with_file(text: &str) -> Masker {
+    Masker::new(MaskRules::with_file(text).unwrap(), &[7; 32])
+}
+
+fn json(text: &str) -> Json {
+    Json::new(text.to_owned(), &mut Repairs::default()).unwrap()
+}
+
+/// The text after masking.
+fn masked(text: &str) -> String {
+    masker().text(text).unwrap_or_else(|| text.to_owned())
+}
+
+/// The JSON after masking. It is still JSON.
+fn masked_json(text: &str) -> String {
+    let masked = masker().json(&json(text));
+    let masked = masked.map_or_else(|| text.to_owned(), |json| json.as_str().to_owned());
+    json(&masked);
+    masked
+}
+
+/// Assembled here, so that nothing that looks like a key is in the repository.
+fn token() -> String {
+    format!("gh{}_{}", "p", "a1B2c3D4e5".repeat(4))
+}
+
+/// Without what tells masks apart.
+fn untagged(text: &str) -> String {
+    let mut untagged = String::new();
+    for (index, part) in text.split("[masked:").enumerate() {
+        if index == 0 {
+            untagged.push_str(part);
+            continue;
+        }
+        let (mask, rest) = part.split_once(']').unwrap();
+        let kind = mask.split(':').next().unwrap();
+        untagged.push_str(&format!("<{kind}>{rest}"));
+    }
+    untagged
+}
+
+#[test]
+fn a_mask_names_its_kind_and_tells_secrets_apart() {
+    let (one, other) = (token(), token().replace('a', "z"));
+    let text = masked(&format!("{one} {other} {one}"));
+    let masks: Vec<&str> = text.split(' ').collect();
+    assert!(
+        masks[0].starts_with("[masked:github:") && masks[0].len() == 20,
+        "{text}"
+    );
+    assert_eq!(masks[0], masks[2]);
+    assert_ne!(masks[0], masks[1]);
+    let other_key = Masker::new(MaskRules::built_in().unwrap(), &[8; 32]);
+    assert_ne!(other_key.text(&one).unwrap(), masks[0]);
+    assert_eq!(masked(&text), text, "a mask is not masked again");
+}
+
+#[test]
+fn a_secret_may_stand_anywhere_in_a_text() {
+    let token = token();
+    for (before, after) in [
+        ("", ""),
+        ("key=", ""),
+        ("é", "é"),
+        ("(", ")"),
+        ("\"", "\""),
+        ("x:", ","),
+        ("-", "."),
+        ("\n", "\n"),
+        ("https://host/", "/x"),
+        ("[", "]"),
+        ("_", " "),
+        ("{a: ", "}"),
+        ("\\n", "\\n"),
+    ] {
+        let text = format!("{before}{token}{after}");
+        let masked = masked(&text);
+        assert_eq!(
+            untagged(&masked),
+            format!("{before}<github>{after}"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn json_is_masked_at_any_depth_and_stays_json() {
+    let token = token();
+    let inner = serde_json::json!({"a": [token, {"deep": format!("see {token}")}], "n": 1.5e3});
+    let cases = [
+        (
+            inner.to_string(),
+            r#"{"a":["<github>",{"deep":"see <github>"}],"n":1500.0}"#.to_owned(),
+        ),
+        (
+            format!(r#"{{"{token}" : [1,"{token}"]}}"#),
+            r#"{"<github>" : [1,"<github>"]}"#.to_owned(),
+        ),
+        (format!("\"\\n{token}\\t\""), r#""\n<github>\t""#.to_owned()),
+        (format!("\"\\u4e2d{token}\""), "\"中<github>\"".to_owned()),
+        (
+            format!("\"\\u0067{}\"", &token[1..]),
+            "\"<github>\"".to_owned(),
+        ),
+        (
+            r#"[4111111111111111, "4111 1111 1111 1111"]"#.to_owned(),
+            r#"["<card>", "<card>"]"#.to_owned(),
+        ),
+        (
+            r#"{"url":"https:\/\/me:pa55@host\/x"}"#.to_owned(),
+            r#"{"url":"https://me:<url-password>@host/x"}"#.to_owned(),
+        ),
+    ];
+    for (text, wanted) in cases {
+        assert_eq!(untagged(&masked_json(&text)), wanted, "{text}");
+    }
+    let mut deep = format!("\"{token}\"");
+    for _ in 0..500 {
+        deep = format!("[{deep}]");
+    }
+    assert!(!masked_json(&deep).contains(&token));
+}
+
+#[test]
+fn json_in_strings_of_json_is_masked() {
+    let (token, password) = (token(), "correct horse");
+    let mut text =
+        serde_json::json!({"password": password, "t": token, "pin": {"secret": 4711}}).to_string();
+    for level in 0..12 {
+        let masked = masked_json(&text);
+        for secret in [&*token, password] {
+            assert!(!masked.contains(secret), "level {level}: {masked}");
+        }
+        if level < MAX_JSON_IN_JSON {
+            assert!(!masked.contains("4711"), "level {level}: {masked}");
+        }
+        text = serde_json::json!({"arguments": text}).to_string();
+    }
+    let line = format!("result: {{\\\"password\\\": \\\"{password}\\\"}}");
+    assert!(!masked(&line).contains(password));
+}
+
+#[test]
+fn private_keys_are_masked_whole_even_without_an_end() {
+    let body = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n".repeat(20);
+    for kind in [
+        "RSA PRIVATE KEY",
+        "PRIVATE KEY",
+        "OPENSSH PRIVATE KEY",
+        "PGP PRIVATE KEY BLOCK",
+    ] {
+        let dashes = "-".repeat(5);
+        let key = format!("{dashes}BEGIN {kind}{dashes}\n{body}{dashes}END {kind}{dashes}");
+        assert_eq!(
+            untagged(&masked(&format!("a {key} b"))),
+            "a <private-key> b"
+        );
+        let cut = &key[..key.len() / 2];
+        assert_eq!(untagged(&masked(&format!("a {cut}"))), "a <private-key>");
+        let in_json = serde_json::json!({ "k": key }).to_string();
+        assert_eq!(untagged(&masked_json(&in_json)), r#"{"k":"<private-key>"}"#);
+        let public = key.replace("PRIVATE", "PUBLIC");
+        assert_eq!(masked(&public), public);
+    }
+}
+
+#[test]
+fn too_much_work_closes_the_field() {
+    let masker = masker();
+    // Each value goes on to the end: looking at all would take quadratic time.
+    let hard = "password=".repeat(20_000);
+    assert_eq!(masker.text(&hard).unwrap(), UNCHECKED);
+    let text = serde_json::to_string(&hard).unwrap();
+    for (text, wanted) in [
+        (text.clone(), format!("\"{UNCHECKED}\"")),
+        (format!("[{text}]"), format!("[\"{UNCHECKED}\"]")),
+        (
+            format!("{{\"a\":{text}}}"),
+            format!("{{\"masked\":\"{UNCHECKED}\"}}"),
+        ),
+    ] {
+        assert_eq!(masker.json(&json(&text)).unwrap().as_str(), wanted);
+    }
+    assert_eq!(masker.counts().next(), Some(("unchecked", 4)));
+}
+
+#[test]
+fn work_grows_with_the_text_only() {
+    for hard in [
+        "eyJ-",
+        "sk-",
+        "-----BEGIN ",
+        "://a:",
+        "4111 ",
+        "DE89 ",
+        "{\"secret\":",
+        "a@",
+    ] {
+        let text = hard.repeat(1 << 14);
+        let begun = std::time::Instant::now();
+        let _ = masker().text(&text);
+        let _ = masker().json(&json(&serde_json::to_string(&text).unwrap()));
+        assert!(begun.elapsed().as_secs() < 20, "{hard}");
+    }
+}
+
+#[test]
+fn secrets_are_counted_by_kind() {
+    let masker = masker();
+    masker.text(&format!("{} {}", token(), token()));
+    masker.text("4111111111111111");
+    let counts: Vec<(&str, u64)> = masker.counts().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(counts, [("card", 1), ("github", 2)]);
+}
+
+#[test]
+fn one_pass_finds_all_prefixes() {
+    // Each further pass costs as much as the first one.
+    const PER_PASS: usize = 64;
+    // What is found by code.
+    const CODED: usize = 5;
+    let rules = MaskRules::built_in().unwrap();
+    let prefixes: std::collections::BTreeSet<&String> = rules
+        .patterns
+        .iter()
+        .flat_map(|pattern| &pattern.prefixes)
+        .collect();
+    assert!(rules.patterns.len() >= 40);
+    assert!(prefixes.len() + CODED <= PER_PASS, "{}", prefixes.len());
+}
