@@ -33,6 +33,7 @@ mod keys;
 mod kill;
 mod ledger;
 mod limits;
+mod mask;
 mod messages;
 mod order;
 mod otlp;
