@@ -1,6 +1,7 @@
 //! The cost of turning a span from wire bytes into events, part by part. Each request has 200
 //! spans with OpenInference attributes, about 2.7 KB per span. One span in three is an LLM call
-//! with its messages. `map_workload` maps a request of `runtraced bench --workload otlp`.
+//! with its messages. `map_workload` maps a request of `runtraced bench --workload otlp`, and
+//! `mask_workload` masks its events.
 
 use std::hint::black_box;
 
@@ -16,6 +17,7 @@ use runtraced::ingest::otlp::wire::{
     ExportRequest, MalformedProtobuf, Schema, Span as ReadSpan, WireMessage, json_to_protobuf, scan,
 };
 use runtraced::ingest::otlp::{Encoding, MapOptions, Signal, decode};
+use runtraced::mask::{MaskRules, Masker};
 
 /// Spans per request.
 const SPANS: u64 = 200;
@@ -197,6 +199,13 @@ fn parts(criterion: &mut Criterion) {
     group.bench_function("map_workload", |bencher| {
         bencher.iter(|| map_traces(black_box(&workload), &options));
     });
+    if let (Ok(rules), Ok(mapped)) = (MaskRules::built_in(), map_traces(&workload, &options)) {
+        let masker = Masker::new(rules, &[7; 32]);
+        let mut events = mapped.events;
+        group.bench_function("mask_workload", |bencher| {
+            bencher.iter(|| events.iter_mut().for_each(|(_, event)| masker.event(event)));
+        });
+    }
     group.bench_function("json", |bencher| {
         bencher.iter(|| json_to_protobuf(&schema, schema.traces, black_box(&json)));
     });
