@@ -3,6 +3,7 @@
 mod database;
 mod dialects;
 mod doors;
+mod otel;
 mod units;
 mod values;
 
@@ -17,6 +18,7 @@ use clap::Args;
 pub use database::{DatabaseSource, database_address, default_data_dir, parse_database_url};
 pub use dialects::{DialectFault, read_dialects};
 pub use doors::{ConnectionArgs, TlsArgs};
+pub use otel::{OtelArgs, OtelSettings};
 pub use values::{Faults, FlagReader, FlagValue, FlagValueParser, MAX_DURATION};
 
 use crate::event::MAX_JSON_DEPTH;
@@ -244,6 +246,9 @@ pub struct ServeArgs {
     #[command(flatten)]
     #[allow(missing_docs)] // its fields are documented
     pub tls: TlsArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)] // its fields are documented
+    pub otel: OtelArgs,
 }
 
 /// How to write values, below the flags of a command.
@@ -285,6 +290,7 @@ pub struct Config {
     pub max_message_events: usize,
     pub max_json_depth: usize,
     pub tls: Option<TlsFiles>,
+    pub otel: Option<OtelSettings>,
 }
 
 /// Settings of the spool.
@@ -357,6 +363,7 @@ impl ServeArgs {
             ),
             max_json_depth: flags.integer(&self.connections.max_json_depth, 1..=MAX_JSON_DEPTH),
             tls,
+            otel: self.otel.settings(&mut flags),
         };
         flags.finish(config)
     }

@@ -14,6 +14,7 @@ pub mod ingest;
 
 pub mod event;
 pub mod histograms;
+pub mod own_spans;
 
 pub mod pipeline;
 

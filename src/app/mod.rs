@@ -10,6 +10,8 @@ mod grpc;
 mod helpers;
 mod http;
 mod open;
+mod own_endpoint;
+mod own_spans;
 mod refresh_keys;
 mod refresh_prices;
 mod run;
@@ -26,6 +28,7 @@ use uuid::Uuid;
 
 use self::database::PrivateDatabase;
 pub use self::error::AppError;
+use self::own_endpoint::refuse_own;
 use crate::config::{Config, DatabaseSource, SpoolSettings};
 use crate::listen::{Tls, TlsReloader};
 use crate::spool::{Spool, SpoolError, SpoolFolder, SpoolLimits};
@@ -77,6 +80,9 @@ impl App {
             grpc: grpc.local_addr()?,
             http: http.local_addr()?,
         };
+        if let Some(otel) = &config.otel {
+            refuse_own(otel, addresses).await?;
+        }
         let tls = config.tls.clone().map(TlsReloader::load).transpose()?;
         let instance = Uuid::now_v7();
         // Opening may fail, so it comes before starting a private Postgres.

@@ -9,6 +9,7 @@ pub mod native;
 pub mod otlp;
 mod repairs;
 pub(crate) mod settle;
+mod told;
 mod too_many_requests;
 
 pub use self::intake::{Intake, IntakeConfig};

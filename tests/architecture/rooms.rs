@@ -38,6 +38,12 @@ pub const ROOMS: &[Room] = &[
         rule: "IO, protobuf, SQL; anything that is done for each event",
     },
     Room {
+        name: "own_spans",
+        uses: &["histograms"],
+        without: &[IO[0], IO[1], IO[2], IO[3], IO[4], IO[5], IO[6], "prost"],
+        rule: "IO; anything that is done for each event",
+    },
+    Room {
         name: "json_mapping",
         uses: &["proto"],
         without: IO,
@@ -120,6 +126,7 @@ pub const ROOMS: &[Room] = &[
         uses: &[
             "event",
             "histograms",
+            "own_spans",
             "store/batch",
             "store/error",
             "store/outcome",
@@ -143,7 +150,7 @@ pub const ROOMS: &[Room] = &[
     },
     Room {
         name: "pipeline",
-        uses: &["event", "histograms", "spool", "store"],
+        uses: &["event", "histograms", "own_spans", "spool", "store"],
         without: &["tonic", "prost", "axum"],
         rule: "SQL, protobuf",
     },
@@ -154,6 +161,7 @@ pub const ROOMS: &[Room] = &[
             "event",
             "histograms",
             "json_mapping",
+            "own_spans",
             "pipeline",
             "proto",
         ],
@@ -162,7 +170,7 @@ pub const ROOMS: &[Room] = &[
     },
     Room {
         name: "finalize",
-        uses: &["store"],
+        uses: &["own_spans", "store"],
         without: &["tonic", "prost"],
         rule: "SQL, except the statements that find, close and expire what a sweep handles",
     },
@@ -174,6 +182,7 @@ pub const ROOMS: &[Room] = &[
             "histograms",
             "ingest",
             "listen",
+            "own_spans",
             "pipeline",
             "spool",
             "store",
@@ -215,6 +224,7 @@ pub const ROOMS: &[Room] = &[
             "ingest",
             "json_mapping",
             "listen",
+            "own_spans",
             "pipeline",
             "postgres",
             "prices",

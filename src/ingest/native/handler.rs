@@ -14,6 +14,7 @@ use crate::event::FieldLimits;
 use crate::histograms::BatchSource;
 use crate::ingest::batch::BatchDecoder;
 use crate::ingest::repairs::RepairCounts;
+use crate::own_spans::OwnSpans;
 use crate::pipeline::{Batch, Pipeline};
 use crate::proto;
 
@@ -24,6 +25,8 @@ pub struct NativeIngest {
     pub pipeline: Arc<Pipeline>,
     /// Counts of repairs, for metrics.
     pub repairs: Arc<RepairCounts>,
+    /// Tells of requests.
+    pub own_spans: OwnSpans,
     /// How long a `Submit` waits to be settled before the client must send it again.
     pub submit_timeout: Duration,
     /// Limits of each stream.
