@@ -4,6 +4,7 @@ mod database;
 mod dialects;
 mod doors;
 mod masking;
+mod otel;
 mod units;
 mod values;
 
@@ -19,6 +20,7 @@ pub use database::{DatabaseSource, database_address, default_data_dir, parse_dat
 pub use dialects::{DialectFault, read_dialects};
 pub use doors::{ConnectionArgs, TlsArgs};
 pub use masking::{MaskArgs, MaskKeyFile, MaskSettings};
+pub use otel::{OtelArgs, OtelSettings};
 pub use values::{Faults, FlagReader, FlagValue, FlagValueParser, MAX_DURATION};
 
 use crate::event::MAX_JSON_DEPTH;
@@ -249,6 +251,9 @@ pub struct ServeArgs {
     #[command(flatten)]
     #[allow(missing_docs)] // its fields are documented
     pub tls: TlsArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)] // its fields are documented
+    pub otel: OtelArgs,
 }
 
 /// How to write values, below the flags of a command.
@@ -291,6 +296,7 @@ pub struct Config {
     pub max_json_depth: usize,
     pub mask: Option<MaskSettings>,
     pub tls: Option<TlsFiles>,
+    pub otel: Option<OtelSettings>,
 }
 
 /// Settings of the spool.
@@ -365,6 +371,7 @@ impl ServeArgs {
             ),
             max_json_depth: flags.integer(&self.connections.max_json_depth, 1..=MAX_JSON_DEPTH),
             tls,
+            otel: self.otel.settings(&mut flags),
         };
         flags.finish(config)
     }

@@ -125,6 +125,20 @@ pub struct PhaseTimes {
     pub settle: Duration,
 }
 
+impl PhaseTimes {
+    /// The phases in the order in which they follow each other.
+    #[must_use]
+    pub fn in_order(self) -> [(WritePhase, Duration); 5] {
+        [
+            (WritePhase::Plan, self.plan),
+            (WritePhase::Lock, self.lock),
+            (WritePhase::Copy, self.copy),
+            (WritePhase::Merge, self.merge),
+            (WritePhase::Settle, self.settle),
+        ]
+    }
+}
+
 /// Where and when a batch arrived.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchSource {
@@ -203,13 +217,7 @@ impl Histograms {
 
     /// A transaction was written, except for its commit.
     pub fn phases(&self, times: PhaseTimes) {
-        for (phase, took) in [
-            (WritePhase::Plan, times.plan),
-            (WritePhase::Lock, times.lock),
-            (WritePhase::Copy, times.copy),
-            (WritePhase::Merge, times.merge),
-            (WritePhase::Settle, times.settle),
-        ] {
+        for (phase, took) in times.in_order() {
             self.phase(phase, took);
         }
     }

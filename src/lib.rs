@@ -18,6 +18,7 @@ pub mod ingest;
 pub mod event;
 pub mod histograms;
 pub mod mask;
+pub mod own_spans;
 
 pub mod pipeline;
 

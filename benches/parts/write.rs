@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, Throughput};
 use runtraced::bench::workload::WorkloadKind;
 use runtraced::event::Event;
+use runtraced::own_spans::OwnSpans;
 use runtraced::postgres::{PrivateConfig, PrivatePostgres, StopMode};
 use runtraced::store::{WhenAway, Writer, WriterConfig, migrate};
 use sqlx::{Connection as _, PgConnection};
@@ -78,6 +79,7 @@ fn writer(url: &str) -> Writer {
         render: |_| String::new(),
         give_up: CancellationToken::new(),
         histograms: Arc::default(),
+        own_spans: OwnSpans::default(),
     };
     Writer::new(config, 0, Arc::default())
 }

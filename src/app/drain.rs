@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::error::AppError;
+use crate::own_spans::WorkSpan;
 
 /// The time after the drain deadline in which handlers tell their clients what was not
 /// settled.
@@ -35,6 +36,7 @@ pub async fn drain(
     tasks: &TaskTracker,
     writers: Vec<JoinHandle<()>>,
     deadline: Instant,
+    span: &mut WorkSpan,
 ) {
     phases.draining.cancel();
     tasks.close();
@@ -54,6 +56,7 @@ pub async fn drain(
         servers.abort_all();
         while servers.join_next().await.is_some() {}
     }
+    span.lap("handlers");
     // No handler can send to the queues any more. The writers end when the queues are
     // empty.
     let mut joined = tokio::task::spawn_blocking(move || {
@@ -66,6 +69,7 @@ pub async fn drain(
             joined.await
         }
     };
+    span.lap("writers");
     if !matches!(all_well, Ok(true)) {
         tracing::error!("a writer thread panicked");
     }

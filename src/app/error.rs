@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use opentelemetry_otlp::ExporterBuildError;
+
 use super::database::DatabaseError;
 use crate::listen::TlsError;
 use crate::spool::SpoolError;
@@ -49,6 +51,19 @@ pub enum AppError {
         /// The cause.
         reason: String,
     },
+    /// The collector of the daemon's own spans is the daemon itself.
+    #[error(
+        "--otel-endpoint {endpoint} is the {name} endpoint of this daemon; name another collector"
+    )]
+    OwnEndpoint {
+        /// The URL.
+        endpoint: String,
+        /// The endpoint of the daemon.
+        name: &'static str,
+    },
+    /// The daemon's own spans cannot be sent.
+    #[error("--otel-endpoint: {0}")]
+    OwnSpans(#[from] ExporterBuildError),
     /// The drain deadline passed before all events were settled.
     #[error("shut down with {0} events not settled; their clients must send them again")]
     Unsettled(u64),

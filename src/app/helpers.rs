@@ -14,8 +14,9 @@ use super::refresh_prices::refresh_prices;
 use super::shared::SharedState;
 use crate::auth::{KeyCache, KeyTable};
 use crate::config::Config;
-use crate::finalize::{SweepCounts, sum_up_forever, sweep_forever};
+use crate::finalize::{SweepCounts, SweepSettings, sum_up_forever, sweep_forever};
 use crate::listen::TlsReloader;
+use crate::own_spans::OwnSpans;
 use crate::store::{Session, SessionUse};
 use crate::telemetry::{Readiness, watch_database};
 
@@ -66,9 +67,13 @@ impl Helpers {
         shared: &SharedState,
     ) {
         let (config, stop) = (config.clone(), self.stop.clone());
-        let (readiness, sweeps) = (shared.readiness.clone(), shared.sweeps.clone());
+        let shared = MaintenanceState {
+            readiness: shared.readiness.clone(),
+            sweeps: shared.sweeps.clone(),
+            own_spans: shared.own_spans.clone(),
+        };
         self.tasks
-            .spawn(maintain_database(database, config, readiness, sweeps, stop));
+            .spawn(maintain_database(database, config, shared, stop));
     }
 
     /// Waits for the first task that ends, and says why it did.
@@ -85,13 +90,24 @@ impl Helpers {
     }
 }
 
+/// What the care for the database tells other parts.
+struct MaintenanceState {
+    readiness: Readiness,
+    sweeps: Arc<SweepCounts>,
+    own_spans: OwnSpans,
+}
+
 async fn maintain_database(
     database: PgConnectOptions,
     config: Config,
-    readiness: Readiness,
-    sweeps: Arc<SweepCounts>,
+    shared: MaintenanceState,
     stop: CancellationToken,
 ) -> Result<(), AppError> {
+    let MaintenanceState {
+        readiness,
+        sweeps,
+        own_spans,
+    } = shared;
     if config.migrate {
         let migrated = migrate_when_reachable(&database, &readiness);
         tokio::select! {
@@ -101,6 +117,11 @@ async fn maintain_database(
     }
     let health = watch_database(database.clone(), readiness, stop.clone());
     let timeout = config.commit_timeout;
+    let sweep = SweepSettings {
+        interval: config.sweep_interval,
+        time_limit: timeout,
+        own_spans,
+    };
     let write = SessionUse::Write;
     // One server process serves all three: a daemon has few.
     let session = Mutex::new(Session::new(database, "runtraced", write, timeout, || ()));
@@ -108,7 +129,7 @@ async fn maintain_database(
         health,
         refresh_prices(&session, stop.clone()),
         sum_up_forever(&session, stop.clone()),
-        sweep_forever(&session, config.sweep_interval, timeout, &sweeps, stop)
+        sweep_forever(&session, &sweep, &sweeps, stop)
     );
     Ok(())
 }

@@ -11,6 +11,8 @@ mod helpers;
 mod http;
 mod mask_key;
 mod open;
+mod own_endpoint;
+mod own_spans;
 mod refresh_keys;
 mod refresh_prices;
 mod run;
@@ -27,6 +29,7 @@ use uuid::Uuid;
 
 use self::database::PrivateDatabase;
 pub use self::error::AppError;
+use self::own_endpoint::refuse_own;
 use crate::config::{Config, DatabaseSource, SpoolSettings};
 use crate::listen::{Tls, TlsReloader};
 use crate::mask::Masker;
@@ -81,6 +84,9 @@ impl App {
             grpc: grpc.local_addr()?,
             http: http.local_addr()?,
         };
+        if let Some(otel) = &config.otel {
+            refuse_own(otel, addresses).await?;
+        }
         let tls = config.tls.clone().map(TlsReloader::load).transpose()?;
         let instance = Uuid::now_v7();
         // Opening may fail, so it comes before starting a private Postgres.

@@ -19,6 +19,7 @@ use super::shared::SharedState;
 use super::{Addresses, App, DaemonCore, Sockets};
 use crate::ingest::refuse_excess_request;
 use crate::listen::{self, RequestLimit};
+use crate::own_spans::WorkSpan;
 use crate::pipeline::{Gate, Pipeline};
 use crate::store::ShardCounts;
 use crate::telemetry::{Metrics, router};
@@ -48,7 +49,8 @@ impl App {
             sockets,
             private,
         } = self;
-        let shared = SharedState::new(core.spool.clone());
+        let (own_spans, sender) = core.own_spans()?;
+        let shared = SharedState::new(core.spool.clone(), own_spans);
         let mut running = core.start(sockets, addresses, &shared).await?;
         let private = private.map(|private| {
             let stop = running.phases.stop.clone();
@@ -62,7 +64,11 @@ impl App {
         shared.readiness.shut_down();
         let deadline = Instant::now() + core.config.drain_timeout;
         let gate = running.gate.clone();
-        let in_flight = running.shut_down(deadline).await;
+        let mut span = shared.own_spans.work("drain");
+        span.always();
+        let in_flight = running.shut_down(deadline, &mut span).await;
+        span.end((in_flight > 0).then_some("unsettled"));
+        sender.finish().await;
         if let Some(private) = private {
             private
                 .await
@@ -111,7 +117,7 @@ impl DaemonCore {
         }
         let endpoints = Endpoints::new(&self.config, tls);
         let (pipeline, writers) =
-            Pipeline::start(self.pipeline_config(&phases), &phases.writer_ended)?;
+            Pipeline::start(self.pipeline_config(&phases, shared), &phases.writer_ended)?;
         let (counts, gate) = (pipeline.counts(), pipeline.gate());
         let metrics = self.metrics(shared, &pipeline, &endpoints);
         let pipeline = Arc::new(pipeline);
@@ -184,6 +190,7 @@ impl DaemonCore {
             gate: pipeline.gate(),
             endpoints: endpoints.counts.clone(),
             histograms: pipeline.histograms(),
+            own_spans: shared.own_spans.counts(),
         })
     }
 }
@@ -202,13 +209,14 @@ impl RunningParts {
 
     /// Settles admitted events, ends every part, and returns the number of events that
     /// are not settled.
-    async fn shut_down(self, deadline: Instant) -> u64 {
+    async fn shut_down(self, deadline: Instant, span: &mut WorkSpan) -> u64 {
         drain(
             &self.phases,
             self.servers,
             &self.tasks,
             self.writers,
             deadline,
+            span,
         )
         .await;
         self.phases.stop.cancel();

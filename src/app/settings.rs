@@ -27,7 +27,7 @@ use crate::web::{JwtKeys, OpenTo, WebConfig, WebSessions};
 const OTLP_EXPANSION_FACTOR: usize = 4;
 
 impl DaemonCore {
-    pub(super) fn pipeline_config(&self, phases: &Phases) -> PipelineConfig {
+    pub(super) fn pipeline_config(&self, phases: &Phases, shared: &SharedState) -> PipelineConfig {
         let config = &self.config;
         let spool = self.spool.clone().zip(config.spool.as_ref());
         PipelineConfig {
@@ -47,6 +47,7 @@ impl DaemonCore {
                 render: render_event,
                 give_up: phases.give_up.clone(),
                 histograms: Arc::default(),
+                own_spans: shared.own_spans.clone(),
             },
             spool: spool.map(|(spool, settings)| SpoolConfig {
                 spool,
@@ -71,6 +72,7 @@ impl DaemonCore {
         Intake::new(IntakeConfig {
             pipeline: Arc::downgrade(pipeline),
             repairs: shared.repairs.clone(),
+            own_spans: shared.own_spans.clone(),
             max_message_bytes: config.max_message_bytes,
             body_budget_bytes: config.memory_budget_bytes,
             receive_timeout: config.receive_timeout,
@@ -96,6 +98,10 @@ impl DaemonCore {
                 keep_foreign_spans: config.keep_foreign_spans,
                 tenant: None,
                 dialects: config.otlp_dialects.clone(),
+                own_instance: config
+                    .otel
+                    .as_ref()
+                    .map(|_| self.instance.to_string().into()),
                 max_events_bytes: config
                     .max_message_bytes
                     .saturating_mul(OTLP_EXPANSION_FACTOR),
@@ -174,6 +180,7 @@ impl DaemonCore {
             pipeline,
             preparer: Preparer::new(self.masker.clone()),
             repairs: shared.repairs.clone(),
+            own_spans: shared.own_spans.clone(),
             submit_timeout: config.submit_timeout,
             limits: StreamLimits {
                 batches_in_flight: config.stream_batches,

@@ -6,6 +6,7 @@ use crate::auth::KeyTable;
 use crate::finalize::SweepCounts;
 use crate::ingest::RepairCounts;
 use crate::ingest::otlp::OtlpCounts;
+use crate::own_spans::OwnSpans;
 use crate::spool::Spool;
 use crate::telemetry::Readiness;
 
@@ -16,16 +17,18 @@ pub(super) struct SharedState {
     pub repairs: Arc<RepairCounts>,
     pub spans: Arc<OtlpCounts>,
     pub keys: Arc<KeyTable>,
+    pub own_spans: OwnSpans,
 }
 
 impl SharedState {
-    pub fn new(spool: Option<Arc<Spool>>) -> Self {
+    pub fn new(spool: Option<Arc<Spool>>, own_spans: OwnSpans) -> Self {
         Self {
             readiness: Readiness::new(spool),
             sweeps: Arc::default(),
             repairs: Arc::default(),
             spans: Arc::default(),
             keys: Arc::default(),
+            own_spans,
         }
     }
 }

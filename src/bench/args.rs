@@ -113,6 +113,15 @@ pub struct BenchArgs {
         conflicts_with_all = ["quick", "full", "grow_to", "html", "markdown"]
     )]
     pub outage: u64,
+    /// Instead of rates, measure the CPU time that the daemon's own spans (--otel-endpoint)
+    /// take, with and without them in turn.
+    #[arg(
+        long,
+        env = "RUNTRACED_BENCH_OTEL_COST",
+        value_parser = BoolishValueParser::new(),
+        conflicts_with_all = ["outage", "grow_to", "html", "markdown"]
+    )]
+    pub otel_cost: bool,
     /// Write the plot of --outage to this file, as SVG.
     #[arg(
         long,

@@ -12,6 +12,7 @@ mod load;
 mod machine;
 mod markdown;
 mod measure;
+mod otel_cost;
 mod outage;
 mod process;
 mod progress;
@@ -81,7 +82,7 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let measured = tokio::select! {
-        measured = measure_on(&args, &url) => measured,
+        measured = measure_and_print(&args, &url) => measured,
         _ = interrupt.recv() => Err(anyhow::anyhow!("interrupted")),
         _ = terminate.recv() => Err(anyhow::anyhow!("terminated")),
     };
@@ -89,8 +90,16 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
         Some(mut server) => Ok(server.stop(StopMode::Immediate).await?),
         None => ScratchDatabase::for_this_process(&url)?.remove().await,
     };
-    let report = measured?;
+    measured?;
     removed?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn measure_and_print(args: &BenchArgs, url: &str) -> anyhow::Result<()> {
+    if args.otel_cost {
+        return otel_cost::run(args, url).await;
+    }
+    let report = measure_on(args, url).await?;
     output::print(&table::text(&report))?;
     write_file(
         args.json.as_deref(),
@@ -102,7 +111,7 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
             .with_context(|| format!("cannot read {}", page.display()))?;
         write_file(Some(page), &markdown::update(&text, &report)?)?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn write_file(path: Option<&Path>, text: &str) -> anyhow::Result<()> {

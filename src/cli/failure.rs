@@ -45,6 +45,9 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         if let Some(error) = cause.downcast_ref::<NoDatabase>() {
             return Some(error.exit_code());
         }
+        if let Some(AppError::OwnEndpoint { .. }) = cause.downcast_ref() {
+            return Some(EXIT_USAGE);
+        }
         let is_io = matches!(cause.downcast_ref(), Some(sqlx::Error::Io(_)));
         (is_io || cause.is::<InspectError>()).then_some(EXIT_UNAVAILABLE)
     });

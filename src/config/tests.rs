@@ -130,6 +130,24 @@ fn a_connection_that_answers_pings_is_never_idle() {
 }
 
 #[test]
+fn faults_of_own_spans_are_reported() {
+    let faults = config(&["--otel-endpoint", "collector:4317", "--otel-sample", "1.5"]);
+    assert_eq!(
+        faults.expect_err("two faults").0,
+        [
+            "--otel-sample 1.5 is not a share from 0 to 1, like 0.01",
+            "--otel-endpoint collector:4317 is not a URL like http://127.0.0.1:4317",
+        ]
+    );
+    for odd in ["x", "NaN", "-0.1"] {
+        assert!(config(&[&format!("--otel-sample={odd}")]).is_err(), "{odd}");
+    }
+    let settings = config(&["--otel-endpoint", "http://127.0.0.1:4317"]).expect("settings");
+    assert_eq!(settings.otel.map(|otel| otel.sample), Some(0.01));
+    assert_eq!(config(&["--otel-endpoint", ""]).expect("off").otel, None);
+}
+
+#[test]
 fn beyond_loopback_only_on_purpose() {
     assert!(config(&["--http-listen", "0.0.0.0:1"]).is_err());
     assert!(config(&["--http-listen", "0.0.0.0:1", "--insecure"]).is_ok());

@@ -8,4 +8,4 @@ mod run_sums;
 mod sweeper;
 
 pub use run_sums::sum_up_forever;
-pub use sweeper::{SweepCounts, Sweeper, sweep_forever};
+pub use sweeper::{SweepCounts, SweepSettings, Sweeper, sweep_forever};

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::large_runs::{LOCKED_LIMIT, PostponedRuns, is_of_runs};
+use crate::own_spans::OwnSpans;
 use crate::store::{self, Session};
 
 /// Rows per transaction of a sweep. Few, so that the row locks do not delay writers.
@@ -24,29 +25,47 @@ pub struct SweepCounts {
     pub approvals_expired: AtomicU64,
 }
 
+/// How a sweeper works.
+#[derive(Debug)]
+pub struct SweepSettings {
+    /// The time between two sweeps.
+    pub interval: Duration,
+    /// The longest time of a sweep.
+    pub time_limit: Duration,
+    /// Tells of sweeps.
+    pub own_spans: OwnSpans,
+}
+
 /// Sweeps periodically until `stop`. It does not log that the database is away: the
 /// writers do.
 pub async fn sweep_forever(
     session: &Mutex<Session>,
-    interval: Duration,
-    time_limit: Duration,
+    settings: &SweepSettings,
     counts: &SweepCounts,
     stop: CancellationToken,
 ) {
     let mut sweeper = Sweeper::default();
+    let time_limit = settings.time_limit;
     loop {
         tokio::select! {
-            () = sleep(interval) => {}
+            () = sleep(settings.interval) => {}
             () = stop.cancelled() => return,
         }
         let mut session = session.lock().await;
+        let span = settings.own_spans.work("sweep");
         let sweep = async {
             let mut open = session.acquire().await?;
             let swept = sweeper.sweep_all(open.conn(), counts, time_limit).await;
             session.release(swept.as_ref().err());
             swept
         };
-        match timeout(time_limit, sweep).await {
+        let swept = timeout(time_limit, sweep).await;
+        span.end(match &swept {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(store::sqlstate(error)),
+            Err(_) => Some("timed_out".to_owned()),
+        });
+        match swept {
             Ok(Ok(())) => {}
             Ok(Err(error)) if !store::is_outage(&error) => {
                 // ERROR: until a person helps, abandoned runs stay open.

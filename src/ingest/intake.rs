@@ -13,6 +13,7 @@ use super::body::{BodyBudget, BodyError, Compression, ReadBody, decompress};
 use super::repairs::RepairCounts;
 use super::settle::Unsettled;
 use crate::auth::Identity;
+use crate::own_spans::OwnSpans;
 use crate::pipeline::Pipeline;
 
 /// Requests of this size or more are decoded on blocking threads, so that they
@@ -32,6 +33,8 @@ pub struct IntakeConfig {
     pub pipeline: Weak<Pipeline>,
     /// Counts repairs.
     pub repairs: Arc<RepairCounts>,
+    /// Tells of requests.
+    pub own_spans: OwnSpans,
     /// The largest body, before and after decompression.
     pub max_message_bytes: usize,
     /// The budget for all bodies in memory.

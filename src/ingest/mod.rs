@@ -10,6 +10,7 @@ pub mod otlp;
 mod prepare;
 mod repairs;
 pub(crate) mod settle;
+mod told;
 mod too_many_requests;
 
 pub use self::intake::{Intake, IntakeConfig};

@@ -2,6 +2,7 @@
 
 use crate::event::{Event, Refusal};
 use crate::histograms::BatchSource;
+use crate::own_spans::SpanIds;
 
 /// The least weight of a batch, in bytes. A queue has capacity for as many units as the
 /// budget can hold at this weight, so sending to a queue never blocks.
@@ -18,6 +19,8 @@ pub struct Batch {
     pub refused: Vec<(u32, Refusal)>,
     /// Where and when it arrived.
     pub source: BatchSource,
+    /// The request that brought it, if that may be told.
+    pub request: Option<SpanIds>,
 }
 
 impl Batch {

@@ -7,6 +7,7 @@
 //! wait.
 
 use std::collections::VecDeque;
+use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -163,7 +164,7 @@ impl Shard {
             } else {
                 rest
             };
-            match runtime.block_on(self.writer.write(part)) {
+            match self.write_told(runtime, slice::from_ref(&unit), part) {
                 Ok(written) => {
                     for outcome in written {
                         outcomes[start] = Some(outcome);

@@ -109,6 +109,7 @@ impl Pipeline {
         let suspects = Arc::<Suspects>::default();
         let mut writer_config = config.writer;
         let histograms = writer_config.histograms.clone();
+        let own_spans = writer_config.own_spans.clone();
         if config.spool.is_some() {
             writer_config.when_away = WhenAway::ReturnError;
         }
@@ -129,6 +130,7 @@ impl Pipeline {
                 writer: Writer::new(writer_config.clone(), number, counts.clone()),
                 limits: config.limits,
                 histograms: histograms.clone(),
+                own_spans: own_spans.clone(),
                 timeout: config
                     .spool
                     .as_ref()
@@ -157,6 +159,7 @@ impl Pipeline {
                 shard_counts: counts.clone(),
                 shards: shards_running,
                 histograms: histograms.clone(),
+                own_spans,
                 draining: config.draining,
                 budget: budget.clone(),
                 budget_bytes,
@@ -277,7 +280,7 @@ impl Pipeline {
         shards.iter().for_each(|&shard| counts[shard] += 1);
         let units = counts
             .into_iter()
-            .map(|count| Unit::new(batch.client, min_durability, count));
+            .map(|count| Unit::new(batch.client, min_durability, count).of_request(batch.request));
         let mut units: Vec<Unit> = units.collect();
         for ((index, event), shard) in batch.events.into_iter().zip(shards) {
             units[shard].push(index, event);
@@ -332,6 +335,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::own_spans::OwnSpans;
 
     #[test]
     fn a_writer_that_ends_is_noticed() {
@@ -352,6 +356,7 @@ mod tests {
                 render: |_| String::new(),
                 give_up: CancellationToken::new(),
                 histograms: Arc::default(),
+                own_spans: OwnSpans::default(),
             },
             spool: None,
             draining: CancellationToken::new(),

@@ -26,6 +26,7 @@ use super::shard::BatchLimits;
 use super::spooler::{FRAME_BYTES, FRAME_EVENTS, SpoolConfig};
 use crate::event::Event;
 use crate::histograms::{Histograms, WriterKind};
+use crate::own_spans::OwnSpans;
 use crate::spool::SpoolError;
 use crate::store::{RefusedPart, ReplayError, ShardCounts, Writer, reason};
 
@@ -52,6 +53,7 @@ pub(super) struct ReplayerParts {
     /// Disconnected when all shards have ended.
     pub shards: Receiver<()>,
     pub histograms: Arc<Histograms>,
+    pub own_spans: OwnSpans,
     /// Cancelled when nothing more is to be replayed: the next daemon does it.
     pub draining: CancellationToken,
     /// Shows whether clients wait: then the replay takes half of the time at most.
@@ -256,7 +258,13 @@ impl Replayer {
         let writer = &mut self.parts.writer;
         writer.set_deadline(deadline);
         let begin = Instant::now();
-        match runtime.block_on(writer.replay(&events, &progress)) {
+        let own_spans = &self.parts.own_spans;
+        let mut span = own_spans.write_batch(WriterKind::Replayer, begin);
+        span.count("runtraced.events", count);
+        let result = runtime.block_on(writer.replay(&events, &progress));
+        span.add(writer.take_transactions());
+        span.end(result.as_ref().err().map(ReplayError::word));
+        match result {
             Ok(()) => {
                 match batch {
                     ReplayBatch::Front(_) => self.pace.succeeded(count, begin.elapsed()),

@@ -15,7 +15,8 @@ use super::spooler::Spooler;
 use super::unit::{EventState, Unit, update};
 use crate::event::Event;
 use crate::histograms::{Histograms, WritePhase, WriterKind};
-use crate::store::{Unwritten, Writer};
+use crate::own_spans::OwnSpans;
+use crate::store::{EventOutcome, Unwritten, Writer};
 
 /// A writer without events updates the ledger after this time.
 const IDLE_INTERVAL: Duration = Duration::from_millis(500);
@@ -40,6 +41,7 @@ pub(super) struct Shard {
     pub queue: Receiver<Box<Unit>>,
     pub writer: Writer,
     pub histograms: Arc<Histograms>,
+    pub own_spans: OwnSpans,
     pub limits: BatchLimits,
     pub spooler: Option<Spooler>,
     /// Units that neither Postgres nor the spool could take.
@@ -196,7 +198,7 @@ impl Shard {
         let bytes = units.iter().map(Unit::bytes).sum();
         self.histograms
             .write_batch(WriterKind::Shard, events.len(), bytes);
-        match runtime.block_on(self.writer.write(&events)) {
+        match self.write_told(runtime, &units, &events) {
             Ok(outcomes) => update(units, outcomes.into_iter().map(EventState::Written)),
             Err(Unwritten::Refused(part)) => {
                 self.isolation.refuse(units, &part);
@@ -209,6 +211,29 @@ impl Shard {
                 units
             }
         }
+    }
+
+    /// Writes events of units in one transaction, and tells of it.
+    pub(super) fn write_told(
+        &mut self,
+        runtime: &Runtime,
+        units: &[Unit],
+        events: &[&Event],
+    ) -> Result<Vec<EventOutcome>, Unwritten> {
+        if !self.own_spans.is_on() {
+            return runtime.block_on(self.writer.write(events));
+        }
+        let oldest = units.iter().map(Unit::admitted).min();
+        let begin = oldest.unwrap_or_else(Instant::now);
+        let mut span = self.own_spans.write_batch(WriterKind::Shard, begin);
+        span.caused_by(units.iter().filter_map(Unit::request));
+        span.count("runtraced.requests", units.len());
+        span.count("runtraced.events", events.len());
+        span.lap("queue");
+        let result = runtime.block_on(self.writer.write(events));
+        span.add(self.writer.take_transactions());
+        span.end(result.as_ref().err().map(Unwritten::word));
+        result
     }
 
     /// Spools the units that may be spooled. Returns those that are not settled.

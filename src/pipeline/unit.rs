@@ -8,6 +8,7 @@ use super::batch::Durability;
 use super::suspects::{IsolatedUnit, Suspects};
 use super::ticket::Tracker;
 use crate::event::Event;
+use crate::own_spans::SpanIds;
 use crate::store::EventOutcome;
 
 /// The part of a client's batch that goes to one shard.
@@ -21,6 +22,8 @@ pub(super) struct Unit {
     admitted: Instant,
     min_durability: Durability,
     client: u64,
+    /// The request that brought it, if that may be told.
+    request: Option<SpanIds>,
     /// Whether the unit was refused alone.
     torn: bool,
     isolated: Option<IsolatedUnit>,
@@ -46,6 +49,7 @@ impl Unit {
             admitted: Instant::now(),
             min_durability,
             client,
+            request: None,
             torn: false,
             isolated: None,
             tracker: None,
@@ -55,6 +59,20 @@ impl Unit {
     pub fn push(&mut self, index: u32, event: Event) {
         self.bytes += event.weight_bytes();
         self.events.push((index, event));
+    }
+
+    pub fn of_request(mut self, request: Option<SpanIds>) -> Self {
+        self.request = request;
+        self
+    }
+
+    pub fn request(&self) -> Option<SpanIds> {
+        self.request
+    }
+
+    /// When the unit was admitted.
+    pub fn admitted(&self) -> Instant {
+        self.admitted
     }
 
     pub fn tracked_by(mut self, tracker: Arc<Tracker>) -> Self {

@@ -21,6 +21,7 @@ use crate::ingest::RepairCounts;
 use crate::ingest::otlp::{OtlpCounts, Signal, SpanOutcome};
 use crate::listen::{ENDPOINT_NAMES, EndReason, EndpointCounts};
 use crate::mask::Masker;
+use crate::own_spans::OwnSpanCounts;
 use crate::pipeline::Gate;
 use crate::spool::Spool;
 use crate::store::ShardCounts;
@@ -52,6 +53,8 @@ pub struct Metrics {
     pub endpoints: [Arc<EndpointCounts>; ENDPOINT_NAMES.len()],
     /// What requests and transactions take.
     pub histograms: Arc<Histograms>,
+    /// Spans about the daemon's own work.
+    pub own_spans: Arc<OwnSpanCounts>,
 }
 
 impl Metrics {
@@ -157,6 +160,7 @@ impl Collector for Metrics {
         encode_otlp(&mut encoder, &self.otlp)?;
         encode_endpoints(&mut encoder, &self.endpoints)?;
         encode_keys(&mut encoder, &self.keys)?;
+        encode_own_spans(&mut encoder, &self.own_spans)?;
         let abandoned = count(&self.sweeps.runs_abandoned);
         counter(
             &mut encoder,
@@ -295,6 +299,21 @@ fn encode_keys(encoder: &mut DescriptorEncoder, keys: &KeyTable) -> fmt::Result 
     let help = "Requests and stream batches delayed or refused by the limits of their key";
     let limited = counts.limited.load(Relaxed);
     counter(encoder, "key_limited", help, limited)
+}
+
+/// Spans about the daemon's own work.
+fn encode_own_spans(encoder: &mut DescriptorEncoder, counts: &OwnSpanCounts) -> fmt::Result {
+    let help = "Spans about the daemon's own work, by outcome";
+    let mut family = encoder.encode_descriptor("own_spans", help, None, MetricType::Counter)?;
+    for (outcome, count) in [
+        ("sent", &counts.sent),
+        ("queue_full", &counts.queue_full),
+        ("not_taken", &counts.not_taken),
+    ] {
+        let labels = [("outcome", outcome)];
+        ConstCounter::new(count.load(Relaxed)).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
 }
 
 fn encode_spool(encoder: &mut DescriptorEncoder, spool: &Spool, gate: &Gate) -> fmt::Result {

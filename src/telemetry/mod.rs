@@ -1,11 +1,14 @@
-//! Logs, metrics and readiness of the daemon.
+//! Logs, metrics, readiness and own spans of the daemon.
 
 mod health;
 mod http;
 mod logs;
 mod metrics;
+mod span_data;
+mod span_export;
 
 pub use health::{Readiness, watch_database};
 pub use http::router;
 pub use logs::init_logs;
 pub use metrics::Metrics;
+pub use span_export::SpanExport;

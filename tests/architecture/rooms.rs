@@ -44,6 +44,12 @@ pub const ROOMS: &[Room] = &[
         rule: "IO, protobuf, SQL, the clock: an event sent again must become the same event",
     },
     Room {
+        name: "own_spans",
+        uses: &["histograms"],
+        without: &[IO[0], IO[1], IO[2], IO[3], IO[4], IO[5], IO[6], "prost"],
+        rule: "IO; anything that is done for each event",
+    },
+    Room {
         name: "json_mapping",
         uses: &["proto"],
         without: IO,
@@ -126,6 +132,7 @@ pub const ROOMS: &[Room] = &[
         uses: &[
             "event",
             "histograms",
+            "own_spans",
             "store/batch",
             "store/error",
             "store/outcome",
@@ -149,7 +156,7 @@ pub const ROOMS: &[Room] = &[
     },
     Room {
         name: "pipeline",
-        uses: &["event", "histograms", "spool", "store"],
+        uses: &["event", "histograms", "own_spans", "spool", "store"],
         without: &["tonic", "prost", "axum"],
         rule: "SQL, protobuf",
     },
@@ -161,6 +168,7 @@ pub const ROOMS: &[Room] = &[
             "histograms",
             "json_mapping",
             "mask",
+            "own_spans",
             "pipeline",
             "proto",
         ],
@@ -169,7 +177,7 @@ pub const ROOMS: &[Room] = &[
     },
     Room {
         name: "finalize",
-        uses: &["store"],
+        uses: &["own_spans", "store"],
         without: &["tonic", "prost"],
         rule: "SQL, except the statements that find, close and expire what a sweep handles",
     },
@@ -182,6 +190,7 @@ pub const ROOMS: &[Room] = &[
             "ingest",
             "listen",
             "mask",
+            "own_spans",
             "pipeline",
             "spool",
             "store",
@@ -224,6 +233,7 @@ pub const ROOMS: &[Room] = &[
             "json_mapping",
             "listen",
             "mask",
+            "own_spans",
             "pipeline",
             "postgres",
             "prices",

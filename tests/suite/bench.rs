@@ -91,3 +91,27 @@ async fn waits_count_from_when_a_request_was_due() {
     }
     assert!(latency["single_commit"]["p50"].as_f64().unwrap() > 0.0);
 }
+
+#[tokio::test]
+async fn the_cost_of_own_spans_is_measured_in_turns() {
+    let database = pg::database().await;
+    let output = Command::new(env!("CARGO_BIN_EXE_runtraced"))
+        .args(["bench", "--otel-cost", "--workload", "steps"])
+        .args(["--rows", "2000", "--rounds", "2", "--database-url"])
+        .arg(database.url())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let table = String::from_utf8(output.stdout).unwrap();
+    for line in [
+        " events a round",
+        "daemon CPU without spans, µs/event: ",
+        "more CPU with spans, %: ",
+    ] {
+        assert!(table.contains(line), "{table}");
+    }
+    // At least the drain is told.
+    assert!(!table.contains("requests to the collector: 0"), "{table}");
+}

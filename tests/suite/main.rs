@@ -53,6 +53,7 @@ mod spool;
 mod streams;
 mod sums;
 mod support;
+mod telemetry;
 mod tls;
 mod totals;
 mod views;

@@ -103,7 +103,7 @@ impl EventsError {
     }
 
     /// The word for programs. It follows from the status.
-    fn code(&self) -> &'static str {
+    pub(super) fn code(&self) -> &'static str {
         match self.status() {
             StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
             StatusCode::UNAUTHORIZED => "key_needed",

@@ -2,7 +2,9 @@
 
 use tokio::sync::OwnedSemaphorePermit;
 
+use axum::body::Body;
 use axum::extract::Request;
+use axum::http::request::Parts;
 
 use super::answer::{EventsAnswer, RefusedEvent};
 use super::error::EventsError;
@@ -17,7 +19,9 @@ use crate::ingest::intake::Intake;
 use crate::ingest::native::ReceiveBudget;
 use crate::ingest::prepare::Preparer;
 use crate::ingest::settle::{Unsettled, admit, settled};
+use crate::ingest::told::{begin_request, end_answered, note_settled};
 use crate::json_mapping::{WrittenEvent, event_from_line};
+use crate::own_spans::WorkSpan;
 use crate::pipeline::{BatchOutcome, Durability};
 
 /// Characters of the reason why a line is no event. It may repeat what the line says.
@@ -54,11 +58,25 @@ impl EventsIngest {
     /// The error for the client.
     pub(super) async fn take(&self, request: Request) -> Result<EventsAnswer, EventsError> {
         let (head, body) = request.into_parts();
-        let wanted = EventsRequest::of(&head)?;
+        let spans = &self.intake.config.own_spans;
+        let mut span = begin_request(spans, IngestEndpoint::Events, &head.headers);
+        let answer = self.take_body(&head, body, &mut span).await;
+        end_answered(span, &answer, EventsError::code);
+        answer
+    }
+
+    async fn take_body(
+        &self,
+        head: &Parts,
+        body: Body,
+        span: &mut WorkSpan,
+    ) -> Result<EventsAnswer, EventsError> {
+        let wanted = EventsRequest::of(head)?;
         let identity = Identity::of(&head.extensions)?;
         identity.check_quota().map_err(Unsettled::from)?;
         let body = self.intake.read_body(&identity, body, 0).await??;
-        let settling = self.settle(&identity, wanted, body);
+        span.lap("receive");
+        let settling = self.settle(&identity, wanted, body, span);
         self.intake.config.tasks.track_future(settling).await
     }
 
@@ -67,6 +85,7 @@ impl EventsIngest {
         identity: &Identity,
         wanted: EventsRequest,
         body: ReadBody,
+        span: &mut WorkSpan,
     ) -> Result<EventsAnswer, EventsError> {
         let pipeline = self.intake.open_pipeline()?;
         let source = BatchSource::now(IngestEndpoint::Events);
@@ -85,16 +104,22 @@ impl EventsIngest {
         } = decoded;
         pipeline.histograms().request(source.endpoint, bytes);
         let counts = &self.intake.config.repairs;
-        let (batch, repairs) = decoder.finish(counts, identity, malformed.len(), bytes);
+        let (mut batch, repairs) = decoder.finish(counts, identity, malformed.len(), bytes);
+        batch.request = span.ids();
+        span.lap("decode");
+        span.count("runtraced.bytes", bytes);
+        span.count("runtraced.events", batch.events.len());
         let refused = batch.refused.len() + malformed.len();
         let _refusals = self.receive.take_refusals(refused)?;
         if batch.events.is_empty() && batch.refused.is_empty() {
             return Ok(EventsAnswer::new(malformed, nothing(), repairs));
         }
         let ticket = admit(&pipeline, batch, wanted.min_durability)?;
+        span.lap("admit");
         drop((pipeline, shares));
         // After a timeout the batch is still written. Sending it again is harmless.
         let outcome = settled(ticket, self.intake.config.submit_timeout).await?;
+        note_settled(span, &outcome);
         Ok(EventsAnswer::new(malformed, outcome, repairs))
     }
 

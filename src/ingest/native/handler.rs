@@ -15,6 +15,7 @@ use crate::histograms::BatchSource;
 use crate::ingest::batch::BatchDecoder;
 use crate::ingest::prepare::Preparer;
 use crate::ingest::repairs::RepairCounts;
+use crate::own_spans::OwnSpans;
 use crate::pipeline::{Batch, Pipeline};
 use crate::proto;
 
@@ -27,6 +28,8 @@ pub struct NativeIngest {
     pub preparer: Preparer,
     /// Counts of repairs, for metrics.
     pub repairs: Arc<RepairCounts>,
+    /// Tells of requests.
+    pub own_spans: OwnSpans,
     /// How long a `Submit` waits to be settled before the client must send it again.
     pub submit_timeout: Duration,
     /// Limits of each stream.

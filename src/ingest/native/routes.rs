@@ -18,8 +18,10 @@ use tonic_prost::ProstCodec;
 use super::handler::NativeIngest;
 use super::receive::{Messages, WhenFull};
 use crate::auth::Identity;
+use crate::histograms::IngestEndpoint;
 use crate::ingest::body::{Compression, FRAME_HEADER_BYTES};
 use crate::ingest::otlp::grpc_timeout;
+use crate::ingest::told::{begin_request, code_word, end_answered, parent_of};
 use crate::proto;
 
 const STREAM: &str = "/runtraced.v1.TraceIngest/Stream";
@@ -60,7 +62,8 @@ async fn stream(ingest: NativeIngest, request: Request) -> Result<Body, Status> 
     let (head, body) = request.into_parts();
     let identity = Identity::of(&head.extensions)?;
     let messages = messages(&ingest, &head.headers, body, WhenFull::Wait)?;
-    let acks = ingest.stream(identity, messages)?;
+    let parent = parent_of(&ingest.own_spans, &head.headers);
+    let acks = ingest.stream(identity, messages, parent)?;
     let encoder = ProstCodec::<_, proto::StreamRequest>::default().encoder();
     let uncompressed = SingleMessageCompressionOverride::default();
     Ok(Body::new(EncodeBody::new_server(
@@ -91,9 +94,14 @@ async fn watch(ingest: NativeIngest, request: Request) -> Result<Body, Status> {
 async fn submit(ingest: NativeIngest, request: Request) -> Result<Body, Status> {
     let (head, body) = request.into_parts();
     let identity = Identity::of(&head.extensions)?;
+    let mut span = begin_request(&ingest.own_spans, IngestEndpoint::Submit, &head.headers);
     let mut messages = messages(&ingest, &head.headers, body, WhenFull::Refuse)?;
     let timeout = grpc_timeout(&head.headers).unwrap_or(Duration::MAX);
-    let answer = ingest.submit(&identity, &mut messages, timeout).await?;
+    let answer = ingest
+        .submit(&identity, &mut messages, timeout, &mut span)
+        .await;
+    end_answered(span, &answer, |status| code_word(status.code()));
+    let answer = answer?;
     let len = answer.encoded_len();
     let mut frame = BytesMut::with_capacity(FRAME_HEADER_BYTES + len);
     frame.put_u8(0);

@@ -12,16 +12,23 @@ use super::stream::{Acks, serve_stream};
 use crate::auth::Identity;
 use crate::histograms::{BatchSource, IngestEndpoint};
 use crate::ingest::settle::{Unsettled, admit, settled};
+use crate::ingest::told::note_settled;
+use crate::own_spans::{RemoteParent, WorkSpan};
 use crate::pipeline::Durability;
 use crate::proto;
 
 impl NativeIngest {
     /// Serves `TraceIngest.Stream`.
-    pub(super) fn stream(self, identity: Identity, messages: Messages) -> Result<Acks, Status> {
+    pub(super) fn stream(
+        self,
+        identity: Identity,
+        messages: Messages,
+        parent: Option<RemoteParent>,
+    ) -> Result<Acks, Status> {
         if self.draining.is_cancelled() {
             return Err(Unsettled::ShuttingDown.into());
         }
-        Ok(serve_stream(self, identity, messages))
+        Ok(serve_stream(self, identity, messages, parent))
     }
 
     /// Serves `TraceIngest.Submit` for a client that waits for `timeout`.
@@ -30,6 +37,7 @@ impl NativeIngest {
         identity: &Identity,
         messages: &mut Messages,
         timeout: Duration,
+        span: &mut WorkSpan,
     ) -> Result<proto::SubmitResponse, Status> {
         identity.check_quota().map_err(Unsettled::from)?;
         let suspects = self.pipeline.suspects();
@@ -52,17 +60,24 @@ impl NativeIngest {
         let source = BatchSource::now(IngestEndpoint::Submit);
         let histograms = self.pipeline.histograms();
         histograms.request(source.endpoint, message.len());
+        span.lap("receive");
+        span.count("runtraced.bytes", message.len());
         let request = proto::SubmitRequest::decode(message).map_err(undecodable)?;
         let min_durability = min_durability(request.least_durability);
         if min_durability == Durability::Committed {
             messages.take_committed(&mut share).await?;
         }
-        let batch = self.decode(request.events, identity, source);
+        span.count("runtraced.events", request.events.len());
+        let mut batch = self.decode(request.events, identity, source);
+        batch.request = span.ids();
+        span.lap("decode");
         let _refusals = self.receive.take_refusals(batch.refused.len())?;
         let ticket = admit(&self.pipeline, batch, min_durability)?;
+        span.lap("admit");
         drop(share);
         // After a timeout the batch is still written. Sending it again is harmless.
         let outcome = settled(ticket, self.submit_timeout.min(timeout)).await?;
+        note_settled(span, &outcome);
         Ok(proto::SubmitResponse {
             durability: durability(outcome.durability).into(),
             outcome: Some(encode_outcome(outcome, 0)),

@@ -24,6 +24,8 @@ use super::receive::Messages;
 use crate::auth::{Denied, Identity};
 use crate::histograms::{BatchSource, IngestEndpoint};
 use crate::ingest::settle::Unsettled;
+use crate::ingest::told::{end_refused, end_settled};
+use crate::own_spans::{RemoteParent, WorkSpan};
 use crate::pipeline::{BatchOutcome, DroppedUnsettled, Durability, Ticket};
 use crate::proto::{StreamRequest, StreamResponse};
 
@@ -42,8 +44,8 @@ pub(super) type Acks = Pin<Box<dyn Stream<Item = Result<StreamResponse, Status>>
 
 /// What the reader passes to the acker.
 enum Admitted {
-    /// The sequence number of a batch, its ticket, and its share of the budgets.
-    Batch(u64, Ticket, UnackedShare),
+    /// The sequence number of a batch, its ticket, its share of the budgets, and its span.
+    Batch(u64, Ticket, UnackedShare, WorkSpan),
     /// The status with which the stream ends.
     End(Status),
 }
@@ -55,7 +57,12 @@ struct UnackedShare {
     _refusals: Option<OwnedSemaphorePermit>,
 }
 
-pub(super) fn serve_stream(ingest: NativeIngest, identity: Identity, messages: Messages) -> Acks {
+pub(super) fn serve_stream(
+    ingest: NativeIngest,
+    identity: Identity,
+    messages: Messages,
+    parent: Option<RemoteParent>,
+) -> Acks {
     // The channels carry boxes: a channel allocates space for 32 items at once, and most
     // streams are idle most of the time.
     let (admitted, waiting) = mpsc::channel(ingest.limits.batches_in_flight.max(1));
@@ -80,7 +87,13 @@ pub(super) fn serve_stream(ingest: NativeIngest, identity: Identity, messages: M
     let tasks = ingest.tasks.clone();
     let client_gone = CancellationToken::new();
     let cancel_on_drop = client_gone.clone().drop_guard();
-    tasks.spawn(read(ingest, identity, messages, admitted, client_gone));
+    let client = StreamClient {
+        identity,
+        messages,
+        parent,
+        gone: client_gone,
+    };
+    tasks.spawn(read(ingest, client, admitted));
     let next = move |cx: &mut Context<'_>| {
         // Moved into the closure, so that it is dropped with the client's connection.
         let _ = &cancel_on_drop;
@@ -139,15 +152,25 @@ impl PendingAck {
     }
 }
 
+/// The client of a stream.
+struct StreamClient {
+    identity: Identity,
+    messages: Messages,
+    /// Its span.
+    parent: Option<RemoteParent>,
+    /// Cancelled when it goes away.
+    gone: CancellationToken,
+}
+
 /// Admits batches until the client ends the stream, makes an error or loses its key, or
 /// until the daemon drains.
-async fn read(
-    ingest: NativeIngest,
-    identity: Identity,
-    mut messages: Messages,
-    admitted: mpsc::Sender<Box<Admitted>>,
-    client_gone: CancellationToken,
-) {
+async fn read(ingest: NativeIngest, client: StreamClient, admitted: mpsc::Sender<Box<Admitted>>) {
+    let StreamClient {
+        identity,
+        mut messages,
+        parent,
+        gone: client_gone,
+    } = client;
     let mut expected = None;
     let unacked_events = Arc::new(Semaphore::new(EVENTS_IN_FLIGHT));
     let suspects = ingest.pipeline.suspects();
@@ -182,34 +205,41 @@ async fn read(
         };
         let source = BatchSource::now(IngestEndpoint::Stream);
         histograms.request(source.endpoint, message.len());
+        let mut span = ingest.own_spans.request(source.endpoint, parent);
+        span.count("runtraced.bytes", message.len());
         let request = match StreamRequest::decode(message) {
             Ok(request) => request,
-            Err(error) => break Some(undecodable(error)),
+            Err(error) => break Some(end_refused(span, undecodable(error))),
         };
         let sequence = request.sequence;
         if let Some(expected) = expected
             && sequence != expected
         {
             let reason = format!("sequence is {sequence}, expected {expected}");
-            break Some(Status::invalid_argument(reason));
+            break Some(end_refused(span, Status::invalid_argument(reason)));
         }
         expected = Some(sequence.wrapping_add(1));
         let min_durability = min_durability(request.least_durability);
         if min_durability == Durability::Committed
             && let Err(full) = messages.take_committed(&mut share).await
         {
-            break Some(full.into());
+            break Some(end_refused(span, full.into()));
         }
         let events = u32::try_from(request.events.len()).unwrap_or(u32::MAX);
         let admission = async {
             let events = unacked_events.clone().acquire_many_owned(events).await;
             let events = events.map_err(|_| Unsettled::ShuttingDown)?;
-            let batch = ingest.decode(request.events, &identity, source);
+            span.count("runtraced.events", request.events.len());
+            span.lap("wait for acks");
+            let mut batch = ingest.decode(request.events, &identity, source);
+            batch.request = span.ids();
+            span.lap("decode");
             let refusals = ingest.receive.take_refusals(batch.refused.len())?;
             let _held_back =
                 (min_durability == Durability::Spooled).then(|| ingest.receive.hold_back());
             let ticket = ingest.pipeline.admit(batch, min_durability).await;
             let ticket = ticket.map_err(|DroppedUnsettled| Unsettled::ShuttingDown)?;
+            span.lap("admit");
             let unacked = UnackedShare {
                 _events: events,
                 _refusals: refusals,
@@ -225,9 +255,9 @@ async fn read(
         drop(share);
         let (ticket, unacked) = match admission {
             Ok(admitted) => admitted,
-            Err(unsettled) => break Some(unsettled.into()),
+            Err(unsettled) => break Some(end_refused(span, unsettled.into())),
         };
-        let batch = Box::new(Admitted::Batch(sequence, ticket, unacked));
+        let batch = Box::new(Admitted::Batch(sequence, ticket, unacked, span));
         if admitted.send(batch).await.is_err() {
             return;
         }
@@ -254,8 +284,8 @@ async fn ack(
                 None => return true,
             },
         };
-        let (sequence, mut ticket, share) = match *next {
-            Admitted::Batch(sequence, ticket, share) => (sequence, ticket, share),
+        let (sequence, mut ticket, share, span) = match *next {
+            Admitted::Batch(sequence, ticket, share, span) => (sequence, ticket, share, span),
             Admitted::End(status) => {
                 return in_time(acks.send_timeout(PendingAck::last(status), timeout).await);
             }
@@ -264,6 +294,7 @@ async fn ack(
             let last = PendingAck::last(Unsettled::ShuttingDown.into());
             return in_time(acks.send_timeout(last, timeout).await);
         };
+        end_settled(span, &outcome);
         let mut shares = vec![share];
         let mut response = response(sequence, outcome);
         unsettled = gather_settled(&mut waiting, &mut response, &mut shares);
@@ -299,8 +330,9 @@ fn gather_settled(
             return None;
         }
         match *waiting.try_recv().ok()? {
-            Admitted::Batch(sequence, mut ticket, share) => match ticket.try_settled() {
+            Admitted::Batch(sequence, mut ticket, share, span) => match ticket.try_settled() {
                 Some(Ok(outcome)) => {
+                    end_settled(span, &outcome);
                     merge(response, self::response(sequence, outcome));
                     shares.push(share);
                 }
@@ -308,7 +340,7 @@ fn gather_settled(
                     let end = Admitted::End(Unsettled::ShuttingDown.into());
                     return Some(Box::new(end));
                 }
-                None => return Some(Box::new(Admitted::Batch(sequence, ticket, share))),
+                None => return Some(Box::new(Admitted::Batch(sequence, ticket, share, span))),
             },
             end @ Admitted::End(_) => return Some(Box::new(end)),
         }

@@ -53,6 +53,14 @@ pub struct Decoded {
     pub repairs: WireRepairs,
 }
 
+impl Decoded {
+    /// Whether it holds only spans of daemons about their own work.
+    #[must_use]
+    pub fn is_of_daemons(&self) -> bool {
+        self.records > 0 && self.mapped.of_daemons == self.records
+    }
+}
+
 /// Decodes and maps a request. `structure_limit_bytes` limits the memory of its
 /// lists, apart from its bytes and their text.
 ///

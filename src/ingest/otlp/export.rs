@@ -15,6 +15,8 @@ use crate::ingest::body::{Compression, ReadBody};
 use crate::ingest::intake::Intake;
 use crate::ingest::prepare::Preparer;
 use crate::ingest::settle::{admit, settled};
+use crate::ingest::told::note_settled;
+use crate::own_spans::{OwnSpans, WorkSpan};
 use crate::pipeline::{Batch, Durability};
 
 /// The timeout of a request whose client names no deadline. Exporters give up
@@ -71,6 +73,12 @@ impl OtlpIngest {
         })
     }
 
+    /// Tells of requests.
+    #[must_use]
+    pub fn own_spans(&self) -> &OwnSpans {
+        &self.config.intake.config.own_spans
+    }
+
     /// Reads the body of one message. `framing_bytes` is the size of the
     /// protocol's frame around the message.
     ///
@@ -95,8 +103,9 @@ impl OtlpIngest {
         identity: &Identity,
         body: OtlpBody,
         deadline: Option<Duration>,
+        span: &mut WorkSpan,
     ) -> Result<Accepted, ExportError> {
-        let settling = self.settle(identity, body, deadline);
+        let settling = self.settle(identity, body, deadline, span);
         let tasks = &self.config.intake.config.tasks;
         tasks.track_future(settling).await
     }
@@ -106,6 +115,7 @@ impl OtlpIngest {
         identity: &Identity,
         body: OtlpBody,
         deadline: Option<Duration>,
+        span: &mut WorkSpan,
     ) -> Result<Accepted, ExportError> {
         let source = BatchSource::now(body.endpoint);
         let config = &self.config;
@@ -118,11 +128,20 @@ impl OtlpIngest {
         let histograms = pipeline.histograms();
         let (mut decoded, message_bytes) = self.decode(options, body).await?;
         histograms.request(source.endpoint, message_bytes);
+        // Otherwise two daemons that send each other their spans would make new ones forever.
+        if decoded.is_of_daemons() {
+            span.mute();
+        }
+        span.lap("decode");
+        span.fact("runtraced.signal", signal.record());
+        span.count("runtraced.bytes", message_bytes);
+        span.count("runtraced.events", decoded.mapped.events.len());
         let mut batch = Batch {
             client: identity.connection(),
             events: std::mem::take(&mut decoded.mapped.events),
             refused: Vec::new(),
             source,
+            request: span.ids(),
         };
         if let Some(tenant) = identity.tenant() {
             let events = batch.events.iter_mut();
@@ -139,11 +158,14 @@ impl OtlpIngest {
         } else {
             let ticket = admit(&pipeline, batch, Durability::Spooled)?;
             drop(pipeline);
+            span.lap("admit");
             // An admitted batch is written even if this client times out.
             self.count(signal, &decoded);
             let timeout = deadline.unwrap_or(DEFAULT_CLIENT_TIMEOUT);
             let timeout = timeout.min(config.intake.config.submit_timeout);
-            settled(ticket, timeout).await?.refused
+            let outcome = settled(ticket, timeout).await?;
+            note_settled(span, &outcome);
+            outcome.refused
         };
         Ok(Accepted::new(signal, &decoded, &refused))
     }

@@ -23,6 +23,8 @@ use crate::auth::Identity;
 use crate::histograms::IngestEndpoint;
 use crate::ingest::body::{BodyError, Compression, FRAME_HEADER_BYTES};
 use crate::ingest::settle::Unsettled;
+use crate::ingest::told::{begin_request, code_word, end_answered};
+use crate::own_spans::WorkSpan;
 
 const GRPC_CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
 const GRPC_STATUS: &str = "grpc-status";
@@ -35,8 +37,12 @@ pub fn grpc_routes(ingest: &OtlpIngest) -> Router {
     let mut router = Router::new().fallback(wrong_service);
     for signal in Signal::ALL {
         let ingest = ingest.clone();
-        let handler = move |request| async move {
-            match export(&ingest, signal, request).await {
+        let handler = move |request: Request| async move {
+            let spans = ingest.own_spans();
+            let mut span = begin_request(spans, IngestEndpoint::OtlpGrpc, request.headers());
+            let answer = export(&ingest, signal, request, &mut span).await;
+            end_answered(span, &answer, |error| code_word(error.code()));
+            match answer {
                 Ok(message) => success(message),
                 Err(error) => failure(error),
             }
@@ -50,6 +56,7 @@ async fn export(
     ingest: &OtlpIngest,
     signal: Signal,
     request: Request,
+    span: &mut WorkSpan,
 ) -> Result<Vec<u8>, ExportError> {
     let (head, body) = request.into_parts();
     let identity = Identity::of(&head.extensions)?;
@@ -60,6 +67,7 @@ async fn export(
     let mut body = ingest
         .read_body(&identity, body, FRAME_HEADER_BYTES)
         .await?;
+    span.lap("receive");
     let (compressed, message) = unframe(&body.bytes).ok_or(BodyError::Frame)?;
     body.bytes = message;
     let compression = match compressed {
@@ -77,6 +85,7 @@ async fn export(
                 body,
             },
             deadline,
+            span,
         )
         .await?;
     Ok(accepted.encode(signal, Encoding::Protobuf))

@@ -20,6 +20,8 @@ use crate::auth::{Denied, Identity};
 use crate::histograms::IngestEndpoint;
 use crate::ingest::body::Compression;
 use crate::ingest::settle::Unsettled;
+use crate::ingest::told::{begin_request, code_word, end_answered};
+use crate::own_spans::WorkSpan;
 
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
@@ -61,7 +63,12 @@ pub async fn answer_http(ingest: OtlpIngest, grpc: SocketAddr, request: Request)
         let code = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return with_body(code, Encoding::Json, encode_status(&status, Encoding::Json));
     };
-    match export(&ingest, signal, encoding, &head, body).await {
+    let spans = ingest.own_spans();
+    let mut span = begin_request(spans, IngestEndpoint::OtlpHttp, &head.headers);
+    let wanted = (signal, encoding);
+    let answer = export(&ingest, wanted, &head, body, &mut span).await;
+    end_answered(span, &answer, |error| code_word(error.code()));
+    match answer {
         Ok(accepted) => with_body(StatusCode::OK, encoding, accepted.encode(signal, encoding)),
         Err(error) => failure(error, encoding),
     }
@@ -69,16 +76,17 @@ pub async fn answer_http(ingest: OtlpIngest, grpc: SocketAddr, request: Request)
 
 async fn export(
     ingest: &OtlpIngest,
-    signal: Signal,
-    encoding: Encoding,
+    (signal, encoding): (Signal, Encoding),
     head: &Parts,
     body: Body,
+    span: &mut WorkSpan,
 ) -> Result<Accepted, ExportError> {
     let identity = Identity::of(&head.extensions)?;
     identity.check_quota().map_err(Unsettled::from)?;
     let named = head.headers.get(header::CONTENT_ENCODING);
     let compression = Compression::named(named.map_or(&b""[..], HeaderValue::as_bytes))?;
     let body = ingest.read_body(&identity, body, 0).await?;
+    span.lap("receive");
     ingest
         .export(
             &identity,
@@ -90,6 +98,7 @@ async fn export(
                 body,
             },
             None,
+            span,
         )
         .await
 }

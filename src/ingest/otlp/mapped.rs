@@ -20,6 +20,9 @@ pub struct MapOptions {
     pub tenant: Option<NonNilUuid>,
     /// The dialects that are understood.
     pub dialects: Arc<Dialects>,
+    /// The id of this daemon: spans about its own work, which a collector sends back, are
+    /// ignored.
+    pub own_instance: Option<Arc<str>>,
     /// The mapping stops when the events of a request exceed this weight.
     pub max_events_bytes: usize,
 }
@@ -43,6 +46,7 @@ impl Default for MapOptions {
             keep_foreign_spans: false,
             tenant: None,
             dialects: Dialects::built_in(),
+            own_instance: None,
             max_events_bytes: DEFAULT_MAX_EVENTS_BYTES,
         }
     }
@@ -68,6 +72,8 @@ pub struct Mapped {
     pub repairs: Repairs,
     /// The number of fields that were truncated to [`MapOptions::max_field_bytes`].
     pub truncated: u64,
+    /// The number of spans in which daemons tell of their own work.
+    pub of_daemons: u64,
     /// Whether the events exceed [`MapOptions::max_events_bytes`]. Events are
     /// then missing.
     pub overflowed: bool,
@@ -152,6 +158,12 @@ impl Mapped {
     /// Counts one span by dialect and outcome.
     pub fn count(&mut self, dialect: &Arc<str>, outcome: SpanOutcome) {
         *self.outcomes.entry((dialect.clone(), outcome)).or_default() += 1;
+    }
+
+    /// Counts spans that are ignored whatever their dialect is.
+    pub fn ignore(&mut self, spans: usize, reason: &'static str) {
+        let outcome = SpanOutcome::Ignored(reason);
+        *self.outcomes.entry(("".into(), outcome)).or_default() += spans as u64;
     }
 
     /// Counts one span that was not understood, by its scope.

@@ -15,6 +15,7 @@ mod outage;
 mod refused;
 mod replay;
 mod session;
+mod told;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,12 +33,14 @@ use self::outage::{ConflictHistory, Outage};
 pub use self::refused::{RefusedPart, Unwritten};
 pub use self::replay::ReplayError;
 use self::session::LazySession;
+use self::told::{committed, rolled_back};
 use super::batch::{BatchError, RunTotalsCache, write_batch};
 use super::error::{FailureClass, classify_failure};
 use super::outcome::{EventOutcome, OutcomeCounts};
 use super::plan::Rung;
 use crate::event::Event;
-use crate::histograms::{Histograms, WritePhase};
+use crate::histograms::{Histograms, PhaseTimes, WritePhase};
+use crate::own_spans::{OwnSpans, WorkPart};
 
 /// The configuration of a writer.
 #[derive(Clone, Debug)]
@@ -58,6 +61,8 @@ pub struct WriterConfig {
     pub give_up: CancellationToken,
     /// What transactions take.
     pub histograms: Arc<Histograms>,
+    /// Tells of transactions.
+    pub own_spans: OwnSpans,
 }
 
 /// Why some events were not written.
@@ -88,6 +93,8 @@ pub struct Writer {
     in_ledger: Option<CountsReading>,
     /// The spool that this writer replays, if it is a replayer.
     spool: Option<SpoolRecord>,
+    /// Transactions that were not told yet. Empty while that is switched off.
+    transactions: Vec<WorkPart>,
 }
 
 impl Writer {
@@ -104,6 +111,7 @@ impl Writer {
             conflicts: ConflictHistory::default(),
             in_ledger: Some(CountsReading::default()),
             spool: None,
+            transactions: Vec::new(),
         }
     }
 
@@ -264,12 +272,32 @@ impl Writer {
         }
     }
 
-    /// Writes events and their counts in one transaction.
+    /// Writes events and their counts in one transaction, and notes how that went.
     async fn attempt(
         &mut self,
         events: &[&Event],
         rung: Rung,
     ) -> Result<Vec<EventOutcome>, BatchError> {
+        let begin = Instant::now();
+        match self.commit(events, rung).await {
+            Ok((outcomes, times, written)) => {
+                self.note(|| committed(rung, begin, times, written));
+                Ok(outcomes)
+            }
+            Err(error) => {
+                self.note(|| rolled_back(rung, begin, &error));
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes events and their counts in one transaction. Also returns what its phases took,
+    /// and when the last one ended.
+    async fn commit(
+        &mut self,
+        events: &[&Event],
+        rung: Rung,
+    ) -> Result<(Vec<EventOutcome>, PhaseTimes, Instant), BatchError> {
         let run_timeout_ms = self.config.run_timeout_ms;
         let (ledger, shard_counts) = (self.ledger(), self.counts.clone());
         let render = self.spool.is_some().then_some(self.config.render);
@@ -292,7 +320,7 @@ impl Writer {
         self.session.cache_run_totals(written.run_totals);
         self.counts.add(counts);
         self.ledger_written(reading);
-        Ok(written.outcomes)
+        Ok((written.outcomes, written.times, ended))
     }
 }
 

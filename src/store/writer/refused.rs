@@ -22,6 +22,17 @@ pub enum Unwritten {
     Away(Option<sqlx::Error>),
 }
 
+impl Unwritten {
+    /// The reason in one word.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Refused(_) => "refused",
+            Self::Away(_) => "away",
+        }
+    }
+}
+
 /// Events of one transaction that Postgres refuses.
 #[derive(Clone, Debug)]
 pub struct RefusedPart {

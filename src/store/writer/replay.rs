@@ -26,6 +26,18 @@ pub enum ReplayError {
     GaveUp,
 }
 
+impl ReplayError {
+    /// The reason in one word.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Refused(_) => "refused",
+            Self::Failed(_) => "away",
+            Self::GaveUp => "gave_up",
+        }
+    }
+}
+
 impl From<Failure> for ReplayError {
     fn from(failure: Failure) -> Self {
         match failure {

@@ -28,6 +28,7 @@ fn read(signal: Signal, encoding: Encoding, bytes: &[u8]) -> Option<Decoded> {
     let options = MapOptions {
         max_field_bytes: MAX_FIELD_BYTES,
         keep_foreign_spans: bytes.len().is_multiple_of(2),
+        own_instance: None,
         max_events_bytes: EVENTS_LIMIT_BYTES,
         tenant: None,
         dialects: runtraced::ingest::otlp::map::Dialects::built_in(),

@@ -65,6 +65,7 @@ use self::placed::PlacedSpan;
 use self::scratch::{ParsedAttributes, Scratch};
 use super::wire::{ExportRequest, MalformedProtobuf, ScopeRecords, Span, WireMessage as _};
 use super::{MapOptions, Mapped, RefusalReason, SpanOutcome};
+use crate::own_spans::OWN_SCOPE;
 
 /// A typical span makes a step and one more event, such as a token count.
 const EVENTS_PER_SPAN: usize = 2;
@@ -94,6 +95,15 @@ pub fn map_traces(request: &[u8], options: &MapOptions) -> Result<Mapped, Malfor
     mapped.events.reserve(reserved);
     let mut span = Span::default();
     for (of_scope, origin) in origins {
+        if origin.scope == OWN_SCOPE {
+            mapped.of_daemons += of_scope.records.len() as u64;
+        }
+        if options.own_instance.is_some() && origin.instance == options.own_instance.as_deref() {
+            let skipped = of_scope.records.len();
+            mapped.ignore(skipped, "own");
+            position += u32::try_from(skipped).unwrap_or(u32::MAX);
+            continue;
+        }
         let span_scope = SpanScope::new(&options.dialects, origin.scope);
         for bytes in &of_scope.records {
             span.reset_and_read(bytes)?;

@@ -13,6 +13,7 @@ use super::fit::FieldFitter;
 use super::{tags, value};
 use crate::event::Json;
 use crate::ingest::otlp::wire::{AnyValue, InstrumentationScope, Resource};
+use crate::own_spans::INSTANCE_KEY;
 
 /// Each span of a scope reads the names of its origin, so they are cut to this length. The
 /// metadata of the run has them whole.
@@ -21,6 +22,7 @@ const MAX_NAME_BYTES: usize = 1_024;
 /// The facts that all scopes of a resource share.
 pub struct ResourceFacts<'a> {
     service: Option<&'a str>,
+    instance: Option<&'a str>,
     service_key: u64,
     customer: Option<String>,
     /// The attributes, if there are any.
@@ -45,6 +47,8 @@ pub struct SpanOrigin<'a> {
     pub scope: &'a str,
     /// The name of the service, unless it is an SDK's default.
     pub service: Option<&'a str>,
+    /// The process that made the spans.
+    pub instance: Option<&'a str>,
     /// The customer that the resource names.
     pub customer: Option<String>,
     /// Resource and scope, for the metadata of the run.
@@ -57,13 +61,14 @@ impl<'a> ResourceFacts<'a> {
     /// Reads a resource.
     pub fn read(resource: Option<&'a Resource<'a>>) -> Self {
         let attributes = resource.map_or(&[][..], |resource| &resource.attributes);
-        let service = attributes
-            .iter()
-            .find(|attribute| attribute.key == "service.name");
-        let service = service.and_then(|attribute| match attribute.value.as_ref()? {
-            AnyValue::String(name) => Some(*name),
-            _ => None,
-        });
+        let text = |key: &str| {
+            let found = attributes.iter().find(|attribute| attribute.key == key);
+            match found?.value.as_ref()? {
+                AnyValue::String(text) => Some(*text),
+                _ => None,
+            }
+        };
+        let service = text("service.name");
         // SDKs without a configured name send "unknown_service:python".
         let service =
             service.filter(|name| !name.is_empty() && !name.starts_with("unknown_service"));
@@ -71,6 +76,7 @@ impl<'a> ResourceFacts<'a> {
         service.hash(&mut hasher);
         Self {
             service: service.map(cut),
+            instance: text(INSTANCE_KEY),
             service_key: hasher.finish(),
             customer: tags::customer_of_resource(attributes).map(|name| cut(&name).to_owned()),
             metadata: (!attributes.is_empty()).then(|| value::object(attributes)),
@@ -113,6 +119,7 @@ impl<'a> ResourceFacts<'a> {
         SpanOrigin {
             scope: cut(scope.map_or("", |scope| scope.name)),
             service: self.service,
+            instance: self.instance,
             customer: self.customer.clone(),
             metadata: json.map(|json| OriginMetadata {
                 service_key: self.service_key,

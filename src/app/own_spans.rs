@@ -1,0 +1,44 @@
+//! Starts and stops the spans in which the daemon tells of its own work.
+
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::{AppError, DaemonCore};
+use crate::own_spans::{OwnSpans, TailRule};
+use crate::telemetry::SpanExport;
+
+/// How long a shutdown waits until the last spans are sent.
+const LAST_SPANS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The task that sends spans, if they are switched on.
+pub(super) struct SpanSender(Option<(JoinHandle<()>, CancellationToken)>);
+
+impl DaemonCore {
+    /// Switches spans on if there is a collector for them.
+    pub(super) fn own_spans(&self) -> Result<(OwnSpans, SpanSender), AppError> {
+        let Some(otel) = &self.config.otel else {
+            return Ok((OwnSpans::default(), SpanSender(None)));
+        };
+        let (spans, queue) = OwnSpans::new(TailRule::new(otel.sample, otel.slow));
+        let instance = self.instance.to_string();
+        let export = SpanExport::new(&otel.endpoint, instance, &spans, queue)?;
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(export.run(stop.clone()));
+        Ok((spans, SpanSender(Some((task, stop)))))
+    }
+}
+
+impl SpanSender {
+    /// Sends the last spans, if the collector takes them soon.
+    pub(super) async fn finish(self) {
+        if let Some((mut task, stop)) = self.0 {
+            stop.cancel();
+            if timeout(LAST_SPANS_TIMEOUT, &mut task).await.is_err() {
+                task.abort();
+            }
+        }
+    }
+}
