@@ -9,7 +9,6 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
-use runtraced_client::GRPC_PORT_METADATA;
 use tonic::Status;
 
 use super::answer::{ExportError, encode_status};
@@ -20,6 +19,7 @@ use crate::auth::{Denied, Identity};
 use crate::histograms::IngestEndpoint;
 use crate::ingest::body::Compression;
 use crate::ingest::settle::Unsettled;
+use crate::proto::GRPC_PORT_METADATA;
 
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
