@@ -13,6 +13,9 @@ pub mod proto {
 
     /// The encoded `FileDescriptorSet` of the protocol and of everything that it imports.
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+    /// The metadata with which the HTTP endpoint answers a gRPC call: the port that takes gRPC.
+    pub const GRPC_PORT_METADATA: &str = "runtraced-grpc-port";
 }
 
 /// The examples of the README, compiled.
@@ -42,7 +45,6 @@ use uuid::Uuid;
 pub use codec::EncodedCodec;
 pub use error::ClientError;
 use error::tls_fault;
-pub use redirect::GRPC_PORT_METADATA;
 use retry::OutageObserver;
 pub use retry::RetryPolicy;
 #[cfg(feature = "spans")]

@@ -6,10 +6,8 @@ use bytes::Bytes;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 
-use super::{Client, codec::EncodedCodec};
+use super::{Client, codec::EncodedCodec, proto::GRPC_PORT_METADATA};
 
-/// The answer's metadata with that port.
-pub const GRPC_PORT_METADATA: &str = "runtraced-grpc-port";
 /// A call that changes nothing and needs no key.
 const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 /// Whoever answers later is asked nothing more.

@@ -9,7 +9,6 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
-use runtraced_client::GRPC_PORT_METADATA;
 use tonic::Status;
 
 use super::answer::{ExportError, encode_status};
@@ -22,6 +21,7 @@ use crate::ingest::body::Compression;
 use crate::ingest::settle::Unsettled;
 use crate::ingest::told::{begin_request, code_word, end_answered};
 use crate::own_spans::WorkSpan;
+use crate::proto::GRPC_PORT_METADATA;
 
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
