@@ -4,8 +4,20 @@
 //! The modules are listed in the order in which an event passes through them.
 //! The rest follows: the daemon and its commands, then tools.
 
-#[macro_use]
-mod from_row;
+/// Reads each field of a struct from the column of its name.
+///
+/// `#[derive(sqlx::FromRow)]` does the same, but builds sqlx, tokio and rustls a second time, for
+/// the compiler.
+macro_rules! from_row {
+    ($row:ident { $($field:ident),+ $(,)? }) => {
+        impl sqlx::FromRow<'_, sqlx::postgres::PgRow> for $row {
+            fn from_row(row: &sqlx::postgres::PgRow) -> Result<Self, sqlx::Error> {
+                use sqlx::Row as _;
+                Ok(Self { $($field: row.try_get(stringify!($field))?),+ })
+            }
+        }
+    };
+}
 
 /// The generated protocol. The client's crate holds it.
 pub use runtraced_client::proto;
