@@ -317,6 +317,10 @@ async fn metrics_have_their_names_and_count() {
         ]
         .map(str::to_owned),
     );
+    want.extend(
+        ["sent", "queue_full", "not_taken"]
+            .map(|outcome| format!("runtraced_own_spans_total{{outcome=\"{outcome}\"}}")),
+    );
     want.extend(histogram_counts());
     for door in ["grpc", "http"] {
         want.insert(format!("runtraced_connections{{door=\"{door}\"}}"));

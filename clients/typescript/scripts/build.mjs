@@ -14,6 +14,15 @@ rmSync("dist", { recursive: true, force: true });
 for (const [module, type] of [["esm", "module"], ["cjs", "commonjs"]]) {
   execFileSync(process.execPath, [tsc, "--project", `tsconfig.${module}.json`], { stdio: "inherit" });
   mkdirSync(`dist/${module}`, { recursive: true });
-  await build({ entryPoints: ["src/node.ts"], outfile: `dist/${module}/node.js`, format: module, bundle: true, platform: "node", target: "node20" });
+  await build({
+    // esbuild remembers the folder in which it was loaded.
+    absWorkingDir: process.cwd(),
+    entryPoints: ["src/node.ts"],
+    outfile: `dist/${module}/node.js`,
+    format: module,
+    bundle: true,
+    platform: "node",
+    target: "node20",
+  });
   writeFileSync(`dist/${module}/package.json`, JSON.stringify({ type }) + "\n");
 }

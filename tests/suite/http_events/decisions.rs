@@ -10,7 +10,7 @@ use super::{lines, send_with, started};
 use crate::support::daemon::Daemon;
 use crate::support::events::new_id;
 use crate::support::otlp::{Answer, call};
-use crate::support::pg;
+use crate::support::pg::{self, TestDatabase};
 use crate::support::process::runtraced;
 
 fn asked(run: Uuid, approval: Uuid, expires: Option<&str>) -> Value {
@@ -21,6 +21,20 @@ fn asked(run: Uuid, approval: Uuid, expires: Option<&str>) -> Value {
 
 async fn key(database: &str, args: &[&str]) -> String {
     format!("Authorization: Bearer {}", new_key(database, args).await)
+}
+
+/// A migrated database, and a key of each of two customers.
+async fn keys_of_two_customers() -> (TestDatabase, Vec<String>) {
+    let database = pg::database().await;
+    let mut conn = database.connect().await;
+    let (code, said) = runtraced(&["migrate"], database.url()).await;
+    assert_eq!(code, 0, "{said}");
+    let mut keys = Vec::new();
+    for _ in 0..2 {
+        let customer = customer(&mut conn).await;
+        keys.push(key(database.url(), &["--customer", &customer.to_string()]).await);
+    }
+    (database, keys)
 }
 
 async fn look(daemon: &Daemon, key: &str, approval: Uuid, wait: &str) -> Answer {
@@ -35,15 +49,7 @@ async fn look(daemon: &Daemon, key: &str, approval: Uuid, wait: &str) -> Answer 
 /// not even when it was made.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_waits_with_the_key_that_it_sends_with() {
-    let database = pg::database().await;
-    let mut conn = database.connect().await;
-    let (code, said) = runtraced(&["migrate"], database.url()).await;
-    assert_eq!(code, 0, "{said}");
-    let mut keys = Vec::new();
-    for _ in 0..2 {
-        let customer = customer(&mut conn).await;
-        keys.push(key(database.url(), &["--customer", &customer.to_string()]).await);
-    }
+    let (database, keys) = keys_of_two_customers().await;
     let deciding = key(database.url(), &["--decide"]).await;
     let args = ["--require-keys", "--read-role", "nobody_made_this_role"];
     let daemon = Daemon::with_args(database.url(), &args).await;
@@ -118,15 +124,8 @@ async fn an_agent_waits_with_the_key_that_it_sends_with() {
 /// is told that the key is not valid, and not what was decided.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_takes_an_approval_or_keeps_a_right_that_is_gone() {
-    let database = pg::database().await;
+    let (database, keys) = keys_of_two_customers().await;
     let mut conn = database.connect().await;
-    let (code, said) = runtraced(&["migrate"], database.url()).await;
-    assert_eq!(code, 0, "{said}");
-    let mut keys = Vec::new();
-    for _ in 0..2 {
-        let customer = customer(&mut conn).await;
-        keys.push(key(database.url(), &["--customer", &customer.to_string()]).await);
-    }
     let daemon = Daemon::with_args(database.url(), &["--require-keys"]).await;
     let approval = new_id();
     for (key, refused) in [(&keys[0], 0), (&keys[1], 1)] {
