@@ -303,6 +303,7 @@ async fn metrics_have_their_names_and_count() {
             "runtraced_events_received_total",
             "runtraced_keys_valid",
             "runtraced_key_limited_total",
+            "runtraced_masked_total{kind=\"unchecked\"}",
             "runtraced_memory_budget_bytes",
             "runtraced_memory_used_bytes",
             "runtraced_otlp_not_understood_total{scope=\"\"}",
