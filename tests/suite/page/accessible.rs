@@ -142,7 +142,7 @@ async fn the_map_of_the_steps_is_used_by_keyboard() {
     for (key, row) in KEYS {
         page.press(key);
         page.wait(&format!(
-            "document.querySelector('.map').ariaValueNow === '{row}' && document.querySelector('[aria-selected=true]').id === 'row-{}'",
+            "document.querySelector('.map').ariaValueNow === '{row}' && document.querySelector('[aria-selected=true]')?.id === 'row-{}'",
             row - 1
         ));
         let says = page.value("document.querySelector('.map').ariaValueText");

@@ -176,7 +176,7 @@ async fn every_key_of_a_run_works_and_the_address_holds_the_step() {
     // Finding: in names at once, in payloads by the daemon.
     page.press("/middle\u{e007}");
     page.wait("document.querySelectorAll('.tree .hit').length === 1");
-    page.wait("document.querySelector('[aria-selected=true]').textContent.includes('middle')");
+    page.wait("document.querySelector('[aria-selected=true]')?.textContent.includes('middle')");
     page.press("/");
     page.press("the run\u{e007}");
     page.wait("document.querySelectorAll('.tree .hit').length > 3");
