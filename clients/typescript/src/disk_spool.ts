@@ -4,7 +4,7 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 
 import { newId } from "./ids.js";
-import type { ClaimedFile, DiskSpool } from "./platform.js";
+import type { ClaimedFiles, DiskSpool } from "./platform.js";
 
 // While a file is written or sent, its name ends differently. So nobody else reads it.
 const READY = ".jsonl";
@@ -12,6 +12,8 @@ const WRITING = ".writing";
 const SENDING = ".sending";
 // A process that died while it wrote or sent a file does not come back for it.
 const FORGOTTEN_MS = 10 * 60_000;
+// Files are sent together up to this size: who flushes often while the daemon is away leaves many small ones.
+const CLAIMED_BYTES = 1024 * 1024;
 
 /** Opens a folder, and makes it if it is missing. Throws if that fails. */
 export function openDiskSpool(folder: string, maxBytes: number): DiskSpool {
@@ -54,15 +56,20 @@ export function openDiskSpool(folder: string, maxBytes: number): DiskSpool {
     },
 
     async claim() {
+      const claimed: ClaimedFiles[] = [];
+      let bytes = 0;
       for (const name of await ready(folder)) {
-        const claimed = await claim(folder, name);
-        if (claimed !== undefined) return claimed;
+        const one = await claim(folder, name);
+        if (one === undefined) continue;
+        claimed.push(one);
+        bytes += one.lines.reduce((sum, line) => sum + line.length, 0);
+        if (bytes >= CLAIMED_BYTES) break;
       }
-      return undefined;
+      return claimed.length > 0 ? joined(claimed) : undefined;
     },
   };
 
-  async function claim(folder: string, name: string): Promise<ClaimedFile | undefined> {
+  async function claim(folder: string, name: string): Promise<ClaimedFiles | undefined> {
     const file = path.join(folder, name);
     const sending = path.join(folder, name.slice(0, -READY.length) + SENDING);
     try {
@@ -75,11 +82,20 @@ export function openDiskSpool(folder: string, maxBytes: number): DiskSpool {
     const lines = (await fs.promises.readFile(sending, "utf8")).split("\n").filter((line) => line !== "");
     return {
       lines,
-      own: made.has(name.slice(0, -READY.length)),
+      own: made.has(name.slice(0, -READY.length)) ? lines.length : 0,
       done: () => fs.rmSync(sending, { force: true }),
       release: () => fs.renameSync(sending, file),
     };
   }
+}
+
+function joined(files: readonly ClaimedFiles[]): ClaimedFiles {
+  return {
+    lines: files.flatMap((file) => file.lines),
+    own: files.reduce((sum, file) => sum + file.own, 0),
+    done: () => files.forEach((file) => file.done()),
+    release: () => files.forEach((file) => file.release()),
+  };
 }
 
 function textOf(lines: readonly string[]): string {

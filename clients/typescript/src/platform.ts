@@ -13,17 +13,17 @@ export interface DiskSpool {
   /** The same at the end of the process, when nothing can wait any more. */
   keepNow(lines: readonly string[]): void;
   /** The oldest file that nobody else sends. */
-  claim(): Promise<ClaimedFile | undefined>;
+  claim(): Promise<ClaimedFiles | undefined>;
 }
 
 /** A file of a spool that this process sends. */
-export interface ClaimedFile {
+export interface ClaimedFiles {
   lines: string[];
-  /** Whether this process wrote it. */
-  own: boolean;
-  /** All lines are settled: deletes the file. */
+  /** How many of the lines this process wrote. */
+  own: number;
+  /** All lines are settled: deletes the files. */
   done(): void;
-  /** They are not: leaves the file to somebody else. */
+  /** They are not: leaves the files to somebody else. */
   release(): void;
 }
 

@@ -1,6 +1,6 @@
 /** The sender's side of a spool: what goes to the disk while the daemon is away, and comes back later. */
 
-import type { ClaimedFile, DiskSpool } from "./platform.js";
+import type { ClaimedFiles, DiskSpool } from "./platform.js";
 import type { Problems } from "./problems.js";
 import { QueuedEvent, type EventQueue } from "./queue.js";
 
@@ -10,7 +10,7 @@ export class SpoolSide {
   mayHold: boolean;
   /** How many events of this process are on the disk, and the daemon does not have them yet. */
   kept = 0;
-  private file: ClaimedFile | undefined;
+  private files: ClaimedFiles | undefined;
   private waiting: QueuedEvent[] = [];
   /** Events that are on their way to the disk, beside the batch. */
   private writing: QueuedEvent[] = [];
@@ -24,7 +24,7 @@ export class SpoolSide {
     this.mayHold = disk !== undefined;
   }
 
-  /** Events of the oldest file, up to these limits. */
+  /** Events of the oldest files, up to these limits. */
   async take(mostEvents: number, mostBytes: number): Promise<QueuedEvent[]> {
     if (this.waiting.length === 0) await this.claim();
     let bytes = 0;
@@ -43,9 +43,9 @@ export class SpoolSide {
     if (!this.isFromFile(events)) return false;
     this.fromFile.clear();
     if (this.waiting.length > 0) return true;
-    if (this.file?.own) this.kept -= this.file.lines.length;
-    this.file?.done();
-    this.file = undefined;
+    this.kept -= this.files?.own ?? 0;
+    this.files?.done();
+    this.files = undefined;
     return true;
   }
 
@@ -87,11 +87,11 @@ export class SpoolSide {
     }
   }
 
-  /** At the end of the process: leaves a file that is not settled to another one. The events that are in no whole file. */
+  /** At the end of the process: leaves files that are not settled to another one. The events that are in no whole file. */
   withoutFile(batch: QueuedEvent[]): QueuedEvent[] {
     const own = this.isFromFile(batch) ? [] : batch;
-    this.file?.release();
-    this.file = undefined;
+    this.files?.release();
+    this.files = undefined;
     const writing = this.writing;
     this.writing = [];
     return [...own, ...writing];
@@ -103,14 +103,14 @@ export class SpoolSide {
 
   private async claim(): Promise<void> {
     try {
-      this.file = await this.disk?.claim();
+      this.files = await this.disk?.claim();
     } catch (error) {
       this.problems.tell("spool", `the spool cannot be read: ${String(error)}`);
     }
-    if (this.file === undefined) {
+    if (this.files === undefined) {
       this.mayHold = false;
       return;
     }
-    this.waiting = this.file.lines.map((line) => new QueuedEvent(line, "", "", ""));
+    this.waiting = this.files.lines.map((line) => new QueuedEvent(line, "", "", ""));
   }
 }

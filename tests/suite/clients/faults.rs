@@ -24,6 +24,7 @@ const FAULT: Duration = Duration::from_millis(1500);
 const EVENTS_OF_A_RUN: i64 = 6;
 
 struct Worker {
+    name: String,
     child: Child,
     settled: Arc<AtomicI64>,
     last_line: Arc<Mutex<String>>,
@@ -55,6 +56,7 @@ impl Worker {
             }
         });
         Self {
+            name: name.to_owned(),
             child,
             settled,
             last_line,
@@ -72,7 +74,12 @@ impl Worker {
         let before = self.settled();
         let deadline = std::time::Instant::now() + Duration::from_secs(60);
         while self.settled() <= before {
-            assert!(std::time::Instant::now() < deadline, "nothing is settled");
+            let name = &self.name;
+            assert!(
+                std::time::Instant::now() < deadline,
+                "{name} settles nothing after {before}; it said last: {}",
+                self.last_line.lock().unwrap()
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -71,11 +71,14 @@ async fn a_full_daemon_says_when_to_come_again() {
 async fn too_many_requests_are_told_so_in_json() {
     let database = pg::database().await;
     let daemon = Daemon::with_args(database.url(), &["--max-streams", "1"]).await;
-    let mut open = TcpStream::connect(daemon.http_address()).await.unwrap();
     let head = "POST /v1/events HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\n{";
-    open.write_all(head.as_bytes()).await.unwrap();
     let begun = Instant::now();
+    let mut open = Vec::new();
     let answer = loop {
+        // One that comes while the daemon still works for the last request is refused itself.
+        let mut socket = TcpStream::connect(daemon.http_address()).await.unwrap();
+        socket.write_all(head.as_bytes()).await.unwrap();
+        open.push(socket);
         let answer = send(&daemon, "\n").await;
         if answer.status != 200 {
             break answer;
