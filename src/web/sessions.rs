@@ -69,7 +69,7 @@ impl WebSessions {
         Some(id)
     }
 
-    /// Who has this session, if it is a good one.
+    /// Whose login has this id, if it is still good.
     pub(super) fn identity(&self, id: &str) -> Option<Identity> {
         let open = self.open();
         let session = open.get(&hash(id)).filter(|session| session.is_good())?;
