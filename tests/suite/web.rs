@@ -5,6 +5,7 @@ mod costs;
 mod counting;
 mod deciding;
 mod filters;
+mod growing;
 mod hostile;
 mod live;
 mod providers;

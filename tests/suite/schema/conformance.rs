@@ -399,9 +399,9 @@ async fn indexes_of_the_seed_and_of_the_write_path_are_there() {
         "CREATE INDEX idx_agent_steps_named_parent ON public.agent_steps USING btree (run_id, parent_step_id) WHERE (named_parent_step_id IS NOT NULL)",
         "CREATE INDEX idx_agent_steps_open ON public.agent_steps USING btree (run_id) WHERE ((status = 'running'::text) OR closed_with_run)",
         "CREATE INDEX idx_agent_steps_run ON public.agent_steps USING btree (run_id, created_at)",
-        "CREATE INDEX idx_agent_steps_time ON public.agent_steps USING brin (created_at) WITH (pages_per_range='32', autosummarize='on')",
+        "CREATE INDEX idx_agent_steps_time ON public.agent_steps USING brin (created_at) WITH (pages_per_range='32')",
         "CREATE INDEX idx_agent_token_counts_run ON public.agent_token_counts USING btree (run_id)",
-        "CREATE INDEX idx_agent_token_counts_time ON public.agent_token_counts USING brin (created_at) WITH (pages_per_range='32', autosummarize='on')",
+        "CREATE INDEX idx_agent_token_counts_time ON public.agent_token_counts USING brin (created_at) WITH (pages_per_range='32')",
     ];
     let busy = ["agent_steps ", "agent_messages ", "agent_token_counts "];
     let mut there: Vec<_> = found

@@ -388,3 +388,49 @@ async fn bins_are_narrow() {
     .unwrap();
     assert_eq!(wrong, Vec::<i64>::new());
 }
+
+/// Scenario: a daemon writes the catalog's prices anew, and none has changed; meanwhile sums are made,
+/// which a change of prices waits for.
+/// Guarantees: nothing waits, and no quarter is summed up again.
+#[tokio::test]
+async fn prices_that_stay_cost_nothing() {
+    let database = pg::database().await;
+    let mut conn = database.connect().await;
+    raw_sql(
+        "INSERT INTO model_prices (model, source, input) VALUES ('m', 'catalog', 1);
+         INSERT INTO run_sums (at, owner, part, agent_id, name, runs, running, failed, calls, unpriced_calls, tokens_input, tokens_output,
+           tokens_cache_read, ms)
+         VALUES (now(), '00000000-0000-0000-0000-000000000000', 'calls', 'a', 'm', 1, 0, 0, 1, 0, 1, 1, 0, 1);
+         DELETE FROM run_sums_changes",
+    )
+    .execute(&mut conn)
+    .await
+    .unwrap();
+    let mut summing = database.connect().await;
+    let mut summing = summing.begin().await.unwrap();
+    raw_sql("SELECT pg_advisory_xact_lock(1920204803, 0)")
+        .execute(&mut *summing)
+        .await
+        .unwrap();
+    let unchanged = [
+        "INSERT INTO model_prices (model, source, input) VALUES ('m', 'catalog', 1)
+         ON CONFLICT (model, source, valid_from, above_input_tokens) DO UPDATE SET input = excluded.input
+         WHERE model_prices.input IS DISTINCT FROM excluded.input",
+        "UPDATE model_prices SET input = 2 WHERE model = 'another'",
+        "DELETE FROM model_prices WHERE model = 'another'",
+    ];
+    for statement in unchanged {
+        let limited = format!("SET LOCAL lock_timeout = '1s'; {statement}");
+        raw_sql(AssertSqlSafe(limited))
+            .execute(&mut conn)
+            .await
+            .unwrap();
+    }
+    assert_eq!(count(&mut conn, "run_sums_changes").await, 0);
+    summing.rollback().await.unwrap();
+    raw_sql("UPDATE model_prices SET input = 2 WHERE model = 'm'")
+        .execute(&mut conn)
+        .await
+        .unwrap();
+    assert_eq!(count(&mut conn, "run_sums_changes").await, 1);
+}
