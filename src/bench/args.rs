@@ -122,6 +122,23 @@ pub struct BenchArgs {
         conflicts_with_all = ["outage", "grow_to", "html", "markdown"]
     )]
     pub otel_cost: bool,
+    /// Instead of rates, measure what a reader of the page and writers cost each other. With
+    /// --template, over the rows of a database that exists.
+    #[arg(
+        long,
+        env = "RUNTRACED_BENCH_READ_COST",
+        value_parser = BoolishValueParser::new(),
+        conflicts_with_all = ["outage", "grow_to", "html", "markdown", "otel_cost"]
+    )]
+    pub read_cost: bool,
+    /// Begin with a copy of this database of the server. Nobody may be connected to it.
+    #[arg(
+        long,
+        env = "RUNTRACED_BENCH_TEMPLATE",
+        value_name = "DATABASE",
+        requires_all = ["read_cost", "database_url"]
+    )]
+    pub template: Option<String>,
     /// Write the plot of --outage to this file, as SVG.
     #[arg(
         long,

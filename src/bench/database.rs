@@ -56,13 +56,18 @@ impl ScratchDatabase {
         })
     }
 
-    /// Creates and migrates the database.
+    /// Creates and migrates the database; as a copy of another one of the server, if given.
     ///
     /// # Errors
     /// When the server is unreachable or the role may not create databases.
-    pub async fn create(&self) -> anyhow::Result<()> {
+    pub async fn create(&self, template: Option<&str>) -> anyhow::Result<()> {
         let mut conn = connect(&self.server).await?;
-        let create = format!("CREATE DATABASE {}", self.name);
+        let template = template.map(|name| format!(" TEMPLATE \"{}\"", name.replace('"', "\"\"")));
+        let create = format!(
+            "CREATE DATABASE {}{}",
+            self.name,
+            template.unwrap_or_default()
+        );
         sqlx::raw_sql(AssertSqlSafe(create))
             .execute(&mut conn)
             .await?;

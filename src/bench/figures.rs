@@ -119,6 +119,7 @@ pub struct Redelivery {
 pub struct WaitQuantiles {
     pub count: u64,
     pub p50: f64,
+    pub p95: f64,
     pub p99: f64,
     pub p99_9: f64,
     pub max: f64,

@@ -40,6 +40,8 @@ pub struct BenchHarness {
     pub scratch: ScratchDatabase,
     /// URL of the daemon's gRPC endpoint.
     pub endpoint: String,
+    /// URL of the page, without a path.
+    pub page: String,
     /// The processes whose CPU and memory are measured.
     pub watched: WatchedProcesses,
     /// Connections to Postgres, of the daemon and of plain COPY.

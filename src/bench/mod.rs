@@ -16,6 +16,7 @@ mod otel_cost;
 mod outage;
 mod process;
 mod progress;
+mod read_cost;
 mod rows;
 mod svg;
 mod table;
@@ -99,6 +100,9 @@ async fn measure_and_print(args: &BenchArgs, url: &str) -> anyhow::Result<()> {
     if args.otel_cost {
         return otel_cost::run(args, url).await;
     }
+    if args.read_cost {
+        return read_cost::run(args, url).await;
+    }
     let report = measure_on(args, url).await?;
     output::print(&table::text(&report))?;
     write_file(
@@ -137,7 +141,7 @@ fn private_config(args: &BenchArgs, folder: &Path) -> anyhow::Result<PrivateConf
 async fn measure_on(args: &BenchArgs, url: &str) -> anyhow::Result<BenchReport> {
     let machine = machine::describe();
     let scratch = ScratchDatabase::for_this_process(url)?;
-    scratch.create().await?;
+    scratch.create(args.template.as_deref()).await?;
     let progress = BenchProgress::new();
     let mut report = BenchReport {
         command: machine::command_line(),
@@ -222,6 +226,7 @@ async fn start_harness(
     let bench = BenchHarness {
         scratch: scratch.clone(),
         endpoint: format!("http://{}", listening.grpc),
+        page: format!("http://{}", listening.http),
         watched: WatchedProcesses {
             daemon: daemon.pid(),
             postmaster: scratch.postmaster_pid().await?,

@@ -55,7 +55,7 @@ struct DeliveryCost {
 /// When any part fails.
 pub async fn run(args: &BenchArgs, url: &str) -> anyhow::Result<()> {
     let scratch = ScratchDatabase::for_this_process(url)?;
-    scratch.create().await?;
+    scratch.create(None).await?;
     let progress = BenchProgress::new();
     let exports = Arc::<AtomicU64>::default();
     let flag = format!("--otel-endpoint={}", start_collector(&exports).await?);

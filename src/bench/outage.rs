@@ -120,7 +120,7 @@ async fn measure(
 ) -> anyhow::Result<OutageReport> {
     let progress = BenchProgress::new();
     let scratch = ScratchDatabase::for_this_process(server.url())?;
-    scratch.create().await?;
+    scratch.create(None).await?;
     let spool = folder.join("spool");
     let mut daemon = ChildDaemon::spawn(
         &flags(args, &spool)

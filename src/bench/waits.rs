@@ -51,6 +51,7 @@ impl WaitDistribution {
         WaitQuantiles {
             count: self.0.len(),
             p50: ms(0.5),
+            p95: ms(0.95),
             p99: ms(0.99),
             p99_9: ms(0.999),
             max: self.0.max() as f64 / MICROS_PER_MS,

@@ -36,6 +36,7 @@ const TAIL_LINES: usize = 20;
 #[derive(Debug, Clone, Deserialize)]
 pub struct ListeningAddresses {
     pub grpc: String,
+    pub http: String,
     /// URL of its private Postgres, if it has one.
     pub database_url: Option<String>,
 }

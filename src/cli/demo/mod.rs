@@ -74,7 +74,9 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 async fn show(daemon: &mut ChildDaemon) -> anyhow::Result<()> {
     screen::say("Starting a daemon with a private Postgres …")?;
     let began = Instant::now();
-    let ListeningAddresses { grpc, database_url } = daemon.ready().await?;
+    let ListeningAddresses {
+        grpc, database_url, ..
+    } = daemon.ready().await?;
     let database_url = database_url.context("the daemon has no private Postgres")?;
     let took = began.elapsed().as_secs_f64();
     screen::say(&format!("Ready after {took:.1} s: gRPC on {grpc}."))?;
