@@ -1,7 +1,7 @@
 //! Classifies database errors by what the writer must do about them.
 
 use sqlx::Error;
-use sqlx::postgres::PgDatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 /// Why this version must not write to a database that answers. It is carried by
 /// [`Error::Configuration`].
@@ -71,6 +71,9 @@ pub fn classify_failure(error: &Error) -> FailureClass {
             _ => FailureClass::Unavailable,
         };
     };
+    if ends_session(error) {
+        return FailureClass::Unavailable;
+    }
     let code = database.code().unwrap_or_default();
     match code.as_ref() {
         "23505" => FailureClass::RowExists,
@@ -88,6 +91,13 @@ pub fn classify_failure(error: &Error) -> FailureClass {
         code if depends_on_row(error, code) && !is_lock_timeout(error) => FailureClass::BadData,
         _ => FailureClass::Unavailable,
     }
+}
+
+/// Whether the server ended the session with the error, or did not begin it: no event is to blame, whatever the code says. A
+/// setting that the server refuses has a code of bad data.
+fn ends_session(error: &Error) -> bool {
+    let severity = server_error(error).map(PgDatabaseError::severity);
+    matches!(severity, Some(PgSeverity::Fatal | PgSeverity::Panic))
 }
 
 /// Whether an error of any other code is about a row: a trigger or a policy of the product

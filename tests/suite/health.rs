@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use runtraced::proto::EndStatus;
-use runtraced::store::MIGRATIONS;
+use runtraced::store::{self, MIGRATIONS};
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 use tonic::transport::Endpoint;
@@ -414,4 +414,18 @@ async fn a_streamed_run_is_visible_while_it_runs() {
     assert_eq!(row(&mut conn, &summary).await, want);
     drop(stream);
     daemon.finish().await;
+}
+
+/// Scenario: the server refuses a setting that a connection begins with, by a code of bad data.
+/// Guarantees: no event is blamed for it.
+#[tokio::test]
+async fn a_connection_that_the_server_refuses_is_an_outage() {
+    let database = pg::database().await;
+    for setting in ["work_mem=none", "vacuum_cost_limit=0", "DateStyle=none"] {
+        let url = format!("{}&options=-c%20{setting}", database.url());
+        let error = PgConnection::connect(&url).await.unwrap_err();
+        let code = error.as_database_error().unwrap().code();
+        assert_eq!(code.as_deref(), Some("22023"), "{error}");
+        assert!(store::is_outage(&error), "{error}");
+    }
 }
