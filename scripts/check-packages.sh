@@ -4,13 +4,22 @@
 # as root on Debian, after `make release`. Needs debootstrap, python3 with venv, and PyPI for pipx. Usage:
 #   scripts/check-packages.sh [deb] [wheel] [bytes]
 # The Debian stays in target/ for the next time; what is done in it goes to a layer over it that is thrown away. Nothing
-# outside is touched: processes, network and mounts are those of namespaces.
+# outside is touched: processes, network and mounts are those of namespaces. Packages for another processor are not
+# installed: their program is only started, with Debian's qemu-user-static and libc6-arm64-cross.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 suite=bookworm
 base=${CARGO_TARGET_DIR:-$PWD/target}/package-root
 say() { printf '%s\n' "$*" >&2; }
+
+# The processor of the packages, as in the name of the archive.
+archive=(dist/runtraced-*-linux.tar.gz)
+[[ -e ${archive[0]} && ${#archive[@]} == 1 ]] || { say "dist/ holds no archive: run make release"; exit 1; }
+machine=${archive[0]%-linux.tar.gz}
+machine=${machine##*-}
+emulator=()
+[[ $machine == "$(uname -m)" ]] || emulator=("qemu-$machine-static" -L "/usr/$machine-linux-gnu")
 
 make_base() {
     [[ -e $base/made ]] && return
@@ -28,7 +37,13 @@ make_base() {
     touch "$base/made"
 }
 
+is_foreign() {
+    [[ ${#emulator[@]} -gt 0 ]] || return 1
+    say "$1 is not installed here: it is for $machine"
+}
+
 check_deb() {
+    ! is_foreign "the Debian package" || return 0
     if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
         say "the Debian package is not tried: that needs root, on Debian"
         [[ ${CI:-} != true ]]
@@ -57,6 +72,7 @@ in_debian() {
 }
 
 check_wheel() {
+    ! is_foreign "the wheel" || return 0
     local wheel=(dist/runtraced_server-*.whl) work program
     [[ -e ${wheel[0]} && ${#wheel[@]} == 1 ]] || { say "dist/ holds no wheel: run make release"; exit 1; }
     work=$(mktemp -d)
@@ -85,7 +101,7 @@ check_bytes() {
     work=$(mktemp -d)
     (cd dist && sha256sum --quiet --check SHA256SUMS)
     tar -xzf dist/runtraced-*-linux.tar.gz --strip-components=1 -C "$work"
-    "$work/runtraced" --version >/dev/null
+    "${emulator[@]}" "$work/runtraced" --version >&2
     python3 -m venv "$work/venv"
     "$work/venv/bin/pip" install -q "cyclonedx-python-lib[json-validation]==11.12.0"
     "$work/venv/bin/python" - dist/runtraced-*.cdx.json <<'VALIDATE'
@@ -102,6 +118,7 @@ VALIDATE
     (
         umask 077
         export SOURCE_DATE_EPOCH RUNTRACED_BINARY=$work/runtraced TZ=Asia/Tokyo LANG=C.UTF-8
+        export RUNTRACED_TARGET=$machine-unknown-linux-gnu
         SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
         cd "$work/again" && scripts/release/release.sh 2>/dev/null
     )

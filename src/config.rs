@@ -20,7 +20,7 @@ pub use database::{DatabaseSource, database_address, default_data_dir, parse_dat
 pub use dialects::{DialectFault, read_dialects};
 pub use doors::{ConnectionArgs, TlsArgs};
 pub use masking::{MaskArgs, MaskKeyFile, MaskSettings};
-pub use otel::{OtelArgs, OtelSettings};
+pub use otel::{CollectorTrust, OtelArgs, OtelSettings};
 pub use values::{Faults, FlagReader, FlagValue, FlagValueParser, MAX_DURATION};
 
 use crate::event::MAX_JSON_DEPTH;

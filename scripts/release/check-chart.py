@@ -26,6 +26,7 @@ CASES = {
             "enabled": True,
             "from": [{"namespaceSelector": {}}],
             "databaseTo": [{"ipBlock": {"cidr": "10.0.0.0/8"}}],
+            "egress": [{"ports": [{"port": 4317, "protocol": "TCP"}]}],
         },
         "podDisruptionBudget": {"maxUnavailable": "50%"},
         "serviceAccount": {"annotations": {"a": "b"}},
@@ -97,7 +98,11 @@ def check_case(name, values, manifests):
     assert keys == values.get("requireKeys", True) and keys != ("RUNTRACED_INSECURE" in variables), name
     migrate = values["database"].get("migrate", True)
     assert variables["RUNTRACED_NO_MIGRATE"]["value"] == ("false" if migrate else "true"), name
-    assert ("NetworkPolicy" in kinds) == values.get("networkPolicy", {}).get("enabled", False)
+    policy = values.get("networkPolicy", {})
+    assert ("NetworkPolicy" in kinds) == policy.get("enabled", False)
+    if "NetworkPolicy" in kinds:
+        allowed = manifests["NetworkPolicy", "agents-runtraced"]["spec"]["egress"]
+        assert allowed[2:] == policy["egress"], f"{name}: {allowed}"
     for variable, value in values.get("env", {}).items():
         assert variables[variable]["value"] == value
     return len(manifests)

@@ -35,7 +35,8 @@ for script in postinst prerm postrm; do
     put 0755 "deploy/debian/$script" "$control/$script"
 done
 printf '/etc/runtraced/runtraced.env\n' >"$control/conffiles"
-size=$(du -sk --apparent-size "$root" | cut -f1)
+# As dpkg counts: files in whole KiB, and one for each folder. What folders take depends on the file system.
+size=$(find "$root/etc" "$root/usr" -type f -printf '%s\n' -o -printf '1\n' | awk '{ kib += int(($1 + 1023) / 1024) } END { print kib }')
 sed -e "s/@VERSION@/$version/" -e "s/@ARCHITECTURE@/$architecture/" -e "s/@SIZE@/$size/" \
     -e "s/@DEPENDS@/adduser, libc6 (>= $glibc), libgcc-s1/" deploy/debian/control >"$control/control"
 chmod 0644 "$control/control" "$control/conffiles"
@@ -43,4 +44,5 @@ chmod 0644 "$control/control" "$control/conffiles"
 chmod 0644 "$control/md5sums"
 find "$root" -type d -exec chmod 0755 {} +
 find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
-dpkg-deb --root-owner-group -Zxz -z6 --build "$root" "$folder/runtraced_${version}_$architecture.deb" >/dev/null
+# The bytes of xz depend on whether it has one thread or several.
+DPKG_DEB_THREADS_MAX=1 dpkg-deb --root-owner-group -Zxz -z6 --build "$root" "$folder/runtraced_${version}_$architecture.deb" >/dev/null

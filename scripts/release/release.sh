@@ -25,19 +25,37 @@ esac
 [[ $target != "$host" ]] || tools=''
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -1)
 export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
+cargo_home=${CARGO_HOME:-$HOME/.cargo}
+# cargo takes a relative path from here.
+target_dir=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 
-# No path of this machine may be in the program.
+# No path of this machine may be in the program. The last of two that fit counts.
 build() {
-    local cargo_home=${CARGO_HOME:-$HOME/.cargo} flag
-    flag="--remap-path-prefix=$PWD=/src --remap-path-prefix=$cargo_home=/cargo"
-    export RUSTFLAGS="${RUSTFLAGS:-} $flag --remap-path-prefix=$(rustc --print sysroot)=/rust"
-    export CFLAGS="${CFLAGS:-} -ffile-prefix-map=$PWD=/src -ffile-prefix-map=$cargo_home=/cargo"
+    local place
+    places=("$PWD=/src" "$cargo_home=/cargo" "$(rustc --print sysroot)=/rust" "$target_dir=/target")
+    for place in "${places[@]}"; do
+        export RUSTFLAGS="${RUSTFLAGS:-} --remap-path-prefix=$place" CFLAGS="${CFLAGS:-} -ffile-prefix-map=$place"
+    done
+    # Debug information would go anyway, but the number of the build is a hash that includes it.
+    export CARGO_PROFILE_RELEASE_DEBUG=0
     if [[ -n $tools ]]; then
         export "CARGO_TARGET_$(tr a-z- A-Z_ <<<"$target")_LINKER=${tools}gcc"
         export "CC_${target//-/_}=${tools}gcc"
     fi
     cargo build --locked --release --target "$target"
-    program=${CARGO_TARGET_DIR:-target}/$target/release/runtraced
+    program=$target_dir/$target/release/runtraced
+}
+
+# Fails if a program holds one of these paths. grep reads all of it: a pipe that ends early would count as no match.
+has_no_path() {
+    local place found
+    for place in "${places[@]}"; do
+        found=$("${tools}strings" "$1" | grep -F -e "${place%=*}/" || true)
+        if [[ -n $found ]]; then
+            say "the program contains a path of this machine: ${found%%$'\n'*}"
+            return 1
+        fi
+    done
 }
 
 # The newest symbol of glibc that the program needs, as 2.34.
@@ -54,11 +72,7 @@ mkdir -p "$work/$name"
 # Names of functions stay, for backtraces. Lines and paths go.
 "${tools}strip" --strip-debug --enable-deterministic-archives -o "$work/$name/runtraced" "$program"
 chmod 0755 "$work/$name/runtraced"
-if [[ -z ${RUNTRACED_BINARY:-} ]] &&
-    "${tools}strings" "$work/$name/runtraced" | grep -F -m1 -e "$PWD/" -e "${CARGO_HOME:-$HOME/.cargo}/" >&2; then
-    say "the program contains a path of this machine"
-    exit 1
-fi
+[[ -n ${RUNTRACED_BINARY:-} ]] || has_no_path "$work/$name/runtraced"
 glibc=$(oldest_glibc "$work/$name/runtraced")
 
 dist=dist

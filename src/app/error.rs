@@ -61,6 +61,9 @@ pub enum AppError {
         /// The endpoint of the daemon.
         name: &'static str,
     },
+    /// The authorities of the collector cannot be used.
+    #[error("the certificates of --otel-ca or $OTEL_EXPORTER_OTLP_CERTIFICATE: {0}")]
+    CollectorTrust(TlsError),
     /// The daemon's own spans cannot be sent.
     #[error("--otel-endpoint: {0}")]
     OwnSpans(#[from] ExporterBuildError),

@@ -7,8 +7,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{AppError, DaemonCore};
+use crate::config::{CollectorTrust, OtelSettings};
+use crate::listen::read_authorities;
 use crate::own_spans::{OwnSpans, TailRule};
-use crate::telemetry::SpanExport;
+use crate::telemetry::{CollectorTls, SpanExport};
 
 /// How long a shutdown waits until the last spans are sent.
 const LAST_SPANS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -24,11 +26,22 @@ impl DaemonCore {
         };
         let (spans, queue) = OwnSpans::new(TailRule::new(otel.sample, otel.slow));
         let instance = self.instance.to_string();
-        let export = SpanExport::new(&otel.endpoint, instance, &spans, queue)?;
+        let tls = tls(otel)?;
+        let export = SpanExport::new(&otel.endpoint, tls, instance, &spans, queue)?;
         let stop = CancellationToken::new();
         let task = tokio::spawn(export.run(stop.clone()));
         Ok((spans, SpanSender(Some((task, stop)))))
     }
+}
+
+fn tls(otel: &OtelSettings) -> Result<CollectorTls, AppError> {
+    Ok(match &otel.trust {
+        None => CollectorTls::Off,
+        Some(CollectorTrust::Public) => CollectorTls::Public,
+        Some(CollectorTrust::File(file)) => {
+            CollectorTls::Authorities(read_authorities(file).map_err(AppError::CollectorTrust)?)
+        }
+    })
 }
 
 impl SpanSender {

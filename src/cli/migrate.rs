@@ -18,7 +18,7 @@ use crate::config::{Faults, database_address, parse_database_url};
 use crate::query;
 use crate::store::{
     CustomerTables, ExportFormat, PlaceError, build_search_index, customer_tables,
-    export_migrations, is_unfit, pending_migrations, place_customer_tables, reason,
+    export_migrations, is_unfit, pending_migrations, place_customer_tables, place_refusal, reason,
 };
 
 /// Bring a database's schema up to date.
@@ -131,7 +131,6 @@ pub async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
     let found = found.with_context(unreadable)?;
     let customers = customer_tables(&mut connection).await;
     let customers = customers.with_context(unreadable)?;
-    drop(connection);
     if let Some(newer) = found.newer {
         let text = format!(
             "a newer runtraced has migrated the database at {address} (migration {newer:04}), and \
@@ -141,9 +140,16 @@ pub async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
     }
     if args.plan {
         let moves = args.customers().filter(|wanted| *wanted != customers);
+        let refusal = match &moves {
+            Some(wanted) => place_refusal(&mut connection, wanted).await,
+            None => Ok(None),
+        };
+        let refusal = refusal.with_context(unreadable)?;
+        let moves = moves.filter(|_| refusal.is_none());
         output::print(&plan::plan(&found, moves.as_ref())?)?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(refusal.map_or(ExitCode::SUCCESS, |why| output::fail(EXIT_REFUSED, why)));
     }
+    drop(connection);
     let applied = migrate_now(&options).await.map_err(|error| match error {
         MigrateError::Execute(error) if is_unfit(&error) => anyhow!(reason(&error)),
         error => error.into(),

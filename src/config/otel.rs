@@ -1,11 +1,16 @@
 //! Flags of the spans in which the daemon tells of its own work.
 
+use std::env;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::Uri;
 use clap::Args;
 
 use super::values::{FlagReader, FlagValue};
+
+/// Where programs with OpenTelemetry find the authorities that they trust.
+const STANDARD_CA: &str = "OTEL_EXPORTER_OTLP_CERTIFICATE";
 
 /// Flags of the daemon's own spans.
 #[derive(Args, Clone, Debug)]
@@ -15,6 +20,10 @@ pub struct OtelArgs {
     /// $OTEL_EXPORTER_OTLP_HEADERS.
     #[arg(long, env = "RUNTRACED_OTEL_ENDPOINT", value_name = "URL")]
     pub otel_endpoint: Option<String>,
+    /// With an https collector: certificates of the authorities to trust, in PEM, instead of the
+    /// public ones. Default: $OTEL_EXPORTER_OTLP_CERTIFICATE.
+    #[arg(long, env = "RUNTRACED_OTEL_CA", value_name = "FILE")]
+    pub otel_ca: Option<PathBuf>,
     /// Share of requests, replays and sweeps that are told, from 0 to 1. Slow and failed ones
     /// always are.
     #[arg(
@@ -41,10 +50,21 @@ pub struct OtelSettings {
     pub endpoint: String,
     /// Its host and port.
     pub address: (String, u16),
+    /// How its certificate is checked; `None`: it has none.
+    pub trust: Option<CollectorTrust>,
     /// The share of work that is told.
     pub sample: f64,
     /// Work that takes as long is told in any case.
     pub slow: Duration,
+}
+
+/// Which authorities may have signed the certificate of a collector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CollectorTrust {
+    /// The public ones.
+    Public,
+    /// Those in this file, in PEM.
+    File(PathBuf),
 }
 
 impl OtelArgs {
@@ -54,19 +74,36 @@ impl OtelArgs {
         // Scripts set a variable to nothing to say that it is not set.
         let endpoint = self.otel_endpoint.as_deref();
         let endpoint = endpoint.filter(|endpoint| !endpoint.is_empty())?;
-        let Some(address) = host_and_port(endpoint) else {
+        let Some((address, is_https)) = collector(endpoint) else {
             flags.fault(format!(
                 "--otel-endpoint {endpoint} is not a URL like http://127.0.0.1:4317"
             ));
             return None;
         };
+        let given = given_file(self.otel_ca.clone());
+        if let (Some(file), false) = (&given, is_https) {
+            flags.fault(format!(
+                "--otel-ca {} is for TLS; write https:// in --otel-endpoint {endpoint}",
+                file.display()
+            ));
+        }
+        let trust = is_https.then(|| {
+            let file = given.or_else(|| given_file(env::var_os(STANDARD_CA).map(PathBuf::from)));
+            file.map_or(CollectorTrust::Public, CollectorTrust::File)
+        });
         Some(OtelSettings {
             endpoint: endpoint.to_owned(),
             address,
+            trust,
             sample,
             slow,
         })
     }
+}
+
+/// Scripts set a variable to nothing to say that it is not set.
+fn given_file(file: Option<PathBuf>) -> Option<PathBuf> {
+    file.filter(|file| !file.as_os_str().is_empty())
 }
 
 fn share(flags: &mut FlagReader, value: &FlagValue) -> f64 {
@@ -78,17 +115,18 @@ fn share(flags: &mut FlagReader, value: &FlagValue) -> f64 {
     share
 }
 
-/// What a URL leads to. `None`: it is no URL of a collector.
-fn host_and_port(url: &str) -> Option<(String, u16)> {
+/// Host and port that a URL leads to, and whether by TLS. `None`: it is no URL of a collector.
+fn collector(url: &str) -> Option<((String, u16), bool)> {
     let uri: Uri = url.parse().ok()?;
-    let default_port = match uri.scheme_str()? {
-        "http" => 80,
-        "https" => 443,
+    let (default_port, is_https) = match uri.scheme_str()? {
+        "http" => (80, false),
+        "https" => (443, true),
         _ => return None,
     };
     let host = uri.host().filter(|host| !host.is_empty())?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    Some((host.to_owned(), uri.port_u16().unwrap_or(default_port)))
+    let port = uri.port_u16().unwrap_or(default_port);
+    Some(((host.to_owned(), port), is_https))
 }
 
 #[cfg(test)]
@@ -97,14 +135,18 @@ mod tests {
 
     #[test]
     fn a_url_leads_to_a_host_and_a_port() {
-        let read = |url| host_and_port(url);
-        let found = |host: &str, port| Some((host.to_owned(), port));
-        assert_eq!(read("http://127.0.0.1:4317"), found("127.0.0.1", 4317));
-        assert_eq!(
-            read("https://otel.acme.example/"),
-            found("otel.acme.example", 443)
-        );
-        assert_eq!(read("http://[::1]:4317"), found("::1", 4317));
+        let found = |host: &str, port, is_https| Some(((host.to_owned(), port), is_https));
+        for (url, expected) in [
+            ("http://127.0.0.1:4317", found("127.0.0.1", 4317, false)),
+            (
+                "https://otel.acme.example/",
+                found("otel.acme.example", 443, true),
+            ),
+            ("HTTPS://host:1", found("host", 1, true)),
+            ("http://[::1]:4317", found("::1", 4317, false)),
+        ] {
+            assert_eq!(collector(url), expected, "{url}");
+        }
         for odd in [
             "",
             "127.0.0.1:4317",
@@ -112,7 +154,7 @@ mod tests {
             "http://",
             "http://a b",
         ] {
-            assert_eq!(read(odd), None, "{odd}");
+            assert_eq!(collector(odd), None, "{odd}");
         }
     }
 }

@@ -148,6 +148,25 @@ fn faults_of_own_spans_are_reported() {
 }
 
 #[test]
+fn a_collector_is_trusted_by_its_authority() {
+    let trust = |args: &[&str]| Some(config(args).ok()?.otel?.trust);
+    let endpoint = "--otel-endpoint=https://collector:4317";
+    assert_eq!(trust(&[endpoint]), Some(Some(CollectorTrust::Public)));
+    let of_file = CollectorTrust::File("ca.pem".into());
+    assert_eq!(
+        trust(&[endpoint, "--otel-ca=ca.pem"]),
+        Some(Some(of_file.clone()))
+    );
+    let plain = "--otel-endpoint=http://collector:4317";
+    assert_eq!(trust(&[plain]), Some(None));
+    let faults = config(&[plain, "--otel-ca=ca.pem"]).expect_err("no TLS");
+    assert_eq!(
+        faults.0,
+        ["--otel-ca ca.pem is for TLS; write https:// in --otel-endpoint http://collector:4317"]
+    );
+}
+
+#[test]
 fn beyond_loopback_only_on_purpose() {
     assert!(config(&["--http-listen", "0.0.0.0:1"]).is_err());
     assert!(config(&["--http-listen", "0.0.0.0:1", "--insecure"]).is_ok());

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::finding::{Finding, failure, fine, warning};
-use crate::config::Config;
-use crate::listen::{TlsError, TlsReport, inspect_tls, raise_file_limit};
+use crate::config::{CollectorTrust, Config};
+use crate::listen::{TlsError, TlsReport, inspect_tls, raise_file_limit, read_authorities};
 
 /// Open files beside connections: spool, database, logs.
 const OTHER_FILES: u64 = 128;
@@ -58,6 +58,26 @@ fn exposed(remote: bool, keys: bool, tls: bool) -> Option<Finding> {
 pub(super) fn certificates(config: &Config) -> Option<Finding> {
     let files = config.tls.as_ref()?;
     Some(tls(&files.key, inspect_tls(files)))
+}
+
+/// What the daemon needs for its own spans. Whether the collector takes them, its log says.
+pub(super) fn collector(config: &Config) -> Option<Finding> {
+    const CHECK: &str = "collector";
+    let otel = config.otel.as_ref()?;
+    let endpoint = &otel.endpoint;
+    let found = match &otel.trust {
+        None => format!("{endpoint}, in clear text"),
+        Some(CollectorTrust::Public) => format!("{endpoint}, certified by a public authority"),
+        Some(CollectorTrust::File(file)) => {
+            if let Err(error) = read_authorities(file) {
+                let advice = "correct --otel-ca or $OTEL_EXPORTER_OTLP_CERTIFICATE";
+                return Some(failure(CHECK, error.to_string(), advice));
+            }
+            let file = file.display();
+            format!("{endpoint}, certified by an authority in {file}")
+        }
+    };
+    Some(fine(CHECK, found))
 }
 
 fn tls(key: &Path, report: Result<TlsReport, TlsError>) -> Finding {

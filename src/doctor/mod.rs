@@ -26,6 +26,7 @@ pub async fn examine(config: &Config, explain: ExplainSql) -> Vec<Finding> {
     let mut findings = vec![machine::open_files(config)];
     findings.extend(machine::exposure(config));
     findings.extend(machine::certificates(config));
+    findings.extend(machine::collector(config));
     findings.push(masking::examine(config));
     let identity = database::examine(config, explain, &mut findings).await;
     findings.extend(spool_folder::examine(config, identity.as_deref()));

@@ -25,6 +25,6 @@ pub use requests::RequestLimit;
 pub use tls::{
     IssueError, IssuedFiles, LeafFault, MAX_CERT_DAYS, Tls, TlsError, TlsFiles, TlsReloader,
     TlsReport, USE_SERVER_CERTIFICATE, inspect_tls, is_ca_as_server, is_old_version,
-    issue_certificate,
+    issue_certificate, read_authorities,
 };
 pub use windows::WindowBudget;

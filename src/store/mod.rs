@@ -25,7 +25,7 @@ pub use admin::{
     PriceRow, READER_ROLE, add_customer, build_search_index, catalog_models, create_key,
     customer_tables, decide_approval, export_migrations, find_customer_tables, grant, grant_reader,
     load_keys, migrate, migration_effects, migration_name, pending_migrations,
-    place_customer_tables, revoke_key, set_price, unpriced_keys, unpriced_models,
+    place_customer_tables, place_refusal, revoke_key, set_price, unpriced_keys, unpriced_models,
     write_catalog_prices,
 };
 pub use batch::{RunSizes, few_rows, postpone, postponed, settle_bridged_runs, settle_closed_runs};

@@ -11,4 +11,4 @@ pub use health::{Readiness, watch_database};
 pub use http::router;
 pub use logs::init_logs;
 pub use metrics::Metrics;
-pub use span_export::SpanExport;
+pub use span_export::{CollectorTls, SpanExport};

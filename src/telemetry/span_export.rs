@@ -6,7 +6,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
-use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig as _};
+use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig};
+use opentelemetry_otlp::{
+    ExporterBuildError, SpanExporter, WithExportConfig as _, WithTonicConfig as _,
+};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use tokio::time::sleep;
@@ -22,6 +25,30 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// Spans of one request.
 const REQUEST_SPANS: usize = 512;
+
+/// Whether the collector is reached by TLS, and whom that trusts.
+#[derive(Debug)]
+pub enum CollectorTls {
+    /// In clear text.
+    Off,
+    /// The public authorities.
+    Public,
+    /// These authorities, in PEM.
+    Authorities(Vec<u8>),
+}
+
+impl CollectorTls {
+    fn config(self) -> Option<ClientTlsConfig> {
+        // Without any root, every certificate would be refused.
+        Some(match self {
+            Self::Off => return None,
+            Self::Public => ClientTlsConfig::new().with_webpki_roots(),
+            Self::Authorities(pem) => {
+                ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem))
+            }
+        })
+    }
+}
 
 /// Sends what is in the queue.
 #[derive(Debug)]
@@ -40,12 +67,17 @@ impl SpanExport {
     /// When the endpoint or the variables of OpenTelemetry are not valid.
     pub fn new(
         endpoint: &str,
+        tls: CollectorTls,
         instance: String,
         spans: &OwnSpans,
         queue: FinishedQueue,
     ) -> Result<Self, ExporterBuildError> {
         let exporter = SpanExporter::builder().with_tonic();
         let exporter = exporter.with_endpoint(endpoint).with_timeout(TIMEOUT);
+        let exporter = match tls.config() {
+            Some(tls) => exporter.with_tls_config(tls),
+            None => exporter,
+        };
         let mut exporter = exporter.build()?;
         let resource = Resource::builder().with_service_name("runtraced");
         let resource = resource.with_attributes([

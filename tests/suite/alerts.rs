@@ -3,6 +3,7 @@
 
 mod faults;
 pub mod promtool;
+mod slow;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -41,6 +42,7 @@ fn each_alert_is_fired_by_a_fault() {
     let mut text = String::new();
     for file in [
         "alerts/faults.rs",
+        "alerts/slow.rs",
         "spool/stall.rs",
         "spool/owner.rs",
         "spool/poison.rs",

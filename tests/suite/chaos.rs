@@ -7,7 +7,7 @@ mod faults;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod full_disk;
 mod hostile;
-mod machine;
+pub mod machine;
 pub mod proxies;
 mod world;
 

@@ -63,20 +63,6 @@ fn folder(package: &str) -> PathBuf {
     root.join("clients").join(package)
 }
 
-/// Whether a program runs here. Without it a test is skipped, but not where everything must be
-/// tested.
-fn is_there(program: &str) -> bool {
-    let mut version = Command::new(program);
-    version.arg("--version").stdin(Stdio::null());
-    let there = version.output().is_ok_and(|said| said.status.success());
-    let required = std::env::var("CI").is_ok_and(|ci| ci == "true");
-    assert!(there || !required, "{program} is needed where CI=true");
-    if !there {
-        println!("skipped: there is no {program}");
-    }
-    there
-}
-
 /// Runs a program to its end and returns what it printed. It must succeed.
 async fn run(command: Command) -> String {
     output(command).await.0

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use runtraced::cli::demo::story;
 use runtraced::proto::{EndStatus, Event};
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::alerts::promtool::Scrapes;
 use crate::docs::markdown;
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{AWAY, Daemon};
 use crate::support::events::{at, ended_with, new_id, run_ended, run_started, score};
 use crate::support::otlp::post;
 use crate::support::pg::{self, TestDatabase};
@@ -37,9 +37,8 @@ fn queries(dashboard: &Value, field: &str) -> Vec<(String, bool, String)> {
     all.collect()
 }
 
-/// The demo's runs, a run that failed, and scores, of today; prices of the demo's models.
-async fn worked() -> (TestDatabase, Daemon) {
-    let database = pg::database().await;
+/// The demo's runs, a run that failed, and scores, of today.
+fn work() -> Vec<Event> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let begin_us = i64::try_from(now.as_micros()).unwrap() - 60_000_000;
     let story = story(begin_us, &mut Uuid::now_v7);
@@ -60,9 +59,15 @@ async fn worked() -> (TestDatabase, Daemon) {
         time.seconds += begin_us / 1_000_000 - moved.seconds;
     }
     events.extend(more);
+    events
+}
+
+/// A daemon that got this work, and prices of the demo's models.
+async fn worked() -> (TestDatabase, Daemon) {
+    let database = pg::database().await;
     let dir = SpoolDir::new();
     let daemon = Daemon::with_args(database.url(), &dir.flags(&[])).await;
-    assert_eq!(daemon.submit(events).await.refused, []);
+    assert_eq!(daemon.submit(work()).await.refused, []);
     let mut conn = database.connect().await;
     let prices = "INSERT INTO model_prices (model, input, output)
         SELECT DISTINCT model, 1, 2 FROM agent_token_costs WHERE model IS NOT NULL ON CONFLICT DO NOTHING";
@@ -135,14 +140,19 @@ async fn the_panels_about_agents_show_something() {
     daemon.finish().await;
 }
 
-/// Scenario: a daemon that got events, spans, a span that it does not understand, and a request without a key.
-/// Guarantees: every query of the dashboard for the daemon has a value.
+/// Scenario: a daemon that got events and a span that it does not understand. Then Postgres goes, one more event is
+/// spooled, and Postgres comes back.
+/// Guarantees: every query of the dashboard for the daemon has a number.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_panels_about_the_daemon_show_something() {
-    let (_database, mut daemon) = worked().await;
+    let mut cluster = pg::own_cluster().await;
+    let dir = SpoolDir::new();
+    let mut daemon = Daemon::with_args(cluster.url(), &dir.flags(&[])).await;
+    daemon.expect_warnings(AWAY);
     daemon.expect_warnings("were not understood");
     let mut scrapes = Scrapes::default();
     scrapes.minutes(&daemon, 10).await;
+    assert_eq!(daemon.submit(work()).await.refused, []);
     let span = r#"{"resourceSpans":[{"scopeSpans":[{"scope":{"name":"zork.engine"},"spans":[{
         "traceId":"0102030405060708090a0b0c0d0e0f10","spanId":"0102030405060708","name":"ponder",
         "startTimeUnixNano":"1700000000000000000","endTimeUnixNano":"1700000001000000000",
@@ -151,7 +161,20 @@ async fn the_panels_about_the_daemon_show_something() {
     let headers = ["Content-Type: application/json"];
     let answer = post(&daemon, "/v1/traces", &headers, span.as_bytes()).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
-    scrapes.minutes(&daemon, 10).await;
+    cluster.stop_immediate().await;
+    let client = daemon.client().await;
+    let answer = client.submit(vec![run_started(0, new_id())]).await.unwrap();
+    assert_eq!(answer.outcome.unwrap().spooled, 1);
+    drop(client);
+    cluster.start().await;
+    let replayed = "runtraced_replay_lag_seconds_count";
+    let until = Instant::now() + Duration::from_secs(60);
+    while daemon.metrics().await[replayed] == 0 {
+        assert!(Instant::now() < until, "{}", daemon.logs());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // Rates are those of the last minutes.
+    scrapes.minutes(&daemon, 3).await;
     let expressions: Vec<String> = queries(&dashboard("daemon.json"), "expr")
         .into_iter()
         .map(|(_, _, query)| {

@@ -183,8 +183,8 @@ async fn each_failure_is_told_with_what_to_do() {
     assert!(advice(&findings, "database").contains("start Postgres there"));
 }
 
-/// Scenario: invalid flags; a spool that others can read; a certificate that is none; addresses
-/// beyond loopback without keys.
+/// Scenario: invalid flags; a spool that others can read; a certificate and an authority that are
+/// none; addresses beyond loopback without keys.
 /// Guarantees: each is told as what it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn faults_of_the_machine_are_told() {
@@ -202,6 +202,10 @@ async fn faults_of_the_machine_are_told() {
             text,
             "--tls-key",
             text,
+            "--otel-endpoint",
+            "https://collector.invalid:4317",
+            "--otel-ca",
+            text,
             "--insecure",
             "--http-listen",
             "0.0.0.0:0",
@@ -210,9 +214,10 @@ async fn faults_of_the_machine_are_told() {
     .await;
     assert_eq!(
         (code, ended(&findings, "failure")),
-        (1, vec!["TLS"]),
+        (1, vec!["TLS", "collector"]),
         "{findings:#?}"
     );
+    assert!(advice(&findings, "collector").contains("--otel-ca"));
     let warnings = ended(&findings, "warning");
     for check in ["exposure", "spool"] {
         assert!(warnings.contains(&check), "{findings:#?}");

@@ -1,6 +1,6 @@
 //! TLS at both doors, with certificates that the tests make.
 
-mod authority;
+pub mod authority;
 mod commands;
 mod doors;
 mod rotation;

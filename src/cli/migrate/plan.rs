@@ -23,7 +23,7 @@ fn of_customers(wanted: &CustomerTables) -> String {
     let (what, others) = match wanted {
         CustomerTables::In(schema) => (format!("move to the schema {schema}"), ""),
         CustomerTables::LeftOut => (
-            "are left out, if they have no rows".to_owned(),
+            "are left out, if they have no rows and nothing of your own depends on them".to_owned(),
             ", agent_sessions, agent_runs, ingest_keys",
         ),
     };

@@ -25,12 +25,6 @@ pub(super) struct Contents {
 
 impl Contents {
     pub(super) fn read(files: &TlsFiles) -> Result<Self, TlsError> {
-        let read = |file: &Path| {
-            std::fs::read(file).map_err(|source| TlsError::Unreadable {
-                file: file.to_owned(),
-                source,
-            })
-        };
         Ok(Self {
             cert: read(&files.cert)?,
             key: read(&files.key)?,
@@ -44,10 +38,6 @@ impl Contents {
     }
 
     pub(super) fn server_config(&self, files: &TlsFiles) -> Result<ServerConfig, TlsError> {
-        let unusable = |file: &Path, reason: &dyn ToString| TlsError::Unusable {
-            file: file.to_owned(),
-            reason: reason.to_string(),
-        };
         let chain = self.chain(&files.cert)?;
         let key = PrivateKeyDer::from_pem_slice(&self.key)
             .map_err(|_| TlsError::NoKey(files.key.clone()))?;
@@ -57,14 +47,10 @@ impl Contents {
             .map_err(|error| unusable(&files.cert, &error))?;
         let builder = match (&self.client_ca, &files.client_ca) {
             (Some(content), Some(file)) => {
-                let mut roots = RootCertStore::empty();
-                for root in certificates(content, file)? {
-                    roots.add(root).map_err(|error| unusable(file, &error))?;
-                }
-                let verifier =
-                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-                        .build()
-                        .map_err(|error| unusable(file, &error))?;
+                let roots = Arc::new(authorities(content, file)?);
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider)
+                    .build()
+                    .map_err(|error| unusable(file, &error))?;
                 builder.with_client_cert_verifier(verifier)
             }
             _ => builder.with_no_client_auth(),
@@ -81,6 +67,38 @@ impl Contents {
             })?;
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
         Ok(config)
+    }
+}
+
+/// A file with certificates of authorities, in PEM.
+///
+/// # Errors
+/// If it cannot be read, or holds anything that cannot be trusted.
+pub fn read_authorities(file: &Path) -> Result<Vec<u8>, TlsError> {
+    let pem = read(file)?;
+    authorities(&pem, file)?;
+    Ok(pem)
+}
+
+fn authorities(pem: &[u8], file: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for root in certificates(pem, file)? {
+        roots.add(root).map_err(|error| unusable(file, &error))?;
+    }
+    Ok(roots)
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
+    std::fs::read(file).map_err(|source| TlsError::Unreadable {
+        file: file.to_owned(),
+        source,
+    })
+}
+
+fn unusable(file: &Path, reason: &dyn ToString) -> TlsError {
+    TlsError::Unusable {
+        file: file.to_owned(),
+        reason: reason.to_string(),
     }
 }
 

@@ -9,6 +9,7 @@ mod leaf;
 mod reload;
 mod validity;
 
+pub use config::read_authorities;
 pub use error::TlsError;
 pub use files::TlsFiles;
 pub use inspect::{TlsReport, inspect_tls};

@@ -36,7 +36,18 @@ pub enum PlaceError {
     Refused(String),
     /// A statement failed.
     #[error(transparent)]
-    Sql(#[from] sqlx::Error),
+    Sql(sqlx::Error),
+}
+
+impl From<sqlx::Error> for PlaceError {
+    fn from(error: sqlx::Error) -> Self {
+        match error.as_database_error() {
+            Some(refusal) if sqlstate(&error) == REFUSED => {
+                Self::Refused(refusal.message().to_owned())
+            }
+            _ => Self::Sql(error),
+        }
+    }
 }
 
 /// Where the customer tables of a database are. Schemas of before migration 37 have them in
@@ -45,17 +56,20 @@ pub enum PlaceError {
 /// # Errors
 /// If a statement fails.
 pub async fn customer_tables(conn: &mut PgConnection) -> Result<CustomerTables, sqlx::Error> {
-    let asked: bool =
-        sqlx::query_scalar("SELECT to_regprocedure('public.customers_schema()') IS NOT NULL")
-            .fetch_one(&mut *conn)
-            .await?;
-    if !asked {
+    if !knows_customer_tables(conn).await? {
         return Ok(CustomerTables::In("public".to_owned()));
     }
     let schema: Option<String> = sqlx::query_scalar("SELECT public.customers_schema()")
         .fetch_one(conn)
         .await?;
     Ok(schema.map_or(CustomerTables::LeftOut, CustomerTables::In))
+}
+
+/// Whether migration 37 is applied, from which on a database knows where they are.
+async fn knows_customer_tables(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT to_regprocedure('public.customers_schema()') IS NOT NULL")
+        .fetch_one(conn)
+        .await
 }
 
 /// Makes the customer tables the first that statements of this connection find. Returns false
@@ -88,12 +102,35 @@ pub async fn place_customer_tables(
     conn.lock().await.map_err(of_lock)?;
     let placed = place_soon(conn, wanted).await;
     conn.unlock().await.map_err(of_lock)?;
-    placed.map_err(|error| match error.as_database_error() {
-        Some(refusal) if sqlstate(&error) == REFUSED => {
-            PlaceError::Refused(refusal.message().to_owned())
-        }
-        _ => error.into(),
-    })
+    placed.map_err(PlaceError::from)
+}
+
+/// Why the customer tables would stay where they are. `None`: nothing that can be seen without
+/// locks speaks against it, or migrations come first that make it possible.
+///
+/// # Errors
+/// If a statement fails for another reason.
+pub async fn place_refusal(
+    conn: &mut PgConnection,
+    wanted: &CustomerTables,
+) -> Result<Option<String>, sqlx::Error> {
+    if !knows_customer_tables(conn).await? {
+        return Ok(None);
+    }
+    let mut tx = conn.begin().await?;
+    let statement = format!(
+        "SET TRANSACTION READ ONLY; SET LOCAL runtraced.only_check = 'on';\n{}",
+        place_statement(wanted)
+    );
+    let checked = sqlx::raw_sql(AssertSqlSafe(statement))
+        .execute(&mut *tx)
+        .await;
+    tx.rollback().await?;
+    match checked.map_err(PlaceError::from) {
+        Ok(_) => Ok(None),
+        Err(PlaceError::Refused(why)) => Ok(Some(why)),
+        Err(PlaceError::Sql(error)) => Err(error),
+    }
 }
 
 fn of_lock(error: MigrateError) -> sqlx::Error {

@@ -15,6 +15,7 @@ mod search_index;
 
 pub use customer_tables::{
     CustomerTables, PlaceError, customer_tables, find_customer_tables, place_customer_tables,
+    place_refusal,
 };
 pub use customers::{NewCustomer, add_customer};
 pub use effects::{MigrationEffects, migration_effects};

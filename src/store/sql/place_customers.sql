@@ -1,11 +1,13 @@
 -- Moves the customer tables and their views to the schema in the setting `runtraced.customers_schema`, or leaves them out
 -- if `runtraced.without_customers` is on. customers_schema() says it from then on. Run it as the owner. It changes nothing if they are there.
+-- If `runtraced.only_check` is on, it changes and locks nothing, and only fails as it would.
 DO $place$
 DECLARE
   wanted CONSTANT text := CASE
     WHEN NOT current_setting('runtraced.without_customers')::boolean THEN current_setting('runtraced.customers_schema')
   END;
   present CONSTANT text := public.customers_schema();
+  only_check CONSTANT boolean := coalesce(current_setting('runtraced.only_check', true) = 'on', false);
   mark CONSTANT text := '[created by runtraced]';
   -- In this order they can be dropped.
   views CONSTANT text[] := ARRAY['upcoming_renewals', 'customers_at_risk', 'customer_health'];
@@ -28,7 +30,9 @@ BEGIN
 
   FOREACH one IN ARRAY tables LOOP
     -- Only who is alone with a table knows that it stays empty.
-    EXECUTE format('LOCK TABLE %I.%I IN ACCESS EXCLUSIVE MODE', present, one);
+    IF NOT only_check THEN
+      EXECUTE format('LOCK TABLE %I.%I IN ACCESS EXCLUSIVE MODE', present, one);
+    END IF;
     EXECUTE format('SELECT EXISTS (SELECT FROM %I.%I)', present, one) INTO filled;
     IF coalesce(obj_description(format('%I.%I', present, one)::regclass, 'pg_class'), '') NOT LIKE '%' || mark THEN
       RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format(
@@ -38,6 +42,9 @@ BEGIN
         'the table %I.%I has rows, so it cannot be left out; delete them, or give the tables a --schema', present, one);
     END IF;
   END LOOP;
+  IF only_check THEN
+    RETURN;
+  END IF;
 
   IF wanted IS NULL THEN
     FOREACH one IN ARRAY views LOOP

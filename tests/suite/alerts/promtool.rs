@@ -73,12 +73,13 @@ impl Scrapes {
         self.evaluate(&[(firing.to_owned(), json!(samples))]);
     }
 
-    /// Asserts that each expression has a value at the last minute.
+    /// Asserts that each expression has a number at the last minute: what nothing was observed for
+    /// has none.
     pub fn assert_values(&self, expressions: &[String]) {
         let some = json!([{"labels": "{}", "value": 1}]);
         let tests: Vec<_> = expressions
             .iter()
-            .map(|expression| (format!("group({expression})"), some.clone()))
+            .map(|expression| (format!("group(({expression}) >= 0)"), some.clone()))
             .collect();
         self.evaluate(&tests);
     }

@@ -4,36 +4,21 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
-use super::{ClientStage, VARIABLES, check_wrong_port, faults, folder, is_there, rows, run};
-use crate::support::tables;
+use super::{ClientStage, VARIABLES, check_wrong_port, faults, folder, rows, run};
+use crate::support::{needed, tables};
 
 /// The Python of an environment with the client, or why there is none.
 static PYTHON: LazyLock<Result<String, String>> = LazyLock::new(|| {
+    needed::program("python3")?;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/python-client.sh");
     let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-client");
-    let made = Command::new(script).arg(environment).output().unwrap();
-    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    if made.status.success() {
-        Ok(said(&made.stdout))
-    } else {
-        Err(said(&made.stderr))
-    }
+    let said = needed::run(Command::new(script).arg(environment))?;
+    Ok(said.trim().to_owned())
 });
 
-/// Without Python or its packages a test is skipped, but not where everything must be tested.
+/// The Python, or none if the test is skipped.
 pub fn python() -> Option<&'static str> {
-    if !is_there("python3") {
-        return None;
-    }
-    match &*PYTHON {
-        Ok(python) => Some(python),
-        Err(why) => {
-            let required = std::env::var("CI").is_ok_and(|ci| ci == "true");
-            assert!(!required, "the packages are needed where CI=true: {why}");
-            println!("skipped: {why}");
-            None
-        }
-    }
+    needed::or_skip(PYTHON.as_deref().map_err(String::clone))
 }
 
 /// Scenario: the tests of the package run, and the strictest type checker reads it.

@@ -9,36 +9,24 @@ use std::sync::LazyLock;
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::{ClientStage, VARIABLES, check_wrong_port, faults, folder, is_there, rows, run};
-use crate::support::tables;
+use super::{ClientStage, VARIABLES, check_wrong_port, faults, folder, rows, run};
+use crate::support::{needed, tables};
 
 /// Installs the packages and builds the client and the examples, once. Or why that fails.
 static BUILT: LazyLock<Result<(), String>> = LazyLock::new(|| {
+    needed::program("node")?;
+    needed::program("npm")?;
     let script = root().join("scripts/install-node-packages.sh");
-    let made = Command::new(script).stdin(Stdio::null()).output().unwrap();
-    if made.status.success() {
-        return Ok(());
-    }
-    let (said, complained) = (made.stdout, made.stderr);
-    Err(String::from_utf8_lossy(&[said, complained].concat()).into_owned())
+    needed::run(&mut Command::new(script)).map(drop)
 });
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Whether the client is built. Without Node or its packages a test is skipped, but not where
-/// everything must be tested.
+/// Whether the client is built. Otherwise the test is skipped.
 fn is_built() -> bool {
-    if !is_there("node") || !is_there("npm") {
-        return false;
-    }
-    if let Err(why) = &*BUILT {
-        let required = std::env::var("CI").is_ok_and(|ci| ci == "true");
-        assert!(!required, "the packages are needed where CI=true: {why}");
-        println!("skipped: {why}");
-    }
-    BUILT.is_ok()
+    needed::or_skip(BUILT.clone()).is_some()
 }
 
 /// Scenario: the tests of the package run.

@@ -98,15 +98,55 @@ fn every_command_and_flag_in_the_text_exists() {
             if flag.starts_with("--") {
                 assert!(flags.iter().any(|f| f == flag), "{}: {span}", page.name);
             }
-            if let ("runtraced", Some(name)) = (first, words.next()) {
-                assert!(
-                    command.find_subcommand(name).is_some(),
-                    "{}: {span}",
-                    page.name
-                );
+            if first == "runtraced" {
+                check_span(&command, words, &format!("{}: {span}", page.name));
             }
         }
     }
+}
+
+/// The words behind `runtraced` in a text: a command, perhaps one below it, and flags of that.
+fn check_span<'a>(program: &clap::Command, words: impl Iterator<Item = &'a str>, place: &str) {
+    let mut command = program;
+    for word in words {
+        let flag = word.split('=').next().unwrap_or_default();
+        if let Some(name) = flag.strip_prefix("--") {
+            let is_its = |arg: &Arg| arg.get_long() == Some(name);
+            let is_known = command.get_arguments().any(is_its);
+            assert!(is_known, "{place}: {} has no --{name}", command.get_name());
+        } else if command.has_subcommands() {
+            command = command
+                .find_subcommand(word)
+                .unwrap_or_else(|| panic!("{place}: there is no {word}"));
+        }
+    }
+}
+
+/// `make NAME` and `scripts/NAME` in the text.
+#[test]
+fn every_target_and_script_in_the_text_exists() {
+    let makefile = fs::read_to_string(markdown::path("Makefile")).unwrap();
+    let mut count = 0;
+    for page in markdown::pages() {
+        for span in page.spans() {
+            let mut words = span.split_whitespace();
+            match (words.next(), words.next()) {
+                (Some("make"), Some(target)) => {
+                    let is_there = makefile.lines().any(|line| {
+                        line.strip_prefix(target)
+                            .is_some_and(|rest| rest.starts_with(':'))
+                    });
+                    assert!(is_there, "{}: {span}", page.name);
+                }
+                (Some(script), _) if script.starts_with("scripts/") => {
+                    assert!(markdown::path(script).exists(), "{}: {span}", page.name);
+                }
+                _ => continue,
+            }
+            count += 1;
+        }
+    }
+    assert!(count > 20, "only {count}: are they found?");
 }
 
 /// Variables of flags, and those that only the tests or the scripts read.

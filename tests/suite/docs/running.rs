@@ -72,6 +72,8 @@ fn every_command_is_listed_once() {
         new.is_empty(),
         "{LIST} says not what runs these commands: {new:#?}"
     );
+    let gone: Vec<_> = names.difference(&commands).collect();
+    assert!(gone.is_empty(), "no page has these commands: {gone:#?}");
 }
 
 #[test]

@@ -1,15 +1,13 @@
 //! A real SDK with a real exporter: the example for programs that already use
 //! OpenTelemetry.
 
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::json;
 
-use crate::support::{
-    daemon::Daemon,
-    pg, tables,
-    venv::{Example, run},
-};
+use crate::support::daemon::Daemon;
+use crate::support::{needed, pg, tables, venv};
 
 /// Scenario: two agents of the OpenAI Agents SDK run, and one hands over to the
 /// other. The program has no code for tracing; only the exporter's endpoint is
@@ -17,12 +15,10 @@ use crate::support::{
 /// Guarantees: when the program ends, all its work is stored.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_sdk_needs_only_the_endpoint() {
-    let example = match Example::prepare("otlp-python") {
-        Ok(example) => example,
-        Err(why) => {
-            println!("skipped: {why}");
-            return;
-        }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/otlp-python");
+    let made = venv::environment("otlp-python-example", &folder.join("requirements.txt"));
+    let Some(bin) = needed::or_skip(made) else {
+        return;
     };
     for protocol in ["grpc", "http/protobuf"] {
         let database = pg::database().await;
@@ -31,11 +27,13 @@ async fn an_agent_sdk_needs_only_the_endpoint() {
             "grpc" => daemon.grpc_url().to_owned(),
             _ => format!("http://{}", daemon.http_address()),
         };
-        let output = run(Command::new(example.bin.join("opentelemetry-instrument"))
-            .arg(example.bin.join("python"))
-            .arg(example.folder.join("agent.py"))
-            .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
-            .env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol));
+        let output = needed::run(
+            Command::new(bin.join("opentelemetry-instrument"))
+                .arg(bin.join("python"))
+                .arg(folder.join("agent.py"))
+                .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+                .env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
+        );
         assert_eq!(output.unwrap(), "EUR 49.00 are on their way to you.\n");
 
         let mut connection = database.connect().await;

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use super::catalog::dump;
 use crate::support::daemon::Daemon;
+use crate::support::needed;
 use crate::support::pg::{self, TestDatabase};
 use crate::support::process::runtraced;
 
@@ -118,26 +119,13 @@ async fn the_comments_lead_back() {
 
 /// Scenario: the script runs with Node and the package `pg`, twice.
 /// Guarantees: it applies every file once, and the schema is the one that `migrate` makes.
-///
-/// It installs a package with npm, so it runs only if RUNTRACED_TEST_NODE is set.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_script_applies_the_files() {
-    if std::env::var_os("RUNTRACED_TEST_NODE").is_none() {
-        println!("skipped: RUNTRACED_TEST_NODE is not set");
-        return;
-    }
     let work = tempfile::tempdir().unwrap();
     let install = ["install", "--silent", "--no-audit", "--no-fund", "pg@8"];
-    let installed = Command::new("npm")
-        .args(install)
-        .current_dir(&work)
-        .output();
-    match installed {
-        Ok(output) if output.status.success() => {}
-        other => {
-            println!("skipped: npm cannot install pg: {other:?}");
-            return;
-        }
+    let installed = needed::run(Command::new("npm").args(install).current_dir(&work));
+    if needed::or_skip(installed).is_none() {
+        return;
     }
     let (folder, files) = export("plain").await;
     let database = pg::empty_database().await;

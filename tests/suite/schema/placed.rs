@@ -246,7 +246,7 @@ async fn tables_move_with_their_rows_and_back() {
 
 /// Scenario: tables with rows are to be left out; a table of the product is to move; what was left out
 /// is to come back; a view of the product is in the way; names that are none.
-/// Guarantees: each is refused in one line that says why, and nothing changes.
+/// Guarantees: each is refused in one line that says why, by the plan too, and nothing changes.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_is_refused() {
     let refused = async |database: &TestDatabase, flags: &[&str], why: &str| {
@@ -254,6 +254,14 @@ async fn what_cannot_be_is_refused() {
         let (code, said) = runtraced(&[&["migrate"], flags].concat(), database.url()).await;
         let last = said.lines().last().unwrap();
         assert!(code != 0 && last.contains(why), "{code} {said}");
+        // Who else depends on them is not known before.
+        if !why.starts_with("other objects") {
+            let plan = [&["migrate", "--plan"], flags].concat();
+            let (code, said) = runtraced(&plan, database.url()).await;
+            let last = said.lines().last().unwrap();
+            assert!(code != 0 && last.contains(why), "{code} {said}");
+            assert!(!said.contains("then the customer tables"), "{said}");
+        }
         assert!(dump(database.url()).await == before, "{why}");
     };
     let filled = pg::database().await;

@@ -4,6 +4,7 @@ pub mod compressed;
 pub mod daemon;
 pub mod events;
 pub mod load;
+pub mod needed;
 pub mod otlp;
 pub mod pg;
 pub mod process;

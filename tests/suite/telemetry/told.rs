@@ -61,10 +61,14 @@ pub struct ToldSpan {
     pub name: String,
     pub failed: bool,
     pub metadata: Value,
-    id: Uuid,
-    parent: Option<Uuid>,
-    /// Begin and end, in microseconds.
-    times: (i64, i64),
+    /// As its children name it.
+    pub id: String,
+    pub parent: Option<String>,
+    /// As others link to it, and to which it links.
+    pub link_id: String,
+    pub links: Vec<String>,
+    /// Begin and end.
+    pub times: (i64, i64),
 }
 
 impl Collector {
@@ -83,23 +87,34 @@ impl Collector {
     pub async fn spans(&self) -> Vec<ToldSpan> {
         let mut connection = self.database.connect().await;
         let spans = sqlx::query(SPANS).map(|row: PgRow| ToldSpan::read(&row));
-        let mut spans = spans.fetch_all(&mut connection).await.unwrap();
-        let rank = |span: &ToldSpan| ORDER.iter().position(|name| *name == span.name);
-        spans.sort_by_key(|span| (span.times, rank(span)));
-        spans
+        in_order(spans.fetch_all(&mut connection).await.unwrap())
     }
+}
+
+/// Spans in the order of their times.
+pub fn in_order(mut spans: Vec<ToldSpan>) -> Vec<ToldSpan> {
+    let rank = |span: &ToldSpan| ORDER.iter().position(|name| *name == span.name);
+    spans.sort_by_key(|span| (span.times, rank(span)));
+    spans
 }
 
 impl ToldSpan {
     fn read(row: &PgRow) -> Self {
         let metadata: Value = row.get("metadata");
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let otel = &metadata["otel"];
+        let links = otel["links"].as_array().into_iter().flatten();
         Self {
             trace: row.get("run_id"),
-            name: metadata["otel"]["name"].as_str().unwrap().to_owned(),
+            name: text(&otel["name"]),
             failed: row.get::<&str, _>("status") == "failed",
+            id: row.get::<Uuid, _>("id").to_string(),
+            parent: row
+                .get::<Option<Uuid>, _>("parent_step_id")
+                .map(|id| id.to_string()),
+            link_id: text(&otel["span_id"]),
+            links: links.map(|link| text(&link["span_id"])).collect(),
             metadata,
-            id: row.get("id"),
-            parent: row.get("parent_step_id"),
             times: (row.get("begin_micros"), row.get("end_micros")),
         }
     }
@@ -110,9 +125,10 @@ impl ToldSpan {
 pub fn trees(spans: &[ToldSpan]) -> String {
     let name_of: BTreeMap<&str, &str> = spans
         .iter()
-        .map(|span| (own_id(span), span.name.as_str()))
+        .map(|span| (span.link_id.as_str(), span.name.as_str()))
         .collect();
-    let is_root = |span: &&ToldSpan| !spans.iter().any(|other| Some(other.id) == span.parent);
+    let is_parent = |one: &ToldSpan, of: &ToldSpan| of.parent.as_ref() == Some(&one.id);
+    let is_root = |span: &&ToldSpan| !spans.iter().any(|other| is_parent(other, span));
     let mut text = String::new();
     for root in spans.iter().filter(is_root) {
         write(spans, &name_of, root, 0, &mut text);
@@ -127,18 +143,14 @@ fn write(
     depth: usize,
     text: &mut String,
 ) {
-    let links = span.metadata["otel"]["links"].as_array();
-    let links = links.into_iter().flatten().map(|link| {
-        let id = link["span_id"].as_str().unwrap();
-        format!(" -> {}", name_of.get(id).unwrap_or(&"?"))
+    let links = span.links.iter().map(|id| {
+        let name = name_of.get(id.as_str()).unwrap_or(&"?");
+        format!(" -> {name}")
     });
     let (indent, links) = ("  ".repeat(depth), links.collect::<String>());
     text.push_str(&format!("{indent}{}{links}\n", span.name));
-    for child in spans.iter().filter(|other| other.parent == Some(span.id)) {
+    let is_child = |other: &&ToldSpan| other.parent.as_ref() == Some(&span.id);
+    for child in spans.iter().filter(is_child) {
         write(spans, name_of, child, depth + 1, text);
     }
-}
-
-fn own_id(span: &ToldSpan) -> &str {
-    span.metadata["otel"]["span_id"].as_str().unwrap()
 }
