@@ -218,8 +218,9 @@ fn values_are_limited_by_the_length_of_the_text() {
 
 proptest! {
     #[test]
+    // Blanks around 1e5: 1e5000 is JSON, but too long a number.
     fn agrees_with_serde_json_on_anything_json_like(
-        text in "([\\[\\]{}:, ]|\"[a-z\\\\\"]{0,9}\"|true|null|-?[0-9]{1,3}|1e5|\"k\":){0,12}"
+        text in "([\\[\\]{}:, ]|\"[a-z\\\\\"]{0,9}\"|true|null|-?[0-9]{1,3}| 1e5 |\"k\":){0,12}"
     ) {
         let serde = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
         prop_assert_eq!(check(&text).is_ok(), serde, "{}", text);
