@@ -23,6 +23,9 @@ aarch64-unknown-linux-gnu) machine=aarch64 architecture=arm64 tools=aarch64-linu
     ;;
 esac
 [[ $target != "$host" ]] || tools=''
+# Kernels for aarch64 have pages of 4, 16 or 64 KiB. jemalloc would take those of the machine that builds, and end the
+# program on a kernel with larger ones.
+[[ $machine != aarch64 ]] || export JEMALLOC_SYS_WITH_LG_PAGE=16
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -1)
 export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
