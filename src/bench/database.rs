@@ -23,6 +23,8 @@ pub const TABLES: [&str; 7] = [
 /// or whether the run existed when the alias was written.
 const NONDETERMINISTIC_COLUMNS: &[(&str, &str)] = &[
     ("agent_runs", "abandon_at"),
+    ("agent_runs", "changed_at"),
+    ("agent_sessions", "made_at"),
     ("agent_step_aliases", "created_at"),
     ("agent_step_aliases", "run_pending"),
 ];

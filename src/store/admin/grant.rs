@@ -30,6 +30,8 @@ pub enum GrantError {
 pub enum Grant {
     /// Grant the rights that the daemon needs, and revoke all others.
     Give,
+    /// The same, and let the role delete traces.
+    GiveRetention,
     /// Revoke all rights.
     Take,
 }
@@ -51,8 +53,12 @@ pub async fn grant(conn: &mut PgConnection, role: &str, what: Grant) -> Result<(
     .await?;
     match (found, what) {
         (None, _) => return Err(GrantError::NoRole(role.to_owned())),
-        (Some((true, _)), Grant::Give) => return Err(GrantError::Superuser(role.to_owned())),
-        (Some((false, true)), Grant::Give) => return Err(GrantError::Owner(role.to_owned())),
+        (Some((true, _)), Grant::Give | Grant::GiveRetention) => {
+            return Err(GrantError::Superuser(role.to_owned()));
+        }
+        (Some((false, true)), Grant::Give | Grant::GiveRetention) => {
+            return Err(GrantError::Owner(role.to_owned()));
+        }
         (Some(_), _) => {}
     }
     sqlx::query("SELECT set_config('runtraced.role', $1, true)")
@@ -60,10 +66,15 @@ pub async fn grant(conn: &mut PgConnection, role: &str, what: Grant) -> Result<(
         .execute(&mut *tx)
         .await?;
     let statements = match what {
-        Grant::Give => include_str!("../sql/grant_writer.sql"),
+        Grant::Give | Grant::GiveRetention => include_str!("../sql/grant_writer.sql"),
         Grant::Take => include_str!("../sql/revoke_writer.sql"),
     };
     sqlx::raw_sql(statements).execute(&mut *tx).await?;
+    if what == Grant::GiveRetention {
+        sqlx::raw_sql(include_str!("../sql/grant_retention.sql"))
+            .execute(&mut *tx)
+            .await?;
+    }
     tx.commit().await?;
     Ok(())
 }

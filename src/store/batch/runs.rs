@@ -29,6 +29,8 @@ pub struct LockedRun {
     pub bridged: bool,
     /// Some rows show as views of another step's call.
     pub views_shown: bool,
+    /// The run is being deleted.
+    pub gone: bool,
 }
 
 /// What inserting or patching changed in a run.
@@ -97,6 +99,7 @@ async fn lock_with(
                 totals_writer: row.try_get("summed_by")?,
                 bridged: row.try_get("bridged")?,
                 views_shown: row.try_get("views_shown")?,
+                gone: row.try_get("gone")?,
             };
             Ok((row.try_get("id")?, run))
         })

@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::error::BatchError;
+use super::gone;
 use super::large_runs;
 use super::merge::{self, RowOutcome};
 use super::run_totals::{self, RunTotals, RunTotalsCache};
@@ -209,11 +210,12 @@ impl BatchWriter<'_> {
                 totals_writer,
             )
             .await?;
-            for patch in new {
+            for patch in &new {
                 // Another writer inserted the run after we took our locks. It may even
                 // have ended, so start again.
                 if !inserted.contains(&patch.id) {
-                    return Err(BatchError::MissingRow);
+                    let new: Vec<Uuid> = new.iter().map(|patch| patch.id).collect();
+                    return Err(gone::why_not_inserted(self.conn, &new).await?);
                 }
                 self.record_run(patch, Some(PatchedRun::NEW));
             }

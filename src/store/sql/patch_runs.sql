@@ -169,6 +169,7 @@ WITH n AS MATERIALIZED (
             WHEN NOT j.counted THEN r.reported_tokens_output
             ELSE r.total_tokens_output END,
         summed_by = CASE WHEN NOT j.end_wins THEN r.summed_by END,
+        changed_at = now(),
         abandon_at = CASE
             WHEN j.end_wins OR r.status <> 'running' THEN NULL
             ELSE now() + coalesce(CASE WHEN j.start_wins THEN j.timeout_ms ELSE r.timeout_ms END, $21)

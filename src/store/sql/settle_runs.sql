@@ -9,6 +9,7 @@ SET total_tokens_input = m.tokens_input,
     total_tokens_output = m.tokens_output,
     started_at = m.started_at,
     last_event_at = m.last_event_at,
+    changed_at = now(),
     settle_at = CASE WHEN $2::text::timestamptz IS NULL AND r.settle_at IS NOT NULL
                      THEN greatest(r.settle_at, clock_timestamp()) END
 FROM (

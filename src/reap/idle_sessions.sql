@@ -1,0 +1,30 @@
+-- Those of the next sessions that have no run, and that are kept no longer. $1 how long they are kept (NULL: for ever), unless a
+-- rule for all runs or for all runs of a customer says otherwise; $2 where the last look ended; $3 how many are looked at.
+-- Also returns where the look ended.
+WITH page AS MATERIALIZED (
+    SELECT s.id, coalesce(s.made_at, s.updated_at, s.created_at) AS at, coalesce(s.tenant_id, s.customer_id) AS customer_id
+    FROM agent_sessions s
+    WHERE s.id > $2::uuid
+    ORDER BY s.id
+    LIMIT $3::bigint
+)
+SELECT p.id, (
+    p.at < now() - k.keep
+    AND NOT EXISTS (SELECT FROM agent_runs r WHERE r.session_id = p.id)
+    AND NOT EXISTS (SELECT FROM agent_messages m WHERE m.session_id = p.id AND m.created_at >= now() - k.keep)
+    AND NOT EXISTS (SELECT FROM approvals a
+                    WHERE a.session_id = p.id AND (a.status = 'pending' OR a.created_at >= now() - k.keep))
+) IS TRUE AS due
+FROM page p
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN r.is_rule THEN r.keep ELSE $1::text::interval END AS keep
+    FROM (VALUES (1)) AS one
+    LEFT JOIN LATERAL (
+        SELECT k.keep, true AS is_rule
+        FROM retention_rules k
+        WHERE k.status IS NULL AND k.agent_id IS NULL AND (k.customer_id IS NULL OR k.customer_id = p.customer_id)
+        ORDER BY k.customer_id IS NULL, k.keep DESC NULLS FIRST
+        LIMIT 1
+    ) r ON true
+) k
+ORDER BY p.id

@@ -1,0 +1,10 @@
+//! Old traces are deleted, and what is about somebody on demand. What goes on stays, and late
+//! events of what is gone are ignored and counted.
+
+mod erased;
+mod kept;
+mod late;
+mod pruned;
+mod rights;
+mod rows;
+mod tidied;
