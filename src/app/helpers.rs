@@ -20,7 +20,7 @@ use crate::histograms::Histograms;
 use crate::listen::TlsReloader;
 use crate::own_spans::OwnSpans;
 use crate::pipeline::Gate;
-use crate::reap::{Pace, ReapCounts, ReapSettings, reap_forever};
+use crate::reap::{ReapCounts, ReapPace, ReapSettings, reap_forever};
 use crate::store::{Session, SessionUse};
 use crate::telemetry::{Readiness, watch_database};
 
@@ -187,7 +187,7 @@ async fn reap(
         keep: retention.keep,
         interval: sweep.interval,
     };
-    let pace = Pace::of_share(retention.share_percent).yielding(|| load.is_high(), counts);
+    let pace = ReapPace::of_share(retention.share_percent).yielding(|| load.is_high(), counts);
     reap_forever(session, settings, counts, pace, stop).await;
 }
 

@@ -6,7 +6,7 @@ use super::database::DatabaseArgs;
 use super::erase::{delete_session, failed, rows_json, rows_table};
 use super::output;
 use crate::config::{self, Faults, FlagReader, FlagValue};
-use crate::reap::{Pace, PruneFilter, RowCounts, prune};
+use crate::reap::{PruneFilter, ReapPace, RowCounts, prune};
 
 /// Delete runs that ended and have not changed for some time, with all that is in them.
 ///
@@ -81,7 +81,7 @@ pub async fn run(args: PruneArgs) -> anyhow::Result<ExitCode> {
             open.conn(),
             &filter,
             args.dry_run,
-            &Pace::of_share(share_percent),
+            &ReapPace::of_share(share_percent),
         )
         .await
     };

@@ -7,7 +7,7 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::counts::RowCounts;
-use super::pace::Pace;
+use super::pace::ReapPace;
 use crate::store::{self, RunSizes};
 
 /// Runs that are looked at in one transaction.
@@ -27,7 +27,7 @@ pub(super) async fn delete_runs(
     conn: &mut PgConnection,
     runs: &[Uuid],
     unchanged_since: Option<&str>,
-    pace: &Pace<'_>,
+    pace: &ReapPace<'_>,
     mut done: impl FnMut(RowCounts),
 ) -> Result<(), sqlx::Error> {
     for chunk in runs.chunks(RUNS) {
@@ -163,7 +163,7 @@ pub(super) async fn count_runs(
 }
 
 /// A page of runs that a statement looked at.
-pub(super) struct RunPage {
+pub(super) struct DuePage {
     /// The runs to delete.
     pub due: Vec<Uuid>,
     /// Where the look ended; `None` if there is nothing behind it.
@@ -192,7 +192,7 @@ impl Default for PageEnd {
 /// Runs that one statement looks at.
 pub(super) const PAGE_RUNS: i64 = 2_000;
 
-impl RunPage {
+impl DuePage {
     /// Reads the rows of `due_runs.sql` or `old_runs.sql`.
     pub fn read(rows: &[sqlx::postgres::PgRow]) -> Result<Self, sqlx::Error> {
         let mut page = Self {

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::counts::RowCounts;
 use super::delete::{count_runs, delete_runs, is_in_the_way};
-use super::pace::Pace;
+use super::pace::ReapPace;
 use super::tidy::delete_sessions;
 
 /// How long to wait for somebody who works on the same rows.
@@ -67,13 +67,13 @@ pub struct Erased {
 }
 
 /// The rows of a subject.
-struct Found {
+struct SubjectRows {
     sessions: Vec<Uuid>,
     runs: Vec<Uuid>,
     letters: Vec<Uuid>,
 }
 
-impl Found {
+impl SubjectRows {
     fn is_empty(&self) -> bool {
         self.sessions.is_empty() && self.runs.is_empty() && self.letters.is_empty()
     }
@@ -148,7 +148,7 @@ async fn sessions_of(conn: &mut PgConnection, subject: &Subject) -> Result<Vec<U
         .await
 }
 
-async fn find(conn: &mut PgConnection, subject: &Subject) -> Result<Found, sqlx::Error> {
+async fn find(conn: &mut PgConnection, subject: &Subject) -> Result<SubjectRows, sqlx::Error> {
     let sessions = sessions_of(conn, subject).await?;
     let runs: Vec<Uuid> = sqlx::query_scalar(include_str!("subject_runs.sql"))
         .bind(subject.kind())
@@ -158,7 +158,7 @@ async fn find(conn: &mut PgConnection, subject: &Subject) -> Result<Found, sqlx:
         .await?;
     let ids: HashSet<Uuid> = runs.iter().chain(&sessions).copied().collect();
     let letters = letters_of(conn, subject, &ids).await?;
-    Ok(Found {
+    Ok(SubjectRows {
         sessions,
         runs,
         letters,
@@ -198,7 +198,7 @@ async fn letters_of(
 /// interruption.
 async fn delete(
     conn: &mut PgConnection,
-    found: &Found,
+    found: &SubjectRows,
     rows: &mut RowCounts,
 ) -> Result<(), sqlx::Error> {
     rows.dead_letters += sqlx::query("DELETE FROM ingest_dead_letters WHERE id = ANY ($1)")
@@ -206,7 +206,7 @@ async fn delete(
         .execute(&mut *conn)
         .await?
         .rows_affected();
-    delete_runs(conn, &found.runs, None, &Pace::of_share(100), |gone| {
+    delete_runs(conn, &found.runs, None, &ReapPace::of_share(100), |gone| {
         *rows += gone;
     })
     .await?;

@@ -15,7 +15,7 @@ mod tidy;
 
 pub use counts::{ReapCounts, RowCounts};
 pub use erase::{Erased, Subject, erase};
-pub use pace::Pace;
+pub use pace::ReapPace;
 pub use prune::{PruneFilter, prune};
 pub use reaper::{ReapSettings, reap_forever};
 

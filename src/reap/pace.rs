@@ -10,21 +10,21 @@ use super::counts::ReapCounts;
 const BUSY: Duration = Duration::from_millis(100);
 
 /// Keeps deletions to a share of the time, and out of the way of others.
-pub struct Pace<'a> {
+pub struct ReapPace<'a> {
     share_percent: u32,
     is_busy: Box<dyn Fn() -> bool + Send + Sync + 'a>,
     counts: Option<&'a ReapCounts>,
 }
 
-impl std::fmt::Debug for Pace<'_> {
+impl std::fmt::Debug for ReapPace<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pace")
+        f.debug_struct("ReapPace")
             .field("share_percent", &self.share_percent)
             .finish_non_exhaustive()
     }
 }
 
-impl<'a> Pace<'a> {
+impl<'a> ReapPace<'a> {
     /// A pace that takes a share of the time.
     #[must_use]
     pub fn of_share(share_percent: u32) -> Self {

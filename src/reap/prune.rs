@@ -6,8 +6,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::counts::RowCounts;
-use super::delete::{PAGE_RUNS, PageEnd, RunPage, count_runs, delete_runs};
-use super::pace::Pace;
+use super::delete::{DuePage, PAGE_RUNS, PageEnd, count_runs, delete_runs};
+use super::pace::ReapPace;
 
 /// Which runs to delete: those that have ended and meet all conditions.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ pub async fn prune(
     conn: &mut PgConnection,
     filter: &PruneFilter,
     dry_run: bool,
-    pace: &Pace<'_>,
+    pace: &ReapPace<'_>,
 ) -> Result<RowCounts, sqlx::Error> {
     let mut counts = RowCounts::default();
     let mut place = PageEnd::default();
@@ -46,7 +46,7 @@ pub async fn prune(
             .bind(filter.customer)
             .fetch_all(&mut *conn)
             .await?;
-        let page = RunPage::read(&rows)?;
+        let page = DuePage::read(&rows)?;
         let Some(end) = page.end else {
             return Ok(counts);
         };

@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::counts::ReapCounts;
-use super::delete::{PAGE_RUNS, PageEnd, RunPage, delete_runs};
-use super::pace::Pace;
+use super::delete::{DuePage, PAGE_RUNS, PageEnd, delete_runs};
+use super::pace::ReapPace;
 use super::{is_forbidden, tidy};
 use crate::store::{self, Session};
 
@@ -39,7 +39,7 @@ pub async fn reap_forever(
     mut session: Session,
     settings: ReapSettings,
     counts: &ReapCounts,
-    pace: Pace<'_>,
+    pace: ReapPace<'_>,
     stop: CancellationToken,
 ) {
     let mut reaper = Reaper::default();
@@ -84,7 +84,7 @@ impl Reaper {
         conn: &mut PgConnection,
         settings: ReapSettings,
         counts: &ReapCounts,
-        pace: &Pace<'_>,
+        pace: &ReapPace<'_>,
     ) -> Result<(), sqlx::Error> {
         let keep = settings
             .keep
@@ -100,7 +100,7 @@ impl Reaper {
                 .bind(PAGE_RUNS)
                 .fetch_all(&mut *conn)
                 .await?;
-            let page = RunPage::read(&rows)?;
+            let page = DuePage::read(&rows)?;
             pace.rest(begun).await;
             let Some(end) = page.end else { break };
             let count = |rows| counts.add(rows);

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::counts::{ReapCounts, RowCounts};
 use super::delete::is_in_the_way;
-use super::pace::Pace;
+use super::pace::ReapPace;
 
 /// Rows of one statement.
 const ROWS: i64 = 1_000;
@@ -22,7 +22,7 @@ pub(super) async fn tidy(
     keep: Option<&str>,
     session: Uuid,
     counts: &ReapCounts,
-    pace: &Pace<'_>,
+    pace: &ReapPace<'_>,
 ) -> Result<Uuid, sqlx::Error> {
     let begun = Instant::now();
     let session = idle_sessions(conn, keep, session, counts).await?;

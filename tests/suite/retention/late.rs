@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prost::Message as _;
 use runtraced::proto::{Durability, EndStatus, RefusalCode};
-use runtraced::reap::{Pace, PruneFilter, prune};
+use runtraced::reap::{PruneFilter, ReapPace, prune};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
@@ -24,7 +24,7 @@ async fn prune_all(conn: &mut PgConnection) {
         agent: None,
         customer: None,
     };
-    prune(conn, &filter, false, &Pace::of_share(100))
+    prune(conn, &filter, false, &ReapPace::of_share(100))
         .await
         .unwrap();
 }
