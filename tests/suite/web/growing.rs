@@ -1,6 +1,6 @@
 //! What reading costs while the tables grow under the page.
 
-use sqlx::raw_sql;
+use sqlx::{PgConnection, raw_sql};
 
 use super::client::get;
 use crate::support::daemon::Daemon;
@@ -47,3 +47,57 @@ async fn a_list_does_not_read_tables_from_end_to_end_once_they_have_grown() {
     daemon.finish().await;
     assert_eq!(count(&mut conn, read).await, 0);
 }
+
+/// Scenario: sums of two months, which are also added up by day; somebody asks about an hour, a day and
+/// a week.
+/// Guarantees: what is read of the quarters is about what lies between whole days.
+#[tokio::test]
+async fn statistics_read_the_sums_of_their_time_alone() {
+    let database = pg::database().await;
+    let mut conn = database.connect().await;
+    raw_sql(TWO_MONTHS).execute(&mut conn).await.unwrap();
+    for (since, until) in [
+        ("2026-02-10 10:00Z", "2026-02-10 11:00Z"),
+        ("2026-02-10 10:00Z", "2026-02-11 10:00Z"),
+        ("2026-02-10 10:00Z", "2026-02-17 10:00Z"),
+    ] {
+        let before = sums_read(&mut conn).await;
+        sqlx::query("SELECT FROM run_sums_between($1::text::timestamptz, $2::text::timestamptz, 'runs', true)")
+            .bind(since)
+            .bind(until)
+            .execute(&mut conn)
+            .await
+            .unwrap();
+        // At most the quarters of a day, of twenty agents.
+        let read = sums_read(&mut conn).await - before;
+        assert!(read <= 2 * 96 * 20, "{since} to {until}: {read}");
+    }
+}
+
+/// How many sums of quarters were read so far.
+async fn sums_read(conn: &mut PgConnection) -> i64 {
+    raw_sql("SELECT pg_stat_force_next_flush()")
+        .execute(&mut *conn)
+        .await
+        .unwrap();
+    sqlx::query_scalar(
+        "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'run_sums'",
+    )
+    .fetch_one(conn)
+    .await
+    .unwrap()
+}
+
+/// Twenty agents, each with a sum for each quarter of an hour and for each day.
+const TWO_MONTHS: &str = "
+    INSERT INTO run_sums (at, owner, part, agent_id, runs, running, failed, calls, unpriced_calls, tokens_input, tokens_output,
+      tokens_cache_read, ms)
+    SELECT timestamptz '2026-01-01 00:00Z' + n * INTERVAL '15 minutes', '00000000-0000-0000-0000-000000000000', 'runs', 'agent ' || a,
+           1, 0, 0, 0, 0, 1, 1, 0, 1
+    FROM generate_series(0, 60 * 96 - 1) AS n, generate_series(1, 20) AS a;
+    INSERT INTO run_sums_days (at, owner, part, agent_id, runs, running, failed, calls, unpriced_calls, tokens_input, tokens_output,
+      tokens_cache_read, ms)
+    SELECT date_trunc('day', at, 'UTC'), owner, part, agent_id, sum(runs), 0, 0, 0, 0, sum(tokens_input), sum(tokens_output), 0, sum(ms)
+    FROM run_sums
+    GROUP BY 1, 2, 3, 4;
+    ANALYZE run_sums, run_sums_days";
