@@ -115,3 +115,31 @@ async fn the_cost_of_own_spans_is_measured_in_turns() {
     // At least the drain is told.
     assert!(!table.contains("requests to the collector: 0"), "{table}");
 }
+
+/// Scenario: readers and writers are measured over a copy of a database.
+/// Guarantees: both have figures, alone and side by side.
+#[tokio::test]
+async fn reading_and_writing_are_measured_side_by_side() {
+    let database = pg::database().await;
+    let output = Command::new(env!("CARGO_BIN_EXE_runtraced"))
+        .args(["bench", "--read-cost", "--workload", "steps"])
+        .args(["--rows", "20000", "--rounds", "1", "--database-url"])
+        .arg(database.url())
+        .args(["--template", &database.name])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let table = String::from_utf8(output.stdout).unwrap();
+    for line in [
+        "/api/runs, p50 / p95 / p99 in ms",
+        "    during ingest: ",
+        "rate with a reader, relative: ",
+    ] {
+        assert!(table.contains(line), "{table}");
+    }
+    // A short delivery ends before all questions were asked beside it, but not before the first.
+    let first = table.lines().skip(2).take(2).collect::<String>();
+    assert!(!first.contains("(0 requests)"), "{table}");
+}

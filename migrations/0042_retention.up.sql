@@ -3,7 +3,7 @@
 --
 -- Daemons of earlier versions do not ask which runs are gone, so the write epoch is the next one.
 --
--- Rollback: 0041_retention.down.sql
+-- Rollback: 0042_retention.down.sql
 
 -- Without the default first: rows that are there already must not look as if they had changed now.
 ALTER TABLE agent_runs ADD COLUMN changed_at TIMESTAMPTZ, ADD COLUMN gone_at TIMESTAMPTZ;

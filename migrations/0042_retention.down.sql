@@ -1,4 +1,4 @@
--- Undoes 0041_retention. What was deleted stays deleted, and late events bring runs back as placeholders.
+-- Undoes 0042_retention. What was deleted stays deleted, and late events bring runs back as placeholders.
 
 CREATE OR REPLACE FUNCTION public.ingest_write_epoch() RETURNS integer
 LANGUAGE sql STABLE SET search_path = ''
