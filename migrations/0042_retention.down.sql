@@ -6,6 +6,6 @@ AS $function$ SELECT 3 $function$;
 
 DROP TABLE ingest_tombstones;
 DROP TABLE retention_rules;
-DROP INDEX idx_agent_runs_changed;
-ALTER TABLE agent_sessions DROP COLUMN made_at;
+DROP INDEX idx_agent_runs_changed, idx_agent_runs_gone;
+ALTER TABLE agent_sessions DROP COLUMN changed_at;
 ALTER TABLE agent_runs DROP COLUMN gone_at, DROP COLUMN changed_at;

@@ -8,17 +8,18 @@
 -- Without the default first: rows that are there already must not look as if they had changed now.
 ALTER TABLE agent_runs ADD COLUMN changed_at TIMESTAMPTZ, ADD COLUMN gone_at TIMESTAMPTZ;
 ALTER TABLE agent_runs ALTER COLUMN changed_at SET DEFAULT now();
-ALTER TABLE agent_sessions ADD COLUMN made_at TIMESTAMPTZ;
-ALTER TABLE agent_sessions ALTER COLUMN made_at SET DEFAULT now();
+ALTER TABLE agent_sessions ADD COLUMN changed_at TIMESTAMPTZ;
+ALTER TABLE agent_sessions ALTER COLUMN changed_at SET DEFAULT now();
 
 COMMENT ON COLUMN agent_runs.changed_at IS
   'When the run last changed, by the database''s clock: how long it is kept counts from then. NULL: before there was this column; then ended_at counts';
 COMMENT ON COLUMN agent_runs.gone_at IS
-  'Since when the run is being deleted, bit by bit, because it has many rows; NULL: it is not';
-COMMENT ON COLUMN agent_sessions.made_at IS
-  'When the row was made, by the database''s clock; NULL: before there was this column';
+  'Since when the run is being deleted: it has many rows, or it belongs to what was erased. NULL: it is not';
+COMMENT ON COLUMN agent_sessions.changed_at IS
+  'When an event last changed or named the session, by the database''s clock, up to an hour less. NULL: before there was this column; then updated_at counts';
 
 CREATE INDEX idx_agent_runs_changed ON agent_runs((coalesce(changed_at, ended_at)), id);
+CREATE INDEX idx_agent_runs_gone ON agent_runs(gone_at) WHERE gone_at IS NOT NULL;
 
 CREATE TABLE retention_rules (
   id UUID PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -46,15 +47,19 @@ CREATE TABLE ingest_tombstones (
   id UUID NOT NULL,
   is_session BOOLEAN NOT NULL DEFAULT false,
   at TIMESTAMPTZ NOT NULL DEFAULT now(),
+  erased_for TEXT,
   PRIMARY KEY (id, is_session)
 );
 CREATE INDEX idx_ingest_tombstones_at ON ingest_tombstones(at);
+CREATE INDEX idx_ingest_tombstones_erased ON ingest_tombstones(erased_for) WHERE erased_for IS NOT NULL;
 
 COMMENT ON TABLE ingest_tombstones IS
   'Runs and sessions that were deleted: late events of them are ignored. Written by whoever deletes them';
 COMMENT ON COLUMN ingest_tombstones.id IS 'The run or session';
 COMMENT ON COLUMN ingest_tombstones.is_session IS 'Whether it is a session that was erased; false: a run';
 COMMENT ON COLUMN ingest_tombstones.at IS 'When it was deleted, by the database''s clock';
+COMMENT ON COLUMN ingest_tombstones.erased_for IS
+  'SHA-256 of whom it was erased for: a run that it started belongs to the same subject. NULL: it was only old';
 
 ALTER TABLE retention_rules ENABLE ROW LEVEL SECURITY;
 ALTER TABLE ingest_tombstones ENABLE ROW LEVEL SECURITY;

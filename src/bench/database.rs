@@ -24,7 +24,7 @@ pub const TABLES: [&str; 7] = [
 const NONDETERMINISTIC_COLUMNS: &[(&str, &str)] = &[
     ("agent_runs", "abandon_at"),
     ("agent_runs", "changed_at"),
-    ("agent_sessions", "made_at"),
+    ("agent_sessions", "changed_at"),
     ("agent_step_aliases", "created_at"),
     ("agent_step_aliases", "run_pending"),
 ];

@@ -183,6 +183,13 @@ fn report(erased: &Erased, counts_only: bool) -> anyhow::Result<String> {
             "Events of anybody in spools: {spooled}. Repeat the command when there are none."
         )?;
     }
+    if erased.left_behind > 0 {
+        let events = output::thousands(erased.left_behind);
+        writeln!(
+            text,
+            "Events of anybody in spools that no daemon has used for two days: {events}. Delete these spools, or replay them and repeat the command."
+        )?;
+    }
     text.push_str("Not reached: backups, the write-ahead log, replicas, tables about customers and users, quarantined spool files.\n");
     Ok(text)
 }
@@ -194,6 +201,7 @@ fn json(erased: &Erased, counts_only: bool) -> serde_json::Value {
         "decisions": erased.decisions,
         "comes_again": erased.comes_again,
         "spooled_events": erased.spooled,
+        "left_behind_events": erased.left_behind,
         "not_reached": ["backups", "write-ahead log", "replicas", "tables about customers and users", "quarantined spool files"],
     })
 }

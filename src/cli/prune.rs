@@ -4,14 +4,16 @@ use std::process::ExitCode;
 
 use super::database::DatabaseArgs;
 use super::erase::{delete_session, failed, rows_json, rows_table};
-use super::output;
+use super::output::{self, EXIT_REFUSED};
 use crate::config::{self, Faults, FlagReader, FlagValue};
-use crate::reap::{PruneFilter, ReapPace, RowCounts, prune};
+use crate::reap::{PruneFilter, PrunedRows, ReapPace, RowCounts, prune};
 
 /// Delete runs that ended and have not changed for some time, with all that is in them.
 ///
 /// Runs that go on, and runs about which somebody is asked, stay. The table
 /// retention_rules is not asked. Late events of deleted runs are ignored.
+///
+/// Exit codes: 0 done, 1 some runs stay, because others are working on them.
 #[derive(Debug, Clone, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct PruneArgs {
@@ -86,8 +88,8 @@ pub async fn run(args: PruneArgs) -> anyhow::Result<ExitCode> {
         .await
     };
     session.release(pruned.as_ref().err());
-    let rows = match pruned {
-        Ok(rows) => rows,
+    let PrunedRows { rows, busy } = match pruned {
+        Ok(pruned) => pruned,
         Err(error) => return failed(error),
     };
     output::print(&match args.json {
@@ -95,5 +97,12 @@ pub async fn run(args: PruneArgs) -> anyhow::Result<ExitCode> {
         false if rows == RowCounts::default() => "No such runs.\n".to_owned(),
         false => rows_table(rows, args.dry_run),
     })?;
+    if busy > 0 {
+        let runs = output::thousands(i64::try_from(busy).unwrap_or(i64::MAX));
+        output::warn(&format!(
+            "runs that others are working on and that stay: {runs}; repeat the command"
+        ));
+        return Ok(ExitCode::from(EXIT_REFUSED));
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,6 @@
 //! Deletes given runs, a bounded number of rows in each transaction.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use sqlx::{Connection as _, PgConnection, Row as _};
@@ -8,25 +8,42 @@ use uuid::Uuid;
 
 use super::counts::RowCounts;
 use super::pace::ReapPace;
+use super::sessions::{DoomedSession, SessionScope, delete_sessions};
 use crate::store::{self, RunSizes};
 
 /// Runs that are looked at in one transaction.
 const RUNS: usize = 200;
 /// Of a large run, a transaction deletes so many rows of each table.
-const SLICE_ROWS: i64 = 2_000;
-/// How long to wait for a lock. Whoever holds it goes first.
+pub(super) const SLICE_ROWS: i64 = 2_000;
+/// How long to wait for a lock.
 const LOCK_TIMEOUT: &str = "200ms";
 
-/// Deletes runs, and calls `done` after each transaction with what went. With `unchanged_since`,
-/// it spares runs that have changed since, go on, or wait for somebody. Runs that somebody works
+/// A run to delete.
+#[derive(Clone, Debug)]
+pub(super) struct DoomedRun {
+    pub id: Uuid,
+    /// It stays if it has changed since, goes on, or waits for somebody. `None`: it goes anyway.
+    pub unchanged_since: Option<String>,
+}
+
+impl DoomedRun {
+    /// A run that goes, whatever it does.
+    pub fn anyway(id: Uuid) -> Self {
+        Self {
+            id,
+            unchanged_since: None,
+        }
+    }
+}
+
+/// Deletes runs, and calls `done` after each transaction with what went. Runs that somebody works
 /// on at this moment stay.
 ///
 /// # Errors
 /// If the database fails. What was deleted stays deleted.
 pub(super) async fn delete_runs(
     conn: &mut PgConnection,
-    runs: &[Uuid],
-    unchanged_since: Option<&str>,
+    runs: &[DoomedRun],
     pace: &ReapPace<'_>,
     mut done: impl FnMut(RowCounts),
 ) -> Result<(), sqlx::Error> {
@@ -34,10 +51,12 @@ pub(super) async fn delete_runs(
         let mut left = chunk.to_vec();
         while !left.is_empty() {
             let begun = Instant::now();
-            match delete_some(conn, &left, unchanged_since).await {
-                Ok((deleted, rest)) => {
-                    left = rest;
-                    done(deleted);
+            let mut emptied = Vec::new();
+            match delete_some(conn, &left).await {
+                Ok(deleted) => {
+                    done(deleted.rows);
+                    left = deleted.left;
+                    emptied = deleted.sessions;
                 }
                 // Somebody else came first. The next round finds the runs again.
                 Err(error) if is_in_the_way(&error) => {
@@ -47,32 +66,63 @@ pub(super) async fn delete_runs(
                 Err(error) => return Err(error),
             }
             pace.rest(begun).await;
+            delete_sessions(conn, &emptied, SessionScope::Empty, pace, &mut done).await?;
         }
     }
     Ok(())
 }
 
-/// Deletes small runs whole, or else a part of the first large one. Returns what went and which
-/// runs are left.
+/// Deletes the runs whose deletion has begun, and those that belong to what was erased. Returns how
+/// many there were.
+///
+/// # Errors
+/// If the database fails. What was deleted stays deleted.
+pub(super) async fn delete_gone(
+    conn: &mut PgConnection,
+    pace: &ReapPace<'_>,
+    mut done: impl FnMut(RowCounts),
+) -> Result<u64, sqlx::Error> {
+    let (mut after, mut found) = (Uuid::nil(), 0);
+    loop {
+        let runs: Vec<Uuid> = sqlx::query_scalar(include_str!("gone_runs.sql"))
+            .bind(after)
+            .bind(PAGE_RUNS)
+            .fetch_all(&mut *conn)
+            .await?;
+        let Some(last) = runs.last() else {
+            return Ok(found);
+        };
+        after = *last;
+        found += runs.len() as u64;
+        let runs: Vec<DoomedRun> = runs.into_iter().map(DoomedRun::anyway).collect();
+        delete_runs(conn, &runs, pace, &mut done).await?;
+    }
+}
+
+/// What one transaction did.
+struct DeletedRuns {
+    rows: RowCounts,
+    /// Runs that are locked by nobody else, and were not reached.
+    left: Vec<DoomedRun>,
+    /// The sessions of runs that went because they were old.
+    sessions: Vec<DoomedSession>,
+}
+
+/// Deletes small runs whole, or else a part of the first large one.
 async fn delete_some(
     conn: &mut PgConnection,
-    runs: &[Uuid],
-    unchanged_since: Option<&str>,
-) -> Result<(RowCounts, Vec<Uuid>), sqlx::Error> {
+    runs: &[DoomedRun],
+) -> Result<DeletedRuns, sqlx::Error> {
     let mut tx = conn.begin().await?;
-    sqlx::query("SELECT set_config('lock_timeout', $1, true)")
-        .bind(LOCK_TIMEOUT)
-        .execute(&mut *tx)
-        .await?;
-    let mut left: Vec<Uuid> = sqlx::query_scalar(include_str!("lock_doomed.sql"))
-        .bind(runs)
-        .bind(unchanged_since)
-        .fetch_all(&mut *tx)
-        .await?;
-    let sizes = RunSizes::count(&mut tx, &left).await?;
+    limit_waits(&mut tx).await?;
+    let locked = lock_doomed(&mut tx, runs).await?;
+    // The second look sees what was committed before it had the locks.
+    let mut left = lock_doomed(&mut tx, &locked).await?;
+    let ids: Vec<Uuid> = left.iter().map(|run| run.id).collect();
+    let sizes = RunSizes::count(&mut tx, &ids).await?;
     let few: Vec<Uuid> = sizes.few.into_iter().collect();
-    let first_large = left.iter().find(|run| sizes.large.contains(run)).copied();
-    let (mut deleted, gone) = match (few.is_empty(), first_large) {
+    let first_large = ids.iter().find(|run| sizes.large.contains(run)).copied();
+    let (mut rows, gone) = match (few.is_empty(), first_large) {
         (false, _) => (delete_rows(&mut tx, &few, None).await?, few),
         (true, Some(run)) => {
             let deleted = delete_slice(&mut tx, run).await?;
@@ -81,17 +131,58 @@ async fn delete_some(
         }
         (true, None) => (RowCounts::default(), Vec::new()),
     };
-    let sessions: Vec<Option<Uuid>> =
-        sqlx::query_scalar("DELETE FROM agent_runs WHERE id = ANY ($1) RETURNING session_id")
+    let deleted: Vec<(Uuid, Option<Uuid>)> =
+        sqlx::query_as("DELETE FROM agent_runs WHERE id = ANY ($1) RETURNING id, session_id")
             .bind(&gone)
             .fetch_all(&mut *tx)
             .await?;
     tx.commit().await?;
-    deleted.runs += sessions.len() as u64;
-    deleted.sessions += delete_empty_sessions(conn, sessions).await?;
+    rows.runs += deleted.len() as u64;
     let gone: HashSet<Uuid> = gone.into_iter().collect();
-    left.retain(|run| !gone.contains(run));
-    Ok((deleted, left))
+    let in_session: HashMap<Uuid, Uuid> = deleted
+        .into_iter()
+        .filter_map(|(run, session)| Some((run, session?)))
+        .collect();
+    let sessions = left.iter().filter_map(|run| {
+        Some(DoomedSession {
+            id: *in_session.get(&run.id)?,
+            unchanged_since: Some(run.unchanged_since.clone()?),
+        })
+    });
+    let sessions = sessions.collect();
+    left.retain(|run| !gone.contains(&run.id));
+    Ok(DeletedRuns {
+        rows,
+        left,
+        sessions,
+    })
+}
+
+/// Locks those of some runs that may be deleted.
+async fn lock_doomed(
+    conn: &mut PgConnection,
+    runs: &[DoomedRun],
+) -> Result<Vec<DoomedRun>, sqlx::Error> {
+    let since = runs.iter().map(|run| run.unchanged_since.as_deref());
+    let locked: HashSet<Uuid> = sqlx::query_scalar(include_str!("lock_doomed.sql"))
+        .bind(runs.iter().map(|run| run.id).collect::<Vec<_>>())
+        .bind(since.collect::<Vec<_>>())
+        .fetch_all(conn)
+        .await?
+        .into_iter()
+        .collect();
+    let runs = runs.iter().filter(|run| locked.contains(&run.id));
+    Ok(runs.cloned().collect())
+}
+
+/// Lets the statements of a transaction wait for locks for a short time only: whoever holds them
+/// goes first.
+pub(super) async fn limit_waits(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT set_config('lock_timeout', $1, true)")
+        .bind(LOCK_TIMEOUT)
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 /// Deletes a part of a large run. From now on, it is gone for everybody who writes.
@@ -114,29 +205,6 @@ async fn delete_rows(
         .fetch_one(conn)
         .await?;
     Ok(RowCounts::read(&row))
-}
-
-/// Deletes the sessions of deleted runs that have nothing left in them. That is a transaction of
-/// its own: if a new run of the session comes at the same moment, only this is in vain.
-async fn delete_empty_sessions(
-    conn: &mut PgConnection,
-    sessions: Vec<Option<Uuid>>,
-) -> Result<u64, sqlx::Error> {
-    let mut sessions: Vec<Uuid> = sessions.into_iter().flatten().collect();
-    sessions.sort_unstable();
-    sessions.dedup();
-    if sessions.is_empty() {
-        return Ok(0);
-    }
-    let deleted = sqlx::query(include_str!("delete_empty_sessions.sql"))
-        .bind(sessions)
-        .execute(conn)
-        .await;
-    match deleted {
-        Ok(deleted) => Ok(deleted.rows_affected()),
-        Err(error) if is_in_the_way(&error) => Ok(0),
-        Err(error) => Err(error),
-    }
 }
 
 /// Whether somebody else worked on the same rows.
@@ -165,7 +233,7 @@ pub(super) async fn count_runs(
 /// A page of runs that a statement looked at.
 pub(super) struct DuePage {
     /// The runs to delete.
-    pub due: Vec<Uuid>,
+    pub due: Vec<DoomedRun>,
     /// Where the look ended; `None` if there is nothing behind it.
     pub end: Option<PageEnd>,
 }
@@ -201,7 +269,10 @@ impl DuePage {
         };
         for row in rows {
             if row.try_get("due")? {
-                page.due.push(row.try_get("id")?);
+                page.due.push(DoomedRun {
+                    id: row.try_get("id")?,
+                    unchanged_since: row.try_get("since")?,
+                });
             }
         }
         if let Some(last) = rows.last() {

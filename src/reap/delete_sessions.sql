@@ -1,10 +1,6 @@
--- Deletes the sessions $1 with their messages and approvals. They have no runs.
-WITH messages AS (
-    DELETE FROM agent_messages WHERE session_id = ANY ($1::uuid[]) RETURNING 1
-), asked AS (
-    DELETE FROM approvals WHERE session_id = ANY ($1::uuid[]) RETURNING 1
-), sessions AS (
-    DELETE FROM agent_sessions WHERE id = ANY ($1::uuid[]) RETURNING 1
-)
-SELECT (SELECT count(*) FROM messages) AS messages, (SELECT count(*) FROM asked) AS approvals,
-       (SELECT count(*) FROM sessions) AS sessions
+-- Deletes those of the locked sessions $1 that nothing refers to any more.
+DELETE FROM agent_sessions s
+WHERE s.id = ANY ($1::uuid[])
+  AND NOT EXISTS (SELECT FROM agent_runs r WHERE r.session_id = s.id)
+  AND NOT EXISTS (SELECT FROM agent_messages m WHERE m.session_id = s.id)
+  AND NOT EXISTS (SELECT FROM approvals a WHERE a.session_id = s.id)

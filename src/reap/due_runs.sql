@@ -1,10 +1,11 @@
 -- Looks at the next runs that may be due, from the one that has not changed for longest on, and says which are due.
 -- $1 how long runs are kept that no rule is about (NULL: for ever); $2, $3 where the last look ended; $4 how many at most.
--- A run is due if it has ended, nothing is left to do about it, and nobody is asked about it.
+-- A run is due if it has not changed since `since`, has ended, and nothing is left to do about it. Whether somebody is asked about
+-- it, lock_doomed.sql says.
 WITH page AS MATERIALIZED (
     SELECT r.id, coalesce(r.changed_at, r.ended_at) AS at, r.agent_id, r.status,
            coalesce(r.tenant_id, r.customer_id) AS customer_id,
-           r.status <> 'running' AND r.settle_at IS NULL AS is_done
+           r.status <> 'running' AND r.settle_at IS NULL AND r.gone_at IS NULL AS is_done
     FROM agent_runs r
     WHERE (coalesce(r.changed_at, r.ended_at), r.id) > ($2::text::timestamptz, $3::uuid)
       AND coalesce(r.changed_at, r.ended_at) < now() - (
@@ -12,9 +13,7 @@ WITH page AS MATERIALIZED (
     ORDER BY coalesce(r.changed_at, r.ended_at), r.id
     LIMIT $4::bigint
 )
-SELECT p.id, p.at::text AS at,
-       (p.is_done AND p.at < now() - CASE WHEN k.is_rule THEN k.keep ELSE $1::text::interval END
-        AND NOT EXISTS (SELECT FROM approvals a WHERE a.run_id = p.id AND a.status = 'pending')) IS TRUE AS due
+SELECT p.id, p.at::text AS at, s.since::text AS since, (p.is_done AND p.at < s.since) IS TRUE AS due
 FROM page p
 LEFT JOIN LATERAL (
     SELECT k.keep, true AS is_rule
@@ -26,4 +25,5 @@ LEFT JOIN LATERAL (
              k.keep DESC NULLS FIRST
     LIMIT 1
 ) k ON true
+CROSS JOIN LATERAL (SELECT now() - CASE WHEN k.is_rule THEN k.keep ELSE $1::text::interval END AS since) s
 ORDER BY p.at, p.id

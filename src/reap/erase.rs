@@ -1,10 +1,9 @@
 //! Erases everything about a customer, a session or a user.
 //!
-//! First the sessions get tombstones, so that nothing new comes into them. Then it deletes until
-//! it finds nothing more, so that what was being written meanwhile goes too. After an
-//! interruption, the same command goes on.
+//! First everything that is found gets tombstones, so that nothing new comes into it, and an
+//! interruption loses nothing: the same command finds what has tombstones of its subject. Then it
+//! deletes, until it finds nothing more.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use sqlx::{PgConnection, Row as _};
@@ -12,46 +11,16 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::counts::RowCounts;
-use super::delete::{count_runs, delete_runs, is_in_the_way};
+use super::delete::{DoomedRun, count_runs, delete_runs};
+use super::letters::{SubjectLetters, letters_of};
 use super::pace::ReapPace;
-use super::tidy::delete_sessions;
+use super::sessions::{DoomedSession, SessionScope, delete_sessions};
+use super::subject::{Subject, SubjectKey};
 
 /// How long to wait for somebody who works on the same rows.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How often to look for more. It takes two looks if nobody sends anything.
 const LOOKS: u32 = 20;
-/// Sessions of one statement.
-const SESSIONS: usize = 500;
-/// Dead letters that one statement looks at.
-const LETTERS: i64 = 500;
-
-/// Whom or what to erase.
-#[derive(Clone, Debug)]
-pub enum Subject {
-    /// What was sent with the customer's keys, or names the customer.
-    Customer(Uuid),
-    /// A session and its runs.
-    Session(Uuid),
-    /// The sessions of a user, and runs whose metadata names the user.
-    User(String),
-}
-
-impl Subject {
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::Customer(_) => "customer",
-            Self::Session(_) => "session",
-            Self::User(_) => "user",
-        }
-    }
-
-    fn id(&self) -> String {
-        match self {
-            Self::Customer(id) | Self::Session(id) => id.to_string(),
-            Self::User(id) => id.clone(),
-        }
-    }
-}
 
 /// What was erased, or would be.
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,6 +31,8 @@ pub struct Erased {
     pub decisions: u64,
     /// Events of anybody that wait in spools and are not in the database yet.
     pub spooled: i64,
+    /// The same in spools of daemons that have not run for two days.
+    pub left_behind: i64,
     /// At each look, there was more: it is still being sent.
     pub comes_again: bool,
 }
@@ -70,12 +41,12 @@ pub struct Erased {
 struct SubjectRows {
     sessions: Vec<Uuid>,
     runs: Vec<Uuid>,
-    letters: Vec<Uuid>,
+    letters: SubjectLetters,
 }
 
 impl SubjectRows {
     fn is_empty(&self) -> bool {
-        self.sessions.is_empty() && self.runs.is_empty() && self.letters.is_empty()
+        self.sessions.is_empty() && self.runs.is_empty() && self.letters.letters.is_empty()
     }
 }
 
@@ -89,109 +60,81 @@ pub async fn erase(
     dry_run: bool,
 ) -> Result<Erased, sqlx::Error> {
     let mut erased = Erased::default();
+    let key = SubjectKey::of(conn, subject).await?;
     if dry_run {
-        let found = find(conn, subject).await?;
+        let found = find(conn, &key).await?;
         erased.rows = count_runs(conn, &found.runs).await?;
-        erased.rows += count_sessions(conn, &found.sessions).await?;
-        erased.rows.dead_letters = found.letters.len() as u64;
+        erased.rows += count_sessions(conn, &found).await?;
+        erased.rows.dead_letters = found.letters.letters.len() as u64;
     } else {
-        bury(conn, &subject_session(subject)).await?;
+        if let Subject::Session(session) = subject {
+            bury(conn, &key, &[*session], &[]).await?;
+        }
         erased.comes_again = true;
         for _ in 0..LOOKS {
-            let sessions = sessions_of(conn, subject).await?;
-            bury(conn, &sessions).await?;
-            let found = find(conn, subject).await?;
+            let found = find(conn, &key).await?;
             if found.is_empty() {
                 erased.comes_again = false;
                 break;
             }
+            bury(conn, &key, &found.sessions, &found.runs).await?;
+            bury(conn, &key, &[], &found.letters.runs).await?;
             delete(conn, &found, &mut erased.rows).await?;
             sleep(PAUSE).await;
         }
     }
-    erased.decisions = forget_decisions(conn, subject, dry_run).await?;
-    erased.spooled = sqlx::query_scalar(
-        "SELECT coalesce(sum(spooled), 0)::bigint FROM ingest_ledger WHERE spooled > 0",
-    )
-    .fetch_one(conn)
-    .await?;
+    erased.rows.aliases += forget_aliases(conn, subject, dry_run).await?;
+    erased.decisions = forget_decisions(conn, &key, dry_run).await?;
+    let spools = sqlx::query(include_str!("spooled.sql"))
+        .fetch_one(conn)
+        .await?;
+    erased.spooled = spools.try_get("spooled")?;
+    erased.left_behind = spools.try_get("left_behind")?;
     Ok(erased)
 }
 
-fn subject_session(subject: &Subject) -> Vec<Uuid> {
-    match subject {
-        Subject::Session(id) => vec![*id],
-        _ => Vec::new(),
-    }
-}
-
-/// Notes that sessions are gone.
-async fn bury(conn: &mut PgConnection, sessions: &[Uuid]) -> Result<(), sqlx::Error> {
-    if sessions.is_empty() {
+/// Notes that sessions and runs were erased for a subject, before any of them is deleted.
+async fn bury(
+    conn: &mut PgConnection,
+    subject: &SubjectKey,
+    sessions: &[Uuid],
+    runs: &[Uuid],
+) -> Result<(), sqlx::Error> {
+    if sessions.is_empty() && runs.is_empty() {
         return Ok(());
     }
-    sqlx::query(
-        "INSERT INTO ingest_tombstones (id, is_session) SELECT n.id, true FROM unnest($1) AS n (id) ORDER BY n.id
-         ON CONFLICT (id, is_session) DO UPDATE SET at = now()",
-    )
-    .bind(sessions)
-    .execute(conn)
-    .await?;
+    sqlx::query(include_str!("bury_subject.sql"))
+        .bind(sessions)
+        .bind(runs)
+        .bind(&subject.mark)
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
-async fn sessions_of(conn: &mut PgConnection, subject: &Subject) -> Result<Vec<Uuid>, sqlx::Error> {
-    sqlx::query_scalar(include_str!("subject_sessions.sql"))
-        .bind(subject.kind())
-        .bind(subject.id())
-        .fetch_all(conn)
-        .await
-}
-
-async fn find(conn: &mut PgConnection, subject: &Subject) -> Result<SubjectRows, sqlx::Error> {
-    let sessions = sessions_of(conn, subject).await?;
+async fn find(conn: &mut PgConnection, subject: &SubjectKey) -> Result<SubjectRows, sqlx::Error> {
+    let sessions: Vec<Uuid> = sqlx::query_scalar(include_str!("subject_sessions.sql"))
+        .bind(subject.kind)
+        .bind(&subject.id)
+        .bind(subject.uuid.is_some())
+        .bind(&subject.mark)
+        .fetch_all(&mut *conn)
+        .await?;
     let runs: Vec<Uuid> = sqlx::query_scalar(include_str!("subject_runs.sql"))
-        .bind(subject.kind())
-        .bind(subject.id())
+        .bind(subject.kind)
+        .bind(&subject.id)
+        .bind(subject.uuid.is_some())
+        .bind(&subject.mark)
         .bind(&sessions)
         .fetch_all(&mut *conn)
         .await?;
-    let ids: HashSet<Uuid> = runs.iter().chain(&sessions).copied().collect();
-    let letters = letters_of(conn, subject, &ids).await?;
+    let ids = runs.iter().chain(&sessions).copied().collect();
+    let letters = letters_of(conn, subject, ids).await?;
     Ok(SubjectRows {
         sessions,
         runs,
         letters,
     })
-}
-
-/// Finds the dead letters that name the subject, or one of `ids`.
-async fn letters_of(
-    conn: &mut PgConnection,
-    subject: &Subject,
-    ids: &HashSet<Uuid>,
-) -> Result<Vec<Uuid>, sqlx::Error> {
-    let mut letters = Vec::new();
-    let mut after = Uuid::nil();
-    loop {
-        let rows = sqlx::query(include_str!("subject_letters.sql"))
-            .bind(subject.kind())
-            .bind(subject.id())
-            .bind(after)
-            .bind(LETTERS)
-            .fetch_all(&mut *conn)
-            .await?;
-        let Some(last) = rows.last() else {
-            return Ok(letters);
-        };
-        after = last.try_get("id")?;
-        for row in &rows {
-            let named: Vec<Uuid> = row.try_get("ids")?;
-            if row.try_get("named")? || named.iter().any(|id| ids.contains(id)) {
-                letters.push(row.try_get("id")?);
-            }
-        }
-    }
 }
 
 /// Deletes what was found. Dead letters first: what names them is found again after an
@@ -202,49 +145,79 @@ async fn delete(
     rows: &mut RowCounts,
 ) -> Result<(), sqlx::Error> {
     rows.dead_letters += sqlx::query("DELETE FROM ingest_dead_letters WHERE id = ANY ($1)")
-        .bind(&found.letters)
+        .bind(&found.letters.letters)
         .execute(&mut *conn)
         .await?
         .rows_affected();
-    delete_runs(conn, &found.runs, None, &ReapPace::of_share(100), |gone| {
-        *rows += gone;
-    })
-    .await?;
-    for sessions in found.sessions.chunks(SESSIONS) {
-        match delete_sessions(conn, sessions).await {
-            Ok(gone) => *rows += gone,
-            // A run of one of them is still being written. The next look finds it.
-            Err(error) if is_in_the_way(&error) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
+    let pace = ReapPace::of_share(100);
+    let runs: Vec<DoomedRun> = found.runs.iter().copied().map(DoomedRun::anyway).collect();
+    delete_runs(conn, &runs, &pace, |gone| *rows += gone).await?;
+    let sessions: Vec<DoomedSession> = found
+        .sessions
+        .iter()
+        .map(|id| DoomedSession {
+            id: *id,
+            unchanged_since: None,
+        })
+        .collect();
+    let count = |gone| *rows += gone;
+    delete_sessions(conn, &sessions, SessionScope::All, &pace, count).await
 }
 
 async fn count_sessions(
     conn: &mut PgConnection,
-    sessions: &[Uuid],
+    found: &SubjectRows,
 ) -> Result<RowCounts, sqlx::Error> {
     let row = sqlx::query(include_str!("count_sessions.sql"))
-        .bind(sessions)
+        .bind(&found.sessions)
+        .bind(&found.runs)
         .fetch_one(conn)
         .await?;
     Ok(RowCounts::read(&row))
 }
 
-/// Takes a user out of decisions about runs of others. Returns how many these are.
-async fn forget_decisions(
+/// Deletes the aliases of a customer's runs that have not arrived. Returns how many these are.
+async fn forget_aliases(
     conn: &mut PgConnection,
     subject: &Subject,
     dry_run: bool,
 ) -> Result<u64, sqlx::Error> {
-    let Subject::User(user) = subject else {
+    let Subject::Customer(customer) = subject else {
         return Ok(0);
     };
     let statement = match dry_run {
-        true => "SELECT FROM approvals WHERE decided_by::text = $1",
-        false => "UPDATE approvals SET decided_by = NULL, notes = NULL WHERE decided_by::text = $1",
+        true => {
+            "SELECT FROM agent_step_aliases a
+             WHERE a.tenant_id = $1 AND NOT EXISTS (SELECT FROM agent_runs r WHERE r.id = a.run_id)"
+        }
+        false => {
+            "DELETE FROM agent_step_aliases a
+             WHERE a.tenant_id = $1 AND NOT EXISTS (SELECT FROM agent_runs r WHERE r.id = a.run_id)"
+        }
     };
-    let done = sqlx::query(statement).bind(user).execute(conn).await?;
+    let done = sqlx::query(statement).bind(customer).execute(conn).await?;
+    Ok(done.rows_affected())
+}
+
+/// Takes a user out of decisions about runs of others. Returns how many these are.
+async fn forget_decisions(
+    conn: &mut PgConnection,
+    subject: &SubjectKey,
+    dry_run: bool,
+) -> Result<u64, sqlx::Error> {
+    if subject.kind != "user" {
+        return Ok(0);
+    }
+    let statement = match dry_run {
+        true => {
+            "SELECT FROM approvals
+             WHERE decided_by::text = $1 OR metadata ->> 'unresolved_decided_by' = $1"
+        }
+        false => include_str!("forget_decisions.sql"),
+    };
+    let done = sqlx::query(statement)
+        .bind(&subject.id)
+        .execute(conn)
+        .await?;
     Ok(done.rows_affected())
 }

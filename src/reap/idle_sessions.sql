@@ -1,23 +1,18 @@
--- Those of the next sessions that have no run, and that are kept no longer. $1 how long they are kept (NULL: for ever), unless a
--- rule for all runs or for all runs of a customer says otherwise; $2 where the last look ended; $3 how many are looked at.
--- Also returns where the look ended.
+-- The next sessions that have no run and are kept no longer, as far as one sees at a glance (still_idle.sql looks closely). $1 how
+-- long they are kept (NULL: for ever), unless a rule for all runs or for all runs of a customer says otherwise; $2 where the last
+-- look ended; $3 how many are looked at. Also returns where the look ended.
 WITH page AS MATERIALIZED (
-    SELECT s.id, coalesce(s.made_at, s.updated_at, s.created_at) AS at, coalesce(s.tenant_id, s.customer_id) AS customer_id
+    SELECT s.id, coalesce(s.changed_at, s.updated_at, s.created_at) AS at, coalesce(s.tenant_id, s.customer_id) AS customer_id
     FROM agent_sessions s
     WHERE s.id > $2::uuid
     ORDER BY s.id
     LIMIT $3::bigint
 )
-SELECT p.id, (
-    p.at < now() - k.keep
-    AND NOT EXISTS (SELECT FROM agent_runs r WHERE r.session_id = p.id)
-    AND NOT EXISTS (SELECT FROM agent_messages m WHERE m.session_id = p.id AND m.created_at >= now() - k.keep)
-    AND NOT EXISTS (SELECT FROM approvals a
-                    WHERE a.session_id = p.id AND (a.status = 'pending' OR a.created_at >= now() - k.keep))
-) IS TRUE AS due
+SELECT p.id, k.since::text AS since,
+       (p.at < k.since AND NOT EXISTS (SELECT FROM agent_runs r WHERE r.session_id = p.id)) IS TRUE AS due
 FROM page p
 CROSS JOIN LATERAL (
-    SELECT CASE WHEN r.is_rule THEN r.keep ELSE $1::text::interval END AS keep
+    SELECT now() - CASE WHEN r.is_rule THEN r.keep ELSE $1::text::interval END AS since
     FROM (VALUES (1)) AS one
     LEFT JOIN LATERAL (
         SELECT k.keep, true AS is_rule

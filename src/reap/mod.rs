@@ -8,16 +8,20 @@
 mod counts;
 mod delete;
 mod erase;
+mod letters;
 mod pace;
 mod prune;
 mod reaper;
+mod sessions;
+mod subject;
 mod tidy;
 
 pub use counts::{ReapCounts, RowCounts};
-pub use erase::{Erased, Subject, erase};
+pub use erase::{Erased, erase};
 pub use pace::ReapPace;
-pub use prune::{PruneFilter, prune};
+pub use prune::{PruneFilter, PrunedRows, prune};
 pub use reaper::{ReapSettings, reap_forever};
+pub use subject::Subject;
 
 /// Whether an error says that the role may not delete.
 #[must_use]

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use sqlx::PgConnection;
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::counts::RowCounts;
-use super::delete::{DuePage, PAGE_RUNS, PageEnd, count_runs, delete_runs};
+use super::delete::{DuePage, PAGE_RUNS, PageEnd, count_runs, delete_gone, delete_runs};
 use super::pace::ReapPace;
 
 /// Which runs to delete: those that have ended and meet all conditions.
@@ -22,8 +23,22 @@ pub struct PruneFilter {
     pub customer: Option<Uuid>,
 }
 
-/// Deletes runs, or only counts what it would delete. Sessions that become empty go with the
-/// runs; they are not counted before.
+/// What was deleted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PrunedRows {
+    /// The rows that went.
+    pub rows: RowCounts,
+    /// Runs that should have gone, and that others had locked each time.
+    pub busy: u64,
+}
+
+/// How often to look for runs that were locked.
+const PASSES: u32 = 10;
+/// How long to wait in between.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Deletes runs, or only counts what it would delete. Sessions that become empty, and have not
+/// changed for as long, go with the runs; they are not counted before.
 ///
 /// # Errors
 /// If the database fails. What was deleted stays deleted.
@@ -32,9 +47,36 @@ pub async fn prune(
     filter: &PruneFilter,
     dry_run: bool,
     pace: &ReapPace<'_>,
-) -> Result<RowCounts, sqlx::Error> {
-    let mut counts = RowCounts::default();
+) -> Result<PrunedRows, sqlx::Error> {
+    let mut pruned = PrunedRows::default();
+    for pass in 0..PASSES {
+        if pass > 0 {
+            sleep(PAUSE).await;
+        }
+        let before = pruned.rows.runs;
+        let mut found = 0;
+        if !dry_run {
+            found += delete_gone(conn, pace, |rows| pruned.rows += rows).await?;
+        }
+        found += look_once(conn, filter, dry_run, pace, &mut pruned.rows).await?;
+        pruned.busy = found.saturating_sub(pruned.rows.runs - before);
+        if dry_run || pruned.busy == 0 {
+            break;
+        }
+    }
+    Ok(pruned)
+}
+
+/// Deletes what it finds from the oldest run on. Returns how many runs it found.
+async fn look_once(
+    conn: &mut PgConnection,
+    filter: &PruneFilter,
+    dry_run: bool,
+    pace: &ReapPace<'_>,
+    counts: &mut RowCounts,
+) -> Result<u64, sqlx::Error> {
     let mut place = PageEnd::default();
+    let mut found = 0;
     loop {
         let rows = sqlx::query(include_str!("old_runs.sql"))
             .bind(format!("{} seconds", filter.older_than.as_secs()))
@@ -48,14 +90,14 @@ pub async fn prune(
             .await?;
         let page = DuePage::read(&rows)?;
         let Some(end) = page.end else {
-            return Ok(counts);
+            return Ok(found);
         };
-        match dry_run {
-            true => counts += count_runs(conn, &page.due).await?,
-            false => {
-                let count = |rows| counts += rows;
-                delete_runs(conn, &page.due, Some(&end.at), pace, count).await?;
-            }
+        found += page.due.len() as u64;
+        if dry_run {
+            let runs: Vec<Uuid> = page.due.iter().map(|run| run.id).collect();
+            *counts += count_runs(conn, &runs).await?;
+        } else {
+            delete_runs(conn, &page.due, pace, |rows| *counts += rows).await?;
         }
         place = end;
     }

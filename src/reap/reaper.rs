@@ -9,13 +9,19 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::counts::ReapCounts;
-use super::delete::{DuePage, PAGE_RUNS, PageEnd, delete_runs};
+use super::delete::{DuePage, PAGE_RUNS, PageEnd, delete_gone, delete_runs};
 use super::pace::ReapPace;
 use super::{is_forbidden, tidy};
 use crate::store::{self, Session};
 
+/// SQLSTATE: a statement was canceled, because it took longer than its limit.
+const QUERY_CANCELED: &str = "57014";
 /// How often the sizes of tables are looked at.
 const SIZES_INTERVAL: Duration = Duration::from_secs(300);
+
+/// Pages of runs that a round looks at. The next round goes on: runs that are kept for longer
+/// than others are not looked at anew each time.
+const PAGES: usize = 50;
 
 /// How the reaper works.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +35,8 @@ pub struct ReapSettings {
 /// What the reaper remembers from one round to the next.
 #[derive(Debug, Default)]
 struct Reaper {
+    /// Where the last look at runs ended.
+    run: PageEnd,
     /// Where the last look at sessions ended.
     session: Uuid,
     sizes_at: Option<Instant>,
@@ -63,6 +71,12 @@ pub async fn reap_forever(
                         "the daemon's role may not delete traces: run `runtraced grant --role ROLE --retention` as the owner"
                     );
                 }
+                Err(error) if store::sqlstate(&error) == QUERY_CANCELED => {
+                    tracing::warn!(
+                        error = %store::reason(&error),
+                        "a statement that deletes old traces took too long; the next round goes on behind it"
+                    );
+                }
                 Err(error) if is_forbidden(&error) || store::is_outage(&error) => {
                     tracing::debug!(error = %store::reason(&error), "nothing is deleted now");
                 }
@@ -90,24 +104,27 @@ impl Reaper {
             .keep
             .map(|keep| format!("{} seconds", keep.as_secs()));
         let keep = keep.as_deref();
-        let mut place = PageEnd::default();
-        loop {
+        let count = |rows| counts.add(rows);
+        delete_gone(conn, pace, count).await?;
+        for _ in 0..PAGES {
             let begun = Instant::now();
             let rows = sqlx::query(include_str!("due_runs.sql"))
                 .bind(keep)
-                .bind(&place.at)
-                .bind(place.id)
+                .bind(&self.run.at)
+                .bind(self.run.id)
                 .bind(PAGE_RUNS)
                 .fetch_all(&mut *conn)
                 .await?;
             let page = DuePage::read(&rows)?;
             pace.rest(begun).await;
-            let Some(end) = page.end else { break };
-            let count = |rows| counts.add(rows);
-            delete_runs(conn, &page.due, Some(&end.at), pace, count).await?;
-            place = end;
+            let is_last = page.end.is_none();
+            self.run = page.end.unwrap_or_default();
+            if is_last {
+                break;
+            }
+            delete_runs(conn, &page.due, pace, count).await?;
         }
-        self.session = tidy::tidy(conn, keep, self.session, counts, pace).await?;
+        tidy::tidy(conn, keep, &mut self.session, counts, pace).await?;
         self.measure(conn, counts).await
     }
 

@@ -1,22 +1,34 @@
--- The runs of a subject, with the runs that they started. $1 what it is (customer, session, user), $2 its id, $3 its sessions.
+-- The runs of a subject, with the runs that they started. $1 to $4 as in subject_sessions.sql, $5 its sessions.
 WITH RECURSIVE erased AS (
     SELECT o.id
     FROM (
-        SELECT r.id FROM agent_runs r WHERE r.session_id = ANY ($3::uuid[])
+        SELECT r.id FROM agent_runs r WHERE r.session_id = ANY ($5::uuid[])
+        UNION ALL
+        -- Runs whose start has not come yet: a message or an approval tells their session.
+        SELECT r.id
+        FROM agent_runs r
+        WHERE r.session_id IS NULL AND r.start_event_at IS NULL
+          AND r.id IN (SELECT m.run_id FROM agent_messages m WHERE m.session_id = ANY ($5::uuid[])
+                       UNION ALL
+                       SELECT a.run_id FROM approvals a WHERE a.session_id = ANY ($5::uuid[]))
         UNION ALL
         SELECT r.id
         FROM agent_runs r
         WHERE $1::text = 'customer'
           AND $2::text IN (r.tenant_id::text, r.customer_id::text, r.metadata ->> 'unresolved_customer_id')
         UNION ALL
-        SELECT r.id FROM agent_runs r WHERE $1::text = 'user' AND r.metadata ->> 'user' = $2::text
+        SELECT r.id
+        FROM agent_runs r
+        WHERE $1::text = 'user'
+          AND CASE WHEN $3::boolean THEN $2::text IN (lower(r.metadata ->> 'user'), lower(r.observed #>> '{user,2}'))
+                   ELSE $2::text IN (r.metadata ->> 'user', r.observed #>> '{user,2}') END
         UNION ALL
-        -- Runs that should be gone: an interruption left them, or an event that came at the same moment.
-        SELECT r.id FROM ingest_tombstones g JOIN agent_runs r ON r.id = g.id WHERE NOT g.is_session
+        -- What was erased for it before, or should have been. The run may be there no more, and a run that it started may.
+        SELECT g.id FROM ingest_tombstones g WHERE g.erased_for = $4::text AND NOT g.is_session
     ) AS o
     UNION
     SELECT c.id
     FROM erased e
     JOIN agent_runs c ON c.parent_run_id = e.id
 )
-SELECT id FROM erased ORDER BY id
+SELECT r.id FROM erased e JOIN agent_runs r ON r.id = e.id ORDER BY r.id

@@ -7,26 +7,24 @@ use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::counts::{ReapCounts, RowCounts};
-use super::delete::is_in_the_way;
 use super::pace::ReapPace;
+use super::sessions::{DoomedSession, SessionScope, delete_sessions};
 
 /// Rows of one statement.
 const ROWS: i64 = 1_000;
 
-/// Tidies up. `session` is where the last look at sessions ended. Returns where this one ended.
+/// Tidies up. `session` is where the last look at sessions ended.
 ///
 /// # Errors
 /// If the database fails. What was deleted stays deleted.
 pub(super) async fn tidy(
     conn: &mut PgConnection,
     keep: Option<&str>,
-    session: Uuid,
+    session: &mut Uuid,
     counts: &ReapCounts,
     pace: &ReapPace<'_>,
-) -> Result<Uuid, sqlx::Error> {
-    let begun = Instant::now();
-    let session = idle_sessions(conn, keep, session, counts).await?;
-    pace.rest(begun).await;
+) -> Result<(), sqlx::Error> {
+    idle_sessions(conn, keep, session, counts, pace).await?;
     for (statement, is_letters) in [
         (include_str!("old_dead_letters.sql"), true),
         (include_str!("old_tombstones.sql"), false),
@@ -54,52 +52,39 @@ pub(super) async fn tidy(
     sqlx::query(include_str!("old_ledger.sql"))
         .execute(conn)
         .await?;
-    Ok(session)
+    Ok(())
 }
 
-/// Deletes the sessions without runs among the next ones. Returns where it stopped.
+/// Deletes the sessions without runs among the next ones.
 async fn idle_sessions(
     conn: &mut PgConnection,
     keep: Option<&str>,
-    after: Uuid,
+    after: &mut Uuid,
     counts: &ReapCounts,
-) -> Result<Uuid, sqlx::Error> {
+    pace: &ReapPace<'_>,
+) -> Result<(), sqlx::Error> {
+    let begun = Instant::now();
     let rows = sqlx::query(include_str!("idle_sessions.sql"))
         .bind(keep)
-        .bind(after)
+        .bind(*after)
         .bind(ROWS)
         .fetch_all(&mut *conn)
         .await?;
-    let Some(last) = rows.last() else {
-        return Ok(Uuid::nil());
+    pace.rest(begun).await;
+    // If these cannot be deleted, the next round looks at others.
+    *after = match rows.last() {
+        Some(last) => last.try_get("id")?,
+        None => Uuid::nil(),
     };
-    let end = last.try_get("id")?;
-    let mut due: Vec<Uuid> = Vec::new();
+    let mut due = Vec::new();
     for row in &rows {
         if row.try_get("due")? {
-            due.push(row.try_get("id")?);
+            due.push(DoomedSession {
+                id: row.try_get("id")?,
+                unchanged_since: row.try_get("since")?,
+            });
         }
     }
-    match delete_sessions(conn, &due).await {
-        Ok(deleted) => counts.add(deleted),
-        // A session is in use again.
-        Err(error) if is_in_the_way(&error) => {}
-        Err(error) => return Err(error),
-    }
-    Ok(end)
-}
-
-/// Deletes sessions that have no runs, with their messages and approvals.
-pub(super) async fn delete_sessions(
-    conn: &mut PgConnection,
-    sessions: &[Uuid],
-) -> Result<RowCounts, sqlx::Error> {
-    if sessions.is_empty() {
-        return Ok(RowCounts::default());
-    }
-    let row = sqlx::query(include_str!("delete_sessions.sql"))
-        .bind(sessions)
-        .fetch_one(conn)
-        .await?;
-    Ok(RowCounts::read(&row))
+    let count = |rows| counts.add(rows);
+    delete_sessions(conn, &due, SessionScope::All, pace, count).await
 }

@@ -8,14 +8,14 @@
 use std::collections::HashSet;
 
 use sqlx::PgConnection;
-use uuid::Uuid;
+use uuid::{NonNilUuid, Uuid};
 
 use super::error::BatchError;
 use super::run_totals::RunTotalsCache;
 use super::write::{WrittenBatch, write_batch};
-use crate::event::{Event, Refusal, RefusalCode};
+use crate::event::{Event, EventBody, Refusal, RefusalCode};
 use crate::store::outcome::EventOutcome;
-use crate::store::plan::Rung;
+use crate::store::plan::{RunPatch, Rung};
 
 /// Runs and sessions that were deleted.
 #[derive(Clone, Debug, Default)]
@@ -55,28 +55,25 @@ impl GoneIds {
         }
     }
 
-    /// Adds the runs that events want to make in an erased session. From now on they are gone too:
-    /// other events of them may not name the session.
-    async fn with_new_runs(
+    /// Adds the runs that events start in an erased session or below an erased run. From now on
+    /// they are gone too: other events of them may name neither.
+    async fn with_started(
         &self,
         conn: &mut PgConnection,
         events: &[&Event],
     ) -> Result<Self, sqlx::Error> {
         let mut gone = self.clone();
-        let is_in_session = |event: &&&Event| {
-            let session = event.session_id();
-            session.is_some_and(|session| self.sessions.contains(&session))
-        };
-        let runs = events.iter().filter(is_in_session);
-        let mut runs: Vec<Uuid> = runs.filter_map(|event| event.run_id()).collect();
-        runs.sort_unstable();
-        runs.dedup();
-        if !runs.is_empty() {
-            let made: Vec<Uuid> = sqlx::query_scalar(include_str!("../sql/bury_new_runs.sql"))
-                .bind(runs)
+        let starts = events.iter().filter(|event| self.names(event));
+        let starts: Vec<StartedRun> = starts.filter_map(|e| StartedRun::of(e)).collect();
+        if !starts.is_empty() {
+            let buried: Vec<Uuid> = sqlx::query_scalar(include_str!("../sql/bury_runs.sql"))
+                .bind(starts.iter().map(|start| start.run).collect::<Vec<_>>())
+                .bind(starts.iter().map(|s| s.session).collect::<Vec<_>>())
+                .bind(starts.iter().map(|s| s.parent).collect::<Vec<_>>())
+                .bind(starts.iter().map(|s| s.tenant).collect::<Vec<_>>())
                 .fetch_all(conn)
                 .await?;
-            gone.runs.extend(made);
+            gone.runs.extend(buried);
         }
         Ok(gone)
     }
@@ -88,6 +85,32 @@ impl GoneIds {
     fn names(&self, event: &Event) -> bool {
         let is_in = |ids: &HashSet<Uuid>, id: Option<Uuid>| id.is_some_and(|id| ids.contains(&id));
         is_in(&self.runs, event.run_id()) || is_in(&self.sessions, event.session_id())
+    }
+}
+
+/// What an event says about where its run belongs.
+struct StartedRun {
+    run: Uuid,
+    session: Option<Uuid>,
+    parent: Option<Uuid>,
+    tenant: Option<Uuid>,
+}
+
+impl StartedRun {
+    /// `None` if the event says nothing about that: a message may be in another session than its
+    /// run.
+    fn of(event: &Event) -> Option<Self> {
+        let parent = match &event.body {
+            EventBody::RunStarted(start) => start.parent_run_id,
+            EventBody::RunObserved(_) => None,
+            _ => return None,
+        };
+        Some(Self {
+            run: event.run_id()?,
+            session: event.session_id(),
+            parent,
+            tenant: event.tenant.map(NonNilUuid::get),
+        })
     }
 }
 
@@ -108,7 +131,7 @@ pub async fn write_unless_gone(
     if gone.len() == 0 {
         return write_batch(conn, events, rung, run_timeout_ms, cache).await;
     }
-    let gone = &gone.with_new_runs(conn, events).await?;
+    let gone = &gone.with_started(conn, events).await?;
     let (positions, kept): (Vec<usize>, Vec<&Event>) = events
         .iter()
         .enumerate()
@@ -131,13 +154,16 @@ fn ignored() -> EventOutcome {
     EventOutcome::Ignored(Refusal::new(RefusalCode::RunGone, reason))
 }
 
-/// Why runs were not inserted: they were deleted, or somebody else has inserted them.
+/// Why runs were not inserted: they or their parents were deleted, or somebody else has inserted
+/// them.
 pub(super) async fn why_not_inserted(
     conn: &mut PgConnection,
-    runs: &[Uuid],
+    runs: &[&RunPatch<'_>],
 ) -> Result<BatchError, sqlx::Error> {
+    let parent = |run: &&RunPatch<'_>| run.start.and_then(|start| start.event.parent_run_id);
     let gone: Vec<Uuid> = sqlx::query_scalar(include_str!("../sql/gone_runs.sql"))
-        .bind(runs)
+        .bind(runs.iter().map(|run| run.id).collect::<Vec<_>>())
+        .bind(runs.iter().map(parent).collect::<Vec<_>>())
         .fetch_all(conn)
         .await?;
     let gone = GoneIds::of_runs(gone).none();

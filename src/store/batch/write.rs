@@ -214,7 +214,6 @@ impl BatchWriter<'_> {
                 // Another writer inserted the run after we took our locks. It may even
                 // have ended, so start again.
                 if !inserted.contains(&patch.id) {
-                    let new: Vec<Uuid> = new.iter().map(|patch| patch.id).collect();
                     return Err(gone::why_not_inserted(self.conn, &new).await?);
                 }
                 self.record_run(patch, Some(PatchedRun::NEW));

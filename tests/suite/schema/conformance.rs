@@ -51,7 +51,7 @@ const ADDED: &[(&str, &[&str])] = &[
             "metadata jsonb",
             "merge_times timestamp with time zone[]",
             "tenant_id uuid",
-            "made_at timestamp with time zone default now()",
+            "changed_at timestamp with time zone default now()",
         ],
     ),
     (
@@ -244,6 +244,7 @@ const ADDED: &[(&str, &[&str])] = &[
             "id uuid not null",
             "is_session boolean not null default false",
             "at timestamp with time zone not null default now()",
+            "erased_for text",
         ],
     ),
     ("run_sums", RUN_SUMS),
