@@ -99,7 +99,7 @@ pub async fn run(args: PruneArgs) -> anyhow::Result<ExitCode> {
     })?;
     if busy > 0 {
         let runs = output::thousands(i64::try_from(busy).unwrap_or(i64::MAX));
-        output::warn(&format!(
+        output::warn(format!(
             "runs that others are working on and that stay: {runs}; repeat the command"
         ));
         return Ok(ExitCode::from(EXIT_REFUSED));

@@ -7,10 +7,14 @@ JOIN agent_sessions s ON s.id = n.id
 WHERE n.since IS NULL
    OR coalesce(s.changed_at, s.updated_at, s.created_at) < n.since - interval '1 hour'
       AND NOT EXISTS (SELECT FROM agent_runs r WHERE r.session_id = s.id)
-      AND NOT EXISTS (SELECT FROM agent_messages m WHERE m.session_id = s.id AND (m.run_id IS NOT NULL OR $3::boolean))
+      AND NOT EXISTS (
+          SELECT FROM agent_messages m
+          WHERE m.session_id = s.id
+            AND (m.run_id IS NOT NULL OR $3::boolean OR m.created_at BETWEEN n.since AND now() + interval '1 day'))
       AND NOT EXISTS (
           SELECT FROM approvals a
           WHERE a.session_id = s.id
             AND (a.run_id IS NOT NULL OR $3::boolean OR coalesce(a.status, 'pending') = 'pending'
+                 OR a.created_at BETWEEN n.since AND now() + interval '1 day'
                  OR greatest(a.decided_at, CASE WHEN a.status = 'expired' THEN a.expires_at END)
                     BETWEEN n.since AND now() + interval '1 day'))

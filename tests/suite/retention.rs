@@ -1,10 +1,13 @@
 //! Old traces are deleted, and what is about somebody on demand. What goes on stays, and late
 //! events of what is gone are ignored and counted.
 
+mod apart;
+mod decided;
 mod erased;
 mod kept;
 mod late;
 mod pruned;
 mod rights;
 mod rows;
+mod sessions;
 mod tidied;

@@ -34,7 +34,7 @@ fn refused_by_postgres(run: Uuid) -> Event {
 }
 
 /// Runs `erase --json`.
-async fn erase(args: &[&str], url: &str) -> (i32, Value) {
+pub async fn erase(args: &[&str], url: &str) -> (i32, Value) {
     let args = [&["erase", "--json"], args].concat();
     let (code, said) = runtraced(&args, url).await;
     let end = said.rfind('}').map_or(0, |end| end + 1);
@@ -46,7 +46,7 @@ async fn erase(args: &[&str], url: &str) -> (i32, Value) {
 }
 
 /// Everything that `pg_dump` would write about a subject: the rows of all tables as text.
-async fn mentions(conn: &mut PgConnection, subject: Uuid) -> i64 {
+pub async fn mentions(conn: &mut PgConnection, subject: Uuid) -> i64 {
     let mut found = 0;
     let tables: Vec<String> = sqlx::query_scalar(
         "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
@@ -56,7 +56,11 @@ async fn mentions(conn: &mut PgConnection, subject: Uuid) -> i64 {
     .await
     .unwrap();
     for table in tables {
-        found += count(conn, &format!("{table} t WHERE t::text LIKE '%{subject}%'")).await;
+        found += count(
+            conn,
+            &format!("{table} t WHERE t::text ILIKE '%{subject}%'"),
+        )
+        .await;
     }
     found
 }
@@ -239,8 +243,10 @@ async fn a_customer_is_erased_while_clients_write() {
     daemon.finish().await;
 }
 
-/// Scenario: one session of two is erased; then events of a customer wait in a spool, by the ledger.
-/// Guarantees: only the session's rows go; while a spool holds events, the command says so and that it must be repeated.
+/// Scenario: one session of two is erased, with a run whose start has not come, and with a message of a run that is elsewhere; then
+/// events wait in a spool, by the ledger, of a daemon that runs and of one that was last seen three days ago.
+/// Guarantees: only what is in the session goes; while a spool of a daemon that runs holds events, the command says that it must
+/// be repeated; it tells of the other one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_is_erased_and_spools_are_told() {
     let database = pg::database().await;
@@ -250,26 +256,31 @@ async fn a_session_is_erased_and_spools_are_told() {
     send_run(&daemon, Some(kept), "a").await;
     let want = counts(&mut conn).await;
     send_run(&daemon, Some(erased), "a").await;
+    // Its start has not come, and its message says where it is.
     daemon.submit(below(new_id(), Some(erased))).await;
+    let elsewhere = new_id();
+    let message = message(3, Some(elsewhere), Some(erased), new_id());
+    daemon
+        .submit(vec![run_started(0, elsewhere), message])
+        .await;
     daemon.finish().await;
-    // Its run is not in the session, but its message is.
-    let outside = count(&mut conn, "agent_runs WHERE session_id IS NULL").await;
-    assert_eq!(outside, 1);
     let session = erased.to_string();
     let args = ["--session", &session, "--yes"];
     let (code, report) = erase(&args, database.url()).await;
     assert_eq!(
         (code, report["rows"]["agent_runs"].as_u64()),
-        (0, Some(1)),
+        (0, Some(2)),
         "{report}"
     );
     assert_eq!(
         report["rows"]["agent_messages"].as_u64(),
-        Some(2),
+        Some(3),
         "{report}"
     );
     assert_eq!(counts(&mut conn).await[0], want[0]);
     assert_eq!(count(&mut conn, "agent_messages").await, 1);
+    let stays = format!("agent_runs WHERE id = '{elsewhere}'");
+    assert_eq!(count(&mut conn, &stays).await, 1);
     run_sql(
         &mut conn,
         "INSERT INTO ingest_ledger (instance, shard, received, spooled) VALUES (gen_random_uuid(), 9, 5, 5)",
@@ -278,5 +289,13 @@ async fn a_session_is_erased_and_spools_are_told() {
     let (code, said) = runtraced(&["erase", "--session", &session, "--yes"], database.url()).await;
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("Events of anybody in spools: 5"), "{said}");
+    run_sql(
+        &mut conn,
+        "UPDATE ingest_ledger SET updated_at = now() - interval '3 days' WHERE shard = 9",
+    )
+    .await;
+    let (code, said) = runtraced(&["erase", "--session", &session, "--yes"], database.url()).await;
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("for two days: 5"), "{said}");
     conn.close().await.unwrap();
 }

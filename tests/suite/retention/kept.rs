@@ -3,15 +3,16 @@
 use uuid::Uuid;
 
 use super::rows::{
-    age, asked, counts, ended_run, orphans, run_sql, send_run, there, wait_for_reaped,
-    wait_for_runs,
+    age, age_sessions, asked, counts, ended_run, orphans, run_sql, send_run, there,
+    wait_for_reaped, wait_for_runs,
 };
 use crate::support::daemon::Daemon;
 use crate::support::events::{new_id, run_started};
 use crate::support::pg;
 use crate::support::tables::count;
 
-const FLAGS: [&str; 6] = [
+/// Deletes at once what is 90 days old.
+pub const FLAGS: [&str; 6] = [
     "--retain",
     "90d",
     "--sweep-interval",
@@ -50,6 +51,7 @@ async fn what_is_old_goes_and_what_lives_stays() {
     let want = counts(&mut conn).await;
     let old = send_run(&daemon, Some(old_session), "a").await;
     age(&mut conn, &[old], 100).await;
+    age_sessions(&mut conn, &[old_session], 100).await;
     run_sql(
         &mut conn,
         &format!("UPDATE agent_runs SET started_at = '2100-01-01', ended_at = '2100-01-02' WHERE id = '{old}'"),

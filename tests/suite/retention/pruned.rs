@@ -1,6 +1,6 @@
 //! `runtraced prune`.
 
-use super::rows::{age, counts, run_sql, send_run, there};
+use super::rows::{age, age_sessions, counts, run_sql, send_run, there};
 use crate::support::daemon::Daemon;
 use crate::support::events::{new_id, run_started};
 use crate::support::pg;
@@ -13,12 +13,12 @@ async fn filters_narrow_and_a_dry_run_only_counts() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let mut conn = database.connect().await;
-    let customer = new_id();
+    let (customer, session) = (new_id(), new_id());
     let [a, b, failed, theirs, young] = [
         send_run(&daemon, None, "a").await,
         send_run(&daemon, None, "b").await,
         send_run(&daemon, None, "b").await,
-        send_run(&daemon, Some(new_id()), "b").await,
+        send_run(&daemon, Some(session), "b").await,
         send_run(&daemon, None, "a").await,
     ];
     let goes_on = new_id();
@@ -26,6 +26,7 @@ async fn filters_narrow_and_a_dry_run_only_counts() {
     daemon.finish().await;
     age(&mut conn, &[a, b, failed, theirs, goes_on], 40).await;
     age(&mut conn, &[young], 20).await;
+    age_sessions(&mut conn, &[session], 40).await;
     run_sql(
         &mut conn,
         &format!(

@@ -71,6 +71,18 @@ pub async fn age(conn: &mut PgConnection, runs: &[Uuid], days: i32) {
     .unwrap();
 }
 
+/// Lets sessions have changed last so many days ago.
+pub async fn age_sessions(conn: &mut PgConnection, sessions: &[Uuid], days: i32) {
+    sqlx::query(
+        "UPDATE agent_sessions SET changed_at = now() - make_interval(days => $2) WHERE id = ANY ($1)",
+    )
+    .bind(sessions)
+    .bind(days)
+    .execute(conn)
+    .await
+    .unwrap();
+}
+
 /// Runs a statement.
 pub async fn run_sql(conn: &mut PgConnection, sql: &str) {
     conn.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())))

@@ -1,19 +1,11 @@
 //! What belongs to no run: sessions, dead letters, tombstones, and rows of the ledger.
 
+use super::kept::FLAGS;
 use super::rows::run_sql;
 use crate::support::daemon::Daemon;
 use crate::support::events::{message, new_id};
 use crate::support::pg;
 use crate::support::tables::{count, eventually, row};
-
-const FLAGS: [&str; 6] = [
-    "--retain",
-    "90d",
-    "--sweep-interval",
-    "0.1",
-    "--retain-share",
-    "100",
-];
 
 /// Scenario: sessions without a run: old with an old message, old with a new one, old with a pending approval, of a customer whose
 /// traces are kept for ever, and new; dead letters and tombstones, old and new.
@@ -36,7 +28,7 @@ async fn only_what_is_old_goes() {
         &format!(
             "INSERT INTO customers (id, name, arr) VALUES ('{customer}', 'c', 1);
              INSERT INTO retention_rules (customer_id, keep) VALUES ('{customer}', NULL);
-             UPDATE agent_sessions SET made_at = now() - interval '100 days' WHERE id <> '{young}';
+             UPDATE agent_sessions SET changed_at = now() - interval '100 days' WHERE id <> '{young}';
              UPDATE agent_sessions SET customer_id = '{customer}' WHERE id = '{for_ever}';
              UPDATE agent_messages SET created_at = now() - interval '100 days' WHERE session_id <> '{talks}';
              UPDATE agent_messages SET created_at = now() WHERE session_id = '{talks}';
