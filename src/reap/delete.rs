@@ -164,7 +164,7 @@ async fn lock_doomed(
     runs: &[DoomedRun],
 ) -> Result<Vec<DoomedRun>, sqlx::Error> {
     let since = runs.iter().map(|run| run.unchanged_since.as_deref());
-    let locked: HashSet<Uuid> = sqlx::query_scalar(include_str!("lock_doomed.sql"))
+    let locked: HashSet<Uuid> = sqlx::query_scalar::<_, Uuid>(include_str!("lock_doomed.sql"))
         .bind(runs.iter().map(|run| run.id).collect::<Vec<_>>())
         .bind(since.collect::<Vec<_>>())
         .fetch_all(conn)

@@ -43,6 +43,8 @@ pub struct PatchedRun {
     pub observed_changed: bool,
     /// The run should have changed, and did not: a trigger skips it.
     pub skipped: bool,
+    /// The run says that an erased run started it.
+    pub below_erased: bool,
 }
 
 impl PatchedRun {
@@ -53,6 +55,7 @@ impl PatchedRun {
         life_changed: true,
         observed_changed: true,
         skipped: false,
+        below_erased: false,
     };
 }
 
@@ -161,6 +164,7 @@ pub async fn patch_runs(
             life_changed: row.try_get("life_changed")?,
             observed_changed: row.try_get("observed_changed")?,
             skipped: row.try_get("due")?,
+            below_erased: row.try_get("below_erased")?,
         };
         // If the run changed, another line of the result says so.
         match patched.entry(row.try_get("id")?) {

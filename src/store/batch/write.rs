@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::error::BatchError;
-use super::gone;
+use super::gone::{self, GoneIds};
 use super::large_runs;
 use super::merge::{self, RowOutcome};
 use super::run_totals::{self, RunTotals, RunTotalsCache};
@@ -222,6 +222,8 @@ impl BatchWriter<'_> {
         if !existing.is_empty() {
             let patched =
                 runs::patch_runs(self.conn, &existing, timeout_ms, &runs.final_totals).await?;
+            let gone = patched.iter().filter(|(_, run)| run.below_erased);
+            GoneIds::of_runs(gone.map(|(id, _)| *id)).none()?;
             if patched.values().any(|run| run.skipped) {
                 return Err(BatchError::MissingRow);
             }

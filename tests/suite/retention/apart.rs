@@ -44,9 +44,9 @@ async fn graves_of_others_are_left_alone() {
 }
 
 /// Scenario: a session is erased while somebody has locked the child of one of its runs; later the child is free. Then another
-/// child of the run starts, and a child of that one.
+/// child of the run starts, and a child of that one, and one whose step came first.
 /// Guarantees: the first erase says that it is not done; the second one takes the child, though its parent is gone. The late
-/// children are ignored, with their steps.
+/// children are ignored, with their steps; of the last one, another erase takes the step.
 #[tokio::test(flavor = "multi_thread")]
 async fn children_go_with_their_parents() {
     let database = pg::database().await;
@@ -78,8 +78,11 @@ async fn children_go_with_their_parents() {
     assert_eq!((code, &report["rows"]["agent_runs"]), (0, &1.into()));
     assert_eq!(there(&mut conn, &[child]).await, []);
 
-    let (late, later) = (new_id(), new_id());
+    let (late, later, early) = (new_id(), new_id(), new_id());
+    daemon.submit(vec![step(1, 2, early, new_id())]).await;
     for event in [
+        below(early, parent),
+        step(3, 4, early, new_id()),
         below(late, parent),
         step(1, 2, late, new_id()),
         below(later, late),
@@ -88,6 +91,9 @@ async fn children_go_with_their_parents() {
         let outcome = daemon.submit(vec![event]).await;
         assert_eq!(outcome.refused[0].code(), RefusalCode::RunGone);
     }
+    assert_eq!(there(&mut conn, &[late, later, early]).await, [early]);
+    let (code, report) = erase(&args, database.url()).await;
+    assert_eq!((code, &report["rows"]["agent_runs"]), (0, &1.into()));
     assert_eq!(count(&mut conn, "agent_runs").await, 0);
     daemon.finish().await;
 }
