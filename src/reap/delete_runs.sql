@@ -4,7 +4,7 @@
 WITH graves AS (
     INSERT INTO ingest_tombstones (id)
     SELECT n.id FROM unnest($1::uuid[]) AS n (id) ORDER BY n.id
-    ON CONFLICT (id, is_session) DO UPDATE SET at = now() -- erased_for stays
+    ON CONFLICT (id, is_session) DO UPDATE SET at = now()
 ), steps AS (
     DELETE FROM agent_steps
     WHERE ctid = ANY (ARRAY(SELECT ctid FROM agent_steps WHERE run_id = ANY ($1::uuid[]) LIMIT $2::bigint))

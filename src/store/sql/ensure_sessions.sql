@@ -1,10 +1,10 @@
 -- Creates the sessions that a batch names and that do not exist, before anything refers to them.
 -- $1 ids, $2 the earliest event time that names each, $3 whether the batch also upserts it,
 -- $4 the tenant that owns it if it is new, or NULL.
--- created_at of a session is the earliest event time that ever named it. changed_at is moved on if it is an hour old
--- (reap/idle_sessions.sql). Sessions that are
--- upserted next are locked here, in the order of their ids. Sessions that need no change are
--- not locked, so that writers can share them.
+-- created_at of a session is the earliest event time that ever named it. changed_at is moved on
+-- if it is an hour old (reap/still_idle.sql). Sessions that are upserted next are locked here, in
+-- the order of their ids. Sessions that need no change are not locked, so that writers can share
+-- them.
 -- Returns the sessions that were erased: they are not made again.
 WITH gone AS MATERIALIZED (
     SELECT g.id FROM ingest_tombstones g WHERE g.id = ANY ($1::uuid[]) AND g.is_session

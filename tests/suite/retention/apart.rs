@@ -2,12 +2,14 @@
 
 use runtraced::proto::event::Event as Body;
 use runtraced::proto::{self, RefusalCode};
+use serde_json::json;
 use sqlx::Connection as _;
 
 use super::erased::{erase, mentions};
 use super::rows::{run_sql, send_run, there};
 use crate::support::daemon::Daemon;
 use crate::support::events::{event, id, new_id, run_started, started_with, step};
+use crate::support::otlp::post;
 use crate::support::pg;
 use crate::support::process::runtraced;
 use crate::support::tables::count;
@@ -211,4 +213,40 @@ async fn aliases_without_a_run_go_with_their_customer() {
         );
     }
     assert_eq!(count(&mut conn, "agent_step_aliases").await, 1);
+}
+
+/// Scenario: a session is erased. A run of one customer has a step and no start yet; another customer says that the run starts in that
+/// session, then its own customer does.
+/// Guarantees: only what its own customer says buries the run.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_buries_no_runs_of_another() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let mut conn = database.connect().await;
+    let (own, other, erased, run) = (new_id(), new_id(), new_id(), new_id());
+    run_sql(
+        &mut conn,
+        &format!("INSERT INTO customers (id, name, arr) VALUES ('{own}', 'own', 1), ('{other}', 'other', 1)"),
+    )
+    .await;
+    let (code, _) = erase(&["--session", &erased.to_string(), "--yes"], database.url()).await;
+    assert_eq!(code, 0);
+    let send = async |customer, event: serde_json::Value| {
+        let header = format!("runtraced-customer: {customer}");
+        let body = event.to_string();
+        post(&daemon, "/v1/events", &[&header], body.as_bytes()).await
+    };
+    let beat = json!({"time": "2026-01-01T00:00:00Z", "heartbeat": {"runId": run}});
+    let start = json!({"time": "2026-01-01T00:00:00Z",
+        "runStarted": {"runId": run, "agentId": "a", "sessionId": erased}});
+    let answer = send(own, beat).await;
+    assert_eq!(answer.json()["accepted"], 1, "{}", answer.json());
+    for (customer, left) in [(other, vec![run]), (own, vec![])] {
+        let answer = send(customer, start.clone()).await;
+        assert_eq!(answer.json()["refused"].as_array().map(Vec::len), Some(1));
+        let (code, said) = runtraced(&["prune", "--older-than", "30d"], database.url()).await;
+        assert_eq!(code, 0, "{said}");
+        assert_eq!(there(&mut conn, &[run]).await, left);
+    }
+    daemon.finish().await;
 }
