@@ -32,9 +32,9 @@ impl SubjectKey {
         let (kind, id, uuid) = match subject {
             Subject::Customer(id) => ("customer", id.to_string(), Some(*id)),
             Subject::Session(id) => ("session", id.to_string(), Some(*id)),
-            Subject::User(text) => match Uuid::try_parse(text) {
-                Ok(id) => ("user", id.to_string(), Some(id)),
-                Err(_) => ("user", text.clone(), None),
+            Subject::User(text) => match hyphenated(text) {
+                Some(id) => ("user", id.to_string(), Some(id)),
+                None => ("user", text.clone(), None),
             },
         };
         let mark =
@@ -49,5 +49,28 @@ impl SubjectKey {
             uuid,
             mark,
         })
+    }
+}
+
+/// Reads a UUID in its usual form. 32 digits without hyphens may be any name.
+fn hyphenated(text: &str) -> Option<Uuid> {
+    Uuid::try_parse(text).ok().filter(|_| text.len() == 36)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_usual_form_is_a_uuid() {
+        let usual = "0194BB0A-0000-7000-8000-000000000001";
+        assert_eq!(hyphenated(usual), Uuid::try_parse(usual).ok());
+        for other in [
+            "0194bb0a000070008000000000000001",
+            "{0194bb0a-0000-7000-8000-000000000001}",
+            "ann",
+        ] {
+            assert_eq!(hyphenated(other), None, "{other}");
+        }
     }
 }
