@@ -2,7 +2,12 @@
 -- since $2 (NULL: all that does not matter). changed_at is up to an hour behind (ensure_sessions.sql). $3: only those in which
 -- nothing is left.
 SELECT s.id
-FROM unnest($1::uuid[], $2::text[]::timestamptz[]) AS n (id, since)
+FROM (
+    -- Several runs of one session may go at once.
+    SELECT u.id, min(u.since) AS since
+    FROM unnest($1::uuid[], $2::text[]::timestamptz[]) AS u (id, since)
+    GROUP BY u.id
+) n
 JOIN agent_sessions s ON s.id = n.id
 WHERE n.since IS NULL
    OR coalesce(s.changed_at, s.updated_at, s.created_at) < n.since - interval '1 hour'
