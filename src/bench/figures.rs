@@ -233,6 +233,15 @@ impl Spread {
             greatest,
         }
     }
+
+    /// As `median (least to greatest)`, with so many digits behind the point.
+    #[must_use]
+    pub fn text(&self, digits: usize) -> String {
+        format!(
+            "{:.digits$} ({:.digits$} to {:.digits$})",
+            self.median, self.least, self.greatest
+        )
+    }
 }
 
 impl WorkloadFigures {

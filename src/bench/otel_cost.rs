@@ -130,12 +130,6 @@ async fn deliver(
 }
 
 fn text(cost: &OtelCost) -> String {
-    let spread = |spread: Spread, digits: usize| {
-        format!(
-            "{:.digits$} ({:.digits$} to {:.digits$})",
-            spread.median, spread.least, spread.greatest
-        )
-    };
     format!(
         "{}: {} events a round\n\
          \x20 daemon CPU without spans, µs/event: {}\n\
@@ -145,10 +139,10 @@ fn text(cost: &OtelCost) -> String {
          \x20 requests to the collector: {}\n",
         cost.workload.name(),
         cost.events,
-        spread(cost.without_micros, 2),
-        spread(cost.with_micros, 2),
-        spread(cost.more_percent, 1),
-        spread(cost.relative_rate, 3),
+        cost.without_micros.text(2),
+        cost.with_micros.text(2),
+        cost.more_percent.text(1),
+        cost.relative_rate.text(3),
         cost.exports,
     )
 }

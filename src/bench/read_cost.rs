@@ -245,12 +245,6 @@ fn text(cost: &ReadCost) -> String {
             waits(&reader.beside)
         )
     });
-    let spread = |spread: Spread, digits: usize| {
-        format!(
-            "{:.digits$} ({:.digits$} to {:.digits$})",
-            spread.median, spread.least, spread.greatest
-        )
-    };
     format!(
         "{}: {} events a round\n\
          {}\
@@ -261,10 +255,10 @@ fn text(cost: &ReadCost) -> String {
         cost.workload.name(),
         cost.events,
         readers.collect::<String>(),
-        spread(cost.writers_alone, 0),
-        spread(cost.writers_beside, 0),
-        spread(cost.relative_rate, 3),
-        spread(cost.ack_p99_alone, 1),
-        spread(cost.ack_p99_beside, 1),
+        cost.writers_alone.text(0),
+        cost.writers_beside.text(0),
+        cost.relative_rate.text(3),
+        cost.ack_p99_alone.text(1),
+        cost.ack_p99_beside.text(1),
     )
 }

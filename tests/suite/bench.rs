@@ -92,19 +92,24 @@ async fn waits_count_from_when_a_request_was_due() {
     assert!(latency["single_commit"]["p50"].as_f64().unwrap() > 0.0);
 }
 
-#[tokio::test]
-async fn the_cost_of_own_spans_is_measured_in_turns() {
-    let database = pg::database().await;
+/// What the benchmark prints.
+fn printed(url: &str, flags: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_runtraced"))
-        .args(["bench", "--otel-cost", "--workload", "steps"])
-        .args(["--rows", "2000", "--rounds", "2", "--database-url"])
-        .arg(database.url())
+        .args(["bench", "--workload", "steps", "--database-url", url])
+        .args(flags)
         .stdin(Stdio::null())
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    let table = String::from_utf8(output.stdout).unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn the_cost_of_own_spans_is_measured_in_turns() {
+    let database = pg::database().await;
+    let flags = ["--otel-cost", "--rows", "2000", "--rounds", "2"];
+    let table = printed(database.url(), &flags);
     for line in [
         " events a round",
         "daemon CPU without spans, µs/event: ",
@@ -121,17 +126,9 @@ async fn the_cost_of_own_spans_is_measured_in_turns() {
 #[tokio::test]
 async fn reading_and_writing_are_measured_side_by_side() {
     let database = pg::database().await;
-    let output = Command::new(env!("CARGO_BIN_EXE_runtraced"))
-        .args(["bench", "--read-cost", "--workload", "steps"])
-        .args(["--rows", "20000", "--rounds", "1", "--database-url"])
-        .arg(database.url())
-        .args(["--template", &database.name])
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    let table = String::from_utf8(output.stdout).unwrap();
+    let flags = ["--read-cost", "--rows", "20000", "--rounds", "1"];
+    let copied = ["--template", &database.name];
+    let table = printed(database.url(), &[&flags[..], &copied].concat());
     for line in [
         "/api/runs, p50 / p95 / p99 in ms",
         "    during ingest: ",

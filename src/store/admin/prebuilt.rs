@@ -28,13 +28,13 @@ pub const PREBUILT_INDEXES: [PrebuiltIndex; 3] = [
         version: 39,
         name: "idx_agent_steps_time",
         table: "agent_steps",
-        definition: "USING brin (created_at) WITH (pages_per_range = 32, autosummarize = on)",
+        definition: "USING brin (created_at) WITH (pages_per_range = 32)",
     },
     PrebuiltIndex {
         version: 39,
         name: "idx_agent_token_counts_time",
         table: "agent_token_counts",
-        definition: "USING brin (created_at) WITH (pages_per_range = 32, autosummarize = on)",
+        definition: "USING brin (created_at) WITH (pages_per_range = 32)",
     },
 ];
 
