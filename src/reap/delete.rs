@@ -59,7 +59,7 @@ pub(super) async fn delete_runs(
                     done(deleted.rows);
                     left = deleted.left;
                     emptied = deleted.sessions;
-                    portion = portion.larger();
+                    portion = portion.after_success(left.is_empty());
                 }
                 Err(error) if portion.is_to_blame(&error) => portion = portion.smaller(&error),
                 // Somebody else came first. The next round finds the runs again.
@@ -116,16 +116,18 @@ impl Portion {
         }
     }
 
-    fn larger(self) -> Self {
-        match self.rows {
-            SLICE_ROWS => Self {
+    /// More runs at a time again. A heavy run stays heavy to its end.
+    fn after_success(self, is_done: bool) -> Self {
+        match (self.rows, is_done) {
+            (SLICE_ROWS, _) => Self {
                 runs: RUNS.min(self.runs * 2),
                 ..self
             },
-            rows => Self {
-                rows: SLICE_ROWS.min(rows * 2),
+            (_, true) => Self {
+                rows: SLICE_ROWS,
                 ..self
             },
+            (_, false) => self,
         }
     }
 }

@@ -71,8 +71,14 @@ pub async fn erase(
     dry_run: bool,
 ) -> Result<Erased, sqlx::Error> {
     let mut erased = Erased::default();
-    let key = SubjectKey::of(conn, subject).await?;
+    let mut key = SubjectKey::of(conn, subject).await?;
     let found = find(conn, &key).await?;
+    if let (None, [tenant]) = (
+        key.tenant,
+        found.tenants.iter().collect::<Vec<_>>().as_slice(),
+    ) {
+        key.tenant = Some(**tenant);
+    }
     if key.is_ambiguous() {
         erased.customers = found.tenants.len();
     }
@@ -179,6 +185,7 @@ async fn find(conn: &mut PgConnection, subject: &SubjectKey) -> Result<SubjectRo
         .bind(&subject.mark)
         .bind(ids(&sessions))
         .bind(subject.customer.map(|customer| customer.to_string()))
+        .bind(subject.tenant)
         .fetch_all(&mut *conn)
         .await?;
     let all = || runs.iter().chain(&sessions);

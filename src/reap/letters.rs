@@ -117,6 +117,7 @@ mod tests {
             id: "ann".into(),
             uuid: None,
             customer: None,
+            tenant: None,
             mark: String::new(),
         };
         let ids = HashSet::from([id]);

@@ -11,7 +11,7 @@ SELECT d.id, l.named, l.ids, d.payload ->> 'protobufHex' AS hex, d.payload #>> '
        l.users
 FROM ingest_dead_letters d
 CROSS JOIN LATERAL (SELECT replace(d.payload::text, '\', '') AS plain,
-                           regexp_replace(replace(to_json($2::text)::text, '\', ''), '([][.^$*+?(){}|])', '\\\1', 'g') AS quoted) p
+                           regexp_replace(replace(to_json($2::text)::text, '\', ''), '([].^$*+?(){}|[])', '\\\1', 'g') AS quoted) p
 CROSS JOIN LATERAL (
     SELECT $1::text = 'user' AND p.plain ~ (CASE WHEN $3::boolean THEN '(?i)' ELSE '' END
                || '"(user|userId|user_id|user\.id|enduser\.id|decidedBy|decided_by)": ?' || p.quoted) AS users,

@@ -1,5 +1,6 @@
 -- The runs of a subject, with the runs that they started. $1 to $4 as in subject_sessions.sql, $5 its sessions, $6 the customer that
--- the runs of a user belong to (NULL: any). A run of another tenant belongs to nobody's runs, whatever it names as its parent.
+-- the runs of a user belong to (NULL: any), $7 the tenant of runs that are gone (NULL: not known). A run of another tenant belongs to
+-- nobody's runs, whatever it names as its parent.
 WITH RECURSIVE erased AS (
     SELECT o.id, o.tenant_id
     FROM (
@@ -26,7 +27,7 @@ WITH RECURSIVE erased AS (
                    ELSE $2::text IN (r.metadata ->> 'user', r.observed #>> '{user,2}') END
         UNION ALL
         -- What was erased for it before, or should have been. The run may be there no more, and a run that it started may.
-        SELECT g.id, r.tenant_id
+        SELECT g.id, CASE WHEN r.id IS NULL THEN $7::uuid ELSE r.tenant_id END
         FROM ingest_tombstones g
         LEFT JOIN agent_runs r ON r.id = g.id
         WHERE g.erased_for = $4::text AND NOT g.is_session

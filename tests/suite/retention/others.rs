@@ -54,9 +54,8 @@ async fn a_letter_that_only_mentions_the_user_takes_no_run() {
     daemon.finish().await;
 }
 
-/// A run of a customer's user, sent with the customer's key.
-async fn run_of(daemon: &Daemon, customer: Uuid, user: &str, parent: Option<Uuid>) -> Uuid {
-    let run = new_id();
+/// Sends the start of a run of a customer's user for the customer.
+async fn start(daemon: &Daemon, customer: Uuid, user: &str, run: Uuid, parent: Option<Uuid>) {
     let start = json!({"time": "2026-01-01T00:00:00Z", "runStarted": {
         "runId": run, "agentId": "a", "parentRunId": parent,
         "metadataJson": json!({"user": user}).to_string()}});
@@ -64,7 +63,6 @@ async fn run_of(daemon: &Daemon, customer: Uuid, user: &str, parent: Option<Uuid
     let body = start.to_string();
     let answer = post(daemon, "/v1/events", &[&header], body.as_bytes()).await;
     assert_eq!(answer.json()["accepted"], 1, "{}", answer.json());
-    run
 }
 
 async fn add_customers(conn: &mut PgConnection, customers: &[Uuid]) {
@@ -83,10 +81,12 @@ async fn users_of_two_customers_may_have_one_name() {
     let mut conn = database.connect().await;
     let (one, other) = (new_id(), new_id());
     add_customers(&mut conn, &[one, other]).await;
-    let mine = run_of(&daemon, one, "ann", None).await;
-    let theirs = run_of(&daemon, other, "ann", None).await;
-    let below = run_of(&daemon, other, "ben", Some(mine)).await;
-    let all = [mine, theirs, below];
+    let all = [(); 3].map(|()| new_id());
+    let [mine, theirs, below] = all;
+    // First, while nobody knows whose run the parent will be.
+    start(&daemon, other, "ben", below, Some(mine)).await;
+    start(&daemon, one, "ann", mine, None).await;
+    start(&daemon, other, "ann", theirs, None).await;
     let (code, report) = erase(&["--user", "ann", "--yes"], database.url()).await;
     assert_eq!((code, &report["customers"]), (1, &2.into()), "{report}");
     assert_eq!(there(&mut conn, &all).await, all);
