@@ -5,6 +5,8 @@ mod dialects;
 mod doors;
 mod masking;
 mod otel;
+mod retention;
+mod spool;
 mod units;
 mod values;
 
@@ -21,6 +23,8 @@ pub use dialects::{DialectFault, read_dialects};
 pub use doors::{ConnectionArgs, TlsArgs};
 pub use masking::{MaskArgs, MaskKeyFile, MaskSettings};
 pub use otel::{CollectorTrust, OtelArgs, OtelSettings};
+pub use retention::{RetentionArgs, RetentionSettings, keep};
+pub use spool::SpoolSettings;
 pub use values::{Faults, FlagReader, FlagValue, FlagValueParser, MAX_DURATION};
 
 use crate::event::MAX_JSON_DEPTH;
@@ -44,8 +48,6 @@ const MIN_MESSAGE_BYTES: u64 = 1 << 10;
 const MAX_MESSAGE_BYTES: u64 = 512 << 20;
 /// Below this, names and ids would be cut.
 const MIN_FIELD_BYTES: u64 = 256;
-/// A smaller spool cannot hold a few frames.
-const MIN_SPOOL_BYTES: u64 = 1 << 20;
 /// Shorter timeouts and intervals would fire on a healthy but busy machine.
 const MIN_TIMEOUT: Duration = Duration::from_millis(50);
 /// The same for whatever waits for a transaction.
@@ -247,6 +249,9 @@ pub struct ServeArgs {
     pub masking: MaskArgs,
     #[command(flatten)]
     #[allow(missing_docs)] // its fields are documented
+    pub retention: RetentionArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)] // its fields are documented
     pub connections: ConnectionArgs,
     #[command(flatten)]
     #[allow(missing_docs)] // its fields are documented
@@ -295,17 +300,9 @@ pub struct Config {
     pub max_message_events: usize,
     pub max_json_depth: usize,
     pub mask: Option<MaskSettings>,
+    pub retention: Option<RetentionSettings>,
     pub tls: Option<TlsFiles>,
     pub otel: Option<OtelSettings>,
-}
-
-/// Settings of the spool.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)] // the fields are the flags, parsed
-pub struct SpoolSettings {
-    pub dir: PathBuf,
-    pub bytes: u64,
-    pub after: Duration,
 }
 
 impl ServeArgs {
@@ -325,7 +322,7 @@ impl ServeArgs {
             mask,
             grpc_listen: listen_address(&mut flags, &self.grpc_listen, open),
             http_listen: listen_address(&mut flags, &self.http_listen, open),
-            spool: spool_settings(
+            spool: spool::settings(
                 &mut flags,
                 (&self.spool_bytes, &self.spool_after),
                 self.spool_dir.unwrap_or_else(|| data_dir.join("spool")),
@@ -371,6 +368,7 @@ impl ServeArgs {
             ),
             max_json_depth: flags.integer(&self.connections.max_json_depth, 1..=MAX_JSON_DEPTH),
             tls,
+            retention: self.retention.settings(&mut flags),
             otel: self.otel.settings(&mut flags),
         };
         flags.finish(config)
@@ -415,26 +413,6 @@ fn dialects(flags: &mut FlagReader, dir: Option<&Path>) -> Arc<Dialects> {
     read_dialects(dir).unwrap_or_else(|fault| {
         flags.fault(format!("--otlp-dialects {fault}"));
         Dialects::built_in()
-    })
-}
-
-fn spool_settings(
-    flags: &mut FlagReader,
-    (bytes, after): (&FlagValue, &FlagValue),
-    dir: PathBuf,
-) -> Option<SpoolSettings> {
-    let after = flags.duration(after, MIN_TIMEOUT);
-    let size = flags.size(bytes, 0..=u64::MAX);
-    if (1..MIN_SPOOL_BYTES).contains(&size) {
-        flags.fault(format!(
-            "{} {bytes} is below 1MiB, the smallest spool; 0 means no spool",
-            bytes.name()
-        ));
-    }
-    (size > 0).then_some(SpoolSettings {
-        dir,
-        bytes: size,
-        after,
     })
 }
 

@@ -39,6 +39,7 @@ pub mod store;
 pub mod spool;
 
 pub mod finalize;
+pub mod reap;
 
 pub mod telemetry;
 

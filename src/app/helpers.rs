@@ -1,6 +1,7 @@
-//! Background tasks: certificates, keys, schema, health, sweeper.
+//! Background tasks: certificates, keys, schema, health, sweeper, reaper.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::Mutex;
@@ -13,12 +14,32 @@ use super::refresh_keys::refresh_keys;
 use super::refresh_prices::refresh_prices;
 use super::shared::SharedState;
 use crate::auth::{KeyCache, KeyTable};
-use crate::config::Config;
+use crate::config::{Config, RetentionSettings};
 use crate::finalize::{SweepCounts, SweepSettings, sum_up_forever, sweep_forever};
+use crate::histograms::Histograms;
 use crate::listen::TlsReloader;
 use crate::own_spans::OwnSpans;
+use crate::pipeline::Gate;
+use crate::reap::{ReapCounts, ReapPace, ReapSettings, reap_forever};
 use crate::store::{Session, SessionUse};
 use crate::telemetry::{Readiness, watch_database};
+
+/// How long a statement of the reaper may take.
+const REAP_LIMIT: Duration = Duration::from_secs(5);
+/// If a batch waits for longer, the reaper leaves the database to the writers.
+const BUSY_AFTER: Duration = Duration::from_millis(250);
+
+/// What tells whether the writers keep up.
+pub(super) struct WriteLoad {
+    pub gate: Arc<Gate>,
+    pub histograms: Arc<Histograms>,
+}
+
+impl WriteLoad {
+    fn is_high(&self) -> bool {
+        self.gate.is_closed() || self.histograms.oldest_unsettled() > BUSY_AFTER
+    }
+}
 
 /// The background tasks of one daemon. A task that ends before shutdown is a fault.
 pub(super) struct Helpers {
@@ -59,17 +80,20 @@ impl Helpers {
         self.spawn(refresh_keys(database, table, cache, self.stop.clone()));
     }
 
-    /// Migrates the schema, then checks the health of the database and sweeps.
+    /// Migrates the schema, then checks the health of the database, sweeps and reaps.
     pub fn maintain_database(
         &mut self,
         config: &Config,
         database: PgConnectOptions,
         shared: &SharedState,
+        load: WriteLoad,
     ) {
         let (config, stop) = (config.clone(), self.stop.clone());
         let shared = MaintenanceState {
             readiness: shared.readiness.clone(),
             sweeps: shared.sweeps.clone(),
+            reaped: shared.reaped.clone(),
+            load,
             own_spans: shared.own_spans.clone(),
         };
         self.tasks
@@ -94,6 +118,8 @@ impl Helpers {
 struct MaintenanceState {
     readiness: Readiness,
     sweeps: Arc<SweepCounts>,
+    reaped: Arc<ReapCounts>,
+    load: WriteLoad,
     own_spans: OwnSpans,
 }
 
@@ -106,6 +132,8 @@ async fn maintain_database(
     let MaintenanceState {
         readiness,
         sweeps,
+        reaped,
+        load,
         own_spans,
     } = shared;
     if config.migrate {
@@ -123,15 +151,44 @@ async fn maintain_database(
         own_spans,
     };
     let write = SessionUse::Write;
+    let retention = config.retention;
+    let reap = reap(
+        database.clone(),
+        retention,
+        &sweep,
+        (&reaped, &load),
+        stop.clone(),
+    );
     // One server process serves all three: a daemon has few.
     let session = Mutex::new(Session::new(database, "runtraced", write, timeout, || ()));
     tokio::join!(
         health,
         refresh_prices(&session, stop.clone()),
         sum_up_forever(&session, stop.clone()),
-        sweep_forever(&session, &sweep, &sweeps, stop)
+        sweep_forever(&session, &sweep, &sweeps, stop),
+        reap
     );
     Ok(())
+}
+
+/// Deletes old traces, if that is wanted.
+async fn reap(
+    database: PgConnectOptions,
+    retention: Option<RetentionSettings>,
+    sweep: &SweepSettings,
+    (counts, load): (&ReapCounts, &WriteLoad),
+    stop: CancellationToken,
+) {
+    let Some(retention) = retention else { return };
+    // Its statements wait for locks of others, and others must not wait for them.
+    let name = "runtraced reaper";
+    let session = Session::new(database, name, SessionUse::Write, REAP_LIMIT, || ());
+    let settings = ReapSettings {
+        keep: retention.keep,
+        interval: sweep.interval,
+    };
+    let pace = ReapPace::of_share(retention.share_percent).yielding(|| load.is_high(), counts);
+    reap_forever(session, settings, counts, pace, stop).await;
 }
 
 /// The error for a task that ended before shutdown.

@@ -12,7 +12,7 @@ use super::drain::{Phases, drain};
 use super::endpoints::{Endpoints, GRPC, HTTP};
 use super::error::AppError;
 use super::grpc::GrpcServer;
-use super::helpers::{Helpers, unexpected_end};
+use super::helpers::{Helpers, WriteLoad, unexpected_end};
 use super::http::{HttpIngest, http_routes};
 use super::open::RequestLimits;
 use super::shared::SharedState;
@@ -119,6 +119,10 @@ impl DaemonCore {
         let (pipeline, writers) =
             Pipeline::start(self.pipeline_config(&phases, shared), &phases.writer_ended)?;
         let (counts, gate) = (pipeline.counts(), pipeline.gate());
+        let load = WriteLoad {
+            gate: gate.clone(),
+            histograms: pipeline.histograms(),
+        };
         let metrics = self.metrics(shared, &pipeline, &endpoints);
         let pipeline = Arc::new(pipeline);
         let intake = self.intake(&pipeline, shared, &phases, &tasks);
@@ -159,7 +163,7 @@ impl DaemonCore {
         let endpoint = endpoints.open(HTTP, sockets.http);
         helpers.spawn(listen::serve(endpoint, http, phases.stop.clone()));
         helpers.refresh_keys(&self.config, self.options.clone(), shared.keys.clone());
-        helpers.maintain_database(&self.config, self.options.clone(), shared);
+        helpers.maintain_database(&self.config, self.options.clone(), shared, load);
         Ok(RunningParts {
             phases,
             tasks,
@@ -184,6 +188,7 @@ impl DaemonCore {
             masker: self.masker.clone(),
             keys: shared.keys.clone(),
             sweeps: shared.sweeps.clone(),
+            reaped: shared.reaped.clone(),
             budget: (pipeline.budget(), self.config.memory_budget_bytes),
             readiness: shared.readiness.clone(),
             spool: self.spool.clone(),

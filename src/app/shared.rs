@@ -7,6 +7,7 @@ use crate::finalize::SweepCounts;
 use crate::ingest::RepairCounts;
 use crate::ingest::otlp::OtlpCounts;
 use crate::own_spans::OwnSpans;
+use crate::reap::ReapCounts;
 use crate::spool::Spool;
 use crate::telemetry::Readiness;
 
@@ -14,6 +15,7 @@ use crate::telemetry::Readiness;
 pub(super) struct SharedState {
     pub readiness: Readiness,
     pub sweeps: Arc<SweepCounts>,
+    pub reaped: Arc<ReapCounts>,
     pub repairs: Arc<RepairCounts>,
     pub spans: Arc<OtlpCounts>,
     pub keys: Arc<KeyTable>,
@@ -25,6 +27,7 @@ impl SharedState {
         Self {
             readiness: Readiness::new(spool),
             sweeps: Arc::default(),
+            reaped: Arc::default(),
             repairs: Arc::default(),
             spans: Arc::default(),
             keys: Arc::default(),

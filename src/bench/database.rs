@@ -23,6 +23,8 @@ pub const TABLES: [&str; 7] = [
 /// or whether the run existed when the alias was written.
 const NONDETERMINISTIC_COLUMNS: &[(&str, &str)] = &[
     ("agent_runs", "abandon_at"),
+    ("agent_runs", "changed_at"),
+    ("agent_sessions", "changed_at"),
     ("agent_step_aliases", "created_at"),
     ("agent_step_aliases", "run_pending"),
 ];
@@ -108,7 +110,7 @@ impl ScratchDatabase {
     pub async fn truncate(&self) -> anyhow::Result<()> {
         let mut conn = self.connect().await?;
         let tables = TABLES.join(", ");
-        let truncate = format!("TRUNCATE {tables}, ingest_dead_letters CASCADE");
+        let truncate = format!("TRUNCATE {tables}, ingest_dead_letters, ingest_tombstones CASCADE");
         sqlx::raw_sql(AssertSqlSafe(truncate))
             .execute(&mut conn)
             .await?;

@@ -25,6 +25,10 @@ pub struct GrantArgs {
     /// and for users. It is created if there is none.
     #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = READER_ROLE, conflicts_with = "revoke")]
     pub reader: Option<String>,
+    /// Also let the role delete traces, for `runtraced serve --retain`, `runtraced prune` and
+    /// `runtraced erase`.
+    #[arg(long, conflicts_with = "revoke")]
+    pub retention: bool,
     /// Revoke all rights, so that the role can be dropped.
     #[arg(long)]
     pub revoke: bool,
@@ -48,9 +52,10 @@ impl GrantArgs {
 pub async fn run(args: GrantArgs) -> anyhow::Result<ExitCode> {
     args.check()?;
     let mut conn = args.database.connect().await?;
-    let what = match args.revoke {
-        false => Grant::Give,
-        true => Grant::Take,
+    let what = match (args.revoke, args.retention) {
+        (false, false) => Grant::Give,
+        (false, true) => Grant::GiveRetention,
+        (true, _) => Grant::Take,
     };
     let role = &args.role;
     match grant(&mut conn, role, what).await {
@@ -66,7 +71,9 @@ pub async fn run(args: GrantArgs) -> anyhow::Result<ExitCode> {
             .with_context(|| format!("cannot let {role} take the role {reader}"))?;
     }
     output::print(&match what {
-        Grant::Give => format!("{role} can write; run `runtraced serve --no-migrate` as {role}\n"),
+        Grant::Give | Grant::GiveRetention => {
+            format!("{role} can write; run `runtraced serve --no-migrate` as {role}\n")
+        }
         Grant::Take => format!("{role} has no rights on the schema any more\n"),
     })?;
     Ok(ExitCode::SUCCESS)

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod diff;
 pub mod doctor;
 pub mod endpoint;
+pub mod erase;
 pub mod explain;
 pub mod export;
 mod failure;
@@ -16,6 +17,7 @@ pub mod grant;
 pub mod keys;
 pub mod migrate;
 pub mod prices;
+pub mod prune;
 pub mod psql;
 pub mod restore;
 pub mod runs;
@@ -64,6 +66,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     Spool(spool::SpoolArgs),
     DeadLetters(dead_letters::DeadLettersArgs),
+    Prune(prune::PruneArgs),
+    Erase(erase::EraseArgs),
     Customers(customers::CustomersArgs),
     Keys(keys::KeysArgs),
     Prices(prices::PricesArgs),
@@ -107,6 +111,8 @@ impl Cli {
             Command::Doctor(args) => args.serve.clone().config().map(drop),
             Command::Spool(args) => args.check(),
             Command::DeadLetters(args) => args.action().map(drop),
+            Command::Prune(args) => args.request().map(drop),
+            Command::Erase(args) => args.request().map(drop),
             Command::Customers(args) => args.action().map(drop),
             Command::Keys(args) => args.action().map(drop),
             Command::Prices(args) => args.price().map(drop),
@@ -148,6 +154,8 @@ impl Cli {
                 Command::Doctor(args) => doctor::run(args).await,
                 Command::Spool(args) => spool::run(args).await,
                 Command::DeadLetters(args) => dead_letters::run(args).await,
+                Command::Prune(args) => prune::run(args).await,
+                Command::Erase(args) => erase::run(args).await,
                 Command::Customers(args) => customers::run(args).await,
                 Command::Keys(args) => keys::run(args).await,
                 Command::Prices(args) => prices::run(args).await,

@@ -171,11 +171,17 @@ impl FlagReader {
 
     /// A duration from `least` to [`MAX_DURATION`].
     pub fn duration(&mut self, value: &FlagValue, least: Duration) -> Duration {
+        self.duration_within(value, least..=MAX_DURATION)
+    }
+
+    /// A duration within `range`.
+    pub fn duration_within(
+        &mut self,
+        value: &FlagValue,
+        range: RangeInclusive<Duration>,
+    ) -> Duration {
         let example = "a duration like 30 (seconds), 500ms, 5m or 2h";
-        let limits = (
-            least..=MAX_DURATION,
-            format_duration as fn(Duration) -> String,
-        );
+        let limits = (range, format_duration as fn(Duration) -> String);
         self.measure(value, parse_duration(&value.text), limits, example)
     }
 

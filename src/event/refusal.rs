@@ -24,6 +24,7 @@ pub enum RefusalCode {
     DeadLettered,
     FieldTooLong,
     PermissionDenied,
+    RunGone,
 }
 
 impl RefusalCode {
@@ -42,6 +43,7 @@ impl RefusalCode {
             Self::DeadLettered => "dead_lettered",
             Self::FieldTooLong => "field_too_long",
             Self::PermissionDenied => "permission_denied",
+            Self::RunGone => "run_gone",
         }
     }
 }

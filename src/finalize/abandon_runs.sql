@@ -3,7 +3,7 @@
 -- the run, and any real end replaces this one. $1 runs. They need not be locked: an event that
 -- comes meanwhile moves abandon_at, and then nothing is written.
 UPDATE agent_runs r
-SET status = 'failed', finalized_by = 'abandoned', abandon_at = NULL,
+SET status = 'failed', finalized_by = 'abandoned', abandon_at = NULL, changed_at = now(),
     error = 'abandoned: no event came for too long',
     ended_at = m.last_at
 FROM (

@@ -94,9 +94,11 @@ impl Tracker {
             match outcome {
                 Some(EventOutcome::Committed) => state.outcome.committed += 1,
                 Some(EventOutcome::Duplicate) => state.outcome.duplicate += 1,
-                Some(EventOutcome::Refused(refusal) | EventOutcome::DeadLettered(refusal)) => {
-                    state.outcome.refused.push((index, refusal));
-                }
+                Some(
+                    EventOutcome::Refused(refusal)
+                    | EventOutcome::DeadLettered(refusal)
+                    | EventOutcome::Ignored(refusal),
+                ) => state.outcome.refused.push((index, refusal)),
                 None => {
                     state.outcome.spooled += 1;
                     state.outcome.durability = Durability::Spooled;

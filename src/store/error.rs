@@ -79,6 +79,8 @@ pub fn classify_failure(error: &Error) -> FailureClass {
         "23505" => FailureClass::RowExists,
         "0A000" if database.message().contains("row-level security") => FailureClass::CopyForbidden,
         "40001" | "40P01" => FailureClass::Conflict,
+        // The session was there, and was deleted since. The next attempt makes it again.
+        "23503" if database.constraint().is_some_and(is_of_session) => FailureClass::Conflict,
         "55P03" if !is_lock_timeout(error) => FailureClass::Conflict,
         // Classes, in this order: cardinality, data, constraint, check option, program
         // limits, raised by a trigger, internal (for example: an allocation too large).
@@ -98,6 +100,16 @@ pub fn classify_failure(error: &Error) -> FailureClass {
 fn ends_session(error: &Error) -> bool {
     let severity = server_error(error).map(PgDatabaseError::severity);
     matches!(severity, Some(PgSeverity::Fatal | PgSeverity::Panic))
+}
+
+/// Whether a constraint is a reference to a session.
+fn is_of_session(constraint: &str) -> bool {
+    [
+        "agent_runs_session_id_fkey",
+        "agent_messages_session_id_fkey",
+        "approvals_session_id_fkey",
+    ]
+    .contains(&constraint)
 }
 
 /// Whether an error of any other code is about a row: a trigger or a policy of the product

@@ -14,6 +14,8 @@ pub enum EventOutcome {
     /// The event is stored in `ingest_dead_letters`: Postgres refused it, or it was refused
     /// after its ack.
     DeadLettered(Refusal),
+    /// The event is not stored, because its run or session was deleted.
+    Ignored(Refusal),
 }
 
 /// The number of events per outcome.
@@ -24,6 +26,7 @@ pub struct OutcomeCounts {
     pub duplicate: u64,
     pub refused: u64,
     pub dead_lettered: u64,
+    pub ignored: u64,
 }
 
 impl OutcomeCounts {
@@ -36,6 +39,7 @@ impl OutcomeCounts {
                 EventOutcome::Duplicate => counts.duplicate += 1,
                 EventOutcome::Refused(_) => counts.refused += 1,
                 EventOutcome::DeadLettered(_) => counts.dead_lettered += 1,
+                EventOutcome::Ignored(_) => counts.ignored += 1,
             }
         }
         counts

@@ -30,7 +30,7 @@ fn migration(&(name, sql): &(&str, &'static str)) -> Migration {
 /// The epoch of the rules by which daemons write: how events merge, and what the column
 /// `summed_by` means. Daemons of two epochs would spoil each other's rows. Whoever changes
 /// the rules adds one, with a migration that makes `ingest_write_epoch()` return it.
-pub const WRITE_EPOCH: i32 = 3;
+pub const WRITE_EPOCH: i32 = 4;
 
 /// The class of the advisory locks that say who writes: each writing session shares the
 /// lock (class, epoch) until its server process exits.

@@ -1,5 +1,7 @@
 //! Prometheus metrics. They are read from the same counts as the ledger.
 
+mod reaped;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -23,6 +25,7 @@ use crate::listen::{ENDPOINT_NAMES, EndReason, EndpointCounts};
 use crate::mask::Masker;
 use crate::own_spans::OwnSpanCounts;
 use crate::pipeline::Gate;
+use crate::reap::ReapCounts;
 use crate::spool::Spool;
 use crate::store::ShardCounts;
 
@@ -41,6 +44,8 @@ pub struct Metrics {
     pub keys: Arc<KeyTable>,
     /// Abandoned runs and expired approvals.
     pub sweeps: Arc<SweepCounts>,
+    /// Deleted rows.
+    pub reaped: Arc<ReapCounts>,
     /// The memory budget and its size in bytes.
     pub budget: (Arc<Semaphore>, usize),
     /// The readiness.
@@ -161,6 +166,7 @@ impl Collector for Metrics {
         encode_endpoints(&mut encoder, &self.endpoints)?;
         encode_keys(&mut encoder, &self.keys)?;
         encode_own_spans(&mut encoder, &self.own_spans)?;
+        reaped::encode(&mut encoder, &self.reaped)?;
         let abandoned = count(&self.sweeps.runs_abandoned);
         counter(
             &mut encoder,

@@ -182,6 +182,12 @@ pub const ROOMS: &[Room] = &[
         rule: "SQL, except the statements that find, close and expire what a sweep handles",
     },
     Room {
+        name: "reap",
+        uses: &["store"],
+        without: &["tonic", "prost"],
+        rule: "SQL, except the statements that find and delete rows; flags and output",
+    },
+    Room {
         name: "telemetry",
         uses: &[
             "auth",
@@ -192,6 +198,7 @@ pub const ROOMS: &[Room] = &[
             "mask",
             "own_spans",
             "pipeline",
+            "reap",
             "spool",
             "store",
         ],
@@ -229,6 +236,7 @@ pub const ROOMS: &[Room] = &[
             "config",
             "event",
             "finalize",
+            "histograms",
             "ingest",
             "json_mapping",
             "listen",
@@ -239,6 +247,7 @@ pub const ROOMS: &[Room] = &[
             "prices",
             "proto",
             "query",
+            "reap",
             "spool",
             "store",
             "telemetry",
@@ -261,7 +270,7 @@ pub const ROOMS: &[Room] = &[
     },
     Room {
         name: "bench",
-        uses: &["config", "console", "postgres", "proto", "store"],
+        uses: &["config", "console", "postgres", "proto", "reap", "store"],
         without: &[],
         rule: "code that the daemon needs",
     },
@@ -280,6 +289,7 @@ pub const ROOMS: &[Room] = &[
             "postgres",
             "proto",
             "query",
+            "reap",
             "spool",
             "store",
             "telemetry",

@@ -37,8 +37,9 @@ async fn whole_row(conn: &mut PgConnection, table: &str, id: Uuid) -> Value {
     } else {
         "abandon_at"
     };
-    let query =
-        format!("SELECT to_jsonb(t) - '{clock}' - 'summed_by' FROM {table} t WHERE id = $1");
+    let query = format!(
+        "SELECT to_jsonb(t) - '{{{clock},summed_by,changed_at}}'::text[] FROM {table} t WHERE id = $1"
+    );
     sqlx::query_scalar(AssertSqlSafe(query))
         .bind(id)
         .fetch_one(conn)
@@ -62,6 +63,7 @@ const SELDOM: &[(&str, &[&str])] = &[
             "tenant_id",
             "settle_at",
             "views_shown",
+            "gone_at",
         ],
     ),
     ("agent_token_counts", &["seen_twice"]),

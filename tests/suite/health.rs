@@ -319,6 +319,20 @@ async fn metrics_have_their_names_and_count() {
         .map(str::to_owned),
     );
     want.extend(
+        [
+            "agent_messages",
+            "agent_runs",
+            "agent_scores",
+            "agent_sessions",
+            "agent_step_aliases",
+            "agent_steps",
+            "agent_token_counts",
+            "approvals",
+            "ingest_dead_letters",
+        ]
+        .map(|table| format!("runtraced_reaped_rows_total{{table=\"{table}\"}}")),
+    );
+    want.extend(
         ["sent", "queue_full", "not_taken"]
             .map(|outcome| format!("runtraced_own_spans_total{{outcome=\"{outcome}\"}}")),
     );

@@ -43,6 +43,7 @@ mod plans;
 mod pressure;
 mod private_postgres;
 mod restore;
+mod retention;
 mod rls;
 mod role;
 mod schema;

@@ -279,6 +279,7 @@ async fn the_writer_may_do_nothing_else() {
             "ingest_dead_letters",
             "ingest_keys",
             "ingest_ledger",
+            "ingest_tombstones",
             "model_prices",
             "price_bands",
             "run_costs",

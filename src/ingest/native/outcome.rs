@@ -59,5 +59,6 @@ fn refusal_code(code: RefusalCode) -> proto::RefusalCode {
         RefusalCode::DeadLettered => proto::RefusalCode::DeadLettered,
         RefusalCode::FieldTooLong => proto::RefusalCode::FieldTooLong,
         RefusalCode::PermissionDenied => proto::RefusalCode::PermissionDenied,
+        RefusalCode::RunGone => proto::RefusalCode::RunGone,
     }
 }

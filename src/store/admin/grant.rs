@@ -28,8 +28,11 @@ pub enum GrantError {
 /// How to change the rights of a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grant {
-    /// Grant the rights that the daemon needs, and revoke all others.
+    /// Grant the rights that the daemon needs, and revoke all others. A role that may delete traces
+    /// keeps that right.
     Give,
+    /// The same, and let the role delete traces.
+    GiveRetention,
     /// Revoke all rights.
     Take,
 }
@@ -51,19 +54,35 @@ pub async fn grant(conn: &mut PgConnection, role: &str, what: Grant) -> Result<(
     .await?;
     match (found, what) {
         (None, _) => return Err(GrantError::NoRole(role.to_owned())),
-        (Some((true, _)), Grant::Give) => return Err(GrantError::Superuser(role.to_owned())),
-        (Some((false, true)), Grant::Give) => return Err(GrantError::Owner(role.to_owned())),
+        (Some((true, _)), Grant::Give | Grant::GiveRetention) => {
+            return Err(GrantError::Superuser(role.to_owned()));
+        }
+        (Some((false, true)), Grant::Give | Grant::GiveRetention) => {
+            return Err(GrantError::Owner(role.to_owned()));
+        }
         (Some(_), _) => {}
     }
+    let could_delete: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_policies WHERE schemaname = 'public' AND tablename = 'retention_rules'
+             AND policyname = ('runtraced writes as ' || $1)::name)",
+    )
+    .bind(role)
+    .fetch_one(&mut *tx)
+    .await?;
     sqlx::query("SELECT set_config('runtraced.role', $1, true)")
         .bind(role)
         .execute(&mut *tx)
         .await?;
     let statements = match what {
-        Grant::Give => include_str!("../sql/grant_writer.sql"),
+        Grant::Give | Grant::GiveRetention => include_str!("../sql/grant_writer.sql"),
         Grant::Take => include_str!("../sql/revoke_writer.sql"),
     };
     sqlx::raw_sql(statements).execute(&mut *tx).await?;
+    if what == Grant::GiveRetention || what == Grant::Give && could_delete {
+        sqlx::raw_sql(include_str!("../sql/grant_retention.sql"))
+            .execute(&mut *tx)
+            .await?;
+    }
     tx.commit().await?;
     Ok(())
 }

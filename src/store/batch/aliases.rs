@@ -8,6 +8,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
+use super::gone::GoneIds;
 use super::merge::Column;
 use crate::event::{AliasedRoot, EndStatus, StepAliased, Timestamp};
 use crate::store::encode::{AliasTarget, Aliases, MAX_DEPTH, NamedParent, PgTime, RunScopedId};
@@ -76,17 +77,22 @@ const ABSENT_RUN_LOCK_CLASS: i32 = 0x7274_0002;
 /// Waits for other transactions that create one of these runs or its first alias.
 ///
 /// It takes one advisory lock per run, whose key is folded from the run's id. Two runs may
-/// have one key; then one waits for the other in vain.
-pub async fn reserve_runs(conn: &mut PgConnection, runs: &[Uuid]) -> Result<(), sqlx::Error> {
+/// have one key; then one waits for the other in vain. Returns which of the runs were deleted.
+pub async fn reserve_runs(conn: &mut PgConnection, runs: &[Uuid]) -> Result<GoneIds, sqlx::Error> {
     let mut keys: Vec<i32> = runs.iter().copied().map(lock_key).collect();
     keys.sort_unstable();
     keys.dedup();
-    sqlx::query(include_str!("../sql/reserve_runs.sql"))
+    let rows = sqlx::query(include_str!("../sql/reserve_runs.sql"))
         .bind(ABSENT_RUN_LOCK_CLASS)
         .bind(keys)
-        .execute(conn)
+        .bind(runs)
+        .fetch_all(conn)
         .await?;
-    Ok(())
+    let gone: Vec<Option<Uuid>> = rows
+        .iter()
+        .map(|row| row.try_get("gone"))
+        .collect::<Result<_, _>>()?;
+    Ok(GoneIds::of_runs(gone.into_iter().flatten()))
 }
 
 fn lock_key(run: Uuid) -> i32 {

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::aliases::{self, AliasChanges};
 use super::error::BatchError;
+use super::gone::GoneIds;
 use super::state::{BatchRuns, BatchWriter};
 use super::{large_runs, roots, runs, views};
 use crate::event::AliasedRoot;
@@ -54,11 +55,13 @@ impl BatchWriter<'_> {
             return Err(BatchError::NeedsSplit);
         }
         if !absent.is_empty() {
-            aliases::reserve_runs(self.conn, &absent).await?;
+            aliases::reserve_runs(self.conn, &absent).await?.none()?;
             // Another writer may have created some of them before we got the reservation.
             let created = runs::lock_created_runs(self.conn, &absent, self.run_timeout_ms).await?;
             runs.locked.extend(created);
         }
+        let being_deleted = runs.locked.iter().filter(|(_, run)| run.gone);
+        GoneIds::of_runs(being_deleted.map(|(id, _)| *id)).none()?;
         // Only a batch that does more than score a run may settle or reopen it.
         let touches = |id: &Uuid| {
             let names = |runs: &[Uuid]| runs.binary_search(id).is_ok();

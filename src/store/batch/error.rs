@@ -2,6 +2,8 @@
 
 use sqlx::postgres::PgDatabaseError;
 
+use super::gone::GoneIds;
+
 /// Why a batch was not written. Its transaction must be rolled back.
 #[derive(Debug, thiserror::Error)]
 pub enum BatchError {
@@ -25,6 +27,10 @@ pub enum BatchError {
     /// enough.
     #[error("the batch has too many new runs")]
     NeedsSplit,
+    /// Some events are of runs or sessions that were deleted. Without them, the batch can be
+    /// written.
+    #[error("the run or session was deleted")]
+    Gone(Box<GoneIds>),
 }
 
 impl BatchError {

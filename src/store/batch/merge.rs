@@ -8,6 +8,7 @@ use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::error::BatchError;
+use super::gone::GoneIds;
 use crate::event::{FiniteNumber, Json, Message, Score, SessionUpsert, Timestamp, TokenCount};
 use crate::store::encode::copy::CopyBuffer;
 use crate::store::encode::rows::StepColumns;
@@ -85,16 +86,16 @@ async fn send_rows<R>(
 pub async fn ensure_sessions(
     conn: &mut PgConnection,
     sessions: &HashMap<Uuid, SessionRef>,
-) -> Result<(), sqlx::Error> {
+) -> Result<(), BatchError> {
     let (ids, refs): (Vec<Uuid>, Vec<&SessionRef>) = sessions.iter().unzip();
-    sqlx::query(include_str!("../sql/ensure_sessions.sql"))
+    let gone: Vec<Uuid> = sqlx::query_scalar(include_str!("../sql/ensure_sessions.sql"))
         .bind(ids)
         .bind(refs.iter().map(|r| PgTime(r.at)).collect::<Vec<_>>())
         .bind(refs.iter().map(|r| r.upsert).collect::<Vec<_>>())
         .bind(refs.iter().map(|r| r.tenant).collect::<Vec<_>>())
-        .execute(conn)
+        .fetch_all(conn)
         .await?;
-    Ok(())
+    GoneIds::of_sessions(gone).none()
 }
 
 /// Merges session upserts; returns the sessions that changed.

@@ -9,6 +9,7 @@ mod bridged;
 mod call_tree;
 mod contested;
 mod error;
+mod gone;
 mod large_runs;
 mod merge;
 pub mod postponed;
@@ -21,8 +22,8 @@ mod views;
 mod write;
 
 pub use self::error::BatchError;
+pub use self::gone::{GoneIds, write_unless_gone};
 pub use self::large_runs::{RunSizes, few_rows, postpone};
 pub use self::roots::settle_bridged_runs;
 pub use self::run_totals::{RunTotals, RunTotalsCache};
 pub use self::views::settle_closed_runs;
-pub use self::write::write_batch;

@@ -29,6 +29,8 @@ pub struct LockedRun {
     pub bridged: bool,
     /// Some rows show as views of another step's call.
     pub views_shown: bool,
+    /// The run is being deleted.
+    pub gone: bool,
 }
 
 /// What inserting or patching changed in a run.
@@ -41,6 +43,8 @@ pub struct PatchedRun {
     pub observed_changed: bool,
     /// The run should have changed, and did not: a trigger skips it.
     pub skipped: bool,
+    /// The run says that an erased run started it.
+    pub below_erased: bool,
 }
 
 impl PatchedRun {
@@ -51,6 +55,7 @@ impl PatchedRun {
         life_changed: true,
         observed_changed: true,
         skipped: false,
+        below_erased: false,
     };
 }
 
@@ -97,6 +102,7 @@ async fn lock_with(
                 totals_writer: row.try_get("summed_by")?,
                 bridged: row.try_get("bridged")?,
                 views_shown: row.try_get("views_shown")?,
+                gone: row.try_get("gone")?,
             };
             Ok((row.try_get("id")?, run))
         })
@@ -158,6 +164,7 @@ pub async fn patch_runs(
             life_changed: row.try_get("life_changed")?,
             observed_changed: row.try_get("observed_changed")?,
             skipped: row.try_get("due")?,
+            below_erased: row.try_get("below_erased")?,
         };
         // If the run changed, another line of the result says so.
         match patched.entry(row.try_get("id")?) {

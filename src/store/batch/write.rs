@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::error::BatchError;
+use super::gone::{self, GoneIds};
 use super::large_runs;
 use super::merge::{self, RowOutcome};
 use super::run_totals::{self, RunTotals, RunTotalsCache};
@@ -209,11 +210,11 @@ impl BatchWriter<'_> {
                 totals_writer,
             )
             .await?;
-            for patch in new {
+            for patch in &new {
                 // Another writer inserted the run after we took our locks. It may even
                 // have ended, so start again.
                 if !inserted.contains(&patch.id) {
-                    return Err(BatchError::MissingRow);
+                    return Err(gone::why_not_inserted(self.conn, &new).await?);
                 }
                 self.record_run(patch, Some(PatchedRun::NEW));
             }
@@ -221,6 +222,8 @@ impl BatchWriter<'_> {
         if !existing.is_empty() {
             let patched =
                 runs::patch_runs(self.conn, &existing, timeout_ms, &runs.final_totals).await?;
+            let gone = patched.iter().filter(|(_, run)| run.below_erased);
+            GoneIds::of_runs(gone.map(|(id, _)| *id)).none()?;
             if patched.values().any(|run| run.skipped) {
                 return Err(BatchError::MissingRow);
             }

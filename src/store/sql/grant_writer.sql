@@ -40,6 +40,10 @@ BEGIN
   EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON public.model_prices TO %I', writer);
   EXECUTE format('DROP POLICY IF EXISTS %I ON public.model_prices', policy);
   EXECUTE format('CREATE POLICY %I ON public.model_prices FOR ALL TO %I USING (source = ''catalog'') WITH CHECK (source = ''catalog'')', policy, writer);
+  -- The daemon ignores events of what was deleted.
+  EXECUTE format('GRANT SELECT, INSERT ON public.ingest_tombstones TO %I', writer);
+  EXECUTE format('DROP POLICY IF EXISTS %I ON public.ingest_tombstones', policy);
+  EXECUTE format('CREATE POLICY %I ON public.ingest_tombstones FOR ALL TO %I USING (true) WITH CHECK (true)', policy, writer);
   -- The sweeper deletes aliases whose run never arrived.
   EXECUTE format('GRANT DELETE ON public.agent_step_aliases TO %I', writer);
 

@@ -1,7 +1,8 @@
 -- Inserts runs that did not exist when the batch took its locks, placeholders included.
 -- $1 to $29 are the parameters of patch_runs.sql; $30 the tenant that owns the run, or NULL;
 -- $31 the writer that may know the sums of the rows below the run, or NULL.
--- Runs that another transaction inserted meanwhile are neither changed nor returned.
+-- Runs that another transaction inserted meanwhile are neither changed nor returned. Nor are those that were deleted, or whose
+-- parent was erased (gone_runs.sql).
 WITH n AS (
     SELECT u.*, c.id AS known_customer_id,
            CASE WHEN u.customer_id IS NOT NULL AND c.id IS NULL
@@ -65,6 +66,9 @@ SELECT id, coalesce(session_id, (shown #>> '{session_id,2}')::uuid),
        CASE WHEN fails THEN true END, CASE WHEN fails AND error IS NULL AND told_error IS NOT NULL THEN true END,
        root_started_at, tenant_id, summed_by
 FROM n
+WHERE NOT EXISTS (SELECT FROM ingest_tombstones g WHERE g.id = n.id AND NOT g.is_session)
+  AND NOT EXISTS (SELECT FROM ingest_tombstones g
+                  WHERE g.id = n.parent_run_id AND NOT g.is_session AND g.erased_for IS NOT NULL)
 ORDER BY id
 ON CONFLICT ON CONSTRAINT agent_runs_pkey DO NOTHING
 RETURNING id

@@ -90,7 +90,10 @@ WITH n AS MATERIALIZED (
            coalesce(e.final_by = 'root_span' AND e.final_status = 'completed'
                     AND e.told_outcome LIKE 'failed%', false) AS fails,
            -- A tenant's run stays its tenant's.
-           e.shows_observed AND j.all_observed ? 'customer' AND j.tenant_id IS NULL AS shows_customer
+           e.shows_observed AND j.all_observed ? 'customer' AND j.tenant_id IS NULL AS shows_customer,
+           j.start_wins AND EXISTS (
+               SELECT FROM ingest_tombstones g
+               WHERE g.id = j.parent_run_id AND NOT g.is_session AND g.erased_for IS NOT NULL) AS below_erased
     FROM judged j
     CROSS JOIN LATERAL (
         SELECT j.tells_more AND NOT j.start_wins AND j.old_start_at IS NULL AS shows_observed,
@@ -169,6 +172,7 @@ WITH n AS MATERIALIZED (
             WHEN NOT j.counted THEN r.reported_tokens_output
             ELSE r.total_tokens_output END,
         summed_by = CASE WHEN NOT j.end_wins THEN r.summed_by END,
+        changed_at = now(),
         abandon_at = CASE
             WHEN j.end_wins OR r.status <> 'running' THEN NULL
             ELSE now() + coalesce(CASE WHEN j.start_wins THEN j.timeout_ms ELSE r.timeout_ms END, $21)
@@ -177,8 +181,8 @@ WITH n AS MATERIALIZED (
     WHERE r.id = j.id
     RETURNING r.id, j.start_wins OR j.starts_earlier AS start_changed,
               j.end_wins OR j.began_earlier AS end_changed, j.lives_longer AS life_changed,
-              j.tells_more AS observed_changed
+              j.tells_more AS observed_changed, j.below_erased
 )
-SELECT id, start_changed, end_changed, life_changed, observed_changed, false AS due FROM updated
+SELECT id, start_changed, end_changed, life_changed, observed_changed, false AS due, below_erased FROM updated
 UNION ALL
-SELECT id, false, false, false, false, true FROM due
+SELECT id, false, false, false, false, true, below_erased FROM due

@@ -74,7 +74,8 @@ WITH n AS MATERIALIZED (
             CASE WHEN m.title_wins THEN m.title_at ELSE s.merge_times[3] END,
             CASE WHEN m.external_id_wins THEN m.external_id_at ELSE s.merge_times[4] END,
             CASE WHEN m.metadata_wins THEN m.metadata_at ELSE s.merge_times[5] END],
-        updated_at = CASE WHEN s.merge_times IS NULL THEN m.at ELSE greatest(s.updated_at, m.at) END
+        updated_at = CASE WHEN s.merge_times IS NULL THEN m.at ELSE greatest(s.updated_at, m.at) END,
+        changed_at = now()
     FROM m
     WHERE s.id = m.id
       AND (m.later OR m.customer_wins OR m.user_wins OR m.title_wins OR m.external_id_wins OR m.metadata_wins)

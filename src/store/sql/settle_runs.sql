@@ -9,6 +9,7 @@ SET total_tokens_input = m.tokens_input,
     total_tokens_output = m.tokens_output,
     started_at = m.started_at,
     last_event_at = m.last_event_at,
+    changed_at = now(),
     settle_at = CASE WHEN $2::text::timestamptz IS NULL AND r.settle_at IS NOT NULL
                      THEN greatest(r.settle_at, clock_timestamp()) END
 FROM (
@@ -45,6 +46,7 @@ FROM (
     WHERE o.id = ANY ($1::uuid[]) AND o.status <> 'running'
 ) m
 WHERE r.id = m.id AND ($2::text::timestamptz IS NULL OR r.settle_at = $2::text::timestamptz)
-  AND (r.settle_at IS NOT NULL
+  -- Something of the run has changed, though it may not show in these: changed_at is moved on, seldom.
+  AND (r.settle_at IS NOT NULL OR r.changed_at IS NULL OR r.changed_at < now() - interval '1 minute'
        OR (r.total_tokens_input, r.total_tokens_output, r.started_at, r.last_event_at)
           IS DISTINCT FROM (m.tokens_input, m.tokens_output, m.started_at, m.last_event_at))

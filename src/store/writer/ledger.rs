@@ -75,6 +75,7 @@ impl ShardCounts {
         self.refused.fetch_add(outcomes.refused, Relaxed);
         self.dead_lettered
             .fetch_add(outcomes.dead_lettered, Relaxed);
+        self.ignored.fetch_add(outcomes.ignored, Relaxed);
     }
 
     /// Reads the counts. It reads `received` last, so the sum of the outcomes never
@@ -109,6 +110,7 @@ impl ShardCounts {
         reading.duplicate += outcomes.duplicate;
         reading.refused += outcomes.refused;
         reading.dead_lettered += outcomes.dead_lettered;
+        reading.ignored += outcomes.ignored;
         if self.shards_spooled.is_some() {
             reading.spooled = reading
                 .received

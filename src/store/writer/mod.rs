@@ -34,13 +34,16 @@ pub use self::refused::{RefusedPart, Unwritten};
 pub use self::replay::ReplayError;
 use self::session::LazySession;
 use self::told::{committed, rolled_back};
-use super::batch::{BatchError, RunTotalsCache, write_batch};
+use super::batch::{BatchError, GoneIds, RunTotalsCache, write_unless_gone};
 use super::error::{FailureClass, classify_failure};
 use super::outcome::{EventOutcome, OutcomeCounts};
 use super::plan::Rung;
 use crate::event::Event;
 use crate::histograms::{Histograms, PhaseTimes, WritePhase};
 use crate::own_spans::{OwnSpans, WorkPart};
+
+/// A row of the ledger that is older may be that of a daemon that has ended.
+const LEDGER_AGE: Duration = Duration::from_secs(86_400);
 
 /// The configuration of a writer.
 #[derive(Clone, Debug)]
@@ -91,6 +94,8 @@ pub struct Writer {
     /// The counts in the ledger; `None` if unknown, because a failed transaction may
     /// have committed.
     in_ledger: Option<CountsReading>,
+    /// When the ledger was last written.
+    ledger_at: Instant,
     /// The spool that this writer replays, if it is a replayer.
     spool: Option<SpoolRecord>,
     /// Transactions that were not told yet. Empty while that is switched off.
@@ -110,6 +115,7 @@ impl Writer {
             copy_forbidden: false,
             conflicts: ConflictHistory::default(),
             in_ledger: Some(CountsReading::default()),
+            ledger_at: Instant::now(),
             spool: None,
             transactions: Vec::new(),
         }
@@ -154,14 +160,16 @@ impl Writer {
         self.config.give_up.is_cancelled()
     }
 
-    /// Writes the counts to the ledger if they have changed since the last transaction.
+    /// Writes the counts to the ledger if they have changed since the last transaction, and once
+    /// a day.
     ///
     /// # Errors
     /// If the database is away. The next transaction writes the counts.
     pub async fn write_counts(&mut self) -> Result<(), sqlx::Error> {
         let spool = self.spool.as_ref();
         let taken_over = spool.is_none_or(|spool| spool.take_over.is_none());
-        if Some(self.counts.read()) == self.in_ledger && taken_over {
+        let is_fresh = self.ledger_at.elapsed() < LEDGER_AGE;
+        if Some(self.counts.read()) == self.in_ledger && taken_over && is_fresh {
             return Ok(());
         }
         self.probe().await
@@ -201,6 +209,7 @@ impl Writer {
     /// Records that a transaction with these counts has committed.
     fn ledger_written(&mut self, reading: CountsReading) {
         self.in_ledger = Some(reading);
+        self.ledger_at = Instant::now();
         if let Some(spool) = &mut self.spool {
             spool.take_over = None;
         }
@@ -236,15 +245,19 @@ impl Writer {
             Rung::Append
         };
         let mut retries = self.conflicts.attempts(events.len());
+        let mut gone = GoneIds::default();
         loop {
-            let (error, event) = match self.attempt(events, rung).await {
+            let (error, event) = match self.attempt(events, &gone, rung).await {
                 Ok(outcomes) => {
                     self.conflicts.succeeded(&retries);
                     self.merge_next = rung == Rung::Merge && has_repeated(events, &outcomes);
                     return Ok(outcomes);
                 }
+                Err(BatchError::Gone(more)) if gone.add(&more) => continue,
                 Err(BatchError::MissingRow) if retries.wait().await => continue,
-                Err(error @ (BatchError::MissingRow | BatchError::NeedsSplit)) => {
+                Err(
+                    error @ (BatchError::MissingRow | BatchError::NeedsSplit | BatchError::Gone(_)),
+                ) => {
                     self.conflicts.failed(events.len());
                     return Err(Failure::Refused(RefusedPart::without_error(&error)));
                 }
@@ -276,10 +289,11 @@ impl Writer {
     async fn attempt(
         &mut self,
         events: &[&Event],
+        gone: &GoneIds,
         rung: Rung,
     ) -> Result<Vec<EventOutcome>, BatchError> {
         let begin = Instant::now();
-        match self.commit(events, rung).await {
+        match self.commit(events, gone, rung).await {
             Ok((outcomes, times, written)) => {
                 self.note(|| committed(rung, begin, times, written));
                 Ok(outcomes)
@@ -296,6 +310,7 @@ impl Writer {
     async fn commit(
         &mut self,
         events: &[&Event],
+        gone: &GoneIds,
         rung: Rung,
     ) -> Result<(Vec<EventOutcome>, PhaseTimes, Instant), BatchError> {
         let run_timeout_ms = self.config.run_timeout_ms;
@@ -303,7 +318,8 @@ impl Writer {
         let render = self.spool.is_some().then_some(self.config.render);
         let (written, counts, reading, ended) = self
             .transaction(async |tx, cache| {
-                let mut batch = write_batch(tx, events, rung, run_timeout_ms, cache).await?;
+                let mut batch =
+                    write_unless_gone(tx, events, gone, rung, run_timeout_ms, cache).await?;
                 if let Some(render) = render {
                     dead_letter_refused(tx, events, &mut batch.outcomes, render).await?;
                 }

@@ -57,6 +57,7 @@ pub(super) fn rolled_back(rung: Rung, begin: Instant, error: &BatchError) -> Wor
         }
         BatchError::MissingRow => part.failure = Some(Cow::Borrowed("missing_row")),
         BatchError::NeedsSplit => part.failure = Some(Cow::Borrowed("needs_split")),
+        BatchError::Gone(_) => part.failure = Some(Cow::Borrowed("gone")),
     }
     part
 }

@@ -24,12 +24,13 @@ const TABLES: [(&str, &str); 8] = [
     ("agent_step_aliases", "step_id NULLS LAST"),
 ];
 /// Columns that depend on how long something took, and on who wrote it when.
-const NOT_COMPARED: [&str; 5] = [
+const NOT_COMPARED: [&str; 6] = [
     "duration_ms",
     "abandon_at",
     "summed_by",
     "settle_at",
     "run_pending",
+    "changed_at",
 ];
 
 /// The folder of the cases.

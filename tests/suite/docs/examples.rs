@@ -117,8 +117,22 @@ fn the_demos_drawing_is_the_one_that_was_reviewed() {
 #[tokio::test]
 async fn the_metrics_are_those_of_the_operations_page() {
     let database = pg::database().await;
-    let spool = ["--spool-dir", "spool", "--spool-bytes", "1048576"];
-    let daemon = Daemon::with_args(database.url(), &spool).await;
+    // Some are missing without a spool, or without the reaper.
+    let flags = [
+        ["--spool-dir", "spool"],
+        ["--spool-bytes", "1048576"],
+        ["--retain", "90d"],
+        ["--sweep-interval", "0.1"],
+    ];
+    let daemon = Daemon::with_args(database.url(), flags.as_flattened()).await;
+    while !daemon
+        .get("/metrics")
+        .await
+        .1
+        .contains("runtraced_table_bytes{")
+    {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
     // The families of OTLP are empty until something was counted.
     let record =
         |of: &str, inner: &str| format!("{{\"resource{of}\":[{{\"scope{of}\":[{inner}]}}]}}");

@@ -155,7 +155,7 @@ async fn content(conn: &mut PgConnection) -> BTreeMap<String, String> {
     let mut rows = BTreeMap::new();
     for table in AGENT_TABLES {
         let query = format!(
-            "SELECT '{table} ' || id, (to_jsonb(t) - '{{abandon_at,summed_by}}'::text[])::text FROM {table} t"
+            "SELECT '{table} ' || id, (to_jsonb(t) - '{{abandon_at,summed_by,changed_at}}'::text[])::text FROM {table} t"
         );
         let found: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(query))
             .fetch_all(&mut *conn)

@@ -47,6 +47,8 @@ pub const VISIBLE: &[(&str, u64, u64, u64)] = &[
     ("run_sums_days", 0, 0, 0),
     ("run_sums_changes", 0, 4, 0),
     ("run_sums_open", 0, 0, 0),
+    ("retention_rules", 0, 0, 0),
+    ("ingest_tombstones", 0, 0, 0),
     // Per run a step, a token count and a score; for the two runs without a session a
     // message and an approval more.
     ("run_timeline", 8, 26, 0),

@@ -51,6 +51,7 @@ const ADDED: &[(&str, &[&str])] = &[
             "metadata jsonb",
             "merge_times timestamp with time zone[]",
             "tenant_id uuid",
+            "changed_at timestamp with time zone default now()",
         ],
     ),
     (
@@ -87,6 +88,8 @@ const ADDED: &[(&str, &[&str])] = &[
             "summed_by bigint",
             "views_shown boolean",
             "settle_at timestamp with time zone",
+            "changed_at timestamp with time zone default now()",
+            "gone_at timestamp with time zone",
         ],
     ),
     (
@@ -223,6 +226,27 @@ const ADDED: &[(&str, &[&str])] = &[
             "updated_at timestamp with time zone not null default now()",
         ],
     ),
+    (
+        "retention_rules",
+        &[
+            "id uuid not null default gen_random_uuid()",
+            "status text",
+            "agent_id text",
+            "customer_id uuid",
+            "keep interval",
+            "note text",
+            "created_at timestamp with time zone not null default now()",
+        ],
+    ),
+    (
+        "ingest_tombstones",
+        &[
+            "id uuid not null",
+            "is_session boolean not null default false",
+            "at timestamp with time zone not null default now()",
+            "erased_for text",
+        ],
+    ),
     ("run_sums", RUN_SUMS),
     ("run_sums_days", RUN_SUMS),
     (
@@ -302,6 +326,10 @@ const ADDED_CONSTRAINTS: &[&str] = &[
     "model_prices: model_prices_pkey PRIMARY KEY (model, source, valid_from, above_input_tokens)",
     "model_prices: model_prices_reasoning_check CHECK ((reasoning >= (0)::numeric))",
     "model_prices: model_prices_source_check CHECK ((source = ANY (ARRAY['operator'::text, 'catalog'::text])))",
+    "ingest_tombstones: ingest_tombstones_pkey PRIMARY KEY (id, is_session)",
+    "retention_rules: retention_rules_keep_check CHECK (((keep >= '01:00:00'::interval) AND (keep <= '100 years'::interval)))",
+    "retention_rules: retention_rules_pkey PRIMARY KEY (id)",
+    "retention_rules: retention_rules_status_check CHECK ((status = ANY (ARRAY['completed'::text, 'failed'::text])))",
     "runtraced_admins: runtraced_admins_pkey PRIMARY KEY (user_id)",
     "runtraced_admins: runtraced_admins_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE",
     "users: users_pkey PRIMARY KEY (id)",

@@ -17,7 +17,7 @@ pub const AGENT_TABLES: [&str; 7] = [
 
 /// Every row of the agent tables that belongs to these runs or sessions, whole
 /// but for what tells of who wrote it when: `abandon_at`, `summed_by` and `settle_at`, which are
-/// NULL in the end, and whether and when an alias came before its run.
+/// NULL in the end, `changed_at`, and whether and when an alias came before its run.
 pub async fn content(conn: &mut PgConnection, runs: &[Uuid], sessions: &[Uuid]) -> Vec<String> {
     let mut rows = Vec::new();
     for (table, filter) in [
@@ -37,7 +37,7 @@ pub async fn content(conn: &mut PgConnection, runs: &[Uuid], sessions: &[Uuid]) 
         ),
     ] {
         let query = format!(
-            "SELECT '{table} ' || (to_jsonb(t) - '{{abandon_at,summed_by,settle_at,run_pending}}'::text[] \
+            "SELECT '{table} ' || (to_jsonb(t) - '{{abandon_at,summed_by,settle_at,run_pending,changed_at}}'::text[] \
              - CASE '{table}' WHEN 'agent_step_aliases' THEN 'created_at' ELSE '' END)::text FROM {table} t \
              WHERE ({filter}) AND ($1::uuid[], $2::uuid[]) IS NOT NULL ORDER BY t.id"
         );

@@ -1,0 +1,230 @@
+//! `runtraced erase`.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::database::DatabaseArgs;
+use super::output::{self, EXIT_REFUSED};
+use crate::config::{Faults, FlagReader, FlagValue};
+use crate::reap::{Erased, RowCounts, Subject, erase, is_forbidden};
+use crate::store::{Session, SessionUse};
+
+/// How long one statement may take: some read a whole table.
+const STATEMENT_LIMIT: Duration = Duration::from_secs(1_800);
+
+/// Erase all traces of a customer, a session or a user, and their dead letters.
+///
+/// Also runs that go on. Late events of what was erased are ignored. Repeating this is
+/// harmless. It does not reach backups, the write-ahead log, replicas, and the tables
+/// about customers and users themselves.
+///
+/// Exit codes: 0 done, 1 more is still being sent or waits in a spool: repeat it, or
+/// nothing is erased: --yes is missing, or several users have the name.
+#[derive(Debug, Clone, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct EraseArgs {
+    #[command(flatten)]
+    subject: SubjectArgs,
+    /// Only count the rows that would be erased.
+    #[arg(long)]
+    dry_run: bool,
+    /// Erase. There is no way back.
+    #[arg(long)]
+    yes: bool,
+    /// Exit with 0 although there are events in spools that no daemon has used for two days.
+    #[arg(long)]
+    ignore_old_spools: bool,
+    /// Print a JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+/// Whom or what to erase.
+#[derive(Debug, Clone, clap::Args)]
+#[group(required = true, multiple = true)]
+struct SubjectArgs {
+    /// Customer: what came with its keys, and what names it. With --user: only the user's traces
+    /// there.
+    #[arg(long, value_name = "ID", conflicts_with = "session")]
+    customer: Option<FlagValue>,
+    /// Session, with its runs and the runs that they started.
+    #[arg(long, value_name = "ID", conflicts_with = "user")]
+    session: Option<FlagValue>,
+    /// User: the user's sessions, and runs whose metadata.user is this text.
+    #[arg(long, value_name = "ID")]
+    user: Option<String>,
+}
+
+impl EraseArgs {
+    pub(super) fn request(&self) -> Result<Subject, Faults> {
+        let mut flags = FlagReader::default();
+        self.database.check(&mut flags);
+        let SubjectArgs {
+            customer,
+            session,
+            user,
+        } = &self.subject;
+        let mut id = |value: &Option<FlagValue>| flags.uuid(value.as_ref()?);
+        let (customer, session) = (id(customer), id(session));
+        let subject = match (user, session, customer) {
+            (Some(user), ..) => Subject::User {
+                user: user.clone(),
+                customer,
+            },
+            (None, Some(session), _) => Subject::Session(session),
+            // After a fault, what is in its place is not used.
+            (None, None, customer) => Subject::Customer(customer.unwrap_or_default()),
+        };
+        flags.finish(subject)
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If a value is invalid, the database fails, or its role may not delete.
+pub async fn run(args: EraseArgs) -> anyhow::Result<ExitCode> {
+    let subject = args.request()?;
+    let counts_only = args.dry_run || !args.yes;
+    let mut session = delete_session(&args.database, "runtraced erase").await?;
+    let erased = {
+        let mut open = session.acquire().await?;
+        erase(open.conn(), &subject, counts_only).await
+    };
+    session.release(erased.as_ref().err());
+    let erased = match erased {
+        Ok(erased) => erased,
+        Err(error) => return failed(error),
+    };
+    output::print(&match args.json {
+        true => format!(
+            "{}\n",
+            serde_json::to_string_pretty(&json(&erased, counts_only))?
+        ),
+        false => report(&erased, counts_only)?,
+    })?;
+    let refusal = refusal(args.subject.user.as_deref(), erased.customers);
+    if let Some(refusal) = &refusal {
+        output::warn(refusal);
+    } else if counts_only && !args.dry_run {
+        output::warn("nothing is erased: --yes is missing");
+    }
+    let is_refused = refusal.is_some() || counts_only && !args.dry_run;
+    let has_left = erased.left_behind > 0 && !args.ignore_old_spools;
+    let is_complete = !erased.comes_again && erased.spooled == 0 && !has_left;
+    let is_done = !is_refused && (args.dry_run || is_complete);
+    Ok(match is_done {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(EXIT_REFUSED),
+    })
+}
+
+/// Why nothing was erased, if the user's name is in the traces of several customers.
+fn refusal(user: Option<&str>, customers: usize) -> Option<String> {
+    (customers > 1).then(|| {
+        let user = user.unwrap_or_default();
+        format!("nothing is erased: {user} is a user of {customers} customers; say which one with --customer")
+    })
+}
+
+/// A session that may delete.
+///
+/// # Errors
+/// If there is no database.
+pub(super) async fn delete_session(
+    database: &DatabaseArgs,
+    name: &'static str,
+) -> anyhow::Result<Session> {
+    // Says what is wrong with the address in words of its own.
+    drop(database.connect().await?);
+    let options = database.options()?;
+    let write = SessionUse::Write;
+    Ok(Session::new(options, name, write, STATEMENT_LIMIT, || ()))
+}
+
+/// Why rows cannot be deleted.
+pub(super) fn failed(error: sqlx::Error) -> anyhow::Result<ExitCode> {
+    match is_forbidden(&error) {
+        true => Ok(output::fail(
+            EXIT_REFUSED,
+            "this role may not delete traces: use the owner of the tables, or run `runtraced grant --role ROLE --retention` as the owner",
+        )),
+        false => Err(error).context("not everything is deleted; repeat the command"),
+    }
+}
+
+/// The rows by table.
+pub(super) fn rows_table(rows: RowCounts, counts_only: bool) -> String {
+    let heads = match counts_only {
+        true => ["table", "rows to delete"],
+        false => ["table", "deleted rows"],
+    };
+    let rows = RowCounts::TABLES.into_iter().zip(rows.values());
+    let rows = rows.filter(|(_, rows)| *rows > 0);
+    output::table(
+        &heads,
+        &[1],
+        rows.map(|(table, rows)| [table.to_owned(), super::count(rows)]),
+    )
+}
+
+/// The same as JSON, all tables.
+pub(super) fn rows_json(rows: RowCounts) -> serde_json::Value {
+    let rows = RowCounts::TABLES.into_iter().zip(rows.values());
+    let rows = rows.map(|(table, rows)| (table.to_owned(), rows.into()));
+    rows.collect::<serde_json::Map<_, _>>().into()
+}
+
+fn report(erased: &Erased, counts_only: bool) -> anyhow::Result<String> {
+    let mut text = match erased.rows == RowCounts::default() {
+        true => "No rows.\n".to_owned(),
+        false => rows_table(erased.rows, counts_only),
+    };
+    if erased.decisions > 0 {
+        let decisions = super::count(erased.decisions);
+        writeln!(
+            text,
+            "Decisions of the user about others, which lose the user and the notes: {decisions}"
+        )?;
+    }
+    if erased.comes_again {
+        writeln!(
+            text,
+            "More is being sent: stop the senders, then repeat the command."
+        )?;
+    }
+    if erased.spooled > 0 {
+        let spooled = output::thousands(erased.spooled);
+        writeln!(
+            text,
+            "Events of anybody in spools: {spooled}. Repeat the command when there are none."
+        )?;
+    }
+    if erased.left_behind > 0 {
+        let events = output::thousands(erased.left_behind);
+        writeln!(
+            text,
+            "Events of anybody in spools that no daemon has used for two days: {events}. Delete these spools, or replay them and repeat the command."
+        )?;
+    }
+    text.push_str("Not reached: backups, the write-ahead log, replicas, tables about customers and users, quarantined spool files.\n");
+    Ok(text)
+}
+
+fn json(erased: &Erased, counts_only: bool) -> serde_json::Value {
+    serde_json::json!({
+        "dry_run": counts_only,
+        "rows": rows_json(erased.rows),
+        "decisions": erased.decisions,
+        "comes_again": erased.comes_again,
+        "customers": erased.customers,
+        "spooled_events": erased.spooled,
+        "left_behind_events": erased.left_behind,
+        "not_reached": ["backups", "write-ahead log", "replicas", "tables about customers and users", "quarantined spool files"],
+    })
+}

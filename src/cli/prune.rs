@@ -1,0 +1,110 @@
+//! `runtraced prune`.
+
+use std::process::ExitCode;
+
+use super::database::DatabaseArgs;
+use super::erase::{delete_session, failed, rows_json, rows_table};
+use super::output::{self, EXIT_REFUSED};
+use crate::config::{self, Faults, FlagReader, FlagValue};
+use crate::reap::{PruneFilter, PrunedRows, ReapPace, RowCounts, prune};
+
+/// Delete runs that ended and have not changed for some time, with all that is in them.
+///
+/// Runs that go on, and runs about which somebody is asked, stay. The table
+/// retention_rules is not asked. Late events of deleted runs are ignored. Without
+/// --status and --agent, sessions that have no run and have not changed for as long
+/// go too; --dry-run does not count them.
+///
+/// Exit codes: 0 done, 1 some runs stay, because others are working on them.
+#[derive(Debug, Clone, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct PruneArgs {
+    /// Time since the last change of a run, by the database's clock.
+    #[arg(long, value_name = "DURATION")]
+    older_than: FlagValue,
+    /// Only runs with this status: completed or failed.
+    #[arg(long, value_name = "STATUS")]
+    status: Option<FlagValue>,
+    /// Only runs of this agent.
+    #[arg(long, value_name = "ID")]
+    agent: Option<String>,
+    /// Only runs of this customer.
+    #[arg(long, value_name = "ID")]
+    customer: Option<FlagValue>,
+    /// Only count the rows that would be deleted.
+    #[arg(long)]
+    dry_run: bool,
+    /// Share of the time in which it works, in percent. The rest is left to the daemons.
+    #[arg(long, default_value = "50", value_name = "PERCENT")]
+    share: FlagValue,
+    /// Print a JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+/// Valid values of the flags.
+pub(super) struct PruneRequest {
+    filter: PruneFilter,
+    share_percent: u32,
+}
+
+impl PruneArgs {
+    pub(super) fn request(&self) -> Result<PruneRequest, Faults> {
+        let mut flags = FlagReader::default();
+        self.database.check(&mut flags);
+        let statuses = ["completed", "failed"];
+        let status = self.status.as_ref();
+        let request = PruneRequest {
+            filter: PruneFilter {
+                older_than: config::keep(&mut flags, &self.older_than),
+                status: status.map(|status| flags.one_of(status, &statuses)),
+                agent: self.agent.clone(),
+                customer: self.customer.as_ref().and_then(|id| flags.uuid(id)),
+            },
+            share_percent: flags.integer(&self.share, 1..=100),
+        };
+        flags.finish(request)
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If a value is invalid, the database fails, or its role may not delete.
+pub async fn run(args: PruneArgs) -> anyhow::Result<ExitCode> {
+    let PruneRequest {
+        filter,
+        share_percent,
+    } = args.request()?;
+    let mut session = delete_session(&args.database, "runtraced prune").await?;
+    let pruned = {
+        let mut open = session.acquire().await?;
+        prune(
+            open.conn(),
+            &filter,
+            args.dry_run,
+            &ReapPace::of_share(share_percent),
+        )
+        .await
+    };
+    session.release(pruned.as_ref().err());
+    let PrunedRows { rows, busy } = match pruned {
+        Ok(pruned) => pruned,
+        Err(error) => return failed(error),
+    };
+    output::print(&match args.json {
+        true => format!("{}\n", serde_json::to_string_pretty(&rows_json(rows))?),
+        false if rows == RowCounts::default() => "No such runs.\n".to_owned(),
+        false => rows_table(rows, args.dry_run),
+    })?;
+    if busy > 0 {
+        let runs = output::thousands(i64::try_from(busy).unwrap_or(i64::MAX));
+        output::warn(format!(
+            "runs that others are working on and that stay: {runs}; repeat the command"
+        ));
+        return Ok(ExitCode::from(EXIT_REFUSED));
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,35 @@
+//! Deletes traces: old ones in the background (`--retain`) and on demand (`runtraced prune`), and
+//! everything about a customer, a session or a user (`runtraced erase`).
+//!
+//! All of them delete runs by the same statements (`delete_runs.sql`), a bounded number of rows in
+//! each transaction. A run that was deleted leaves a tombstone, so that late events of it are
+//! ignored.
+
+mod counts;
+mod delete;
+mod erase;
+mod letters;
+mod pace;
+mod prune;
+mod reaper;
+mod sessions;
+mod subject;
+mod tidy;
+
+pub use counts::{ReapCounts, RowCounts};
+pub use erase::{Erased, erase};
+pub use pace::ReapPace;
+pub use prune::{PruneFilter, PrunedRows, prune};
+pub use reaper::{ReapSettings, reap_forever};
+pub use subject::Subject;
+
+/// Whether a statement took longer than it may.
+fn is_canceled(error: &sqlx::Error) -> bool {
+    crate::store::sqlstate(error) == "57014"
+}
+
+/// Whether an error says that the role may not delete.
+#[must_use]
+pub fn is_forbidden(error: &sqlx::Error) -> bool {
+    crate::store::sqlstate(error) == "42501"
+}

@@ -1,0 +1,134 @@
+//! Deletes old runs on demand.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use tokio::time::sleep;
+use uuid::Uuid;
+
+use super::counts::RowCounts;
+use super::delete::{DuePage, PAGE_RUNS, PageEnd, count_runs, delete_gone, delete_runs};
+use super::pace::ReapPace;
+use super::tidy::{IdleSessions, delete_idle_sessions, forget_old_tombstones};
+
+/// Which runs to delete: those that have ended and meet all conditions.
+#[derive(Clone, Debug)]
+pub struct PruneFilter {
+    /// They have not changed for so long.
+    pub older_than: Duration,
+    /// `completed` or `failed`.
+    pub status: Option<String>,
+    /// The agent.
+    pub agent: Option<String>,
+    /// The customer that they belong to.
+    pub customer: Option<Uuid>,
+}
+
+/// What was deleted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PrunedRows {
+    /// The rows that went.
+    pub rows: RowCounts,
+    /// Runs that should have gone, and that others had locked each time.
+    pub busy: u64,
+}
+
+/// How often to look for runs that were locked.
+const PASSES: u32 = 10;
+/// How long to wait in between.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Deletes runs, or only counts what it would delete. Sessions that have no run and have not changed
+/// for as long go too, unless only runs of a status or an agent are meant; they are not counted
+/// before.
+///
+/// # Errors
+/// If the database fails. What was deleted stays deleted.
+pub async fn prune(
+    conn: &mut PgConnection,
+    filter: &PruneFilter,
+    dry_run: bool,
+    pace: &ReapPace<'_>,
+) -> Result<PrunedRows, sqlx::Error> {
+    let mut pruned = PrunedRows::default();
+    for pass in 0..PASSES {
+        if pass > 0 {
+            sleep(PAUSE).await;
+        }
+        let before = pruned.rows.runs;
+        let mut found = delete_gone(conn, dry_run, pace, |rows| pruned.rows += rows).await?;
+        found += look_once(conn, filter, dry_run, pace, &mut pruned.rows).await?;
+        pruned.busy = found.saturating_sub(pruned.rows.runs - before);
+        if dry_run || pruned.busy == 0 {
+            break;
+        }
+    }
+    if !dry_run && filter.status.is_none() && filter.agent.is_none() {
+        prune_sessions(conn, filter, pace, &mut pruned.rows).await?;
+        forget_old_tombstones(conn, None, pace).await?;
+    }
+    Ok(pruned)
+}
+
+/// Deletes the sessions that have no run and have not changed for as long.
+async fn prune_sessions(
+    conn: &mut PgConnection,
+    filter: &PruneFilter,
+    pace: &ReapPace<'_>,
+    counts: &mut RowCounts,
+) -> Result<(), sqlx::Error> {
+    let keep = seconds(filter.older_than);
+    let idle = IdleSessions {
+        keep: Some(&keep),
+        without_rules: true,
+        customer: filter.customer,
+    };
+    let mut after = Uuid::nil();
+    loop {
+        delete_idle_sessions(conn, idle, &mut after, pace, |rows| *counts += rows).await?;
+        if after.is_nil() {
+            return Ok(());
+        }
+    }
+}
+
+/// A time as Postgres reads it.
+fn seconds(time: Duration) -> String {
+    format!("{} seconds", time.as_secs())
+}
+
+/// Deletes what it finds from the oldest run on. Returns how many runs it found.
+async fn look_once(
+    conn: &mut PgConnection,
+    filter: &PruneFilter,
+    dry_run: bool,
+    pace: &ReapPace<'_>,
+    counts: &mut RowCounts,
+) -> Result<u64, sqlx::Error> {
+    let mut place = PageEnd::default();
+    let mut found = 0;
+    loop {
+        let rows = sqlx::query(include_str!("old_runs.sql"))
+            .bind(seconds(filter.older_than))
+            .bind(&place.at)
+            .bind(place.id)
+            .bind(PAGE_RUNS)
+            .bind(&filter.status)
+            .bind(&filter.agent)
+            .bind(filter.customer.map(|customer| customer.to_string()))
+            .fetch_all(&mut *conn)
+            .await?;
+        let page = DuePage::read(&rows)?;
+        let Some(end) = page.end else {
+            return Ok(found);
+        };
+        found += page.due.len() as u64;
+        if dry_run {
+            let runs: Vec<Uuid> = page.due.iter().map(|run| run.id).collect();
+            *counts += count_runs(conn, &runs).await?;
+        } else {
+            delete_runs(conn, &page.due, pace, |rows| *counts += rows).await?;
+        }
+        place = end;
+    }
+}

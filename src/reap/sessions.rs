@@ -1,0 +1,115 @@
+//! Deletes given sessions, with what belongs to no run in them.
+
+use std::time::Instant;
+
+use sqlx::{Connection as _, PgConnection};
+use uuid::Uuid;
+
+use super::counts::RowCounts;
+use super::delete::{SLICE_ROWS, is_in_the_way, limit_waits};
+use super::is_canceled;
+use super::pace::ReapPace;
+use crate::store;
+
+/// Sessions of one transaction.
+const SESSIONS: usize = 50;
+
+/// A session to delete.
+#[derive(Clone, Debug)]
+pub(super) struct DoomedSession {
+    pub id: Uuid,
+    /// It stays if it has changed since, or if anything in it belongs to a run or waits for
+    /// somebody. `None`: all of it goes, but its runs.
+    pub unchanged_since: Option<String>,
+}
+
+/// Which sessions may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SessionScope {
+    /// Those in which nothing is left.
+    Empty,
+    /// Also those with messages and approvals.
+    All,
+}
+
+/// Deletes sessions, and calls `done` after each transaction with what went. Sessions that somebody
+/// works on, and those that still have a run, stay.
+///
+/// # Errors
+/// If the database fails. What was deleted stays deleted.
+pub(super) async fn delete_sessions(
+    conn: &mut PgConnection,
+    sessions: &[DoomedSession],
+    scope: SessionScope,
+    pace: &ReapPace<'_>,
+    mut done: impl FnMut(RowCounts),
+) -> Result<(), sqlx::Error> {
+    for chunk in sessions.chunks(SESSIONS) {
+        let mut rows = SLICE_ROWS;
+        loop {
+            let begun = Instant::now();
+            let deleted = match delete_some(conn, chunk, scope, rows).await {
+                Ok(deleted) => deleted,
+                Err(error) if is_canceled(&error) && rows > 1 => {
+                    rows /= 2;
+                    continue;
+                }
+                // Somebody else came first, or a row refers to a session that was not to be seen.
+                // The next round finds the sessions again.
+                Err(error) if is_in_the_way(&error) || store::sqlstate(&error) == "23503" => break,
+                Err(error) => return Err(error),
+            };
+            done(deleted);
+            pace.rest(begun).await;
+            if deleted.messages.max(deleted.approvals) < rows.unsigned_abs() {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Locks sessions, looks at them again, and deletes a bounded number of rows in them, and those
+/// that are empty then. Nothing can come into a locked session.
+async fn delete_some(
+    conn: &mut PgConnection,
+    sessions: &[DoomedSession],
+    scope: SessionScope,
+    rows: i64,
+) -> Result<RowCounts, sqlx::Error> {
+    let mut tx = conn.begin().await?;
+    limit_waits(&mut tx).await?;
+    let locked: Vec<Uuid> = sqlx::query_scalar(include_str!("lock_sessions.sql"))
+        .bind(sessions.iter().map(|s| s.id).collect::<Vec<_>>())
+        .fetch_all(&mut *tx)
+        .await?;
+    let locked: Vec<&DoomedSession> = sessions
+        .iter()
+        .filter(|session| locked.contains(&session.id))
+        .collect();
+    let since = locked.iter().map(|s| s.unchanged_since.as_deref());
+    let idle: Vec<Uuid> = sqlx::query_scalar(include_str!("still_idle.sql"))
+        .bind(locked.iter().map(|s| s.id).collect::<Vec<_>>())
+        .bind(since.collect::<Vec<_>>())
+        .bind(scope == SessionScope::Empty)
+        .fetch_all(&mut *tx)
+        .await?;
+    let mut deleted = RowCounts::default();
+    if !idle.is_empty() {
+        let is_erased = sessions.iter().all(|s| s.unchanged_since.is_none());
+        let row = sqlx::query(include_str!("delete_in_sessions.sql"))
+            .bind(&idle)
+            .bind(is_erased)
+            .bind(rows)
+            .fetch_one(&mut *tx)
+            .await?;
+        deleted = RowCounts::read(&row);
+        deleted.sessions = sqlx::query(include_str!("delete_sessions.sql"))
+            .bind(&idle)
+            .execute(&mut *tx)
+            .await?
+            .rows_affected();
+    }
+    tx.commit().await?;
+    Ok(deleted)
+}

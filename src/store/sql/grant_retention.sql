@@ -1,0 +1,16 @@
+-- Lets the role in the setting `runtraced.role` delete traces too: for --retain, prune and erase. It runs after grant_writer.sql.
+DO $grant$
+DECLARE
+  writer CONSTANT text := current_setting('runtraced.role');
+  policy CONSTANT text := 'runtraced writes as ' || writer;
+BEGIN
+  EXECUTE format(
+    'GRANT DELETE ON public.agent_sessions, public.agent_runs, public.agent_steps, public.agent_messages, '
+    'public.agent_token_counts, public.approvals, public.agent_scores, public.agent_step_aliases, '
+    'public.ingest_dead_letters, public.ingest_ledger TO %I', writer);
+  EXECUTE format('GRANT UPDATE, DELETE ON public.ingest_tombstones TO %I', writer);
+  EXECUTE format('GRANT SELECT ON public.retention_rules TO %I', writer);
+  EXECUTE format('DROP POLICY IF EXISTS %I ON public.retention_rules', policy);
+  EXECUTE format('CREATE POLICY %I ON public.retention_rules FOR SELECT TO %I USING (true)', policy, writer);
+END
+$grant$;
