@@ -121,10 +121,11 @@ pub(super) async fn delete_idle_sessions(
         .fetch_all(&mut *conn)
         .await?;
     pace.rest(begun).await;
-    // If these cannot be deleted, the next round looks at others.
+    // If these cannot be deleted, the next round looks at others. A page that is not full was the
+    // last: sessions that arrive meanwhile are no reason to go on.
     *after = match rows.last() {
-        Some(last) => last.try_get("id")?,
-        None => Uuid::nil(),
+        Some(last) if rows.len() == ROWS as usize => last.try_get("id")?,
+        _ => Uuid::nil(),
     };
     let mut due = Vec::new();
     for row in &rows {
