@@ -4,8 +4,10 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use prometheus_client::encoding::EncodeMetric;
+use prometheus_client::metrics::exemplar::HistogramWithExemplars;
 use prometheus_client::metrics::histogram::Histogram;
 
 /// Bounds of times, in seconds: from what a fast disk takes to what a client gives up at.
@@ -166,10 +168,23 @@ impl Default for BatchSource {
     }
 }
 
+/// A trace that the daemon began, as the example of a measured value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceExemplar {
+    /// Its id.
+    pub trace: u128,
+    /// How long the work must have taken for the collector to get it.
+    pub told_after: Duration,
+}
+
+/// Names and values of the labels of an exemplar.
+type ExemplarLabels = Vec<(&'static str, String)>;
+type AckHistogram = HistogramWithExemplars<ExemplarLabels>;
+
 /// All histograms.
 #[derive(Debug)]
 pub struct Histograms {
-    acks: Vec<Vec<Histogram>>,
+    acks: Vec<Vec<AckHistogram>>,
     requests: Vec<Histogram>,
     phases: Vec<Histogram>,
     batch_events: Vec<Histogram>,
@@ -191,7 +206,12 @@ impl Default for Histograms {
         let writers = WriterKind::ALL.len();
         Self {
             acks: (0..endpoints)
-                .map(|_| all(AckedAs::ALL.len(), &SECONDS))
+                .map(|_| {
+                    let acked = AckedAs::ALL.iter();
+                    acked
+                        .map(|_| AckHistogram::new(SECONDS.into_iter()))
+                        .collect()
+                })
                 .collect(),
             requests: all(endpoints, &BYTES),
             phases: all(WritePhase::ALL.len(), &SECONDS),
@@ -233,14 +253,19 @@ impl Histograms {
         self.replay_lag.observe(lag.as_secs_f64());
     }
 
-    /// A batch is admitted.
+    /// A batch is admitted. `exemplar`: the trace of its request.
     #[must_use]
-    pub fn admitted(self: &Arc<Self>, source: BatchSource) -> BatchClock {
+    pub fn admitted(
+        self: &Arc<Self>,
+        source: BatchSource,
+        exemplar: Option<TraceExemplar>,
+    ) -> BatchClock {
         let number = self.next_batch.fetch_add(1, Relaxed);
         self.unsettled().insert((source.received, number));
         BatchClock {
             histograms: self.clone(),
             source,
+            exemplar,
             number,
         }
     }
@@ -265,7 +290,8 @@ impl Histograms {
         let acks = IngestEndpoint::ALL.iter().flat_map(|&one| {
             AckedAs::ALL.iter().map(move |&acked| {
                 let labels = vec![endpoint(one), ("durability", acked.name())];
-                (labels, &self.acks[one as usize][acked as usize])
+                let histogram: &dyn EncodeMetric = &self.acks[one as usize][acked as usize];
+                (labels, histogram)
             })
         });
         let requests = IngestEndpoint::ALL.iter().zip(&self.requests);
@@ -280,14 +306,14 @@ impl Histograms {
                 name: "request_bytes",
                 help: "Size of a request or message, decompressed",
                 members: requests
-                    .map(|(&one, found)| (vec![endpoint(one)], found))
+                    .map(|(&one, found)| (vec![endpoint(one)], found as _))
                     .collect(),
             },
             HistogramFamily {
                 name: "phase_seconds",
                 help: "Time of a phase of writing",
                 members: phases
-                    .map(|(one, found)| (vec![("phase", one.name())], found))
+                    .map(|(one, found)| (vec![("phase", one.name())], found as _))
                     .collect(),
             },
             HistogramFamily {
@@ -310,10 +336,10 @@ impl Histograms {
 }
 
 /// One histogram for each kind of writer.
-fn by_writer(histograms: &[Histogram]) -> Vec<(HistogramLabels, &Histogram)> {
+fn by_writer(histograms: &[Histogram]) -> Vec<(HistogramLabels, &dyn EncodeMetric)> {
     let members = WriterKind::ALL.iter().zip(histograms);
     members
-        .map(|(one, histogram)| (vec![("writer", one.name())], histogram))
+        .map(|(one, histogram)| (vec![("writer", one.name())], histogram as _))
         .collect()
 }
 
@@ -321,14 +347,13 @@ fn by_writer(histograms: &[Histogram]) -> Vec<(HistogramLabels, &Histogram)> {
 pub type HistogramLabels = Vec<(&'static str, &'static str)>;
 
 /// Histograms of one name.
-#[derive(Debug)]
 pub struct HistogramFamily<'h> {
     /// The name, without prefix.
     pub name: &'static str,
     /// What it is.
     pub help: &'static str,
     /// Each one with its labels.
-    pub members: Vec<(HistogramLabels, &'h Histogram)>,
+    pub members: Vec<(HistogramLabels, &'h dyn EncodeMetric)>,
 }
 
 /// A batch that is not settled. Dropped without an answer, it is not measured.
@@ -336,6 +361,7 @@ pub struct HistogramFamily<'h> {
 pub struct BatchClock {
     histograms: Arc<Histograms>,
     source: BatchSource,
+    exemplar: Option<TraceExemplar>,
     number: u64,
 }
 
@@ -343,8 +369,14 @@ impl BatchClock {
     /// The batch is settled.
     pub fn settled(self, acked: AckedAs) {
         let BatchSource { endpoint, received } = self.source;
-        let took = received.elapsed().as_secs_f64();
-        self.histograms.acks[endpoint as usize][acked as usize].observe(took);
+        let took = received.elapsed();
+        let told = self.exemplar.filter(|trace| took >= trace.told_after);
+        let labels = told.map(|told| vec![("trace_id", format!("{:032x}", told.trace))]);
+        self.histograms.acks[endpoint as usize][acked as usize].observe(
+            took.as_secs_f64(),
+            labels,
+            Some(SystemTime::now()),
+        );
     }
 }
 
@@ -369,8 +401,8 @@ mod tests {
             received: Instant::now().checked_sub(ago).unwrap(),
         };
         let (old, young) = (
-            histograms.admitted(source(hour)),
-            histograms.admitted(source(Duration::from_secs(1))),
+            histograms.admitted(source(hour), None),
+            histograms.admitted(source(Duration::from_secs(1)), None),
         );
         assert!(histograms.oldest_unsettled() >= hour);
         old.settled(AckedAs::Committed);

@@ -5,6 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -68,7 +73,7 @@ pub async fn run(args: &BenchArgs, url: &str) -> anyhow::Result<()> {
     for kind in args.workloads() {
         let started = start_harness(args, &scratch, args.connections, &[], progress.clone()).await;
         let (bench, daemon) = started?;
-        let reader = PageReader::new(&bench.page)?;
+        let reader = PageReader::new(&bench.page);
         all.push(measure(args, kind, &bench, &reader).await?);
         stop_daemon(daemon).await?;
     }
@@ -145,15 +150,15 @@ async fn write_beside(
 /// A person with an open page.
 #[derive(Clone, Debug)]
 struct PageReader {
-    http: reqwest::Client,
+    http: Client<HttpConnector, Empty<Bytes>>,
     page: Arc<str>,
 }
 
 impl PageReader {
-    fn new(page: &str) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder().build()?;
+    fn new(page: &str) -> Self {
+        let http = Client::builder(TokioExecutor::new()).build_http();
         let page = page.into();
-        Ok(Self { http, page })
+        Self { http, page }
     }
 
     async fn read_for(&self, time: Duration) -> anyhow::Result<Vec<PageAnswer>> {
@@ -177,10 +182,11 @@ impl PageReader {
                 break;
             }
             let asked = Instant::now();
-            let answer = self.http.get(format!("{}{path}", self.page)).send().await;
+            let question = format!("{}{path}", self.page).parse()?;
+            let answer = self.http.get(question).await;
             let answer = answer.with_context(|| format!("no answer to {path}"))?;
             let status = answer.status();
-            let body = answer.bytes().await?;
+            let body = answer.into_body().collect().await?.to_bytes();
             ensure!(
                 status.is_success(),
                 "{path} was answered with {status}: {}",

@@ -105,10 +105,12 @@ impl OwnSpans {
             IngestEndpoint::Stream => queue.rule.draws_span(span),
             _ => queue.rule.draws(trace),
         };
+        let begun_here = parent.is_none();
         let ids = SpanIds {
             trace,
             span,
             sampled,
+            told_after: begun_here.then(|| queue.rule.told_after(sampled)),
         };
         let name = match endpoint {
             IngestEndpoint::Stream => "runtraced.v1.TraceIngest/Stream message",
@@ -145,10 +147,12 @@ impl OwnSpans {
             return WorkSpan::default();
         };
         let trace = queue.ids.new_trace_id();
+        let sampled = draw && queue.rule.draws(trace);
         let ids = SpanIds {
             trace,
             span: queue.ids.new_span_id(),
-            sampled: draw && queue.rule.draws(trace),
+            sampled,
+            told_after: Some(queue.rule.told_after(sampled)),
         };
         WorkSpan::open(queue, FinishedWork::new(name, ids, begin))
     }

@@ -40,11 +40,16 @@ impl TailRule {
         self.draws(TraceId::from(u128::from(bits)))
     }
 
+    /// How long work must take to be told.
+    pub(super) fn told_after(&self, sampled: bool) -> Duration {
+        if sampled { Duration::ZERO } else { self.slow }
+    }
+
     pub(super) fn keeps(&self, work: &FinishedWork) -> bool {
         work.ids.sampled
             || work.always
             || work.failure.is_some()
-            || work.end.duration_since(work.begin) >= self.slow
+            || work.end.duration_since(work.begin) >= self.told_after(false)
             || work.parts.iter().any(|part| part.failure.is_some())
     }
 }

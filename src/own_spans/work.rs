@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use opentelemetry::trace::SpanKind;
 use opentelemetry::{KeyValue, SpanId, TraceId, Value};
 
 use super::SpanQueue;
 use super::part::WorkPart;
+use crate::histograms::TraceExemplar;
 
 /// Links of one span. With more requests in a write batch, those of the share come first.
 const MAX_LINKS: usize = 32;
@@ -25,6 +26,20 @@ pub struct SpanIds {
     pub span: SpanId,
     /// Whether it is in the share that is told in any case.
     pub sampled: bool,
+    /// How long it must take to be told. None if a client began its trace.
+    pub told_after: Option<Duration>,
+}
+
+impl SpanIds {
+    /// The trace for `/metrics`, where anybody may read it. So a trace that a client began stays
+    /// out: who knows its id could send events to it.
+    #[must_use]
+    pub fn exemplar(&self) -> Option<TraceExemplar> {
+        Some(TraceExemplar {
+            trace: u128::from_be_bytes(self.trace.to_bytes()),
+            told_after: self.told_after?,
+        })
+    }
 }
 
 /// Work that has ended. It becomes a span, and so does each of its parts.

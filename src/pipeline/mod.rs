@@ -286,7 +286,8 @@ impl Pipeline {
             units[shard].push(index, event);
         }
         let parts = units.iter().filter(|unit| !unit.is_empty()).count();
-        let clock = self.histograms.admitted(batch.source);
+        let exemplar = batch.request.and_then(|ids| ids.exemplar());
+        let clock = self.histograms.admitted(batch.source, exemplar);
         let (tracker, ticket) = Tracker::new(parts, batch.refused, share, clock);
         for ((unit, sender), counts) in units.into_iter().zip(&self.shards).zip(self.counts.iter())
         {

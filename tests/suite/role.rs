@@ -96,7 +96,7 @@ async fn the_writer_needs_nothing_more() {
     let mut cluster = pg::own_cluster().await;
     let url = writer(cluster.url()).await;
     let spool = SpoolDir::new();
-    let mut args = spool.flags(&["--no-migrate", "--spool-after", "0.3"]);
+    let mut args = spool.flags(&["--no-migrate", "--spool-after", "2"]);
     args.extend(["--sweep-interval", "0.2", "--run-timeout", "2"]);
     let mut daemon = Daemon::spawn_as_is(&url, &args).await;
     // That the database is away.

@@ -1,5 +1,7 @@
 //! The daemon and the commands on a database whose customer tables are elsewhere, or left out.
 
+use std::time::Duration;
+
 use runtraced::proto::event::Event as Body;
 use runtraced::proto::{self, EndStatus, Event};
 use serde_json::{Value, json};
@@ -188,6 +190,10 @@ async fn daemons_and_commands_work_in_both_forms() {
         done(&database, &["grant", "--role", ROLE, "--reader"]).await;
         let daemon = Daemon::spawn_as_is(&early, &["--no-migrate", "--require-keys"]).await;
         daemon.wait_ready().await;
+        // It may be ready before it has read the keys.
+        while daemon.metrics().await["runtraced_keys_valid"] == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         let own = new_id();
         let line = json!({ "time": "2026-01-01T00:00:00Z", "runStarted": { "runId": own, "agentId": "a" } });
         let header = format!("Authorization: Bearer {sends}");
