@@ -6,4 +6,4 @@ FROM (SELECT s.id, true AS is_session FROM unnest($1::uuid[]) AS s (id)
       UNION
       SELECT r.id, false FROM unnest($2::uuid[]) AS r (id)) AS n
 ORDER BY n.id, n.is_session
-ON CONFLICT (id, is_session) DO UPDATE SET at = now(), erased_for = excluded.erased_for
+ON CONFLICT (id, is_session) DO UPDATE SET at = excluded.at, erased_for = excluded.erased_for
