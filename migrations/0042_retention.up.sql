@@ -20,13 +20,14 @@ COMMENT ON COLUMN agent_sessions.changed_at IS
 
 CREATE INDEX idx_agent_runs_changed ON agent_runs((coalesce(changed_at, ended_at)), id);
 CREATE INDEX idx_agent_runs_gone ON agent_runs(gone_at) WHERE gone_at IS NOT NULL;
+CREATE INDEX idx_ingest_dead_letters_received ON ingest_dead_letters(received_at);
 
 CREATE TABLE retention_rules (
   id UUID PRIMARY KEY DEFAULT gen_random_uuid(),
   status TEXT CHECK (status IN ('completed', 'failed')),
   agent_id TEXT,
   customer_id UUID,
-  keep INTERVAL CHECK (keep >= INTERVAL '1 hour'),
+  keep INTERVAL CHECK (keep BETWEEN INTERVAL '1 hour' AND INTERVAL '100 years'),
   note TEXT,
   created_at TIMESTAMPTZ NOT NULL DEFAULT now()
 );

@@ -131,6 +131,15 @@ pub struct BenchArgs {
         conflicts_with_all = ["outage", "grow_to", "html", "markdown", "otel_cost"]
     )]
     pub read_cost: bool,
+    /// Instead of rates, measure what `runtraced prune` and writers cost each other, while a tenth
+    /// of the table is deleted.
+    #[arg(
+        long,
+        env = "RUNTRACED_BENCH_PRUNE_COST",
+        value_parser = BoolishValueParser::new(),
+        conflicts_with_all = ["outage", "grow_to", "html", "markdown", "otel_cost", "read_cost"]
+    )]
+    pub prune_cost: bool,
     /// Begin with a copy of this database of the server. Nobody may be connected to it.
     #[arg(
         long,

@@ -110,7 +110,7 @@ impl ScratchDatabase {
     pub async fn truncate(&self) -> anyhow::Result<()> {
         let mut conn = self.connect().await?;
         let tables = TABLES.join(", ");
-        let truncate = format!("TRUNCATE {tables}, ingest_dead_letters CASCADE");
+        let truncate = format!("TRUNCATE {tables}, ingest_dead_letters, ingest_tombstones CASCADE");
         sqlx::raw_sql(AssertSqlSafe(truncate))
             .execute(&mut conn)
             .await?;

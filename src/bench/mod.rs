@@ -16,10 +16,12 @@ mod otel_cost;
 mod outage;
 mod process;
 mod progress;
+mod prune_cost;
 mod read_cost;
 mod rows;
 mod svg;
 mod table;
+mod turns;
 mod waits;
 pub mod workload;
 
@@ -102,6 +104,9 @@ async fn measure_and_print(args: &BenchArgs, url: &str) -> anyhow::Result<()> {
     }
     if args.read_cost {
         return read_cost::run(args, url).await;
+    }
+    if args.prune_cost {
+        return prune_cost::run(args, url).await;
     }
     let report = measure_on(args, url).await?;
     output::print(&table::text(&report))?;

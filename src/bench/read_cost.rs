@@ -9,9 +9,10 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::database::ScratchDatabase;
-use super::figures::{Spread, WaitQuantiles};
+use super::figures::WaitQuantiles;
 use super::measure::BenchHarness;
 use super::progress::BenchProgress;
+use super::turns::{WriteFigures, WritersBeside, write};
 use super::waits::WaitDistribution;
 use super::workload::{Workload, WorkloadKind, WorkloadSpec};
 use super::{BenchArgs, start_harness, stop_daemon, workload_spec, write_file};
@@ -34,16 +35,8 @@ struct ReadCost {
     events: u64,
     /// Waits of a reader, by what it asks for.
     readers: Vec<ReaderWaits>,
-    /// Acknowledged events a second while nobody reads.
-    writers_alone: Spread,
-    /// The same while readers read.
-    writers_beside: Spread,
-    /// Rate of writers while readers read, relative to that without, by rounds.
-    relative_rate: Spread,
-    /// The 99th percentile of acks without readers, in ms.
-    ack_p99_alone: Spread,
-    /// The same with readers.
-    ack_p99_beside: Spread,
+    #[serde(flatten)]
+    writers: WritersBeside,
 }
 
 /// Waits for the answers to one question, in ms.
@@ -61,13 +54,6 @@ struct ReaderWaits {
 struct PageAnswer {
     path: &'static str,
     took: Duration,
-}
-
-/// One delivery.
-#[derive(Clone, Copy, Debug)]
-struct WriteFigures {
-    events_per_second: f64,
-    ack_p99: f64,
 }
 
 /// Measures, prints and writes the figures.
@@ -120,7 +106,6 @@ async fn measure(
             pairs.push((without, with));
         }
     }
-    let spread = |of: fn(&(WriteFigures, WriteFigures)) -> f64| Spread::of(pairs.iter().map(of));
     Ok(ReadCost {
         workload: kind,
         events: Workload::new(&spec).events(),
@@ -134,11 +119,7 @@ async fn measure(
             })
             .into_iter()
             .collect::<anyhow::Result<_>>()?,
-        writers_alone: spread(|(without, _)| without.events_per_second),
-        writers_beside: spread(|(_, with)| with.events_per_second),
-        relative_rate: spread(|(without, with)| with.events_per_second / without.events_per_second),
-        ack_p99_alone: spread(|(without, _)| without.ack_p99),
-        ack_p99_beside: spread(|(_, with)| with.ack_p99),
+        writers: WritersBeside::of(&pairs),
     })
 }
 
@@ -147,22 +128,7 @@ fn waits(path: &str, answers: &[PageAnswer]) -> anyhow::Result<WaitQuantiles> {
     Ok(WaitDistribution::of(of_path.map(|answer| answer.took))?.quantiles())
 }
 
-/// Delivers a workload as fast as acks allow.
-async fn write(
-    bench: &BenchHarness,
-    workload: &Workload,
-    round: u64,
-) -> anyhow::Result<WriteFigures> {
-    let stage = format!("{}: round {round}", workload.kind.name());
-    let events = workload.events();
-    let (delivery, measured) = bench.deliver_measured(workload, &stage, events).await?;
-    Ok(WriteFigures {
-        events_per_second: events as f64 / measured.seconds,
-        ack_p99: WaitDistribution::of_acks(&delivery)?.quantiles().p99,
-    })
-}
-
-/// The same while a reader reads. Returns what the reader got too.
+/// Delivers a workload while a reader reads. Returns what the reader got too.
 async fn write_beside(
     bench: &BenchHarness,
     workload: &Workload,
@@ -248,17 +214,10 @@ fn text(cost: &ReadCost) -> String {
     format!(
         "{}: {} events a round\n\
          {}\
-         \x20 events/s without readers: {}\n\
-         \x20 events/s with a reader: {}\n\
-         \x20 rate with a reader, relative: {}\n\
-         \x20 ack p99 without and with a reader, ms: {} and {}\n",
+         {}",
         cost.workload.name(),
         cost.events,
         readers.collect::<String>(),
-        cost.writers_alone.text(0),
-        cost.writers_beside.text(0),
-        cost.relative_rate.text(3),
-        cost.ack_p99_alone.text(1),
-        cost.ack_p99_beside.text(1),
+        cost.writers.text("a reader"),
     )
 }

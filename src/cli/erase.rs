@@ -22,7 +22,7 @@ const STATEMENT_LIMIT: Duration = Duration::from_secs(1_800);
 /// about customers and users themselves.
 ///
 /// Exit codes: 0 done, 1 more is still being sent or waits in a spool: repeat it, or
-/// --yes is missing.
+/// nothing is erased: --yes is missing, or several users have the name.
 #[derive(Debug, Clone, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct EraseArgs {
@@ -34,6 +34,9 @@ pub struct EraseArgs {
     /// Erase. There is no way back.
     #[arg(long)]
     yes: bool,
+    /// Exit with 0 although there are events in spools that no daemon has used for two days.
+    #[arg(long)]
+    ignore_old_spools: bool,
     /// Print a JSON object instead of a table.
     #[arg(long)]
     json: bool,
@@ -43,13 +46,14 @@ pub struct EraseArgs {
 
 /// Whom or what to erase.
 #[derive(Debug, Clone, clap::Args)]
-#[group(required = true, multiple = false)]
+#[group(required = true, multiple = true)]
 struct SubjectArgs {
-    /// Customer: what came with its keys, and what names it.
-    #[arg(long, value_name = "ID")]
+    /// Customer: what came with its keys, and what names it. With --user: only the user's traces
+    /// there.
+    #[arg(long, value_name = "ID", conflicts_with = "session")]
     customer: Option<FlagValue>,
     /// Session, with its runs and the runs that they started.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", conflicts_with = "user")]
     session: Option<FlagValue>,
     /// User: the user's sessions, and runs whose metadata.user is this text.
     #[arg(long, value_name = "ID")]
@@ -66,12 +70,17 @@ impl EraseArgs {
             user,
         } = &self.subject;
         let mut id = |value: &Option<FlagValue>| flags.uuid(value.as_ref()?);
-        let customer = id(customer).map(Subject::Customer);
-        let session = id(session).map(Subject::Session);
-        let user = user.clone().map(Subject::User);
-        let subject = customer.or(session).or(user);
-        // After a fault, what is in its place is not used.
-        flags.finish(subject.unwrap_or(Subject::User(String::new())))
+        let (customer, session) = (id(customer), id(session));
+        let subject = match (user, session, customer) {
+            (Some(user), ..) => Subject::User {
+                user: user.clone(),
+                customer,
+            },
+            (None, Some(session), _) => Subject::Session(session),
+            // After a fault, what is in its place is not used.
+            (None, None, customer) => Subject::Customer(customer.unwrap_or_default()),
+        };
+        flags.finish(subject)
     }
 }
 
@@ -99,14 +108,27 @@ pub async fn run(args: EraseArgs) -> anyhow::Result<ExitCode> {
         ),
         false => report(&erased, counts_only)?,
     })?;
-    let is_refused = counts_only && !args.dry_run;
-    if is_refused {
+    let refusal = refusal(args.subject.user.as_deref(), erased.customers);
+    if let Some(refusal) = &refusal {
+        output::warn(refusal);
+    } else if counts_only && !args.dry_run {
         output::warn("nothing is erased: --yes is missing");
     }
-    let is_done = !is_refused && (args.dry_run || !erased.comes_again && erased.spooled == 0);
+    let is_refused = refusal.is_some() || counts_only && !args.dry_run;
+    let has_left = erased.left_behind > 0 && !args.ignore_old_spools;
+    let is_complete = !erased.comes_again && erased.spooled == 0 && !has_left;
+    let is_done = !is_refused && (args.dry_run || is_complete);
     Ok(match is_done {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(EXIT_REFUSED),
+    })
+}
+
+/// Why nothing was erased, if the user's name is in the traces of several customers.
+fn refusal(user: Option<&str>, customers: usize) -> Option<String> {
+    (customers > 1).then(|| {
+        let user = user.unwrap_or_default();
+        format!("nothing is erased: {user} is a user of {customers} customers; say which one with --customer")
     })
 }
 
@@ -167,7 +189,7 @@ fn report(erased: &Erased, counts_only: bool) -> anyhow::Result<String> {
         let decisions = super::count(erased.decisions);
         writeln!(
             text,
-            "Decisions without their user and notes from now on: {decisions}"
+            "Decisions of the user about others, which lose the user and the notes: {decisions}"
         )?;
     }
     if erased.comes_again {
@@ -200,6 +222,7 @@ fn json(erased: &Erased, counts_only: bool) -> serde_json::Value {
         "rows": rows_json(erased.rows),
         "decisions": erased.decisions,
         "comes_again": erased.comes_again,
+        "customers": erased.customers,
         "spooled_events": erased.spooled,
         "left_behind_events": erased.left_behind,
         "not_reached": ["backups", "write-ahead log", "replicas", "tables about customers and users", "quarantined spool files"],

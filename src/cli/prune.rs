@@ -11,7 +11,9 @@ use crate::reap::{PruneFilter, PrunedRows, ReapPace, RowCounts, prune};
 /// Delete runs that ended and have not changed for some time, with all that is in them.
 ///
 /// Runs that go on, and runs about which somebody is asked, stay. The table
-/// retention_rules is not asked. Late events of deleted runs are ignored.
+/// retention_rules is not asked. Late events of deleted runs are ignored. Without
+/// --status and --agent, sessions that have no run and have not changed for as long
+/// go too; --dry-run does not count them.
 ///
 /// Exit codes: 0 done, 1 some runs stay, because others are working on them.
 #[derive(Debug, Clone, clap::Args)]

@@ -37,7 +37,7 @@ impl DoomedRun {
 }
 
 /// Deletes runs, and calls `done` after each transaction with what went. Runs that somebody works
-/// on at this moment stay.
+/// on at this moment stay, and so do those that the database does not let go.
 ///
 /// # Errors
 /// If the database fails. What was deleted stays deleted.
@@ -47,24 +47,35 @@ pub(super) async fn delete_runs(
     pace: &ReapPace<'_>,
     mut done: impl FnMut(RowCounts),
 ) -> Result<(), sqlx::Error> {
+    let mut portion = Portion::WHOLE;
     for chunk in runs.chunks(RUNS) {
         let mut left = chunk.to_vec();
         while !left.is_empty() {
             let begun = Instant::now();
+            let later = left.split_off(left.len().min(portion.runs));
             let mut emptied = Vec::new();
-            match delete_some(conn, &left).await {
+            match delete_some(conn, &left, portion).await {
                 Ok(deleted) => {
                     done(deleted.rows);
                     left = deleted.left;
                     emptied = deleted.sessions;
+                    portion = portion.after_success(left.is_empty());
                 }
+                Err(error) if portion.is_to_blame(&error) => portion = portion.smaller(&error),
                 // Somebody else came first. The next round finds the runs again.
                 Err(error) if is_in_the_way(&error) => {
                     tracing::debug!(error = %store::reason(&error), "runs are not deleted yet");
                     left.clear();
                 }
+                Err(error) if is_stubborn(&error) => {
+                    let run = left.first().map(|run| run.id);
+                    tracing::warn!(?run, error = %store::reason(&error), "a run cannot be deleted");
+                    left.clear();
+                    portion = Portion::WHOLE;
+                }
                 Err(error) => return Err(error),
             }
+            left.extend(later);
             pace.rest(begun).await;
             delete_sessions(conn, &emptied, SessionScope::Empty, pace, &mut done).await?;
         }
@@ -72,13 +83,69 @@ pub(super) async fn delete_runs(
     Ok(())
 }
 
-/// Deletes the runs whose deletion has begun, and those that belong to what was erased. Returns how
-/// many there were.
+/// How much one transaction deletes at most. It is less after one that took too long, so that one
+/// heavy run holds up no others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Portion {
+    runs: usize,
+    /// Rows of each table, of a run that is large or heavy.
+    rows: i64,
+}
+
+impl Portion {
+    const WHOLE: Self = Self {
+        runs: RUNS,
+        rows: SLICE_ROWS,
+    };
+
+    /// Whether less at a time may go through.
+    fn is_to_blame(self, error: &sqlx::Error) -> bool {
+        is_stubborn(error) && (self.runs > 1 || super::is_canceled(error) && self.rows > 1)
+    }
+
+    fn smaller(self, error: &sqlx::Error) -> Self {
+        match self.runs {
+            1 if super::is_canceled(error) => Self {
+                runs: 1,
+                rows: self.rows / 2,
+            },
+            runs => Self {
+                runs: (runs / 2).max(1),
+                ..self
+            },
+        }
+    }
+
+    /// More runs at a time again. A heavy run stays heavy to its end.
+    fn after_success(self, is_done: bool) -> Self {
+        match (self.rows, is_done) {
+            (SLICE_ROWS, _) => Self {
+                runs: RUNS.min(self.runs * 2),
+                ..self
+            },
+            (_, true) => Self {
+                rows: SLICE_ROWS,
+                ..self
+            },
+            (_, false) => self,
+        }
+    }
+}
+
+/// Whether an error stays until somebody does something: a statement takes too long, or a table
+/// of somebody else refers to a run.
+fn is_stubborn(error: &sqlx::Error) -> bool {
+    super::is_canceled(error) || store::sqlstate(error) == "23503"
+}
+
+/// Deletes the runs whose deletion has begun, and those that belong to what was erased, or only
+/// counts their rows. Returns how many there were.
 ///
 /// # Errors
 /// If the database fails. What was deleted stays deleted.
 pub(super) async fn delete_gone(
     conn: &mut PgConnection,
+    dry_run: bool,
     pace: &ReapPace<'_>,
     mut done: impl FnMut(RowCounts),
 ) -> Result<u64, sqlx::Error> {
@@ -94,6 +161,10 @@ pub(super) async fn delete_gone(
         };
         after = *last;
         found += runs.len() as u64;
+        if dry_run {
+            done(count_runs(conn, &runs).await?);
+            continue;
+        }
         let runs: Vec<DoomedRun> = runs.into_iter().map(DoomedRun::anyway).collect();
         delete_runs(conn, &runs, pace, &mut done).await?;
     }
@@ -112,6 +183,7 @@ struct DeletedRuns {
 async fn delete_some(
     conn: &mut PgConnection,
     runs: &[DoomedRun],
+    portion: Portion,
 ) -> Result<DeletedRuns, sqlx::Error> {
     let mut tx = conn.begin().await?;
     limit_waits(&mut tx).await?;
@@ -120,13 +192,18 @@ async fn delete_some(
     let mut left = lock_doomed(&mut tx, &locked).await?;
     let ids: Vec<Uuid> = left.iter().map(|run| run.id).collect();
     let sizes = RunSizes::count(&mut tx, &ids).await?;
-    let few: Vec<Uuid> = sizes.few.into_iter().collect();
-    let first_large = ids.iter().find(|run| sizes.large.contains(run)).copied();
+    let (few, first_large) = match portion.rows {
+        SLICE_ROWS => {
+            let first_large = ids.iter().find(|run| sizes.large.contains(run)).copied();
+            (sizes.few.into_iter().collect(), first_large)
+        }
+        _ => (Vec::new(), ids.first().copied()),
+    };
     let (mut rows, gone) = match (few.is_empty(), first_large) {
         (false, _) => (delete_rows(&mut tx, &few, None).await?, few),
         (true, Some(run)) => {
-            let deleted = delete_slice(&mut tx, run).await?;
-            let is_empty = deleted.most() < SLICE_ROWS.unsigned_abs();
+            let deleted = delete_slice(&mut tx, run, portion.rows).await?;
+            let is_empty = deleted.most() < portion.rows.unsigned_abs();
             (deleted, is_empty.then_some(run).into_iter().collect())
         }
         (true, None) => (RowCounts::default(), Vec::new()),
@@ -186,12 +263,16 @@ pub(super) async fn limit_waits(conn: &mut PgConnection) -> Result<(), sqlx::Err
 }
 
 /// Deletes a part of a large run. From now on, it is gone for everybody who writes.
-async fn delete_slice(conn: &mut PgConnection, run: Uuid) -> Result<RowCounts, sqlx::Error> {
+async fn delete_slice(
+    conn: &mut PgConnection,
+    run: Uuid,
+    rows: i64,
+) -> Result<RowCounts, sqlx::Error> {
     sqlx::query("UPDATE agent_runs SET gone_at = now() WHERE id = $1 AND gone_at IS NULL")
         .bind(run)
         .execute(&mut *conn)
         .await?;
-    delete_rows(conn, &[run], Some(SLICE_ROWS)).await
+    delete_rows(conn, &[run], Some(rows)).await
 }
 
 async fn delete_rows(
@@ -209,9 +290,7 @@ async fn delete_rows(
 
 /// Whether somebody else worked on the same rows.
 pub(super) fn is_in_the_way(error: &sqlx::Error) -> bool {
-    // A new row refers to what was to be deleted.
-    let is_referred_to = store::sqlstate(error) == "23503";
-    is_referred_to || store::is_conflict(error) || store::is_lock_timeout(error)
+    store::is_conflict(error) || store::is_lock_timeout(error)
 }
 
 /// Counts the rows of runs.

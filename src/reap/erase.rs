@@ -4,6 +4,7 @@
 //! interruption loses nothing: the same command finds what has tombstones of its subject. Then it
 //! deletes, until it finds nothing more.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use sqlx::{PgConnection, Row as _};
@@ -22,6 +23,11 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How often to look for more. It takes two looks if nobody sends anything.
 const LOOKS: u32 = 20;
 
+/// How often to look whether a transaction has ended: for ten seconds.
+const WAITS: u32 = 200;
+/// Ids of one statement.
+const IDS: usize = 10_000;
+
 /// What was erased, or would be.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Erased {
@@ -35,6 +41,9 @@ pub struct Erased {
     pub left_behind: i64,
     /// At each look, there was more: it is still being sent.
     pub comes_again: bool,
+    /// If the user has no id, but a name: it is in traces that came with the keys of so many
+    /// customers. If they are several, nothing was erased: they may be several users.
+    pub customers: usize,
 }
 
 /// The rows of a subject.
@@ -42,6 +51,8 @@ struct SubjectRows {
     sessions: Vec<Uuid>,
     runs: Vec<Uuid>,
     letters: SubjectLetters,
+    /// With whose keys they came.
+    tenants: HashSet<Uuid>,
 }
 
 impl SubjectRows {
@@ -60,9 +71,19 @@ pub async fn erase(
     dry_run: bool,
 ) -> Result<Erased, sqlx::Error> {
     let mut erased = Erased::default();
-    let key = SubjectKey::of(conn, subject).await?;
+    let mut key = SubjectKey::of(conn, subject).await?;
+    let found = find(conn, &key).await?;
+    if let (None, [tenant]) = (
+        key.tenant,
+        found.tenants.iter().collect::<Vec<_>>().as_slice(),
+    ) {
+        key.tenant = Some(**tenant);
+    }
+    if key.is_ambiguous() {
+        erased.customers = found.tenants.len();
+    }
+    let dry_run = dry_run || erased.customers > 1;
     if dry_run {
-        let found = find(conn, &key).await?;
         erased.rows = count_runs(conn, &found.runs).await?;
         erased.rows += count_sessions(conn, &found).await?;
         erased.rows.dead_letters = found.letters.letters.len() as u64;
@@ -70,27 +91,61 @@ pub async fn erase(
         if let Subject::Session(session) = subject {
             bury(conn, &key, &[*session], &[]).await?;
         }
-        erased.comes_again = true;
-        for _ in 0..LOOKS {
-            let found = find(conn, &key).await?;
-            if found.is_empty() {
-                erased.comes_again = false;
-                break;
-            }
-            bury(conn, &key, &found.sessions, &found.runs).await?;
-            bury(conn, &key, &[], &found.letters.runs).await?;
-            delete(conn, &found, &mut erased.rows).await?;
-            sleep(PAUSE).await;
-        }
+        erased.comes_again = !delete_all(conn, &key, &mut erased.rows).await?;
     }
     erased.rows.aliases += forget_aliases(conn, subject, dry_run).await?;
-    erased.decisions = forget_decisions(conn, &key, dry_run).await?;
+    erased.decisions = forget_decisions(conn, &key, &found, dry_run).await?;
     let spools = sqlx::query(include_str!("spooled.sql"))
         .fetch_one(conn)
         .await?;
     erased.spooled = spools.try_get("spooled")?;
     erased.left_behind = spools.try_get("left_behind")?;
     Ok(erased)
+}
+
+/// Deletes what it finds until there is nothing more, also from the transactions that were open
+/// meanwhile. Returns whether that is so.
+async fn delete_all(
+    conn: &mut PgConnection,
+    key: &SubjectKey,
+    rows: &mut RowCounts,
+) -> Result<bool, sqlx::Error> {
+    let mut is_settled = false;
+    for _ in 0..LOOKS {
+        let found = find(conn, key).await?;
+        if found.is_empty() {
+            if is_settled {
+                return Ok(true);
+            }
+            // A run may have started below a buried one before that was to be seen.
+            is_settled = wait_for_writers(conn).await?;
+            if !is_settled {
+                return Ok(false);
+            }
+            continue;
+        }
+        is_settled = false;
+        bury(conn, key, &found.sessions, &found.runs).await?;
+        bury(conn, key, &[], &found.letters.runs).await?;
+        delete(conn, &found, rows).await?;
+        sleep(PAUSE).await;
+    }
+    Ok(false)
+}
+
+/// Waits until all transactions have ended that write at this moment. Returns whether they have.
+async fn wait_for_writers(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let writers = include_str!("writers.sql");
+    let mut open: Vec<String> = sqlx::query_scalar(writers).fetch_all(&mut *conn).await?;
+    for _ in 0..WAITS {
+        if open.is_empty() {
+            return Ok(true);
+        }
+        sleep(PAUSE).await;
+        let now: Vec<String> = sqlx::query_scalar(writers).fetch_all(&mut *conn).await?;
+        open.retain(|transaction| now.contains(transaction));
+    }
+    Ok(false)
 }
 
 /// Notes that sessions and runs were erased for a subject, before any of them is deleted.
@@ -100,42 +155,51 @@ async fn bury(
     sessions: &[Uuid],
     runs: &[Uuid],
 ) -> Result<(), sqlx::Error> {
-    if sessions.is_empty() && runs.is_empty() {
-        return Ok(());
+    for (ids, is_session) in [(sessions, true), (runs, false)] {
+        for some in ids.chunks(IDS) {
+            sqlx::query(include_str!("bury_subject.sql"))
+                .bind(some)
+                .bind(is_session)
+                .bind(&subject.mark)
+                .execute(&mut *conn)
+                .await?;
+        }
     }
-    sqlx::query(include_str!("bury_subject.sql"))
-        .bind(sessions)
-        .bind(runs)
-        .bind(&subject.mark)
-        .execute(conn)
-        .await?;
     Ok(())
 }
 
 async fn find(conn: &mut PgConnection, subject: &SubjectKey) -> Result<SubjectRows, sqlx::Error> {
-    let sessions: Vec<Uuid> = sqlx::query_scalar(include_str!("subject_sessions.sql"))
+    let sessions: Vec<OwnedId> = sqlx::query_as(include_str!("subject_sessions.sql"))
         .bind(subject.kind)
         .bind(&subject.id)
         .bind(subject.uuid.is_some())
         .bind(&subject.mark)
+        .bind(subject.customer.map(|customer| customer.to_string()))
         .fetch_all(&mut *conn)
         .await?;
-    let runs: Vec<Uuid> = sqlx::query_scalar(include_str!("subject_runs.sql"))
+    let ids = |rows: &[OwnedId]| rows.iter().map(|(id, _)| *id).collect::<Vec<_>>();
+    let runs: Vec<OwnedId> = sqlx::query_as(include_str!("subject_runs.sql"))
         .bind(subject.kind)
         .bind(&subject.id)
         .bind(subject.uuid.is_some())
         .bind(&subject.mark)
-        .bind(&sessions)
+        .bind(ids(&sessions))
+        .bind(subject.customer.map(|customer| customer.to_string()))
+        .bind(subject.tenant)
         .fetch_all(&mut *conn)
         .await?;
-    let ids = runs.iter().chain(&sessions).copied().collect();
-    let letters = letters_of(conn, subject, ids).await?;
+    let all = || runs.iter().chain(&sessions);
+    let letters = letters_of(conn, subject, all().map(|(id, _)| *id).collect()).await?;
     Ok(SubjectRows {
-        sessions,
-        runs,
+        tenants: all().filter_map(|(_, tenant)| *tenant).collect(),
+        sessions: ids(&sessions),
+        runs: ids(&runs),
         letters,
     })
 }
+
+/// A run or session, and with whose keys it came.
+type OwnedId = (Uuid, Option<Uuid>);
 
 /// Deletes what was found. Dead letters first: what names them is found again after an
 /// interruption.
@@ -203,21 +267,19 @@ async fn forget_aliases(
 async fn forget_decisions(
     conn: &mut PgConnection,
     subject: &SubjectKey,
+    found: &SubjectRows,
     dry_run: bool,
 ) -> Result<u64, sqlx::Error> {
     if subject.kind != "user" {
         return Ok(0);
     }
-    let statement = match dry_run {
-        true => {
-            "SELECT FROM approvals
-             WHERE decided_by::text = $1 OR metadata ->> 'unresolved_decided_by' = $1"
-        }
-        false => include_str!("forget_decisions.sql"),
-    };
-    let done = sqlx::query(statement)
+    let decisions: i64 = sqlx::query_scalar(include_str!("forget_decisions.sql"))
         .bind(&subject.id)
-        .execute(conn)
+        .bind(subject.customer.map(|customer| customer.to_string()))
+        .bind(&found.runs)
+        .bind(&found.sessions)
+        .bind(dry_run)
+        .fetch_one(conn)
         .await?;
-    Ok(done.rows_affected())
+    Ok(decisions.unsigned_abs())
 }

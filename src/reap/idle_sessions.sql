@@ -1,15 +1,17 @@
 -- The next sessions that have no run and are kept no longer, as far as one sees at a glance (still_idle.sql looks closely). $1 how
 -- long they are kept (NULL: for ever), unless a rule for all runs or for all runs of a customer says otherwise; $2 where the last
--- look ended; $3 how many are looked at. Also returns where the look ended.
+-- look ended; $3 how many are looked at; $4: rules do not matter; $5 their customer (NULL: any). Also returns where the look ended.
 WITH page AS MATERIALIZED (
-    SELECT s.id, coalesce(s.changed_at, s.updated_at, s.created_at) AS at, coalesce(s.tenant_id, s.customer_id) AS customer_id
+    SELECT s.id, coalesce(s.changed_at, s.updated_at, s.created_at) AS at,
+           coalesce(s.tenant_id::text, s.customer_id::text, s.metadata ->> 'unresolved_customer_id') AS customer
     FROM agent_sessions s
     WHERE s.id > $2::uuid
     ORDER BY s.id
     LIMIT $3::bigint
 )
 SELECT p.id, k.since::text AS since,
-       (p.at < k.since AND NOT EXISTS (SELECT FROM agent_runs r WHERE r.session_id = p.id)) IS TRUE AS due
+       (p.at < k.since AND NOT EXISTS (SELECT FROM agent_runs r WHERE r.session_id = p.id)
+        AND ($5::text IS NULL OR p.customer = $5)) IS TRUE AS due
 FROM page p
 CROSS JOIN LATERAL (
     SELECT now() - CASE WHEN r.is_rule THEN r.keep ELSE $1::text::interval END AS since
@@ -17,7 +19,8 @@ CROSS JOIN LATERAL (
     LEFT JOIN LATERAL (
         SELECT k.keep, true AS is_rule
         FROM retention_rules k
-        WHERE k.status IS NULL AND k.agent_id IS NULL AND (k.customer_id IS NULL OR k.customer_id = p.customer_id)
+        WHERE NOT $4::boolean AND k.status IS NULL AND k.agent_id IS NULL
+          AND (k.customer_id IS NULL OR k.customer_id::text = p.customer)
         ORDER BY k.customer_id IS NULL, k.keep DESC NULLS FIRST
         LIMIT 1
     ) r ON true

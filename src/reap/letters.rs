@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
@@ -13,11 +14,12 @@ const LETTERS: i64 = 500;
 /// The dead letters of a subject.
 pub(super) struct SubjectLetters {
     pub letters: Vec<Uuid>,
-    /// The runs that they start.
+    /// The runs that they start, and that belong to the subject.
     pub runs: Vec<Uuid>,
 }
 
-/// Finds the dead letters that name the subject, one of `ids`, or a run that such a letter starts.
+/// Finds the dead letters that name the subject, one of `ids`, or a run of the subject that such
+/// a letter starts.
 pub(super) async fn letters_of(
     conn: &mut PgConnection,
     subject: &SubjectKey,
@@ -58,6 +60,7 @@ async fn look_once(
             .bind(subject.uuid.is_some())
             .bind(after)
             .bind(LETTERS)
+            .bind(subject.customer)
             .fetch_all(&mut *conn)
             .await?;
         let Some(last) = rows.last() else {
@@ -66,13 +69,69 @@ async fn look_once(
         after = last.try_get("id")?;
         for row in &rows {
             let named: Vec<Uuid> = row.try_get("ids")?;
-            if row.try_get("named")? || named.iter().any(|id| ids.contains(id)) {
+            let hex: Option<&str> = row.try_get("hex")?;
+            if row.try_get("named")?
+                || named.iter().any(|id| ids.contains(id))
+                || hex.is_some_and(|hex| wire_names(hex, subject, ids))
+            {
                 found.letters.push(row.try_get("id")?);
-                let started: Option<&str> = row.try_get("started")?;
-                found
-                    .runs
-                    .extend(started.and_then(|run| Uuid::try_parse(run).ok()));
+                found.runs.extend(started_run(row, ids)?);
             }
+        }
+    }
+}
+
+/// The run that a letter starts, if the letter says that the run belongs to the subject. A letter
+/// that only mentions the subject says nothing about its run.
+fn started_run(row: &PgRow, ids: &HashSet<Uuid>) -> Result<Option<Uuid>, sqlx::Error> {
+    let started: Option<&str> = row.try_get("started")?;
+    let places: Vec<String> = row.try_get("places")?;
+    let mut places = places.iter().filter_map(|id| Uuid::try_parse(id).ok());
+    let belongs = row.try_get("users")? || places.any(|place| ids.contains(&place));
+    let run = started.and_then(|run| Uuid::try_parse(run).ok());
+    Ok(run.filter(|_| belongs))
+}
+
+/// Whether the wire form of an event, in hex, names the subject or one of `ids`. Ids are bytes
+/// there, or text.
+fn wire_names(hex: &str, subject: &SubjectKey, ids: &HashSet<Uuid>) -> bool {
+    let as_text = |text: &str| {
+        let bytes = text.bytes();
+        bytes.map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let names = |id: &Uuid| {
+        hex.contains(&id.simple().to_string()) || hex.contains(&as_text(&id.to_string()))
+    };
+    ids.iter().any(names) || hex.contains(&as_text(&subject.id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wire_form_names_ids_as_bytes_and_as_text() {
+        let id = Uuid::from_u128(0x0194_bb0a_0000_7000_8000_0000_0000_0001);
+        let subject = SubjectKey {
+            kind: "user",
+            id: "ann".into(),
+            uuid: None,
+            customer: None,
+            tenant: None,
+            mark: String::new(),
+        };
+        let ids = HashSet::from([id]);
+        for hex in [
+            "0a100194bb0a000070008000000000000001",
+            "1224303139346262306120",
+            "0a03616e6e",
+        ] {
+            let names_id = hex.contains("0194bb0a0000");
+            assert_eq!(
+                wire_names(hex, &subject, &ids),
+                names_id || hex.contains("616e6e"),
+                "{hex}"
+            );
         }
     }
 }

@@ -23,6 +23,11 @@ pub use prune::{PruneFilter, PrunedRows, prune};
 pub use reaper::{ReapSettings, reap_forever};
 pub use subject::Subject;
 
+/// Whether a statement took longer than it may.
+fn is_canceled(error: &sqlx::Error) -> bool {
+    crate::store::sqlstate(error) == "57014"
+}
+
 /// Whether an error says that the role may not delete.
 #[must_use]
 pub fn is_forbidden(error: &sqlx::Error) -> bool {

@@ -11,7 +11,9 @@ WHERE id IN (
         ORDER BY k.customer_id IS NULL, k.keep DESC NULLS FIRST
         LIMIT 1
     ) r ON true
-    WHERE d.received_at < now() - CASE WHEN r.is_rule THEN r.keep ELSE $1::text::interval END
+    WHERE d.received_at < now() - (
+              SELECT min(k.keep) FROM (SELECT keep FROM retention_rules UNION ALL SELECT $1::text::interval) AS k)
+      AND d.received_at < now() - CASE WHEN r.is_rule THEN r.keep ELSE $1::text::interval END
     ORDER BY d.received_at
     LIMIT $2::bigint
     FOR UPDATE OF d SKIP LOCKED

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::counts::RowCounts;
 use super::delete::{DuePage, PAGE_RUNS, PageEnd, count_runs, delete_gone, delete_runs};
 use super::pace::ReapPace;
+use super::tidy::{IdleSessions, delete_idle_sessions, forget_old_tombstones};
 
 /// Which runs to delete: those that have ended and meet all conditions.
 #[derive(Clone, Debug)]
@@ -37,8 +38,9 @@ const PASSES: u32 = 10;
 /// How long to wait in between.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Deletes runs, or only counts what it would delete. Sessions that become empty, and have not
-/// changed for as long, go with the runs; they are not counted before.
+/// Deletes runs, or only counts what it would delete. Sessions that have no run and have not changed
+/// for as long go too, unless only runs of a status or an agent are meant; they are not counted
+/// before.
 ///
 /// # Errors
 /// If the database fails. What was deleted stays deleted.
@@ -54,17 +56,45 @@ pub async fn prune(
             sleep(PAUSE).await;
         }
         let before = pruned.rows.runs;
-        let mut found = 0;
-        if !dry_run {
-            found += delete_gone(conn, pace, |rows| pruned.rows += rows).await?;
-        }
+        let mut found = delete_gone(conn, dry_run, pace, |rows| pruned.rows += rows).await?;
         found += look_once(conn, filter, dry_run, pace, &mut pruned.rows).await?;
         pruned.busy = found.saturating_sub(pruned.rows.runs - before);
         if dry_run || pruned.busy == 0 {
             break;
         }
     }
+    if !dry_run && filter.status.is_none() && filter.agent.is_none() {
+        prune_sessions(conn, filter, pace, &mut pruned.rows).await?;
+        forget_old_tombstones(conn, None, pace).await?;
+    }
     Ok(pruned)
+}
+
+/// Deletes the sessions that have no run and have not changed for as long.
+async fn prune_sessions(
+    conn: &mut PgConnection,
+    filter: &PruneFilter,
+    pace: &ReapPace<'_>,
+    counts: &mut RowCounts,
+) -> Result<(), sqlx::Error> {
+    let keep = seconds(filter.older_than);
+    let idle = IdleSessions {
+        keep: Some(&keep),
+        without_rules: true,
+        customer: filter.customer,
+    };
+    let mut after = Uuid::nil();
+    loop {
+        delete_idle_sessions(conn, idle, &mut after, pace, |rows| *counts += rows).await?;
+        if after.is_nil() {
+            return Ok(());
+        }
+    }
+}
+
+/// A time as Postgres reads it.
+fn seconds(time: Duration) -> String {
+    format!("{} seconds", time.as_secs())
 }
 
 /// Deletes what it finds from the oldest run on. Returns how many runs it found.
@@ -79,13 +109,13 @@ async fn look_once(
     let mut found = 0;
     loop {
         let rows = sqlx::query(include_str!("old_runs.sql"))
-            .bind(format!("{} seconds", filter.older_than.as_secs()))
+            .bind(seconds(filter.older_than))
             .bind(&place.at)
             .bind(place.id)
             .bind(PAGE_RUNS)
             .bind(&filter.status)
             .bind(&filter.agent)
-            .bind(filter.customer)
+            .bind(filter.customer.map(|customer| customer.to_string()))
             .fetch_all(&mut *conn)
             .await?;
         let page = DuePage::read(&rows)?;

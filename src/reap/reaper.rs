@@ -11,11 +11,9 @@ use uuid::Uuid;
 use super::counts::ReapCounts;
 use super::delete::{DuePage, PAGE_RUNS, PageEnd, delete_gone, delete_runs};
 use super::pace::ReapPace;
-use super::{is_forbidden, tidy};
+use super::{is_canceled, is_forbidden, tidy};
 use crate::store::{self, Session};
 
-/// SQLSTATE: a statement was canceled, because it took longer than its limit.
-const QUERY_CANCELED: &str = "57014";
 /// How often the sizes of tables are looked at.
 const SIZES_INTERVAL: Duration = Duration::from_secs(300);
 
@@ -71,7 +69,7 @@ pub async fn reap_forever(
                         "the daemon's role may not delete traces: run `runtraced grant --role ROLE --retention` as the owner"
                     );
                 }
-                Err(error) if store::sqlstate(&error) == QUERY_CANCELED => {
+                Err(error) if is_canceled(&error) => {
                     tracing::warn!(
                         error = %store::reason(&error),
                         "a statement that deletes old traces took too long; the next round goes on behind it"
@@ -105,7 +103,9 @@ impl Reaper {
             .map(|keep| format!("{} seconds", keep.as_secs()));
         let keep = keep.as_deref();
         let count = |rows| counts.add(rows);
-        delete_gone(conn, pace, count).await?;
+        // First, so that the figures are true also while nothing can be deleted.
+        self.measure(conn, counts).await?;
+        delete_gone(conn, false, pace, count).await?;
         for _ in 0..PAGES {
             let begun = Instant::now();
             let rows = sqlx::query(include_str!("due_runs.sql"))
@@ -124,8 +124,7 @@ impl Reaper {
             }
             delete_runs(conn, &page.due, pace, count).await?;
         }
-        tidy::tidy(conn, keep, &mut self.session, counts, pace).await?;
-        self.measure(conn, counts).await
+        tidy::tidy(conn, keep, &mut self.session, counts, pace).await
     }
 
     /// Looks at how old the oldest run is and, now and then, how large tables are.

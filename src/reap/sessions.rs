@@ -7,7 +7,9 @@ use uuid::Uuid;
 
 use super::counts::RowCounts;
 use super::delete::{SLICE_ROWS, is_in_the_way, limit_waits};
+use super::is_canceled;
 use super::pace::ReapPace;
+use crate::store;
 
 /// Sessions of one transaction.
 const SESSIONS: usize = 50;
@@ -43,17 +45,23 @@ pub(super) async fn delete_sessions(
     mut done: impl FnMut(RowCounts),
 ) -> Result<(), sqlx::Error> {
     for chunk in sessions.chunks(SESSIONS) {
+        let mut rows = SLICE_ROWS;
         loop {
             let begun = Instant::now();
-            let deleted = match delete_some(conn, chunk, scope).await {
+            let deleted = match delete_some(conn, chunk, scope, rows).await {
                 Ok(deleted) => deleted,
-                // Somebody else came first. The next round finds the sessions again.
-                Err(error) if is_in_the_way(&error) => break,
+                Err(error) if is_canceled(&error) && rows > 1 => {
+                    rows /= 2;
+                    continue;
+                }
+                // Somebody else came first, or a row refers to a session that was not to be seen.
+                // The next round finds the sessions again.
+                Err(error) if is_in_the_way(&error) || store::sqlstate(&error) == "23503" => break,
                 Err(error) => return Err(error),
             };
             done(deleted);
             pace.rest(begun).await;
-            if deleted.messages.max(deleted.approvals) < SLICE_ROWS.unsigned_abs() {
+            if deleted.messages.max(deleted.approvals) < rows.unsigned_abs() {
                 break;
             }
         }
@@ -67,6 +75,7 @@ async fn delete_some(
     conn: &mut PgConnection,
     sessions: &[DoomedSession],
     scope: SessionScope,
+    rows: i64,
 ) -> Result<RowCounts, sqlx::Error> {
     let mut tx = conn.begin().await?;
     limit_waits(&mut tx).await?;
@@ -91,7 +100,7 @@ async fn delete_some(
         let row = sqlx::query(include_str!("delete_in_sessions.sql"))
             .bind(&idle)
             .bind(is_erased)
-            .bind(SLICE_ROWS)
+            .bind(rows)
             .fetch_one(&mut *tx)
             .await?;
         deleted = RowCounts::read(&row);

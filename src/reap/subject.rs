@@ -11,7 +11,12 @@ pub enum Subject {
     /// A session and its runs.
     Session(Uuid),
     /// The sessions of a user, and runs whose metadata names the user.
-    User(String),
+    User {
+        /// Its id or name.
+        user: String,
+        /// Only what belongs to this customer: users of two customers may have one name.
+        customer: Option<Uuid>,
+    },
 }
 
 /// A subject, as the statements ask for it.
@@ -23,23 +28,28 @@ pub(super) struct SubjectKey {
     pub id: String,
     /// The id, if it is one.
     pub uuid: Option<Uuid>,
+    /// Only what belongs to this customer.
+    pub customer: Option<Uuid>,
+    /// The tenant of its runs, if there is one.
+    pub tenant: Option<Uuid>,
     /// What tombstones have in its place: they must not name who was erased.
     pub mark: String,
 }
 
 impl SubjectKey {
     pub async fn of(conn: &mut PgConnection, subject: &Subject) -> Result<Self, sqlx::Error> {
-        let (kind, id, uuid) = match subject {
-            Subject::Customer(id) => ("customer", id.to_string(), Some(*id)),
-            Subject::Session(id) => ("session", id.to_string(), Some(*id)),
-            Subject::User(text) => match hyphenated(text) {
-                Some(id) => ("user", id.to_string(), Some(id)),
-                None => ("user", text.clone(), None),
+        let (kind, id, uuid, customer) = match subject {
+            Subject::Customer(id) => ("customer", id.to_string(), Some(*id), None),
+            Subject::Session(id) => ("session", id.to_string(), Some(*id), None),
+            Subject::User { user, customer } => match hyphenated(user) {
+                Some(id) => ("user", id.to_string(), Some(id), *customer),
+                None => ("user", user.clone(), None, *customer),
             },
         };
+        let of = customer.map_or_else(String::new, |customer| format!("{customer}:"));
         let mark =
             sqlx::query_scalar("SELECT encode(sha256(convert_to($1 || ':' || $2, 'UTF8')), 'hex')")
-                .bind(kind)
+                .bind(format!("{of}{kind}"))
                 .bind(&id)
                 .fetch_one(conn)
                 .await?;
@@ -47,8 +57,17 @@ impl SubjectKey {
             kind,
             id,
             uuid,
+            customer,
+            tenant: customer.or(uuid.filter(|_| kind == "customer")),
             mark,
         })
+    }
+}
+
+impl SubjectKey {
+    /// Whether several users may have this name.
+    pub fn is_ambiguous(&self) -> bool {
+        self.kind == "user" && self.uuid.is_none() && self.customer.is_none()
     }
 }
 

@@ -1,8 +1,10 @@
 -- The sessions of a subject. $1 what it is (customer, session, user), $2 its id, $3 whether that is a UUID, in lower case, $4 its
--- mark in tombstones. Also sessions that were erased for it and came back in the same moment.
-SELECT s.id
+-- mark in tombstones, $5 the customer that they belong to (NULL: any). Also sessions that were erased for it and came back in the
+-- same moment.
+SELECT s.id, s.tenant_id
 FROM agent_sessions s
-WHERE CASE $1::text
+WHERE ($5::text IS NULL OR $5 IN (s.tenant_id::text, s.customer_id::text, s.metadata ->> 'unresolved_customer_id'))
+  AND CASE $1::text
         WHEN 'session' THEN s.id::text = $2::text
         WHEN 'customer' THEN $2::text IN (s.tenant_id::text, s.customer_id::text, s.metadata ->> 'unresolved_customer_id')
         ELSE $2::text IN (s.user_id::text, s.metadata ->> 'unresolved_user_id',

@@ -13,6 +13,20 @@ use super::sessions::{DoomedSession, SessionScope, delete_sessions};
 /// Rows of one statement.
 const ROWS: i64 = 1_000;
 
+/// Pages of sessions that a round looks at. The next round goes on.
+const PAGES: usize = 50;
+
+/// Which sessions without runs go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct IdleSessions<'a> {
+    /// How long they are kept; `None`: for ever.
+    pub keep: Option<&'a str>,
+    /// Rules do not matter.
+    pub without_rules: bool,
+    /// Only those of this customer.
+    pub customer: Option<Uuid>,
+}
+
 /// Tidies up. `session` is where the last look at sessions ended.
 ///
 /// # Errors
@@ -24,50 +38,86 @@ pub(super) async fn tidy(
     counts: &ReapCounts,
     pace: &ReapPace<'_>,
 ) -> Result<(), sqlx::Error> {
-    idle_sessions(conn, keep, session, counts, pace).await?;
-    for (statement, is_letters) in [
-        (include_str!("old_dead_letters.sql"), true),
-        (include_str!("old_tombstones.sql"), false),
-    ] {
-        loop {
-            let begun = Instant::now();
-            let deleted = sqlx::query(statement)
-                .bind(keep)
-                .bind(ROWS)
-                .execute(&mut *conn)
-                .await?
-                .rows_affected();
-            if is_letters {
-                counts.add(RowCounts {
-                    dead_letters: deleted,
-                    ..RowCounts::default()
-                });
-            }
-            pace.rest(begun).await;
-            if deleted < ROWS.unsigned_abs() {
-                break;
-            }
+    let idle = IdleSessions {
+        keep,
+        without_rules: false,
+        customer: None,
+    };
+    for _ in 0..PAGES {
+        delete_idle_sessions(conn, idle, session, pace, |rows| counts.add(rows)).await?;
+        if session.is_nil() {
+            break;
         }
     }
+    let letters = include_str!("old_dead_letters.sql");
+    delete_in_portions(conn, letters, keep, pace, |dead_letters| {
+        counts.add(RowCounts {
+            dead_letters,
+            ..RowCounts::default()
+        });
+    })
+    .await?;
+    forget_old_tombstones(conn, keep, pace).await?;
     sqlx::query(include_str!("old_ledger.sql"))
         .execute(conn)
         .await?;
     Ok(())
 }
 
-/// Deletes the sessions without runs among the next ones.
-async fn idle_sessions(
+/// Forgets which runs were deleted long ago.
+///
+/// # Errors
+/// If the database fails.
+pub(super) async fn forget_old_tombstones(
     conn: &mut PgConnection,
     keep: Option<&str>,
-    after: &mut Uuid,
-    counts: &ReapCounts,
     pace: &ReapPace<'_>,
+) -> Result<(), sqlx::Error> {
+    delete_in_portions(conn, include_str!("old_tombstones.sql"), keep, pace, |_| ()).await
+}
+
+async fn delete_in_portions(
+    conn: &mut PgConnection,
+    statement: &'static str,
+    keep: Option<&str>,
+    pace: &ReapPace<'_>,
+    mut done: impl FnMut(u64),
+) -> Result<(), sqlx::Error> {
+    loop {
+        let begun = Instant::now();
+        let deleted = sqlx::query(statement)
+            .bind(keep)
+            .bind(ROWS)
+            .execute(&mut *conn)
+            .await?
+            .rows_affected();
+        done(deleted);
+        pace.rest(begun).await;
+        if deleted < ROWS.unsigned_abs() {
+            return Ok(());
+        }
+    }
+}
+
+/// Deletes the sessions without runs among the next ones. `after`: where the last look ended, and
+/// then where this one did; nil if it was the last.
+///
+/// # Errors
+/// If the database fails. What was deleted stays deleted.
+pub(super) async fn delete_idle_sessions(
+    conn: &mut PgConnection,
+    which: IdleSessions<'_>,
+    after: &mut Uuid,
+    pace: &ReapPace<'_>,
+    count: impl FnMut(RowCounts),
 ) -> Result<(), sqlx::Error> {
     let begun = Instant::now();
     let rows = sqlx::query(include_str!("idle_sessions.sql"))
-        .bind(keep)
+        .bind(which.keep)
         .bind(*after)
         .bind(ROWS)
+        .bind(which.without_rules)
+        .bind(which.customer.map(|customer| customer.to_string()))
         .fetch_all(&mut *conn)
         .await?;
     pace.rest(begun).await;
@@ -85,6 +135,5 @@ async fn idle_sessions(
             });
         }
     }
-    let count = |rows| counts.add(rows);
     delete_sessions(conn, &due, SessionScope::All, pace, count).await
 }

@@ -276,7 +276,7 @@ pub const ROOMS: &[Room] = &[
     },
     Room {
         name: "bench",
-        uses: &["config", "console", "postgres", "proto", "store"],
+        uses: &["config", "console", "postgres", "proto", "reap", "store"],
         without: &[],
         rule: "code that the daemon needs",
     },

@@ -95,7 +95,7 @@ async fn waits_count_from_when_a_request_was_due() {
 /// What the benchmark prints.
 fn printed(url: &str, flags: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_runtraced"))
-        .args(["bench", "--workload", "steps", "--database-url", url])
+        .args(["bench", "--database-url", url])
         .args(flags)
         .stdin(Stdio::null())
         .output()
@@ -108,7 +108,15 @@ fn printed(url: &str, flags: &[&str]) -> String {
 #[tokio::test]
 async fn the_cost_of_own_spans_is_measured_in_turns() {
     let database = pg::database().await;
-    let flags = ["--otel-cost", "--rows", "2000", "--rounds", "2"];
+    let flags = [
+        "--otel-cost",
+        "--workload",
+        "steps",
+        "--rows",
+        "2000",
+        "--rounds",
+        "2",
+    ];
     let table = printed(database.url(), &flags);
     for line in [
         " events a round",
@@ -126,17 +134,45 @@ async fn the_cost_of_own_spans_is_measured_in_turns() {
 #[tokio::test]
 async fn reading_and_writing_are_measured_side_by_side() {
     let database = pg::database().await;
-    let flags = ["--read-cost", "--rows", "20000", "--rounds", "1"];
+    let flags = [
+        "--read-cost",
+        "--workload",
+        "steps",
+        "--rows",
+        "20000",
+        "--rounds",
+        "1",
+    ];
     let copied = ["--template", &database.name];
     let table = printed(database.url(), &[&flags[..], &copied].concat());
     for line in [
         "/api/runs, p50 / p95 / p99 in ms",
         "    during ingest: ",
-        "rate with a reader, relative: ",
+        "rate beside a reader, relative: ",
     ] {
         assert!(table.contains(line), "{table}");
     }
     // A short delivery ends before all questions were asked beside it, but not before the first.
     let first = table.lines().skip(2).take(2).collect::<String>();
     assert!(!first.contains("(0 requests)"), "{table}");
+}
+
+/// Scenario: the oldest tenth of a table is deleted while new runs arrive.
+/// Guarantees: rows went, and writers have figures alone and beside it.
+#[tokio::test]
+async fn pruning_and_writing_are_measured_side_by_side() {
+    let database = pg::database().await;
+    let flags = [
+        "--prune-cost",
+        "--workload",
+        "agent",
+        "--rows",
+        "5000",
+        "--rounds",
+        "1",
+    ];
+    let table = printed(database.url(), &flags);
+    for line in ["rows deleted a round: ", "rate beside prune, relative: "] {
+        assert!(table.contains(line), "{table}");
+    }
 }

@@ -21,7 +21,7 @@ use crate::support::{
     writer,
 };
 
-/// The demo's story in a database, its events, and a key.
+/// The demo's story in a database, its events, a key, a rule and a tombstone.
 async fn told() -> (TestDatabase, Vec<runtraced::proto::Event>) {
     let story = story(1_769_860_800_000_000, &mut Uuid::now_v7);
     let scenes = story.scenes.iter();
@@ -30,6 +30,11 @@ async fn told() -> (TestDatabase, Vec<runtraced::proto::Event>) {
     let daemon = Daemon::start(database.url()).await;
     assert_eq!(daemon.submit(events.clone()).await.refused, []);
     daemon.finish().await;
+    let mut connection = database.connect().await;
+    let kept =
+        "INSERT INTO retention_rules (agent_id, keep, note) VALUES ('a', '100 years', 'audit');
+         INSERT INTO ingest_tombstones (id, erased_for) VALUES (gen_random_uuid(), 'x')";
+    sqlx::raw_sql(kept).execute(&mut connection).await.unwrap();
     let said = runtraced(database.url(), &["keys", "create", "--name", "agent"]);
     assert_eq!(said.0, 0, "{}", said.1);
     (database, events)

@@ -2,12 +2,15 @@
 //! events of what is gone are ignored and counted.
 
 mod apart;
+mod at_once;
 mod decided;
 mod erased;
 mod kept;
 mod late;
+mod others;
 mod pruned;
 mod rights;
 mod rows;
 mod sessions;
+mod stubborn;
 mod tidied;

@@ -28,7 +28,8 @@ pub enum GrantError {
 /// How to change the rights of a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grant {
-    /// Grant the rights that the daemon needs, and revoke all others.
+    /// Grant the rights that the daemon needs, and revoke all others. A role that may delete traces
+    /// keeps that right.
     Give,
     /// The same, and let the role delete traces.
     GiveRetention,
@@ -61,6 +62,13 @@ pub async fn grant(conn: &mut PgConnection, role: &str, what: Grant) -> Result<(
         }
         (Some(_), _) => {}
     }
+    let could_delete: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_policies WHERE schemaname = 'public' AND tablename = 'retention_rules'
+             AND policyname = ('runtraced writes as ' || $1)::name)",
+    )
+    .bind(role)
+    .fetch_one(&mut *tx)
+    .await?;
     sqlx::query("SELECT set_config('runtraced.role', $1, true)")
         .bind(role)
         .execute(&mut *tx)
@@ -70,7 +78,7 @@ pub async fn grant(conn: &mut PgConnection, role: &str, what: Grant) -> Result<(
         Grant::Take => include_str!("../sql/revoke_writer.sql"),
     };
     sqlx::raw_sql(statements).execute(&mut *tx).await?;
-    if what == Grant::GiveRetention {
+    if what == Grant::GiveRetention || what == Grant::Give && could_delete {
         sqlx::raw_sql(include_str!("../sql/grant_retention.sql"))
             .execute(&mut *tx)
             .await?;

@@ -50,6 +50,6 @@ FROM (
 ) m
 WHERE r.id = m.id AND (m.settle_at IS NULL OR r.settle_at = m.settle_at)
   -- Something of the run has changed, though it may not show in these: changed_at is moved on, seldom.
-  AND (r.settle_at IS NOT NULL OR r.changed_at IS NULL OR r.changed_at < now() - interval '1 hour'
+  AND (r.settle_at IS NOT NULL OR r.changed_at IS NULL OR r.changed_at < now() - interval '1 minute'
        OR (r.total_tokens_input, r.total_tokens_output, r.started_at, r.last_event_at)
           IS DISTINCT FROM (m.tokens_input, m.tokens_output, m.started_at, m.last_event_at))

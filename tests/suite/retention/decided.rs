@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use runtraced::store::MIGRATIONS;
 use sqlx::Connection as _;
 use tokio::time::sleep;
 
@@ -74,6 +75,30 @@ async fn what_was_begun_is_finished() {
     let daemon = Daemon::with_args(database.url(), &FLAGS).await;
     wait_for_runs(&mut conn, &[run], &[]).await;
     daemon.finish().await;
+}
+
+/// Scenario: the deletion of one of two runs was interrupted; then the migration is undone.
+/// Guarantees: nothing is left of that run, and all of the other one.
+#[tokio::test(flavor = "multi_thread")]
+async fn down_finishes_what_was_begun() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let mut conn = database.connect().await;
+    let (begun, whole) = (
+        send_run(&daemon, None, "a").await,
+        send_run(&daemon, None, "a").await,
+    );
+    daemon.submit(vec![asked(begun)]).await;
+    daemon.finish().await;
+    let before = orphans(&mut conn, whole).await;
+    run_sql(
+        &mut conn,
+        &format!("UPDATE agent_runs SET gone_at = now() WHERE id = '{begun}'"),
+    )
+    .await;
+    MIGRATIONS.undo(&mut conn, 41).await.unwrap();
+    assert_eq!(orphans(&mut conn, begun).await, 0);
+    assert_eq!(orphans(&mut conn, whole).await, before);
 }
 
 /// Scenario: somebody has locked one of two old runs: for longer than prune tries, then for half a second.

@@ -246,7 +246,7 @@ async fn a_customer_is_erased_while_clients_write() {
 /// Scenario: one session of two is erased, with a run whose start has not come, and with a message of a run that is elsewhere; then
 /// events wait in a spool, by the ledger, of a daemon that runs and of one that was last seen three days ago.
 /// Guarantees: only what is in the session goes; while a spool of a daemon that runs holds events, the command says that it must
-/// be repeated; it tells of the other one.
+/// be repeated; so it does for the other one, unless that is to be ignored.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_is_erased_and_spools_are_told() {
     let database = pg::database().await;
@@ -294,8 +294,11 @@ async fn a_session_is_erased_and_spools_are_told() {
         "UPDATE ingest_ledger SET updated_at = now() - interval '3 days' WHERE shard = 9",
     )
     .await;
-    let (code, said) = runtraced(&["erase", "--session", &session, "--yes"], database.url()).await;
-    assert_eq!(code, 0, "{said}");
-    assert!(said.contains("for two days: 5"), "{said}");
+    for (flags, want) in [(&[][..], 1), (&["--ignore-old-spools"], 0)] {
+        let args = [&["erase", "--session", &session, "--yes"], flags].concat();
+        let (code, said) = runtraced(&args, database.url()).await;
+        assert_eq!(code, want, "{said}");
+        assert!(said.contains("for two days: 5"), "{said}");
+    }
     conn.close().await.unwrap();
 }

@@ -1,6 +1,6 @@
 //! `runtraced prune`.
 
-use super::rows::{age, age_sessions, counts, run_sql, send_run, there};
+use super::rows::{age, counts, run_sql, send_run, there};
 use crate::support::daemon::Daemon;
 use crate::support::events::{new_id, run_started};
 use crate::support::pg;
@@ -26,7 +26,16 @@ async fn filters_narrow_and_a_dry_run_only_counts() {
     daemon.finish().await;
     age(&mut conn, &[a, b, failed, theirs, goes_on], 40).await;
     age(&mut conn, &[young], 20).await;
-    age_sessions(&mut conn, &[session], 40).await;
+    run_sql(
+        &mut conn,
+        "INSERT INTO agent_sessions (id) VALUES (gen_random_uuid())",
+    )
+    .await;
+    run_sql(
+        &mut conn,
+        "UPDATE agent_sessions SET changed_at = now() - interval '40 days'",
+    )
+    .await;
     run_sql(
         &mut conn,
         &format!(
@@ -63,7 +72,7 @@ async fn filters_narrow_and_a_dry_run_only_counts() {
         assert_eq!(code, 0, "{said}");
         assert_eq!(there(&mut conn, &all).await, left, "{args:?}");
     }
-    // The session of the one that had one went with it.
+    // The session of the one that had one went with it, and so did one without a run.
     assert_eq!(counts(&mut conn).await[0], 0);
     let (code, said) = runtraced(&["prune", "--older-than", "5m"], database.url()).await;
     assert_eq!(code, 64, "{said}");

@@ -55,6 +55,13 @@ async fn the_right_to_delete_is_granted_apart() {
         .unwrap();
     assert!(granted.status.success(), "{granted:?}");
     wait_for_runs(&mut owner, &[old], &[]).await;
+    // A grant after an upgrade takes nothing away.
+    let granted = Command::new(env!("CARGO_BIN_EXE_runtraced"))
+        .args(["grant", "--role", ROLE])
+        .env("DATABASE_URL", database.url())
+        .output()
+        .unwrap();
+    assert!(granted.status.success(), "{granted:?}");
     let two = [
         send_run(&daemon, None, "a").await,
         send_run(&daemon, Some(session), "a").await,

@@ -1,5 +1,7 @@
 //! Runs of some age, and how many rows there are.
 
+use std::time::{Duration, Instant};
+
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
 use uuid::Uuid;
 
@@ -115,13 +117,24 @@ pub async fn there(conn: &mut PgConnection, runs: &[Uuid]) -> Vec<Uuid> {
         .collect()
 }
 
-/// Waits until only these of some runs are there.
+/// Waits for half a minute until only these of some runs are there.
 pub async fn wait_for_runs(conn: &mut PgConnection, runs: &[Uuid], want: &[Uuid]) {
-    for _ in 0..1_500 {
+    wait_for_runs_within(conn, runs, want, Duration::from_secs(30)).await;
+}
+
+/// Waits until only these of some runs are there.
+pub async fn wait_for_runs_within(
+    conn: &mut PgConnection,
+    runs: &[Uuid],
+    want: &[Uuid],
+    limit: Duration,
+) {
+    let begun = Instant::now();
+    while begun.elapsed() < limit {
         if there(conn, runs).await == want {
             return;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     panic!("there are {:?}, want {want:?}", there(conn, runs).await);
 }

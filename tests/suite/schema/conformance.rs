@@ -327,7 +327,7 @@ const ADDED_CONSTRAINTS: &[&str] = &[
     "model_prices: model_prices_reasoning_check CHECK ((reasoning >= (0)::numeric))",
     "model_prices: model_prices_source_check CHECK ((source = ANY (ARRAY['operator'::text, 'catalog'::text])))",
     "ingest_tombstones: ingest_tombstones_pkey PRIMARY KEY (id, is_session)",
-    "retention_rules: retention_rules_keep_check CHECK ((keep >= '01:00:00'::interval))",
+    "retention_rules: retention_rules_keep_check CHECK (((keep >= '01:00:00'::interval) AND (keep <= '100 years'::interval)))",
     "retention_rules: retention_rules_pkey PRIMARY KEY (id)",
     "retention_rules: retention_rules_status_check CHECK ((status = ANY (ARRAY['completed'::text, 'failed'::text])))",
     "runtraced_admins: runtraced_admins_pkey PRIMARY KEY (user_id)",
