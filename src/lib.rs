@@ -45,6 +45,7 @@ pub mod telemetry;
 
 pub mod app;
 pub mod bench;
+pub mod capacity;
 pub mod cli;
 pub mod config;
 pub mod doctor;

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{database_address, parse_database_url};
+use crate::listen::is_old_version;
 use crate::postgres::{PrivateConfig, PrivateError, PrivatePostgres, StopMode};
 use crate::store::{is_conflict, is_lock_timeout, is_passing, is_unfit, migrate, reason, sqlstate};
 use crate::telemetry::Readiness;
@@ -19,6 +20,20 @@ use crate::telemetry::Readiness;
 const CONNECT_RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// The time between attempts to restart the private Postgres.
 const RESTART_RETRY_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How to go on with a server's certificate of X.509 version 1, such as Citus makes by default.
+pub const OLD_CERTIFICATE: &str = "give Postgres a certificate of version 3 (ssl_cert_file; the one that Citus makes is of \
+     version 1), or write sslmode=disable in --database-url (DATABASE_URL) if the network is your own";
+
+/// Why TLS with the database failed, if that is the error.
+#[must_use]
+pub fn tls_fault(error: &sqlx::Error) -> Option<&rustls::Error> {
+    match error {
+        sqlx::Error::Io(error) => error.get_ref()?.downcast_ref(),
+        sqlx::Error::Tls(error) => error.downcast_ref(),
+        _ => None,
+    }
+}
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -117,7 +132,13 @@ pub async fn migrate_when_reachable(
         if told.insert(sqlstate(&error)) {
             // WARN: nothing is lost, and it goes on by itself.
             let (why, address) = (reason(&error), database_address(options));
-            if is_conflict(&error) || is_lock_timeout(&error) || is_unfit(&error) {
+            if tls_fault(&error).is_some_and(is_old_version) {
+                tracing::warn!(
+                    address,
+                    advice = OLD_CERTIFICATE,
+                    "the database has a certificate of X.509 version 1, which TLS does not accept; trying again"
+                );
+            } else if is_conflict(&error) || is_lock_timeout(&error) || is_unfit(&error) {
                 tracing::warn!(
                     address,
                     error = why,

@@ -16,6 +16,7 @@ mod failure;
 pub mod grant;
 pub mod keys;
 pub mod migrate;
+pub mod plan;
 pub mod prices;
 pub mod prune;
 pub mod psql;
@@ -72,6 +73,7 @@ enum Command {
     Keys(keys::KeysArgs),
     Prices(prices::PricesArgs),
     Tls(tls::TlsCommandArgs),
+    Plan(plan::PlanArgs),
     Demo(demo::DemoArgs),
     Bench(bench::BenchArgs),
 }
@@ -117,6 +119,7 @@ impl Cli {
             Command::Keys(args) => args.action().map(drop),
             Command::Prices(args) => args.price().map(drop),
             Command::Tls(args) => args.request().map(drop),
+            Command::Plan(args) => args.request().map(drop),
             Command::Explain(_)
             | Command::Psql(_)
             | Command::Restore(_)
@@ -160,6 +163,7 @@ impl Cli {
                 Command::Keys(args) => keys::run(args).await,
                 Command::Prices(args) => prices::run(args).await,
                 Command::Tls(args) => tls::run(&args),
+                Command::Plan(args) => plan::run(&args),
                 Command::Demo(args) => demo::run(args).await,
                 Command::Bench(args) => bench::run(args).await,
             }

@@ -21,14 +21,14 @@ use self::isolation::{RetryPace, Seen, Trouble};
 use self::opening::Opening;
 use self::stall::StallWatch;
 use self::window::{ReplayBatch, Window};
-use super::gate::Gate;
+use super::gate::{Gate, REST};
 use super::shard::BatchLimits;
 use super::spooler::{FRAME_BYTES, FRAME_EVENTS, SpoolConfig};
 use crate::event::Event;
 use crate::histograms::{Histograms, WriterKind};
 use crate::own_spans::OwnSpans;
 use crate::spool::SpoolError;
-use crate::store::{RefusedPart, ReplayError, ShardCounts, Writer, reason};
+use crate::store::{RefusedPart, ReplayError, ShardCounts, Writer, needs_person, reason};
 
 /// How often a database that is away is tested.
 const PROBE_INTERVAL: Duration = Duration::from_millis(200);
@@ -97,7 +97,7 @@ impl Replayer {
                 self.stall.check(events, &self.parts.gate);
             }
         }
-        if self.opening.is_done() && !self.parts.gate.is_closed() && !self.parts.writer.gave_up() {
+        if self.opening.is_done() && !self.parts.gate.is_away() && !self.parts.writer.gave_up() {
             self.write_counts(runtime);
         }
     }
@@ -107,7 +107,7 @@ impl Replayer {
         if !self.opening.is_done() {
             return self.open(runtime);
         }
-        if self.parts.gate.is_closed() {
+        if self.parts.gate.is_away() {
             return match self.probe(runtime) {
                 Ok(()) => {
                     self.parts.gate.open();
@@ -297,6 +297,10 @@ impl Replayer {
         if let Err(error) = self.probe(runtime) {
             self.parts.gate.close(&error);
         }
+        let person = needs_person(error);
+        if person {
+            self.parts.gate.tell_refusal(error);
+        }
         if let ReplayBatch::Front(count @ 2..) = batch {
             self.pace.failed(count, Seen::now(self.committed()));
             return;
@@ -319,7 +323,12 @@ impl Replayer {
         } else {
             self.window.defer(batch, trouble);
             // The events behind it get half of the time.
-            self.retry_at = Instant::now() + took.max(PROBE_INTERVAL);
+            let pause = if person {
+                REST
+            } else {
+                took.max(PROBE_INTERVAL)
+            };
+            self.retry_at = Instant::now() + pause;
         }
     }
 

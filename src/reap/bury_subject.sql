@@ -2,4 +2,4 @@
 -- interrupted after this, another erase finds them, and what they started.
 INSERT INTO ingest_tombstones AS g (id, is_session, erased_for)
 SELECT n.id, $2::boolean, $3::text FROM unnest($1::uuid[]) AS n (id) ORDER BY n.id
-ON CONFLICT (id, is_session) DO UPDATE SET at = now(), erased_for = coalesce(g.erased_for, excluded.erased_for)
+ON CONFLICT (id, is_session) DO UPDATE SET at = excluded.at, erased_for = coalesce(g.erased_for, excluded.erased_for)

@@ -4,32 +4,38 @@
 WITH graves AS (
     INSERT INTO ingest_tombstones (id)
     SELECT n.id FROM unnest($1::uuid[]) AS n (id) ORDER BY n.id
-    ON CONFLICT (id, is_session) DO UPDATE SET at = now()
+    ON CONFLICT (id, is_session) DO UPDATE SET at = excluded.at
 ), steps AS (
     DELETE FROM agent_steps
-    WHERE ctid = ANY (ARRAY(SELECT ctid FROM agent_steps WHERE run_id = ANY ($1::uuid[]) LIMIT $2::bigint))
+    WHERE id = ANY (ARRAY(SELECT id FROM agent_steps WHERE run_id = ANY ($1::uuid[]) LIMIT $2::bigint))
     RETURNING 1
 ), messages AS (
     DELETE FROM agent_messages
-    WHERE ctid = ANY (ARRAY(SELECT ctid FROM agent_messages WHERE run_id = ANY ($1::uuid[]) LIMIT $2::bigint))
+    WHERE id = ANY (ARRAY(SELECT id FROM agent_messages WHERE run_id = ANY ($1::uuid[]) LIMIT $2::bigint))
     RETURNING 1
 ), counts AS (
     DELETE FROM agent_token_counts
-    WHERE ctid = ANY (ARRAY(SELECT ctid FROM agent_token_counts WHERE run_id = ANY ($1::uuid[]) LIMIT $2::bigint))
+    WHERE id = ANY (ARRAY(SELECT id FROM agent_token_counts WHERE run_id = ANY ($1::uuid[]) LIMIT $2::bigint))
     RETURNING 1
 ), scores AS (
     DELETE FROM agent_scores
-    WHERE ctid = ANY (ARRAY(SELECT ctid FROM agent_scores WHERE run_id = ANY ($1::uuid[]) LIMIT $2::bigint))
+    WHERE id = ANY (ARRAY(SELECT id FROM agent_scores WHERE run_id = ANY ($1::uuid[]) LIMIT $2::bigint))
     RETURNING 1
 ), aliases AS (
     DELETE FROM agent_step_aliases
-    WHERE ctid = ANY (ARRAY(SELECT ctid FROM agent_step_aliases WHERE run_id = ANY ($1::uuid[]) LIMIT $2::bigint))
+    WHERE run_id = ANY ($1::uuid[]) AND $2::bigint IS NULL
+    RETURNING 1
+), some_aliases AS (
+    -- The key is run and id: each id is looked up in each run, so $1 is one run if $2 is not NULL.
+    DELETE FROM agent_step_aliases
+    WHERE run_id = ANY ($1::uuid[]) AND $2::bigint IS NOT NULL
+      AND id = ANY (ARRAY(SELECT id FROM agent_step_aliases WHERE run_id = ANY ($1::uuid[]) LIMIT $2::bigint))
     RETURNING 1
 ), asked AS (
     DELETE FROM approvals
-    WHERE ctid = ANY (ARRAY(SELECT ctid FROM approvals WHERE run_id = ANY ($1::uuid[]) LIMIT $2::bigint))
+    WHERE id = ANY (ARRAY(SELECT id FROM approvals WHERE run_id = ANY ($1::uuid[]) LIMIT $2::bigint))
     RETURNING 1
 )
 SELECT (SELECT count(*) FROM steps) AS steps, (SELECT count(*) FROM messages) AS messages,
        (SELECT count(*) FROM counts) AS token_counts, (SELECT count(*) FROM scores) AS scores,
-       (SELECT count(*) FROM aliases) AS aliases, (SELECT count(*) FROM asked) AS approvals
+       (SELECT count(*) FROM aliases) + (SELECT count(*) FROM some_aliases) AS aliases, (SELECT count(*) FROM asked) AS approvals

@@ -58,30 +58,61 @@ pub enum FailureClass {
     BadData,
     /// A concurrent writer got in the way: try again.
     Conflict,
+    /// The database refuses the statement, whatever its rows are: the batch waits until a person helps.
+    NeedsPerson,
     /// The database is away or unfit: the batch waits.
     Unavailable,
+}
+
+/// What the server says of an error, as far as its class depends on it.
+#[derive(Clone, Copy, Debug, Default)]
+struct ServerFault<'e> {
+    code: &'e str,
+    message: &'e str,
+    constraint: Option<&'e str>,
+    /// The function of the server that raised it. It does not depend on the server's language.
+    routine: Option<&'e str>,
+    /// Where in functions and in COPY it happened.
+    context: Option<&'e str>,
+    /// Whether the server ended the session with the error, or did not begin it.
+    ends_session: bool,
 }
 
 /// Classifies an error by its SQLSTATE (PostgreSQL manual, appendix A).
 #[must_use]
 pub fn classify_failure(error: &Error) -> FailureClass {
-    let Error::Database(database) = error else {
-        return match error {
-            Error::Encode(_) | Error::InvalidArgument(_) => FailureClass::BadData,
-            _ => FailureClass::Unavailable,
-        };
-    };
-    if ends_session(error) {
+    match error {
+        Error::Encode(_) | Error::InvalidArgument(_) => FailureClass::BadData,
+        error => server_fault(error).map_or(FailureClass::Unavailable, classify_fault),
+    }
+}
+
+fn server_fault(error: &Error) -> Option<ServerFault<'_>> {
+    let error: &PgDatabaseError = error.as_database_error()?.try_downcast_ref()?;
+    Some(ServerFault {
+        code: error.code(),
+        message: error.message(),
+        constraint: error.constraint(),
+        routine: error.routine(),
+        context: error.r#where(),
+        ends_session: matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic),
+    })
+}
+
+fn classify_fault(fault: ServerFault<'_>) -> FailureClass {
+    // No event is to blame, whatever the code says: a setting that the server refuses has a code of bad data.
+    if fault.ends_session {
         return FailureClass::Unavailable;
     }
-    let code = database.code().unwrap_or_default();
-    match code.as_ref() {
+    match fault.code {
         "23505" => FailureClass::RowExists,
-        "0A000" if database.message().contains("row-level security") => FailureClass::CopyForbidden,
+        "XX000" if fault.is_without_its_code() => FailureClass::RowExists,
+        "XX000" if fault.is_of_a_node() => FailureClass::Unavailable,
+        "0A000" if fault.message.contains("row-level security") => FailureClass::CopyForbidden,
         "40001" | "40P01" => FailureClass::Conflict,
         // The session was there, and was deleted since. The next attempt makes it again.
-        "23503" if database.constraint().is_some_and(is_of_session) => FailureClass::Conflict,
-        "55P03" if !is_lock_timeout(error) => FailureClass::Conflict,
+        "23503" if fault.constraint.is_some_and(is_of_session) => FailureClass::Conflict,
+        "55P03" if !fault.is_lock_timeout() => FailureClass::Conflict,
         // Classes, in this order: cardinality, data, constraint, check option, program
         // limits, raised by a trigger, internal (for example: an allocation too large).
         code if ["21", "22", "23", "44", "54", "P0", "XX"]
@@ -90,16 +121,10 @@ pub fn classify_failure(error: &Error) -> FailureClass {
         {
             FailureClass::BadData
         }
-        code if depends_on_row(error, code) && !is_lock_timeout(error) => FailureClass::BadData,
+        _ if fault.depends_on_row() && !fault.is_lock_timeout() => FailureClass::BadData,
+        "0A000" => FailureClass::NeedsPerson,
         _ => FailureClass::Unavailable,
     }
-}
-
-/// Whether the server ended the session with the error, or did not begin it: no event is to blame, whatever the code says. A
-/// setting that the server refuses has a code of bad data.
-fn ends_session(error: &Error) -> bool {
-    let severity = server_error(error).map(PgDatabaseError::severity);
-    matches!(severity, Some(PgSeverity::Fatal | PgSeverity::Panic))
 }
 
 /// Whether a constraint is a reference to a session.
@@ -112,38 +137,65 @@ fn is_of_session(constraint: &str) -> bool {
     .contains(&constraint)
 }
 
-/// Whether an error of any other code is about a row: a trigger or a policy of the product
-/// refuses it. RAISE may use any code, and a trigger may name what does not exist.
-fn depends_on_row(error: &Error, code: &str) -> bool {
-    // Connection, resources, operator, system: whoever says so, it may pass.
-    if ["08", "53", "57", "58"]
-        .iter()
-        .any(|class| code.starts_with(class))
-    {
-        return false;
+impl ServerFault<'_> {
+    /// Whether the code is not that of the error. Citus passes an error of COPY on from another node with its message alone.
+    /// Rows that are merged go by INSERT, whose errors keep their codes.
+    fn is_without_its_code(&self) -> bool {
+        self.routine == Some("ReportCopyError")
+            || self
+                .message
+                .contains("duplicate key value violates unique constraint")
     }
-    let error = server_error(error);
-    match error.and_then(PgDatabaseError::routine) {
-        Some("exec_stmt_raise" | "ExecWithCheckOptions") => true,
-        // Features, syntax and privileges, object states.
-        _ if ["0A", "42", "55"]
-            .iter()
-            .any(|class| code.starts_with(class)) =>
-        {
-            // The daemon's own statements call no function in a procedural language.
-            let context = error.and_then(PgDatabaseError::r#where);
-            context.is_some_and(|context| context.contains("PL/"))
+
+    /// Whether another node of Citus was away, or a shard has just moved.
+    fn is_of_a_node(&self) -> bool {
+        [
+            "failure on connection marked as essential",
+            "could not find valid entry for shard",
+        ]
+        .iter()
+        .any(|words| self.message.contains(words))
+    }
+
+    /// Whether an error of any other code is about a row: a trigger or a policy of the product
+    /// refuses it. RAISE may use any code, and a trigger may name what does not exist.
+    fn depends_on_row(&self) -> bool {
+        let is_of = |classes: &[&str]| classes.iter().any(|class| self.code.starts_with(class));
+        // Connection, resources, operator, system: whoever says so, it may pass.
+        if is_of(&["08", "53", "57", "58"]) {
+            return false;
         }
-        _ => false,
+        match self.routine {
+            Some("exec_stmt_raise" | "ExecWithCheckOptions") => true,
+            // Features, syntax and privileges, object states. The daemon's own statements call no function in a
+            // procedural language.
+            _ if is_of(&["0A", "42", "55"]) => {
+                self.context.is_some_and(|context| context.contains("PL/"))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a statement waited for a lock until our limit. `NOWAIT` has the same SQLSTATE, and the message depends on
+    /// the server's language.
+    fn is_lock_timeout(&self) -> bool {
+        self.code == "55P03" && self.routine == Some("ProcessInterrupts")
     }
 }
 
-/// Whether a later attempt may succeed: the database is away or busy.
+/// Whether the database refuses a statement whatever its rows are, until a person helps: it does not pass by itself, and no
+/// event is to blame.
+#[must_use]
+pub fn needs_person(error: &Error) -> bool {
+    classify_failure(error) == FailureClass::NeedsPerson
+}
+
+/// Whether a later attempt may succeed: the database is away or busy, or a person has helped.
 #[must_use]
 pub fn is_outage(error: &Error) -> bool {
     matches!(
         classify_failure(error),
-        FailureClass::Unavailable | FailureClass::Conflict
+        FailureClass::Unavailable | FailureClass::NeedsPerson | FailureClass::Conflict
     )
 }
 
@@ -159,9 +211,9 @@ const NOT_MIGRATED: [&str; 3] = ["42P01", "42703", "42883"];
 /// Whether the schema is missing or incomplete.
 #[must_use]
 pub fn is_not_migrated(error: &Error) -> bool {
-    let code = sqlstate(error);
     unfit(error) == Some(Unfit::Behind)
-        || NOT_MIGRATED.contains(&code.as_str()) && !depends_on_row(error, &code)
+        || server_fault(error)
+            .is_some_and(|fault| NOT_MIGRATED.contains(&fault.code) && !fault.depends_on_row())
 }
 
 /// The error of what took longer than its deadline.
@@ -188,13 +240,7 @@ pub fn is_timeout(error: &Error) -> bool {
 /// no event is to blame.
 #[must_use]
 pub fn is_lock_timeout(error: &Error) -> bool {
-    // `NOWAIT` has the same SQLSTATE, and the message depends on the server's language.
-    sqlstate(error) == "55P03"
-        && server_error(error).and_then(PgDatabaseError::routine) == Some("ProcessInterrupts")
-}
-
-fn server_error(error: &Error) -> Option<&PgDatabaseError> {
-    error.as_database_error()?.try_downcast_ref()
+    server_fault(error).is_some_and(|fault| fault.is_lock_timeout())
 }
 
 /// Whether the same statement may succeed a little later, without anybody's help: the
@@ -248,7 +294,39 @@ fn shorten(message: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
+
+    /// What a server said, and how it is to be taken.
+    #[derive(Deserialize)]
+    struct Said {
+        code: String,
+        message: String,
+        routine: Option<String>,
+        context: Option<String>,
+        #[serde(default)]
+        fatal: bool,
+        class: String,
+    }
+
+    #[test]
+    fn errors_of_citus_are_taken_for_what_they_are() {
+        let file = include_str!("../../tests/data/citus/errors.json");
+        let errors: Vec<Said> = serde_json::from_str(file).unwrap();
+        for said in &errors {
+            let class = classify_fault(ServerFault {
+                code: &said.code,
+                message: &said.message,
+                constraint: None,
+                routine: said.routine.as_deref(),
+                context: said.context.as_deref(),
+                ends_session: said.fatal,
+            });
+            assert_eq!(format!("{class:?}"), said.class, "{}", said.message);
+        }
+        assert!(errors.len() > 10);
+    }
 
     #[test]
     fn a_long_message_is_cut_at_a_character() {

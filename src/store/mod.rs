@@ -31,7 +31,7 @@ pub use admin::{
 pub use batch::{RunSizes, few_rows, postpone, postponed, settle_bridged_runs, settle_closed_runs};
 pub use error::{
     Unfit, is_conflict, is_lock_timeout, is_not_migrated, is_outage, is_passing, is_timeout,
-    is_unfit, reason, sqlstate, timed_out, unfit,
+    is_unfit, needs_person, reason, sqlstate, timed_out, unfit,
 };
 pub use outcome::{EventOutcome, OutcomeCounts};
 pub use schema::{EPOCH_LOCK_CLASS, MIGRATIONS, WRITE_EPOCH, check as check_schema};

@@ -269,6 +269,12 @@ pub const ROOMS: &[Room] = &[
         rule: "commands: it prints, and runs a daemon as a child process",
     },
     Room {
+        name: "capacity",
+        uses: &[],
+        without: IO,
+        rule: "IO, the clock: it computes with costs that were measured",
+    },
+    Room {
         name: "bench",
         uses: &["config", "console", "postgres", "proto", "reap", "store"],
         without: &[],
@@ -280,6 +286,7 @@ pub const ROOMS: &[Room] = &[
             "app",
             "auth",
             "bench",
+            "capacity",
             "config",
             "console",
             "doctor",

@@ -10,4 +10,5 @@ pub mod markdown;
 mod pages;
 mod reader;
 mod running;
+mod scaling;
 mod schema;

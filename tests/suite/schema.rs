@@ -3,6 +3,7 @@
 
 mod beside_a_product;
 mod catalog;
+mod citus_lint;
 mod comments;
 mod conformance;
 mod exported;

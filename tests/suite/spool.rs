@@ -7,6 +7,7 @@ mod formats;
 mod goals;
 mod limits;
 mod owner;
+mod person;
 mod poison;
 mod progress;
 mod restart;

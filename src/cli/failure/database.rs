@@ -4,18 +4,24 @@ use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
 
 use super::{HOST_NOT_FOUND, explain_io, tls};
+use crate::app::database::{OLD_CERTIFICATE, tls_fault};
+use crate::listen::is_old_version;
 
 const CORRECT_URL: &str = "correct --database-url (DATABASE_URL)";
+const CORRECT_TLS: &str = "correct sslmode and sslrootcert in --database-url (DATABASE_URL)";
 
 /// The cause, and what to do about it.
 pub(super) fn explain(error: &sqlx::Error) -> String {
+    if let Some(fault) = tls_fault(error) {
+        return explain_tls_fault(fault);
+    }
     match error {
         sqlx::Error::Database(error) => explain_sqlstate(error.as_ref()),
         sqlx::Error::Io(error) => match explain_io(error) {
             cause if cause == HOST_NOT_FOUND => format!("{cause}; {CORRECT_URL}"),
             cause => format!("{cause}; start Postgres there, or {CORRECT_URL}"),
         },
-        sqlx::Error::Tls(error) => explain_tls(error.as_ref()),
+        sqlx::Error::Tls(error) => format!("{error}; {CORRECT_TLS}"),
         sqlx::Error::Protocol(_) => {
             format!("the server there does not speak the Postgres protocol; {CORRECT_URL}")
         }
@@ -70,10 +76,42 @@ fn explain_sqlstate(error: &dyn DatabaseError) -> String {
     }
 }
 
-fn explain_tls(error: &(dyn std::error::Error + 'static)) -> String {
-    const MEND: &str = "correct sslmode and sslrootcert in --database-url (DATABASE_URL)";
-    if let Some(error) = error.downcast_ref::<rustls::Error>() {
-        return format!("{}; {MEND}", tls::reason(error));
+fn explain_tls_fault(fault: &rustls::Error) -> String {
+    let advice = if is_old_version(fault) {
+        OLD_CERTIFICATE
+    } else {
+        CORRECT_TLS
+    };
+    format!("{}; {advice}", tls::reason(fault))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Arc;
+
+    use rustls::{CertificateError, OtherError};
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("UnsupportedCertVersion")]
+    struct OldVersion;
+
+    /// What a failed handshake is, as sqlx returns it.
+    fn handshake(fault: CertificateError) -> sqlx::Error {
+        let fault = rustls::Error::InvalidCertificate(fault);
+        sqlx::Error::Io(io::Error::new(io::ErrorKind::InvalidData, fault))
     }
-    format!("{error}; {MEND}")
+
+    #[test]
+    fn a_certificate_that_tls_refuses_is_named_with_the_way_out() {
+        let old = CertificateError::Other(OtherError(Arc::new(OldVersion)));
+        let said = explain(&handshake(old));
+        assert!(said.contains("is of X.509 version 1"), "{said}");
+        assert!(said.contains("sslmode=disable"), "{said}");
+        let said = explain(&handshake(CertificateError::UnknownIssuer));
+        assert!(said.ends_with(CORRECT_TLS), "{said}");
+        assert!(!said.contains("--ca"), "{said}");
+    }
 }

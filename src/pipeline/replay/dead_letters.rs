@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use super::isolation::Seen;
 use super::window::{ReplayBatch, Window};
 use super::{PROBE_INTERVAL, Replayer, to_json};
-use crate::store::{RefusedPart, is_lock_timeout, is_outage, reason};
+use crate::store::{RefusedPart, is_lock_timeout, is_outage, needs_person, reason};
 
 /// The most dead letters of one transaction. If so many events wait for it, the replayer
 /// goes no further.
@@ -74,9 +74,9 @@ impl LetterPace {
     }
 
     /// So many events could not be stored. Returns whether to try them again: fewer at a
-    /// time, a single one only after an outage, and always after a lock was in the way.
+    /// time, a single one only after an outage, and always after a lock was in the way or while a person is needed.
     fn failed(&mut self, events: usize, error: &sqlx::Error) -> bool {
-        let locked = is_lock_timeout(error);
+        let locked = is_lock_timeout(error) || needs_person(error);
         if !locked {
             self.most = (events / 2).max(1);
         }
@@ -130,6 +130,9 @@ impl Replayer {
         {
             self.parts.gate.close(&error);
             return;
+        }
+        if needs_person(error) {
+            self.parts.gate.tell_refusal(error);
         }
         if self.letters.failed(count, error) {
             return;

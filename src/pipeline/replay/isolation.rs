@@ -5,11 +5,11 @@
 //! committed since the batch failed: then the fault is in the event, not in the database. If
 //! nothing else commits, the fault may be anywhere, so the event is given up only after many
 //! failures. An event that waits for a lock is never given up: whoever holds the lock is to
-//! blame.
+//! blame. Nor is one whose statement the database refuses for good: a person is needed.
 
 use std::time::{Duration, Instant};
 
-use crate::store::{is_lock_timeout, is_timeout};
+use crate::store::{is_lock_timeout, is_timeout, needs_person};
 
 /// The number of failures after which an event may be given up, if others commit.
 const MIN_FAILURES: u32 = 3;
@@ -85,7 +85,8 @@ impl Trouble {
         } else {
             self.failures >= MIN_FAILURES_ALONE && self.first.at.elapsed() >= MIN_TIME_ALONE
         };
-        failed_enough && !is_lock_timeout(error) && (waited || !is_timeout(error))
+        let no_blame = is_lock_timeout(error) || needs_person(error);
+        failed_enough && !no_blame && (waited || !is_timeout(error))
     }
 
     fn longest(self, after: Duration, longest: Duration, committed: u64) -> Duration {

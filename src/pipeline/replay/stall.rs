@@ -29,7 +29,7 @@ impl StallWatch {
     /// Tells the gate, and once a minute the log, whether the spool, which holds so many
     /// events, is stalled.
     pub fn check(&mut self, events: u64, gate: &Gate) {
-        if events == 0 || gate.is_closed() || gate.is_other_database() {
+        if events == 0 || gate.is_away() || gate.is_other_database() {
             self.moved();
         }
         let stalled = self.moved_at.elapsed() >= STALLED_AFTER;

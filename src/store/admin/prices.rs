@@ -164,7 +164,7 @@ async fn insert(
          ON CONFLICT (model, source, valid_from, above_input_tokens) DO UPDATE
          SET input = excluded.input, output = excluded.output, cache_read = excluded.cache_read,
              cache_write = excluded.cache_write, reasoning = excluded.reasoning,
-             priced_as = excluded.priced_as, updated_at = now()
+             priced_as = excluded.priced_as, updated_at = excluded.updated_at
          WHERE (model_prices.input, model_prices.output, model_prices.cache_read, model_prices.cache_write,
                 model_prices.reasoning, model_prices.priced_as)
             IS DISTINCT FROM (excluded.input, excluded.output, excluded.cache_read, excluded.cache_write,

@@ -12,6 +12,8 @@ use super::nagle::turn_off as turn_off_nagle;
 /// The server looks every second whether a client that has a statement running is still
 /// connected; not every platform can. An ack promises durability, so asynchronous commits
 /// are overridden. Stricter settings than `on` stay.
+///
+/// Citus plans a statement for the shards that its values are in, so it refuses generic plans.
 const PREPARE: &str = "\
 DO $$ BEGIN
   PERFORM set_config('client_connection_check_interval', '1000', false);
@@ -19,6 +21,8 @@ EXCEPTION WHEN OTHERS THEN NULL;
 END $$;
 SELECT set_config('synchronous_commit', 'on', false)
 WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write');
+SELECT set_config('plan_cache_mode', 'auto', false)
+WHERE EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'citus');
 SELECT pid::text || ' ' || backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()";
 
 /// A connection and the server process at its other end.

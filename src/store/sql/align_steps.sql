@@ -5,7 +5,8 @@ UPDATE agent_steps s
 SET status = m.status, ended_at = m.ended_at, closed_with_run = m.closed,
     -- An interval cannot hold every difference of two timestamps, so subtract epochs.
     duration_ms = CASE WHEN m.closed THEN least(
-        floor((extract(epoch FROM m.ended_at) - extract(epoch FROM s.created_at)) * 1000), 2147483647)::integer END
+        floor((extract(epoch FROM m.ended_at AT TIME ZONE 'UTC') - extract(epoch FROM s.created_at AT TIME ZONE 'UTC'))
+              * 1000), 2147483647)::integer END
 FROM (
     SELECT o.run_id, o.id, w.status, w.ended_at, w.closed
     FROM agent_runs r

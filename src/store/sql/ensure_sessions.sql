@@ -9,8 +9,8 @@
 WITH gone AS MATERIALIZED (
     SELECT g.id FROM ingest_tombstones g WHERE g.id = ANY ($1::uuid[]) AND g.is_session
 ), made AS (
-    INSERT INTO agent_sessions AS s (id, created_at, updated_at, tenant_id, customer_id)
-    SELECT n.id, n.at, n.at, n.tenant_id, c.id
+    INSERT INTO agent_sessions AS s (id, created_at, updated_at, tenant_id, customer_id, changed_at)
+    SELECT n.id, n.at, n.at, n.tenant_id, c.id, now()
     FROM unnest($1::uuid[], $2::timestamptz[], $3::boolean[], $4::uuid[]) AS n (id, at, upsert, tenant_id)
     LEFT JOIN LATERAL public.known_customer(n.tenant_id) c ON true
     WHERE (n.upsert
@@ -22,8 +22,9 @@ WITH gone AS MATERIALIZED (
     SET created_at = least(s.created_at, excluded.created_at),
         updated_at = CASE WHEN s.merge_times IS NULL AND (excluded.created_at < s.created_at OR s.created_at IS NULL)
                           THEN excluded.updated_at ELSE s.updated_at END,
-        changed_at = now()
+        changed_at = excluded.changed_at
     WHERE excluded.created_at < s.created_at OR s.created_at IS NULL
-       OR s.changed_at IS NULL OR s.changed_at <= now() - interval '1 hour'
+       OR s.changed_at IS NULL
+       OR s.changed_at AT TIME ZONE 'UTC' <= excluded.changed_at AT TIME ZONE 'UTC' - interval '1 hour'
 )
 SELECT id FROM gone

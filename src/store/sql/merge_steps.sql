@@ -65,7 +65,8 @@ WITH n AS MATERIALIZED (
            o.named_parent_step_id IS NOT NULL AS old_may_be_alias,
            CASE WHEN f.filled & 8 = 0 THEN o.model END AS old_model,
            CASE WHEN f.filled & 4 = 0 THEN o.input END AS old_input,
-           CASE f.filled & 3 WHEN 0 THEN o.metadata WHEN 2 THEN o.metadata - 'other_view' END AS old_metadata,
+           CASE WHEN f.filled & 3 = 0 THEN o.metadata
+                WHEN f.filled & 3 = 2 THEN o.metadata - 'other_view' END AS old_metadata,
            o.ended_at IS NOT NULL AND o.closed_with_run IS NULL AS old_has_end,
            coalesce(o.view, 0) AS old_view,
            o.ended_at AS old_ended_at, o.status AS old_status,
@@ -189,7 +190,7 @@ WITH n AS MATERIALIZED (
         input = coalesce(f.input, (f.other_details ->> 7)::jsonb),
         metadata = CASE WHEN w.filled & 3 = 0 THEN f.metadata
                         ELSE coalesce(f.metadata, '{}')
-                             || jsonb_build_object('other_view', f.other_metadata) END,
+                             || jsonb_set('{}', '{other_view}', f.other_metadata) END,
         details_rank = CASE WHEN w.by_end THEN NULL ELSE f.rank END,
         details_at = CASE WHEN w.by_end THEN NULL ELSE f.details_at END,
         details_view = CASE WHEN w.by_end THEN NULL ELSE nullif(f.details_view, 0) END,
@@ -205,12 +206,14 @@ WITH n AS MATERIALIZED (
             WHEN f.ended_at IS NULL OR f.started_at IS NULL THEN NULL
             -- An interval cannot hold every difference of two timestamps, so subtract epochs.
             ELSE floor(1000 * least(greatest(
-                extract(epoch FROM f.ended_at) - extract(epoch FROM f.started_at),
+                extract(epoch FROM f.ended_at AT TIME ZONE 'UTC') - extract(epoch FROM f.started_at AT TIME ZONE 'UTC'),
                 0), 2147483.647))::integer END,
         started_at = f.started_at,
         created_at = coalesce(f.started_at, f.ended_at),
         other_view = CASE WHEN f.other_details IS NOT NULL OR f.other_end IS NOT NULL
-                          THEN jsonb_build_array(f.other_details, f.other_end, w.filled) END
+                          THEN jsonb_set(jsonb_set(jsonb_set('[null, null, 0]',
+                              '{0}', coalesce(f.other_details, 'null')), '{1}', coalesce(f.other_end, 'null')),
+                              '{2}', w.filled::text::jsonb) END
     FROM final f
     CROSS JOIN LATERAL (
         SELECT f.rank = 2 AND f.details_at = f.ended_at AND f.details_view = f.view AS by_end,

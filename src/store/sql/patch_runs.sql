@@ -49,7 +49,8 @@ WITH n AS MATERIALIZED (
            v.all_observed,
            n.observed IS NOT NULL AND v.all_observed IS DISTINCT FROM o.observed AS tells_more, v.end_output,
            v.end_status, v.end_error,
-           o.start_event_at AS old_start_at, o.finalized_by AS old_finalized_by, o.tenant_id
+           o.start_event_at AS old_start_at, o.finalized_by AS old_finalized_by, o.status AS old_status,
+           o.timeout_ms AS old_timeout_ms, o.tenant_id
     FROM n
     JOIN agent_runs o ON o.id = n.id
     CROSS JOIN LATERAL (
@@ -108,7 +109,10 @@ WITH n AS MATERIALIZED (
                CASE WHEN CASE WHEN j.end_wins THEN j.finalized_by = 'client' OR j.output IS NOT NULL
                               ELSE j.old_finalized_by IS NOT DISTINCT FROM 'client'
                                    OR j.end_output IS NOT NULL END
-                    THEN NULL ELSE j.all_observed #>> '{output,2}' END AS told_output
+                    THEN NULL ELSE j.all_observed #>> '{output,2}' END AS told_output,
+               CASE WHEN j.end_wins OR j.old_status <> 'running' THEN NULL
+                    ELSE now() + coalesce(CASE WHEN j.start_wins THEN j.timeout_ms ELSE j.old_timeout_ms END, $21)
+                                 * interval '1.125 ms' END AS abandon_at
     ) e
     WHERE j.start_wins OR j.end_wins OR j.starts_earlier OR j.lives_longer OR j.tells_more
        OR j.began_earlier
@@ -132,7 +136,7 @@ WITH n AS MATERIALIZED (
                      WHEN j.shows_observed THEN j.all_observed #>> '{input,2}' ELSE r.input END,
         metadata = CASE WHEN j.start_wins AND j.named_customer_id IS NOT NULL AND j.customer_id IS NULL
                         THEN coalesce(j.metadata, '{}')
-                             || jsonb_build_object('unresolved_customer_id', j.named_customer_id)
+                             || jsonb_object('{unresolved_customer_id}', ARRAY[j.named_customer_id::text])
                         WHEN j.start_wins THEN j.metadata
                         WHEN j.shows_observed THEN public.observed_metadata(
                             j.all_observed, j.shows_customer AND j.observed_customer_id IS NULL)
@@ -173,10 +177,7 @@ WITH n AS MATERIALIZED (
             ELSE r.total_tokens_output END,
         summed_by = CASE WHEN NOT j.end_wins THEN r.summed_by END,
         changed_at = now(),
-        abandon_at = CASE
-            WHEN j.end_wins OR r.status <> 'running' THEN NULL
-            ELSE now() + coalesce(CASE WHEN j.start_wins THEN j.timeout_ms ELSE r.timeout_ms END, $21)
-                         * interval '1.125 ms' END
+        abandon_at = j.abandon_at
     FROM due j
     WHERE r.id = j.id
     RETURNING r.id, j.start_wins OR j.starts_earlier AS start_changed,

@@ -60,13 +60,13 @@ WITH n AS MATERIALIZED (
         external_id = CASE WHEN m.external_id_wins THEN m.external_id ELSE s.external_id END,
         metadata = nullif(
             coalesce(CASE WHEN m.metadata_wins THEN m.metadata ELSE m.old_metadata END, '{}')
-            || jsonb_strip_nulls(jsonb_build_object(
-                'unresolved_customer_id', CASE WHEN m.customer_wins
+            || jsonb_strip_nulls(jsonb_object('{unresolved_customer_id,unresolved_user_id}', ARRAY[
+                CASE WHEN m.customer_wins
                     THEN CASE WHEN m.customer_known THEN NULL ELSE m.customer_id::text END
                     ELSE s.metadata ->> 'unresolved_customer_id' END,
-                'unresolved_user_id', CASE WHEN m.user_wins
+                CASE WHEN m.user_wins
                     THEN CASE WHEN m.user_known THEN NULL ELSE m.user_id::text END
-                    ELSE s.metadata ->> 'unresolved_user_id' END)),
+                    ELSE s.metadata ->> 'unresolved_user_id' END])),
             '{}'),
         merge_times = ARRAY[
             CASE WHEN m.customer_wins THEN m.customer_at ELSE s.merge_times[1] END,

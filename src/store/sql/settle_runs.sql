@@ -4,31 +4,34 @@
 -- Totals are the sums of the token counts that are not roll-ups. If there are none: what the run
 -- reported. The INTEGER columns stop at their maximum; run_summary has the full sums.
 -- Sightings of messages are left out, because they may move to another run.
+WITH t AS MATERIALIZED (
+    SELECT statement_timestamp() AS at, $2::text::timestamptz AS settle_at
+)
 UPDATE agent_runs r
 SET total_tokens_input = m.tokens_input,
     total_tokens_output = m.tokens_output,
     started_at = m.started_at,
     last_event_at = m.last_event_at,
     changed_at = now(),
-    settle_at = CASE WHEN $2::text::timestamptz IS NULL AND r.settle_at IS NOT NULL
-                     THEN greatest(r.settle_at, clock_timestamp()) END
+    settle_at = CASE WHEN m.settle_at IS NULL AND r.settle_at IS NOT NULL THEN greatest(r.settle_at, m.at) END
 FROM (
-    SELECT o.id,
-           CASE WHEN t.counts > 0 THEN least(t.input, 2147483647)::integer
+    SELECT o.id, t.at, t.settle_at,
+           CASE WHEN n.counts > 0 THEN least(n.input, 2147483647)::integer
                 ELSE o.reported_tokens_input END AS tokens_input,
-           CASE WHEN t.counts > 0 THEN least(t.output, 2147483647)::integer
+           CASE WHEN n.counts > 0 THEN least(n.output, 2147483647)::integer
                 ELSE o.reported_tokens_output END AS tokens_output,
            CASE WHEN o.start_event_at IS NOT NULL THEN o.started_at
-                ELSE coalesce(o.root_started_at, least(s.first_at, c.first_at, t.first_at, a.first_at)) END AS started_at,
-           greatest(o.alive_at, s.last_at, c.last_at, t.last_at, a.last_at) AS last_event_at
-    FROM agent_runs o
+                ELSE coalesce(o.root_started_at, least(s.first_at, c.first_at, n.first_at, a.first_at)) END AS started_at,
+           greatest(o.alive_at, s.last_at, c.last_at, n.last_at, a.last_at) AS last_event_at
+    FROM t
+    CROSS JOIN agent_runs o
     CROSS JOIN LATERAL (
         SELECT count(*) FILTER (WHERE NOT rollup) AS counts,
                coalesce(sum(input) FILTER (WHERE NOT rollup), 0) AS input,
                coalesce(sum(output) FILTER (WHERE NOT rollup), 0) AS output,
                min(created_at) AS first_at, max(created_at) AS last_at
         FROM agent_token_counts WHERE run_id = o.id
-    ) t
+    ) n
     CROSS JOIN LATERAL (
         SELECT min(created_at) AS first_at,
                max(greatest(created_at, CASE WHEN closed_with_run IS NULL THEN ended_at END)) AS last_at
@@ -45,7 +48,7 @@ FROM (
     ) a
     WHERE o.id = ANY ($1::uuid[]) AND o.status <> 'running'
 ) m
-WHERE r.id = m.id AND ($2::text::timestamptz IS NULL OR r.settle_at = $2::text::timestamptz)
+WHERE r.id = m.id AND (m.settle_at IS NULL OR r.settle_at = m.settle_at)
   -- Something of the run has changed, though it may not show in these: changed_at is moved on, seldom.
   AND (r.settle_at IS NOT NULL OR r.changed_at IS NULL OR r.changed_at < now() - interval '1 minute'
        OR (r.total_tokens_input, r.total_tokens_output, r.started_at, r.last_event_at)

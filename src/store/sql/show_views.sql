@@ -4,7 +4,7 @@
 -- failure they show (NULL: none). $7 token counts of which another step has the same. $8 runs.
 WITH hidden AS (
     UPDATE agent_steps
-    SET own_view = jsonb_build_object('step_type', step_type, 'kind', kind), step_type = 'other', kind = 'view'
+    SET own_view = jsonb_object('{step_type,kind}', ARRAY[step_type, kind]), step_type = 'other', kind = 'view'
     WHERE id = ANY ($1::uuid[]) AND (run_id = ANY ($8::uuid[])) IS TRUE
 ), filled AS (
     UPDATE agent_steps s
@@ -12,7 +12,7 @@ WITH hidden AS (
             CASE WHEN m.model IS NOT NULL THEN '{"model": null}'::jsonb ELSE '{}' END
             || CASE WHEN i.input IS NOT NULL THEN '{"input": null}'::jsonb ELSE '{}' END
             || CASE WHEN o.output IS NOT NULL THEN '{"output": null}'::jsonb ELSE '{}' END
-            || CASE WHEN f.id IS NOT NULL THEN jsonb_build_object('status', s.status, 'error', s.error)
+            || CASE WHEN f.id IS NOT NULL THEN jsonb_object('{status,error}', ARRAY[s.status, s.error])
                     ELSE '{}' END, '{}'),
         model = coalesce(m.model, s.model),
         input = coalesce(i.input, s.input),

@@ -19,24 +19,24 @@ FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::timestamptz[], $
      AS n (run_id, id, step_id, parent_step_id, started_at, ended_at, status, error, name, run_pending, tenant_id)
 ORDER BY n.run_id, n.id
 ON CONFLICT ON CONSTRAINT agent_step_aliases_pkey DO UPDATE
-SET (step_id, parent_step_id) = (
-        SELECT v.step_id, v.parent_step_id
-        FROM (VALUES (excluded.step_id, excluded.parent_step_id), (a.step_id, a.parent_step_id))
-             AS v (step_id, parent_step_id)
-        ORDER BY v.step_id DESC NULLS FIRST, v.parent_step_id DESC NULLS FIRST
-        LIMIT 1),
-    (root_ended_at, root_status, root_error) = (
-        SELECT v.at, v.status, v.error
-        FROM (VALUES (excluded.root_ended_at, excluded.root_status, excluded.root_error),
-                     (a.root_ended_at, a.root_status, a.root_error)) AS v (at, status, error)
-        ORDER BY v.at DESC NULLS LAST, ARRAY[v.status, v.error] COLLATE "C" DESC
-        LIMIT 1),
-    (root_started_at, root_name) = (
-        SELECT v.at, v.name
-        FROM (VALUES (excluded.root_started_at, excluded.root_name), (a.root_started_at, a.root_name))
-             AS v (at, name)
-        ORDER BY v.at NULLS LAST, v.name COLLATE "C"
-        LIMIT 1)
+SET step_id = CASE WHEN record_gt(ROW(excluded.step_id, excluded.parent_step_id), ROW(a.step_id, a.parent_step_id))
+                   THEN excluded.step_id ELSE a.step_id END,
+    parent_step_id = CASE
+        WHEN record_gt(ROW(excluded.step_id, excluded.parent_step_id), ROW(a.step_id, a.parent_step_id))
+        THEN excluded.parent_step_id ELSE a.parent_step_id END,
+    root_ended_at = greatest(excluded.root_ended_at, a.root_ended_at),
+    root_status = CASE WHEN excluded.root_ended_at IS NOT NULL AND (a.root_ended_at IS NULL OR record_gt(
+            ROW(excluded.root_ended_at, ARRAY[excluded.root_status, excluded.root_error] COLLATE "C"),
+            ROW(a.root_ended_at, ARRAY[a.root_status, a.root_error] COLLATE "C")))
+         THEN excluded.root_status ELSE a.root_status END,
+    root_error = CASE WHEN excluded.root_ended_at IS NOT NULL AND (a.root_ended_at IS NULL OR record_gt(
+            ROW(excluded.root_ended_at, ARRAY[excluded.root_status, excluded.root_error] COLLATE "C"),
+            ROW(a.root_ended_at, ARRAY[a.root_status, a.root_error] COLLATE "C")))
+         THEN excluded.root_error ELSE a.root_error END,
+    root_started_at = least(excluded.root_started_at, a.root_started_at),
+    root_name = CASE WHEN record_gt(ROW(a.root_started_at, a.root_name COLLATE "C"),
+                                    ROW(excluded.root_started_at, excluded.root_name COLLATE "C"))
+                     THEN excluded.root_name ELSE a.root_name END
 WHERE record_gt(ROW(excluded.step_id, excluded.parent_step_id), ROW(a.step_id, a.parent_step_id))
    OR (excluded.root_ended_at IS NOT NULL AND (
           a.root_ended_at IS NULL

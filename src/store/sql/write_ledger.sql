@@ -8,4 +8,4 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT ON CONSTRAINT ingest_ledger_pkey DO UPDATE
 SET received = excluded.received, committed = excluded.committed, duplicate = excluded.duplicate,
     refused = excluded.refused, spooled = excluded.spooled, dead_lettered = excluded.dead_lettered,
-    ignored = excluded.ignored, updated_at = now()
+    ignored = excluded.ignored, updated_at = excluded.updated_at

@@ -9,5 +9,5 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::jsonb)
 ON CONFLICT ON CONSTRAINT ingest_ledger_pkey DO UPDATE
 SET received = excluded.received, committed = excluded.committed, duplicate = excluded.duplicate,
     refused = excluded.refused, spooled = excluded.spooled, dead_lettered = excluded.dead_lettered,
-    ignored = excluded.ignored, spool_progress = excluded.spool_progress, updated_at = now()
+    ignored = excluded.ignored, spool_progress = excluded.spool_progress, updated_at = excluded.updated_at
 RETURNING xmax = 0 AS is_new

@@ -278,7 +278,9 @@ impl Writer {
                     self.conflicts.failed(events.len());
                     return Err(Failure::Conflict(error));
                 }
-                FailureClass::Unavailable | FailureClass::CopyForbidden => {
+                FailureClass::Unavailable
+                | FailureClass::NeedsPerson
+                | FailureClass::CopyForbidden => {
                     return Err(Failure::Unavailable(error));
                 }
             }

@@ -5,10 +5,12 @@ use std::time::Duration;
 use rand::RngExt as _;
 use tokio::time::{Instant, sleep};
 
-use crate::store::error::{is_timeout, is_unfit, reason};
+use crate::store::error::{is_timeout, is_unfit, needs_person, reason};
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(20);
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
+/// The pause while only a person can help.
+const PERSON_PAUSE: Duration = Duration::from_secs(10);
 /// Each wait is a random part of the backoff, so that writers do not retry together.
 const JITTER: std::ops::Range<f64> = 0.5..1.0;
 
@@ -53,7 +55,7 @@ impl Outage {
         when_away: WhenAway,
     ) -> Result<(), sqlx::Error> {
         if when_away == WhenAway::ReturnError {
-            let hopeless = is_timeout(&error) || is_unfit(&error);
+            let hopeless = is_timeout(&error) || is_unfit(&error) || needs_person(&error);
             let retry = !std::mem::replace(&mut self.retried, true) && !hopeless;
             return if retry { Ok(()) } else { Err(error) };
         }
@@ -63,6 +65,16 @@ impl Outage {
                 tracing::info!("batches wait until the database can be written");
                 FIRST_BACKOFF
             }
+            None if needs_person(&error) => {
+                // ERROR: a person is needed. Nothing is lost, the batch waits.
+                tracing::error!(
+                    error = %reason(&error),
+                    "Postgres refuses a statement of the daemon, so batches wait; \
+                     make the tables as `runtraced migrate` makes them, without rules and not distributed"
+                );
+                PERSON_PAUSE
+            }
+            Some(_) if needs_person(&error) => PERSON_PAUSE,
             None => {
                 // WARN: nothing is lost, the batch waits.
                 tracing::warn!(error = %reason(&error), "the database is away; batches wait");

@@ -122,7 +122,9 @@ impl Writer {
                 continue;
             };
             match classify_failure(&error) {
-                FailureClass::Unavailable | FailureClass::CopyForbidden => {
+                FailureClass::Unavailable
+                | FailureClass::NeedsPerson
+                | FailureClass::CopyForbidden => {
                     outage.wait(error, self.config.when_away).await?;
                     parts.push(letters);
                 }
