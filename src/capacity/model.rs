@@ -57,9 +57,11 @@ impl FromStr for EventRate {
 /// What arrives, and how long it is kept.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct TraceVolume {
-    /// Rows in a second.
+    /// Rows in a second at peak: processors must take them.
     pub rows_per_second: f64,
-    /// Bytes of content in a row.
+    /// Rows in a second on average: disks keep them.
+    pub average_rows_per_second: f64,
+    /// Bytes of a row, as COPY sends it.
     pub row_bytes: f64,
     /// How long rows are kept, in seconds.
     pub kept_seconds: f64,
@@ -114,7 +116,8 @@ impl CapacityPlan {
         let rate = volume.rows_per_second;
         let postgres_busy_cores = rate * costs.postgres_us / 1e6;
         let daemon_busy_cores = rate * costs.daemon_us / 1e6;
-        let stored_per_second = rate * (volume.row_bytes + costs.stored_overhead_bytes);
+        let stored_per_second =
+            volume.average_rows_per_second * (volume.row_bytes + costs.stored_overhead_bytes);
         let stored_bytes = stored_per_second * volume.kept_seconds;
         let usable_disk = hardware.disk_bytes * hardware.share;
         let databases_by_cores = whole(
@@ -161,6 +164,7 @@ mod tests {
     fn plan(rows_per_second: f64, row_bytes: f64, days: f64) -> CapacityPlan {
         let volume = TraceVolume {
             rows_per_second,
+            average_rows_per_second: rows_per_second,
             row_bytes,
             kept_seconds: days * DAY,
         };
@@ -203,6 +207,18 @@ mod tests {
         let kept = plan.kept_seconds_by_cores;
         let again = self::plan(2_000_000.0, 900.0, kept / DAY * 0.999);
         assert_eq!(again.databases, again.databases_by_cores);
+    }
+
+    #[test]
+    fn processors_take_the_peak_and_disks_the_average() {
+        let steady = plan(100_000.0, 900.0, 30.0);
+        let volume = TraceVolume {
+            average_rows_per_second: 20_000.0,
+            ..steady.volume
+        };
+        let bursty = CapacityPlan::new(volume, steady.hardware, MeasuredCosts::built_in());
+        assert_eq!(bursty.databases_by_cores, steady.databases_by_cores);
+        assert!((steady.stored_bytes / bursty.stored_bytes - 5.0).abs() < 1e-9);
     }
 
     #[test]

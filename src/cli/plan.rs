@@ -27,7 +27,10 @@ pub struct PlanArgs {
     /// Rows that arrive at peak: 20000/s, 1.5M/h.
     #[arg(long, value_name = "RATE")]
     rate: FlagValue,
-    /// Bytes of content in a row, on average.
+    /// Rows that arrive on average, which disks keep. Default: as many as at peak.
+    #[arg(long, value_name = "RATE")]
+    average: Option<FlagValue>,
+    /// Bytes of a row on average, as COPY sends it: content, ids and times.
     #[arg(long, default_value = "900", value_name = "BYTES")]
     bytes: FlagValue,
     /// How long rows are kept.
@@ -59,8 +62,14 @@ impl PlanArgs {
     pub(super) fn request(&self) -> Result<(TraceVolume, Hardware), Faults> {
         let mut flags = FlagReader::default();
         let rate: Option<EventRate> = flags.parsed(&self.rate, "a rate like 20000/s or 1.5M/h");
+        let rows_per_second = rate.map_or(0.0, |rate| rate.per_second);
+        let average: Option<EventRate> = self
+            .average
+            .as_ref()
+            .and_then(|average| flags.parsed(average, "a rate like 20000/s or 1.5M/h"));
         let volume = TraceVolume {
-            rows_per_second: rate.map_or(0.0, |rate| rate.per_second),
+            rows_per_second,
+            average_rows_per_second: average.map_or(rows_per_second, |rate| rate.per_second),
             row_bytes: flags.size(&self.bytes, 1..=LARGEST_ROW) as f64,
             kept_seconds: flags
                 .duration_within(&self.retain, Duration::from_secs(1)..=LONGEST)

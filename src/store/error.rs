@@ -122,10 +122,24 @@ fn classify_fault(fault: ServerFault<'_>) -> FailureClass {
             FailureClass::BadData
         }
         _ if fault.depends_on_row() && !fault.is_lock_timeout() => FailureClass::BadData,
+        // A table has changed under a prepared statement. A new session prepares it anew.
+        "0A000" if fault.routine == Some("RevalidateCachedQuery") => FailureClass::Unavailable,
         "0A000" => FailureClass::NeedsPerson,
         _ => FailureClass::Unavailable,
     }
 }
+
+/// Routines of Postgres that refuse a value with the code of a feature that is missing: escapes in
+/// a database that is not UTF-8, and numbers and times that a type has no place for.
+const REFUSES_VALUES: [&str; 7] = [
+    "pg_unicode_to_server",
+    "checkTimezoneIsUsedForCast",
+    "numeric_int2",
+    "numeric_int4_opt_error",
+    "numeric_int4_safe",
+    "numeric_int8_opt_error",
+    "numeric_int8_safe",
+];
 
 /// Whether a constraint is a reference to a session.
 fn is_of_session(constraint: &str) -> bool {
@@ -167,6 +181,8 @@ impl ServerFault<'_> {
         }
         match self.routine {
             Some("exec_stmt_raise" | "ExecWithCheckOptions") => true,
+            // A value that a type or the database's encoding does not have.
+            Some(routine) if self.code == "0A000" && REFUSES_VALUES.contains(&routine) => true,
             // Features, syntax and privileges, object states. The daemon's own statements call no function in a
             // procedural language.
             _ if is_of(&["0A", "42", "55"]) => {

@@ -182,7 +182,12 @@ impl<S> Session<S> {
         if is_not_migrated(error) && !is_unfit(error) {
             SCHEMA_FAILURES.fetch_add(1, Relaxed);
         }
-        if classify_failure(error) == FailureClass::Unavailable && !is_harmless(error) {
+        // A person may change what a new session alone sees.
+        let ends = match classify_failure(error) {
+            FailureClass::Unavailable => !is_harmless(error),
+            class => class == FailureClass::NeedsPerson,
+        };
+        if ends {
             self.end();
         }
     }
