@@ -40,7 +40,7 @@ impl<'a> ReapPace<'a> {
         }
     }
 
-    /// The same, but it waits while `is_busy`, and counts.
+    /// The same, but it waits for a while if `is_busy`, and counts.
     #[must_use]
     pub fn yielding(
         self,

@@ -72,7 +72,7 @@ pub async fn reap_forever(
                 Err(error) if is_canceled(&error) => {
                     tracing::warn!(
                         error = %store::reason(&error),
-                        "a statement that deletes old traces took too long; the next round goes on behind it"
+                        "a statement that looks for old traces took too long; the next round tries it again"
                     );
                 }
                 Err(error) if is_forbidden(&error) || store::is_outage(&error) => {
