@@ -118,11 +118,12 @@ impl Reaper {
             let page = DuePage::read(&rows)?;
             pace.rest(begun).await;
             let is_last = page.end.is_none();
+            delete_runs(conn, &page.due, pace, count).await?;
+            // Not before: after an outage the next round looks at this page again.
             self.run = page.end.unwrap_or_default();
             if is_last {
                 break;
             }
-            delete_runs(conn, &page.due, pace, count).await?;
         }
         tidy::tidy(conn, keep, &mut self.session, counts, pace).await
     }

@@ -231,8 +231,9 @@ async fn two_daemons_sweep_the_same_database_under_load() {
         RetryPolicy::default(),
     )
     .await;
-    let silent: Vec<Uuid> = (0..1_200).map(|_| new_id()).collect();
-    for (number, runs) in silent.chunks(300).enumerate() {
+    // More than one sweep takes.
+    let silent: Vec<Uuid> = (0..600).map(|_| new_id()).collect();
+    for (number, runs) in silent.chunks(150).enumerate() {
         let events = runs.iter().flat_map(|run| {
             let start = with_timeout(run_started(0, *run), 500);
             [

@@ -81,7 +81,7 @@ pub async fn count(conn: &mut PgConnection, table: &str) -> i64 {
 
 /// Waits until a row, as a JSON object, is as wanted.
 pub async fn eventually(conn: &mut PgConnection, query: &str, want: Value) {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     loop {
         let got = row(conn, query).await;
         if got == want {

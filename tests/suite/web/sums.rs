@@ -158,7 +158,8 @@ async fn kept_sums_are_those_of_the_runs() {
     ];
     let mut random = Random::new(seed, &world);
     let mut batches: Vec<Vec<Event>> = Vec::new();
-    for _ in 0..4 {
+    // Scenarios are long or short by chance.
+    while batches.len() < 80 {
         let scenario = random.scenario();
         batches.extend(random.delivery(&scenario.events));
     }
@@ -197,9 +198,10 @@ async fn kept_sums_are_those_of_the_runs() {
             compared += compare(&mut conn, reader.as_deref(), filter, "at the end").await;
         }
     }
+    // How many rounds there are is up to chance.
     assert!(
-        compared > 1_000 && kept > 10 && days > 0,
-        "{compared} {kept} {days}"
+        compared > 25 * round && kept > 10 && days > 0,
+        "{round} {compared} {kept} {days}"
     );
     for daemon in daemons {
         // Somebody deleted rows, so counts of rows do not add up; counts of events do.
