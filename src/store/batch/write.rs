@@ -22,7 +22,7 @@ use crate::store::encode::rows::{
     MESSAGES, SCORES, STEPS, TOKEN_COUNTS, encode_message, encode_score, encode_step,
     encode_token_count,
 };
-use crate::store::outcome::EventOutcome;
+use crate::store::outcome::{ContentBytes, EventOutcome};
 use crate::store::plan::{Plan, RunPatch, Rung};
 
 /// The result of a batch; valid once its transaction has committed.
@@ -32,6 +32,8 @@ pub struct WrittenBatch {
     pub outcomes: Vec<EventOutcome>,
     /// The totals of runs that have not ended, for the writer's cache.
     pub run_totals: HashMap<Uuid, RunTotals>,
+    /// What was written as contents.
+    pub contents: ContentBytes,
     /// What its phases took.
     pub times: PhaseTimes,
 }
@@ -61,6 +63,7 @@ pub async fn write_batch(
         aliases: Aliases::default(),
         moved_runs: HashSet::new(),
         postponed_runs: HashSet::new(),
+        contents: ContentBytes::default(),
     };
     if !plan.sessions.is_empty() {
         merge::ensure_sessions(batch.conn, &plan.sessions).await?;
@@ -80,7 +83,7 @@ pub async fn write_batch(
     batch.write_runs(&mut plan, &runs, cache).await?;
     batch.end_by_roots(&roots, &mut runs).await?;
     times.lock = lap.end();
-    if let Err(error) = batch.append(&plan).await {
+    if let Err(error) = batch.append(&plan, rung, &runs).await {
         return Err(match &filter {
             Some(filter) => error.in_batch(|event| filter.position(event)),
             None => error,
@@ -93,6 +96,7 @@ pub async fn write_batch(
     batch.write_contested(&plan).await?;
     times.merge = lap.end();
     batch.settle(&plan, &runs).await?;
+    let contents = batch.contents;
     let outcomes = match filter {
         Some(filter) => filter.outcomes(batch.conn, batch.outcomes).await?,
         None => batch.outcomes,
@@ -101,6 +105,7 @@ pub async fn write_batch(
     Ok(WrittenBatch {
         outcomes,
         run_totals: runs.open_totals,
+        contents,
         times,
     })
 }
@@ -234,7 +239,15 @@ impl BatchWriter<'_> {
         Ok(())
     }
 
-    async fn append(&mut self, plan: &Plan<'_>) -> Result<(), BatchError> {
+    /// Writes the contents of all steps, and copies rows.
+    async fn append(
+        &mut self,
+        plan: &Plan<'_>,
+        rung: Rung,
+        runs: &BatchRuns,
+    ) -> Result<(), BatchError> {
+        let is_new = |run| !runs.locked.contains_key(&run);
+        self.write_contents(plan, rung, is_new).await?;
         let rows = &plan.appends;
         merge::copy(
             self.conn,

@@ -1,0 +1,7 @@
+//! Large values of steps that are stored once per run: what is there twice is one row, and whoever
+//! reads a step gets what was sent.
+
+mod crashes;
+mod orders;
+mod sent;
+mod writing;
