@@ -322,6 +322,7 @@ async fn metrics_have_their_names_and_count() {
     );
     want.extend(
         [
+            "agent_contents",
             "agent_messages",
             "agent_runs",
             "agent_scores",

@@ -2,6 +2,12 @@
 //! reads a step gets what was sent.
 
 mod crashes;
+mod deleting;
 mod orders;
+mod reading;
+mod rights;
+mod rows;
+mod searching;
 mod sent;
+mod undoing;
 mod writing;
