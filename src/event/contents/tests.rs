@@ -336,5 +336,8 @@ fn the_weight_counts_the_cut() {
 #[test]
 fn the_hash_of_a_content_never_changes() {
     let text = format!("{{\"a\": 1, \"m\": [{}, 2]}}", string(600));
-    assert_eq!(json(&text).stored(), r#"{"$content": "b2a5e875-9141-e85b-d3db-90dbd769d946"}"#);
+    assert_eq!(
+        json(&text).stored(),
+        r#"{"$content": "b2a5e875-9141-e85b-d3db-90dbd769d946"}"#
+    );
 }

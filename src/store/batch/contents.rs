@@ -226,3 +226,95 @@ async fn insert(conn: &mut PgConnection, rows: &[MissingContent<'_>]) -> Result<
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{ContentRule, Json, Repairs};
+
+    const RUN: Uuid = Uuid::from_u128(1);
+
+    /// A history of so many messages, as the input of a call.
+    fn input(turns: usize) -> Json {
+        let message = |n: usize| format!("{{\"text\": \"{}\"}}", format!("{n} ").repeat(200));
+        let messages: Vec<String> = (0..turns).map(message).collect();
+        let text = format!(
+            "{{\"model\": \"m\", \"messages\": [{}]}}",
+            messages.join(",")
+        );
+        let mut json = Json::new(text, &mut Repairs::default()).unwrap();
+        json.cut_contents(ContentRule::Large);
+        json
+    }
+
+    fn hashes(json: &Json) -> HashSet<Uuid> {
+        let value = json.contents().unwrap();
+        let contents = (0..value.len()).filter_map(|at| value.get(at));
+        contents.map(|content| content.hash()).collect()
+    }
+
+    /// What is missing of the values, and how many contents each question asks for.
+    fn search(
+        jsons: &[Json],
+        stored: &HashSet<Uuid>,
+        is_new: impl Fn(Uuid) -> bool,
+    ) -> (Vec<Uuid>, Vec<usize>) {
+        let value = |json| StepValue {
+            run_id: RUN,
+            event: Some(0),
+            value: Json::contents(json).unwrap(),
+        };
+        let mut search = ContentSearch::new(jsons.iter().map(value).collect());
+        let (mut heads, mut width, mut sizes) = (search.heads(), FIRST_LOOK, Vec::new());
+        while !heads.is_empty() {
+            let question = search.question(&heads, width, &is_new);
+            let keys = question.asked.iter().enumerate();
+            let found = keys.filter(|(_, place)| stored.contains(&search.key(**place).unwrap().1));
+            let found = found.map(|(position, _)| position).collect();
+            sizes.push(question.asked.len());
+            heads = search.note(question, &found);
+            width *= WIDER;
+        }
+        let missing = search.missing();
+        (
+            missing.iter().map(|row| row.content.hash()).collect(),
+            sizes,
+        )
+    }
+
+    fn set(missing: &[Uuid]) -> HashSet<Uuid> {
+        let set: HashSet<Uuid> = missing.iter().copied().collect();
+        assert_eq!(set.len(), missing.len(), "a content is missing twice");
+        set
+    }
+
+    #[test]
+    fn a_value_that_goes_on_takes_one_question() {
+        let (before, after) = (hashes(&input(300)), [input(302)]);
+        let (missing, asked) = search(&after, &before, |_| false);
+        assert_eq!(set(&missing), &hashes(&after[0]) - &before);
+        assert_eq!(asked, [FIRST_LOOK]);
+        let (missing, asked) = search(&[input(300)], &before, |_| false);
+        assert_eq!((missing, asked), (Vec::new(), vec![FIRST_LOOK]));
+    }
+
+    #[test]
+    fn what_is_far_back_takes_few_questions() {
+        let all = [input(300), input(299), input(300)];
+        let both = &hashes(&all[0]) | &hashes(&all[1]);
+        for stored in [HashSet::new(), hashes(&input(20))] {
+            let (missing, asked) = search(&all, &stored, |_| false);
+            assert_eq!(set(&missing), &both - &stored);
+            assert!(asked.len() <= 4, "{asked:?}");
+            assert!(asked.iter().sum::<usize>() <= both.len(), "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn a_new_run_takes_no_question() {
+        let all = [input(100), input(90)];
+        let (missing, asked) = search(&all, &HashSet::new(), |run| run == RUN);
+        assert_eq!(set(&missing), &hashes(&all[0]) | &hashes(&all[1]));
+        assert_eq!(asked, [0]);
+    }
+}

@@ -11,7 +11,7 @@ use super::gone::{self, GoneIds};
 use super::large_runs;
 use super::merge::{self, RowOutcome};
 use super::run_totals::{self, RunTotals, RunTotalsCache};
-use super::runs::{self, LockedRun, PatchedRun};
+use super::runs::{self, PatchedRun};
 use super::state::{BatchRuns, BatchWriter};
 use super::tenancy::{self, TenancyFilter};
 use super::views;
@@ -196,8 +196,8 @@ impl BatchWriter<'_> {
         cache: &RunTotalsCache,
     ) -> Result<(), BatchError> {
         let mut patches = std::mem::take(&mut plan.run_patches);
-        add_placeholders(&mut patches, &plan.runs, &runs.locked);
-        add_placeholders(&mut patches, &plan.scored_runs, &runs.locked);
+        runs::add_placeholders(&mut patches, &plan.runs, &runs.locked);
+        runs::add_placeholders(&mut patches, &plan.scored_runs, &runs.locked);
         let timeout_ms = self.run_timeout_ms;
         let exists = |patch: &&RunPatch<'_>| runs.locked.contains_key(&patch.id);
         let (existing, new): (Vec<_>, Vec<_>) = patches.iter().partition(exists);
@@ -424,22 +424,6 @@ impl BatchWriter<'_> {
         self.postponed_runs.extend(large);
         Ok(few)
     }
-}
-
-/// Adds placeholders: runs that do not exist and that the batch neither starts nor ends.
-fn add_placeholders(
-    patches: &mut Vec<RunPatch<'_>>,
-    runs: &[Uuid],
-    locked: &HashMap<Uuid, LockedRun>,
-) {
-    let patched: HashSet<Uuid> = patches.iter().map(|patch| patch.id).collect();
-    let missing = runs
-        .iter()
-        .filter(|id| !locked.contains_key(id) && !patched.contains(id));
-    patches.extend(missing.map(|&id| RunPatch {
-        id,
-        ..RunPatch::default()
-    }));
 }
 
 /// Fails if one of the rows should have been written and was not.
