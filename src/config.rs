@@ -27,7 +27,7 @@ pub use retention::{RetentionArgs, RetentionSettings, keep};
 pub use spool::SpoolSettings;
 pub use values::{Faults, FlagReader, FlagValue, FlagValueParser, MAX_DURATION};
 
-use crate::event::MAX_JSON_DEPTH;
+use crate::event::{ContentRule, MAX_JSON_DEPTH};
 use crate::ingest::native::MAX_EVENTS_PER_MESSAGE;
 use crate::ingest::otlp::map::Dialects;
 use crate::listen::{ConnectionLimits, TlsFiles};
@@ -201,6 +201,10 @@ pub struct ServeArgs {
     /// replace those of the same name.
     #[arg(long, env = "RUNTRACED_OTLP_DIALECTS", value_name = "DIR")]
     pub otlp_dialects: Option<PathBuf>,
+    /// Store what the large inputs and outputs of a run's steps have in common once. SQL then
+    /// reads them with content_value(), and the views show them as they were sent.
+    #[arg(long, env = "RUNTRACED_CONTENT_ONCE", action = SetTrue)]
+    pub content_once: FlagValue,
     /// Time without an event after which a run counts as abandoned.
     #[arg(
         long,
@@ -287,6 +291,7 @@ pub struct Config {
     pub max_field_bytes: usize,
     pub keep_foreign_spans: bool,
     pub otlp_dialects: Arc<Dialects>,
+    pub contents: ContentRule,
     pub run_timeout: Duration,
     pub sweep_interval: Duration,
     pub commit_timeout: Duration,
@@ -353,6 +358,10 @@ impl ServeArgs {
                 .memory_size(&self.max_field_bytes, MIN_FIELD_BYTES..=MAX_MESSAGE_BYTES),
             keep_foreign_spans: flags.switch(&self.keep_foreign_spans),
             otlp_dialects: dialects(&mut flags, self.otlp_dialects.as_deref()),
+            contents: match flags.switch(&self.content_once) {
+                true => ContentRule::Large,
+                false => ContentRule::Lookalikes,
+            },
             run_timeout: flags.duration(&self.run_timeout, MIN_RUN_TIMEOUT),
             sweep_interval: flags.duration(&self.sweep_interval, MIN_TIMEOUT),
             commit_timeout: flags.duration(&self.commit_timeout, MIN_COMMIT_TIMEOUT),

@@ -7,7 +7,7 @@ use tokio_util::task::TaskTracker;
 use super::drain::Phases;
 use super::error::AppError;
 use super::shared::SharedState;
-use super::stored_events::{decode_events, render_event};
+use super::stored_events::{frame_decoder, render_event};
 use super::{Addresses, DaemonCore};
 use crate::auth::Authenticator;
 use crate::config::Config;
@@ -52,7 +52,7 @@ impl DaemonCore {
             spool: spool.map(|(spool, settings)| SpoolConfig {
                 spool,
                 encode: encode_frame,
-                decode: decode_events,
+                decode: frame_decoder(config.contents),
                 after: settings.after,
             }),
             draining: phases.draining.clone(),
@@ -91,7 +91,7 @@ impl DaemonCore {
         let config = &self.config;
         OtlpIngest::new(OtlpConfig {
             intake,
-            preparer: Preparer::new(self.masker.clone()),
+            preparer: Preparer::new(self.masker.clone(), config.contents),
             counts: shared.spans.clone(),
             options: MapOptions {
                 max_field_bytes: config.max_field_bytes,
@@ -178,7 +178,7 @@ impl DaemonCore {
         let config = &self.config;
         NativeIngest {
             pipeline,
-            preparer: Preparer::new(self.masker.clone()),
+            preparer: Preparer::new(self.masker.clone(), config.contents),
             repairs: shared.repairs.clone(),
             own_spans: shared.own_spans.clone(),
             submit_timeout: config.submit_timeout,

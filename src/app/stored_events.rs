@@ -2,18 +2,27 @@
 
 use prost::Message as _;
 
-use crate::event::{Event, Repairs};
+use crate::event::{ContentRule, Event, Repairs};
 use crate::ingest::native::{decode_event, decode_frame, encode_event};
 use crate::json_mapping::event_to_json;
 
-/// Decodes the events of a spool frame. `None`: this version cannot read some of them.
-pub(super) fn decode_events(frame: &[u8]) -> Option<Vec<Event>> {
+/// How events of a spool frame are decoded. `None`: this version cannot read some of them.
+pub(super) fn frame_decoder(contents: ContentRule) -> fn(&[u8]) -> Option<Vec<Event>> {
+    match contents {
+        ContentRule::Lookalikes => |frame| decode_events(frame, ContentRule::Lookalikes),
+        ContentRule::Large => |frame| decode_events(frame, ContentRule::Large),
+    }
+}
+
+/// Decodes the events of a spool frame. The spool holds whole values, so they are cut here.
+fn decode_events(frame: &[u8], contents: ContentRule) -> Option<Vec<Event>> {
     // The endpoint repaired these events already.
     let mut repairs = Repairs::default();
     let mut events = Vec::new();
     for part in decode_frame(frame)? {
         for event in part.events {
-            let event = decode_event(event, &mut repairs).ok()?;
+            let mut event = decode_event(event, &mut repairs).ok()?;
+            event.cut_contents(contents);
             let tenant = part.tenant;
             events.push(Event { tenant, ..event });
         }

@@ -211,6 +211,12 @@ impl BenchArgs {
         }
     }
 
+    /// Whether to measure what `--content-once` does.
+    #[must_use]
+    pub fn measures_histories(&self) -> bool {
+        self.workloads().iter().any(|kind| kind.is_history())
+    }
+
     /// Rows of a workload in one round.
     #[must_use]
     pub fn round_rows(&self, kind: WorkloadKind) -> usize {

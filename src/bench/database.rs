@@ -9,7 +9,7 @@ use crate::config::parse_database_url;
 use crate::store::migrate;
 
 /// Tables that workloads fill, parents first.
-pub const TABLES: [&str; 7] = [
+pub const TABLES: [&str; 8] = [
     "agent_sessions",
     "agent_runs",
     "agent_steps",
@@ -17,6 +17,7 @@ pub const TABLES: [&str; 7] = [
     "agent_token_counts",
     "approvals",
     "agent_step_aliases",
+    "agent_contents",
 ];
 
 /// Columns that differ between equal deliveries. They hold a time of the database's clock,

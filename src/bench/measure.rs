@@ -18,7 +18,7 @@ use super::process::WatchedProcesses;
 use super::progress::BenchProgress;
 use super::rows::WorkloadRows;
 use super::waits::{WaitDistribution, timeline};
-use super::workload::{Workload, WorkloadKind, WorkloadSpec};
+use super::workload::{Workload, WorkloadSpec};
 
 /// Rows per plain COPY transaction to try.
 const COPY_ROWS_SWEEP: [usize; 5] = [1_000, 2_500, 5_000, 10_000, 25_000];
@@ -27,7 +27,7 @@ const SMALL_REQUEST_EVENTS: usize = 10;
 /// Single-row transactions to time.
 const SINGLE_COMMITS: usize = 300;
 /// Rows per plain COPY transaction without a sweep: in the middle of [`COPY_ROWS_SWEEP`]'s best sizes.
-const DEFAULT_COPY_ROWS: usize = 10_000;
+pub(super) const DEFAULT_COPY_ROWS: usize = 10_000;
 /// Fractions of the median rate at which ack latency is measured: a nearly idle daemon, and one
 /// near its capacity.
 const LOW_RATE: f64 = 0.1;
@@ -287,7 +287,7 @@ impl BenchHarness {
         })
     }
 
-    /// Delivers a workload. `otlp` ignores `pace`, and is always delivered at full pace.
+    /// Delivers a workload. OTLP ignores `pace`, and is always delivered at full pace.
     pub async fn deliver(
         &self,
         workload: &Workload,
@@ -298,7 +298,7 @@ impl BenchHarness {
         let tick = bar.clone();
         let progress = move |events| tick.inc(events);
         let streams = &workload.streams;
-        let delivery = if workload.kind == WorkloadKind::Otlp {
+        let delivery = if workload.kind.is_otlp() {
             deliver_otlp(&self.endpoint, streams, progress).await
         } else {
             let retry = RetryPolicy::default();

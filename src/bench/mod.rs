@@ -7,6 +7,7 @@ mod direct;
 mod exports;
 mod extras;
 mod figures;
+mod histories;
 mod html;
 mod load;
 mod machine;
@@ -63,6 +64,11 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
     if args.plot.is_some() && args.outage == 0 {
         bail!("--plot needs --outage SECONDS with more than 0 seconds");
     }
+    let in_other_ways = args.outage > 0 || args.otel_cost || args.read_cost || args.prune_cost;
+    let kinds = args.workloads();
+    if args.measures_histories() && (in_other_ways || !kinds.iter().all(|kind| kind.is_history())) {
+        bail!("--workload history and chat have figures of their own: measure them alone");
+    }
     if args.outage > 0 {
         let stopped = async {
             tokio::select! {
@@ -99,6 +105,9 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn measure_and_print(args: &BenchArgs, url: &str) -> anyhow::Result<()> {
+    if args.measures_histories() {
+        return histories::run(args, url).await;
+    }
     if args.otel_cost {
         return otel_cost::run(args, url).await;
     }

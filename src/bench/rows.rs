@@ -181,10 +181,14 @@ async fn read_table(conn: &mut PgConnection, table: &str) -> anyhow::Result<Tabl
             "JOIN agent_runs r ON r.id = t.run_id",
         ),
     };
+    let order = match table {
+        "agent_contents" => "t.run_id, t.hash",
+        _ => "t.id",
+    };
     let columns = columns(conn, table).await?;
     let selected: Vec<String> = columns.iter().map(|column| format!("t.{column}")).collect();
     let copy_out = format!(
-        "COPY (SELECT {group}, {} FROM {table} t {join} ORDER BY 1, t.id) TO STDOUT (FORMAT binary)",
+        "COPY (SELECT {group}, {} FROM {table} t {join} ORDER BY 1, {order}) TO STDOUT (FORMAT binary)",
         selected.join(", ")
     );
     let mut rows = TableRows {

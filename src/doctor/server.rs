@@ -6,7 +6,8 @@ use super::finding::{Finding, failure, fine, warning};
 use crate::postgres::{NEWEST_TESTED, OLDEST_SUPPORTED};
 
 /// The tables that the daemon writes.
-const WRITTEN_TABLES: [&str; 11] = [
+const WRITTEN_TABLES: [&str; 12] = [
+    "agent_contents",
     "agent_messages",
     "agent_runs",
     "agent_scores",

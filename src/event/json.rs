@@ -9,6 +9,7 @@ mod scanner;
 mod size;
 
 use self::scanner::{JsonScanner, repair};
+use super::contents::{ContentRule, Cut, CutValue};
 use super::text::Repairs;
 
 /// The deepest nesting that is accepted. The parser of Postgres recurses; with the default
@@ -25,8 +26,20 @@ const ALWAYS_SMALL_BYTES: usize = 512;
 const SMALL_BYTES: usize = 64 << 10;
 
 /// JSON text that Postgres accepts as `jsonb`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Json(String);
+#[derive(Clone, Debug)]
+pub struct Json {
+    text: String,
+    /// How the value is stored, if not as it is. It depends on the text alone.
+    cut: Option<Box<Cut>>,
+}
+
+impl PartialEq for Json {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Json {}
 
 /// Why a text is not acceptable JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -85,11 +98,11 @@ impl Json {
         }
         let found = scanner.repairs;
         if found == Repairs::default() {
-            return Ok(Self(text));
+            return Ok(Self::checked(text));
         }
         repairs.nuls += found.nuls;
         repairs.surrogates += found.surrogates;
-        Ok(Self(repair(&text)))
+        Ok(Self::checked(repair(&text)))
     }
 
     /// Serializes a value. The caller limits the depth. Short output of serde needs no
@@ -112,7 +125,7 @@ impl Json {
         if !is_small || text.contains("\\u0000") {
             return Self::new(text.to_owned(), repairs);
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self::checked(text.to_owned()))
     }
 
     /// Like [`Json::new`], but accepts only an object.
@@ -128,7 +141,7 @@ impl Json {
     /// # Errors
     /// When it is another kind of value.
     pub fn into_object(self) -> Result<Self, JsonError> {
-        if self.0.trim_start().starts_with('{') {
+        if self.text.trim_start().starts_with('{') {
             Ok(self)
         } else {
             Err(JsonError::NotAnObject)
@@ -138,13 +151,42 @@ impl Json {
     /// JSON that was made from other JSON by replacing whole strings and values by strings.
     /// So it needs no check.
     pub(crate) fn with_replaced_values(text: String) -> Self {
-        Self(text)
+        Self::checked(text)
+    }
+
+    fn checked(text: String) -> Self {
+        Self { text, cut: None }
     }
 
     /// The JSON text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// Cuts the value into contents if the rule says so.
+    pub fn cut_contents(&mut self, rule: ContentRule) {
+        self.cut = Cut::of(&self.text, rule).map(Box::new);
+    }
+
+    /// The contents of the value, if it was cut.
+    #[must_use]
+    pub fn contents(&self) -> Option<CutValue<'_>> {
+        let cut = self.cut.as_deref()?;
+        Some(CutValue::new(&self.text, cut))
+    }
+
+    /// The JSON text that a row holds: the value, or a reference to its contents.
+    #[must_use]
+    pub fn stored(&self) -> &str {
+        self.cut.as_ref().map_or(&self.text, |cut| cut.reference())
+    }
+
+    /// The approximate memory of the value and its cut in bytes.
+    #[must_use]
+    pub fn weight_bytes(&self) -> usize {
+        let cut = self.cut.as_ref().map_or(0, |cut| cut.weight_bytes());
+        self.text.len() + cut
     }
 }
 

@@ -23,7 +23,7 @@ pub struct JsonbText {
 }
 
 impl JsonbText {
-    /// The text of a JSON value.
+    /// The text of a JSON value, as a row holds it.
     #[must_use]
     pub fn of(json: &Json) -> Self {
         let mut text = Self::default();
@@ -266,7 +266,7 @@ enum Value<'j> {
 impl<'j> Value<'j> {
     fn parse(json: &'j Json) -> Self {
         let mut reader = Reader {
-            text: json.as_str(),
+            text: json.stored(),
             at: 0,
         };
         reader.value()

@@ -3,6 +3,7 @@
 //! The endpoints decode every protocol into these types, and all later stages use them.
 //! Ids are UUIDs, times fit Postgres, JSON is valid, and text holds no NUL.
 
+mod contents;
 mod fields;
 mod json;
 mod jsonb_text;
@@ -14,6 +15,7 @@ mod time;
 mod types;
 mod weight;
 
+pub use contents::{Content, ContentKind, ContentRule, CutValue};
 pub use fields::EventField;
 pub use json::{Json, JsonError, MAX_JSON_DEPTH};
 pub use jsonb_text::JsonbText;

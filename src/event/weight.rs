@@ -12,7 +12,7 @@ impl Event {
     #[must_use]
     pub fn weight_bytes(&self) -> usize {
         let text = |field: &Option<String>| field.as_ref().map_or(0, String::len);
-        let json = |field: &Option<Json>| field.as_ref().map_or(0, |json| json.as_str().len());
+        let json = |field: &Option<Json>| field.as_ref().map_or(0, Json::weight_bytes);
         let details = |d: &StepDetails| {
             text(&d.kind) + text(&d.name) + text(&d.model) + json(&d.input) + json(&d.metadata)
         };

@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 
-use crate::event::Event;
+use crate::event::{ContentRule, Event};
 use crate::mask::Masker;
 
 /// Prepares events for admission.
 #[derive(Clone, Debug, Default)]
 pub struct Preparer {
     masker: Option<Arc<Masker>>,
+    contents: ContentRule,
 }
 
 impl Preparer {
-    /// `masker`: masks secrets, if that is wanted.
+    /// `masker`: masks secrets, if that is wanted. `contents`: which values of steps are cut.
     #[must_use]
-    pub fn new(masker: Option<Arc<Masker>>) -> Self {
-        Self { masker }
+    pub fn new(masker: Option<Arc<Masker>>, contents: ContentRule) -> Self {
+        Self { masker, contents }
     }
 
     /// Prepares one event.
@@ -23,6 +24,7 @@ impl Preparer {
         if let Some(masker) = &self.masker {
             masker.event(event);
         }
+        event.cut_contents(self.contents);
     }
 
     /// A text about an event, which may quote it.

@@ -10,6 +10,10 @@ pub const PAYLOAD_CHARS: i64 = 256 << 10;
 /// Places that a search in a run finds.
 pub const MAX_HITS: usize = 500;
 
+/// Input and output of a step as they were sent.
+const SENT_INPUT: &str = "public.content_value(x.run_id, x.input)";
+const SENT_OUTPUT: &str = "public.content_value(x.run_id, x.output)";
+
 /// A kind of thing that has payloads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -35,50 +39,50 @@ impl PayloadItem {
         }
     }
 
-    /// Table, and columns with their names in answers; true: JSON.
+    /// Table `AS x`, and names in answers with what they show; true: JSON.
     fn columns(self) -> (&'static str, &'static [(&'static str, &'static str, bool)]) {
         match self {
             Self::Run => (
                 "agent_runs",
                 &[
-                    ("input", "input", false),
-                    ("output", "output", false),
-                    ("error", "error", false),
-                    ("metadata", "metadata", true),
-                    ("end_metadata", "end_metadata", true),
+                    ("input", "x.input", false),
+                    ("output", "x.output", false),
+                    ("error", "x.error", false),
+                    ("metadata", "x.metadata", true),
+                    ("end_metadata", "x.end_metadata", true),
                 ],
             ),
             Self::Step => (
                 "agent_steps",
                 &[
-                    ("input", "input", true),
-                    ("output", "output", true),
-                    ("error", "error", false),
-                    ("metadata", "metadata", true),
+                    ("input", SENT_INPUT, true),
+                    ("output", SENT_OUTPUT, true),
+                    ("error", "x.error", false),
+                    ("metadata", "x.metadata", true),
                 ],
             ),
             Self::Message => (
                 "agent_messages",
                 &[
-                    ("content", "content", false),
-                    ("thinking", "thinking", false),
-                    ("tool_calls", "tool_calls", true),
-                    ("metadata", "metadata", true),
+                    ("content", "x.content", false),
+                    ("thinking", "x.thinking", false),
+                    ("tool_calls", "x.tool_calls", true),
+                    ("metadata", "x.metadata", true),
                 ],
             ),
             Self::Approval => (
                 "approvals",
                 &[
-                    ("input", "action_data", true),
-                    ("content", "notes", false),
-                    ("metadata", "metadata", true),
+                    ("input", "x.action_data", true),
+                    ("content", "x.notes", false),
+                    ("metadata", "x.metadata", true),
                 ],
             ),
             Self::Score => (
                 "agent_scores",
                 &[
-                    ("content", "comment", false),
-                    ("metadata", "metadata", true),
+                    ("content", "x.comment", false),
+                    ("metadata", "x.metadata", true),
                 ],
             ),
         }
@@ -126,8 +130,8 @@ impl PayloadRequest {
                 continue;
             }
             let text = match (is_json, self.pretty) {
-                (true, true) => format!("jsonb_pretty(x.{column})"),
-                _ => format!("x.{column}::text"),
+                (true, true) => format!("jsonb_pretty({column})"),
+                _ => format!("{column}::text"),
             };
             if !fields.is_empty() {
                 fields.push_str(",\n    ");

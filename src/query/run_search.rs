@@ -273,19 +273,24 @@ fn ids(sql: &mut SqlText, before: &str, ids: &[Uuid]) {
     }
 }
 
-/// Texts of a run, of its steps `AS t`, and of its messages `AS t`. The indexes that
-/// `migrate --search-index` builds are on the same expressions.
+/// Texts of a run, of its steps `AS t`, of what these refer to, and of its messages `AS t`. The
+/// indexes that `migrate --search-index` builds are on the same expressions.
 const RUN_TEXTS: &[&str] = &["r.name", "r.error", "r.input", "r.output"];
-const TEXTS: [(&str, &[&str]); 2] = [
+const TEXTS: [(&str, &[&str]); 3] = [
     (
         "agent_steps",
         &["t.name", "t.error", "t.input::text", "t.output::text"],
     ),
+    ("agent_contents", &["t.name", "t.body::text"]),
     (
         "agent_messages",
         &["t.content", "t.thinking", "t.tool_calls::text"],
     ),
 ];
+/// Those of them that may be references, whose hashes are no text of anybody.
+const REFERRING: [&str; 2] = ["t.input::text", "t.output::text"];
+/// What a reference looks like.
+const REFERENCE: &str = r#"'^\{"\$content": "[0-9a-f-]{36}"\}$'"#;
 
 /// Whether one of the columns holds a pattern.
 fn any_like(sql: &mut SqlText, columns: &[&str], pattern: &str) {
@@ -294,6 +299,9 @@ fn any_like(sql: &mut SqlText, columns: &[&str], pattern: &str) {
             .push(column)
             .push(" ILIKE ")
             .bind(pattern, "text");
+        if REFERRING.contains(column) {
+            sql.push(&format!(" AND {column} !~ {REFERENCE}"));
+        }
     }
 }
 

@@ -30,10 +30,10 @@ pub struct SkeletonRow {
     pub name: Option<String>,
     pub model: Option<String>,
     pub status: Option<String>,
-    /// Stored bytes of the input or the message.
+    /// Stored bytes of the input or the message; of an input in `agent_contents`, those of the reference.
     #[serde(rename = "in")]
     pub input_bytes: i64,
-    /// Stored bytes of the output.
+    /// The same of the output.
     #[serde(rename = "out")]
     pub output_bytes: i64,
     pub error: Option<String>,
@@ -76,18 +76,21 @@ pub struct StepTokens(
     pub Option<f64>,
 );
 
-/// The statement whose rows are the skeleton of a run.
+/// The statement whose rows are the skeleton of a run. The sizes of a step's values are those of its own row: the view would put
+/// every value together.
 fn skeleton_statement(run: Uuid) -> SqlText {
     let mut sql = SqlText::new(
         "SELECT t.item, t.id, t.parent_step_id, t.step_id, t.offset_ms, t.duration_ms, t.kind, \
          left(t.name, 200) AS name, t.model, t.status,\n  \
-         (coalesce(pg_column_size(t.input), 0) + coalesce(pg_column_size(t.content), 0))::bigint AS input_bytes,\n  \
-         coalesce(pg_column_size(t.output), 0)::bigint AS output_bytes,\n  ",
+         (coalesce(CASE t.item WHEN 'step' THEN pg_column_size(s.input) ELSE pg_column_size(t.input) END, 0) \
+         + coalesce(pg_column_size(t.content), 0))::bigint AS input_bytes,\n  \
+         coalesce(pg_column_size(s.output), 0)::bigint AS output_bytes,\n  ",
     );
     sql.push(&format!(
         "left(t.error, {ERROR_CHARS}) AS error, t.flags,\n  \
          used.input, used.output, used.cache_read, used.reasoning, used.cost_usd\n\
          FROM run_timeline AS t\n\
+         LEFT JOIN agent_steps AS s ON t.item = 'step' AND s.id = t.id AND s.run_id = t.run_id\n\
          LEFT JOIN (\n  \
            SELECT c.step_id, sum(c.input) AS input, sum(c.output) AS output, sum(c.cache_read) AS cache_read,\n    \
                   sum(c.reasoning) AS reasoning, sum(c.cost_usd)::double precision AS cost_usd\n  \
@@ -166,7 +169,8 @@ pub async fn step_digests(
     conn: &mut PgConnection,
     run: Uuid,
 ) -> Result<Vec<(Uuid, Option<String>, Option<String>)>, sqlx::Error> {
-    let query = "SELECT id, md5(input::text), md5(output::text) FROM agent_steps WHERE run_id = $1";
+    let query = "SELECT id, md5(content_value(run_id, input)::text), md5(content_value(run_id, output)::text)
+                 FROM agent_steps WHERE run_id = $1";
     sqlx::query_as(query).bind(run).fetch_all(conn).await
 }
 

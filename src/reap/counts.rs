@@ -14,6 +14,7 @@ use sqlx::postgres::PgRow;
 pub struct RowCounts {
     pub runs: u64,
     pub steps: u64,
+    pub contents: u64,
     pub messages: u64,
     pub token_counts: u64,
     pub scores: u64,
@@ -25,9 +26,10 @@ pub struct RowCounts {
 
 impl RowCounts {
     /// The tables, in the order of [`Self::values`].
-    pub const TABLES: [&str; 9] = [
+    pub const TABLES: [&str; 10] = [
         "agent_runs",
         "agent_steps",
+        "agent_contents",
         "agent_messages",
         "agent_token_counts",
         "agent_scores",
@@ -43,6 +45,7 @@ impl RowCounts {
         [
             self.runs,
             self.steps,
+            self.contents,
             self.messages,
             self.token_counts,
             self.scores,
@@ -62,6 +65,7 @@ impl RowCounts {
         Self {
             runs: count("runs"),
             steps: count("steps"),
+            contents: count("contents"),
             messages: count("messages"),
             token_counts: count("token_counts"),
             scores: count("scores"),
@@ -82,6 +86,7 @@ impl AddAssign for RowCounts {
     fn add_assign(&mut self, other: Self) {
         self.runs += other.runs;
         self.steps += other.steps;
+        self.contents += other.contents;
         self.messages += other.messages;
         self.token_counts += other.token_counts;
         self.scores += other.scores;

@@ -15,6 +15,8 @@ use crate::store::{self, RunSizes};
 const RUNS: usize = 200;
 /// Of a large run, a transaction deletes so many rows of each table.
 pub(super) const SLICE_ROWS: i64 = 2_000;
+/// A transaction deletes so many contents of small runs.
+const CONTENTS: i64 = 12_000;
 /// How long to wait for a lock.
 const LOCK_TIMEOUT: &str = "200ms";
 
@@ -191,7 +193,7 @@ async fn delete_some(
     // The second look sees what was committed before it had the locks.
     let mut left = lock_doomed(&mut tx, &locked).await?;
     let ids: Vec<Uuid> = left.iter().map(|run| run.id).collect();
-    let sizes = RunSizes::count(&mut tx, &ids).await?;
+    let sizes = sizes_of(&mut tx, &ids).await?;
     let (few, first_large) = match portion.rows {
         SLICE_ROWS => {
             let first_large = ids.iter().find(|run| sizes.large.contains(run)).copied();
@@ -233,6 +235,29 @@ async fn delete_some(
         left,
         sessions,
     })
+}
+
+/// The sizes of runs, of which those with many contents are not small either.
+async fn sizes_of(conn: &mut PgConnection, runs: &[Uuid]) -> Result<RunSizes, sqlx::Error> {
+    let mut sizes = RunSizes::count(&mut *conn, runs).await?;
+    let few: Vec<Uuid> = runs
+        .iter()
+        .filter(|run| sizes.few.contains(run))
+        .copied()
+        .collect();
+    let crowded: Vec<(Uuid, bool)> = sqlx::query_as(include_str!("crowded_runs.sql"))
+        .bind(few)
+        .bind(SLICE_ROWS)
+        .bind(CONTENTS)
+        .fetch_all(conn)
+        .await?;
+    for (run, is_large) in crowded {
+        sizes.few.remove(&run);
+        if is_large {
+            sizes.large.insert(run);
+        }
+    }
+    Ok(sizes)
 }
 
 /// Locks those of some runs that may be deleted.

@@ -10,6 +10,16 @@ WITH graves AS (
     DELETE FROM agent_steps
     WHERE id = ANY (ARRAY(SELECT id FROM agent_steps WHERE run_id = ANY ($1::uuid[]) LIMIT $2::bigint)) AND run_id = ANY ($1::uuid[])
     RETURNING 1
+), contents AS (
+    DELETE FROM agent_contents
+    WHERE run_id = ANY ($1::uuid[]) AND $2::bigint IS NULL
+    RETURNING 1
+), some_contents AS (
+    -- The key is run and hash: each hash is looked up in each run, so $1 is one run if $2 is not NULL.
+    DELETE FROM agent_contents
+    WHERE run_id = ANY ($1::uuid[]) AND $2::bigint IS NOT NULL
+      AND hash = ANY (ARRAY(SELECT hash FROM agent_contents WHERE run_id = ANY ($1::uuid[]) LIMIT $2::bigint))
+    RETURNING 1
 ), messages AS (
     DELETE FROM agent_messages
     WHERE id = ANY (ARRAY(SELECT id FROM agent_messages WHERE run_id = ANY ($1::uuid[]) LIMIT $2::bigint)) AND run_id = ANY ($1::uuid[])
@@ -27,7 +37,7 @@ WITH graves AS (
     WHERE run_id = ANY ($1::uuid[]) AND $2::bigint IS NULL
     RETURNING 1
 ), some_aliases AS (
-    -- The key is run and id: each id is looked up in each run, so $1 is one run if $2 is not NULL.
+    -- By key, as contents.
     DELETE FROM agent_step_aliases
     WHERE run_id = ANY ($1::uuid[]) AND $2::bigint IS NOT NULL
       AND id = ANY (ARRAY(SELECT id FROM agent_step_aliases WHERE run_id = ANY ($1::uuid[]) LIMIT $2::bigint))
@@ -37,6 +47,8 @@ WITH graves AS (
     WHERE id = ANY (ARRAY(SELECT id FROM approvals WHERE run_id = ANY ($1::uuid[]) LIMIT $2::bigint)) AND run_id = ANY ($1::uuid[])
     RETURNING 1
 )
-SELECT (SELECT count(*) FROM steps) AS steps, (SELECT count(*) FROM messages) AS messages,
+SELECT (SELECT count(*) FROM steps) AS steps,
+       (SELECT count(*) FROM contents) + (SELECT count(*) FROM some_contents) AS contents,
+       (SELECT count(*) FROM messages) AS messages,
        (SELECT count(*) FROM counts) AS token_counts, (SELECT count(*) FROM scores) AS scores,
        (SELECT count(*) FROM aliases) + (SELECT count(*) FROM some_aliases) AS aliases, (SELECT count(*) FROM asked) AS approvals

@@ -45,3 +45,12 @@ impl OutcomeCounts {
         counts
     }
 }
+
+/// What values of steps that are stored as contents took, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ContentBytes {
+    /// The values.
+    pub values: u64,
+    /// Those of their contents that were new.
+    pub new: u64,
+}

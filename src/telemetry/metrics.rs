@@ -100,6 +100,19 @@ impl Collector for Metrics {
             let labels = [("outcome", outcome)];
             ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
         }
+        let contents = ShardCounts::content_bytes(&self.shards);
+        counter(
+            &mut encoder,
+            "content_values_bytes",
+            "Bytes of inputs and outputs of steps that are stored as contents",
+            contents.values,
+        )?;
+        counter(
+            &mut encoder,
+            "content_new_bytes",
+            "Bytes of their contents that no step of the run had",
+            contents.new,
+        )?;
         let (budget, bytes) = &self.budget;
         let used = bytes.saturating_sub(budget.available_permits());
         gauge(

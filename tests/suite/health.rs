@@ -301,6 +301,8 @@ async fn metrics_have_their_names_and_count() {
     want.extend(
         [
             "runtraced_events_received_total",
+            "runtraced_content_new_bytes_total",
+            "runtraced_content_values_bytes_total",
             "runtraced_keys_valid",
             "runtraced_key_limited_total",
             "runtraced_masked_total{kind=\"unchecked\"}",
@@ -320,6 +322,7 @@ async fn metrics_have_their_names_and_count() {
     );
     want.extend(
         [
+            "agent_contents",
             "agent_messages",
             "agent_runs",
             "agent_scores",

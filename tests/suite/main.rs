@@ -16,6 +16,7 @@ mod chaos;
 mod clients;
 mod clocks;
 mod concurrency;
+mod contents;
 mod copy_rows;
 mod dashboards;
 mod demo;

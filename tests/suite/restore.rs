@@ -33,7 +33,14 @@ async fn told() -> (TestDatabase, Vec<runtraced::proto::Event>) {
     let mut connection = database.connect().await;
     let kept =
         "INSERT INTO retention_rules (agent_id, keep, note) VALUES ('a', '100 years', 'audit');
-         INSERT INTO ingest_tombstones (id, erased_for) VALUES (gen_random_uuid(), 'x')";
+         INSERT INTO ingest_tombstones (id, erased_for) VALUES (gen_random_uuid(), 'x');
+         WITH run AS (
+           INSERT INTO agent_runs (agent_id, agent_type, status, finalized_by, started_at, ended_at)
+           VALUES ('a', 'b', 'completed', 'client', '2026-01-01Z', '2026-01-02Z') RETURNING id
+         ), step AS (
+           INSERT INTO agent_steps (run_id, input) SELECT id, jsonb_build_object('$content', id) FROM run
+         )
+         INSERT INTO agent_contents (run_id, hash, kind, body) SELECT id, id, 0, '[\"said before\"]' FROM run";
     sqlx::raw_sql(kept).execute(&mut connection).await.unwrap();
     let said = runtraced(database.url(), &["keys", "create", "--name", "agent"]);
     assert_eq!(said.0, 0, "{}", said.1);
@@ -130,9 +137,12 @@ async fn rows(connection: &mut PgConnection) -> Vec<String> {
 async fn what_was_dumped_is_restored_and_goes_on() {
     let (database, events) = told().await;
     let want = rows(&mut database.connect().await).await;
+    let is_read = |row: &String| row.starts_with("run_timeline ") && row.contains("said before");
+    assert!(want.iter().any(is_read));
     for relation in [
         "run_summary ",
         "run_timeline ",
+        "agent_contents ",
         "approvals ",
         "ingest_keys ",
     ] {

@@ -238,7 +238,7 @@ async fn the_writer_may_do_nothing_else() {
         forbidden.push(format!("DELETE FROM {table}"));
         forbidden.push(format!("INSERT INTO {table} DEFAULT VALUES"));
     }
-    for table in AGENT_TABLES {
+    for table in AGENT_TABLES.iter().chain(&["agent_contents"]) {
         forbidden.push(format!("DELETE FROM {table}"));
         forbidden.push(format!("TRUNCATE {table} CASCADE"));
     }
@@ -265,6 +265,7 @@ async fn the_writer_may_do_nothing_else() {
     assert_eq!(
         more,
         [
+            "agent_contents",
             "agent_costs",
             "agent_messages",
             "agent_runs",

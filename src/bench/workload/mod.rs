@@ -2,6 +2,7 @@
 //! byte. All requests are generated and encoded before the clock starts.
 
 mod agent;
+mod history;
 mod otlp;
 mod random;
 mod steps;
@@ -9,6 +10,7 @@ mod steps;
 use bytes::Bytes;
 use prost::Message as _;
 
+pub use history::{HistorySpec, HistoryWorkload};
 pub use random::{IdVersion, SeededRandom};
 
 use crate::proto::{Event, StreamRequest};
@@ -40,6 +42,11 @@ pub enum WorkloadKind {
     Long,
     /// Like `steps`, but 2 per run, with all runs open at once and interleaved.
     Wide,
+    /// Runs of 20 to 200 model calls, each with a tool call, that send their whole history with
+    /// every call, with and without --content-once.
+    History,
+    /// The same for chats of 50 turns, each of which is a trace of its own.
+    Chat,
 }
 
 impl WorkloadKind {
@@ -54,6 +61,8 @@ impl WorkloadKind {
             Self::Otlp => "otlp",
             Self::Long => "long",
             Self::Wide => "wide",
+            Self::History => "history",
+            Self::Chat => "chat",
         }
     }
 
@@ -74,7 +83,21 @@ impl WorkloadKind {
             }
             Self::Long => "complete steps of 920 bytes, all in one run",
             Self::Wide => "complete steps of 920 bytes, 2 per run, all runs open at once",
+            Self::History => "OTLP; every model call sends its whole history",
+            Self::Chat => "OTLP; every turn of a chat is a trace that sends the whole chat",
         }
+    }
+
+    /// Whether the requests are OTLP.
+    #[must_use]
+    pub fn is_otlp(self) -> bool {
+        matches!(self, Self::Otlp | Self::History | Self::Chat)
+    }
+
+    /// Whether it shows what `--content-once` does, and nothing else.
+    #[must_use]
+    pub fn is_history(self) -> bool {
+        matches!(self, Self::History | Self::Chat)
     }
 
     /// The number of rows that takes about as long as `rows` rows of `steps`, so that rounds
@@ -92,10 +115,10 @@ impl WorkloadKind {
 /// A request that is encoded and ready to send.
 #[derive(Clone, Debug)]
 pub struct EncodedRequest {
-    /// A `StreamRequest`, with sequences from 1 on each stream. For `otlp`: an
+    /// A `StreamRequest`, with sequences from 1 on each stream. If it is OTLP: an
     /// `ExportTraceServiceRequest`.
     pub encoded: Bytes,
-    /// The number of events in the request. For `otlp`: of spans.
+    /// The number of events in the request. If it is OTLP: of spans.
     pub events: u64,
 }
 

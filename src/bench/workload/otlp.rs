@@ -37,7 +37,7 @@ pub(super) fn streams(spec: &WorkloadSpec, random: &mut SeededRandom) -> Vec<Vec
     streams
 }
 
-fn request(spans: Vec<Span>) -> ExportTraceServiceRequest {
+pub(super) fn request(spans: Vec<Span>) -> ExportTraceServiceRequest {
     let scope = InstrumentationScope {
         name: "openinference.instrumentation.openai".into(),
         version: "0.1.66".into(),
@@ -101,7 +101,7 @@ fn trace(number: usize, random: &mut SeededRandom) -> Vec<Span> {
     spans
 }
 
-fn span(
+pub(super) fn span(
     trace_id: &[u8],
     name: &str,
     began_ms: u64,
@@ -172,11 +172,11 @@ fn tool_call(random: &mut SeededRandom) -> Vec<KeyValue> {
     ]
 }
 
-fn text(key: &str, value: impl Into<String>) -> KeyValue {
+pub(super) fn text(key: &str, value: impl Into<String>) -> KeyValue {
     attribute(key, Value::StringValue(value.into()))
 }
 
-fn count(key: &str, value: u64) -> KeyValue {
+pub(super) fn count(key: &str, value: u64) -> KeyValue {
     // Far below the limit of i64.
     attribute(key, Value::IntValue(value as i64))
 }

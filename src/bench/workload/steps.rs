@@ -49,7 +49,11 @@ impl RunLayout {
                 interleaved: true,
                 ..steps
             },
-            WorkloadKind::Steps | WorkloadKind::Agent | WorkloadKind::Otlp => steps,
+            WorkloadKind::Steps
+            | WorkloadKind::Agent
+            | WorkloadKind::Otlp
+            | WorkloadKind::History
+            | WorkloadKind::Chat => steps,
         }
     }
 }

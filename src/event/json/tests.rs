@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn check(text: &str) -> Result<String, JsonError> {
-    Json::new(text.into(), &mut Repairs::default()).map(|json| json.0)
+    Json::new(text.into(), &mut Repairs::default()).map(|json| json.text)
 }
 
 #[test]

@@ -2,12 +2,14 @@
 //! the protocol say which there are.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use prost_reflect::{
     DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value,
 };
 
-use crate::event::{Event, EventField, Json, Repairs};
+use super::Preparer;
+use crate::event::{ContentRule, Event, EventBody, EventField, Json, Repairs};
 use crate::ingest::native::{decode_event, encode_event};
 use crate::json_mapping::event_to_json;
 use crate::mask::{MaskRules, Masker};
@@ -125,5 +127,45 @@ fn every_text_of_every_event_is_masked() {
             !holds.is_empty(),
             "{text}"
         );
+    }
+}
+
+#[test]
+fn large_values_of_steps_are_cut_after_they_are_masked() {
+    let text = format!("[\"{}\", \"{}\"]", secret(1), "x".repeat(600));
+    let event = || {
+        let (mut event, _) = events()
+            .into_iter()
+            .find(|(event, _)| matches!(event.body, EventBody::StepEnded(_)))
+            .unwrap();
+        event.visit_fields(|field| {
+            if let EventField::Json(json) = field {
+                *json = Json::new(text.clone(), &mut Repairs::default()).unwrap();
+            }
+        });
+        event
+    };
+    let prepared = |masker, contents| {
+        let mut event = event();
+        Preparer::new(masker, contents).event(&mut event);
+        let EventBody::StepEnded(step) = event.body else {
+            panic!("it is another event");
+        };
+        let details = step.details.unwrap();
+        [details.input, step.output, details.metadata].map(Option::unwrap)
+    };
+    for json in prepared(None, ContentRule::Lookalikes) {
+        assert_eq!(json.stored(), text);
+    }
+    let masker = Masker::new(MaskRules::built_in().unwrap(), &[7; 32]);
+    let [input, output, metadata] = prepared(Some(Arc::new(masker)), ContentRule::Large);
+    assert_eq!(metadata.stored(), metadata.as_str());
+    for json in [input, output] {
+        assert!(json.stored().starts_with("{\"$content\": "), "{json:?}");
+        let value = json.contents().unwrap();
+        let contents = (0..value.len()).filter_map(|at| value.get(at)?.body());
+        let bodies: String = contents.collect();
+        assert!(bodies.contains("[masked:anthropic:"), "{bodies}");
+        assert!(!bodies.contains(&secret(1)), "{bodies}");
     }
 }

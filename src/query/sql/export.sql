@@ -30,7 +30,7 @@ FROM (
     CASE WHEN closed.own THEN json_build_object(
       'stepId', s.id, 'runId', s.run_id, 'details', details.details,
       'status', 'END_STATUS_' || upper(s.status),
-      'outputJson', CASE WHEN jsonb_typeof(s.output) IN ('string', 'null') THEN to_json(s.output::text) ELSE s.output::json END,
+      'outputJson', CASE WHEN jsonb_typeof(sent.output) IN ('string', 'null') THEN to_json(sent.output::text) ELSE sent.output::json END,
       'error', s.error,
       'startedAt', to_char(s.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
       'durationMs', CASE WHEN s.duration_reported THEN s.duration_ms END
@@ -42,10 +42,15 @@ FROM (
     SELECT s.status IN ('completed', 'failed') AND s.closed_with_run IS NOT TRUE AS own
   ) AS closed
   CROSS JOIN LATERAL (
+    -- OFFSET 0: each is put together once.
+    SELECT public.content_value(s.run_id, s.input) AS input, public.content_value(s.run_id, s.output) AS output
+    OFFSET 0
+  ) AS sent
+  CROSS JOIN LATERAL (
     SELECT json_build_object(
       'stepType', 'STEP_TYPE_' || upper(coalesce(s.step_type, 'other')), 'kind', s.kind, 'name', s.name,
       'parentStepId', s.parent_step_id, 'model', s.model,
-      'inputJson', CASE WHEN jsonb_typeof(s.input) IN ('string', 'null') THEN to_json(s.input::text) ELSE s.input::json END,
+      'inputJson', CASE WHEN jsonb_typeof(sent.input) IN ('string', 'null') THEN to_json(sent.input::text) ELSE sent.input::json END,
       'metadataJson', s.metadata
     ) AS details
   ) AS details

@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, PgConnection};
 
 /// Names and definitions of the indexes. `query/` searches the same expressions.
-const INDEXES: [(&str, &str); 3] = [
+const INDEXES: [(&str, &str); 4] = [
     (
         "runtraced_search_runs",
         "public.agent_runs USING gin (name gin_trgm_ops, error gin_trgm_ops, input gin_trgm_ops, output gin_trgm_ops)",
@@ -12,6 +12,10 @@ const INDEXES: [(&str, &str); 3] = [
         "runtraced_search_steps",
         "public.agent_steps USING gin (name gin_trgm_ops, error gin_trgm_ops, (input::text) gin_trgm_ops, \
          (output::text) gin_trgm_ops)",
+    ),
+    (
+        "runtraced_search_contents",
+        "public.agent_contents USING gin (name gin_trgm_ops, (body::text) gin_trgm_ops)",
     ),
     (
         "runtraced_search_messages",

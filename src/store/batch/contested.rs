@@ -147,6 +147,8 @@ impl BatchWriter<'_> {
             .copied()
             .partition(|(_, event)| is_owner(event));
         let rest = Plan::of_some(right, Rung::Merge);
+        // This transaction may have written contents of a new run.
+        self.write_contents(&rest, Rung::Merge, |_| false).await?;
         self.merge(&rest).await?;
         self.write_approvals(&rest).await?;
         self.record_superseded(&rest);

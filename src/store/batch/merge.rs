@@ -281,7 +281,7 @@ pub async fn merge_scores(
 }
 
 /// Splits rows into parts of about [`PART_BYTES`], one per statement.
-fn parts<R>(rows: &[R], bytes: impl Fn(&R) -> usize) -> impl Iterator<Item = &[R]> {
+pub(super) fn parts<R>(rows: &[R], bytes: impl Fn(&R) -> usize) -> impl Iterator<Item = &[R]> {
     let mut rest = rows;
     std::iter::from_fn(move || {
         let mut sum = 0;
@@ -373,8 +373,9 @@ impl<'a, R> Column<'a, R> {
     }
 }
 
+/// JSON as a row holds it.
 pub(super) fn json(json: Option<&Json>) -> Option<&str> {
-    json.map(Json::as_str)
+    json.map(Json::stored)
 }
 
 pub(super) fn time(time: Option<Timestamp>) -> Option<PgTime> {

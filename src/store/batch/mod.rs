@@ -7,6 +7,7 @@
 mod aliases;
 mod bridged;
 mod call_tree;
+mod contents;
 mod contested;
 mod error;
 mod gone;

@@ -286,3 +286,19 @@ pub async fn settle_runs(conn: &mut PgConnection, runs: &[Uuid]) -> Result<(), s
     align_steps(conn, runs, None).await?;
     sum_rows(conn, runs, None).await
 }
+
+/// Adds placeholders: runs that do not exist and that the batch neither starts nor ends.
+pub fn add_placeholders(
+    patches: &mut Vec<RunPatch<'_>>,
+    runs: &[Uuid],
+    locked: &HashMap<Uuid, LockedRun>,
+) {
+    let patched: HashSet<Uuid> = patches.iter().map(|patch| patch.id).collect();
+    let missing = runs
+        .iter()
+        .filter(|id| !locked.contains_key(id) && !patched.contains(id));
+    patches.extend(missing.map(|&id| RunPatch {
+        id,
+        ..RunPatch::default()
+    }));
+}

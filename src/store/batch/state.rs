@@ -10,7 +10,7 @@ use super::run_totals::RunTotals;
 use super::runs::{LockedRun, PatchedRun};
 use crate::event::{Refusal, RefusalCode};
 use crate::store::encode::Aliases;
-use crate::store::outcome::EventOutcome;
+use crate::store::outcome::{ContentBytes, EventOutcome};
 use crate::store::plan::RunPatch;
 
 /// Writes the parts of a batch one after another and collects the outcomes.
@@ -26,6 +26,8 @@ pub(super) struct BatchWriter<'c> {
     pub moved_runs: HashSet<Uuid>,
     /// Runs of which the sweeper does the rest.
     pub postponed_runs: HashSet<Uuid>,
+    /// What was written as contents.
+    pub contents: ContentBytes,
 }
 
 /// The runs of a batch, before and after it.

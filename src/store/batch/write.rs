@@ -11,7 +11,7 @@ use super::gone::{self, GoneIds};
 use super::large_runs;
 use super::merge::{self, RowOutcome};
 use super::run_totals::{self, RunTotals, RunTotalsCache};
-use super::runs::{self, LockedRun, PatchedRun};
+use super::runs::{self, PatchedRun};
 use super::state::{BatchRuns, BatchWriter};
 use super::tenancy::{self, TenancyFilter};
 use super::views;
@@ -22,7 +22,7 @@ use crate::store::encode::rows::{
     MESSAGES, SCORES, STEPS, TOKEN_COUNTS, encode_message, encode_score, encode_step,
     encode_token_count,
 };
-use crate::store::outcome::EventOutcome;
+use crate::store::outcome::{ContentBytes, EventOutcome};
 use crate::store::plan::{Plan, RunPatch, Rung};
 
 /// The result of a batch; valid once its transaction has committed.
@@ -32,6 +32,8 @@ pub struct WrittenBatch {
     pub outcomes: Vec<EventOutcome>,
     /// The totals of runs that have not ended, for the writer's cache.
     pub run_totals: HashMap<Uuid, RunTotals>,
+    /// What was written as contents.
+    pub contents: ContentBytes,
     /// What its phases took.
     pub times: PhaseTimes,
 }
@@ -61,6 +63,7 @@ pub async fn write_batch(
         aliases: Aliases::default(),
         moved_runs: HashSet::new(),
         postponed_runs: HashSet::new(),
+        contents: ContentBytes::default(),
     };
     if !plan.sessions.is_empty() {
         merge::ensure_sessions(batch.conn, &plan.sessions).await?;
@@ -80,7 +83,7 @@ pub async fn write_batch(
     batch.write_runs(&mut plan, &runs, cache).await?;
     batch.end_by_roots(&roots, &mut runs).await?;
     times.lock = lap.end();
-    if let Err(error) = batch.append(&plan).await {
+    if let Err(error) = batch.append(&plan, rung, &runs).await {
         return Err(match &filter {
             Some(filter) => error.in_batch(|event| filter.position(event)),
             None => error,
@@ -93,6 +96,7 @@ pub async fn write_batch(
     batch.write_contested(&plan).await?;
     times.merge = lap.end();
     batch.settle(&plan, &runs).await?;
+    let contents = batch.contents;
     let outcomes = match filter {
         Some(filter) => filter.outcomes(batch.conn, batch.outcomes).await?,
         None => batch.outcomes,
@@ -101,6 +105,7 @@ pub async fn write_batch(
     Ok(WrittenBatch {
         outcomes,
         run_totals: runs.open_totals,
+        contents,
         times,
     })
 }
@@ -191,8 +196,8 @@ impl BatchWriter<'_> {
         cache: &RunTotalsCache,
     ) -> Result<(), BatchError> {
         let mut patches = std::mem::take(&mut plan.run_patches);
-        add_placeholders(&mut patches, &plan.runs, &runs.locked);
-        add_placeholders(&mut patches, &plan.scored_runs, &runs.locked);
+        runs::add_placeholders(&mut patches, &plan.runs, &runs.locked);
+        runs::add_placeholders(&mut patches, &plan.scored_runs, &runs.locked);
         let timeout_ms = self.run_timeout_ms;
         let exists = |patch: &&RunPatch<'_>| runs.locked.contains_key(&patch.id);
         let (existing, new): (Vec<_>, Vec<_>) = patches.iter().partition(exists);
@@ -234,7 +239,15 @@ impl BatchWriter<'_> {
         Ok(())
     }
 
-    async fn append(&mut self, plan: &Plan<'_>) -> Result<(), BatchError> {
+    /// Writes the contents of all steps, and copies rows.
+    async fn append(
+        &mut self,
+        plan: &Plan<'_>,
+        rung: Rung,
+        runs: &BatchRuns,
+    ) -> Result<(), BatchError> {
+        let is_new = |run| !runs.locked.contains_key(&run);
+        self.write_contents(plan, rung, is_new).await?;
         let rows = &plan.appends;
         merge::copy(
             self.conn,
@@ -411,22 +424,6 @@ impl BatchWriter<'_> {
         self.postponed_runs.extend(large);
         Ok(few)
     }
-}
-
-/// Adds placeholders: runs that do not exist and that the batch neither starts nor ends.
-fn add_placeholders(
-    patches: &mut Vec<RunPatch<'_>>,
-    runs: &[Uuid],
-    locked: &HashMap<Uuid, LockedRun>,
-) {
-    let patched: HashSet<Uuid> = patches.iter().map(|patch| patch.id).collect();
-    let missing = runs
-        .iter()
-        .filter(|id| !locked.contains_key(id) && !patched.contains(id));
-    patches.extend(missing.map(|&id| RunPatch {
-        id,
-        ..RunPatch::default()
-    }));
 }
 
 /// Fails if one of the rows should have been written and was not.

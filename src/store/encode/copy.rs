@@ -43,12 +43,16 @@ impl CopyBuffer {
         self.field(value.map(str::as_bytes))
     }
 
-    /// Appends a `jsonb`.
+    /// Appends a `jsonb`, as a row holds it.
     pub fn jsonb(&mut self, value: Option<&Json>) -> &mut Self {
-        let Some(json) = value else {
+        self.json_text(value.map(Json::stored))
+    }
+
+    /// Appends a `jsonb` that is JSON text.
+    pub fn json_text(&mut self, value: Option<&str>) -> &mut Self {
+        let Some(text) = value.map(str::as_bytes) else {
             return self.field(None);
         };
-        let text = json.as_str().as_bytes();
         self.length(text.len() + 1);
         self.bytes.push(JSONB_VERSION);
         self.bytes.extend_from_slice(text);

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::aliases::{Aliases, NamedParent};
 use super::copy::CopyBuffer;
 use crate::event::{
-    Json, Message, Score, StepDetails, StepEnded, StepStarted, Timestamp, TokenCount,
+    Content, Json, Message, Score, StepDetails, StepEnded, StepStarted, Timestamp, TokenCount,
 };
 
 /// A table that takes COPY.
@@ -60,6 +60,13 @@ pub const SCORES: Table = table!(
     "agent_scores",
     10,
     "id, run_id, step_id, name, value, label, comment, source, metadata, created_at"
+);
+
+/// `agent_contents`.
+pub const CONTENTS: Table = table!(
+    "agent_contents",
+    7,
+    "run_id, hash, kind, prev, part, name, body"
 );
 
 /// What one batch says about one step: its start, its end, or both.
@@ -266,6 +273,18 @@ pub fn encode_score(copy: &mut CopyBuffer, time: Timestamp, e: &Score) {
         .timestamp(Some(time));
 }
 
+/// Appends the row of `agent_contents`.
+pub fn encode_content(copy: &mut CopyBuffer, run_id: Uuid, content: &Content<'_>) {
+    copy.row(CONTENTS.columns)
+        .uuid(Some(run_id))
+        .uuid(Some(content.hash()))
+        .int2(Some(content.kind().number()))
+        .uuid(content.prev())
+        .uuid(content.part())
+        .text(content.name())
+        .json_text(content.body().as_deref());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -284,6 +303,7 @@ mod tests {
             (MESSAGES, include_str!("../sql/merge_messages.sql")),
             (TOKEN_COUNTS, include_str!("../sql/merge_token_counts.sql")),
             (SCORES, include_str!("../sql/merge_scores.sql")),
+            (CONTENTS, include_str!("../sql/insert_contents.sql")),
         ] {
             let copied = columns(table.copy);
             assert_eq!(copied.len(), table.columns as usize);

@@ -6,6 +6,7 @@
 mod approvals;
 mod bridged;
 mod builder;
+mod contents;
 mod observed;
 mod order;
 mod rows;
@@ -15,6 +16,7 @@ mod sessions;
 mod steps;
 mod types;
 
+pub use self::contents::StepValue;
 pub use self::runs::RunPatches;
 pub use self::types::{
     AliasPatch, ApprovalPatch, Plan, PlannedEvent, PlannedRows, RunPatch, Rung, SessionField,

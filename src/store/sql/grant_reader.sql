@@ -15,7 +15,7 @@ BEGIN
   END IF;
   EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', reader);
   EXECUTE format(
-    'GRANT SELECT ON public.agent_sessions, public.agent_runs, public.agent_steps, public.agent_messages, '
+    'GRANT SELECT ON public.agent_sessions, public.agent_runs, public.agent_steps, public.agent_contents, public.agent_messages, '
     'public.agent_token_counts, public.approvals, public.agent_scores, public.agent_step_aliases, public.model_prices, '
     'public.price_bands, '
     'public.run_summary, public.run_timeline, public.agent_token_costs, public.run_costs, '
@@ -25,7 +25,9 @@ BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', public.customers_schema(), reader);
     EXECUTE format('GRANT SELECT (id, name) ON %I.customers TO %I', public.customers_schema(), reader);
   END IF;
-  EXECUTE format('GRANT EXECUTE ON FUNCTION public.customer_names() TO %I', reader);
+  EXECUTE format(
+    'GRANT EXECUTE ON FUNCTION public.customer_names(), public.content_value(uuid, jsonb), '
+    'public.content_of(uuid, uuid, uuid[]), public.named_run() TO %I', reader);
   -- A superuser may take any role.
   IF NOT pg_has_role(member, reader, 'MEMBER') THEN
     EXECUTE format('GRANT %I TO %I', reader, member);

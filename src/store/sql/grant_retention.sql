@@ -5,7 +5,7 @@ DECLARE
   policy CONSTANT text := 'runtraced writes as ' || writer;
 BEGIN
   EXECUTE format(
-    'GRANT DELETE ON public.agent_sessions, public.agent_runs, public.agent_steps, public.agent_messages, '
+    'GRANT DELETE ON public.agent_sessions, public.agent_runs, public.agent_steps, public.agent_contents, public.agent_messages, '
     'public.agent_token_counts, public.approvals, public.agent_scores, public.agent_step_aliases, '
     'public.ingest_dead_letters, public.ingest_ledger TO %I', writer);
   EXECUTE format('GRANT UPDATE, DELETE ON public.ingest_tombstones TO %I', writer);

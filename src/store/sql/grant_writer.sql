@@ -24,7 +24,7 @@ BEGIN
   -- The tables that the daemon writes. The other policies limit rows by user; the daemon needs
   -- every row, so it gets a policy of its own.
   FOREACH one IN ARRAY ARRAY[
-    'agent_sessions', 'agent_runs', 'agent_steps', 'agent_messages', 'agent_token_counts', 'approvals',
+    'agent_sessions', 'agent_runs', 'agent_steps', 'agent_contents', 'agent_messages', 'agent_token_counts', 'approvals',
     'agent_scores', 'agent_step_aliases', 'ingest_dead_letters', 'ingest_ledger'
   ] LOOP
     EXECUTE format('GRANT SELECT, INSERT, UPDATE ON public.%I TO %I', one, writer);
@@ -51,7 +51,8 @@ BEGIN
   FOREACH one IN ARRAY ARRAY[
     'merge_observed(jsonb, jsonb)', 'merge_services(jsonb, jsonb)', 'observed_customer_id(jsonb)',
     'observed_metadata(jsonb, boolean)', 'ingest_migrations()', 'ingest_write_epoch()', 'note_run_sums(uuid[])',
-    'fill_run_sums(bigint, bigint, interval)', 'fill_run_sums_days()', 'known_customer(uuid)', 'customer_names()'
+    'fill_run_sums(bigint, bigint, interval)', 'fill_run_sums_days()', 'known_customer(uuid)', 'customer_names()',
+    'content_value(uuid, jsonb)', 'content_of(uuid, uuid, uuid[])', 'named_run()'
   ] LOOP
     EXECUTE format('GRANT EXECUTE ON FUNCTION public.%s TO %I', one, writer);
   END LOOP;

@@ -9,7 +9,7 @@ use std::sync::atomic::{
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
-use crate::store::outcome::OutcomeCounts;
+use crate::store::outcome::{ContentBytes, OutcomeCounts};
 
 /// The events of one shard by outcome, since the daemon started.
 ///
@@ -28,6 +28,9 @@ pub struct ShardCounts {
     pub spooled: Arc<AtomicU64>,
     pub dead_lettered: AtomicU64,
     pub ignored: AtomicU64,
+    /// Bytes, as in [`ContentBytes`].
+    pub content_values: AtomicU64,
+    pub content_new: AtomicU64,
     /// For the replayer: the `spooled` counts of all shards.
     shards_spooled: Option<Box<[Arc<AtomicU64>]>>,
 }
@@ -76,6 +79,23 @@ impl ShardCounts {
         self.dead_lettered
             .fetch_add(outcomes.dead_lettered, Relaxed);
         self.ignored.fetch_add(outcomes.ignored, Relaxed);
+    }
+
+    /// Adds the contents of a committed transaction.
+    pub fn add_contents(&self, bytes: ContentBytes) {
+        self.content_values.fetch_add(bytes.values, Relaxed);
+        self.content_new.fetch_add(bytes.new, Relaxed);
+    }
+
+    /// The contents of all shards and the replayer.
+    #[must_use]
+    pub fn content_bytes(all: &[Arc<Self>]) -> ContentBytes {
+        let sum =
+            |of: fn(&Self) -> &AtomicU64| all.iter().map(|counts| of(counts).load(Relaxed)).sum();
+        ContentBytes {
+            values: sum(|counts| &counts.content_values),
+            new: sum(|counts| &counts.content_new),
+        }
     }
 
     /// Reads the counts. It reads `received` last, so the sum of the outcomes never

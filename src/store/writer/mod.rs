@@ -337,6 +337,7 @@ impl Writer {
         histograms.phase(WritePhase::Commit, ended.elapsed());
         self.session.cache_run_totals(written.run_totals);
         self.counts.add(counts);
+        self.counts.add_contents(written.contents);
         self.ledger_written(reading);
         Ok((written.outcomes, written.times, ended))
     }

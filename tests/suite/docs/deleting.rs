@@ -91,7 +91,10 @@ async fn old_runs_go_with_the_sessions_that_nothing_needs() {
     let sql =
         format!("INSERT INTO approvals (session_id, action_type) VALUES ('{with_approval}', 'x')");
     conn.execute(AssertSqlSafe(sql)).await.unwrap();
-    let tables = [&AGENT_TABLES[..], &["agent_step_aliases"]].concat();
+    let tables = [&AGENT_TABLES[..], &["agent_contents", "agent_step_aliases"]].concat();
+    // A piece of contents for each run.
+    let contents = "INSERT INTO agent_contents (run_id, hash, kind, body) SELECT id, id, 0, '1' FROM agent_runs ON CONFLICT DO NOTHING";
+    conn.execute(contents).await.unwrap();
     let mut want = Vec::new();
     for table in &tables {
         want.push(count(&mut conn, table).await);
@@ -107,6 +110,7 @@ async fn old_runs_go_with_the_sessions_that_nothing_needs() {
             daemon.submit(whole_run(LONG_AGO, session, true)).await;
         }
     }
+    conn.execute(contents).await.unwrap();
     for _ in 0..2 {
         conn.execute(sqlx::raw_sql(AssertSqlSafe(statements())))
             .await

@@ -92,13 +92,14 @@ pub async fn run_sql(conn: &mut PgConnection, sql: &str) {
         .unwrap();
 }
 
-/// The rows of all agent tables, aliases and dead letters, in this order.
+/// The rows of all agent tables, aliases, dead letters and contents, in this order.
 pub async fn counts(conn: &mut PgConnection) -> Vec<i64> {
     let mut counts = Vec::new();
-    for table in AGENT_TABLES
-        .iter()
-        .chain(&["agent_step_aliases", "ingest_dead_letters"])
-    {
+    for table in AGENT_TABLES.iter().chain(&[
+        "agent_step_aliases",
+        "ingest_dead_letters",
+        "agent_contents",
+    ]) {
         counts.push(count(conn, table).await);
     }
     counts
@@ -148,6 +149,7 @@ pub async fn orphans(conn: &mut PgConnection, run: Uuid) -> i64 {
               + (SELECT count(*) FROM agent_token_counts WHERE run_id = $1)
               + (SELECT count(*) FROM agent_scores WHERE run_id = $1)
               + (SELECT count(*) FROM agent_step_aliases WHERE run_id = $1)
+              + (SELECT count(*) FROM agent_contents WHERE run_id = $1)
               + (SELECT count(*) FROM approvals WHERE run_id = $1)",
     )
     .bind(run)

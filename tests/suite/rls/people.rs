@@ -50,6 +50,7 @@ INSERT INTO agent_runs (id, session_id, customer_id, agent_id, agent_type, statu
   ('20000000-0000-0000-0000-00000000000#', NULL, 'c0000000-0000-0000-0000-00000000000#', 'a', 'b', 'running'),
   ('30000000-0000-0000-0000-00000000000#', NULL, NULL, 'a', 'b', 'running');
 INSERT INTO agent_steps (run_id, name) SELECT id, 's' FROM agent_runs WHERE right(id::text, 1) = '#';
+INSERT INTO agent_contents (run_id, hash, kind, body) SELECT id, id, 0, '1' FROM agent_runs WHERE right(id::text, 1) = '#';
 INSERT INTO agent_step_aliases (id, run_id) SELECT id, id FROM agent_runs WHERE right(id::text, 1) = '#';
 INSERT INTO agent_token_counts (run_id, input) SELECT id, 1 FROM agent_runs WHERE right(id::text, 1) = '#';
 INSERT INTO agent_scores (run_id, name, value) SELECT id, 'n', 1 FROM agent_runs WHERE right(id::text, 1) = '#';

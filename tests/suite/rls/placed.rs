@@ -13,6 +13,7 @@ const WITHOUT_CUSTOMERS: &[(&str, u64, u64, u64, u64)] = &[
     ("agent_sessions", 1, 2, 0, 0),
     ("agent_runs", 1, 6, 0, 2),
     ("agent_steps", 1, 6, 0, 2),
+    ("agent_contents", 1, 6, 0, 2),
     ("agent_step_aliases", 1, 6, 0, 2),
     ("agent_token_counts", 1, 6, 0, 2),
     ("agent_scores", 1, 6, 0, 2),

@@ -19,6 +19,7 @@ pub const VISIBLE: &[(&str, u64, u64, u64)] = &[
     ("agent_sessions", 1, 2, 0),
     ("agent_runs", 2, 6, 0),
     ("agent_steps", 2, 6, 0),
+    ("agent_contents", 2, 6, 0),
     ("agent_step_aliases", 2, 6, 0),
     ("agent_token_counts", 2, 6, 0),
     ("agent_scores", 2, 6, 0),

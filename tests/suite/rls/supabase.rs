@@ -32,6 +32,7 @@ const PEOPLE: &str = "
       ('10000000-0000-0000-0000-0000000000bb', '50000000-0000-0000-0000-0000000000bb', 'a', 'b', 'running');
     INSERT INTO agent_token_counts (run_id, input) SELECT id, 1 FROM agent_runs;
     INSERT INTO agent_step_aliases (id, run_id) SELECT id, id FROM agent_runs;
+    INSERT INTO agent_contents (run_id, hash, kind, body) SELECT id, id, 0, '1' FROM agent_runs;
     INSERT INTO agent_scores (run_id, name) SELECT id, 'n' FROM agent_runs;
     INSERT INTO approvals (id, session_id, run_id, action_type, action_data, status)
       VALUES ('a0000000-0000-0000-0000-0000000000aa', '50000000-0000-0000-0000-0000000000aa',
@@ -136,13 +137,13 @@ async fn default_privileges_give_nobody_a_row() {
         (
             "authenticated",
             "SELECT",
-            "agent_scores agent_step_aliases agent_token_counts ingest_dead_letters ingest_ledger ingest_reconciliation",
+            "agent_contents agent_scores agent_step_aliases agent_token_counts ingest_dead_letters ingest_ledger ingest_reconciliation",
         ),
     ] {
         let given: String = project
             .value(&format!(
                 "SELECT coalesce(string_agg(name, ' ' ORDER BY name), '') FROM unnest(ARRAY[
-                   '_sqlx_migrations', 'agent_scores', 'agent_step_aliases', 'agent_token_counts', 'ingest_dead_letters',
+                   '_sqlx_migrations', 'agent_contents', 'agent_scores', 'agent_step_aliases', 'agent_token_counts', 'ingest_dead_letters',
                    'ingest_keys', 'ingest_ledger', 'ingest_reconciliation', 'runtraced_admins']) AS name
                  WHERE has_table_privilege('{who}', name, '{right}')"
             ))
@@ -251,7 +252,7 @@ async fn no_user_becomes_an_admin_by_editing_a_profile() {
         // Whoever is deleted is no admin under the same id later.
         project
             .run(
-                "DELETE FROM agent_token_counts; DELETE FROM agent_scores; DELETE FROM agent_messages; DELETE FROM approvals",
+                "DELETE FROM agent_token_counts; DELETE FROM agent_scores; DELETE FROM agent_contents; DELETE FROM agent_messages; DELETE FROM approvals",
             )
             .await;
         project

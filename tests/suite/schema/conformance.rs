@@ -167,6 +167,18 @@ const ADDED: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "agent_contents",
+        &[
+            "run_id uuid not null",
+            "hash uuid not null",
+            "kind smallint not null",
+            "prev uuid",
+            "part uuid",
+            "name text",
+            "body jsonb",
+        ],
+    ),
+    (
         "agent_step_aliases",
         &[
             "id uuid not null",
@@ -294,6 +306,13 @@ const ADDED: &[(&str, &[&str])] = &[
 
 /// Constraints that the seed does not have.
 const ADDED_CONSTRAINTS: &[&str] = &[
+    "agent_contents: agent_contents_body_check CHECK (((kind = 0) OR (body IS NULL) OR (jsonb_typeof(body) = (ARRAY['array'::text, 'object'::text])[kind])))",
+    "agent_contents: agent_contents_kind_check CHECK (((kind >= 0) AND (kind <= 2)))",
+    "agent_contents: agent_contents_leaf_check CHECK (((kind <> 0) OR (num_nonnulls(prev, part) = 0)))",
+    "agent_contents: agent_contents_name_check CHECK (((name IS NOT NULL) = ((kind = 2) AND (part IS NOT NULL))))",
+    "agent_contents: agent_contents_part_check CHECK ((num_nonnulls(part, body) = 1))",
+    "agent_contents: agent_contents_pkey PRIMARY KEY (run_id, hash)",
+    "agent_contents: agent_contents_run_id_fkey FOREIGN KEY (run_id) REFERENCES agent_runs(id)",
     "agent_messages: agent_messages_run_id_fkey FOREIGN KEY (run_id) REFERENCES agent_runs(id)",
     "agent_runs: agent_runs_finalized_by_check CHECK ((finalized_by = ANY (ARRAY['client'::text, 'root_span'::text, 'abandoned'::text])))",
     "agent_scores: agent_scores_pkey PRIMARY KEY (id)",

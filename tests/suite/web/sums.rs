@@ -90,6 +90,7 @@ async fn happen(conn: &mut PgConnection, random: &mut Random, world: &World) {
         5 => format!(
             "WITH gone AS (SELECT id FROM agent_runs WHERE status <> 'running' ORDER BY md5(id::text || {price}) LIMIT 1),
              steps AS (DELETE FROM agent_steps WHERE run_id IN (SELECT id FROM gone)),
+             contents AS (DELETE FROM agent_contents WHERE run_id IN (SELECT id FROM gone)),
              messages AS (DELETE FROM agent_messages WHERE run_id IN (SELECT id FROM gone)),
              scores AS (DELETE FROM agent_scores WHERE run_id IN (SELECT id FROM gone)),
              counts AS (DELETE FROM agent_token_counts WHERE run_id IN (SELECT id FROM gone)),

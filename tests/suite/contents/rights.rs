@@ -1,0 +1,284 @@
+//! Whoever sees a step sees its contents, and nobody else does.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use uuid::Uuid;
+
+use super::rows::{execute, insert_contents, insert_step, reference};
+use crate::support::daemon::Daemon;
+use crate::support::pg::{self, TestDatabase};
+use crate::support::writer::{ROLE, writer};
+use runtraced::store::MIGRATIONS;
+
+const ANN: &str = r#"{"sub":"00000000-0000-0000-0000-00000000000a"}"#;
+const BEN: &str = r#"{"sub":"00000000-0000-0000-0000-00000000000b"}"#;
+const ADMIN: &str = r#"{"sub":"00000000-0000-0000-0000-0000000000ad"}"#;
+const STRANGER: &str = r#"{"sub":"00000000-0000-0000-0000-000000000057"}"#;
+const READER_A: &str = r#"{"runtraced_customer":"c0000000-0000-0000-0000-00000000000a"}"#;
+const READER_B: &str = r#"{"runtraced_customer":"c0000000-0000-0000-0000-00000000000b"}"#;
+
+/// A session of Ann with a run for each customer's key, a run without a session about the customer
+/// that Ben looks after, and one that belongs to nobody.
+const PEOPLE: &str = "
+INSERT INTO users (id) VALUES
+  ('00000000-0000-0000-0000-00000000000a'), ('00000000-0000-0000-0000-00000000000b'),
+  ('00000000-0000-0000-0000-0000000000ad'), ('00000000-0000-0000-0000-000000000057');
+INSERT INTO runtraced_admins (user_id) VALUES ('00000000-0000-0000-0000-0000000000ad');
+INSERT INTO customers (id, name, arr, csm_id) VALUES
+  ('c0000000-0000-0000-0000-00000000000a', 'a', 1, NULL),
+  ('c0000000-0000-0000-0000-00000000000b', 'b', 1, '00000000-0000-0000-0000-00000000000b');
+INSERT INTO agent_sessions (id, user_id)
+  VALUES ('50000000-0000-0000-0000-00000000000a', '00000000-0000-0000-0000-00000000000a');
+INSERT INTO agent_runs (id, session_id, tenant_id, customer_id, agent_id, agent_type, status) VALUES
+  ('00000000-0000-0000-0000-000000000001', '50000000-0000-0000-0000-00000000000a',
+   'c0000000-0000-0000-0000-00000000000a', NULL, 'a', 'b', 'running'),
+  ('00000000-0000-0000-0000-000000000002', '50000000-0000-0000-0000-00000000000a',
+   'c0000000-0000-0000-0000-00000000000b', NULL, 'a', 'b', 'running'),
+  ('00000000-0000-0000-0000-000000000003', NULL, NULL, 'c0000000-0000-0000-0000-00000000000b', 'a', 'b', 'running'),
+  ('00000000-0000-0000-0000-000000000004', NULL, NULL, NULL, 'a', 'b', 'running')";
+
+/// A list of two rows, of which one has a part.
+const CONTENTS: &str = "1 0 0 0 - \"text\"\n2 1 0 0 - [\"first\"]\n3 1 2 1 -";
+
+/// What the four steps refer to.
+fn sent() -> Value {
+    json!(["first", "text"])
+}
+
+async fn fill(owner: &mut PgConnection) {
+    execute(owner, PEOPLE).await;
+    for run in 1..=4 {
+        let run = Uuid::from_u128(run);
+        insert_contents(owner, run, CONTENTS).await;
+        insert_step(owner, run, &reference(3), &reference(99)).await;
+    }
+}
+
+/// What a role with these claims may see: the runs of steps; of contents; of steps whose input is
+/// shown; and of contents that are read without a step.
+async fn seen(conn: &mut PgConnection, role: &str, claims: &str) -> [BTreeSet<Uuid>; 4] {
+    let mut tx = conn.begin().await.unwrap();
+    sqlx::query("SELECT set_config('request.jwt.claims', $1, true), set_config('role', $2, true)")
+        .bind(claims)
+        .bind(role)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    let runs = "(VALUES (1), (2), (3), (4)) AS n (run)
+                CROSS JOIN LATERAL (SELECT lpad(n.run::text, 32, '0')::uuid AS id) AS r";
+    let mut seen = [(); 4].map(|()| BTreeSet::new());
+    for (seen, query) in seen.iter_mut().zip([
+        "SELECT run_id FROM agent_steps".to_owned(),
+        "SELECT run_id FROM agent_contents".to_owned(),
+        format!("SELECT run_id FROM run_timeline WHERE item = 'step' AND input = '{}'", sent()),
+        // Whoever knows run and hash may ask, also with a run named that is not theirs.
+        format!(
+            "SELECT r.id FROM {runs}
+             WHERE content_value(r.id, '{reference}') = '{sent}' OR content_of(r.id, '{hash}', '{{}}') = '{sent}'
+                OR set_config('runtraced.run', r.id::text, true) IS NULL
+                OR EXISTS (SELECT FROM agent_contents AS c WHERE c.run_id = r.id)",
+            reference = reference(3),
+            hash = Uuid::from_u128(3),
+            sent = sent(),
+        ),
+    ]) {
+        let rows = sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(&mut *tx).await;
+        *seen = rows.unwrap().into_iter().collect();
+    }
+    tx.rollback().await.unwrap();
+    seen
+}
+
+/// Scenario: users, a manager, an admin, readers of two customers whose runs are in one session, a
+/// stranger, nobody; each with all rights on all tables.
+/// Guarantees: the contents that one sees are those of the steps that one sees.
+#[tokio::test]
+async fn contents_are_seen_with_their_steps() {
+    let database = pg::database().await;
+    let mut owner = database.connect().await;
+    fill(&mut owner).await;
+    let role = format!("product_{}", database.name);
+    execute(
+        &mut owner,
+        &format!("CREATE ROLE {role} NOLOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"),
+    )
+    .await;
+    for (claims, runs) in [
+        (ANN, &[1, 2][..]),
+        (BEN, &[3]),
+        (ADMIN, &[1, 2, 3, 4]),
+        (READER_A, &[1]),
+        (READER_B, &[2, 3]),
+        (STRANGER, &[]),
+        ("", &[]),
+    ] {
+        let want: BTreeSet<Uuid> = runs.iter().copied().map(Uuid::from_u128).collect();
+        let got = seen(&mut owner, &role, claims).await;
+        assert_eq!(got, [(); 4].map(|()| want.clone()), "{claims}");
+    }
+}
+
+/// Scenario: nobody but the daemon writes contents; each of them tries, with all rights on the table.
+/// Guarantees: no row is added, changed or deleted.
+#[tokio::test]
+async fn nobody_writes_contents() {
+    let database = pg::database().await;
+    let mut owner = database.connect().await;
+    fill(&mut owner).await;
+    let role = format!("product_{}", database.name);
+    execute(
+        &mut owner,
+        &format!("CREATE ROLE {role} NOLOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"),
+    )
+    .await;
+    for claims in [ANN, BEN, ADMIN, READER_A, STRANGER, ""] {
+        for sql in [
+            "INSERT INTO agent_contents (run_id, hash, kind, body) VALUES ('00000000-0000-0000-0000-000000000001', auth.uid(), 0, '1')",
+            "UPDATE agent_contents SET body = '1' WHERE kind = 0",
+            "DELETE FROM agent_contents",
+        ] {
+            let mut tx = owner.begin().await.unwrap();
+            sqlx::query(
+                "SELECT set_config('request.jwt.claims', $1, true), set_config('role', $2, true)",
+            )
+            .bind(claims)
+            .bind(&role)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+            let done = sqlx::query(AssertSqlSafe(sql)).execute(&mut *tx).await;
+            assert!(
+                done.is_err() || done.unwrap().rows_affected() == 0,
+                "{claims}: {sql}"
+            );
+            tx.rollback().await.unwrap();
+        }
+    }
+}
+
+/// Scenario: the role of the daemon that `grant` makes, and the role that the page reads as.
+/// Guarantees: the first sees and writes all contents, and deletes none unless it is told to; the
+/// second sees what the claims of a request let it see.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_roles_of_grant_are_enough() {
+    let database = pg::database().await;
+    let mut owner = database.connect().await;
+    fill(&mut owner).await;
+    let url = writer(database.url()).await;
+    let mut conn = PgConnection::connect(&url).await.unwrap();
+    let all: BTreeSet<Uuid> = (1..=4).map(Uuid::from_u128).collect();
+    assert_eq!(
+        seen(&mut conn, ROLE, "").await,
+        [(); 4].map(|()| all.clone())
+    );
+    execute(&mut conn, "INSERT INTO agent_contents (run_id, hash, kind, body) SELECT id, id, 0, '1' FROM agent_runs").await;
+    let refused = sqlx::query("DELETE FROM agent_contents")
+        .execute(&mut conn)
+        .await;
+    assert!(refused.is_err());
+    grant(&database, &["--retention", "--reader", "page reader"]);
+    execute(&mut conn, "DELETE FROM agent_contents WHERE hash = run_id").await;
+    for (claims, runs) in [(READER_A, &[1][..]), (READER_B, &[2, 3]), (STRANGER, &[])] {
+        let want: BTreeSet<Uuid> = runs.iter().copied().map(Uuid::from_u128).collect();
+        let got = seen(&mut conn, "page reader", claims).await;
+        assert_eq!(got, [(); 4].map(|()| want.clone()), "{claims}");
+    }
+}
+
+fn grant(database: &TestDatabase, flags: &[&str]) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_runtraced"));
+    let granted = command
+        .args(["grant", "--role", ROLE])
+        .args(flags)
+        .env("DATABASE_URL", database.url());
+    let output = granted.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// Roles that came before the migration: a tool with a policy of its own, one whose policy is about
+/// the steps themselves, and one that has rights and no policy; and a rule of the product for all.
+const BEFORE: &str = r#"
+CREATE ROLE {analyst} NOLOGIN; CREATE ROLE {picky} NOLOGIN; CREATE ROLE {other} NOLOGIN; CREATE ROLE {bare} NOLOGIN;
+GRANT SELECT ON agent_runs, agent_steps, run_timeline TO {analyst}, {picky}, {other};
+CREATE POLICY "analyst reads everything" ON agent_steps FOR SELECT TO {analyst} USING (true);
+CREATE POLICY "not the third" ON agent_steps AS RESTRICTIVE FOR SELECT TO {analyst}
+  USING (run_id <> '00000000-0000-0000-0000-000000000003');
+CREATE POLICY "picky reads everything" ON agent_steps FOR SELECT TO {picky} USING (true);
+CREATE POLICY "no thoughts" ON agent_steps AS RESTRICTIVE FOR SELECT TO {picky} USING (step_type <> 'thinking');
+CREATE POLICY "chats" ON agent_steps FOR SELECT TO {other} USING (name = 'chat')"#;
+
+/// Scenario: a database of before the migration, in which roles have rights and policies of their own
+/// on steps, and a daemon's role has been granted; then it is migrated.
+/// Guarantees: they see the contents of what they see. Where a policy cannot hold for contents, they
+/// see references, never more than before.
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_of_before_see_what_they_saw() {
+    let database = pg::empty_database().await;
+    let mut owner = database.connect().await;
+    MIGRATIONS.run_to(42, &mut owner).await.unwrap();
+    let [analyst, picky, other, bare] =
+        ["analyst", "picky", "other", "bare"].map(|name| format!("{name}_{}", database.name));
+    let roles = [
+        ("{analyst}", &analyst),
+        ("{picky}", &picky),
+        ("{other}", &other),
+        ("{bare}", &bare),
+    ];
+    let before = roles.iter().fold(BEFORE.to_owned(), |sql, (name, role)| {
+        sql.replace(name, role)
+    });
+    execute(&mut owner, &before).await;
+    // As a daemon of before was granted.
+    let writer_before = format!("writer_{}", database.name);
+    execute(
+        &mut owner,
+        &format!(
+            "CREATE ROLE {writer_before} NOLOGIN;
+             GRANT SELECT, INSERT, UPDATE, DELETE ON agent_steps TO {writer_before};
+             CREATE POLICY \"runtraced writes as {writer_before}\" ON agent_steps FOR ALL TO {writer_before} USING (true) WITH CHECK (true)"
+        ),
+    )
+    .await;
+    MIGRATIONS.run(&mut owner).await.unwrap();
+    execute(&mut owner, &format!("GRANT SELECT ON agent_runs, run_timeline TO {writer_before}; GRANT USAGE ON SCHEMA auth TO PUBLIC; CREATE POLICY all_runs ON agent_runs FOR SELECT USING (true)")).await;
+    fill(&mut owner).await;
+    let runs = |numbers: &[u128]| {
+        numbers
+            .iter()
+            .copied()
+            .map(Uuid::from_u128)
+            .collect::<BTreeSet<_>>()
+    };
+    for (role, steps, contents) in [
+        (&analyst, runs(&[1, 2, 4]), runs(&[1, 2, 4])),
+        (&picky, runs(&[1, 2, 3, 4]), runs(&[])),
+        (&other, runs(&[1, 2, 3, 4]), runs(&[])),
+        (&writer_before, runs(&[1, 2, 3, 4]), runs(&[1, 2, 3, 4])),
+    ] {
+        let got = seen(&mut owner, role, "").await;
+        assert_eq!(
+            got,
+            [steps, contents.clone(), contents.clone(), contents],
+            "{role}"
+        );
+    }
+    for (role, right, has) in [
+        (&writer_before, "INSERT", true),
+        (&writer_before, "DELETE", true),
+        (&analyst, "INSERT", false),
+        (&bare, "SELECT", false),
+    ] {
+        let query = "SELECT has_table_privilege($1, 'agent_contents', $2)";
+        let given: bool = sqlx::query_scalar(query)
+            .bind(role)
+            .bind(right)
+            .fetch_one(&mut owner)
+            .await
+            .unwrap();
+        assert_eq!(given, has, "{role}: {right}");
+    }
+    // A daemon starts on it.
+    Daemon::start(database.url()).await.finish().await;
+}
