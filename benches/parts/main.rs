@@ -8,10 +8,11 @@
 mod decode;
 mod encode;
 mod json;
+mod spans;
 mod write;
 
 use criterion::{criterion_group, criterion_main};
 
-criterion_group!(pure, decode::decode, json::check, encode::rows);
+criterion_group!(pure, decode::decode, json::check, encode::rows, spans::own);
 criterion_group!(database, write::batches);
 criterion_main!(pure, database);
