@@ -121,12 +121,22 @@ BEGIN
   -- left out, and in place of a restrictive one nothing is shown: a reader then gets references.
   FOR one IN
     SELECT p.*, array_to_string(ARRAY(
-      SELECT CASE WHEN r = 'public' THEN 'PUBLIC' ELSE quote_ident(r) END FROM unnest(p.roles) AS r), ', ') AS whom
+      SELECT CASE WHEN r = 'public' THEN 'PUBLIC' ELSE quote_ident(r) END FROM unnest(p.roles) AS r), ', ') AS whom,
+      EXISTS (
+        SELECT
+        FROM pg_depend AS d
+        JOIN pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+        WHERE d.classid = 'pg_policy'::regclass AND d.objid = o.oid AND o.polrelid = d.refobjid AND a.attname <> 'run_id'
+      ) AS is_about_steps
     FROM pg_policies AS p
+    JOIN pg_policy AS o ON o.polrelid = 'agent_steps'::regclass AND o.polname = p.policyname
     WHERE p.schemaname = 'public' AND p.tablename = 'agent_steps'
       AND p.policyname NOT IN ('Users see steps of own runs', 'Readers see runs of their customer', 'Admins see everything')
   LOOP
     BEGIN
+      IF one.is_about_steps THEN
+        RAISE undefined_column;
+      END IF;
       EXECUTE format('CREATE POLICY %I ON agent_contents AS %s FOR %s TO %s', one.policyname, one.permissive, one.cmd, one.whom)
         || coalesce(' USING (' || one.qual || ')', '') || coalesce(' WITH CHECK (' || one.with_check || ')', '');
     EXCEPTION WHEN undefined_column OR undefined_table THEN

@@ -6,7 +6,7 @@ FROM (
     FROM unnest($1::uuid[]) WITH ORDINALITY AS n (id, position)
     CROSS JOIN LATERAL (
         SELECT count(*) AS contents
-        FROM (SELECT FROM agent_contents WHERE run_id = n.id LIMIT $2::bigint + 1) AS some
+        FROM (SELECT FROM agent_contents WHERE run_id = n.id LIMIT $2::bigint + 1) AS one
     ) AS b
 ) AS c
 WHERE c.contents > $2::bigint OR c.together > $3::bigint

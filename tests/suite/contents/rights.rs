@@ -149,10 +149,8 @@ async fn nobody_writes_contents() {
             .await
             .unwrap();
             let done = sqlx::query(AssertSqlSafe(sql)).execute(&mut *tx).await;
-            assert!(
-                done.is_err() || done.unwrap().rows_affected() == 0,
-                "{claims}: {sql}"
-            );
+            let changed = done.map_or(0, |done| done.rows_affected());
+            assert_eq!(changed, 0, "{claims}: {sql}");
             tx.rollback().await.unwrap();
         }
     }
@@ -173,13 +171,13 @@ async fn the_roles_of_grant_are_enough() {
         seen(&mut conn, ROLE, "").await,
         [(); 4].map(|()| all.clone())
     );
-    execute(&mut conn, "INSERT INTO agent_contents (run_id, hash, kind, body) SELECT id, id, 0, '1' FROM agent_runs").await;
+    execute(&mut conn, "INSERT INTO agent_contents (run_id, hash, kind, body) SELECT id, md5(id::text)::uuid, 0, '1' FROM agent_runs").await;
     let refused = sqlx::query("DELETE FROM agent_contents")
         .execute(&mut conn)
         .await;
     assert!(refused.is_err());
     grant(&database, &["--retention", "--reader", "page reader"]);
-    execute(&mut conn, "DELETE FROM agent_contents WHERE hash = run_id").await;
+    execute(&mut conn, "DELETE FROM agent_contents WHERE body = '1'").await;
     for (claims, runs) in [(READER_A, &[1][..]), (READER_B, &[2, 3]), (STRANGER, &[])] {
         let want: BTreeSet<Uuid> = runs.iter().copied().map(Uuid::from_u128).collect();
         let got = seen(&mut conn, "page reader", claims).await;
@@ -201,7 +199,8 @@ fn grant(database: &TestDatabase, flags: &[&str]) {
 /// the steps themselves, and one that has rights and no policy; and a rule of the product for all.
 const BEFORE: &str = r#"
 CREATE ROLE {analyst} NOLOGIN; CREATE ROLE {picky} NOLOGIN; CREATE ROLE {other} NOLOGIN; CREATE ROLE {bare} NOLOGIN;
-GRANT SELECT ON agent_runs, agent_steps, run_timeline TO {analyst}, {picky}, {other};
+GRANT SELECT ON agent_runs, agent_steps, agent_messages, agent_token_counts, approvals, agent_scores, run_timeline
+  TO {analyst}, {picky}, {other};
 CREATE POLICY "analyst reads everything" ON agent_steps FOR SELECT TO {analyst} USING (true);
 CREATE POLICY "not the third" ON agent_steps AS RESTRICTIVE FOR SELECT TO {analyst}
   USING (run_id <> '00000000-0000-0000-0000-000000000003');
@@ -242,7 +241,7 @@ async fn roles_of_before_see_what_they_saw() {
     )
     .await;
     MIGRATIONS.run(&mut owner).await.unwrap();
-    execute(&mut owner, &format!("GRANT SELECT ON agent_runs, run_timeline TO {writer_before}; GRANT USAGE ON SCHEMA auth TO PUBLIC; CREATE POLICY all_runs ON agent_runs FOR SELECT USING (true)")).await;
+    execute(&mut owner, &format!("GRANT SELECT ON agent_runs, agent_messages, agent_token_counts, approvals, agent_scores, run_timeline TO {writer_before}; GRANT USAGE ON SCHEMA auth TO PUBLIC; CREATE POLICY all_runs ON agent_runs FOR SELECT USING (true)")).await;
     fill(&mut owner).await;
     let runs = |numbers: &[u128]| {
         numbers
