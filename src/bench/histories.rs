@@ -18,10 +18,8 @@ use crate::console::output;
 /// Model calls of a conversation. The figures of the last two are compared.
 const HISTORY_CALLS: [usize; 4] = [20, 50, 100, 200];
 const CHAT_CALLS: [usize; 1] = [50];
-/// Model calls of all conversations together.
-const ALL_CALLS: usize = 800;
-/// The same with `--quick`.
-const QUICK_CALLS: usize = 200;
+/// A model call takes about as long as so many rows of `steps`.
+const CALL_COST: usize = 250;
 const FLAG: &str = "--content-once";
 const MEGABYTE: f64 = 1e6;
 
@@ -79,11 +77,11 @@ async fn measure(
     calls: usize,
     progress: &BenchProgress,
 ) -> anyhow::Result<HistoryFigures> {
-    let all_calls = if args.quick { QUICK_CALLS } else { ALL_CALLS };
+    let all_calls = args.round_rows(kind) / CALL_COST;
     let spec = HistorySpec {
         kind,
         calls,
-        conversations: all_calls.div_ceil(calls).max(args.streams),
+        conversations: all_calls.div_ceil(calls).max(1),
         streams: args.streams.max(1),
         seed: args.seed,
     };

@@ -92,6 +92,42 @@ async fn waits_count_from_when_a_request_was_due() {
     assert!(latency["single_commit"]["p50"].as_f64().unwrap() > 0.0);
 }
 
+/// Scenario: one chat of 50 turns, without and with `--content-once`.
+/// Guarantees: every figure is there, and says that most of what a chat sends was said before.
+#[tokio::test]
+async fn what_contents_save_is_measured() {
+    let database = pg::database().await;
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("figures.json");
+    let flags = [
+        "--workload",
+        "chat",
+        "--rows",
+        "1",
+        "--streams",
+        "1",
+        "--json",
+    ];
+    let table = printed(
+        database.url(),
+        &[&flags[..], &[json.to_str().unwrap()]].concat(),
+    );
+    assert!(
+        table.contains("1 conversations of 50 model calls"),
+        "{table}"
+    );
+    let figures: Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    let number = |path: &str| figures[0].pointer(path).unwrap().as_f64().unwrap();
+    assert!(number("/received") > 20.0 * number("/new"), "{figures}");
+    assert!(
+        number("/once/bytes") > 0.0 && number("/plain/bytes") > 0.0,
+        "{figures}"
+    );
+    for seconds in ["/plain/seconds", "/once/seconds", "/copy_seconds"] {
+        assert!(number(seconds) > 0.0, "{figures}");
+    }
+}
+
 /// What the benchmark prints.
 fn printed(url: &str, flags: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_runtraced"))
