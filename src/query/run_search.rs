@@ -289,8 +289,8 @@ const TEXTS: [(&str, &[&str]); 3] = [
 ];
 /// Those of them that may be references, whose hashes are no text of anybody.
 const REFERRING: [&str; 2] = ["t.input::text", "t.output::text"];
-/// What a reference looks like.
-const REFERENCE: &str = r#"'^\{"\$content": "[0-9a-f-]{36}"\}$'"#;
+/// What a reference looks like. The SQL of this program holds a dollar sign only before a number.
+const REFERENCE: &str = r#"'^\{"\u0024content": "[0-9a-f-]{36}"\}\Z'"#;
 
 /// Whether one of the columns holds a pattern.
 fn any_like(sql: &mut SqlText, columns: &[&str], pattern: &str) {
