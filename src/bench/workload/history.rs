@@ -53,7 +53,7 @@ impl HistoryWorkload {
         let mut new_bytes = 0;
         let count = streams.len();
         for number in 0..spec.conversations {
-            let mut conversation = Conversation::begin(spec.kind, number, &mut random);
+            let mut conversation = GrowingHistory::begin(spec.kind, number, &mut random);
             for call in 1..=spec.calls {
                 let request = conversation.call(call, call == spec.calls, &mut random);
                 if let Some(stream) = streams.get_mut(number % count) {
@@ -73,7 +73,7 @@ impl HistoryWorkload {
 }
 
 /// A conversation while it goes on.
-struct Conversation {
+struct GrowingHistory {
     kind: WorkloadKind,
     session: String,
     began: u64,
@@ -84,7 +84,7 @@ struct Conversation {
     new_bytes: usize,
 }
 
-impl Conversation {
+impl GrowingHistory {
     fn begin(kind: WorkloadKind, number: usize, random: &mut SeededRandom) -> Self {
         let began = EPOCH_MS + number as u64 * CONVERSATION_MS;
         let mut conversation = Self {

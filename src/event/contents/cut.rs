@@ -5,7 +5,7 @@ use std::ops::Range;
 use uuid::Uuid;
 
 use super::lookalike::{looks_like_reference, reference};
-use super::outline::{Outline, Part, PartKind, outline};
+use super::outline::{Outline, Part, ValuePartKind, outline};
 use super::{ContentKind, ContentRule, SMALL_VALUE_BYTES};
 
 /// The contents of a value. They hold places in its text, and not the text.
@@ -76,7 +76,7 @@ impl Cut {
 fn leaf(span: Range<usize>) -> Part {
     Part {
         name: None,
-        kind: PartKind::Leaf,
+        kind: ValuePartKind::Leaf,
         span,
     }
 }
@@ -112,11 +112,11 @@ impl<'t> Cutter<'t> {
     /// deep as containers are cut.
     fn value(&mut self, part: &Part, all: &[Part]) -> Option<u32> {
         match &part.kind {
-            PartKind::Small | PartKind::Leaf => {
+            ValuePartKind::Small | ValuePartKind::Leaf => {
                 self.body(ContentKind::Leaf, None, [part.span.clone()])
             }
-            PartKind::List(parts) => self.list(all.get(parts.clone())?, all),
-            PartKind::Object(parts) => self.object(all.get(parts.clone())?, all),
+            ValuePartKind::List(parts) => self.list(all.get(parts.clone())?, all),
+            ValuePartKind::Object(parts) => self.object(all.get(parts.clone())?, all),
         }
     }
 
@@ -124,7 +124,7 @@ impl<'t> Cutter<'t> {
         let mut prev = None;
         for part in parts {
             prev = match part.kind {
-                PartKind::Small => self.body(ContentKind::List, prev, [part.span.clone()]),
+                ValuePartKind::Small => self.body(ContentKind::List, prev, [part.span.clone()]),
                 _ => self.part(ContentKind::List, prev, part, all),
             };
         }
@@ -135,7 +135,7 @@ impl<'t> Cutter<'t> {
     fn object(&mut self, parts: &[Part], all: &[Part]) -> Option<u32> {
         let (small, large): (Vec<_>, Vec<_>) = parts
             .iter()
-            .partition(|part| matches!(part.kind, PartKind::Small));
+            .partition(|part| matches!(part.kind, ValuePartKind::Small));
         let mut prev = None;
         if !small.is_empty() {
             let spans = small.into_iter().map(|part| part.span.clone());

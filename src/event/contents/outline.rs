@@ -11,14 +11,14 @@ use super::{CUT_ARRAY_BYTES, CUT_OBJECT_BYTES, LARGE_PART_BYTES, MAX_CUT_DEPTH};
 pub(super) struct Part {
     /// The name of the member, if the part is the value of a large member.
     pub name: Option<Range<usize>>,
-    pub kind: PartKind,
+    pub kind: ValuePartKind,
     /// Where it is in the text.
     pub span: Range<usize>,
 }
 
 /// What a part is.
 #[derive(Clone, Debug)]
-pub(super) enum PartKind {
+pub(super) enum ValuePartKind {
     /// Neighbouring elements or members that are small.
     Small,
     /// A value that is not cut.
@@ -118,7 +118,7 @@ impl OutlineBuilder<'_> {
             }
             let part = Part {
                 name: None,
-                kind: PartKind::Leaf,
+                kind: ValuePartKind::Leaf,
                 span: self.cursor.value(),
             };
             match self.open.is_empty() {
@@ -193,13 +193,13 @@ impl OutlineBuilder<'_> {
             self.closed.extend(self.parts.drain(container.parts_from..));
             let parts = from..self.closed.len();
             match container.is_array {
-                true => PartKind::List(parts),
-                false => PartKind::Object(parts),
+                true => ValuePartKind::List(parts),
+                false => ValuePartKind::Object(parts),
             }
         } else {
             self.parts.truncate(container.parts_from);
             self.closed.truncate(container.closed_from);
-            PartKind::Leaf
+            ValuePartKind::Leaf
         };
         let name = None;
         (Part { name, kind, span }, container.member)
@@ -224,7 +224,7 @@ impl OutlineBuilder<'_> {
 fn small_part(span: Range<usize>) -> Part {
     Part {
         name: None,
-        kind: PartKind::Small,
+        kind: ValuePartKind::Small,
         span,
     }
 }

@@ -47,7 +47,7 @@ struct ContentSearch<'a> {
 
 /// Contents to ask the database for.
 #[derive(Default)]
-struct Question {
+struct ContentQuestion {
     asked: Vec<Place>,
     /// What is not asked for, but is missing if the asked one at this position is.
     rest: Vec<(usize, Place)>,
@@ -130,8 +130,8 @@ impl<'a> ContentSearch<'a> {
         heads: &[Place],
         width: usize,
         is_new: impl Fn(Uuid) -> bool,
-    ) -> Question {
-        let mut question = Question::default();
+    ) -> ContentQuestion {
+        let mut question = ContentQuestion::default();
         for head in heads {
             let end = question.asked.len() + width;
             let mut near = VecDeque::from([(None, *head)]);
@@ -179,7 +179,7 @@ impl<'a> ContentSearch<'a> {
     }
 
     /// Notes the answer, and returns what to look for next.
-    fn note(&mut self, question: Question, stored: &HashSet<usize>) -> Vec<Place> {
+    fn note(&mut self, question: ContentQuestion, stored: &HashSet<usize>) -> Vec<Place> {
         let asked = question.asked.into_iter().enumerate();
         let missing = asked.filter(|(position, _)| !stored.contains(position));
         self.missing.extend(missing.map(|(_, place)| place));
