@@ -415,4 +415,4 @@ $function$;
 DROP FUNCTION public.content_value(uuid, jsonb);
 DROP FUNCTION public.content_of(uuid, uuid, uuid[]);
 DROP TABLE agent_contents;
-DROP FUNCTION public.named_run();
+DROP FUNCTION public.named_run(text);

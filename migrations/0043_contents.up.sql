@@ -58,47 +58,50 @@ $migration$;
 -- Who sees a step sees its contents, and nobody else does.
 
 -- A value may be a thousand rows. The functions of policies take about a tenth of a millisecond for each row, so whoever puts a
--- value together names the run first, and the policies look at that run once. It is only a matter of time: anybody may name a run.
-CREATE FUNCTION public.named_run() RETURNS uuid
+-- value together names the run first, and a policy looks at that run once. It is only a matter of time: anybody may name a run.
+CREATE FUNCTION public.named_run(seen_as text) RETURNS uuid
 LANGUAGE plpgsql STABLE SET search_path = ''
 AS $function$
 DECLARE
   named text := current_setting('runtraced.run', true);
 BEGIN
   IF named ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
-    AND (public.owns_run(named::uuid) OR public.reads_run(named::uuid) OR public.is_admin(auth.uid()))
+    AND CASE seen_as WHEN 'owner' THEN public.owns_run(named::uuid) WHEN 'reader' THEN public.reads_run(named::uuid) END
   THEN
     RETURN named::uuid;
   END IF;
   RETURN NULL;
 END
 $function$;
-COMMENT ON FUNCTION public.named_run() IS
-  'The run that content_value has named, if the current request may see what is in it';
+COMMENT ON FUNCTION public.named_run(text) IS
+  'The run that content_value has named, if the current request may see it as its owner or as a reader';
 
 ALTER TABLE agent_contents ENABLE ROW LEVEL SECURITY;
 
-CREATE POLICY "Users see contents of own runs" ON agent_contents FOR SELECT
-  USING (run_id = (SELECT public.named_run()) OR public.owns_run(run_id));
+-- As on agent_steps; the look at the named run comes below.
+CREATE POLICY "Users see contents of own runs" ON agent_contents FOR SELECT USING (public.owns_run(run_id));
 CREATE POLICY "Readers see runs of their customer" ON agent_contents FOR SELECT
-  USING (
-    (SELECT public.reader_customer()) IS NOT NULL
-    AND (run_id = (SELECT public.named_run()) OR public.reads_run(run_id))
-  );
+  USING ((SELECT public.reader_customer()) IS NOT NULL AND public.reads_run(run_id));
 CREATE POLICY "Admins see everything" ON agent_contents FOR SELECT
   USING ((SELECT public.is_admin(auth.uid())));
 
 DO $migration$
 DECLARE
   one record;
+  kept name[];
+  copied boolean;
 BEGIN
   -- Supabase gives anon and authenticated all rights on every new table.
   FOR one IN SELECT rolname FROM pg_roles WHERE rolname IN ('anon', 'authenticated') LOOP
     EXECUTE format('REVOKE ALL ON agent_contents FROM %I', one.rolname);
+    -- Somebody may have left inputs and outputs out of what users see.
+    IF one.rolname = 'authenticated'
+      AND has_column_privilege(one.rolname, 'agent_steps', 'input', 'SELECT')
+      AND has_column_privilege(one.rolname, 'agent_steps', 'output', 'SELECT')
+    THEN
+      EXECUTE format('GRANT SELECT ON agent_contents TO %I', one.rolname);
+    END IF;
   END LOOP;
-  IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'authenticated') THEN
-    GRANT SELECT ON agent_contents TO authenticated;
-  END IF;
   -- Roles that were granted something on steps before this migration: readers, tools, and daemons, which write and may delete.
   FOR one IN
     SELECT r.rolname, w.writes, string_agg(a.privilege_type, ', ') AS rights
@@ -117,39 +120,60 @@ BEGIN
   LOOP
     EXECUTE format('GRANT %s ON agent_contents TO %I', one.rights, one.rolname);
   END LOOP;
-  -- Policies that others made for steps hold for contents too. If one is about other columns than run_id, a permissive one is
-  -- left out, and in place of a restrictive one nothing is shown: a reader then gets references.
+  -- A policy that somebody has changed or dropped on steps is not made anew for contents.
+  FOR one IN
+    SELECT p.policyname
+    FROM pg_policies AS p
+    WHERE p.schemaname = 'public' AND p.tablename = 'agent_contents' AND NOT EXISTS (
+      SELECT FROM pg_policies AS s
+      WHERE s.schemaname = 'public' AND s.tablename = 'agent_steps' AND s.policyname = replace(p.policyname, 'contents', 'steps')
+        AND (s.permissive, s.roles, s.cmd, s.qual, s.with_check) IS NOT DISTINCT FROM (p.permissive, p.roles, p.cmd, p.qual, p.with_check))
+  LOOP
+    EXECUTE format('DROP POLICY %I ON agent_contents', one.policyname);
+  END LOOP;
+  kept := ARRAY(SELECT p.policyname FROM pg_policies AS p WHERE p.schemaname = 'public' AND p.tablename = 'agent_contents');
+  -- Policies that others made or changed for steps hold for contents too. If one is about other columns than run_id, a permissive
+  -- one is left out, and in place of a restrictive one nothing is shown, except to daemons: a reader then gets references.
   FOR one IN
     SELECT p.*, array_to_string(ARRAY(
-      SELECT CASE WHEN r = 'public' THEN 'PUBLIC' ELSE quote_ident(r) END FROM unnest(p.roles) AS r), ', ') AS whom,
-      EXISTS (
-        SELECT
-        FROM pg_depend AS d
-        JOIN pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-        WHERE d.classid = 'pg_policy'::regclass AND d.objid = o.oid AND o.polrelid = d.refobjid AND a.attname <> 'run_id'
-      ) AS is_about_steps
+      SELECT CASE WHEN r = 'public' THEN 'PUBLIC' ELSE quote_ident(r) END FROM unnest(p.roles) AS r), ', ') AS whom
     FROM pg_policies AS p
-    JOIN pg_policy AS o ON o.polrelid = 'agent_steps'::regclass AND o.polname = p.policyname
-    WHERE p.schemaname = 'public' AND p.tablename = 'agent_steps'
-      AND p.policyname NOT IN ('Users see steps of own runs', 'Readers see runs of their customer', 'Admins see everything')
+    WHERE p.schemaname = 'public' AND p.tablename = 'agent_steps' AND NOT EXISTS (
+      SELECT FROM pg_policies AS c
+      WHERE c.schemaname = 'public' AND c.tablename = 'agent_contents' AND c.policyname = replace(p.policyname, 'steps', 'contents'))
   LOOP
+    copied := true;
     BEGIN
-      IF one.is_about_steps THEN
-        RAISE undefined_column;
-      END IF;
       EXECUTE format('CREATE POLICY %I ON agent_contents AS %s FOR %s TO %s', one.policyname, one.permissive, one.cmd, one.whom)
         || coalesce(' USING (' || one.qual || ')', '') || coalesce(' WITH CHECK (' || one.with_check || ')', '');
     EXCEPTION WHEN undefined_column OR undefined_table THEN
+      copied := false;
+    END;
+    IF NOT copied THEN
       RAISE WARNING 'the policy "%" of agent_steps cannot hold for agent_contents: make one by hand', one.policyname;
       IF one.permissive = 'RESTRICTIVE' AND one.cmd IN ('ALL', 'SELECT') THEN
-        EXECUTE format('CREATE POLICY %I ON agent_contents AS RESTRICTIVE FOR SELECT TO %s USING (false)', one.policyname, one.whom);
+        EXECUTE format(
+          'CREATE POLICY %I ON agent_contents AS RESTRICTIVE FOR SELECT TO %s USING ((SELECT EXISTS ('
+          'SELECT FROM pg_catalog.pg_policies AS p WHERE p.schemaname = ''public'' AND p.tablename = ''agent_contents'' '
+          'AND p.policyname = (''runtraced writes as '' || current_user)::name)))', one.policyname, one.whom);
       END IF;
-    END;
+    END IF;
   END LOOP;
+  IF 'Users see contents of own runs' = ANY (kept) THEN
+    ALTER POLICY "Users see contents of own runs" ON agent_contents
+      USING (run_id = (SELECT public.named_run('owner')) OR public.owns_run(run_id));
+  END IF;
+  IF 'Readers see runs of their customer' = ANY (kept) THEN
+    ALTER POLICY "Readers see runs of their customer" ON agent_contents
+      USING (
+        (SELECT public.reader_customer()) IS NOT NULL
+        AND (run_id = (SELECT public.named_run('reader')) OR public.reads_run(run_id))
+      );
+  END IF;
 END
 $migration$;
 
--- The value of a row with all that is before it and in it; NULL: a row before it is missing. `above` are the rows that it is
+-- The value of a row with all that is before it and in it; NULL: something of it is missing. `above` are the rows that it is
 -- part of. The daemon writes no cycles, but nothing else keeps them out of the table.
 CREATE FUNCTION public.content_of(run_id uuid, hash uuid, above uuid[]) RETURNS jsonb
 LANGUAGE plpgsql STABLE COST 1000 SET search_path = '' SET enable_seqscan = off
@@ -183,8 +207,7 @@ BEGIN
     ) AS c
     WHERE n.prev <> n.mark
   ), parts AS NOT MATERIALIZED (
-    SELECT n.place, n.name, CASE WHEN c.kind = 0 THEN c.body
-      ELSE coalesce(public.content_of($1, n.part, $3 || $2), jsonb_build_object('$content', n.part)) END AS value
+    SELECT n.place, n.name, CASE WHEN c.kind = 0 THEN c.body ELSE public.content_of($1, n.part, $3 || $2) END AS value
     FROM chain AS n
     LEFT JOIN LATERAL (
       SELECT c.kind, c.body
@@ -193,28 +216,23 @@ BEGIN
       OFFSET 0
     ) AS c ON true
     WHERE n.part IS NOT NULL
+  ), texts AS (
+    -- What each row says, without the brackets. Texts are put together faster than values, of which there may be millions.
+    SELECT p.place, CASE WHEN p.name IS NULL THEN '' ELSE to_jsonb(p.name) || ': ' END || p.value::text AS text
+    FROM parts AS p
+    UNION ALL
+    SELECT n.place, substr(b.text, 2, length(b.text) - 2)
+    FROM chain AS n
+    CROSS JOIN LATERAL (SELECT n.body::text AS text OFFSET 0) AS b
+    WHERE n.part IS NULL AND b.text NOT IN ('[]', '{}')
   )
-  SELECT CASE WHEN NOT (SELECT bool_or(n.prev IS NULL) FROM chain AS n) THEN NULL WHEN head.kind = 1 THEN (
-    SELECT coalesce(jsonb_agg(a.value ORDER BY a.place DESC, a.at), '[]')
-    FROM (
-      SELECT p.place, 1 AS at, p.value FROM parts AS p
-      UNION ALL
-      SELECT n.place, e.at, e.value
-      FROM chain AS n
-      CROSS JOIN LATERAL jsonb_array_elements(n.body) WITH ORDINALITY AS e (value, at)
-      WHERE n.part IS NULL
-    ) AS a
-  ) ELSE (
-    SELECT coalesce(jsonb_object_agg(a.name, a.value ORDER BY a.place DESC), '{}')
-    FROM (
-      SELECT p.place, p.name, p.value FROM parts AS p
-      UNION ALL
-      SELECT n.place, e.name, e.value
-      FROM chain AS n
-      CROSS JOIN LATERAL jsonb_each(n.body) AS e (name, value)
-      WHERE n.part IS NULL
-    ) AS a
-  ) END INTO made;
+  SELECT CASE
+    WHEN NOT (SELECT bool_or(n.prev IS NULL) FROM chain AS n) OR bool_or(t.text IS NULL) THEN NULL
+    WHEN head.kind = 1 THEN '[' || coalesce(string_agg(t.text, ', ' ORDER BY t.place DESC), '') || ']'
+    ELSE '{' || coalesce(string_agg(t.text, ', ' ORDER BY t.place DESC), '') || '}'
+  END::jsonb
+  INTO made
+  FROM texts AS t;
   RETURN made;
 END
 $function$;

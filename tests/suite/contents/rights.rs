@@ -73,12 +73,10 @@ async fn seen(conn: &mut PgConnection, role: &str, claims: &str) -> [BTreeSet<Uu
         "SELECT run_id FROM agent_steps".to_owned(),
         "SELECT run_id FROM agent_contents".to_owned(),
         format!("SELECT run_id FROM run_timeline WHERE item = 'step' AND input = '{}'", sent()),
-        // Whoever knows run and hash may ask, also with a run named that is not theirs.
+        // Whoever knows run and hash may ask.
         format!(
             "SELECT r.id FROM {runs}
-             WHERE content_value(r.id, '{reference}') = '{sent}' OR content_of(r.id, '{hash}', '{{}}') = '{sent}'
-                OR set_config('runtraced.run', r.id::text, true) IS NULL
-                OR EXISTS (SELECT FROM agent_contents AS c WHERE c.run_id = r.id)",
+             WHERE content_value(r.id, '{reference}') = '{sent}' OR content_of(r.id, '{hash}', '{{}}') = '{sent}'",
             reference = reference(3),
             hash = Uuid::from_u128(3),
             sent = sent(),
@@ -86,6 +84,19 @@ async fn seen(conn: &mut PgConnection, role: &str, claims: &str) -> [BTreeSet<Uu
     ]) {
         let rows = sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(&mut *tx).await;
         *seen = rows.unwrap().into_iter().collect();
+    }
+    // Whoever names a run sees no more of it, and still what is theirs.
+    for run in 1..=4 {
+        sqlx::query("SELECT set_config('runtraced.run', $1, true)")
+            .bind(Uuid::from_u128(run).to_string())
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        let named: Vec<Uuid> = sqlx::query_scalar("SELECT DISTINCT run_id FROM agent_contents")
+            .fetch_all(&mut *tx)
+            .await
+            .unwrap();
+        assert_eq!(named.into_iter().collect::<BTreeSet<_>>(), seen[1], "{claims}: {run}");
     }
     tx.rollback().await.unwrap();
     seen
@@ -135,7 +146,7 @@ async fn nobody_writes_contents() {
     .await;
     for claims in [ANN, BEN, ADMIN, READER_A, STRANGER, ""] {
         for sql in [
-            "INSERT INTO agent_contents (run_id, hash, kind, body) VALUES ('00000000-0000-0000-0000-000000000001', auth.uid(), 0, '1')",
+            "INSERT INTO agent_contents (run_id, hash, kind, body) VALUES ('00000000-0000-0000-0000-000000000001', gen_random_uuid(), 0, '1')",
             "UPDATE agent_contents SET body = '1' WHERE kind = 0",
             "DELETE FROM agent_contents",
         ] {
@@ -149,8 +160,13 @@ async fn nobody_writes_contents() {
             .await
             .unwrap();
             let done = sqlx::query(AssertSqlSafe(sql)).execute(&mut *tx).await;
-            let changed = done.map_or(0, |done| done.rows_affected());
-            assert_eq!(changed, 0, "{claims}: {sql}");
+            match done {
+                Ok(done) => assert_eq!(done.rows_affected(), 0, "{claims}: {sql}"),
+                Err(error) => {
+                    let code = error.as_database_error().and_then(|error| error.code());
+                    assert_eq!(code.as_deref(), Some("42501"), "{claims}: {sql}: {error}");
+                }
+            }
             tx.rollback().await.unwrap();
         }
     }
@@ -280,4 +296,69 @@ async fn roles_of_before_see_what_they_saw() {
     }
     // A daemon starts on it.
     Daemon::start(database.url()).await.finish().await;
+}
+
+/// What a product had done to the steps of its users: it shows no thoughts, restricts all roles but
+/// the daemon's, has taken the policy of readers away, and hides inputs from `authenticated`.
+const TIGHTENED: &str = r#"
+ALTER POLICY "Users see steps of own runs" ON agent_steps USING (owns_run(run_id) AND step_type <> 'thinking');
+DROP POLICY "Readers see runs of their customer" ON agent_steps;
+CREATE POLICY "not for all" ON agent_steps AS RESTRICTIVE FOR ALL
+  USING (step_type <> 'thinking' OR current_user LIKE 'writer%') WITH CHECK (true);
+DO $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'authenticated') THEN
+    CREATE ROLE authenticated NOLOGIN;
+  END IF;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN
+  NULL;
+END
+$$;
+REVOKE SELECT ON agent_steps FROM authenticated;
+GRANT SELECT (id, run_id, name, step_type) ON agent_steps TO authenticated"#;
+
+/// Scenario: before the migration, a product has changed and dropped policies of steps, restricts
+/// everybody, and hides columns; then it is migrated, and a daemon of before goes on.
+/// Guarantees: nobody sees contents whose steps are hidden from them, and the daemon writes and reads
+/// what it needs.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_product_has_tightened_stays_tight() {
+    let database = pg::empty_database().await;
+    let mut owner = database.connect().await;
+    MIGRATIONS.run_to(42, &mut owner).await.unwrap();
+    let [writer, role] = ["writer", "product"].map(|name| format!("{name}_{}", database.name));
+    execute(
+        &mut owner,
+        &format!(
+            "{TIGHTENED}; CREATE ROLE {writer} NOLOGIN; CREATE ROLE {role} NOLOGIN;
+             GRANT SELECT, INSERT, UPDATE ON agent_steps TO {writer};
+             CREATE POLICY \"runtraced writes as {writer}\" ON agent_steps FOR ALL TO {writer}
+               USING (true) WITH CHECK (true)"
+        ),
+    )
+    .await;
+    MIGRATIONS.run(&mut owner).await.unwrap();
+    execute(&mut owner, &format!("GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")).await;
+    fill(&mut owner).await;
+    for claims in [ANN, BEN, READER_A, READER_B, STRANGER, ""] {
+        let [_, contents, _, unseen] = seen(&mut owner, &role, claims).await;
+        assert_eq!([contents, unseen], [BTreeSet::new(), BTreeSet::new()], "{claims}");
+    }
+    let reads: bool =
+        sqlx::query_scalar("SELECT has_table_privilege('authenticated', 'agent_contents', 'SELECT')")
+            .fetch_one(&mut owner)
+            .await
+            .unwrap();
+    assert!(!reads);
+    execute(&mut owner, &format!("SET ROLE {writer}")).await;
+    let added = sqlx::query(
+        "INSERT INTO agent_contents (run_id, hash, kind, body)
+         VALUES ('00000000-0000-0000-0000-000000000001', gen_random_uuid(), 0, '1') RETURNING hash",
+    );
+    added.fetch_one(&mut owner).await.unwrap();
+    let all: i64 = sqlx::query_scalar("SELECT count(*) FROM agent_contents")
+        .fetch_one(&mut owner)
+        .await
+        .unwrap();
+    assert_eq!(all, 13);
 }
