@@ -66,7 +66,7 @@ DECLARE
   named text := current_setting('runtraced.run', true);
 BEGIN
   IF named ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
-    AND CASE seen_as WHEN 'owner' THEN public.owns_run(named::uuid) WHEN 'reader' THEN public.reads_run(named::uuid) END
+    AND (CASE seen_as WHEN 'owner' THEN public.owns_run(named::uuid) WHEN 'reader' THEN public.reads_run(named::uuid) END)
   THEN
     RETURN named::uuid;
   END IF;
