@@ -218,7 +218,7 @@ BEGIN
     WHERE n.part IS NOT NULL
   ), texts AS (
     -- What each row says, without the brackets. Texts are put together faster than values, of which there may be millions.
-    SELECT p.place, CASE WHEN p.name IS NULL THEN '' ELSE to_jsonb(p.name) || ': ' END || p.value::text AS text
+    SELECT p.place, CASE WHEN p.name IS NULL THEN '' ELSE to_jsonb(p.name)::text || ': ' END || p.value::text AS text
     FROM parts AS p
     UNION ALL
     SELECT n.place, substr(b.text, 2, length(b.text) - 2)
