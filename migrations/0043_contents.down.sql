@@ -415,4 +415,6 @@ $function$;
 DROP FUNCTION public.content_value(uuid, jsonb);
 DROP FUNCTION public.content_of(uuid, uuid, uuid[]);
 DROP TABLE agent_contents;
-DROP FUNCTION public.named_run(text);
+DROP FUNCTION public.named_run_owned();
+DROP FUNCTION public.named_run_read();
+DROP FUNCTION public.named_run();

@@ -59,22 +59,31 @@ $migration$;
 
 -- A value may be a thousand rows. The functions of policies take about a tenth of a millisecond for each row, so whoever puts a
 -- value together names the run first, and a policy looks at that run once. It is only a matter of time: anybody may name a run.
-CREATE FUNCTION public.named_run(seen_as text) RETURNS uuid
+CREATE FUNCTION public.named_run() RETURNS uuid
 LANGUAGE plpgsql STABLE SET search_path = ''
 AS $function$
 DECLARE
   named text := current_setting('runtraced.run', true);
 BEGIN
-  IF named ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
-    AND (CASE seen_as WHEN 'owner' THEN public.owns_run(named::uuid) WHEN 'reader' THEN public.reads_run(named::uuid) END)
-  THEN
+  IF named ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN
     RETURN named::uuid;
   END IF;
   RETURN NULL;
 END
 $function$;
-COMMENT ON FUNCTION public.named_run(text) IS
-  'The run that content_value has named, if the current request may see it as its owner or as a reader';
+COMMENT ON FUNCTION public.named_run() IS 'The run that content_value has named';
+
+CREATE FUNCTION public.named_run_owned() RETURNS uuid
+LANGUAGE sql STABLE SET search_path = ''
+AS $function$ SELECT n.id FROM public.named_run() AS n (id) WHERE public.owns_run(n.id) $function$;
+COMMENT ON FUNCTION public.named_run_owned() IS
+  'The run that content_value has named, if the current request may see it as its owner';
+
+CREATE FUNCTION public.named_run_read() RETURNS uuid
+LANGUAGE sql STABLE SET search_path = ''
+AS $function$ SELECT n.id FROM public.named_run() AS n (id) WHERE public.reads_run(n.id) $function$;
+COMMENT ON FUNCTION public.named_run_read() IS
+  'The run that content_value has named, if the current request may see it as a reader of its customer';
 
 ALTER TABLE agent_contents ENABLE ROW LEVEL SECURITY;
 
@@ -161,13 +170,13 @@ BEGIN
   END LOOP;
   IF 'Users see contents of own runs' = ANY (kept) THEN
     ALTER POLICY "Users see contents of own runs" ON agent_contents
-      USING (run_id = (SELECT public.named_run('owner')) OR public.owns_run(run_id));
+      USING (run_id = (SELECT public.named_run_owned()) OR public.owns_run(run_id));
   END IF;
   IF 'Readers see runs of their customer' = ANY (kept) THEN
     ALTER POLICY "Readers see runs of their customer" ON agent_contents
       USING (
         (SELECT public.reader_customer()) IS NOT NULL
-        AND (run_id = (SELECT public.named_run('reader')) OR public.reads_run(run_id))
+        AND (run_id = (SELECT public.named_run_read()) OR public.reads_run(run_id))
       );
   END IF;
 END

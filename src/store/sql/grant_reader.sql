@@ -27,7 +27,8 @@ BEGIN
   END IF;
   EXECUTE format(
     'GRANT EXECUTE ON FUNCTION public.customer_names(), public.content_value(uuid, jsonb), '
-    'public.content_of(uuid, uuid, uuid[]), public.named_run(text) TO %I', reader);
+    'public.content_of(uuid, uuid, uuid[]), public.named_run(), '
+    'public.named_run_owned(), public.named_run_read() TO %I', reader);
   -- A superuser may take any role.
   IF NOT pg_has_role(member, reader, 'MEMBER') THEN
     EXECUTE format('GRANT %I TO %I', reader, member);

@@ -52,7 +52,7 @@ BEGIN
     'merge_observed(jsonb, jsonb)', 'merge_services(jsonb, jsonb)', 'observed_customer_id(jsonb)',
     'observed_metadata(jsonb, boolean)', 'ingest_migrations()', 'ingest_write_epoch()', 'note_run_sums(uuid[])',
     'fill_run_sums(bigint, bigint, interval)', 'fill_run_sums_days()', 'known_customer(uuid)', 'customer_names()',
-    'content_value(uuid, jsonb)', 'content_of(uuid, uuid, uuid[])', 'named_run(text)'
+    'content_value(uuid, jsonb)', 'content_of(uuid, uuid, uuid[])', 'named_run()', 'named_run_owned()', 'named_run_read()'
   ] LOOP
     EXECUTE format('GRANT EXECUTE ON FUNCTION public.%s TO %I', one, writer);
   END LOOP;
