@@ -96,7 +96,11 @@ async fn seen(conn: &mut PgConnection, role: &str, claims: &str) -> [BTreeSet<Uu
             .fetch_all(&mut *tx)
             .await
             .unwrap();
-        assert_eq!(named.into_iter().collect::<BTreeSet<_>>(), seen[1], "{claims}: {run}");
+        assert_eq!(
+            named.into_iter().collect::<BTreeSet<_>>(),
+            seen[1],
+            "{claims}: {run}"
+        );
     }
     tx.rollback().await.unwrap();
     seen
@@ -338,17 +342,26 @@ async fn what_a_product_has_tightened_stays_tight() {
     )
     .await;
     MIGRATIONS.run(&mut owner).await.unwrap();
-    execute(&mut owner, &format!("GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")).await;
+    execute(
+        &mut owner,
+        &format!("GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"),
+    )
+    .await;
     fill(&mut owner).await;
     for claims in [ANN, BEN, READER_A, READER_B, STRANGER, ""] {
         let [_, contents, _, unseen] = seen(&mut owner, &role, claims).await;
-        assert_eq!([contents, unseen], [BTreeSet::new(), BTreeSet::new()], "{claims}");
+        assert_eq!(
+            [contents, unseen],
+            [BTreeSet::new(), BTreeSet::new()],
+            "{claims}"
+        );
     }
-    let reads: bool =
-        sqlx::query_scalar("SELECT has_table_privilege('authenticated', 'agent_contents', 'SELECT')")
-            .fetch_one(&mut owner)
-            .await
-            .unwrap();
+    let reads: bool = sqlx::query_scalar(
+        "SELECT has_table_privilege('authenticated', 'agent_contents', 'SELECT')",
+    )
+    .fetch_one(&mut owner)
+    .await
+    .unwrap();
     assert!(!reads);
     execute(&mut owner, &format!("SET ROLE {writer}")).await;
     let added = sqlx::query(
