@@ -51,6 +51,6 @@ impl OutcomeCounts {
 pub struct ContentBytes {
     /// The values.
     pub values: u64,
-    /// Those of their contents that were new.
+    /// The rows of contents that were added for them, approximately.
     pub new: u64,
 }

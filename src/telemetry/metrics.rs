@@ -110,7 +110,7 @@ impl Collector for Metrics {
         counter(
             &mut encoder,
             "content_new_bytes",
-            "Bytes of their contents that no step of the run had",
+            "Approximate bytes of the rows that were added for them",
             contents.new,
         )?;
         let (budget, bytes) = &self.budget;

@@ -8,6 +8,11 @@ use super::lookalike::{looks_like_reference, reference};
 use super::outline::{Outline, Part, ValuePartKind, outline};
 use super::{ContentKind, ContentRule, SMALL_VALUE_BYTES};
 
+/// What the writer of a batch needs for each content: its key among those that were looked at
+/// (about 50 bytes), its places among those that are asked for and missing (32), and its row
+/// if it is missing (64).
+const CONTENT_WRITING_BYTES: usize = 150;
+
 /// The contents of a value. They hold places in its text, and not the text.
 #[derive(Clone, Debug)]
 pub struct Cut {
@@ -53,11 +58,12 @@ impl Cut {
         &self.reference
     }
 
-    /// The approximate memory of the cut in bytes.
+    /// The approximate memory of the cut in bytes, with what it takes to write it.
     pub fn weight_bytes(&self) -> usize {
         size_of::<Self>()
             + self.reference.capacity()
             + self.contents.capacity() * size_of::<CutContent>()
+            + self.contents.len() * CONTENT_WRITING_BYTES
             + self.pieces.capacity() * size_of::<Range<usize>>()
     }
 

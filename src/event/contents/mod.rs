@@ -28,14 +28,18 @@ use super::types::{Event, EventBody, StepDetails};
 /// much.
 pub const SMALL_VALUE_BYTES: usize = 512;
 /// An element or member of at least this length is a content of its own, and shorter ones are
-/// gathered up to this length.
+/// gathered up to this length. After every [`PARTS_OF_ONE_SIZE`] parts of a value it doubles.
 pub const LARGE_PART_BYTES: usize = 256;
-/// An array of at least this length is cut, where arrays are looked for.
+const PARTS_OF_ONE_SIZE: usize = 512;
+/// An array of at least this length is cut, where arrays are looked for. One of numbers,
+/// booleans and nulls is never cut: nothing goes on from an embedding.
 const CUT_ARRAY_BYTES: usize = 512;
 /// An object of at least this length is cut wherever it is.
 const CUT_OBJECT_BYTES: usize = 16 << 10;
 /// Containers that are nested deeper are not cut.
 const MAX_CUT_DEPTH: usize = 8;
+/// An object with more members is not cut: it is a map, and its names would take much memory.
+const MAX_CUT_MEMBERS: usize = 4_096;
 
 /// Which values of steps become contents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,7 +4,13 @@
 use std::ops::Range;
 
 use super::scan::JsonCursor;
-use super::{CUT_ARRAY_BYTES, CUT_OBJECT_BYTES, LARGE_PART_BYTES, MAX_CUT_DEPTH};
+use super::{
+    CUT_ARRAY_BYTES, CUT_OBJECT_BYTES, LARGE_PART_BYTES, MAX_CUT_DEPTH, MAX_CUT_MEMBERS,
+    PARTS_OF_ONE_SIZE,
+};
+
+/// No text has so many parts that its parts are larger.
+const MAX_DOUBLINGS: usize = 32;
 
 /// A part of a value.
 #[derive(Clone, Debug)]
@@ -50,8 +56,10 @@ struct OpenContainer {
     has_large: bool,
     /// Whether there is an array in it that is worth a cut.
     has_array: bool,
-    /// Whether no name has an escape.
-    plain_names: bool,
+    /// Whether there is more in it than numbers, booleans and nulls.
+    has_more_than_scalars: bool,
+    /// Whether its names are few and have no escape. Otherwise they are not kept.
+    keeps_names: bool,
     /// Where its own begin in the lists of the builder.
     parts_from: usize,
     closed_from: usize,
@@ -131,9 +139,13 @@ impl OutlineBuilder<'_> {
     fn member(&mut self) -> Member {
         let start = self.cursor.at();
         let (name, escaped) = self.cursor.name();
-        self.names.push(name.clone());
         if let Some(object) = self.open.last_mut() {
-            object.plain_names &= !escaped;
+            let count = self.names.len() - object.names_from;
+            object.keeps_names &= !escaped && count < MAX_CUT_MEMBERS;
+            match object.keeps_names {
+                true => self.names.push(name.clone()),
+                false => self.names.truncate(object.names_from),
+            }
         }
         Member { start, name }
     }
@@ -146,7 +158,8 @@ impl OutlineBuilder<'_> {
             small: None,
             has_large: false,
             has_array: false,
-            plain_names: true,
+            has_more_than_scalars: false,
+            keeps_names: true,
             parts_from: self.parts.len(),
             closed_from: self.closed.len(),
             names_from: self.names.len(),
@@ -154,12 +167,23 @@ impl OutlineBuilder<'_> {
         self.cursor.step();
     }
 
+    /// The length from which a part is large here. It doubles after so many parts, or a long
+    /// text of small elements would make as many contents as it likes. It depends on what is
+    /// to the left only, so a list that goes on from another one has the same parts.
+    fn large_bytes(&self) -> usize {
+        let doublings = (self.parts.len() + self.closed.len()) / PARTS_OF_ONE_SIZE;
+        LARGE_PART_BYTES << doublings.min(MAX_DOUBLINGS)
+    }
+
     /// Adds an element, or a member, to the innermost open container.
     fn add(&mut self, part: Part, member: Option<Member>) {
+        let large_bytes = self.large_bytes();
         let Some(container) = self.open.last_mut() else {
             return;
         };
-        if part.span.len() >= LARGE_PART_BYTES {
+        let first = self.text.as_bytes().get(part.span.start);
+        container.has_more_than_scalars |= matches!(first, Some(b'"' | b'[' | b'{'));
+        if part.span.len() >= large_bytes {
             self.parts.extend(container.small.take().map(small_part));
             container.has_large = true;
             let name = member.map(|member| member.name);
@@ -170,7 +194,7 @@ impl OutlineBuilder<'_> {
         let small = container.small.get_or_insert(start..start);
         small.end = part.span.end;
         // Members have no order that another object goes on from.
-        if container.is_array && small.len() >= LARGE_PART_BYTES {
+        if container.is_array && small.len() >= large_bytes {
             self.parts.extend(container.small.take().map(small_part));
         }
     }
@@ -179,11 +203,15 @@ impl OutlineBuilder<'_> {
     fn close(&mut self, mut container: OpenContainer) -> (Part, Option<Member>) {
         self.parts.extend(container.small.take().map(small_part));
         let span = container.start..self.cursor.at();
-        let is_cut = match container.is_array {
-            true => span.len() >= CUT_ARRAY_BYTES && self.parts.len() > container.parts_from,
-            false => self.cuts_object(&container, span.len()),
-        };
-        container.has_array |= container.is_array && span.len() >= CUT_ARRAY_BYTES;
+        let is_array = container.is_array && container.has_more_than_scalars;
+        container.has_array |= is_array && span.len() >= CUT_ARRAY_BYTES;
+        // What is not large is part of a small part around it.
+        let may_be_cut = self.open.is_empty() || span.len() >= self.large_bytes();
+        let is_cut = may_be_cut
+            && match container.is_array {
+                true => is_array && span.len() >= CUT_ARRAY_BYTES,
+                false => self.cuts_object(&container, span.len()),
+            };
         if let Some(around) = self.open.last_mut() {
             around.has_array |= container.has_array;
         }
@@ -208,7 +236,7 @@ impl OutlineBuilder<'_> {
     fn cuts_object(&mut self, object: &OpenContainer, length: usize) -> bool {
         let is_element = self.open.last().is_some_and(|around| around.is_array);
         let is_worth = length >= CUT_OBJECT_BYTES || object.has_array && !is_element;
-        is_worth && object.has_large && object.plain_names && self.has_unique_names(object)
+        is_worth && object.has_large && object.keeps_names && self.has_unique_names(object)
     }
 
     /// `jsonb` keeps the last of equal names, wherever it is.

@@ -1,3 +1,5 @@
+mod bounds;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
@@ -195,6 +197,8 @@ fn windows_share_their_large_elements() {
         .collect();
     let (one, two) = (list(&large[..15]), list(&large[5..]));
     assert_eq!(hashes(&one).intersection(&hashes(&two)).count(), 10);
+    // Its chain is new, and the five elements that it did not have.
+    assert_eq!(hashes(&two).difference(&hashes(&one)).count(), 15 + 5);
 }
 
 #[test]
@@ -279,6 +283,18 @@ fn sizes_decide_what_is_cut() {
     let element = |bytes| list(&[format!("{{\"a\": {}}}", list(&[string(bytes)]))]);
     assert_eq!(kinds(&element(16_000)), [Leaf, List]);
     assert_eq!(kinds(&element(17_000)), [Leaf, List, Object, List]);
+    // Numbers, booleans and nulls are one content, and no reason to cut an object.
+    let numbers = format!("[{}null]", "-0.25,true, ".repeat(500));
+    assert_eq!(kinds(&numbers), [Leaf]);
+    assert_eq!(
+        kinds(&list(&[numbers.clone(), "2".into()])),
+        [Leaf, List, List]
+    );
+    assert_eq!(object(&numbers), [Leaf]);
+    for one in ["\"a\"", "[]", "{}"] {
+        let segments = kinds(&format!("[{}{one}]", "1, ".repeat(500)));
+        assert!(segments.len() > 4, "{one}: {segments:?}");
+    }
     // Nothing to cut in spaces.
     assert_eq!(kinds(&format!("[{}]", " ".repeat(600))), [Leaf]);
     assert_eq!(kinds(&format!("{{{}}}", " ".repeat(20_000))), [Leaf]);
@@ -293,43 +309,6 @@ fn what_is_nested_deeper_is_one_content() {
     assert_eq!(kinds(&nested(8)).len(), 9);
     assert_eq!(kinds(&nested(9)).len(), 9);
     assert_eq!(kinds(&nested(500)).len(), 9);
-}
-
-#[test]
-fn no_text_makes_more_contents_than_its_length_allows() {
-    let repeat = |text: &str, count: usize| text.repeat(count);
-    let texts = [
-        format!("[{}1]", repeat("1,", 200_000)),
-        format!("[{}[]]", repeat("[],", 100_000)),
-        format!("{}{}", repeat("[", 500), repeat("]", 500)),
-        format!("[{}1]", repeat(&format!("{},1,", string(256)), 2_000)),
-        format!("[{}1]", repeat(&format!("[[[[[{}]]]]],", string(600)), 500)),
-        format!(
-            "{{{}\"z\": {}}}",
-            (0..50_000)
-                .map(|n| format!("\"{n}\":1,"))
-                .collect::<String>(),
-            string(900)
-        ),
-        format!("[{}1]", repeat("{\"a\":{\"a\":{\"a\":[[[1,2]]]}}},", 5_000)),
-    ];
-    for text in texts {
-        let cut = Cut::of(&text, ContentRule::Large).unwrap();
-        let covered: usize = cut.pieces.iter().map(ExactSizeIterator::len).sum();
-        assert!(covered <= text.len(), "a byte is in two bodies: {text:.60}");
-        assert!(cut.contents.len() <= text.len() / 64 + 9, "{text:.60}");
-        assert!(cut.pieces.len() <= cut.contents.len(), "{text:.60}");
-    }
-}
-
-#[test]
-fn the_weight_counts_the_cut() {
-    let text = list(&messages(40));
-    let mut json = Json::new(text.clone(), &mut Repairs::default()).unwrap();
-    assert_eq!(json.weight_bytes(), text.len());
-    json.cut_contents(ContentRule::Large);
-    let count = contents(&json).len();
-    assert!(json.weight_bytes() > text.len() + count * 64);
 }
 
 /// The names are in databases: another hash would store everything once more.

@@ -22,6 +22,9 @@ use crate::store::plan::{Plan, Rung, StepValue};
 const FIRST_LOOK: usize = 16;
 const WIDER: usize = 8;
 
+/// About what a row takes beside its body, with its entry in the index.
+const CONTENT_ROW_BYTES: u64 = 150;
+
 /// A content of one of the values.
 #[derive(Clone, Copy, Debug)]
 struct Place {
@@ -73,7 +76,9 @@ impl BatchWriter<'_> {
         }
         self.contents.values += search.value_bytes();
         let missing = search.missing();
-        let new = missing.iter().map(|row| row.content.body_bytes() as u64);
+        let new = missing
+            .iter()
+            .map(|row| CONTENT_ROW_BYTES + row.content.body_bytes() as u64);
         self.contents.new += new.sum::<u64>();
         if rung == Rung::Merge {
             return insert(self.conn, &missing).await;

@@ -3,6 +3,7 @@
 use runtraced::proto::event::Event as Body;
 use runtraced::proto::{Event, RefusalCode};
 use serde_json::json;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::sent::{ONCE, call, conversation, history, number, said, sent, shown};
@@ -13,6 +14,16 @@ use crate::support::product::before_insert;
 use crate::support::tables::count;
 
 const BODY_BYTES: &str = "SELECT coalesce(sum(length(body::text)), 0)::bigint FROM agent_contents";
+
+/// The bytes in bodies, the contents that are whole values, and all rows.
+async fn sizes(conn: &mut PgConnection) -> [i64; 3] {
+    let leaves = "SELECT count(*) FROM agent_contents WHERE kind = 0";
+    [
+        number(conn, BODY_BYTES).await,
+        number(conn, leaves).await,
+        count(conn, "agent_contents").await,
+    ]
+}
 
 fn events(calls: Vec<(Uuid, Event)>) -> Vec<Event> {
     calls.into_iter().map(|(_, event)| event).collect()
@@ -62,7 +73,8 @@ async fn a_history_is_stored_once() {
 
 /// Scenario: a call repeats a history of which little is stored; one begins later in it; one
 /// begins with something new; then a batch repeats a step and brings a new one.
-/// Guarantees: only what is new is added, however far back it is; everybody reads what was sent.
+/// Guarantees: only what is new is added, however far back it is; a window that moves adds its
+/// chain, and none of its elements again; everybody reads what was sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_what_is_missing_is_added() {
     let database = pg::database().await;
@@ -85,13 +97,16 @@ async fn only_what_is_missing_is_added() {
         history(0..302),
     ];
     let mut all = Vec::new();
-    let mut grown = Vec::new();
+    let (mut grown, mut leaves, mut rows) = (Vec::new(), Vec::new(), Vec::new());
     for (n, input) in inputs.iter().enumerate() {
-        let before = number(&mut conn, BODY_BYTES).await;
+        let before = sizes(&mut conn).await;
         let event = call(n as i64, run, new_id(), input, "1");
         daemon.submit(vec![event.clone()]).await;
         all.push(event);
-        grown.push(number(&mut conn, BODY_BYTES).await - before);
+        let after = sizes(&mut conn).await;
+        grown.push(after[0] - before[0]);
+        leaves.push(after[1] - before[1]);
+        rows.push(after[2] - before[2]);
     }
     let whole = i64::try_from(history(0..300).len()).unwrap();
     assert!(grown[1] > whole * 3 / 4, "{grown:?}");
@@ -101,6 +116,23 @@ async fn only_what_is_missing_is_added() {
         grown[3] < whole / 4 && grown[4] < whole / 2 && grown[5] < whole / 50,
         "{grown:?}"
     );
+    // An element has at most a row of its own and one of the chain.
+    assert!(rows[1] > 300 && rows[1] <= 2 * 300, "{rows:?}");
+    assert_eq!(rows[2], 0, "{rows:?}");
+    let long =
+        |turns: std::ops::Range<usize>| turns.filter(|turn| said(*turn).len() >= 256).count();
+    let new_elements = [long(300..310), 1, 0].map(|count| i64::try_from(count).unwrap());
+    assert_eq!(leaves[3..], new_elements, "{rows:?}");
+    // The chains of both are new; the call that goes on adds the last segments and elements.
+    for (call, turns) in [(3, 120..310), (4, 0..300)] {
+        let chain = rows[call] - leaves[call];
+        let elements = i64::try_from(turns.len()).unwrap();
+        assert!(
+            chain > elements / 2 && chain <= elements + 1,
+            "{call}: {rows:?}"
+        );
+    }
+    assert!((1..=5).contains(&rows[5]), "{rows:?}");
 
     let new = call(9, run, new_id(), &history(0..400), &history(0..2));
     let outcome = daemon.submit(vec![all[0].clone(), new.clone()]).await;
@@ -277,4 +309,30 @@ async fn a_start_and_an_end_bring_a_value_each() {
     daemon.submit(vec![event(9, Body::StepEnded(end))]).await;
     assert_eq!(shown(&mut conn, &[run]).await, sent(&[whole]));
     daemon.finish().await;
+}
+
+/// Scenario: steps come to a daemon with the flag or without it, and come again after it was
+/// switched, with a newer one; then with the first flag once more.
+/// Guarantees: nothing is refused, whether it counts as a duplicate or not; everybody reads what was
+/// sent, each time.
+#[tokio::test(flavor = "multi_thread")]
+async fn steps_that_come_again_after_the_flag_was_switched_read_the_same() {
+    let database = pg::database().await;
+    let mut conn = database.connect().await;
+    for flags in [[&[][..], ONCE, &[]], [ONCE, &[], ONCE]] {
+        let run = new_id();
+        let all = events(conversation(run, 9));
+        for (flags, known) in flags.into_iter().zip(6..) {
+            let daemon = Daemon::with_args(database.url(), flags).await;
+            let batch = all[..known].to_vec();
+            for _ in 0..2 {
+                let outcome = daemon.submit(batch.clone()).await;
+                assert_eq!(outcome.refused, []);
+                let settled = outcome.committed + outcome.duplicate;
+                assert_eq!(settled, batch.len() as u64);
+                assert_eq!(shown(&mut conn, &[run]).await, sent(&batch));
+            }
+            daemon.finish().await;
+        }
+    }
 }
