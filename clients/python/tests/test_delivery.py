@@ -257,18 +257,22 @@ class Sampling(ClientTest):
 
 class Import(ClientTest):
     def test_the_import_is_fast_and_pulls_in_no_network(self) -> None:
+        """It takes less than that of asyncio, measured in turns: machines are fast and slow."""
         program = """
             import sys, time
             started = time.process_time()
-            import runtraced
+            import {module}
             took = time.process_time() - started
-            heavy = {"http.client", "ssl", "asyncio", "inspect", "concurrent.futures"} & set(sys.modules)
+            heavy = {{"http.client", "ssl", "asyncio", "inspect", "concurrent.futures"}} & set(sys.modules)
             print(took, sorted(heavy))
         """
-        command = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path[:0] = {sys.path!r}\n" + "\n".join(line.strip() for line in program.splitlines())]
-        times = []
-        for _ in range(5):
-            took, _, heavy = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=True).stdout.partition(" ")
-            self.assertEqual(heavy.strip(), "[]")
-            times.append(float(took))
-        self.assertLess(min(times), 0.030)
+        times: dict[str, list[float]] = {"runtraced": [], "asyncio": []}
+        for module in list(times) * 5:
+            lines = [line.strip() for line in program.format(module=module).splitlines()]
+            command = [sys.executable, "-I", "-S", "-c", "\n".join([f"import sys; sys.path[:0] = {sys.path!r}", *lines])]
+            ran = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=True)
+            took, _, heavy = ran.stdout.partition(" ")
+            if module == "runtraced":
+                self.assertEqual(heavy.strip(), "[]")
+            times[module].append(float(took))
+        self.assertLess(min(times["runtraced"]), min(times["asyncio"]))
