@@ -29,7 +29,10 @@ const SLACK: Duration = Duration::from_secs(3);
 async fn sigterm_under_load_settles_and_acks_what_was_taken_in() {
     let database = pg::database().await;
     let mut daemon = Daemon::with_args(database.url(), &["--drain-timeout", "30"]).await;
-    let load = Load::on_mortal(rand::random::<u32>().into(), daemon.grpc_url(), 4).await;
+    // A slow machine takes a while for the first answers.
+    let patience = Duration::from_secs(5);
+    let seed = rand::random::<u32>().into();
+    let load = Load::on_mortal(patience, seed, daemon.grpc_url(), 4).await;
     let mut late_reader = RawStream::open(daemon.grpc_url()).await;
     let mut idle = RawStream::open(daemon.grpc_url()).await;
     let mut ids = Vec::new();

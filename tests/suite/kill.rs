@@ -47,7 +47,10 @@ async fn kill_9_of_the_daemon_loses_nothing_acked() {
     let mut daemon = Daemon::start(database.url()).await;
     let (mut oracles, mut acked) = (Vec::new(), 0);
     for kill in 0..KILLS {
-        let load = Load::on_mortal(seed + kill as u64, daemon.grpc_url(), STREAMS).await;
+        // Who gives up too early only sends less.
+        let patience = Duration::from_millis(200);
+        let seed_of_load = seed + kill as u64;
+        let load = Load::on_mortal(patience, seed_of_load, daemon.grpc_url(), STREAMS).await;
         let moment = Duration::from_millis(rng.random_range(20..600));
         tokio::time::sleep(moment).await;
         daemon.kill();

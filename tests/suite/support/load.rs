@@ -329,12 +329,12 @@ impl Load {
         }
     }
 
-    /// Load that gives up soon after the daemon is gone.
-    pub async fn on_mortal(seed: u64, url: &str, streams: u64) -> Self {
+    /// Load that gives up when the daemon has not answered for so long: soon after it is gone.
+    pub async fn on_mortal(patience: Duration, seed: u64, url: &str, streams: u64) -> Self {
         let retry = RetryPolicy {
             first_delay: Duration::from_millis(10),
             max_delay: Duration::from_millis(50),
-            give_up_after: Duration::from_millis(200),
+            give_up_after: patience,
         };
         Self::start(seed, &[url], streams, retry).await
     }
