@@ -309,15 +309,7 @@ ALTER POLICY "Users see steps of own runs" ON agent_steps USING (owns_run(run_id
 DROP POLICY "Readers see runs of their customer" ON agent_steps;
 CREATE POLICY "not for all" ON agent_steps AS RESTRICTIVE FOR ALL
   USING (step_type <> 'thinking' OR current_user LIKE 'writer%') WITH CHECK (true);
-DO $$
-BEGIN
-  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'authenticated') THEN
-    CREATE ROLE authenticated NOLOGIN;
-  END IF;
-EXCEPTION WHEN duplicate_object OR unique_violation THEN
-  NULL;
-END
-$$;
+CREATE ROLE authenticated NOLOGIN;
 REVOKE SELECT ON agent_steps FROM authenticated;
 GRANT SELECT (id, run_id, name, step_type) ON agent_steps TO authenticated"#;
 
@@ -327,10 +319,11 @@ GRANT SELECT (id, run_id, name, step_type) ON agent_steps TO authenticated"#;
 /// what it needs.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_product_has_tightened_stays_tight() {
-    let database = pg::empty_database().await;
-    let mut owner = database.connect().await;
-    MIGRATIONS.run_to(42, &mut owner).await.unwrap();
-    let [writer, role] = ["writer", "product"].map(|name| format!("{name}_{}", database.name));
+    // Other tests must not see the role `authenticated`.
+    let cluster = pg::own_cluster().await;
+    let mut owner = PgConnection::connect(cluster.url()).await.unwrap();
+    MIGRATIONS.undo(&mut owner, 42).await.unwrap();
+    let (writer, role) = ("writer", "product");
     execute(
         &mut owner,
         &format!(
@@ -349,7 +342,7 @@ async fn what_a_product_has_tightened_stays_tight() {
     .await;
     fill(&mut owner).await;
     for claims in [ANN, BEN, READER_A, READER_B, STRANGER, ""] {
-        let [_, contents, _, unseen] = seen(&mut owner, &role, claims).await;
+        let [_, contents, _, unseen] = seen(&mut owner, role, claims).await;
         assert_eq!(
             [contents, unseen],
             [BTreeSet::new(), BTreeSet::new()],
