@@ -139,7 +139,8 @@ async fn spans_are_a_partial_success() {
 async fn spooled_events_are_dropped_and_counted() {
     let mut cluster = pg::own_cluster().await;
     let dir = SpoolDir::new();
-    let mut daemon = Daemon::spawn(cluster.url(), &dir.flags(&["--spool-after", "0.3"])).await;
+    // Long enough for a slow machine: a Postgres that is away is noticed at once.
+    let mut daemon = Daemon::spawn(cluster.url(), &dir.flags(&["--spool-after", "3"])).await;
     daemon.expect_warnings(AWAY);
     daemon.wait_ready().await;
     let run = send_run(&daemon, None, "a").await;
