@@ -35,12 +35,12 @@ target_dir=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 # No path of this machine may be in the program. The last of two that fit counts.
 build() {
     local place
-    # Debug information would go anyway, and cargo takes CFLAGS from .cargo/config.toml only if there are none.
-    export CFLAGS="-g0 ${CFLAGS:-}"
     places=("$PWD=/src" "$cargo_home=/cargo" "$(rustc --print sysroot)=/rust" "$target_dir=/target")
     for place in "${places[@]}"; do
         export RUSTFLAGS="${RUSTFLAGS:-} --remap-path-prefix=$place" CFLAGS="${CFLAGS:-} -ffile-prefix-map=$place"
     done
+    # Debug information would go anyway, but the number of the build is a hash that includes it.
+    export CARGO_PROFILE_RELEASE_DEBUG=0
     if [[ -n $tools ]]; then
         export "CARGO_TARGET_$(tr a-z- A-Z_ <<<"$target")_LINKER=${tools}gcc"
         export "CC_${target//-/_}=${tools}gcc"

@@ -56,6 +56,15 @@ async fn fill(owner: &mut PgConnection) {
     }
 }
 
+/// A role with all rights on all tables: only policies stand in its way.
+async fn product(owner: &mut PgConnection, database: &TestDatabase) -> String {
+    let role = format!("product_{}", database.name);
+    let sql =
+        format!("CREATE ROLE {role} NOLOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}");
+    execute(owner, &sql).await;
+    role
+}
+
 /// What a role with these claims may see: the runs of steps; of contents; of steps whose input is
 /// shown; and of contents that are read without a step.
 async fn seen(conn: &mut PgConnection, role: &str, claims: &str) -> [BTreeSet<Uuid>; 4] {
@@ -114,12 +123,7 @@ async fn contents_are_seen_with_their_steps() {
     let database = pg::database().await;
     let mut owner = database.connect().await;
     fill(&mut owner).await;
-    let role = format!("product_{}", database.name);
-    execute(
-        &mut owner,
-        &format!("CREATE ROLE {role} NOLOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"),
-    )
-    .await;
+    let role = product(&mut owner, &database).await;
     for (claims, runs) in [
         (ANN, &[1, 2][..]),
         (BEN, &[3]),
@@ -142,12 +146,7 @@ async fn nobody_writes_contents() {
     let database = pg::database().await;
     let mut owner = database.connect().await;
     fill(&mut owner).await;
-    let role = format!("product_{}", database.name);
-    execute(
-        &mut owner,
-        &format!("CREATE ROLE {role} NOLOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"),
-    )
-    .await;
+    let role = product(&mut owner, &database).await;
     for claims in [ANN, BEN, ADMIN, READER_A, STRANGER, ""] {
         for sql in [
             "INSERT INTO agent_contents (run_id, hash, kind, body) VALUES ('00000000-0000-0000-0000-000000000001', gen_random_uuid(), 0, '1')",
