@@ -144,7 +144,7 @@ impl Hostile {
             Mischief::BadData => (0..500)
                 .map(|n| if n % 3 == 0 { bad(n) } else { good(n) })
                 .collect(),
-            Mischief::NothingElse => (0..1_000).map(bad).collect(),
+            Mischief::NothingElse => (0..250).map(bad).collect(),
             Mischief::RepeatedIds => (0..2_000)
                 .map(|n| match n % 2 {
                     0 => tokens(n, run(0), one, n, 1),
