@@ -37,7 +37,7 @@ build() {
     local place
     places=("$PWD=/src" "$cargo_home=/cargo" "$(rustc --print sysroot)=/rust" "$target_dir=/target")
     for place in "${places[@]}"; do
-        export RUSTFLAGS="${RUSTFLAGS:-} --remap-path-prefix=$place" CFLAGS="${CFLAGS:-} -ffile-prefix-map=$place"
+        export RUSTFLAGS="${RUSTFLAGS:-} --remap-path-prefix=$place" CFLAGS="${CFLAGS:--g0} -ffile-prefix-map=$place"
     done
     # Debug information would go anyway, but the number of the build is a hash that includes it.
     export CARGO_PROFILE_RELEASE_DEBUG=0
