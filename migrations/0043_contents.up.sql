@@ -9,7 +9,7 @@
 -- Rollback: 0043_contents.down.sql
 
 CREATE TABLE agent_contents (
-  run_id UUID NOT NULL REFERENCES agent_runs(id),
+  run_id UUID NOT NULL,
   hash UUID NOT NULL,
   kind SMALLINT NOT NULL,
   prev UUID,
@@ -100,34 +100,43 @@ DECLARE
   kept name[];
   copied boolean;
 BEGIN
-  -- Supabase gives anon and authenticated all rights on every new table.
-  FOR one IN SELECT rolname FROM pg_roles WHERE rolname IN ('anon', 'authenticated') LOOP
-    EXECUTE format('REVOKE ALL ON agent_contents FROM %I', one.rolname);
-    -- Somebody may have left inputs and outputs out of what users see.
-    IF one.rolname = 'authenticated'
-      AND has_column_privilege(one.rolname, 'agent_steps', 'input', 'SELECT')
-      AND has_column_privilege(one.rolname, 'agent_steps', 'output', 'SELECT')
-    THEN
-      EXECUTE format('GRANT SELECT ON agent_contents TO %I', one.rolname);
-    END IF;
-  END LOOP;
-  -- Roles that were granted something on steps before this migration: readers, tools, and daemons, which write and may delete.
+  -- A new table has the default privileges: Supabase gives anon and authenticated all rights, a product may give others some.
   FOR one IN
-    SELECT r.rolname, w.writes, string_agg(a.privilege_type, ', ') AS rights
+    SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END AS whom
     FROM pg_class AS c
     CROSS JOIN aclexplode(c.relacl) AS a
-    JOIN pg_roles AS r ON r.oid = a.grantee
-    CROSS JOIN LATERAL (
-      SELECT EXISTS (
-        SELECT FROM pg_policies AS p
-        WHERE p.schemaname = 'public' AND p.tablename = 'agent_steps' AND p.policyname = ('runtraced writes as ' || r.rolname)::name
-      ) AS writes
-    ) AS w
-    WHERE c.oid = 'agent_steps'::regclass AND r.oid <> c.relowner AND r.rolname NOT IN ('anon', 'authenticated')
-      AND (a.privilege_type = 'SELECT' OR w.writes AND a.privilege_type IN ('INSERT', 'UPDATE', 'DELETE'))
-    GROUP BY r.rolname, w.writes
+    LEFT JOIN pg_roles AS r ON r.oid = a.grantee
+    WHERE c.oid = 'agent_contents'::regclass AND a.grantee <> c.relowner
   LOOP
-    EXECUTE format('GRANT %s ON agent_contents TO %I', one.rights, one.rolname);
+    EXECUTE format('REVOKE ALL ON agent_contents FROM %s', one.whom);
+  END LOOP;
+  -- Whoever may read the inputs and outputs of steps may read contents: users, readers, tools. Somebody may have left these columns
+  -- out of what users see. A daemon writes, and may delete, as it does on steps. The policies show anon nothing, so it gets no right.
+  FOR one IN
+    SELECT
+      CASE WHEN m.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END AS whom,
+      string_agg(m.privilege, ', ') AS rights
+    FROM (
+      SELECT a.grantee, a.privilege_type AS privilege
+      FROM pg_class AS c
+      CROSS JOIN aclexplode(c.relacl) AS a
+      WHERE c.oid = 'agent_steps'::regclass AND a.grantee <> c.relowner
+      UNION
+      SELECT a.grantee, a.privilege_type
+      FROM pg_attribute AS c
+      CROSS JOIN aclexplode(c.attacl) AS a
+      WHERE c.attrelid = 'agent_steps'::regclass AND c.attname IN ('input', 'output') AND a.privilege_type = 'SELECT'
+      GROUP BY a.grantee, a.privilege_type
+      HAVING count(DISTINCT c.attname) = 2
+    ) AS m
+    LEFT JOIN pg_roles AS r ON r.oid = m.grantee
+    WHERE r.rolname IS DISTINCT FROM 'anon' AND (
+      m.privilege = 'SELECT' OR m.privilege IN ('INSERT', 'UPDATE', 'DELETE') AND EXISTS (
+        SELECT FROM pg_policies AS p
+        WHERE p.schemaname = 'public' AND p.tablename = 'agent_steps' AND p.policyname = ('runtraced writes as ' || r.rolname)::name))
+    GROUP BY 1
+  LOOP
+    EXECUTE format('GRANT %s ON agent_contents TO %s', one.rights, one.whom);
   END LOOP;
   -- A policy that somebody has changed or dropped on steps is not made anew for contents.
   FOR one IN
@@ -141,22 +150,40 @@ BEGIN
     EXECUTE format('DROP POLICY %I ON agent_contents', one.policyname);
   END LOOP;
   kept := ARRAY(SELECT p.policyname FROM pg_policies AS p WHERE p.schemaname = 'public' AND p.tablename = 'agent_contents');
-  -- Policies that others made or changed for steps hold for contents too. If one is about other columns than run_id, a permissive
-  -- one is left out, and in place of a restrictive one nothing is shown, except to daemons: a reader then gets references.
+  -- Policies that others made or changed for steps hold for contents too, if they are about no other column of steps than run_id:
+  -- kind and name mean something else here. Otherwise a permissive one is left out, and in place of a restrictive one nothing is
+  -- shown, except to daemons: a reader then gets references.
   FOR one IN
-    SELECT p.*, array_to_string(ARRAY(
-      SELECT CASE WHEN r = 'public' THEN 'PUBLIC' ELSE quote_ident(r) END FROM unnest(p.roles) AS r), ', ') AS whom
+    SELECT
+      p.policyname,
+      p.permissive,
+      p.cmd,
+      -- In a query of its own, a policy names the column with its table.
+      regexp_replace(p.qual, '\magent_steps\.run_id\M', 'agent_contents.run_id', 'g') AS qual,
+      regexp_replace(p.with_check, '\magent_steps\.run_id\M', 'agent_contents.run_id', 'g') AS with_check,
+      array_to_string(ARRAY(
+        SELECT CASE WHEN r = 'public' THEN 'PUBLIC' ELSE quote_ident(r) END FROM unnest(p.roles) AS r), ', ') AS whom,
+      ARRAY(
+        SELECT a.attname
+        FROM pg_policy AS o
+        JOIN pg_depend AS d ON d.classid = 'pg_policy'::regclass AND d.objid = o.oid
+        JOIN pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+        WHERE o.polrelid = 'agent_steps'::regclass AND o.polname = p.policyname
+          AND d.refclassid = 'pg_class'::regclass AND d.refobjid = o.polrelid AND d.refobjsubid <> 0
+      ) <@ ARRAY['run_id'::name] AS is_about_runs
     FROM pg_policies AS p
     WHERE p.schemaname = 'public' AND p.tablename = 'agent_steps' AND NOT EXISTS (
       SELECT FROM pg_policies AS c
       WHERE c.schemaname = 'public' AND c.tablename = 'agent_contents' AND c.policyname = replace(p.policyname, 'steps', 'contents'))
   LOOP
-    copied := true;
+    copied := one.is_about_runs;
     BEGIN
-      EXECUTE format('CREATE POLICY %I ON agent_contents AS %s FOR %s TO %s', one.policyname, one.permissive, one.cmd, one.whom)
-        || coalesce(' USING (' || one.qual || ')', '') || coalesce(' WITH CHECK (' || one.with_check || ')', '');
-    EXCEPTION WHEN undefined_column OR undefined_table THEN
-      copied := false;
+      IF copied THEN
+        EXECUTE format('CREATE POLICY %I ON agent_contents AS %s FOR %s TO %s', one.policyname, one.permissive, one.cmd, one.whom)
+          || coalesce(' USING (' || one.qual || ')', '') || coalesce(' WITH CHECK (' || one.with_check || ')', '');
+      END IF;
+    EXCEPTION WHEN syntax_error_or_access_rule_violation THEN
+      copied := false; -- It is about the row as a whole, for example.
     END;
     IF NOT copied THEN
       RAISE WARNING 'the policy "%" of agent_steps cannot hold for agent_contents: make one by hand', one.policyname;
@@ -257,7 +284,9 @@ BEGIN
   -- A larger value is no reference. Its size is known without reading it.
   IF pg_column_size(value) < 128 THEN
     hash := value ->> '$content';
-    IF hash ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' AND value = jsonb_build_object('$content', hash) THEN
+    IF hash ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' AND value = jsonb_build_object('$content', hash)
+      AND has_table_privilege('public.agent_contents', 'SELECT')
+    THEN
       PERFORM set_config('runtraced.run', run_id::text, true);
       RETURN coalesce(public.content_of(run_id, hash::uuid, '{}'), value);
     END IF;
@@ -673,3 +702,6 @@ AS $function$
   FROM line
   ORDER BY line.part, line.path, line.place
 $function$;
+
+-- Last, so that nobody waits to write runs while the views above wait for their readers.
+ALTER TABLE agent_contents ADD CONSTRAINT agent_contents_run_id_fkey FOREIGN KEY (run_id) REFERENCES agent_runs(id);

@@ -214,12 +214,22 @@ fn grant(database: &TestDatabase, flags: &[&str]) {
     assert!(output.status.success(), "{output:?}");
 }
 
-/// Roles that came before the migration: a tool with a policy of its own, one whose policy is about
-/// the steps themselves, and one that has rights and no policy; and a rule of the product for all.
+/// Roles that came before the migration: tools with policies of their own, about the run, about the
+/// steps themselves, about columns that contents have with another meaning, and about the row as a
+/// whole; and one that has rights and no policy.
 const BEFORE: &str = r#"
 CREATE ROLE {analyst} NOLOGIN; CREATE ROLE {picky} NOLOGIN; CREATE ROLE {other} NOLOGIN; CREATE ROLE {bare} NOLOGIN;
+CREATE ROLE {joined} NOLOGIN; CREATE ROLE {named} NOLOGIN; CREATE ROLE {nameless} NOLOGIN; CREATE ROLE {kinds} NOLOGIN;
+CREATE ROLE {whole} NOLOGIN;
 GRANT SELECT ON agent_runs, agent_steps, agent_messages, agent_token_counts, approvals, agent_scores, run_timeline
-  TO {analyst}, {picky}, {other};
+  TO {analyst}, {picky}, {other}, {joined}, {named}, {nameless}, {kinds}, {whole};
+CREATE POLICY "runs of a" ON agent_steps FOR SELECT TO {joined}
+  USING (EXISTS (SELECT FROM agent_runs AS r WHERE r.id = run_id AND r.agent_id = 'a' AND r.status <> 'completed'));
+CREATE POLICY "named reads everything" ON agent_steps FOR SELECT TO {named} USING (true);
+CREATE POLICY "no secrets" ON agent_steps AS RESTRICTIVE FOR SELECT TO {named} USING (name IS DISTINCT FROM 'secret');
+CREATE POLICY "without a name, or with" ON agent_steps FOR SELECT TO {nameless} USING (name IS NULL OR name <> '');
+CREATE POLICY "of a kind" ON agent_steps FOR SELECT TO {kinds} USING (coalesce(kind, step_type) <> 'none');
+CREATE POLICY "there" ON agent_steps FOR SELECT TO {whole} USING (agent_steps IS NOT NULL OR agent_steps.* IS DISTINCT FROM NULL);
 CREATE POLICY "analyst reads everything" ON agent_steps FOR SELECT TO {analyst} USING (true);
 CREATE POLICY "not the third" ON agent_steps AS RESTRICTIVE FOR SELECT TO {analyst}
   USING (run_id <> '00000000-0000-0000-0000-000000000003');
@@ -236,17 +246,25 @@ async fn roles_of_before_see_what_they_saw() {
     let database = pg::empty_database().await;
     let mut owner = database.connect().await;
     MIGRATIONS.run_to(42, &mut owner).await.unwrap();
-    let [analyst, picky, other, bare] =
-        ["analyst", "picky", "other", "bare"].map(|name| format!("{name}_{}", database.name));
-    let roles = [
-        ("{analyst}", &analyst),
-        ("{picky}", &picky),
-        ("{other}", &other),
-        ("{bare}", &bare),
+    let names = [
+        "analyst", "picky", "other", "bare", "joined", "named", "nameless", "kinds", "whole",
     ];
-    let before = roles.iter().fold(BEFORE.to_owned(), |sql, (name, role)| {
-        sql.replace(name, role)
+    let roles = names.map(|name| format!("{name}_{}", database.name));
+    let before = names.iter().zip(&roles);
+    let before = before.fold(BEFORE.to_owned(), |sql, (name, role)| {
+        sql.replace(&format!("{{{name}}}"), role)
     });
+    let [
+        analyst,
+        picky,
+        other,
+        bare,
+        joined,
+        named,
+        nameless,
+        kinds,
+        whole,
+    ] = roles;
     execute(&mut owner, &before).await;
     // As a daemon of before was granted.
     let writer_before = format!("writer_{}", database.name);
@@ -273,6 +291,11 @@ async fn roles_of_before_see_what_they_saw() {
         (&analyst, runs(&[1, 2, 4]), runs(&[1, 2, 4])),
         (&picky, runs(&[1, 2, 3, 4]), runs(&[])),
         (&other, runs(&[1, 2, 3, 4]), runs(&[])),
+        (&joined, runs(&[1, 2, 3, 4]), runs(&[1, 2, 3, 4])),
+        (&named, runs(&[1, 2, 3, 4]), runs(&[])),
+        (&nameless, runs(&[1, 2, 3, 4]), runs(&[])),
+        (&kinds, runs(&[1, 2, 3, 4]), runs(&[])),
+        (&whole, runs(&[1, 2, 3, 4]), runs(&[])),
         (&writer_before, runs(&[1, 2, 3, 4]), runs(&[1, 2, 3, 4])),
     ] {
         let got = seen(&mut owner, role, "").await;
@@ -299,6 +322,50 @@ async fn roles_of_before_see_what_they_saw() {
     }
     // A daemon starts on it.
     Daemon::start(database.url()).await.finish().await;
+}
+
+/// Scenario: before the migration, a role may read some columns of steps, another one both values, a
+/// third one has rights on every new table, and then everybody may read steps; after it, one may read
+/// steps and not contents.
+/// Guarantees: whoever may read both values of steps may read contents, nobody else, and nobody gets
+/// another right. Who may not read them sees references.
+#[tokio::test]
+async fn rights_on_values_are_rights_on_contents() {
+    let database = pg::empty_database().await;
+    let mut owner = database.connect().await;
+    MIGRATIONS.run_to(42, &mut owner).await.unwrap();
+    let [some, both, every] =
+        ["some", "both", "every"].map(|name| format!("{name}_{}", database.name));
+    let before = format!(
+        "CREATE ROLE {some} NOLOGIN; CREATE ROLE {both} NOLOGIN; CREATE ROLE {every} NOLOGIN;
+         GRANT SELECT (id, run_id, input) ON agent_steps TO {some}, {every};
+         GRANT SELECT (id, run_id, input, output) ON agent_steps TO {both};
+         ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO {every}, PUBLIC"
+    );
+    execute(&mut owner, &before).await;
+    MIGRATIONS.run(&mut owner).await.unwrap();
+    let rights = "SELECT array(SELECT p FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) AS p
+                               WHERE has_table_privilege($1, 'agent_contents', p))";
+    for (role, has) in [(&some, &[][..]), (&every, &[]), (&both, &["SELECT"])] {
+        let given = sqlx::query_scalar(rights).bind(role);
+        let given: Vec<String> = given.fetch_one(&mut owner).await.unwrap();
+        assert_eq!(given, has, "{role}");
+    }
+    fill(&mut owner).await;
+    let policy = format!("CREATE POLICY some_steps ON agent_steps TO {some} USING (true)");
+    execute(&mut owner, &format!("{policy}; SET ROLE {some}")).await;
+    let shown = sqlx::query_scalar("SELECT content_value(run_id, input) FROM agent_steps LIMIT 1");
+    let shown: Value = shown.fetch_one(&mut owner).await.unwrap();
+    assert_eq!(shown, reference(3));
+    execute(&mut owner, "RESET ROLE").await;
+    MIGRATIONS.undo(&mut owner, 42).await.unwrap();
+    execute(&mut owner, "GRANT SELECT ON agent_steps TO PUBLIC").await;
+    MIGRATIONS.run(&mut owner).await.unwrap();
+    for role in [&some, &every, &both] {
+        let given = sqlx::query_scalar(rights).bind(role);
+        let given: Vec<String> = given.fetch_one(&mut owner).await.unwrap();
+        assert_eq!(given, ["SELECT"], "{role}");
+    }
 }
 
 /// What a product had done to the steps of its users: it shows no thoughts, restricts all roles but
