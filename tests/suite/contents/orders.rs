@@ -128,9 +128,20 @@ async fn other_columns(conn: &mut PgConnection, runs: &[Uuid]) -> Vec<String> {
     rows.fetch_all(conn).await.unwrap()
 }
 
+/// Gives each event a time of its own, so that no two of a step are equally late.
+fn set_apart(events: &mut [Event]) {
+    for (event, nanos) in events.iter_mut().zip((0..).step_by(1_000)) {
+        if let Some(time) = &mut event.time {
+            time.nanos = nanos;
+        }
+    }
+}
+
 /// Scenario: the same events come to a daemon without the flag, to one with it, and to two
-/// daemons of one database of which one has it. The values of a step's events are equal.
-/// Guarantees: everybody reads the same steps in all three.
+/// daemons of one database of which one has it. The values of a step's events are equal. In half
+/// of the cases, events of a step are equally late.
+/// Guarantees: everybody reads the same steps in all three. Of events that are equally late, the
+/// stored form of the values decides which one gives the other columns if daemons store both forms.
 #[tokio::test(flavor = "multi_thread")]
 async fn steps_read_the_same_with_and_without_the_flag() {
     let [plain, once, both] = [
@@ -161,6 +172,10 @@ async fn steps_read_the_same_with_and_without_the_flag() {
         enlarge(&mut scenario.events, |step, name, _| {
             value(number((seed, step, name)))
         });
+        let all_apart = seed % 2 == 0;
+        if all_apart {
+            set_apart(&mut scenario.events);
+        }
         for clients in [&clients[..1], &clients[1..2], &clients[2..]] {
             let batches = random.delivery(&scenario.events);
             deliver(clients, lanes(batches, 2)).await;
@@ -170,12 +185,15 @@ async fn steps_read_the_same_with_and_without_the_flag() {
             other_columns(a, &scenario.runs).await,
             shown(a, &scenario.runs).await,
         );
-        for conn in [b, c] {
+        for (conn, has_both_forms) in [(b, false), (c, true)] {
             let got = shown(conn, &scenario.runs).await;
             assert_eq!(
                 got, values,
                 "RUNTRACED_TEST_SEED={seed} RUNTRACED_TEST_CASES=1"
             );
+            if has_both_forms && !all_apart {
+                continue;
+            }
             let got = other_columns(conn, &scenario.runs).await;
             assert_eq!(
                 got, rows,
@@ -187,8 +205,11 @@ async fn steps_read_the_same_with_and_without_the_flag() {
     // Without the flag, only what looks like a reference is a content.
     let kinds = "SELECT count(*) FROM agent_contents WHERE kind > 0";
     assert_eq!(number_of(plain, kinds).await, 0);
-    for conn in [once, both] {
-        assert!(number_of(conn, kinds).await > 100);
+    // A single case that is replayed may have no large value.
+    if cases >= 60 {
+        for conn in [once, both] {
+            assert!(number_of(conn, kinds).await > 100);
+        }
     }
     for daemon in daemons {
         daemon.finish().await;
