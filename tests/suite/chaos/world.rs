@@ -204,11 +204,14 @@ impl World {
         }
     }
 
-    /// Waits until the faults before are over: the spools are empty, and acks come.
+    /// Waits until the faults before are over: the spools are empty, and acks come. The load rests
+    /// meanwhile: on a busy machine it would fill a spool as fast as it is emptied.
     async fn is_well(&self) {
+        self.load.rest(true);
         for daemon in self.daemons.iter().flatten() {
             empty(daemon).await;
         }
+        self.load.rest(false);
         self.load.wait_for_acks(10).await;
     }
 
@@ -290,7 +293,7 @@ async fn start(url: &str, machine: &Machine, size: usize) -> Daemon {
 }
 
 /// Waits until the spool is empty, as long as it gets emptier. Each event that Postgres refuses
-/// takes a transaction, and while clients keep both cores busy there are some dozen a second.
+/// takes a transaction.
 async fn empty(daemon: &Daemon) {
     let spooled = "runtraced_events_settled_total{outcome=\"spooled\"}";
     let (mut least, mut since) = (u64::MAX, Instant::now());

@@ -252,10 +252,17 @@ fn jump(rng: &mut StdRng, events: &mut [Event]) {
 
 type Delivered = Result<Totals<usize>, Box<Undelivered<usize>>>;
 
+/// What the streams are told.
+#[derive(Default)]
+struct Orders {
+    stop: AtomicBool,
+    rest: AtomicBool,
+}
+
 /// Streams that send one run after the other until told to stop.
 pub struct Load {
     pub oracle: Arc<Oracle>,
-    stop: Arc<AtomicBool>,
+    orders: Arc<Orders>,
     lanes: Vec<JoinHandle<Delivered>>,
 }
 
@@ -306,7 +313,7 @@ impl Load {
         streams: u64,
         retry: RetryPolicy,
     ) -> Self {
-        let (oracle, stop) = (Arc::<Oracle>::default(), Arc::<AtomicBool>::default());
+        let (oracle, orders) = (Arc::<Oracle>::default(), Arc::<Orders>::default());
         let mut lanes = Vec::new();
         for url in urls {
             for _ in 0..streams {
@@ -316,7 +323,7 @@ impl Load {
                     client,
                     rng,
                     oracle.clone(),
-                    stop.clone(),
+                    orders.clone(),
                     least,
                     pause,
                 )));
@@ -324,7 +331,7 @@ impl Load {
         }
         Self {
             oracle,
-            stop,
+            orders,
             lanes,
         }
     }
@@ -351,9 +358,14 @@ impl Load {
         tokio::time::timeout(limit, wait).await.expect("acks");
     }
 
+    /// Sends no new runs until told to go on.
+    pub fn rest(&self, rest: bool) {
+        self.orders.rest.store(rest, Relaxed);
+    }
+
     /// Sends no new runs; waits until everything is acknowledged.
     pub async fn finish(self) -> Arc<Oracle> {
-        self.stop.store(true, Relaxed);
+        self.orders.stop.store(true, Relaxed);
         for lane in self.lanes {
             let totals = lane.await.unwrap().unwrap();
             assert!(totals.refused.is_empty(), "{:?}", totals.refused);
@@ -363,7 +375,7 @@ impl Load {
 
     /// Waits until every stream has noticed that the daemon is gone.
     pub async fn given_up(self) -> Arc<Oracle> {
-        self.stop.store(true, Relaxed);
+        self.orders.stop.store(true, Relaxed);
         for lane in self.lanes {
             let _ = lane.await.unwrap();
         }
@@ -375,7 +387,7 @@ async fn run_lane(
     client: Client,
     mut rng: StdRng,
     oracle: Arc<Oracle>,
-    stop: Arc<AtomicBool>,
+    orders: Arc<Orders>,
     least: Durability,
     pause: Duration,
 ) -> Delivered {
@@ -389,7 +401,11 @@ async fn run_lane(
         let mut inner = witness.0.lock().unwrap();
         inner.acknowledge(*settled.tag, settled.durability);
     });
-    'load: while !stop.load(Relaxed) {
+    'load: while !orders.stop.load(Relaxed) {
+        if orders.rest.load(Relaxed) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            continue;
+        }
         let (run, want, mut events) = random_run(&mut rng);
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
