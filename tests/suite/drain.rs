@@ -284,7 +284,9 @@ async fn what_may_not_be_spooled_is_waited_for_in_peace_and_not_acked() {
         } else {
             cluster.start().await;
         }
-        let next = Daemon::with_args(cluster.url(), &args).await;
+        // Patient: on a busy machine it would spool.
+        let patient = spool.flags(&["--spool-after", "5"]);
+        let next = Daemon::with_args(cluster.url(), &patient).await;
         let again = runs.iter().map(|run| run_started(0, *run)).collect();
         assert_eq!(next.submit(again).await.committed, 20);
         let mut conn = PgConnection::connect(cluster.url()).await.unwrap();
