@@ -51,6 +51,12 @@ pub enum AppError {
         /// The cause.
         reason: String,
     },
+    /// The rules of masks cannot be used together.
+    #[error("the rules of --mask: {reason}; give fewer prefixes and names")]
+    MaskRules {
+        /// The cause.
+        reason: String,
+    },
     /// The collector of the daemon's own spans is the daemon itself.
     #[error(
         "--otel-endpoint {endpoint} is the {name} endpoint of this daemon; name another collector"

@@ -34,7 +34,10 @@ pub(super) fn masker(settings: &MaskSettings) -> Result<Arc<Masker>, AppError> {
         return Err(failed(reason));
     }
     let rules = (*settings.rules).clone();
-    Ok(Arc::new(Masker::new(rules, key)))
+    let masker = Masker::new(rules, key).map_err(|error| AppError::MaskRules {
+        reason: error.to_string(),
+    })?;
+    Ok(Arc::new(masker))
 }
 
 /// Reads the key. If there is none, makes one. Of two daemons that start at once, one makes it.

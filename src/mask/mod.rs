@@ -8,6 +8,7 @@ mod json;
 mod names;
 mod needles;
 mod numbers;
+mod places;
 mod rules;
 mod span;
 mod tag;
@@ -20,7 +21,10 @@ mod tests;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use aho_corasick::BuildError;
+
 use self::names::NameFinder;
+use self::needles::Needles;
 use self::numbers::NumberFinder;
 use self::rules::CODED_KINDS;
 pub use self::rules::{MaskRules, MaskRulesError};
@@ -41,6 +45,8 @@ const MAX_JSON_IN_JSON: usize = 6;
 /// Masks events.
 #[derive(Debug)]
 pub struct Masker {
+    /// How tokens begin, then stems of names.
+    needles: Needles,
     tokens: TokenFinder,
     names: Option<NameFinder>,
     numbers: NumberFinder,
@@ -58,8 +64,10 @@ struct MaskedKind {
 
 impl Masker {
     /// A masker with these rules. Daemons with one key make the same masks.
-    #[must_use]
-    pub fn new(rules: MaskRules, key: &[u8]) -> Self {
+    ///
+    /// # Errors
+    /// The rules have too many prefixes and names.
+    pub fn new(rules: MaskRules, key: &[u8]) -> Result<Self, BuildError> {
         let coded = CODED_KINDS.iter().map(|name| (*name).to_owned());
         let patterns = rules.patterns.iter().map(|pattern| pattern.name.clone());
         let kinds: Vec<MaskedKind> = coded
@@ -73,9 +81,13 @@ impl Masker {
             let index = kinds.iter().position(|kind| kind.name == name);
             index.filter(|_| rules.is_on(name))
         };
-        Self {
-            tokens: TokenFinder::new(&rules, kind_of),
-            names: kind_of("secret").map(|kind| NameFinder::new(&rules.keys, kind)),
+        let tokens = TokenFinder::new(&rules, kind_of);
+        let names = kind_of("secret").map(|kind| NameFinder::new(&rules.keys, kind));
+        let stems = names.iter().flat_map(|names| &names.stems);
+        Ok(Self {
+            needles: Needles::new(tokens.begins.iter().chain(stems))?,
+            tokens,
+            names,
             numbers: NumberFinder {
                 card: kind_of("card"),
                 iban: kind_of("iban"),
@@ -85,7 +97,7 @@ impl Masker {
             key: TagKey::new(key),
             kinds,
             rules,
-        }
+        })
     }
 
     /// Masks every text of an event.
@@ -194,12 +206,29 @@ impl Masker {
     }
 
     fn spans(&self, text: &[u8], budget: &mut MaskBudget) -> Result<Vec<MaskSpan>, OverBudget> {
-        let mut spans = Vec::new();
-        self.tokens.find(text, budget, &mut spans)?;
+        let (mut spans, mut named) = (Vec::new(), Vec::new());
+        // Within a token no other one is looked for. A further pass begins again.
+        let (mut last, mut done) = (0, 0);
+        self.needles.each(text, |start, number| {
+            let Some(begin) = self.begin(number) else {
+                named.extend(self.name(|names| names.find(text, start, budget))?);
+                return Ok(());
+            };
+            if start < last {
+                done = 0;
+            }
+            last = start;
+            if start >= done
+                && let Some(span) = self.tokens.find(text, (start, begin), budget)?
+            {
+                done = span.end;
+                spans.push(span);
+            }
+            Ok(())
+        })?;
         self.numbers.find(text, budget, &mut spans)?;
-        if let Some(names) = &self.names {
-            names.find(text, budget, &mut spans)?;
-        }
+        // Of equal spans the first one stays: the kind of a secret says more than its name.
+        spans.append(&mut named);
         Ok(join(spans))
     }
 
@@ -207,16 +236,32 @@ impl Masker {
     fn json_hits(&self, json: &[u8], budget: &mut MaskBudget) -> Result<Vec<usize>, OverBudget> {
         budget.spend(json.len())?;
         let mut hits = Vec::new();
-        self.tokens.hits(json, budget, &mut hits)?;
-        if let Some(names) = &self.names {
-            names.hits(json, budget, &mut hits)?;
-        }
+        self.needles.each(json, |start, number| {
+            let is_hit = match self.begin(number) {
+                Some(begin) => self.tokens.is_hit(json, (start, begin), budget)?,
+                None => self.name(|names| names.is_hit(json, start, budget))?,
+            };
+            if is_hit {
+                hits.push(start);
+            }
+            Ok(())
+        })?;
         let mut spans = Vec::new();
         self.numbers.find(json, budget, &mut spans)?;
         hits.extend(spans.iter().map(|span| span.start));
-        // An escape sequence may stand for a letter of a secret.
-        hits.extend(memchr::memmem::find_iter(json, b"\\u00"));
         Ok(hits)
+    }
+
+    /// Which begin of a token a needle is. `None` if it is a stem.
+    fn begin(&self, needle: usize) -> Option<usize> {
+        (needle < self.tokens.begins.len()).then_some(needle)
+    }
+
+    fn name<T: Default>(
+        &self,
+        look: impl FnOnce(&NameFinder) -> Result<T, OverBudget>,
+    ) -> Result<T, OverBudget> {
+        self.names.as_ref().map_or_else(|| Ok(T::default()), look)
     }
 
     /// Whether a text is no secret, whatever its name.

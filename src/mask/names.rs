@@ -1,6 +1,5 @@
 //! Finds secrets by their names: `"password": "…"`, `API_KEY=…`, `Authorization: …`.
 
-use super::needles::Needles;
 use super::span::{MaskBudget, MaskSpan, OverBudget};
 use super::values::{Assignment, is_name_byte, value_of};
 
@@ -127,7 +126,8 @@ const MAX_ESCAPES: usize = 16 << 10;
 /// Finds secrets by their names.
 #[derive(Clone, Debug)]
 pub(super) struct NameFinder {
-    needles: Needles,
+    /// What to search for.
+    pub stems: Vec<String>,
     words: Vec<String>,
     kind: usize,
 }
@@ -181,7 +181,7 @@ impl NameFinder {
             }
         }
         Self {
-            needles: Needles::new(&texts),
+            stems: texts,
             words,
             kind,
         }
@@ -194,41 +194,32 @@ impl NameFinder {
             && !HARMLESS_ENDS.iter().any(|end| name.ends_with(end))
     }
 
-    /// Finds the names of secrets in the text of JSON.
-    pub fn hits(
+    /// Whether the name around a stem in the text of JSON is that of a secret.
+    pub fn is_hit(
         &self,
         json: &[u8],
+        stem: usize,
         budget: &mut MaskBudget,
-        hits: &mut Vec<usize>,
-    ) -> Result<(), OverBudget> {
-        self.needles.each(json, |start, _| {
-            if self.assignment(json, start, true, budget)?.is_some() {
-                hits.push(start);
-            }
-            Ok(())
-        })
+    ) -> Result<bool, OverBudget> {
+        Ok(self.assignment(json, stem, true, budget)?.is_some())
     }
 
-    /// Finds the values of secrets in a text.
+    /// The value in a text of the secret whose name is around a stem.
     pub fn find(
         &self,
         text: &[u8],
+        stem: usize,
         budget: &mut MaskBudget,
-        spans: &mut Vec<MaskSpan>,
-    ) -> Result<(), OverBudget> {
-        self.needles.each(text, |start, _| {
-            let Some(assignment) = self.assignment(text, start, false, budget)? else {
-                return Ok(());
-            };
-            if let Some((start, end)) = value_of(text, &assignment, budget)? {
-                spans.push(MaskSpan {
-                    start,
-                    end,
-                    kind: self.kind,
-                });
-            }
-            Ok(())
-        })
+    ) -> Result<Option<MaskSpan>, OverBudget> {
+        let Some(assignment) = self.assignment(text, stem, false, budget)? else {
+            return Ok(None);
+        };
+        let value = value_of(text, &assignment, budget)?;
+        Ok(value.map(|(start, end)| MaskSpan {
+            start,
+            end,
+            kind: self.kind,
+        }))
     }
 
     /// The assignment to the name around `at`, if it names a secret.

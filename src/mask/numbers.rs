@@ -1,18 +1,13 @@
 //! Finds numbers that are secrets: cards and accounts, by their checksums, and, if asked,
 //! telephone numbers and e-mail addresses.
 
+use super::places::{DENSE_BYTES, each_capital_before_digit, each_dense};
 use super::span::{MaskBudget, MaskSpan, OverBudget, word_begins, word_ends};
 
-/// The text is looked at in blocks. Only a block with many digits is looked at closely, and
-/// what is around it.
-const BLOCK_BYTES: usize = 32;
-/// Every card and account has so many digits in some block: the shortest accounts have 12,
-/// which two blocks may share.
-const MANY_DIGITS: u8 = 6;
-/// The same for telephone numbers, which have 8 at least.
-const MANY_PHONE_DIGITS: u8 = 4;
 /// No such number is longer.
 const LONGEST_BYTES: usize = 48;
+/// 19 digits in five groups.
+const LONGEST_CARD_BYTES: usize = 23;
 
 const CARD_DIGITS: std::ops::RangeInclusive<usize> = 13..=19;
 const PHONE_DIGITS: std::ops::RangeInclusive<usize> = 8..=15;
@@ -44,68 +39,105 @@ impl NumberFinder {
         budget: &mut MaskBudget,
         spans: &mut Vec<MaskSpan>,
     ) -> Result<(), OverBudget> {
+        let mut search = NumberSearch {
+            text,
+            budget,
+            spans,
+        };
         if let Some(kind) = self.email {
-            for at in memchr::memchr_iter(b'@', text) {
-                spans.extend(email(text, at, budget)?.map(|(start, end)| MaskSpan {
-                    start,
-                    end,
-                    kind,
-                }));
-            }
+            search.emails(kind)?;
         }
-        let many = self.phone.map_or(MANY_DIGITS, |_| MANY_PHONE_DIGITS);
-        let mut done = 0;
-        for (number, block) in text.chunks(BLOCK_BYTES).enumerate() {
-            let digits: u8 = block
-                .iter()
-                .map(|byte| u8::from(byte.is_ascii_digit()))
-                .sum();
-            if digits < many {
-                continue;
+        if let Some(kind) = self.phone {
+            search.phones(kind)?;
+        }
+        if let Some(kind) = self.card {
+            search.cards(kind)?;
+        }
+        if let Some(kind) = self.iban {
+            search.ibans(kind)?;
+        }
+        Ok(())
+    }
+}
+
+/// The search in one text.
+struct NumberSearch<'a> {
+    text: &'a [u8],
+    budget: &'a mut MaskBudget,
+    spans: &'a mut Vec<MaskSpan>,
+}
+
+impl NumberSearch<'_> {
+    fn emails(&mut self, kind: usize) -> Result<(), OverBudget> {
+        for at in memchr::memchr_iter(b'@', self.text) {
+            if let Some((start, end)) = email(self.text, at, self.budget)? {
+                self.spans.push(MaskSpan { start, end, kind });
             }
-            let at = number * BLOCK_BYTES;
-            let from = done.max(at.saturating_sub(LONGEST_BYTES));
-            let to = text.len().min(at + BLOCK_BYTES + LONGEST_BYTES);
-            budget.spend(to.saturating_sub(from))?;
-            done = self.look(text, (from, to), budget, spans)?;
         }
         Ok(())
     }
 
-    /// Looks at every place from `at` on. Returns where it has stopped.
-    fn look(
-        &self,
-        text: &[u8],
-        (mut at, to): (usize, usize),
-        budget: &mut MaskBudget,
-        spans: &mut Vec<MaskSpan>,
-    ) -> Result<usize, OverBudget> {
-        while at < to {
-            let byte = text.get(at).copied().unwrap_or_default();
-            let is_start = (byte.is_ascii_digit() || byte.is_ascii_uppercase() || byte == b'+')
-                && word_begins(text, at);
-            if !is_start {
-                at += 1;
-                continue;
+    fn phones(&mut self, kind: usize) -> Result<(), OverBudget> {
+        let mut done = 0;
+        for at in memchr::memchr_iter(b'+', self.text) {
+            if matches!(self.text.get(at + 1), Some(b'1'..=b'9')) {
+                done = self.number(at, done, kind, phone)?;
             }
-            budget.spend(LONGEST_BYTES)?;
-            let found = match byte {
-                b'+' => self.phone.zip(phone(text, at)),
-                byte if byte.is_ascii_digit() => self.card.zip(card(text, at)),
-                _ => self.iban.zip(iban(text, at)),
-            };
-            let Some((kind, end)) = found else {
-                at += 1;
-                continue;
-            };
-            spans.push(MaskSpan {
-                start: at,
-                end,
-                kind,
-            });
-            at = end;
         }
-        Ok(at)
+        Ok(())
+    }
+
+    fn cards(&mut self, kind: usize) -> Result<(), OverBudget> {
+        let mut done = 0;
+        each_dense(self.text, |place| {
+            let from = done.max(place.saturating_sub(LONGEST_CARD_BYTES));
+            let to = place + DENSE_BYTES;
+            self.budget.spend(to.saturating_sub(from))?;
+            for at in from..to {
+                if self.text.get(at).is_some_and(u8::is_ascii_digit) {
+                    done = self.number(at, done, kind, card)?;
+                }
+            }
+            done = done.max(to);
+            Ok(())
+        })
+    }
+
+    fn ibans(&mut self, kind: usize) -> Result<(), OverBudget> {
+        let mut done = 0;
+        each_capital_before_digit(self.text, |capital| {
+            // A country has two letters.
+            if let Some(at) = capital.checked_sub(1)
+                && self.text.get(at).is_some_and(u8::is_ascii_uppercase)
+            {
+                done = self.number(at, done, kind, iban)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Looks for a number at `at`, if a word begins there and it is not in another number, which
+    /// ends at `done`. Returns where the last number ends.
+    fn number(
+        &mut self,
+        at: usize,
+        done: usize,
+        kind: usize,
+        end_of: impl Fn(&[u8], usize) -> Option<usize>,
+    ) -> Result<usize, OverBudget> {
+        if at < done || !word_begins(self.text, at) {
+            return Ok(done);
+        }
+        self.budget.spend(LONGEST_BYTES)?;
+        let Some(end) = end_of(self.text, at) else {
+            return Ok(done);
+        };
+        self.spans.push(MaskSpan {
+            start: at,
+            end,
+            kind,
+        });
+        Ok(end)
     }
 }
 

@@ -11,7 +11,7 @@ fn masker() -> Masker {
 }
 
 fn with_file(text: &str) -> Masker {
-    Masker::new(MaskRules::with_file(text).unwrap(), &[7; 32])
+    Masker::new(MaskRules::with_file(text).unwrap(), &[7; 32]).unwrap()
 }
 
 fn json(text: &str) -> Json {
@@ -62,7 +62,7 @@ fn a_mask_names_its_kind_and_tells_secrets_apart() {
     );
     assert_eq!(masks[0], masks[2]);
     assert_ne!(masks[0], masks[1]);
-    let other_key = Masker::new(MaskRules::built_in().unwrap(), &[8; 32]);
+    let other_key = Masker::new(MaskRules::built_in().unwrap(), &[8; 32]).unwrap();
     assert_ne!(other_key.text(&one).unwrap(), masks[0]);
     assert_eq!(masked(&text), text, "a mask is not masked again");
 }
@@ -90,6 +90,49 @@ fn a_secret_may_stand_anywhere_in_a_text() {
         assert_eq!(
             untagged(&masked),
             format!("{before}<github>{after}"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_secret_is_found_behind_text_of_any_length() {
+    let secrets = [
+        (token(), "<github>"),
+        ("4111 1111 1111 1111".to_owned(), "<card>"),
+        ("4222222222222".to_owned(), "<card>"),
+        ("NO9386011117947".to_owned(), "<iban>"),
+        ("api_key=a1B2c3D4e5".to_owned(), "api_key=<secret>"),
+        (
+            format!("auth_{}-{}", "tvly", "a1B2c3D4e5".repeat(3)),
+            "auth_<tavily>",
+        ),
+    ];
+    let masker = masker();
+    for (secret, mask) in &secrets {
+        for before in 0..150 {
+            for filler in ["x", "1", "-", "A"] {
+                let filler = filler.repeat(before);
+                let text = masker.text(&format!("{filler} {secret} x")).unwrap();
+                assert_eq!(untagged(&text), format!("{filler} {mask} x"));
+                let text = json(&format!(r#"["{filler}\n{secret}"]"#));
+                let text = masker.json(&text).unwrap();
+                let expected = format!(r#"["{filler}\n{mask}"]"#);
+                assert_eq!(untagged(text.as_str()), expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn names_of_a_file_hide_no_token() {
+    let masker = with_file(r#"keys = ["glpat", "x sk"]"#);
+    for begin in ["glpat-", "x sk-"] {
+        let text = masker
+            .text(&format!("{begin}{}", "a1B2c3D4e5".repeat(3)))
+            .unwrap();
+        assert!(
+            text.contains("[masked:gitlab:") || text.contains("[masked:openai:"),
             "{text}"
         );
     }

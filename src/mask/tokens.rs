@@ -1,12 +1,10 @@
-//! Finds secrets that are known by their shape: one pass over the text for the prefixes, and
-//! a closer look where one is.
+//! Finds secrets that are known by their shape: a closer look where the text has a prefix of one.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use regex::bytes::Regex;
 
-use super::needles::Needles;
 use super::rules::MaskRules;
 use super::span::{MaskBudget, MaskSpan, OverBudget, word_begins, word_ends};
 
@@ -36,8 +34,8 @@ enum Look {
     UrlPassword {
         kind: usize,
     },
-    /// Only in the text of JSON, where `/` may be escaped.
-    EscapedUrl,
+    /// Only in the text of JSON, where an escape sequence may stand for any character of a secret.
+    Escaped,
     BasicCredentials {
         kind: usize,
     },
@@ -46,7 +44,8 @@ enum Look {
 /// Finds secrets by their shape.
 #[derive(Clone, Debug)]
 pub(super) struct TokenFinder {
-    needles: Needles,
+    /// How secrets begin.
+    pub begins: Vec<String>,
     looks: Vec<(usize, Look)>,
     patterns: Vec<(usize, Regex)>,
 }
@@ -86,92 +85,65 @@ impl TokenFinder {
         add(KEY_BEGINS, private_key);
         let url = kind_of("url-password").map(|kind| Look::UrlPassword { kind });
         add(b"://", url.clone());
-        add(b":\\/\\/", url.map(|_| Look::EscapedUrl));
+        add(b":\\/\\/", url.map(|_| Look::Escaped));
+        add(b"\\u00", Some(Look::Escaped));
         for scheme in ["Basic ", "basic "] {
             let basic = kind_of("bearer").map(|kind| Look::BasicCredentials { kind });
             add(scheme.as_bytes(), basic);
         }
         Self {
-            needles: Needles::new(&texts),
+            begins: texts,
             looks,
             patterns,
         }
     }
 
-    /// Finds the places in the text of JSON that deserve a look at the string there.
-    pub fn hits(
+    /// Whether a place in the text of JSON, where a secret may begin, deserves a look at the string there.
+    pub fn is_hit(
         &self,
         json: &[u8],
+        (start, begin): (usize, usize),
         budget: &mut MaskBudget,
-        hits: &mut Vec<usize>,
-    ) -> Result<(), OverBudget> {
-        self.needles.each(json, |start, number| {
-            let is_hit = match self.looks.get(number) {
-                Some((len, Look::UrlPassword { .. })) => {
-                    url_password(json, start + len, budget)?.is_some()
-                }
-                Some((_, Look::EscapedUrl)) => true,
-                _ => word_begins(json, start),
-            };
-            if is_hit {
-                hits.push(start);
+    ) -> Result<bool, OverBudget> {
+        Ok(match self.looks.get(begin) {
+            Some((len, Look::UrlPassword { .. })) => {
+                url_password(json, start + len, budget)?.is_some()
             }
-            Ok(())
+            Some((_, Look::Escaped)) => true,
+            _ => word_begins(json, start),
         })
     }
 
-    /// Finds the secrets in a text.
+    /// The secret in a text at a place where one may begin.
     pub fn find(
         &self,
         text: &[u8],
+        (start, begin): (usize, usize),
         budget: &mut MaskBudget,
-        spans: &mut Vec<MaskSpan>,
-    ) -> Result<(), OverBudget> {
-        // Within a secret no other one is looked for. A further pass begins again.
-        let (mut last, mut done) = (0, 0);
-        self.needles.each(text, |start, number| {
-            let Some((len, look)) = self.looks.get(number) else {
-                return Ok(());
-            };
-            if start < last {
-                done = 0;
+    ) -> Result<Option<MaskSpan>, OverBudget> {
+        let Some((len, look)) = self.looks.get(begin) else {
+            return Ok(None);
+        };
+        let span = |(start, end), kind: &usize| MaskSpan {
+            start,
+            end,
+            kind: *kind,
+        };
+        Ok(match look {
+            Look::UrlPassword { kind } => {
+                url_password(text, start + len, budget)?.map(|place| span(place, kind))
             }
-            last = start;
-            if start < done {
-                return Ok(());
+            Look::Escaped => None,
+            _ if !word_begins(text, start) => None,
+            Look::PrivateKey { kind } => {
+                private_key(text, start, budget)?.map(|end| span((start, end), kind))
             }
-            let found = match look {
-                Look::UrlPassword { kind } => {
-                    url_password(text, start + len, budget)?.map(|(start, end)| MaskSpan {
-                        start,
-                        end,
-                        kind: *kind,
-                    })
-                }
-                Look::EscapedUrl => None,
-                _ if !word_begins(text, start) => None,
-                Look::PrivateKey { kind } => {
-                    private_key(text, start, budget)?.map(|end| MaskSpan {
-                        start,
-                        end,
-                        kind: *kind,
-                    })
-                }
-                Look::BasicCredentials { kind } => basic_credentials(text, start + len, budget)?
-                    .map(|end| MaskSpan {
-                        start: start + len,
-                        end,
-                        kind: *kind,
-                    }),
-                Look::Patterns(tried) => self.pattern(text, start, (*len, tried), budget)?,
-            };
-            if let Some(span) = found {
-                done = span.end;
-                spans.push(span);
+            Look::BasicCredentials { kind } => {
+                let from = start + len;
+                basic_credentials(text, from, budget)?.map(|end| span((from, end), kind))
             }
-            Ok(())
-        })?;
-        Ok(())
+            Look::Patterns(tried) => self.pattern(text, start, (*len, tried), budget)?,
+        })
     }
 
     fn pattern(

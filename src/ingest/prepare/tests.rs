@@ -117,7 +117,7 @@ fn every_text_of_every_event_is_visited() {
 
 #[test]
 fn every_text_of_every_event_is_masked() {
-    let masker = Masker::new(MaskRules::built_in().unwrap(), &[7; 32]);
+    let masker = Masker::new(MaskRules::built_in().unwrap(), &[7; 32]).unwrap();
     for (mut event, holds) in events() {
         masker.event(&mut event);
         assert_eq!(left(&event, &holds), [""; 0]);
@@ -157,7 +157,7 @@ fn large_values_of_steps_are_cut_after_they_are_masked() {
     for json in prepared(None, ContentRule::Lookalikes) {
         assert_eq!(json.stored(), text);
     }
-    let masker = Masker::new(MaskRules::built_in().unwrap(), &[7; 32]);
+    let masker = Masker::new(MaskRules::built_in().unwrap(), &[7; 32]).unwrap();
     let [input, output, metadata] = prepared(Some(Arc::new(masker)), ContentRule::Large);
     assert_eq!(metadata.stored(), metadata.as_str());
     for json in [input, output] {

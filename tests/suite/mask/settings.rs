@@ -30,7 +30,7 @@ fn the_example_of_rules_is_true() {
         page.contains(&format!("```toml\n{text}```")),
         "SECURITY.md shows another example"
     );
-    let masker = Masker::new(MaskRules::with_file(&text).unwrap(), &[7; 32]);
+    let masker = Masker::new(MaskRules::with_file(&text).unwrap(), &[7; 32]).unwrap();
     let masked = |text: &str| masker.text(text).unwrap_or_else(|| text.to_owned());
     for (text, kind) in [
         ("me@example.com", "email"),
