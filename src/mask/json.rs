@@ -4,6 +4,7 @@
 use super::Masker;
 use super::span::{MaskBudget, OverBudget};
 use super::values::is_placeholder;
+use crate::event::{Json, Repairs};
 
 /// JSON that is being written anew, as far as it changes.
 struct JsonEdit<'a> {
@@ -178,7 +179,12 @@ impl JsonWalk<'_, '_> {
 
     /// The content of a string, without quotes and escape sequences.
     fn content(&self, (start, end): (usize, usize)) -> Option<String> {
-        serde_json::from_str(self.edit.text.get(start..end)?).ok()
+        let string = self.edit.text.get(start..end)?;
+        serde_json::from_str(string).ok().or_else(|| {
+            // A half of a character, where somebody has cut a text.
+            let string = Json::with_limits(1, false, string.to_owned(), &mut Repairs::default());
+            serde_json::from_str(string.ok()?.as_str()).ok()
+        })
     }
 }
 

@@ -83,7 +83,7 @@ impl Masker {
         };
         let tokens = TokenFinder::new(&rules, kind_of);
         let names = kind_of("secret").map(|kind| NameFinder::new(&rules.keys, kind));
-        let stems = names.iter().flat_map(|names| &names.stems);
+        let stems = names.iter().flat_map(NameFinder::texts);
         Ok(Self {
             needles: Needles::new(tokens.begins.iter().chain(stems))?,
             tokens,
@@ -207,21 +207,19 @@ impl Masker {
 
     fn spans(&self, text: &[u8], budget: &mut MaskBudget) -> Result<Vec<MaskSpan>, OverBudget> {
         let (mut spans, mut named) = (Vec::new(), Vec::new());
-        // Within a token no other one is looked for. A further pass begins again.
-        let (mut last, mut done) = (0, 0);
+        // Within a token no other one is looked for.
+        let mut done = 0..0;
         self.needles.each(text, |start, number| {
             let Some(begin) = self.begin(number) else {
-                named.extend(self.name(|names| names.find(text, start, budget))?);
+                named.extend(
+                    self.name(|names| names.find(text, (start, self.stem(number)), budget))?,
+                );
                 return Ok(());
             };
-            if start < last {
-                done = 0;
-            }
-            last = start;
-            if start >= done
+            if !done.contains(&start)
                 && let Some(span) = self.tokens.find(text, (start, begin), budget)?
             {
-                done = span.end;
+                done = span.start..span.end;
                 spans.push(span);
             }
             Ok(())
@@ -229,7 +227,14 @@ impl Masker {
         self.numbers.find(text, budget, &mut spans)?;
         // Of equal spans the first one stays: the kind of a secret says more than its name.
         spans.append(&mut named);
-        Ok(join(spans))
+        let mut spans = join(spans);
+        for span in &mut spans {
+            // A part of a character cannot be replaced.
+            while text.get(span.end).is_some_and(|byte| byte & 0xc0 == 0x80) {
+                span.end += 1;
+            }
+        }
+        Ok(spans)
     }
 
     /// The places in the text of JSON that deserve a look.
@@ -239,7 +244,9 @@ impl Masker {
         self.needles.each(json, |start, number| {
             let is_hit = match self.begin(number) {
                 Some(begin) => self.tokens.is_hit(json, (start, begin), budget)?,
-                None => self.name(|names| names.is_hit(json, start, budget))?,
+                None => {
+                    self.name(|names| names.is_hit(json, (start, self.stem(number)), budget))?
+                }
             };
             if is_hit {
                 hits.push(start);
@@ -255,6 +262,11 @@ impl Masker {
     /// Which begin of a token a needle is. `None` if it is a stem.
     fn begin(&self, needle: usize) -> Option<usize> {
         (needle < self.tokens.begins.len()).then_some(needle)
+    }
+
+    /// Which stem a needle is that begins no token.
+    fn stem(&self, needle: usize) -> usize {
+        needle.saturating_sub(self.tokens.begins.len())
     }
 
     fn name<T: Default>(

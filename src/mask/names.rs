@@ -3,27 +3,20 @@
 use super::span::{MaskBudget, MaskSpan, OverBudget};
 use super::values::{Assignment, is_name_byte, value_of};
 
-/// Names of secrets, without case and separators. A name with one of these in it names a
-/// secret.
-const WORDS: [&str; 17] = [
-    "password",
-    "passwd",
-    "passphrase",
-    "secret",
-    "authorization",
-    "credential",
-    "cookie",
-    "apikey",
-    "accesskey",
-    "accesstoken",
-    "refreshtoken",
-    "authtoken",
-    "sessiontoken",
-    "privatekey",
-    "signingkey",
-    "encryptionkey",
-    "bearertoken",
+/// Names of secrets of one word. A name with one of these in it, whatever its case and separators, names a secret.
+const WORDS: [&str; 5] = ["passwd", "secret", "authorization", "credential", "cookie"];
+/// Names of secrets of two words: the last ones, and what may be before them.
+const PAIRS: [(&str, &[&str]); 4] = [
+    ("word", &["pass"]),
+    ("phrase", &["pass"]),
+    (
+        "key",
+        &["api", "access", "private", "signing", "encryption"],
+    ),
+    ("token", &["access", "refresh", "auth", "session", "bearer"]),
 ];
+/// May be between two words.
+const SEPARATORS: &[u8] = b"_- .";
 /// Names that end like this are about a secret, but hold none.
 const HARMLESS_ENDS: [&str; 29] = [
     "count",
@@ -56,66 +49,6 @@ const HARMLESS_ENDS: [&str; 29] = [
     "secretary",
     "scheme",
 ];
-/// What to search for, so that every spelling of a name is found.
-const STEMS: [&str; 57] = [
-    "assword",
-    "ASSWORD",
-    "assWord",
-    "asswd",
-    "ASSWD",
-    "assphrase",
-    "ASSPHRASE",
-    "ecret",
-    "ECRET",
-    "uthorization",
-    "UTHORIZATION",
-    "redential",
-    "REDENTIAL",
-    "ookie",
-    "OOKIE",
-    "pi_k",
-    "pi_K",
-    "pi-k",
-    "pi-K",
-    "pi k",
-    "pi K",
-    "pikey",
-    "piKey",
-    "PI_K",
-    "PI-K",
-    "PI K",
-    "PIKEY",
-    "PIKey",
-    "ccess_",
-    "ccess-",
-    "ccess ",
-    "ccessT",
-    "ccessK",
-    "ccesst",
-    "ccessk",
-    "CCESS",
-    "efresh_",
-    "efreshT",
-    "EFRESH",
-    "uth_t",
-    "uthT",
-    "UTH_T",
-    "rivate_",
-    "rivateK",
-    "RIVATE_",
-    "ession_t",
-    "ession-t",
-    "essionT",
-    "ESSION_T",
-    "igning_k",
-    "igning-k",
-    "igningK",
-    "IGNING_K",
-    "ncryption_k",
-    "ncryptionK",
-    "NCRYPTION_K",
-    "earer_t",
-];
 /// The longest name that is looked at.
 pub(super) const MAX_NAME_BYTES: usize = 64;
 /// The most bytes between a name and its value.
@@ -126,18 +59,65 @@ const MAX_ESCAPES: usize = 16 << 10;
 /// Finds secrets by their names.
 #[derive(Clone, Debug)]
 pub(super) struct NameFinder {
-    /// What to search for.
-    pub stems: Vec<String>,
+    stems: Vec<NameStem>,
     words: Vec<String>,
+    /// Names of a user's file.
+    own: Vec<String>,
     kind: usize,
+}
+
+/// What to search for, as there is no search that knows all spellings.
+#[derive(Clone, Debug)]
+struct NameStem {
+    text: String,
+    /// Of a second word: how the first one may end.
+    first_ends: Option<Vec<u8>>,
+}
+
+impl NameStem {
+    fn new(text: String) -> Self {
+        Self {
+            text,
+            first_ends: None,
+        }
+    }
 }
 
 /// A name without case and separators.
 pub(super) fn normal(name: &[u8]) -> String {
-    name.iter()
-        .filter(|byte| byte.is_ascii_alphanumeric())
-        .map(|byte| char::from(byte.to_ascii_lowercase()))
-        .collect()
+    if name.is_ascii() {
+        let letters = name.iter().filter(|byte| byte.is_ascii_alphanumeric());
+        return letters
+            .map(|byte| char::from(byte.to_ascii_lowercase()))
+            .collect();
+    }
+    let name = String::from_utf8_lossy(name);
+    let chars = name.chars().filter(|char| char.is_alphanumeric());
+    chars.flat_map(char::to_lowercase).collect()
+}
+
+/// Words without the first letter, whose case differs most, and second words as they are written.
+fn stems() -> impl Iterator<Item = NameStem> {
+    let tails = WORDS.iter().filter_map(|word| word.get(1..));
+    let words = tails.flat_map(|tail| [tail.to_owned(), tail.to_uppercase()]);
+    let seconds = PAIRS.iter().flat_map(|(second, firsts)| {
+        let ends: Vec<u8> = firsts
+            .iter()
+            .filter_map(|first| first.bytes().last())
+            .collect();
+        let spellings = [(*second).to_owned(), second.to_uppercase(), title(second)];
+        spellings.map(|text| NameStem {
+            text,
+            first_ends: Some(ends.clone()),
+        })
+    });
+    words.map(NameStem::new).chain(seconds)
+}
+
+fn title(word: &str) -> String {
+    let mut chars = word.chars();
+    let first = chars.next().map(|char| char.to_uppercase().to_string());
+    first.unwrap_or_default() + chars.as_str()
 }
 
 /// The usual spellings of a name: `patient id`, `patient_id`, `PATIENT-ID`, `patientId` …
@@ -147,12 +127,7 @@ fn spellings(key: &str) -> Vec<String> {
         .filter(|word| !word.is_empty())
         .map(str::to_lowercase)
         .collect();
-    let title = |word: &String| {
-        let mut chars = word.chars();
-        let first = chars.next().map(|char| char.to_uppercase().to_string());
-        first.unwrap_or_default() + chars.as_str()
-    };
-    let titles: Vec<String> = words.iter().map(title).collect();
+    let titles: Vec<String> = words.iter().map(|word| title(word)).collect();
     let mut spellings = vec![key.to_owned()];
     for separator in ["", "_", "-", " "] {
         let lower = words.join(separator);
@@ -170,48 +145,51 @@ fn spellings(key: &str) -> Vec<String> {
 impl NameFinder {
     /// `keys` are more names of secrets.
     pub fn new(keys: &[String], kind: usize) -> Self {
-        let mut texts: Vec<String> = STEMS.iter().map(|stem| (*stem).to_owned()).collect();
-        let mut words: Vec<String> = WORDS.iter().map(|word| (*word).to_owned()).collect();
-        for key in keys {
-            words.push(normal(key.as_bytes()));
-            for spelling in spellings(key) {
-                if !texts.contains(&spelling) {
-                    texts.push(spelling);
-                }
-            }
-        }
+        let pair = |(second, firsts): &(&str, &[&str])| {
+            let joined = firsts.iter().map(|first| format!("{first}{second}"));
+            joined.collect::<Vec<_>>()
+        };
+        let words = WORDS.iter().map(|word| (*word).to_owned());
+        let own = keys.iter().flat_map(|key| spellings(key));
         Self {
-            stems: texts,
-            words,
+            stems: stems().chain(own.map(NameStem::new)).collect(),
+            words: words.chain(PAIRS.iter().flat_map(pair)).collect(),
+            own: keys.iter().map(|key| normal(key.as_bytes())).collect(),
             kind,
         }
+    }
+
+    /// What to search for.
+    pub fn texts(&self) -> impl Iterator<Item = &String> {
+        self.stems.iter().map(|stem| &stem.text)
     }
 
     /// Whether a name is that of a secret.
     pub fn is_secret(&self, name: &[u8]) -> bool {
         let name = normal(name);
-        self.words.iter().any(|word| name.contains(word.as_str()))
-            && !HARMLESS_ENDS.iter().any(|end| name.ends_with(end))
+        let has = |words: &[String]| words.iter().any(|word| name.contains(word.as_str()));
+        let is_harmless = || HARMLESS_ENDS.iter().any(|end| name.ends_with(end));
+        has(&self.own) || has(&self.words) && !is_harmless()
     }
 
     /// Whether the name around a stem in the text of JSON is that of a secret.
     pub fn is_hit(
         &self,
         json: &[u8],
-        stem: usize,
+        place: (usize, usize),
         budget: &mut MaskBudget,
     ) -> Result<bool, OverBudget> {
-        Ok(self.assignment(json, stem, true, budget)?.is_some())
+        Ok(self.assignment(json, place, true, budget)?.is_some())
     }
 
     /// The value in a text of the secret whose name is around a stem.
     pub fn find(
         &self,
         text: &[u8],
-        stem: usize,
+        place: (usize, usize),
         budget: &mut MaskBudget,
     ) -> Result<Option<MaskSpan>, OverBudget> {
-        let Some(assignment) = self.assignment(text, stem, false, budget)? else {
+        let Some(assignment) = self.assignment(text, place, false, budget)? else {
             return Ok(None);
         };
         let value = value_of(text, &assignment, budget)?;
@@ -222,37 +200,40 @@ impl NameFinder {
         }))
     }
 
-    /// The assignment to the name around `at`, if it names a secret.
+    /// The assignment to the name around a stem, if it names a secret. `place`: where the stem is, and its number.
     fn assignment(
         &self,
         text: &[u8],
-        at: usize,
+        (at, stem): (usize, usize),
         in_json: bool,
         budget: &mut MaskBudget,
     ) -> Result<Option<Assignment>, OverBudget> {
-        let is_part = |byte: &&u8| is_name_byte(**byte) || **byte == b'-';
-        let before = text.get(..at).unwrap_or_default();
-        let name_start = at
-            - before
-                .iter()
-                .rev()
-                .take(MAX_NAME_BYTES)
-                .take_while(is_part)
-                .count();
-        let after = text.get(at..).unwrap_or_default();
-        // A stem may have a blank in it.
-        let blank = |(index, byte): &(usize, &u8)| is_part(byte) || **byte == b' ' && *index < 6;
-        let mut len = after
-            .iter()
-            .enumerate()
-            .take(MAX_NAME_BYTES)
-            .take_while(blank)
-            .count();
-        while after.get(..len).is_some_and(|name| name.ends_with(b" ")) {
-            len -= 1;
+        let Some(stem) = self.stems.get(stem) else {
+            return Ok(None);
+        };
+        let is_part = |byte: &&u8| is_name_byte(**byte) || **byte == b'-' || !byte.is_ascii();
+        let len = |bytes: &mut dyn Iterator<Item = &u8>| {
+            bytes.take(MAX_NAME_BYTES).take_while(is_part).count()
+        };
+        let mut before = text.get(..at).unwrap_or_default();
+        if let Some(ends) = &stem.first_ends {
+            if let Some((_, first)) = before
+                .split_last()
+                .filter(|(last, _)| SEPARATORS.contains(last))
+            {
+                before = first;
+            }
+            let last = before.last().map(u8::to_ascii_lowercase);
+            if !last.is_some_and(|last| ends.contains(&last)) {
+                return Ok(None);
+            }
         }
-        let name_end = at + len;
-        budget.spend(name_end - name_start + MAX_GAP_BYTES)?;
+        let name_start = before.len() - len(&mut before.iter().rev());
+        let stem_end = at + stem.text.len();
+        let after = text.get(stem_end..).unwrap_or_default();
+        let name_end = stem_end + len(&mut after.iter());
+        let words = self.words.len() + self.own.len();
+        budget.spend(name_end - name_start + MAX_GAP_BYTES + words)?;
         let name = text.get(name_start..name_end).unwrap_or_default();
         if !self.is_secret(name) {
             return Ok(None);

@@ -73,6 +73,12 @@ impl Needles {
         })
     }
 
+    /// How often a haystack is searched.
+    #[cfg(test)]
+    pub fn passes(&self) -> usize {
+        self.passes.len()
+    }
+
     /// Hands every place of each text, and the number of the text, to `take`. Each pass begins
     /// at the start of the haystack again.
     pub fn each<E>(

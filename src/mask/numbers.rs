@@ -141,46 +141,77 @@ impl NumberSearch<'_> {
     }
 }
 
-/// The end of a card number that begins at `start`.
+/// Digits in groups, with the same sign between groups.
+struct DigitGroups {
+    digits: Vec<u8>,
+    /// Where each group ends, and how many digits it has.
+    groups: Vec<(usize, usize)>,
+}
+
+impl DigitGroups {
+    /// Those at `start`, as far as two cards go.
+    fn at(text: &[u8], start: usize) -> Self {
+        let mut digits = Vec::with_capacity(2 * LONGEST_CARD_BYTES);
+        let mut groups = Vec::with_capacity(8);
+        let mut separator = None;
+        let mut len = 0;
+        let seen = text.iter().enumerate().skip(start);
+        for (at, byte) in seen.take(2 * LONGEST_CARD_BYTES) {
+            let next_is_digit = text.get(at + 1).is_some_and(u8::is_ascii_digit);
+            match byte {
+                b'0'..=b'9' => {
+                    digits.push(byte - b'0');
+                    len += 1;
+                    if !next_is_digit {
+                        groups.push((at + 1, len));
+                        len = 0;
+                    }
+                }
+                b' ' | b'-' if next_is_digit && *separator.get_or_insert(*byte) == *byte => {}
+                _ => break,
+            }
+        }
+        Self { digits, groups }
+    }
+
+    /// How many of the first groups are a card: the most there are.
+    fn card(&self) -> Option<usize> {
+        let counts = (1..=self.groups.len()).rev();
+        counts.into_iter().find(|count| {
+            let groups = self.groups.iter().take(*count).map(|(_, len)| *len);
+            let groups: Vec<usize> = groups.collect();
+            let digits = self.digits.get(..groups.iter().sum());
+            let is_card = |digits: &[u8]| {
+                CARD_DIGITS.contains(&digits.len())
+                    && is_grouped(&groups)
+                    && has_issuer(digits)
+                    && luhn(digits)
+            };
+            digits.is_some_and(is_card)
+        })
+    }
+}
+
+/// The end of a card number that begins at `start`. A date, a code or another card may follow it.
 fn card(text: &[u8], start: usize) -> Option<usize> {
     // The digits behind a decimal point are no number of their own.
     let before = text.get(start.saturating_sub(2)..start)?;
-    if matches!(before, [digit, b'.' | b','] if digit.is_ascii_digit()) || before.ends_with(b"_") {
+    if matches!(before, [digit, b'.'] if digit.is_ascii_digit()) || before.ends_with(b"_") {
         return None;
     }
-    let mut digits = Vec::with_capacity(*CARD_DIGITS.end());
-    let mut groups = vec![0_usize];
-    let mut separator = None;
-    let mut end = start;
-    for (at, byte) in text.iter().enumerate().skip(start) {
-        let next_is_digit = text.get(at + 1).is_some_and(u8::is_ascii_digit);
-        match byte {
-            b'0'..=b'9' => {
-                digits.push(byte - b'0');
-                *groups.last_mut()? += 1;
-                end = at + 1;
-            }
-            b' ' | b'-' if next_is_digit && *separator.get_or_insert(*byte) == *byte => {
-                groups.push(0)
-            }
-            _ => break,
-        }
-        if digits.len() > *CARD_DIGITS.end() {
-            return None;
-        }
+    let number = DigitGroups::at(text, start);
+    let count = number.card()?;
+    let (end, _) = *number.groups.get(count - 1)?;
+    let more = number.groups.get(count..).unwrap_or_default();
+    // Groups of four that go on and on are a table.
+    let is_table = count > 1 && matches!(more, [(_, 4), (_, 4), ..]);
+    if is_table && DigitGroups::at(text, end + 1).card().is_none() {
+        return None;
     }
-    let goes_on = match text.get(end..end + 2) {
-        Some([b'.', digit]) => digit.is_ascii_digit(),
-        _ => false,
-    };
-    let is_card = CARD_DIGITS.contains(&digits.len())
-        && word_ends(text, end)
-        && !goes_on
-        && text.get(end) != Some(&b'_')
-        && is_grouped(&groups)
-        && has_issuer(&digits)
-        && luhn(&digits);
-    is_card.then_some(end)
+    let is_decimal =
+        matches!(text.get(end..end + 2), Some([b'.', digit]) if digit.is_ascii_digit());
+    let is_whole = word_ends(text, end) && !is_decimal && text.get(end) != Some(&b'_');
+    is_whole.then_some(end)
 }
 
 /// Whether digits are grouped as on a card.
@@ -365,9 +396,26 @@ mod tests {
                 card.to_owned(),
                 format!("pay with {card}, please"),
                 format!("x={card}."),
+                format!("{card} 12/26 737"),
+                format!("{card} 2026-08-01"),
+                format!("17,{card},x"),
+                format!("17 {card}"),
             ] {
                 assert_eq!(found(&text), [(0, card)], "{text}");
             }
+        }
+    }
+
+    #[test]
+    fn cards_side_by_side() {
+        for text in [
+            "4111111111111111 5555555555554444",
+            "4111 1111 1111 1111 5555 5555 5555 4444",
+            "[4111111111111111,5555555555554444]",
+            "4111-1111-1111-1111 5555-5555-5555-4444",
+        ] {
+            let kinds: Vec<usize> = found(text).iter().map(|(kind, _)| *kind).collect();
+            assert_eq!(kinds, [0, 0], "{text}");
         }
     }
 
@@ -382,6 +430,7 @@ mod tests {
             "4111111111111111a",
             "41111111-1111-1111-1111-411111111111",
             "4111 1111-1111 1111",
+            "4111 1111 1111 1111 1234 5678",
             "99999999999999999999999999",
         ] {
             assert_eq!(found(text), [], "{text}");

@@ -11,6 +11,8 @@ use toml::Spanned;
 const BUILT_IN: &str = include_str!("patterns.toml");
 /// A shorter prefix would stop the search at every other word.
 const MIN_PREFIX_BYTES: usize = 3;
+/// Longer ones tell no more, and make the search slow.
+const MAX_PREFIX_BYTES: usize = 64;
 /// A longer name makes a mask that is longer than most secrets.
 const MAX_NAME_BYTES: usize = 24;
 /// A compiled regex may take this much memory.
@@ -183,8 +185,10 @@ impl RulesReader<'_> {
         }
         for prefix in &pattern.prefixes {
             let text = prefix.get_ref();
-            if text.len() < MIN_PREFIX_BYTES || !text.is_ascii() {
-                let reason = format!("the prefix {text:?} is not 3 or more ASCII characters");
+            let is_fit = (MIN_PREFIX_BYTES..=MAX_PREFIX_BYTES).contains(&text.len());
+            if !is_fit || !text.is_ascii() || text.contains('\0') {
+                let reason =
+                    format!("the prefix {text:?} is not 3 to 64 ASCII characters without NUL");
                 return Err(self.fault(&prefix.span(), reason));
             }
         }

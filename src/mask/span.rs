@@ -4,6 +4,8 @@
 const FREE_WORK: usize = 64 << 10;
 /// The work that each byte of a field may cost.
 const WORK_PER_BYTE: usize = 32;
+/// The parameters of a control sequence are no longer.
+const MAX_CONTROL_BYTES: usize = 16;
 
 /// A secret in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,15 +51,31 @@ pub(super) fn join(mut spans: Vec<MaskSpan>) -> Vec<MaskSpan> {
 }
 
 /// Whether a word may begin at `at`: the byte before is no letter or digit, or belongs to an
-/// escape sequence such as `\n` or `\u00e9`.
+/// escape sequence such as `\n`, `\u00e9` or `%3D`, or to one that sets a colour.
 pub(super) fn word_begins(text: &[u8], at: usize) -> bool {
     let before = text.get(..at).unwrap_or_default();
     match before {
         [.., b'\\', b'n' | b'r' | b't' | b'b' | b'f' | b'v' | b'0'] => true,
         [.., b'\\', b'x', _, _] | [.., b'\\', b'u', _, _, _, _] => true,
+        [.., b'%', one, other] if one.is_ascii_hexdigit() && other.is_ascii_hexdigit() => true,
+        [before @ .., b'm' | b'K' | b'G' | b'H' | b'J'] => ends_in_control(before),
         [.., byte] => !byte.is_ascii_alphanumeric(),
         [] => true,
     }
+}
+
+/// Whether a text ends in the beginning of a control sequence of terminals, such as `ESC [ 1 ; 31`.
+fn ends_in_control(text: &[u8]) -> bool {
+    let is_parameter = |byte: &&u8| byte.is_ascii_digit() || **byte == b';';
+    let parameters = text
+        .iter()
+        .rev()
+        .take(MAX_CONTROL_BYTES)
+        .take_while(is_parameter)
+        .count();
+    let before = text.get(..text.len() - parameters).unwrap_or_default();
+    let escapes: [&[u8]; 6] = [b"\x1b[", b"001b[", b"001B[", b"\\x1b[", b"\\033[", b"\\e["];
+    escapes.iter().any(|escape| before.ends_with(escape))
 }
 
 /// Whether a word may end before `at`.

@@ -4,7 +4,7 @@ use ring::hmac::{HMAC_SHA256, Key, sign};
 
 /// Base32 without characters that look like others in masks.
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-const TAG_CHARS: usize = 4;
+pub(super) const TAG_CHARS: usize = 4;
 
 /// The key of the tags. Without it nobody can try which secret has a tag.
 #[derive(Clone, Debug)]

@@ -84,6 +84,11 @@ fn a_secret_may_stand_anywhere_in_a_text() {
         ("_", " "),
         ("{a: ", "}"),
         ("\\n", "\\n"),
+        ("%3D", "%26"),
+        ("\x1b[32m", "\x1b[0m"),
+        ("\x1b[1;31m", "\x1b[m"),
+        ("\\u001b[32m", "\\u001b[0m"),
+        ("\\x1b[K", "\\033[m"),
     ] {
         let text = format!("{before}{token}{after}");
         let masked = masked(&text);
@@ -174,6 +179,49 @@ fn json_is_masked_at_any_depth_and_stays_json() {
         deep = format!("[{deep}]");
     }
     assert!(!masked_json(&deep).contains(&token));
+}
+
+#[test]
+fn escaped_urls_are_masked_at_any_depth() {
+    let text = r"https:\/\/me:pa55word@host\/x";
+    let wanted = r"https:\/\/me:<url-password>@host\/x";
+    assert_eq!(untagged(&masked(text)), wanted);
+    let mut text = r#"{"u":"https:\/\/me:pa55word@host"}"#.to_owned();
+    for _ in 0..3 {
+        let masked = masked_json(&text);
+        assert!(!masked.contains("pa55word"), "{text} {masked}");
+        text = serde_json::json!({ "v": text }).to_string();
+    }
+    let hook = format!(
+        r#"{{"u":"hooks.slack.com\/services\/{}"}}"#,
+        "T0123456789".repeat(3)
+    );
+    assert!(
+        masked_json(&hook).contains("[masked:slack-webhook:"),
+        "{hook}"
+    );
+}
+
+#[test]
+fn a_cut_character_closes_no_field() {
+    for text in [
+        r#"{"r":"{\"t\":\"https://me:pa55word@host then cut \\ud83d\",\"ok\":true}","other":1}"#,
+        r#"{"r":"{\"password\":\"hunter2 \\ud83d\"}"}"#,
+    ] {
+        let masked = masked_json(text);
+        assert!(!masked.contains("unchecked"), "{masked}");
+        assert!(
+            !masked.contains("pa55word") && !masked.contains("hunter2"),
+            "{masked}"
+        );
+    }
+    for char in ["é", "文", "😀"] {
+        for start in 0..4 {
+            let text = format!("secret: \"{}{}", "x".repeat(start), char.repeat(3_000));
+            let masked = masked(&text);
+            assert_eq!(untagged(&masked), "secret: \"<secret>", "{char} {start}");
+        }
+    }
 }
 
 #[test]
@@ -269,17 +317,9 @@ fn secrets_are_counted_by_kind() {
 }
 
 #[test]
-fn one_pass_finds_all_prefixes() {
+fn few_passes_find_all_texts() {
     // Each further pass costs as much as the first one.
-    const PER_PASS: usize = 64;
-    // What is found by code.
-    const CODED: usize = 5;
+    assert!(masker().needles.passes() <= 2);
     let rules = MaskRules::built_in().unwrap();
-    let prefixes: std::collections::BTreeSet<&String> = rules
-        .patterns
-        .iter()
-        .flat_map(|pattern| &pattern.prefixes)
-        .collect();
     assert!(rules.patterns.len() >= 40);
-    assert!(prefixes.len() + CODED <= PER_PASS, "{}", prefixes.len());
 }

@@ -34,6 +34,10 @@ enum Look {
     UrlPassword {
         kind: usize,
     },
+    /// The same where `/` is escaped, perhaps more than once.
+    EscapedUrl {
+        kind: usize,
+    },
     /// Only in the text of JSON, where an escape sequence may stand for any character of a secret.
     Escaped,
     BasicCredentials {
@@ -84,9 +88,25 @@ impl TokenFinder {
         let private_key = kind_of("private-key").map(|kind| Look::PrivateKey { kind });
         add(KEY_BEGINS, private_key);
         let url = kind_of("url-password").map(|kind| Look::UrlPassword { kind });
-        add(b"://", url.clone());
-        add(b":\\/\\/", url.map(|_| Look::Escaped));
+        add(b"://", url);
+        for escapes in [1, 2, 4, 8] {
+            let colon = [&b":"[..], &b"\\".repeat(escapes), b"/"].concat();
+            add(
+                &colon,
+                kind_of("url-password").map(|kind| Look::EscapedUrl { kind }),
+            );
+        }
         add(b"\\u00", Some(Look::Escaped));
+        // Some write JSON with escaped slashes.
+        for prefix in rules.patterns.iter().flat_map(|pattern| &pattern.prefixes) {
+            let escaped = serde_json::Value::from(prefix.as_str()).to_string();
+            let escaped = escaped.get(1..escaped.len() - 1).unwrap_or_default();
+            for text in [escaped.to_owned(), escaped.replace('/', "\\/")] {
+                if text != *prefix {
+                    add(text.as_bytes(), Some(Look::Escaped));
+                }
+            }
+        }
         for scheme in ["Basic ", "basic "] {
             let basic = kind_of("bearer").map(|kind| Look::BasicCredentials { kind });
             add(scheme.as_bytes(), basic);
@@ -109,7 +129,7 @@ impl TokenFinder {
             Some((len, Look::UrlPassword { .. })) => {
                 url_password(json, start + len, budget)?.is_some()
             }
-            Some((_, Look::Escaped)) => true,
+            Some((_, Look::Escaped | Look::EscapedUrl { .. })) => true,
             _ => word_begins(json, start),
         })
     }
@@ -132,6 +152,15 @@ impl TokenFinder {
         Ok(match look {
             Look::UrlPassword { kind } => {
                 url_password(text, start + len, budget)?.map(|place| span(place, kind))
+            }
+            Look::EscapedUrl { kind } => {
+                let rest = text.get(start + len..).unwrap_or_default();
+                let escapes = rest.iter().take_while(|byte| **byte == b'\\').count();
+                if escapes + 2 != *len || rest.get(escapes) != Some(&b'/') {
+                    return Ok(None);
+                }
+                let from = start + len + escapes + 1;
+                url_password(text, from, budget)?.map(|place| span(place, kind))
             }
             Look::Escaped => None,
             _ if !word_begins(text, start) => None,
@@ -234,7 +263,7 @@ fn url_password(
     budget: &mut MaskBudget,
 ) -> Result<Option<(usize, usize)>, OverBudget> {
     let rest = text.get(from..).unwrap_or_default();
-    let ends = |byte: &u8| !byte.is_ascii_graphic() || b"/?#\"'<>\\`".contains(byte);
+    let ends = |byte: &u8| byte.is_ascii_control() || b" /?#\"'<>\\`".contains(byte);
     let host = rest
         .iter()
         .take(MAX_USERINFO_BYTES)

@@ -3,11 +3,16 @@
 
 use super::names::{MAX_GAP_BYTES, MAX_NAME_BYTES, normal};
 use super::span::{MaskBudget, OverBudget};
+use super::tag::TAG_CHARS;
 
 /// The longest value that is looked at.
 const MAX_VALUE_BYTES: usize = 4 << 10;
+/// What is looked at of the line before a name.
+const MAX_LINE_BYTES: usize = 256;
 /// Shorter values of text are no secrets worth the name.
 const MIN_VALUE_BYTES: usize = 4;
+/// The shortest value behind `Bearer` and the like that is a secret though it is all letters.
+const MIN_TOKEN_BYTES: usize = 20;
 /// The same without quotes and other signs.
 const MIN_BARE_BYTES: usize = 6;
 /// Names of types and algorithms that end in digits.
@@ -35,14 +40,20 @@ pub(super) fn is_placeholder(value: &[u8]) -> bool {
     let (Some(first), Some(last)) = (value.first(), value.last()) else {
         return true;
     };
-    let encloses = |open: u8, close: u8| *first == open && *last == close;
+    let is_plain =
+        |byte: &u8| is_name_byte(*byte) || b" .:-$<>{}%".contains(byte) || !byte.is_ascii();
+    let encloses =
+        |open: u8, close: u8| *first == open && *last == close && value.iter().all(is_plain);
     let all_same = value.iter().all(|byte| byte == first);
     let is_variable = *first == b'$'
         && value
             .iter()
             .skip(1)
             .all(|b| is_name_byte(*b) || b"{}:.".contains(b));
-    let is_your = normal(value.get(..value.len().min(8)).unwrap_or_default()).starts_with("your");
+    let is_your = normal(value.get(..value.len().min(8)).unwrap_or_default()).starts_with("your")
+        && value
+            .iter()
+            .all(|byte| byte.is_ascii_alphabetic() || b" _-.<>[]".contains(byte));
     encloses(b'{', b'}')
         || encloses(b'<', b'>')
         || encloses(b'%', b'%')
@@ -73,14 +84,20 @@ pub(super) fn is_mask(value: &[u8]) -> bool {
         .strip_prefix(b"[masked:")
         .and_then(|rest| rest.strip_suffix(b"]"));
     inner.is_some_and(|inner| {
-        let is_word = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-:".contains(b);
-        inner.len() <= 32 && inner.iter().all(is_word)
+        let mut parts = inner.rsplitn(2, |byte| *byte == b':');
+        let (tag, kind) = (parts.next().unwrap_or_default(), parts.next());
+        let is_kind =
+            |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-';
+        match kind {
+            Some(kind) => tag.len() == TAG_CHARS && tag.iter().chain(kind).all(is_kind),
+            None => tag == b"unchecked",
+        }
     })
 }
 
 fn without_scheme(value: &[u8]) -> &[u8] {
-    let word = value
-        .iter()
+    let letters = value.iter().take(MAX_GAP_BYTES);
+    let word = letters
         .take_while(|byte| byte.is_ascii_alphabetic())
         .count();
     let (scheme, rest) = value.split_at(word);
@@ -104,27 +121,48 @@ pub(super) fn value_of(
     budget: &mut MaskBudget,
 ) -> Result<Option<(usize, usize)>, OverBudget> {
     let start = skip_blanks(text, assignment.value);
-    let value = quoted(text, start)
+    let found = quoted(text, start, assignment)
         .or_else(|| annotated(text, start, assignment))
         .unwrap_or_else(|| bare(text, start, assignment));
-    // Without a value, a word was looked at in vain.
-    let rest = text.get(start..).unwrap_or_default();
-    let word = rest
-        .iter()
-        .take(MAX_VALUE_BYTES)
-        .take_while(|byte| !byte.is_ascii_whitespace());
-    budget.spend(value.map_or_else(|| word.count(), |(from, to)| to - from))?;
-    Ok(value)
+    budget.spend(MAX_NAME_BYTES + found.seen)?;
+    Ok(found.secret)
 }
 
+/// What follows a name.
+#[derive(Default)]
+struct FoundValue {
+    /// Where the value is, if it is a secret.
+    secret: Option<(usize, usize)>,
+    /// How many bytes were looked at.
+    seen: usize,
+}
+
+impl FoundValue {
+    fn new((start, end): (usize, usize), is_secret: bool) -> Self {
+        Self {
+            secret: is_secret.then_some((start, end)),
+            seen: end - start,
+        }
+    }
+}
+
+/// Skips blanks, and what sets a colour.
 fn skip_blanks(text: &[u8], at: usize) -> usize {
     let rest = text.get(at..).unwrap_or_default();
-    let blanks = rest.iter().take(MAX_GAP_BYTES);
-    at + blanks.take_while(|byte| b" \t".contains(byte)).count()
+    let rest = rest.get(..MAX_GAP_BYTES).unwrap_or(rest);
+    let blanks = rest.iter().take_while(|byte| b" \t".contains(byte)).count();
+    let control = match rest.get(blanks..) {
+        Some([0x1b, b'[', parameters @ ..]) => parameters
+            .iter()
+            .position(|byte| !byte.is_ascii_digit() && *byte != b';')
+            .map_or(0, |len| len + 3),
+        _ => 0,
+    };
+    at + blanks + control
 }
 
-/// A value in quotes. `Some(None)`: there is one, and it is no secret.
-fn quoted(text: &[u8], start: usize) -> Option<Option<(usize, usize)>> {
+/// A value in quotes. `None`: there is no quote.
+fn quoted(text: &[u8], start: usize, assignment: &Assignment) -> Option<FoundValue> {
     let rest = text.get(start..)?;
     // The letter of a Python string, such as `b"…"`.
     let letter = match rest {
@@ -142,22 +180,56 @@ fn quoted(text: &[u8], start: usize) -> Option<Option<(usize, usize)>> {
     }
     let from = start + letter + escapes + 1;
     let body = text.get(from..)?;
+    if is_label(text, assignment, quote) && ends_string(body) {
+        return Some(FoundValue::default());
+    }
     let mut backslashes = 0;
-    let mut end = body.len().min(MAX_VALUE_BYTES);
-    for (at, byte) in body.iter().take(MAX_VALUE_BYTES).enumerate() {
+    let mut end = None;
+    for (at, byte) in body.iter().enumerate() {
         if *byte == quote && backslashes <= escapes {
-            end = at - backslashes;
+            end = Some(at - backslashes);
             break;
         }
         backslashes = if *byte == b'\\' { backslashes + 1 } else { 0 };
     }
+    // Without an end it goes as far as its characters, if it is long.
+    let end = end.unwrap_or_else(|| word_end(body, body.len().min(MAX_VALUE_BYTES)));
     let value = body.get(..end)?;
     let is_secret = value.len() >= MIN_VALUE_BYTES && !is_placeholder(without_scheme(value));
-    Some(is_secret.then_some((from, from + end)))
+    Some(FoundValue::new((from, from + end), is_secret))
+}
+
+/// Whether the quote behind a name may end what began before it, as in `ask("Password: ")`.
+fn is_label(text: &[u8], assignment: &Assignment, quote: u8) -> bool {
+    let before = text.get(..assignment.name_start).unwrap_or_default();
+    let line = before.iter().rev().take(MAX_LINE_BYTES);
+    let line = line.take_while(|byte| **byte != b'\n');
+    let gap = text.get(assignment.name_end..assignment.value);
+    line.filter(|byte| **byte == quote).count() % 2 == 1
+        && !gap.unwrap_or_default().contains(&quote)
+}
+
+/// Whether this may follow the quote at the end of a string in code.
+fn ends_string(rest: &[u8]) -> bool {
+    let blanks = rest.iter().take_while(|byte| **byte == b' ').count();
+    match rest.get(blanks..).unwrap_or_default() {
+        [] | [b')' | b',' | b';' | b']' | b'}' | b'\r' | b'\n', ..] => true,
+        [b'+' | b'%' | b'.' | b'&', b' ', ..] => blanks > 0,
+        _ => false,
+    }
+}
+
+/// Where the word ends that goes on at `at`.
+fn word_end(text: &[u8], at: usize) -> usize {
+    let rest = text.get(at..).unwrap_or_default();
+    at + rest
+        .iter()
+        .take_while(|byte| !byte.is_ascii_whitespace())
+        .count()
 }
 
 /// A quoted value behind a type: `password: str = "…"`.
-fn annotated(text: &[u8], start: usize, assignment: &Assignment) -> Option<Option<(usize, usize)>> {
+fn annotated(text: &[u8], start: usize, assignment: &Assignment) -> Option<FoundValue> {
     if !assignment.is_colon {
         return None;
     }
@@ -168,41 +240,51 @@ fn annotated(text: &[u8], start: usize, assignment: &Assignment) -> Option<Optio
     if !is_sign {
         return None;
     }
-    quoted(text, skip_blanks(text, start + len + 1))
+    quoted(text, skip_blanks(text, start + len + 1), assignment)
 }
 
 /// A value without quotes. Much of what looks like one is code or prose.
-fn bare(text: &[u8], start: usize, assignment: &Assignment) -> Option<(usize, usize)> {
-    let name = text.get(assignment.name_start..assignment.name_end)?;
-    let rest = text.get(start..)?;
-    if assignment.is_colon && normal(name).ends_with("cookie") {
-        return cookies(rest).map(|len| (start, start + len));
+fn bare(text: &[u8], start: usize, assignment: &Assignment) -> FoundValue {
+    let name = text.get(assignment.name_start..assignment.name_end);
+    let name = name.unwrap_or_default();
+    let rest = text.get(start..).unwrap_or_default();
+    if assignment.is_colon
+        && normal(name).ends_with("cookie")
+        && let Some(len) = cookies(rest)
+    {
+        return FoundValue::new((start, start + len), true);
     }
     let scheme = rest.len() - without_scheme(rest).len();
-    let rest = rest.get(scheme..)?;
+    let rest = rest.get(scheme..).unwrap_or_default();
     let start = start + scheme;
-    let ends = |byte: &u8| byte.is_ascii_whitespace() || b",;\"'`()[]{}<>|&\\".contains(byte);
-    let len = rest
-        .iter()
-        .take(MAX_VALUE_BYTES)
-        .take_while(|byte| !ends(byte))
-        .count();
-    let value = rest.get(..len)?;
-    if value.len() < MIN_VALUE_BYTES || is_placeholder(value) {
-        return None;
-    }
-    let is_call = rest.get(len).is_some_and(|byte| b"([<".contains(byte));
-    let is_shouted = !name.iter().any(u8::is_ascii_lowercase);
-    let before = assignment
-        .name_start
-        .checked_sub(1)
-        .and_then(|at| text.get(at));
+    let before = assignment.name_start.checked_sub(1);
+    let before = before.and_then(|at| text.get(at));
     let in_query = before.is_some_and(|byte| b"?&".contains(byte));
-    if assignment.is_tight && !is_call && (is_shouted || in_query) {
-        return Some((start, start + len));
+    let is_shouted = !name.iter().any(u8::is_ascii_lowercase);
+    // Of the shell: `&` belongs to the value, unless it is that of a form.
+    let is_setting = assignment.is_tight && is_shouted && !in_query;
+    let ends = |(at, byte): (usize, &u8)| {
+        byte.is_ascii_whitespace()
+            || b",;\"'`()[]{}<>|\\\x1b".contains(byte)
+            || *byte == b'&' && !is_setting
+            // The comma and full stop of East Asian writing, and the like.
+            || matches!(rest.get(at..at + 2), Some([0xe3, 0x80] | [0xef, 0xbc..=0xbf]))
+    };
+    let len = rest.iter().enumerate().position(ends).unwrap_or(rest.len());
+    let value = rest.get(..len).unwrap_or_default();
+    let is_call = rest.get(len).is_some_and(|byte| b"([<".contains(byte));
+    let is_given = assignment.is_tight && (is_shouted || in_query);
+    // Few words are as long as what follows a scheme.
+    let is_long = scheme > 0 && value.len() >= MIN_TOKEN_BYTES;
+    let is_secret = value.len() >= MIN_VALUE_BYTES
+        && !is_call
+        && !is_placeholder(value)
+        && (is_given || is_long || value.len() >= MIN_BARE_BYTES && looks_random(value))
+        && (is_given || memchr::memmem::find(value, b"://").is_none());
+    FoundValue {
+        secret: is_secret.then_some((start, start + len)),
+        seen: len,
     }
-    let is_secret = !is_call && value.len() >= MIN_BARE_BYTES && looks_random(value);
-    is_secret.then_some((start, start + len))
 }
 
 /// Whether a bare word looks like a secret, not like a word, a type or a path of names.
@@ -235,7 +317,9 @@ fn cookies(rest: &[u8]) -> Option<usize> {
         .iter()
         .take_while(|byte| is_name_byte(**byte) || b"-.".contains(byte))
         .count();
-    let line = rest.iter().take(MAX_VALUE_BYTES);
-    let len = line.take_while(|byte| !b"\r\n\"'`".contains(byte)).count();
+    let len = rest
+        .iter()
+        .take_while(|byte| !b"\r\n\"'`".contains(byte))
+        .count();
     (name > 0 && rest.get(name) == Some(&b'=') && len > name + MIN_VALUE_BYTES).then_some(len)
 }

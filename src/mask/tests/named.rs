@@ -34,6 +34,14 @@ fn values_of_names_in_json() {
             r#"{"credentials":{"user":"me","pass":"x"},"z":[]}"#,
             r#"{"credentials":"<secret>","z":[]}"#,
         ),
+        (
+            r#"{"SecretString":"{\"user\":\"bob\",\"pw\":\"hunter2\"}"}"#,
+            r#"{"SecretString":"<secret>"}"#,
+        ),
+        (
+            r#"{"password":"YourMom1999!","secret":"[masked:hunter2]"}"#,
+            r#"{"password":"<secret>","secret":"<secret>"}"#,
+        ),
     ] {
         assert_eq!(untagged(&masked_json(text)), wanted, "{text}");
     }
@@ -99,8 +107,145 @@ fn values_of_names_in_text() {
             r#"{\"password\": \"hunter2\"}"#,
             r#"{\"password\": \"<secret>\"}"#,
         ),
+        ("PASSWORD=Ab12cd&Ef34gh x", "PASSWORD=<secret> x"),
+        (
+            "session_cookie: 8f3a9c0b12de55 x",
+            "session_cookie: <secret> x",
+        ),
+        (
+            "Authorization: Bearer abcdefghijklmnopqrstuvw",
+            "Authorization: Bearer <secret>",
+        ),
+        (
+            "password: \x1b[31mhunter2\x1b[0m",
+            "password: \x1b[31m<secret>\x1b[0m",
+        ),
+        (
+            "here's the password: 'hunter2'",
+            "here's the password: '<secret>'",
+        ),
+        (
+            "postgres://me:pässword@db",
+            "postgres://me:<url-password>@db",
+        ),
     ] {
         assert_eq!(untagged(&masked(text)), wanted);
+    }
+}
+
+#[test]
+fn names_in_every_usual_spelling() {
+    let masker = masker();
+    for words in [
+        &["api", "key"][..],
+        &["access", "key"],
+        &["access", "token"],
+        &["refresh", "token"],
+        &["auth", "token"],
+        &["session", "token"],
+        &["private", "key"],
+        &["signing", "key"],
+        &["encryption", "key"],
+        &["bearer", "token"],
+        &["client", "secret"],
+        &["pass", "word"],
+        &["pass", "phrase"],
+        &["password"],
+        &["passwd"],
+        &["secret"],
+        &["authorization"],
+        &["credential"],
+        &["cookie"],
+    ] {
+        let title = |word: &&str| word[..1].to_uppercase() + &word[1..];
+        let titles: Vec<String> = words.iter().map(title).collect();
+        let mut names = vec![words[0].to_owned() + &titles[1..].concat()];
+        for separator in ["", "_", "-", " ", "."] {
+            let name = words.join(separator);
+            names.extend([
+                name.to_uppercase(),
+                titles.join(separator),
+                format!("x-{name}s"),
+                name,
+            ]);
+        }
+        for name in names {
+            for text in [
+                format!("{name}: \"hunter2\""),
+                format!("my {name} = 'hunter2'"),
+            ] {
+                let masked = masker.text(&text).unwrap_or_default();
+                assert!(masked.contains("[masked:secret:"), "{text}");
+            }
+            let text = serde_json::json!({ name: "hunter2" }).to_string();
+            assert!(masker.json(&json(&text)).is_some(), "{text}");
+        }
+    }
+}
+
+#[test]
+fn long_values_of_names_are_masked_whole() {
+    let value = "a1B2c3D4".repeat(2_000);
+    for (before, after) in [
+        ("GOOGLE_CREDENTIALS=", "\n"),
+        ("password: ", "\n"),
+        ("\"credentials\": \"", "\", x"),
+        ("secret: 'x ", "'\n"),
+        ("Cookie: a=", "\n"),
+    ] {
+        let text = masked(&format!("{before}{value}{after}"));
+        assert!(!text.contains("a1B2"), "{before}");
+        assert!(text.ends_with(after), "{before}");
+    }
+}
+
+#[test]
+fn labels_of_questions_hide_nothing() {
+    for text in [
+        "pw = getpass(\"Password: \")\nprint(\"done\")",
+        "headers = \"Authorization: \" + token, \"Y\"",
+        "throw new Error('Missing password: ');\nlog('ok and more')",
+        "echo \"Enter password: \"\nread x\necho \"thank you\"",
+        "(b\"Proxy-Authorization: \", b\"value\")",
+        "see `Bearer Token`: https://tools.ietf.org/html/rfc6750",
+    ] {
+        assert_eq!(masked(text), text);
+    }
+}
+
+#[test]
+fn names_without_values_cost_little() {
+    let records =
+        r#"{"id":1,"login":"user1","password":null,"api_key":"","secret":false},"#.repeat(400);
+    for text in [
+        format!("Result: {records}"),
+        "this.password=e,this.secret=t;".repeat(600),
+        "password=&secret=&".repeat(600),
+        "PASSWORD_A=1,SECRET_B=2,".repeat(600),
+        "密码password:请输入，".repeat(600),
+    ] {
+        assert_ne!(masked(&text), UNCHECKED, "{}", &text[..40]);
+    }
+}
+
+#[test]
+fn names_of_a_file_are_found_as_they_are_written() {
+    for key in [
+        "contraseña",
+        "größe",
+        "ключ",
+        "user.pin",
+        "api/v1",
+        "patient id",
+        "social security number",
+        "surname",
+        "hostname",
+    ] {
+        let masker = with_file(&format!("keys = ['{key}']"));
+        let text = serde_json::json!({ key: "Jane" }).to_string();
+        assert!(masker.json(&json(&text)).is_some(), "{text}");
+        let text = format!("the {key}: \"Jane\"");
+        assert!(masker.text(&text).is_some(), "{text}");
     }
 }
 
@@ -157,7 +302,7 @@ fn a_wrong_file_says_where_and_why() {
         (
             "[[pattern]]\nname = 'a'\nprefixes = ['abc', 'ab']\nregex = 'abc'",
             3,
-            "3 or more",
+            "3 to 64",
         ),
         (
             "[[pattern]]\nname = 'a'\nprefixes = ['abc']\nregex = 'ab('",
