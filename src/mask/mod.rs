@@ -4,6 +4,7 @@
 //! becomes `[masked:unchecked]`: no text passes unseen. What an event becomes depends on the
 //! event, the rules and the key only, so an event that is sent again is still a duplicate.
 
+mod cards;
 mod json;
 mod names;
 mod needles;

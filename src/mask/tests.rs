@@ -268,6 +268,30 @@ fn private_keys_are_masked_whole_even_without_an_end() {
 }
 
 #[test]
+fn talk_of_private_keys_is_no_key() {
+    let code = "    if line.startswith(\"-----BEGIN RSA PRIVATE KEY-----\"):\n        return read_key(line)\n";
+    let text = format!("{code}{}", "    # and so on, line by line\n".repeat(20));
+    assert_eq!(masked(&text), text);
+}
+
+#[test]
+fn numbers_in_json_in_json_stay_within_the_budget() {
+    for line in [
+        "1234 5678 9012 3456\n",
+        "555-0100-2000\n",
+        "AA1,AB2,AC3,AD4\n",
+        "2026-08-01 12:00:00.123456 1764400000000 INFO x=1\n",
+    ] {
+        let mut text =
+            serde_json::json!({ "v": line.repeat(200_000 / line.len()), "w": "\u{1}" }).to_string();
+        for depth in 0..3 {
+            assert!(!masked_json(&text).contains("unchecked"), "{depth} {line}");
+            text = serde_json::json!({ "v": text }).to_string();
+        }
+    }
+}
+
+#[test]
 fn too_much_work_closes_the_field() {
     let masker = masker();
     // Each value goes on to the end: looking at all would take quadratic time.

@@ -15,6 +15,10 @@ const MAX_USERINFO_BYTES: usize = 512;
 const KEY_BEGINS: &[u8] = b"-----BEGIN ";
 /// The header of a key is no longer.
 const MAX_HEADER_BYTES: usize = 64;
+/// Between the header and the key may be lines about it, and signs of code.
+const MAX_HEADER_LINES_BYTES: usize = 256;
+/// The lines of a key are longer.
+const MIN_KEY_LINE_BYTES: usize = 32;
 const PRIVATE: &[u8] = b"PRIVATE KEY";
 const KEY_ENDS: &[u8] = b"-----END ";
 
@@ -242,11 +246,14 @@ fn private_key(
     let header = rest
         .get(..rest.len().min(MAX_HEADER_BYTES))
         .unwrap_or_default();
-    budget.spend(header.len())?;
+    budget.spend(header.len() + MAX_HEADER_LINES_BYTES)?;
     let Some(at) = memchr::memmem::find(header, PRIVATE) else {
         return Ok(None);
     };
     let body = rest.get(at..).unwrap_or_default();
+    if !begins_key(body.get(PRIVATE.len()..).unwrap_or_default()) {
+        return Ok(None);
+    }
     let Some(foot) = memchr::memmem::find(body, KEY_ENDS) else {
         return Ok(Some(text.len()));
     };
@@ -254,6 +261,16 @@ fn private_key(
     let foot = rest.get(after..rest.len().min(after + MAX_HEADER_BYTES));
     let dashes = memchr::memmem::find(foot.unwrap_or_default(), b"-----");
     Ok(Some(start + after + dashes.map_or(0, |dashes| dashes + 5)))
+}
+
+/// Whether what follows the header is a key, not prose or code about keys.
+fn begins_key(body: &[u8]) -> bool {
+    let Some(seen) = body.get(..MAX_HEADER_LINES_BYTES) else {
+        return true; // A key may be cut off anywhere.
+    };
+    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
+    let runs = seen.split(|byte| !is_base64(byte));
+    runs.into_iter().any(|run| run.len() >= MIN_KEY_LINE_BYTES)
 }
 
 /// The password of a URL whose scheme ends at `from`: what is between `:` and `@`.

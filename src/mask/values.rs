@@ -303,7 +303,8 @@ fn looks_random(value: &[u8]) -> bool {
     let is_path = value
         .split(|byte| *byte == b'.' || *byte == b':')
         .all(|part| {
-            part.first().is_some_and(u8::is_ascii_alphabetic)
+            part.first()
+                .is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_')
                 && part.iter().all(|b| is_name_byte(*b))
         })
         && value.iter().any(|byte| b".:_".contains(byte));

@@ -14,7 +14,7 @@ def call(self):\n        return post(url, api_key=self.api_key, password=self.pa
 const RUST: &str = "pub struct Login {\n    pub password: String,\n    secret: [u8; 32],\n    api_key: &'static str,\n    token: Option<SecretString>,\n}\n\
 impl Login {\n    fn new(password: &str, secret: u64) -> Self {\n        let secret = sha256(password.as_bytes());\n        let api_key = read_key()?;\n        \
 let password = args.password2.clone();\n        assert_eq!(password, other.password);\n        match cookie == expected { true => {} false => {} }\n    }\n}\n\
-const PASSWORD_ENV: &str = \"X\";\n";
+const PASSWORD_ENV: &str = \"X\";\nconst COOKIE: _bindgen_ty_64 = _bindgen_ty_64::COOKIE;\n";
 const GIT: &str = "commit 3f786850e387550fdab836ed7e6dc881de23001b (HEAD -> main)\nAuthor: Jane Doe\nDate:   Mon Jan 5 10:00:00 2026 +0100\n\n    \
 Store the secret outside of the repository\n\n 12 files changed, 345 insertions(+), 67 deletions(-)\nindex 89e6c98d92887913cadf06b2adb97f26cde4849b..2b66fd261ee5c6cfc8de7fa466bab600bcfe4f69 100644\n\
 +    password: String,\n-    api_key = args.api_key\n";
