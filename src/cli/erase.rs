@@ -55,7 +55,7 @@ struct SubjectArgs {
     /// Session, with its runs and the runs that they started.
     #[arg(long, value_name = "ID", conflicts_with = "user")]
     session: Option<FlagValue>,
-    /// User: the user's sessions, and runs whose metadata.user is this text.
+    /// User: the user's sessions, and runs whose metadata names this user.
     #[arg(long, value_name = "ID")]
     user: Option<String>,
 }
@@ -101,14 +101,15 @@ pub async fn run(args: EraseArgs) -> anyhow::Result<ExitCode> {
         Ok(erased) => erased,
         Err(error) => return failed(error),
     };
+    let refusal = refusal(args.subject.user.as_deref(), erased.customers);
+    let nothing_done = counts_only || refusal.is_some();
     output::print(&match args.json {
         true => format!(
             "{}\n",
-            serde_json::to_string_pretty(&json(&erased, counts_only))?
+            serde_json::to_string_pretty(&json(&erased, nothing_done))?
         ),
-        false => report(&erased, counts_only)?,
+        false => report(&erased, nothing_done)?,
     })?;
-    let refusal = refusal(args.subject.user.as_deref(), erased.customers);
     if let Some(refusal) = &refusal {
         output::warn(refusal);
     } else if counts_only && !args.dry_run {

@@ -41,8 +41,8 @@ pub struct Erased {
     pub left_behind: i64,
     /// At each look, there was more: it is still being sent.
     pub comes_again: bool,
-    /// If the user has no id, but a name: it is in traces that came with the keys of so many
-    /// customers. If they are several, nothing was erased: they may be several users.
+    /// If the user has no id, but a name: it is in traces of so many customers. If they are
+    /// several, nothing was erased: they may be several users.
     pub customers: usize,
 }
 
@@ -51,8 +51,8 @@ struct SubjectRows {
     sessions: Vec<Uuid>,
     runs: Vec<Uuid>,
     letters: SubjectLetters,
-    /// With whose keys they came.
-    tenants: HashSet<Uuid>,
+    /// The customers whose they are.
+    owners: HashSet<Uuid>,
 }
 
 impl SubjectRows {
@@ -73,14 +73,14 @@ pub async fn erase(
     let mut erased = Erased::default();
     let mut key = SubjectKey::of(conn, subject).await?;
     let found = find(conn, &key).await?;
-    if let (None, [tenant]) = (
-        key.tenant,
-        found.tenants.iter().collect::<Vec<_>>().as_slice(),
+    if let (None, [owner]) = (
+        key.owner,
+        found.owners.iter().collect::<Vec<_>>().as_slice(),
     ) {
-        key.tenant = Some(**tenant);
+        key.owner = Some(**owner);
     }
     if key.is_ambiguous() {
-        erased.customers = found.tenants.len();
+        erased.customers = found.owners.len();
     }
     let dry_run = dry_run || erased.customers > 1;
     if dry_run {
@@ -185,20 +185,20 @@ async fn find(conn: &mut PgConnection, subject: &SubjectKey) -> Result<SubjectRo
         .bind(&subject.mark)
         .bind(ids(&sessions))
         .bind(subject.customer.map(|customer| customer.to_string()))
-        .bind(subject.tenant)
+        .bind(subject.owner)
         .fetch_all(&mut *conn)
         .await?;
     let all = || runs.iter().chain(&sessions);
     let letters = letters_of(conn, subject, all().map(|(id, _)| *id).collect()).await?;
     Ok(SubjectRows {
-        tenants: all().filter_map(|(_, tenant)| *tenant).collect(),
+        owners: all().filter_map(|(_, owner)| *owner).collect(),
         sessions: ids(&sessions),
         runs: ids(&runs),
         letters,
     })
 }
 
-/// A run or session, and with whose keys it came.
+/// A run or session, and the customer whose it is.
 type OwnedId = (Uuid, Option<Uuid>);
 
 /// Deletes what was found. Dead letters first: what names them is found again after an

@@ -61,6 +61,7 @@ async fn look_once(
             .bind(after)
             .bind(LETTERS)
             .bind(subject.customer)
+            .bind(json_spellings(&subject.id))
             .fetch_all(&mut *conn)
             .await?;
         let Some(last) = rows.last() else {
@@ -92,6 +93,37 @@ fn started_run(row: &PgRow, ids: &HashSet<Uuid>) -> Result<Option<Uuid>, sqlx::E
     Ok(run.filter(|_| belongs))
 }
 
+/// A regular expression for a text as clients write it in JSON, after all backslashes were removed.
+fn json_spellings(text: &str) -> String {
+    let mut spellings = String::new();
+    for char in text.chars().filter(|char| *char != '\\') {
+        if char.is_ascii_alphanumeric() {
+            spellings.push(char);
+            continue;
+        }
+        // Python writes all but ASCII as escape sequences.
+        let escaped: String = char
+            .encode_utf16(&mut [0; 2])
+            .iter()
+            .map(|unit| format!("u{unit:04x}"))
+            .map(|unit| unit.chars().map(either_case).collect::<String>())
+            .collect();
+        let plain = match char.is_ascii() {
+            true => format!("\\{char}"),
+            false => char.to_string(),
+        };
+        spellings.push_str(&format!("({plain}|{escaped})"));
+    }
+    spellings
+}
+
+fn either_case(digit: char) -> String {
+    match digit {
+        'a'..='f' => format!("[{digit}{}]", digit.to_ascii_uppercase()),
+        _ => digit.to_string(),
+    }
+}
+
 /// Whether the wire form of an event, in hex, names the subject or one of `ids`. Ids are bytes
 /// there, or text.
 fn wire_names(hex: &str, subject: &SubjectKey, ids: &HashSet<Uuid>) -> bool {
@@ -117,7 +149,7 @@ mod tests {
             id: "ann".into(),
             uuid: None,
             customer: None,
-            tenant: None,
+            owner: None,
             mark: String::new(),
         };
         let ids = HashSet::from([id]);

@@ -30,8 +30,8 @@ pub(super) struct SubjectKey {
     pub uuid: Option<Uuid>,
     /// Only what belongs to this customer.
     pub customer: Option<Uuid>,
-    /// The tenant of its runs, if there is one.
-    pub tenant: Option<Uuid>,
+    /// The customer whose its runs are, if it is one.
+    pub owner: Option<Uuid>,
     /// What tombstones have in its place: they must not name who was erased.
     pub mark: String,
 }
@@ -58,7 +58,7 @@ impl SubjectKey {
             id,
             uuid,
             customer,
-            tenant: customer.or(uuid.filter(|_| kind == "customer")),
+            owner: customer.or(uuid.filter(|_| kind == "customer")),
             mark,
         })
     }

@@ -1,6 +1,6 @@
 -- The next dead letters, with all ids that they name and whether they name the subject itself. $1 to $3 as in subject_sessions.sql,
--- $4 where the last look ended, $5 how many at most, $6 the customer that the user belongs to (NULL: any). JSON may be a text within
--- JSON, where quotes have backslashes. An id is named anywhere; a name that is no id may be any word, so it counts only where users
+-- $4 where the last look ended, $5 how many at most, $6 the customer that the user belongs to (NULL: any), $7 a regular expression for
+-- the spellings of $2 in JSON, without backslashes. JSON may be a text within JSON, where quotes have backslashes. An id is named anywhere; a name that is no id may be any word, so it counts only where users
 -- are named.
 -- `started`: the run that the letter starts; `places`: where it says that the run belongs, session, parent and customer; `users`:
 -- whether it says that the run is the user's. `hex`: the letter has no JSON form, and this is its wire form.
@@ -10,11 +10,10 @@ SELECT d.id, l.named, l.ids, d.payload ->> 'protobufHex' AS hex, d.payload #>> '
                           d.tenant_id::text], NULL) AS places,
        l.users
 FROM ingest_dead_letters d
-CROSS JOIN LATERAL (SELECT replace(d.payload::text, '\', '') AS plain,
-                           regexp_replace(replace(to_json($2::text)::text, '\', ''), '([].^$*+?(){}|[])', '\\\1', 'g') AS quoted) p
+CROSS JOIN LATERAL (SELECT replace(d.payload::text, '\', '') AS plain) p
 CROSS JOIN LATERAL (
     SELECT $1::text = 'user' AND p.plain ~ (CASE WHEN $3::boolean THEN '(?i)' ELSE '' END
-               || '"(user|userId|user_id|user\.id|enduser\.id|decidedBy|decided_by)": ?' || p.quoted) AS users,
+               || '"(user|userId|user_id|user\.id|user\.name|user\.email|enduser\.id|decidedBy|decided_by)"\s*:\s*"' || $7::text || '"') AS users,
            ARRAY(SELECT m[1]::uuid
                  FROM regexp_matches(
                      p.plain, '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}', 'gi') AS m) AS ids

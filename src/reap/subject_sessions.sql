@@ -1,7 +1,7 @@
 -- The sessions of a subject. $1 what it is (customer, session, user), $2 its id, $3 whether that is a UUID, in lower case, $4 its
 -- mark in tombstones, $5 the customer that they belong to (NULL: any). Also sessions that were erased for it and came back in the
 -- same moment.
-SELECT s.id, s.tenant_id
+SELECT s.id, coalesce(s.tenant_id, s.customer_id) AS owner
 FROM agent_sessions s
 WHERE ($5::text IS NULL OR $5 IN (s.tenant_id::text, s.customer_id::text, s.metadata ->> 'unresolved_customer_id'))
   AND CASE $1::text

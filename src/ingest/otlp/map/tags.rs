@@ -61,8 +61,9 @@ fn normalized(name: &str) -> Option<String> {
     }
 }
 
-/// The user, if a session cannot hold him: he is no UUID.
+/// The user, if no session holds him: he is no UUID, or there is no session.
 pub fn user_name(facts: &SpanFacts<'_>) -> Option<String> {
     let user = facts.text(Slot::User)?;
-    Uuid::try_parse(&user).is_err().then(|| user.into_owned())
+    let is_held = Uuid::try_parse(&user).is_ok() && facts.text(Slot::Session).is_some();
+    (!is_held).then(|| user.into_owned())
 }
