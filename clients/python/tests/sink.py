@@ -80,6 +80,8 @@ class Sink:
         status, headers, content = 200, {}, {"accepted": len(lines), "duplicate": 0, "refused": [], "durability": "COMMITTED"}
         if isinstance(answer, int) and answer != 200:
             status, content = answer, {"error": f"status {answer}", "code": "test"}
+        elif answer == "stranger":
+            content = {"hello": "world"}
         elif isinstance(answer, tuple) and answer[0] == "busy":
             status, headers, content = 429, {"Retry-After": str(answer[1])}, {"error": "busy", "code": "busy"}
         elif isinstance(answer, tuple):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import unittest
 from typing import Any
 
 import runtraced
@@ -67,6 +68,14 @@ class Delivery(ClientTest):
             self.flush()
         self.assertEqual((runtraced.stats().refused, runtraced.stats().settled), (2, 6))
         self.assertIn("INVALID_ID: no id", logs.output[0])
+
+    def test_an_answer_of_another_server_settles_nothing(self) -> None:
+        self.sink.script = ["stranger"]
+        record(1)
+        self.flush()
+        self.assertEqual(runtraced.stats().settled, 4)
+        self.assertEqual(len(self.sink.requests), 2)
+        self.assertEqual(len(self.sink.lines), 4)
 
     def test_a_batch_that_is_too_large_is_halved(self) -> None:
         self.sink.script = [413, 413]
@@ -169,7 +178,78 @@ class Delivery(ClientTest):
         self.assertEqual(len(set(self.sink.lines)), 8 * 402)
 
 
+    def test_a_value_that_would_push_out_all_others_goes_first(self) -> None:
+        fresh(self.sink.endpoint, max_queue_bytes=100_000)
+        self.sink.delay_s = 0.5
+        with runtraced.run("a", input="question"):
+            for _ in range(20):
+                with runtraced.step("small", input="x"):
+                    pass
+            with runtraced.step("large", input="z" * 80_000):
+                pass
+        self.flush()
+        self.assertEqual(runtraced.stats().dropped_payloads, 1)
+        kept = [one["details"].get("input_json") for one in self.sink.of("step_started")]
+        self.assertEqual(kept, ['"x"'] * 20 + [None])
+
+    def test_no_message_shows_the_key(self) -> None:
+        fresh(self.sink.endpoint, key="rt_1\n")
+        record(1)
+        self.flush()
+        self.assertEqual(self.sink.requests[0]["headers"]["Authorization"], "Bearer rt_1")
+        fresh(self.sink.endpoint, key="rt_secret\nx")
+        with self.assertLogs("runtraced", "WARNING") as logs:
+            record(1)
+            self.assertGreater(runtraced.flush(0.5), 0)
+        self.assertNotIn("rt_secret", str(logs.output))
+
+
 class Spool(ClientTest):
+    def test_a_file_that_is_too_large_at_once_is_sent_in_parts(self) -> None:
+        folder, port = self.folder(), free_port()
+        fresh(f"http://127.0.0.1:{port}", spool=folder)
+        record(10)
+        self.assertGreater(runtraced.flush(5), 0)
+        with Sink(port) as late:
+            late.script = [413, 413, 413]
+            ends_at = time.monotonic() + 20
+            while runtraced.stats().settled < 22 and time.monotonic() < ends_at:
+                time.sleep(0.02)
+            self.assertEqual((len(set(late.lines)), len(late.lines)), (22, 22))
+        self.assertEqual(os.listdir(folder), [])
+
+    @unittest.skipIf(os.geteuid() == 0, "root may read everything")
+    def test_files_and_folders_of_other_users_stop_nothing(self) -> None:
+        folder = self.folder()
+        path = f"{folder}/00.jsonl"
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("{}")
+        os.chmod(path, 0)
+        fresh(self.sink.endpoint, spool=folder)
+        record(1)
+        self.flush()
+        os.chmod(folder, 0)
+        try:
+            fresh(self.sink.endpoint, spool=folder)
+            record(1)
+            self.flush()
+        finally:
+            os.chmod(folder, 0o700)
+        self.assertEqual(len(self.sink.of("run_started")), 2)
+
+    def test_the_spool_gives_the_daemon_the_time_that_it_asks_for(self) -> None:
+        folder = self.folder()
+        with open(f"{folder}/00.jsonl", "w", encoding="utf-8") as file:
+            file.write(json.dumps({"time": "2026-01-01T00:00:00Z", "heartbeat": {"run_id": "1"}}))
+        self.sink.script = [("busy", 2)]
+        fresh(self.sink.endpoint, spool=folder)
+        record(1)
+        ends_at = time.monotonic() + 20
+        while os.listdir(folder) and time.monotonic() < ends_at:
+            time.sleep(0.02)
+        lone = [one["at"] for one in self.sink.requests if one["lines"] == 1]
+        self.assertGreaterEqual(lone[1] - lone[0], 1.9)
+
     def test_events_wait_on_disk_for_the_daemon(self) -> None:
         folder, port = self.folder(), free_port()
         fresh(f"http://127.0.0.1:{port}", spool=folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
 import contextvars
 import dataclasses
@@ -10,6 +11,7 @@ import decimal
 import enum
 import gc
 import json
+import socket
 import threading
 import time
 import unittest
@@ -244,6 +246,21 @@ class Recording(ClientTest):
         self.assertIsNone(tree["explicit"])
         self.assertNotIn("bare", tree, "a plain thread does not know the run")
 
+    def test_what_a_step_records_belongs_to_it(self) -> None:
+        with runtraced.run("r") as run:
+            with runtraced.step("open"):
+                other = run.step("other")
+                other.start()
+                other.tokens(input=1)
+                other.score("good", 1)
+                other.step("below").start()
+                run.tokens(input=2)
+        self.flush()
+        ids = {one["details"]["name"]: one["step_id"] for one in self.sink.of("step_started")}
+        self.assertEqual(self.tree()["below"], "other")
+        self.assertEqual([one.get("step_id") for one in self.sink.of("token_count")], [ids["other"], ids["open"]])
+        self.assertEqual([one.get("step_id") for one in self.sink.of("score_added")], [ids["other"]])
+
     def test_a_context_that_was_left_open_harms_nobody(self) -> None:
         """A generator with `with step()` that nobody finishes leaves its step open here."""
 
@@ -371,6 +388,33 @@ class Approvals(ClientTest):
                 decision = approval.wait(10)
             self.assertEqual((decision.status, decision.notes, bool(decision)), (status, "Good.", status == "approved"))
 
+    def test_waiting_ends_in_time_though_the_daemon_says_nothing(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            fresh(f"http://127.0.0.1:{silent.getsockname()[1]}")
+            with runtraced.run("a") as run:
+                started = time.monotonic()
+                self.assertEqual(run.approval("Go?").wait(0.5).status, "pending")
+        self.assertLess(time.monotonic() - started, 10)
+
+    def test_many_waits_leave_threads_for_others_and_end_with_their_task(self) -> None:
+        async def agent() -> float:
+            approvals = [runtraced.approval("Go?") for _ in range(40)]
+            for approval in approvals:
+                self.sink.decisions[approval.id] = {"status": "pending"}
+            waiting = [asyncio.create_task(approval.wait_async(30)) for approval in approvals]
+            await asyncio.sleep(0.1)
+            started = time.monotonic()
+            await asyncio.get_running_loop().run_in_executor(None, int)
+            took = time.monotonic() - started
+            for task in waiting:
+                task.cancel()
+            return took
+
+        started = time.monotonic()
+        with runtraced.run("a"):
+            self.assertLess(asyncio.run(agent()), 5)
+        self.assertLess(time.monotonic() - started, 15)
+
     def test_nobody_decides_in_time(self) -> None:
         with runtraced.run("a") as run:
             started = time.monotonic()
@@ -405,6 +449,12 @@ class Color(enum.Enum):
 
 
 @dataclasses.dataclass
+class Node:
+    parent: Any
+    kids: list[Any]
+
+
+@dataclasses.dataclass
 class Point:
     x: int
     y: Color
@@ -427,6 +477,35 @@ class Values(unittest.TestCase):
         ):
             copied = _values.restored(_values.as_value(given))
             self.assertEqual(json.loads(_values.json_text(copied)), expected)
+
+    def test_circles_and_what_is_there_many_times_end(self) -> None:
+        tree: dict[str, Any] = {"children": []}
+        for name in range(2):
+            tree["children"].append({"name": name, "parent": tree})
+        twice: list[Any] = []
+        twice.extend([twice, twice])
+        doubled: Any = [1]
+        node = Node(None, [])
+        for _ in range(60):
+            doubled, node = [doubled, doubled], Node(node, [node])
+        node.kids.append(node)
+        for odd in (tree, twice, doubled, node, {"deep": [tree, doubled, node]}):
+            started = time.monotonic()
+            found = _values.as_value(odd)
+            self.assertIsInstance(found, _values.Json)
+            json.loads(str(found))
+            self.assertLess(time.monotonic() - started, 20)
+        self.assertEqual(json.loads(_values.json_text(twice)), ["[a circle]", "[a circle]"])
+
+    def test_numbers_with_a_buffer_are_no_bytes(self) -> None:
+        for value, wanted in ((array.array("i", [1]), "array('i', [1])"), ([b"abc", 1], ["[3 bytes]", 1])):
+            self.assertEqual(json.loads(str(_values.as_value(value))), wanted)
+        try:
+            import numpy
+        except ImportError:
+            return
+        scores = {"one": numpy.float64(0.5), "all": numpy.array([1, 2]), "yes": numpy.bool_(True)}
+        self.assertEqual(json.loads(str(_values.as_value(scores))), {"one": 0.5, "all": [1, 2], "yes": True})
 
     def test_texts_stay_as_they_are(self) -> None:
         text = "x" * 1000

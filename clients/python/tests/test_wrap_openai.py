@@ -42,6 +42,17 @@ class WrapOpenAI(ClientTest):
         ids = ("token_count_id", "run_id", "step_id")
         return [{name: value for name, value in one.items() if name not in ids} for one in self.sink.of("token_count")]
 
+    def test_tokens_and_messages_belong_to_the_call(self) -> None:
+        client = self.client(chat("One."), chat("Two."))
+        with runtraced.run("a"), runtraced.step("tool", kind="tool"):
+            for _ in range(2):
+                client.chat.completions.create(model="gpt-5", messages=HELLO)
+        self.flush()
+        steps = [one["step_id"] for one in self.sink.of("step_started") if one["details"]["name"] != "tool"]
+        self.assertEqual([one["step_id"] for one in self.sink.of("token_count")], steps)
+        answers = [one for one in self.sink.of("message_appended") if "ASSISTANT" in one["role"]]
+        self.assertEqual([one["step_id"] for one in answers], steps)
+
     def messages(self) -> list[tuple[str, Any]]:
         return [(one["role"][13:].lower(), one.get("content")) for one in self.sink.of("message_appended")]
 

@@ -5,6 +5,15 @@ const DEEPEST = 100;
 // Plain values deeper than this take the slow way, which finds circles.
 const DEEPEST_PLAIN = 16;
 
+// Objects that refer to one object many times may be larger as JSON than any memory, so all walks count their steps.
+const MOST_OBJECTS = 50_000;
+
+/** A walk through a value: the objects that contain what is looked at, and how many more it may look at. */
+interface Walk {
+  open: object[];
+  left: number;
+}
+
 // Texts that are their own JSON. To look for what is none takes a quarter of the time of `JSON.stringify`, and the
 // text is not copied.
 const ITS_OWN_JSON = /^[ !#-[\]-~]*$/;
@@ -34,11 +43,16 @@ export function jsonOf(value: unknown): string | undefined {
   if (value === undefined) return undefined;
   try {
     if (typeof value === "string") return quoted(value);
-    const shown = isPlain(value, DEEPEST_PLAIN) ? value : plain(value, DEEPEST, []);
+    const isShown = isPlain(value, DEEPEST_PLAIN, newWalk());
+    const shown = isShown ? value : plain(value, DEEPEST, newWalk());
     return JSON.stringify(shown);
   } catch (error) {
     return JSON.stringify(`[unreadable: ${nameOf(error)}]`);
   }
+}
+
+function newWalk(): Walk {
+  return { open: [], left: MOST_OBJECTS };
 }
 
 /** A text for a field of text: a string as it is, anything else as JSON. */
@@ -71,7 +85,7 @@ function nameOf(error: unknown): string {
 }
 
 /** Whether `JSON.stringify` shows all of a value. */
-function isPlain(value: unknown, depth: number): boolean {
+function isPlain(value: unknown, depth: number, walk: Walk): boolean {
   switch (typeof value) {
     case "string":
     case "boolean":
@@ -85,21 +99,21 @@ function isPlain(value: unknown, depth: number): boolean {
       return false;
   }
   if (value === null) return true;
-  if (depth === 0) return false;
+  if (depth === 0 || walk.left-- <= 0) return false;
   if (Array.isArray(value)) {
-    for (const item of value) if (!isPlain(item, depth - 1)) return false;
+    for (const item of value) if (!isPlain(item, depth - 1, walk)) return false;
     return true;
   }
   const shape: unknown = Object.getPrototypeOf(value);
   if (shape !== Object.prototype && shape !== null) return false;
   const object = value as Record<string, unknown>;
   if (typeof object["toJSON"] === "function") return false;
-  for (const key in object) if (!isPlain(object[key], depth - 1)) return false;
+  for (const key in object) if (!isPlain(object[key], depth - 1, walk)) return false;
   return true;
 }
 
-/** A copy that `JSON.stringify` shows whole. `above` holds the objects that contain this value. */
-function plain(value: unknown, depth: number, above: object[]): unknown {
+/** A copy that `JSON.stringify` shows whole. */
+function plain(value: unknown, depth: number, walk: Walk): unknown {
   switch (typeof value) {
     case "bigint":
       return value >= Number.MIN_SAFE_INTEGER && value <= Number.MAX_SAFE_INTEGER ? Number(value) : String(value);
@@ -115,21 +129,22 @@ function plain(value: unknown, depth: number, above: object[]): unknown {
       return value;
   }
   if (value === null) return null;
-  if (above.includes(value)) return "[circular]";
+  if (walk.open.includes(value)) return "[circular]";
   if (depth === 0) return "[too deep]";
-  above.push(value);
+  if (walk.left-- <= 0) return "[too many values]";
+  walk.open.push(value);
   try {
-    return object(value, depth - 1, above);
+    return object(value, depth - 1, walk);
   } catch (error) {
     return `[unreadable: ${nameOf(error)}]`;
   } finally {
-    above.pop();
+    walk.open.pop();
   }
 }
 
 // By tag, not by `instanceof`: a value may come from another realm, such as a `vm` context.
-function object(value: object, depth: number, above: object[]): unknown {
-  if (Array.isArray(value)) return value.map((item) => plain(item, depth, above) ?? null);
+function object(value: object, depth: number, walk: Walk): unknown {
+  if (Array.isArray(value)) return value.map((item) => plain(item, depth, walk) ?? null);
   if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`;
   switch (Object.prototype.toString.call(value)) {
     case "[object Date]":
@@ -137,9 +152,9 @@ function object(value: object, depth: number, above: object[]): unknown {
     case "[object Error]":
       return errorText(value);
     case "[object Map]":
-      return map(value as Map<unknown, unknown>, depth, above);
+      return map(value as Map<unknown, unknown>, depth, walk);
     case "[object Set]":
-      return [...(value as Set<unknown>)].map((item) => plain(item, depth, above) ?? null);
+      return [...(value as Set<unknown>)].map((item) => plain(item, depth, walk) ?? null);
     case "[object ArrayBuffer]":
       return `[${(value as ArrayBuffer).byteLength} bytes]`;
     case "[object RegExp]":
@@ -153,17 +168,17 @@ function object(value: object, depth: number, above: object[]): unknown {
   const own = value as Record<string, unknown>;
   if (typeof own["toJSON"] === "function") {
     const shown: unknown = (own["toJSON"] as () => unknown)();
-    return shown === value ? entries(own, depth, above) : plain(shown, depth, above);
+    return shown === value ? entries(own, depth, walk) : plain(shown, depth, walk);
   }
-  return entries(own, depth, above);
+  return entries(own, depth, walk);
 }
 
-function entries(value: Record<string, unknown>, depth: number, above: object[]): unknown {
+function entries(value: Record<string, unknown>, depth: number, walk: Walk): unknown {
   const copy: Record<string, unknown> = Object.create(null) as Record<string, unknown>;
   for (const key of Object.keys(value)) {
     let item: unknown;
     try {
-      item = plain(value[key], depth, above);
+      item = plain(value[key], depth, walk);
     } catch (error) {
       item = `[unreadable: ${nameOf(error)}]`;
     }
@@ -173,8 +188,8 @@ function entries(value: Record<string, unknown>, depth: number, above: object[])
 }
 
 /** An object if all keys are texts, else pairs. */
-function map(value: Map<unknown, unknown>, depth: number, above: object[]): unknown {
-  const pairs = [...value].map(([key, item]) => [plain(key, depth, above), plain(item, depth, above) ?? null]);
+function map(value: Map<unknown, unknown>, depth: number, walk: Walk): unknown {
+  const pairs = [...value].map(([key, item]) => [plain(key, depth, walk), plain(item, depth, walk) ?? null]);
   const texts = [...value.keys()].every((key) => typeof key === "string");
   return texts ? Object.fromEntries(pairs as [string, unknown][]) : pairs;
 }

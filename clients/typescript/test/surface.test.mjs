@@ -210,6 +210,25 @@ test("values that JSON does not have do not throw, and show what they were", asy
   assert.match(dead.input, /unreadable/);
 });
 
+test("objects that are there many times end", async () => {
+  const tree = { children: [] };
+  for (const name of ["a", "b"]) tree.children.push({ name, parent: tree });
+  let doubled = [1];
+  let node = { name: "n" };
+  for (let level = 0; level < 60; level++) [doubled, node] = [[doubled, doubled], { left: node, right: node }];
+  const row = Array(1000).fill([0]);
+  const wide = Array(1000).fill(Array(1000).fill(row));
+  await rt.run("a", async () => {
+    for (const input of [tree, doubled, node, wide]) {
+      const begun = performance.now();
+      rt.step("s", { input }, () => {});
+      assert.ok(performance.now() - begun < 10_000);
+    }
+  });
+  const [first] = await sent();
+  assert.deepEqual(first.input, { children: ["a", "b"].map((name) => ({ name, parent: "[circular]" })) });
+});
+
 function revoked() {
   const { proxy, revoke } = Proxy.revocable({}, {});
   revoke();

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from threading import Event
 from typing import Any, Optional
 
 from ._client import client
@@ -11,6 +12,8 @@ from ._transport import Transport
 # How long one request waits at the daemon.
 _ASK_S = 30.0
 _PAUSE_S = (0.2, 5.0)
+# How much later than asked an answer may come.
+_GRACE_S = 2.0
 
 
 class Decision:
@@ -45,13 +48,16 @@ class Approval:
 
         Never raises. While the daemon does not answer, nothing is approved.
         """
+        return self._wait(timeout, None)
+
+    def _wait(self, timeout: Optional[float], stop: Optional[Event]) -> Decision:
         if self.id is None or client.settings.disabled:
             return Decision("pending")
         ends_at = None if timeout is None else time.monotonic() + timeout
         pause_s, longest = _PAUSE_S
         transport = Transport(client.settings)
         try:
-            while True:
+            while stop is None or not stop.is_set():
                 left = _ASK_S if ends_at is None else min(_ASK_S, ends_at - time.monotonic())
                 if left <= 0:
                     return Decision("pending")
@@ -65,19 +71,42 @@ class Approval:
                     pause_s = min(pause_s, max(0.0, ends_at - time.monotonic()))
                 time.sleep(pause_s)
                 pause_s = min(longest, 2 * max(pause_s, _PAUSE_S[0]))
+            return Decision("pending")
         finally:
             transport.close()
 
     async def wait_async(self, timeout: Optional[float] = None) -> Decision:
-        """The same, without holding up other tasks."""
+        """The same, without holding up other tasks: in a thread of its own, which ends soon
+        after the task is cancelled, and which a program does not wait for when it ends."""
         import asyncio
+        import threading
 
-        return await asyncio.get_running_loop().run_in_executor(None, self.wait, timeout)
+        loop = asyncio.get_running_loop()
+        decided: asyncio.Future[Decision] = loop.create_future()
+        stop = threading.Event()
+
+        def tell(decision: Decision) -> None:
+            if not decided.done():
+                decided.set_result(decision)
+
+        def wait() -> None:
+            decision = self._wait(timeout, stop)
+            try:
+                loop.call_soon_threadsafe(tell, decision)
+            except RuntimeError:  # the loop is closed
+                pass
+
+        threading.Thread(target=wait, name="runtraced-approval", daemon=True).start()
+        try:
+            return await decided
+        finally:
+            stop.set()
 
     def _ask(self, transport: Transport, seconds: float) -> Optional[Decision]:
         """The decision so far, or None if the daemon could not say."""
         try:
-            status, found = transport.get(f"/api/approvals/{self.id}?wait={max(1, int(seconds))}s")
+            asked = f"/api/approvals/{self.id}?wait={max(1, int(seconds))}s"
+            status, found = transport.get(asked, seconds + _GRACE_S)
             if status != 200:
                 return None
             approval: Any = found["approval"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from typing import Any, List, Optional, Tuple
 
-from ._values import Value, json_text, quoted, restored
+from ._values import Value, copied_json, quoted
 
 # With None as its field, a value is JSON that belongs to the payload.
 Payload = Tuple[Tuple[Optional[str], Optional[Value]], ...]
@@ -71,7 +71,7 @@ def _field(name: Optional[str], value: Any) -> str:
     if kind is str:
         text = quoted(value)
     else:
-        text = json_text(restored(value)) if kind is bytes else str(value)
+        text = copied_json(value) if kind is bytes else str(value)
     if name is None:
         return text
     # The daemon takes a text in a field of JSON for JSON if it looks like it. The JSON text

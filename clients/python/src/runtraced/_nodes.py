@@ -73,9 +73,12 @@ class Node:
         return None
 
     def _place(self) -> Node:
-        """The innermost open node of the same run."""
+        """The innermost open node below this one, or this one."""
         found = context.innermost()
-        return found if found is not None and found._scope is self._scope else self
+        above = found if found is not None and found._scope is self._scope else None
+        while above is not None and above is not self:
+            above = above.parent
+        return self if above is None or found is None else found
 
     def _enter(self) -> None:
         if self._scope is not None:

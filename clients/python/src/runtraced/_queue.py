@@ -33,6 +33,10 @@ class EventQueue:
     def put(self, item: Item) -> None:
         with self._lock:
             self.outstanding += 1
+            # A payload that leaves no room for others goes before theirs do.
+            if item[SIZE] > self.limit // 2 and item[PAYLOAD] is not None:
+                drop_payload(item)
+                self.dropped_payloads += 1
             self.bytes += item[SIZE]
             self._items.append(item)
             if item[PAYLOAD] is not None:

@@ -18,6 +18,8 @@ _BATCH_BYTES = MIB
 # So many events at a time become JSON before other threads have their turn.
 _SLICE = 32
 # Events that happen within this time share a request.
+# How often to look for what other processes have left in the spool.
+_LOOK_EVERY_S = 30.0
 _LINGER_S = 0.01
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
@@ -59,7 +61,9 @@ class Sender:
         self._told_at = -_TELL_EVERY_S
         self._told_drops = 0
         self._pause_s = _FIRST_PAUSE_S
-        self._looked_for_files = False
+        # Other processes may have left files: when to look for them, and when the daemon takes some.
+        self._look_for_files_at = 0.0
+        self._files_wait_until = 0.0
         # Held unless somebody wakes the thread. A bare lock, because a destructor may wake.
         self._bell = threading.Lock()
         self._bell.acquire()
@@ -85,9 +89,13 @@ class Sender:
     def step(self) -> None:
         """Sends one batch, or waits for one."""
         pause_s = self.before_wait()
-        if self._settings.spool and (self.spooled or not self._looked_for_files):
-            self._send_files()
-            pause_s = min(pause_s, self._pause_s)
+        now = time.monotonic()
+        if self._settings.spool and (self.spooled or now >= self._look_for_files_at):
+            if now >= self._files_wait_until:
+                self._send_files()
+            pause_s = min(pause_s, max(self._pause_s, self._files_wait_until - now))
+        if self._settings.spool:
+            pause_s = min(pause_s, _LOOK_EVERY_S)
         if self.current is None and not len(self._queue):
             self.waits = True
             if not len(self._queue):  # somebody may have been faster
@@ -240,6 +248,21 @@ class Sender:
             if not self._to_spool(self._next_batch()):
                 return
 
+    def _send_lines(self, lines: List[bytes]) -> Answer:
+        """Sends the lines of a file, in halves if that is too much at once."""
+        answer = self._transport.post(lines)
+        if answer.verdict == SETTLED:
+            self._count(len(lines), answer)
+        if answer.verdict not in (SMALLER, WRONG):
+            return answer
+        if len(lines) == 1:
+            refused = Answer(SETTLED, refused=({"code": "NOT_SENT", "reason": answer.why},))
+            self._count(1, refused)
+            return refused
+        middle = len(lines) // 2
+        first = self._send_lines(lines[:middle])
+        return first if first.verdict != SETTLED else self._send_lines(lines[middle:])
+
     def _send_files(self) -> None:
         """Sends the files of the spool, until the daemon cannot take one."""
         spool = self._spool()
@@ -252,13 +275,12 @@ class Sender:
             if claim is None:
                 continue
             lines = claim.lines()
-            answer = self._transport.post(lines)
+            answer = self._send_lines(lines)
             if answer.verdict != SETTLED:
                 claim.leave()
                 self._stay_away(answer)
-                self._next_pause(answer)
+                self._files_wait_until = time.monotonic() + self._next_pause(answer)
                 return
             claim.done()
             self.spooled.pop(path, None)
-            self._count(len(lines), answer)
-        self._looked_for_files = True
+        self._look_for_files_at = time.monotonic() + _LOOK_EVERY_S

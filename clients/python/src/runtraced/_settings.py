@@ -29,7 +29,7 @@ class Settings:
     def __init__(self) -> None:
         environment = os.environ.get
         self.endpoint = environment("RUNTRACED_ENDPOINT") or DEFAULT_ENDPOINT
-        self.key = environment("RUNTRACED_KEY") or None
+        self.key = (environment("RUNTRACED_KEY") or "").strip() or None
         self.spool = environment("RUNTRACED_SPOOL") or None
         self.disabled = (environment("RUNTRACED_DISABLED") or "").strip().lower() in ("1", "true", "yes", "on")
         self.customer = None

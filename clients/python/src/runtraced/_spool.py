@@ -49,11 +49,15 @@ class DiskSpool:
         path = os.path.join(self._folder, new_id() + _SUFFIX)
         unfinished = path + ".tmp"
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(unfinished, path)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.rename(unfinished, path)
+        except OSError:  # such as a full disk, which this would leave full
+            os.unlink(unfinished)
+            raise
         return path
 
     def _size(self) -> int:
@@ -62,7 +66,7 @@ class DiskSpool:
 
     def files(self) -> List[str]:
         """The batches that wait, the oldest first."""
-        if not os.path.isdir(self._folder):
+        if not os.access(self._folder, os.R_OK | os.X_OK):
             return []
         names = [name for name in os.listdir(self._folder) if name.endswith(_SUFFIX)]
         return [os.path.join(self._folder, name) for name in sorted(names)]
@@ -71,7 +75,7 @@ class DiskSpool:
         """A file, unless another process sends it or has sent it."""
         try:
             descriptor = os.open(path, os.O_RDWR)
-        except FileNotFoundError:
+        except OSError:  # it is gone, or of another user
             return None
         try:
             import fcntl

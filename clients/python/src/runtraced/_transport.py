@@ -54,6 +54,7 @@ class Transport:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._connection: Optional[HTTPConnection] = None
+        self._timeout_s = _TIMEOUT_S
         self._endpoint = ""
 
     def post(self, lines: List[bytes]) -> Answer:
@@ -72,8 +73,9 @@ class Transport:
             return Answer(LATER, f"{self._settings.endpoint} does not answer: {error}")
         return _answer(status, retry_after, content)
 
-    def get(self, path: str) -> Tuple[int, Any]:
-        """The status and the JSON of a path. Raises what the network raises."""
+    def get(self, path: str, timeout: float) -> Tuple[int, Any]:
+        """The status and the JSON of a path. Raises what the network raises, or after seconds."""
+        self._timeout_s = timeout
         try:
             status, _, content = self._request("GET", path, None, self._headers())
         except Exception:
@@ -88,8 +90,12 @@ class Transport:
 
     def _headers(self) -> Dict[str, str]:
         headers = {"User-Agent": "runtraced-python"}
-        if self._settings.key:
-            headers["Authorization"] = f"Bearer {self._settings.key}"
+        key = (self._settings.key or "").strip()
+        if key:
+            # An error of the library would show the key.
+            if not all("!" <= char <= "~" for char in key):
+                raise ValueError("the key of runtraced has characters that no key has")
+            headers["Authorization"] = f"Bearer {key}"
         if self._settings.customer:
             headers["Runtraced-Customer"] = self._settings.customer
         return headers
@@ -129,7 +135,9 @@ class Transport:
             secure = url.scheme == "https"
             kind = HTTPSConnection if secure else HTTPConnection
             port = url.port or (443 if secure else 80)
-            self._connection = kind(url.hostname or "127.0.0.1", port, timeout=_TIMEOUT_S)
+            self._connection = kind(url.hostname or "127.0.0.1", port, timeout=self._timeout_s)
+        elif self._connection.sock is not None:
+            self._connection.sock.settimeout(self._timeout_s)
         return self._connection, url.path.rstrip("/")
 
 
@@ -140,6 +148,8 @@ def _answer(status: int, retry_after: Optional[str], content: bytes) -> Answer:
     said = content[:_LONGEST_REASON].decode("utf-8", "replace").strip()
     why = str(known.get("error") or f"HTTP status {status}: {said}".rstrip(": "))
     refused = known.get("refused")
+    if status == 200 and "accepted" not in known:
+        return Answer(DENIED, f"what answers there is no runtraced: {said}")
     if isinstance(refused, list) or status == 200:
         events = tuple(one for one in refused or () if isinstance(one, dict))
         return Answer(SETTLED, refused=events)
