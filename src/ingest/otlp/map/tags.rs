@@ -61,9 +61,8 @@ fn normalized(name: &str) -> Option<String> {
     }
 }
 
-/// The user, if no session holds him: he is no UUID, or there is no session.
+/// The user, if a session cannot hold him: he is no UUID.
 pub fn user_name(facts: &SpanFacts<'_>) -> Option<String> {
     let user = facts.text(Slot::User)?;
-    let is_held = Uuid::try_parse(&user).is_ok() && facts.text(Slot::Session).is_some();
-    (!is_held).then(|| user.into_owned())
+    Uuid::try_parse(&user).is_err().then(|| user.into_owned())
 }
