@@ -495,7 +495,7 @@ class Values(unittest.TestCase):
             self.assertIsInstance(found, _values.Json)
             json.loads(str(found))
             self.assertLess(time.monotonic() - started, 20)
-        self.assertEqual(json.loads(_values.json_text(twice)), ["[a circle]", "[a circle]"])
+        self.assertEqual(json.loads(_values.json_text(twice)), ["[circular]", "[circular]"])
 
     def test_numbers_with_a_buffer_are_no_bytes(self) -> None:
         for value, wanted in ((array.array("i", [1]), "array('i', [1])"), ([b"abc", 1], ["[3 bytes]", 1])):

@@ -122,21 +122,15 @@ def _is_plain(value: Any, left: int) -> int:
     left -= 1
     if left < 0 or type(value) in _SCALARS:
         return left
-    if type(value) is dict:
-        for item in value.values():
-            if type(item) not in _SCALARS:
-                left = _is_plain(item, left)
-                if left < 0:
-                    return left
-        return left
-    if type(value) is list or type(value) is tuple:
-        for item in value:
-            if type(item) not in _SCALARS:
-                left = _is_plain(item, left)
-                if left < 0:
-                    return left
-        return left
-    return -1
+    kind = type(value)
+    if kind is not dict and kind is not list and kind is not tuple:
+        return -1
+    for item in value.values() if kind is dict else value:
+        if type(item) not in _SCALARS:
+            left = _is_plain(item, left)
+            if left < 0:
+                break
+    return left
 
 
 def as_value(value: Any) -> Value | None:
@@ -230,7 +224,7 @@ class _Mending:
         if depth > _MAX_DEPTH:
             return "[too deep]"
         if id(value) in self._open:
-            return "[a circle]"
+            return "[circular]"
         self._open.add(id(value))
         try:
             return self._copy(value, depth + 1)
