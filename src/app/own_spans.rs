@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::{AppError, DaemonCore};
@@ -12,7 +12,7 @@ use crate::listen::read_authorities;
 use crate::own_spans::{OwnSpans, TailRule};
 use crate::telemetry::{CollectorTls, SpanExport};
 
-/// How long a shutdown waits until the last spans are sent.
+/// How long a shutdown waits at least until the last spans are sent.
 const LAST_SPANS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The task that sends spans, if they are switched on.
@@ -45,11 +45,12 @@ fn tls(otel: &OtelSettings) -> Result<CollectorTls, AppError> {
 }
 
 impl SpanSender {
-    /// Sends the last spans, if the collector takes them soon.
-    pub(super) async fn finish(self) {
+    /// Sends the last spans, if the collector takes them before the deadline of the shutdown.
+    pub(super) async fn finish(self, deadline: Instant) {
         if let Some((mut task, stop)) = self.0 {
             stop.cancel();
-            if timeout(LAST_SPANS_TIMEOUT, &mut task).await.is_err() {
+            let until = deadline.max(Instant::now() + LAST_SPANS_TIMEOUT);
+            if timeout_at(until, &mut task).await.is_err() {
                 task.abort();
             }
         }

@@ -68,7 +68,7 @@ impl App {
         span.always();
         let in_flight = running.shut_down(deadline, &mut span).await;
         span.end((in_flight > 0).then_some("unsettled"));
-        sender.finish().await;
+        sender.finish(deadline).await;
         if let Some(private) = private {
             private
                 .await

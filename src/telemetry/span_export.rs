@@ -11,8 +11,9 @@ use opentelemetry_otlp::{
     ExporterBuildError, SpanExporter, WithExportConfig as _, WithTonicConfig as _,
 };
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkError;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::span_data::SpanMaker;
@@ -21,8 +22,10 @@ use crate::own_spans::{FinishedQueue, INSTANCE_KEY, OwnSpanCounts, OwnSpans};
 /// Time between two looks into the queue. Nobody is woken for a single span, and what is sent
 /// in this time is bounded by the queue.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// How long the collector may take for one request.
-const TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the collector may take for one request. It is the default of OpenTelemetry.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// The same after a request that failed, so that no shutdown waits long for a collector that hangs.
+const FAILING_TIMEOUT: Duration = Duration::from_secs(3);
 /// Spans of one request.
 const REQUEST_SPANS: usize = 512;
 
@@ -93,18 +96,18 @@ impl SpanExport {
         })
     }
 
-    /// Sends until `stop`, and then what is left.
+    /// Sends until `stop`, and then what is left, as long as the collector takes it.
     pub async fn run(mut self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             tokio::select! {
                 () = sleep(INTERVAL) => {}
                 () = stop.cancelled() => {}
             }
-            self.send_queued().await;
+            self.send_queued(&stop).await;
         }
     }
 
-    async fn send_queued(&mut self) {
+    async fn send_queued(&mut self, stop: &CancellationToken) {
         let maker = SpanMaker::new();
         let mut spans = Vec::new();
         // What comes meanwhile waits for the next time.
@@ -115,12 +118,21 @@ impl SpanExport {
             let rest = spans.split_off(spans.len().min(REQUEST_SPANS));
             self.send(spans).await;
             spans = rest;
+            if self.failing && stop.is_cancelled() {
+                return;
+            }
         }
     }
 
     async fn send(&mut self, spans: Vec<SpanData>) {
         let count = spans.len() as u64;
-        let sent = self.exporter.export(spans).await;
+        let limit = if self.failing {
+            FAILING_TIMEOUT
+        } else {
+            TIMEOUT
+        };
+        let sent = timeout(limit, self.exporter.export(spans)).await;
+        let sent = sent.unwrap_or(Err(OTelSdkError::Timeout(limit)));
         match &sent {
             Ok(()) => self.counts.sent.fetch_add(count, Relaxed),
             Err(_) => self.counts.not_taken.fetch_add(count, Relaxed),
