@@ -201,8 +201,9 @@ pub struct ServeArgs {
     /// replace those of the same name.
     #[arg(long, env = "RUNTRACED_OTLP_DIALECTS", value_name = "DIR")]
     pub otlp_dialects: Option<PathBuf>,
-    /// Store what the large inputs and outputs of a run's steps have in common once. SQL then
-    /// reads them with content_value(), and the views show them as they were sent.
+    /// Store what the large inputs and outputs of steps have in common once for each session, or
+    /// for each run without a session. SQL then reads them with content_value(), and the views
+    /// show them as they were sent.
     #[arg(long, env = "RUNTRACED_CONTENT_ONCE", action = SetTrue)]
     pub content_once: FlagValue,
     /// Time without an event after which a run counts as abandoned.

@@ -20,6 +20,13 @@ pub const TABLES: [&str; 8] = [
     "agent_contents",
 ];
 
+/// Tables that `--content-once` fills in addition. Comparisons leave them out: they hold random ids.
+pub const SHARED_TABLES: [&str; 3] = [
+    "agent_content_scopes",
+    "agent_run_scopes",
+    "agent_shared_contents",
+];
+
 /// Columns that differ between equal deliveries. They hold a time of the database's clock,
 /// or whether the run existed when the alias was written.
 const NONDETERMINISTIC_COLUMNS: &[(&str, &str)] = &[
@@ -110,7 +117,7 @@ impl ScratchDatabase {
     /// When the server is unreachable or the role may not truncate.
     pub async fn truncate(&self) -> anyhow::Result<()> {
         let mut conn = self.connect().await?;
-        let tables = TABLES.join(", ");
+        let tables = [&TABLES[..], &SHARED_TABLES].concat().join(", ");
         let truncate = format!("TRUNCATE {tables}, ingest_dead_letters, ingest_tombstones CASCADE");
         sqlx::raw_sql(AssertSqlSafe(truncate))
             .execute(&mut conn)

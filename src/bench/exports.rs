@@ -16,9 +16,9 @@ use super::load::{DeliveryResult, RequestAck};
 use super::workload::EncodedRequest;
 
 const EXPORT_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
-/// Requests in flight per connection. Each exporter waits for its response before it sends
-/// the next request.
-const EXPORTERS_PER_CONNECTION: usize = 4;
+/// Requests in flight per connection, where their order does not matter. Each exporter waits for
+/// its response before it sends the next request.
+pub const EXPORTERS_PER_CONNECTION: usize = 4;
 /// HTTP/2 flow-control window of each connection and stream.
 const WINDOW_BYTES: u32 = 1 << 20;
 
@@ -38,7 +38,8 @@ async fn connect(endpoint: &str, count: usize) -> anyhow::Result<Vec<Channel>> {
     Ok(channels)
 }
 
-/// Sends each stream over its own connection, as fast as responses arrive. The result has no
+/// Sends each stream over its own connection with so many exporters, as fast as responses arrive.
+/// One exporter keeps the order of the stream. The result has no
 /// counts of committed and duplicate events, because OTLP responses do not report them.
 ///
 /// # Errors
@@ -46,6 +47,7 @@ async fn connect(endpoint: &str, count: usize) -> anyhow::Result<Vec<Channel>> {
 pub async fn deliver_otlp(
     endpoint: &str,
     streams: &[Vec<EncodedRequest>],
+    exporters_per_connection: usize,
     progress: impl Fn(u64) + Clone + Send + 'static,
 ) -> anyhow::Result<DeliveryResult> {
     let channels = connect(endpoint, streams.len()).await?;
@@ -53,7 +55,7 @@ pub async fn deliver_otlp(
     let mut exporters = JoinSet::new();
     for (channel, requests) in channels.into_iter().zip(streams) {
         let queue = Arc::new(Mutex::new(VecDeque::from(requests.clone())));
-        for _ in 0..EXPORTERS_PER_CONNECTION {
+        for _ in 0..exporters_per_connection {
             let exporter = run_exporter(channel.clone(), queue.clone(), progress.clone());
             exporters.spawn(exporter);
         }

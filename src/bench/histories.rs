@@ -5,8 +5,9 @@
 use anyhow::ensure;
 use sqlx::AssertSqlSafe;
 
-use super::database::{ScratchDatabase, TABLES};
+use super::database::{SHARED_TABLES, ScratchDatabase, TABLES};
 use super::direct;
+use super::exports::EXPORTERS_PER_CONNECTION;
 use super::load::Pace;
 use super::measure::DEFAULT_COPY_ROWS;
 use super::progress::BenchProgress;
@@ -82,7 +83,7 @@ async fn measure(
         kind,
         calls,
         conversations: all_calls.div_ceil(calls).max(1),
-        streams: args.streams.max(1),
+        streams: args.streams.max(1) * EXPORTERS_PER_CONNECTION,
         seed: args.seed,
     };
     let made = HistoryWorkload::new(&spec);
@@ -139,7 +140,10 @@ async fn copy(
 }
 
 async fn table_bytes(scratch: &ScratchDatabase) -> anyhow::Result<f64> {
-    let sizes = TABLES.map(|table| format!("pg_total_relation_size('{table}')"));
+    let tables = TABLES.iter().chain(&SHARED_TABLES);
+    let sizes: Vec<String> = tables
+        .map(|table| format!("pg_total_relation_size('{table}')"))
+        .collect();
     let query = format!("SELECT ({})::double precision", sizes.join(" + "));
     let mut conn = scratch.connect().await?;
     let bytes = sqlx::query_scalar(AssertSqlSafe(query));

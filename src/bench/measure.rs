@@ -8,7 +8,7 @@ use runtraced_client::RetryPolicy;
 
 use super::database::{ScratchDatabase, TABLES};
 use super::direct;
-use super::exports::deliver_otlp;
+use super::exports::{EXPORTERS_PER_CONNECTION, deliver_otlp};
 use super::figures::{
     LatencyAtRate, LatencyFigures, Measurement, Redelivery, RoundFigures, RowChecks, Spread,
     WorkloadFigures,
@@ -299,7 +299,12 @@ impl BenchHarness {
         let progress = move |events| tick.inc(events);
         let streams = &workload.streams;
         let delivery = if workload.kind.is_otlp() {
-            deliver_otlp(&self.endpoint, streams, progress).await
+            // Nobody goes on with a conversation before the answer is there.
+            let exporters = match workload.kind.is_history() {
+                true => 1,
+                false => EXPORTERS_PER_CONNECTION,
+            };
+            deliver_otlp(&self.endpoint, streams, exporters, progress).await
         } else {
             let retry = RetryPolicy::default();
             deliver(&self.endpoint, streams, pace, retry, progress).await

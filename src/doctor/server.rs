@@ -6,12 +6,15 @@ use super::finding::{Finding, failure, fine, warning};
 use crate::postgres::{NEWEST_TESTED, OLDEST_SUPPORTED};
 
 /// The tables that the daemon writes.
-const WRITTEN_TABLES: [&str; 12] = [
+const WRITTEN_TABLES: [&str; 15] = [
+    "agent_content_scopes",
     "agent_contents",
     "agent_messages",
+    "agent_run_scopes",
     "agent_runs",
     "agent_scores",
     "agent_sessions",
+    "agent_shared_contents",
     "agent_step_aliases",
     "agent_steps",
     "agent_token_counts",

@@ -316,7 +316,9 @@ fn search(sql: &mut SqlText, pattern: &str) {
         any_like(sql, columns, pattern);
         sql.push(") LIMIT 1)");
     }
-    sql.push(")");
+    sql.push(" OR public.run_shares_text(r.id, ")
+        .bind(pattern, "text")
+        .push("))");
 }
 
 /// All runs that hold a text, table by table, so that an index on texts serves it.
@@ -330,5 +332,8 @@ pub(super) fn holders(text: &str) -> SqlText {
         ));
         any_like(&mut sql, columns, &pattern);
     }
+    sql.push("\nUNION\nSELECT public.runs_sharing_text(")
+        .bind(&pattern, "text")
+        .push(")");
     sql
 }

@@ -15,6 +15,7 @@ pub struct RowCounts {
     pub runs: u64,
     pub steps: u64,
     pub contents: u64,
+    pub shared_contents: u64,
     pub messages: u64,
     pub token_counts: u64,
     pub scores: u64,
@@ -26,10 +27,11 @@ pub struct RowCounts {
 
 impl RowCounts {
     /// The tables, in the order of [`Self::values`].
-    pub const TABLES: [&str; 10] = [
+    pub const TABLES: [&str; 11] = [
         "agent_runs",
         "agent_steps",
         "agent_contents",
+        "agent_shared_contents",
         "agent_messages",
         "agent_token_counts",
         "agent_scores",
@@ -46,6 +48,7 @@ impl RowCounts {
             self.runs,
             self.steps,
             self.contents,
+            self.shared_contents,
             self.messages,
             self.token_counts,
             self.scores,
@@ -66,6 +69,7 @@ impl RowCounts {
             runs: count("runs"),
             steps: count("steps"),
             contents: count("contents"),
+            shared_contents: count("shared_contents"),
             messages: count("messages"),
             token_counts: count("token_counts"),
             scores: count("scores"),
@@ -87,6 +91,7 @@ impl AddAssign for RowCounts {
         self.runs += other.runs;
         self.steps += other.steps;
         self.contents += other.contents;
+        self.shared_contents += other.shared_contents;
         self.messages += other.messages;
         self.token_counts += other.token_counts;
         self.scores += other.scores;

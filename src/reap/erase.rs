@@ -15,6 +15,7 @@ use super::counts::RowCounts;
 use super::delete::{DoomedRun, count_runs, delete_runs};
 use super::letters::{SubjectLetters, letters_of};
 use super::pace::ReapPace;
+use super::scopes::sweep_all_scopes;
 use super::sessions::{DoomedSession, SessionScope, delete_sessions};
 use super::subject::{Subject, SubjectKey};
 
@@ -224,8 +225,18 @@ async fn delete(
             unchanged_since: None,
         })
         .collect();
-    let count = |gone| *rows += gone;
-    delete_sessions(conn, &sessions, SessionScope::All, &pace, count).await
+    delete_sessions(conn, &sessions, SessionScope::All, &pace, |gone| {
+        *rows += gone;
+    })
+    .await?;
+    let left = sweep_all_scopes(conn, &pace, |gone| *rows += gone).await?;
+    if left > 0 {
+        tracing::warn!(
+            sessions = left,
+            "contents that runs of a session share are in use; run the command again"
+        );
+    }
+    Ok(())
 }
 
 async fn count_sessions(

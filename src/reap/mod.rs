@@ -12,6 +12,7 @@ mod letters;
 mod pace;
 mod prune;
 mod reaper;
+mod scopes;
 mod sessions;
 mod subject;
 mod tidy;

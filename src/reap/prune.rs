@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::counts::RowCounts;
 use super::delete::{DuePage, PAGE_RUNS, PageEnd, count_runs, delete_gone, delete_runs};
 use super::pace::ReapPace;
+use super::scopes::sweep_all_scopes;
 use super::tidy::{IdleSessions, delete_idle_sessions, forget_old_tombstones};
 
 /// Which runs to delete: those that have ended and meet all conditions.
@@ -62,6 +63,9 @@ pub async fn prune(
         if dry_run || pruned.busy == 0 {
             break;
         }
+    }
+    if !dry_run {
+        sweep_all_scopes(conn, pace, |rows| pruned.rows += rows).await?;
     }
     if !dry_run && filter.status.is_none() && filter.agent.is_none() {
         prune_sessions(conn, filter, pace, &mut pruned.rows).await?;

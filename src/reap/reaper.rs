@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::counts::ReapCounts;
 use super::delete::{DuePage, PAGE_RUNS, PageEnd, delete_gone, delete_runs};
 use super::pace::ReapPace;
+use super::scopes::sweep_scopes;
 use super::{is_canceled, is_forbidden, tidy};
 use crate::store::{self, Session};
 
@@ -125,6 +126,7 @@ impl Reaper {
                 break;
             }
         }
+        sweep_scopes(conn, pace, count).await?;
         tidy::tidy(conn, keep, &mut self.session, counts, pace).await
     }
 

@@ -327,6 +327,7 @@ async fn metrics_have_their_names_and_count() {
             "agent_runs",
             "agent_scores",
             "agent_sessions",
+            "agent_shared_contents",
             "agent_step_aliases",
             "agent_steps",
             "agent_token_counts",

@@ -40,7 +40,18 @@ async fn told() -> (TestDatabase, Vec<runtraced::proto::Event>) {
          ), step AS (
            INSERT INTO agent_steps (run_id, input) SELECT id, jsonb_build_object('$content', id) FROM run
          )
-         INSERT INTO agent_contents (run_id, hash, kind, body) SELECT id, id, 0, '[\"said before\"]' FROM run";
+         INSERT INTO agent_contents (run_id, hash, kind, body) SELECT id, id, 0, '[\"said before\"]' FROM run;
+         WITH run AS (
+           INSERT INTO agent_runs (agent_id, agent_type, status, finalized_by, started_at, ended_at)
+           VALUES ('a', 'b', 'completed', 'client', '2026-01-01Z', '2026-01-02Z') RETURNING id
+         ), step AS (
+           INSERT INTO agent_steps (run_id, input) SELECT id, jsonb_build_object('$content', id) FROM run
+         ), scope AS (
+           INSERT INTO agent_content_scopes (id, session_id, owner_id, month) SELECT id, id, id, '2026-01-01' FROM run
+         ), link AS (
+           INSERT INTO agent_run_scopes (run_id, scope_id) SELECT id, id FROM run
+         )
+         INSERT INTO agent_shared_contents (scope_id, hash, kind, body) SELECT id, id, 0, '[\"said by all\"]' FROM run";
     sqlx::raw_sql(kept).execute(&mut connection).await.unwrap();
     let said = runtraced(database.url(), &["keys", "create", "--name", "agent"]);
     assert_eq!(said.0, 0, "{}", said.1);
@@ -137,12 +148,15 @@ async fn rows(connection: &mut PgConnection) -> Vec<String> {
 async fn what_was_dumped_is_restored_and_goes_on() {
     let (database, events) = told().await;
     let want = rows(&mut database.connect().await).await;
-    let is_read = |row: &String| row.starts_with("run_timeline ") && row.contains("said before");
-    assert!(want.iter().any(is_read));
+    for said in ["said before", "said by all"] {
+        let is_read = |row: &String| row.starts_with("run_timeline ") && row.contains(said);
+        assert!(want.iter().any(is_read), "{said}");
+    }
     for relation in [
         "run_summary ",
         "run_timeline ",
         "agent_contents ",
+        "agent_shared_contents ",
         "approvals ",
         "ingest_keys ",
     ] {

@@ -238,7 +238,13 @@ async fn the_writer_may_do_nothing_else() {
         forbidden.push(format!("DELETE FROM {table}"));
         forbidden.push(format!("INSERT INTO {table} DEFAULT VALUES"));
     }
-    for table in AGENT_TABLES.iter().chain(&["agent_contents"]) {
+    let contents = [
+        "agent_contents",
+        "agent_content_scopes",
+        "agent_run_scopes",
+        "agent_shared_contents",
+    ];
+    for table in AGENT_TABLES.iter().chain(&contents) {
         forbidden.push(format!("DELETE FROM {table}"));
         forbidden.push(format!("TRUNCATE {table} CASCADE"));
     }
@@ -265,12 +271,15 @@ async fn the_writer_may_do_nothing_else() {
     assert_eq!(
         more,
         [
+            "agent_content_scopes",
             "agent_contents",
             "agent_costs",
             "agent_messages",
+            "agent_run_scopes",
             "agent_runs",
             "agent_scores",
             "agent_sessions",
+            "agent_shared_contents",
             "agent_step_aliases",
             "agent_steps",
             "agent_token_costs",

@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, PgConnection};
 
 /// Names and definitions of the indexes. `query/` searches the same expressions.
-const INDEXES: [(&str, &str); 4] = [
+const INDEXES: [(&str, &str); 5] = [
     (
         "runtraced_search_runs",
         "public.agent_runs USING gin (name gin_trgm_ops, error gin_trgm_ops, input gin_trgm_ops, output gin_trgm_ops)",
@@ -16,6 +16,10 @@ const INDEXES: [(&str, &str); 4] = [
     (
         "runtraced_search_contents",
         "public.agent_contents USING gin (name gin_trgm_ops, (body::text) gin_trgm_ops)",
+    ),
+    (
+        "runtraced_search_shared",
+        "public.agent_shared_contents USING gin (name gin_trgm_ops, (body::text) gin_trgm_ops)",
     ),
     (
         "runtraced_search_messages",

@@ -1,7 +1,8 @@
-//! Writes the contents that the values of a batch need and that their runs do not have yet.
+//! Writes the contents that the values of a batch need and that are not stored yet.
 //!
-//! A run is locked by now, or this transaction has created it. So nobody else writes contents
-//! of it, and what is missing stays missing until it is written here. A content is written in
+//! What holds contents, a run or a scope of runs, is locked by now, or this transaction has
+//! created it. So nobody else writes there, and what is missing stays missing until it is
+//! written here. A content is written in
 //! one transaction with all that it names. So if one is stored, whatever it names is stored,
 //! and need not be looked for.
 
@@ -12,9 +13,11 @@ use uuid::Uuid;
 
 use super::error::BatchError;
 use super::merge::{self, Column};
+use super::scopes::{ContentHolder, ContentScopes};
 use super::state::BatchWriter;
 use crate::event::Content;
-use crate::store::encode::rows::{CONTENTS, encode_content};
+use crate::store::encode::copy::CopyBuffer;
+use crate::store::encode::rows::{CONTENTS, SHARED_CONTENTS, encode_content};
 use crate::store::plan::{Plan, Rung, StepValue};
 
 /// So many contents of a value are looked for at first: the last ones of a list that goes on
@@ -32,19 +35,25 @@ struct Place {
     position: usize,
 }
 
-/// A content that a run does not have.
+/// A content that is not stored.
 #[derive(Debug)]
 struct MissingContent<'a> {
-    run_id: Uuid,
+    holder: ContentHolder,
     event: Option<usize>,
     content: Content<'a>,
 }
 
+/// A value, and what holds its contents.
+type HeldValue<'a> = (ContentHolder, StepValue<'a>);
+
+/// What names a content: its holder and hash.
+type ContentKey = (ContentHolder, Uuid);
+
 /// Finds what is missing of the values.
 struct ContentSearch<'a> {
-    values: Vec<StepValue<'a>>,
-    /// The contents that were looked at: their runs and hashes.
-    seen: HashSet<(Uuid, Uuid)>,
+    values: Vec<HeldValue<'a>>,
+    /// The contents that were looked at.
+    seen: HashSet<ContentKey>,
     missing: Vec<Place>,
 }
 
@@ -57,7 +66,7 @@ struct ContentQuestion {
 }
 
 impl BatchWriter<'_> {
-    /// Writes the contents that are missing. A run that `is_new` has none. With
+    /// Writes the contents that are missing. A run that `is_new` has none of its own. With
     /// [`Rung::Merge`] nothing is copied.
     pub async fn write_contents(
         &mut self,
@@ -65,11 +74,22 @@ impl BatchWriter<'_> {
         rung: Rung,
         is_new: impl Fn(Uuid) -> bool,
     ) -> Result<(), BatchError> {
-        let mut search = ContentSearch::new(plan.step_values().collect());
+        let values: Vec<StepValue<'_>> = plan.step_values().collect();
+        let runs: HashSet<Uuid> = values.iter().map(|value| value.run_id).collect();
+        let runs: Vec<Uuid> = runs.into_iter().collect();
+        let scopes = ContentScopes::lock(self.conn, &runs).await?;
+        let is_new = |holder: ContentHolder| match holder.is_shared {
+            true => scopes.is_new(holder.id),
+            false => is_new(holder.id),
+        };
+        let held = values
+            .into_iter()
+            .map(|value| (scopes.holder(value.run_id), value));
+        let mut search = ContentSearch::new(held.collect());
         let mut heads = search.heads();
         let mut width = FIRST_LOOK;
         while !heads.is_empty() {
-            let question = search.question(&heads, width, &is_new);
+            let question = search.question(&heads, width, is_new);
             let stored = search.stored(self.conn, &question.asked).await?;
             heads = search.note(question, &stored);
             width = width.saturating_mul(WIDER);
@@ -83,19 +103,20 @@ impl BatchWriter<'_> {
         if rung == Rung::Merge {
             return insert(self.conn, &missing).await;
         }
-        merge::copy(
-            self.conn,
-            CONTENTS.copy,
-            &missing,
-            |row, copy| encode_content(copy, row.run_id, &row.content),
-            |row| row.event,
-        )
-        .await
+        let (shared, own): (Vec<_>, Vec<_>) =
+            missing.into_iter().partition(|row| row.holder.is_shared);
+        for (table, rows) in [(CONTENTS, own), (SHARED_CONTENTS, shared)] {
+            let encode = |row: &MissingContent<'_>, copy: &mut CopyBuffer| {
+                encode_content(copy, row.holder.id, &row.content);
+            };
+            merge::copy(self.conn, table.copy, &rows, encode, |row| row.event).await?;
+        }
+        Ok(())
     }
 }
 
 impl<'a> ContentSearch<'a> {
-    fn new(values: Vec<StepValue<'a>>) -> Self {
+    fn new(values: Vec<HeldValue<'a>>) -> Self {
         Self {
             values,
             seen: HashSet::new(),
@@ -106,21 +127,21 @@ impl<'a> ContentSearch<'a> {
     /// The contents that the references of the values name.
     fn heads(&self) -> Vec<Place> {
         let values = self.values.iter().enumerate();
-        let last = |(value, of): (usize, &StepValue<'_>)| {
+        let last = |(value, (_, of)): (usize, &HeldValue<'_>)| {
             let position = of.value.len().checked_sub(1)?;
             Some(Place { value, position })
         };
         values.filter_map(last).collect()
     }
 
-    /// The run and the hash of a content.
-    fn key(&self, place: Place) -> Option<(Uuid, Uuid)> {
-        let value = self.values.get(place.value)?;
-        Some((value.run_id, value.value.get(place.position)?.hash()))
+    /// What names a content.
+    fn key(&self, place: Place) -> Option<ContentKey> {
+        let (holder, value) = self.values.get(place.value)?;
+        Some((*holder, value.value.get(place.position)?.hash()))
     }
 
     fn named_by(&self, place: Place) -> impl Iterator<Item = Place> + use<'a> {
-        let value = self.values.get(place.value).map(|of| of.value);
+        let value = self.values.get(place.value).map(|(_, of)| of.value);
         let positions = value.map(|value| value.named_by(place.position));
         positions
             .into_iter()
@@ -129,12 +150,12 @@ impl<'a> ContentSearch<'a> {
     }
 
     /// What to ask for: these contents and, near them, what they name, each once. What is
-    /// named by contents of a new run is missing.
+    /// named by contents of a new holder is missing.
     fn question(
         &mut self,
         heads: &[Place],
         width: usize,
-        is_new: impl Fn(Uuid) -> bool,
+        is_new: impl Fn(ContentHolder) -> bool,
     ) -> ContentQuestion {
         let mut question = ContentQuestion::default();
         for head in heads {
@@ -171,10 +192,13 @@ impl<'a> ContentSearch<'a> {
             return Ok(HashSet::new());
         }
         let keys = asked.iter().filter_map(|place| self.key(*place));
-        let (runs, hashes): (Vec<Uuid>, Vec<Uuid>) = keys.unzip();
+        let (holders, hashes): (Vec<ContentHolder>, Vec<Uuid>) = keys.unzip();
+        let (ids, shared): (Vec<Uuid>, Vec<bool>) =
+            holders.iter().map(|of| (of.id, of.is_shared)).unzip();
         let found: Vec<i64> = sqlx::query_scalar(include_str!("../sql/find_contents.sql"))
-            .bind(runs)
+            .bind(ids)
             .bind(hashes)
+            .bind(shared)
             .fetch_all(conn)
             .await?;
         let counted_from_one = found
@@ -195,14 +219,15 @@ impl<'a> ContentSearch<'a> {
     }
 
     fn value_bytes(&self) -> u64 {
-        self.values.iter().map(|of| of.value.bytes() as u64).sum()
+        let bytes = self.values.iter().map(|(_, of)| of.value.bytes() as u64);
+        bytes.sum()
     }
 
     fn missing(self) -> Vec<MissingContent<'a>> {
         let row = |place: &Place| {
-            let value = self.values.get(place.value)?;
+            let (holder, value) = self.values.get(place.value)?;
             Some(MissingContent {
-                run_id: value.run_id,
+                holder: *holder,
                 event: value.event,
                 content: value.value.get(place.position)?,
             })
@@ -216,7 +241,8 @@ async fn insert(conn: &mut PgConnection, rows: &[MissingContent<'_>]) -> Result<
     for part in merge::parts(rows, |row| row.content.body_bytes()) {
         let column = Column(part);
         let inserted: i64 = sqlx::query_scalar(include_str!("../sql/insert_contents.sql"))
-            .bind(column.of(|r| r.run_id))
+            .bind(column.of(|r| r.holder.id))
+            .bind(column.of(|r| r.holder.is_shared))
             .bind(column.of(|r| r.content.hash()))
             .bind(column.of(|r| r.content.kind().number()))
             .bind(column.of(|r| r.content.prev()))
@@ -238,6 +264,10 @@ mod tests {
     use crate::event::{ContentRule, Json, Repairs};
 
     const RUN: Uuid = Uuid::from_u128(1);
+    const HOLDER: ContentHolder = ContentHolder {
+        id: RUN,
+        is_shared: false,
+    };
 
     /// A history of so many messages, as the input of a call.
     fn input(turns: usize) -> Json {
@@ -262,12 +292,15 @@ mod tests {
     fn search(
         jsons: &[Json],
         stored: &HashSet<Uuid>,
-        is_new: impl Fn(Uuid) -> bool,
+        is_new: impl Fn(ContentHolder) -> bool,
     ) -> (Vec<Uuid>, Vec<usize>) {
-        let value = |json| StepValue {
-            run_id: RUN,
-            event: Some(0),
-            value: Json::contents(json).unwrap(),
+        let value = |json| {
+            let value = StepValue {
+                run_id: RUN,
+                event: Some(0),
+                value: Json::contents(json).unwrap(),
+            };
+            (HOLDER, value)
         };
         let mut search = ContentSearch::new(jsons.iter().map(value).collect());
         let (mut heads, mut width, mut sizes) = (search.heads(), FIRST_LOOK, Vec::new());
@@ -318,7 +351,7 @@ mod tests {
     #[test]
     fn a_new_run_takes_no_question() {
         let all = [input(100), input(90)];
-        let (missing, asked) = search(&all, &HashSet::new(), |run| run == RUN);
+        let (missing, asked) = search(&all, &HashSet::new(), |holder| holder == HOLDER);
         assert_eq!(set(&missing), &hashes(&all[0]) | &hashes(&all[1]));
         assert_eq!(asked, [0]);
     }

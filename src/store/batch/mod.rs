@@ -17,6 +17,7 @@ pub mod postponed;
 mod roots;
 mod run_totals;
 mod runs;
+mod scopes;
 mod state;
 mod tenancy;
 mod views;

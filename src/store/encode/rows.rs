@@ -69,6 +69,13 @@ pub const CONTENTS: Table = table!(
     "run_id, hash, kind, prev, part, name, body"
 );
 
+/// `agent_shared_contents`, with the columns of [`CONTENTS`].
+pub const SHARED_CONTENTS: Table = table!(
+    "agent_shared_contents",
+    7,
+    "scope_id, hash, kind, prev, part, name, body"
+);
+
 /// What one batch says about one step: its start, its end, or both.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StepPart<'a> {
@@ -273,10 +280,10 @@ pub fn encode_score(copy: &mut CopyBuffer, time: Timestamp, e: &Score) {
         .timestamp(Some(time));
 }
 
-/// Appends the row of `agent_contents`.
-pub fn encode_content(copy: &mut CopyBuffer, run_id: Uuid, content: &Content<'_>) {
+/// Appends the row of `agent_contents` or `agent_shared_contents`. `holder`: the run or the scope.
+pub fn encode_content(copy: &mut CopyBuffer, holder: Uuid, content: &Content<'_>) {
     copy.row(CONTENTS.columns)
-        .uuid(Some(run_id))
+        .uuid(Some(holder))
         .uuid(Some(content.hash()))
         .int2(Some(content.kind().number()))
         .uuid(content.prev())

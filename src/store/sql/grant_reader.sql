@@ -15,7 +15,8 @@ BEGIN
   END IF;
   EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', reader);
   EXECUTE format(
-    'GRANT SELECT ON public.agent_sessions, public.agent_runs, public.agent_steps, public.agent_contents, public.agent_messages, '
+    'GRANT SELECT ON public.agent_sessions, public.agent_runs, public.agent_steps, public.agent_contents, public.agent_run_scopes, '
+    'public.agent_messages, '
     'public.agent_token_counts, public.approvals, public.agent_scores, public.agent_step_aliases, public.model_prices, '
     'public.price_bands, '
     'public.run_summary, public.run_timeline, public.agent_token_costs, public.run_costs, '
@@ -28,7 +29,9 @@ BEGIN
   EXECUTE format(
     'GRANT EXECUTE ON FUNCTION public.customer_names(), public.content_value(uuid, jsonb), '
     'public.content_of(uuid, uuid, uuid[]), public.named_run(), '
-    'public.named_run_owned(), public.named_run_read() TO %I', reader);
+    'public.named_run_owned(), public.named_run_read(), public.sees_run(uuid), public.shared_content(uuid, uuid), '
+    'public.content_references(uuid, boolean), public.shared_text(uuid, uuid[], text), public.run_shares_text(uuid, text), '
+    'public.runs_sharing_text(text) TO %I', reader);
   -- A superuser may take any role.
   IF NOT pg_has_role(member, reader, 'MEMBER') THEN
     EXECUTE format('GRANT %I TO %I', reader, member);

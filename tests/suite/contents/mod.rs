@@ -1,4 +1,4 @@
-//! Large values of steps that are stored once per run: what is there twice is one row, and whoever
+//! Large values of steps that are stored once per run, or once for the runs of a session: what is there twice is one row, and whoever
 //! reads a step gets what was sent.
 
 mod crashes;
@@ -9,5 +9,7 @@ mod rights;
 mod rows;
 mod searching;
 mod sent;
+mod sharing;
+mod sweeping;
 mod undoing;
 mod writing;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use uuid::Uuid;
 
-use super::rows::{execute, insert_contents, insert_step, reference};
+use super::rows::{execute, insert_contents, insert_shared, insert_step, reference};
 use crate::support::daemon::Daemon;
 use crate::support::pg::{self, TestDatabase};
 use crate::support::writer::{ROLE, writer};
@@ -65,16 +65,21 @@ async fn product(owner: &mut PgConnection, database: &TestDatabase) -> String {
     role
 }
 
+/// Goes on as a role with these claims until the transaction ends.
+async fn take_role(conn: &mut PgConnection, role: &str, claims: &str) {
+    sqlx::query("SELECT set_config('request.jwt.claims', $1, true), set_config('role', $2, true)")
+        .bind(claims)
+        .bind(role)
+        .execute(conn)
+        .await
+        .unwrap();
+}
+
 /// What a role with these claims may see: the runs of steps; of contents; of steps whose input is
 /// shown; and of contents that are read without a step.
 async fn seen(conn: &mut PgConnection, role: &str, claims: &str) -> [BTreeSet<Uuid>; 4] {
     let mut tx = conn.begin().await.unwrap();
-    sqlx::query("SELECT set_config('request.jwt.claims', $1, true), set_config('role', $2, true)")
-        .bind(claims)
-        .bind(role)
-        .execute(&mut *tx)
-        .await
-        .unwrap();
+    take_role(&mut tx, role, claims).await;
     let runs = "(VALUES (1), (2), (3), (4)) AS n (run)
                 CROSS JOIN LATERAL (SELECT lpad(n.run::text, 32, '0')::uuid AS id) AS r";
     let mut seen = [(); 4].map(|()| BTreeSet::new());
@@ -154,14 +159,7 @@ async fn nobody_writes_contents() {
             "DELETE FROM agent_contents",
         ] {
             let mut tx = owner.begin().await.unwrap();
-            sqlx::query(
-                "SELECT set_config('request.jwt.claims', $1, true), set_config('role', $2, true)",
-            )
-            .bind(claims)
-            .bind(&role)
-            .execute(&mut *tx)
-            .await
-            .unwrap();
+            take_role(&mut tx, &role, claims).await;
             let done = sqlx::query(AssertSqlSafe(sql)).execute(&mut *tx).await;
             match done {
                 Ok(done) => assert_eq!(done.rows_affected(), 0, "{claims}: {sql}"),
@@ -433,4 +431,111 @@ async fn what_a_product_has_tightened_stays_tight() {
         .await
         .unwrap();
     assert_eq!(all, 13);
+}
+
+/// Scenario: runs 1 and 2 of one session share contents, which is more than the daemon would let customers share; a step of run 2
+/// has a value of its own. Everybody has all rights on all tables.
+/// Guarantees: whoever sees a step reads its value, and nobody else does, not by asking for the hash either; nobody reads shared
+/// contents, or sees scopes of runs that are not theirs.
+#[tokio::test]
+async fn shared_contents_are_read_with_their_steps() {
+    let database = pg::database().await;
+    let mut owner = database.connect().await;
+    execute(&mut owner, PEOPLE).await;
+    let runs = [1, 2].map(Uuid::from_u128);
+    let scope = insert_shared(&mut owner, &runs, CONTENTS).await;
+    for run in runs {
+        insert_step(&mut owner, run, &reference(3), &reference(99)).await;
+    }
+    let other = insert_shared(&mut owner, &[Uuid::from_u128(3)], CONTENTS).await;
+    insert_step(&mut owner, Uuid::from_u128(3), &reference(3), &json!(1)).await;
+    let role = product(&mut owner, &database).await;
+    for (claims, want) in [
+        (ANN, &[1, 2][..]),
+        (BEN, &[3]),
+        (ADMIN, &[1, 2, 3]),
+        (READER_A, &[1]),
+        (READER_B, &[2, 3]),
+        (STRANGER, &[]),
+        ("{}", &[]),
+    ] {
+        let want: BTreeSet<Uuid> = want.iter().map(|run| Uuid::from_u128(*run)).collect();
+        let seen = seen(&mut owner, &role, claims).await;
+        assert_eq!(seen[2], want, "{claims}");
+        assert_eq!(seen[3], want, "{claims}");
+        let mut tx = owner.begin().await.unwrap();
+        take_role(&mut tx, &role, claims).await;
+        for query in [
+            "SELECT count(*) FROM agent_shared_contents",
+            "SELECT count(*) FROM agent_content_scopes",
+        ] {
+            let count: i64 = sqlx::query_scalar(query).fetch_one(&mut *tx).await.unwrap();
+            assert_eq!(count, 0, "{claims}: {query}");
+        }
+        let links: Vec<(Uuid, Uuid)> =
+            sqlx::query_as("SELECT run_id, scope_id FROM agent_run_scopes")
+                .fetch_all(&mut *tx)
+                .await
+                .unwrap();
+        let of_run = |run: &Uuid| if runs.contains(run) { scope } else { other };
+        let links: BTreeSet<(Uuid, Uuid)> = links.into_iter().collect();
+        assert_eq!(
+            links,
+            want.iter().map(|run| (*run, of_run(run))).collect(),
+            "{claims}"
+        );
+        tx.rollback().await.unwrap();
+    }
+}
+
+/// Scenario: before the migration to shared contents there are a daemon's role, one that also deletes, a tool that reads contents,
+/// one that does not, and default privileges for a product's role.
+/// Guarantees: daemons may write scopes and see all of them; whoever reads contents sees scopes; nobody else gets any right.
+#[tokio::test]
+async fn the_migration_gives_shared_contents_to_daemons_alone() {
+    let cluster = pg::own_cluster().await;
+    let mut owner = PgConnection::connect(cluster.url()).await.unwrap();
+    MIGRATIONS.undo(&mut owner, 43).await.unwrap();
+    let roles = "
+        CREATE ROLE tool NOLOGIN; CREATE ROLE narrow NOLOGIN; CREATE ROLE product NOLOGIN;
+        ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO product;
+        CREATE ROLE writer NOLOGIN; CREATE ROLE reaper NOLOGIN;
+        GRANT SELECT, INSERT, UPDATE ON agent_contents TO writer;
+        GRANT SELECT, INSERT, UPDATE, DELETE ON agent_contents TO reaper;
+        CREATE POLICY \"runtraced writes as writer\" ON agent_contents FOR ALL TO writer USING (true) WITH CHECK (true);
+        CREATE POLICY \"runtraced writes as reaper\" ON agent_contents FOR ALL TO reaper USING (true) WITH CHECK (true);
+        GRANT SELECT ON agent_contents TO tool";
+    execute(&mut owner, roles).await;
+    MIGRATIONS.run(&mut owner).await.unwrap();
+    for (role, scopes, links, contents) in [
+        ("writer", "rwa", "rwa", "rwa"),
+        ("reaper", "rwad", "rwad", "rwad"),
+        ("tool", "", "r", ""),
+        ("narrow", "", "", ""),
+        ("product", "", "", ""),
+    ] {
+        for (table, want) in [
+            ("agent_content_scopes", scopes),
+            ("agent_run_scopes", links),
+            ("agent_shared_contents", contents),
+        ] {
+            let sql = format!(
+                "SELECT string_agg(CASE WHEN has_table_privilege('{role}', '{table}', p.name) THEN p.letter ELSE '' END, '' ORDER BY p.n)
+                 FROM (VALUES (1, 'r', 'SELECT'), (2, 'w', 'UPDATE'), (3, 'a', 'INSERT'), (4, 'd', 'DELETE')) AS p (n, letter, name)"
+            );
+            let given: String = sqlx::query_scalar(AssertSqlSafe(sql))
+                .fetch_one(&mut owner)
+                .await
+                .unwrap();
+            assert_eq!(given, want, "{role}: {table}");
+            let policy = format!(
+                "SELECT count(*) FROM pg_policies WHERE tablename = '{table}' AND policyname = 'runtraced writes as {role}'"
+            );
+            let policies: i64 = sqlx::query_scalar(AssertSqlSafe(policy))
+                .fetch_one(&mut owner)
+                .await
+                .unwrap();
+            assert_eq!(policies, i64::from(want.contains('w')), "{role}: {table}");
+        }
+    }
 }

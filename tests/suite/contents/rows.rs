@@ -46,6 +46,23 @@ pub async fn insert_step(
 
 /// Contents of a run. A line is a row: hash, kind, prev, part, name (0 or -: none), and the body.
 pub async fn insert_contents(conn: &mut PgConnection, run: Uuid, lines: &str) {
+    insert_lines(conn, "agent_contents (run_id", run, lines).await;
+}
+
+/// A scope of these runs, with such contents.
+pub async fn insert_shared(conn: &mut PgConnection, runs: &[Uuid], lines: &str) -> Uuid {
+    let sql = "INSERT INTO agent_content_scopes (session_id, owner_id, month)
+               VALUES (gen_random_uuid(), gen_random_uuid(), '2026-01-01') RETURNING id";
+    let scope: Uuid = sqlx::query_scalar(sql).fetch_one(&mut *conn).await.unwrap();
+    for run in runs {
+        let link = format!("INSERT INTO agent_run_scopes VALUES ('{run}', '{scope}')");
+        execute(conn, &link).await;
+    }
+    insert_lines(conn, "agent_shared_contents (scope_id", scope, lines).await;
+    scope
+}
+
+async fn insert_lines(conn: &mut PgConnection, table: &str, holder: Uuid, lines: &str) {
     let of_row = |number: &str| match number {
         "0" => None,
         number => Some(hash(number.parse().unwrap())),
@@ -55,10 +72,12 @@ pub async fn insert_contents(conn: &mut PgConnection, run: Uuid, lines: &str) {
         let body = cells
             .get(5)
             .map(|body| serde_json::from_str::<Value>(body).unwrap());
-        let sql = "INSERT INTO agent_contents (run_id, hash, kind, prev, part, name, body)
-                   VALUES ($1, $2, $3, $4, $5, nullif($6, '-'), $7)";
-        let row = sqlx::query(sql)
-            .bind(run)
+        let sql = format!(
+            "INSERT INTO {table}, hash, kind, prev, part, name, body)
+             VALUES ($1, $2, $3, $4, $5, nullif($6, '-'), $7)"
+        );
+        let row = sqlx::query(AssertSqlSafe(sql))
+            .bind(holder)
             .bind(of_row(cells[0]))
             .bind(cells[1].parse::<i16>().unwrap())
             .bind(of_row(cells[2]))

@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::rows::{execute, insert_contents, insert_run, insert_step, reference};
+use super::rows::{execute, insert_contents, insert_run, insert_shared, insert_step, reference};
 use crate::support::daemon::Daemon;
 use crate::support::events::new_id;
-use crate::support::pg;
+use crate::support::pg::{self, TestDatabase};
 use crate::support::process::runtraced;
 
 async fn found(daemon: &Daemon, path: &str, key: &str) -> Vec<String> {
@@ -20,6 +20,23 @@ async fn found(daemon: &Daemon, path: &str, key: &str) -> Vec<String> {
     rows.iter()
         .map(|row| row[key].as_str().unwrap().to_owned())
         .collect()
+}
+
+/// The same in contents that both runs share.
+async fn two_sharing_runs(conn: &mut PgConnection) -> [(Uuid, Uuid); 2] {
+    let ids = [new_id(), new_id()];
+    for run in ids {
+        insert_run(conn, run).await;
+    }
+    let lines = "57005 0 0 0 - {\"text\": \"purple giraffe\"}\n2 2 0 57005 remark\n\
+                 57006 0 0 0 - {\"text\": \"green giraffe\"}\n3 2 0 57006 remark";
+    insert_shared(conn, &ids, lines).await;
+    let mut runs = Vec::new();
+    for (run, list) in ids.into_iter().zip([2, 3]) {
+        let step = insert_step(conn, run, &reference(list), &reference(57_003 + list)).await;
+        runs.push((run, step));
+    }
+    runs.try_into().unwrap()
 }
 
 async fn two_runs(conn: &mut PgConnection) -> [(Uuid, Uuid); 2] {
@@ -38,16 +55,25 @@ async fn two_runs(conn: &mut PgConnection) -> [(Uuid, Uuid); 2] {
     runs.try_into().unwrap()
 }
 
-/// Scenario: two runs whose texts are in contents; the page searches all runs, and one run, before
+/// Scenario: two runs whose texts are in contents, their own or shared; the page searches all runs, and one run, before
 /// and after the indexes are built.
 /// Guarantees: texts and names of members are found, in the right run and step; parts of hashes and
 /// the word of references are not.
 #[tokio::test(flavor = "multi_thread")]
 async fn texts_in_contents_are_found_and_hashes_are_not() {
-    let database = pg::database().await;
+    for shared in [false, true] {
+        let database = pg::database().await;
+        let mut conn = database.connect().await;
+        let runs = match shared {
+            true => two_sharing_runs(&mut conn).await,
+            false => two_runs(&mut conn).await,
+        };
+        search(&database, &mut conn, runs).await;
+    }
+}
+
+async fn search(database: &TestDatabase, conn: &mut PgConnection, runs: [(Uuid, Uuid); 2]) {
     let daemon = Daemon::start(database.url()).await;
-    let mut conn = database.connect().await;
-    let runs = two_runs(&mut conn).await;
     let [(purple, step), (green, _)] = runs;
     for indexed in [false, true] {
         if indexed {
@@ -86,7 +112,7 @@ async fn texts_in_contents_are_found_and_hashes_are_not() {
     }
     // A client's own text may hold the same words.
     execute(
-        &mut conn,
+        conn,
         &format!("UPDATE agent_steps SET input = '{{\"$content\": \"of a dead giraffe\"}}' WHERE id = '{step}'"),
     )
     .await;

@@ -91,14 +91,25 @@ pub async fn shown(conn: &mut PgConnection, runs: &[Uuid]) -> Shown {
 
 /// The number of contents and steps that name a content that is not there.
 async fn dangling(conn: &mut PgConnection) -> i64 {
-    let sql = "SELECT count(*) FROM (
-          SELECT run_id, unnest(ARRAY[prev, part]) AS hash FROM agent_contents
+    let sql = "WITH stored AS (
+          SELECT run_id AS holder, hash, prev, part FROM agent_contents
           UNION ALL
-          SELECT run_id, (v ->> '$content')::uuid
-          FROM agent_steps CROSS JOIN LATERAL unnest(ARRAY[input, output]) AS v
-          WHERE v - '$content' = '{}' AND v ? '$content') n
-        WHERE hash IS NOT NULL
-          AND NOT EXISTS (SELECT FROM agent_contents c WHERE c.run_id = n.run_id AND c.hash = n.hash)";
+          SELECT scope_id, hash, prev, part FROM agent_shared_contents
+        ), named AS (
+          SELECT holder, unnest(ARRAY[prev, part]) AS hash FROM stored
+        ), referred AS (
+          SELECT s.run_id, l.scope_id, (v ->> '$content')::uuid AS hash
+          FROM agent_steps AS s
+          LEFT JOIN agent_run_scopes AS l USING (run_id)
+          CROSS JOIN LATERAL unnest(ARRAY[s.input, s.output]) AS v
+          WHERE v - '$content' = '{}' AND v ? '$content'
+        )
+        SELECT (SELECT count(*) FROM named AS n
+                WHERE n.hash IS NOT NULL
+                  AND NOT EXISTS (SELECT FROM stored AS c WHERE c.holder = n.holder AND c.hash = n.hash))
+             + (SELECT count(*) FROM referred AS r
+                WHERE NOT EXISTS (
+                  SELECT FROM stored AS c WHERE c.holder IN (r.run_id, r.scope_id) AND c.hash = r.hash))";
     sqlx::query_scalar(sql).fetch_one(conn).await.unwrap()
 }
 

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::rows::{execute, insert_contents, insert_run, insert_step, reference};
+use super::rows::{
+    execute, insert_contents, insert_run, insert_shared, insert_step, reference, shown,
+};
 use crate::support::events::new_id;
 use crate::support::pg;
 use runtraced::store::MIGRATIONS;
@@ -85,4 +87,60 @@ async fn values_come_back_into_the_steps() {
     let again = sqlx::query_scalar::<_, Value>("SELECT input FROM run_timeline WHERE id = $1");
     let shown = again.bind(steps[0]).fetch_one(&mut conn).await.unwrap();
     assert_eq!(shown, rows[0].0);
+}
+
+/// Scenario: two runs share contents, also through a lesser view of a step; the migration to shared contents is undone, then the
+/// one to contents; then both are made again.
+/// Guarantees: each run has what its steps need, and nothing else; in the end the steps hold what was sent.
+#[tokio::test]
+async fn shared_contents_go_back_to_their_runs() {
+    let database = pg::database().await;
+    let mut conn = database.connect().await;
+    let runs = [new_id(), new_id()];
+    for run in runs {
+        insert_run(&mut conn, run).await;
+    }
+    let lines = "1 0 0 0 - \"a\"\n2 1 0 0 - [0]\n3 1 2 1 -\n4 0 0 0 - \"b\"\n5 0 0 0 - \"of nobody\"\n6 0 0 0 - \"hidden\"";
+    insert_shared(&mut conn, &runs, lines).await;
+    let step = insert_step(&mut conn, runs[0], &reference(3), &reference(4)).await;
+    insert_step(&mut conn, runs[1], &reference(2), &json!("plain")).await;
+    let hidden = reference(6).to_string().replace("\":\"", "\": \"");
+    let view = json!([null, [-1, 2.5, "completed", hidden, null, null], 0]);
+    let set = "UPDATE agent_steps SET other_view = $1 WHERE id = $2";
+    sqlx::query(set)
+        .bind(view)
+        .bind(step)
+        .execute(&mut conn)
+        .await
+        .unwrap();
+    assert_eq!(
+        shown(&mut conn, runs[0], &reference(3)).await,
+        json!([0, "a"])
+    );
+
+    MIGRATIONS.undo(&mut conn, 43).await.unwrap();
+    let query = "SELECT string_agg(right(hash::text, 1), '' ORDER BY hash) FROM agent_contents WHERE run_id = $1";
+    for (run, want) in runs.into_iter().zip(["12346", "2"]) {
+        let hashes: String = sqlx::query_scalar(query)
+            .bind(run)
+            .fetch_one(&mut conn)
+            .await
+            .unwrap();
+        assert_eq!(hashes, want);
+    }
+    assert_eq!(
+        shown(&mut conn, runs[0], &reference(3)).await,
+        json!([0, "a"])
+    );
+    MIGRATIONS.undo(&mut conn, 42).await.unwrap();
+    let inputs = "SELECT input FROM agent_steps WHERE run_id = $1";
+    for (run, want) in runs.into_iter().zip([json!([0, "a"]), json!([0])]) {
+        let input: Value = sqlx::query_scalar(inputs)
+            .bind(run)
+            .fetch_one(&mut conn)
+            .await
+            .unwrap();
+        assert_eq!(input, want);
+    }
+    MIGRATIONS.run(&mut conn).await.unwrap();
 }

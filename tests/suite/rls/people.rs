@@ -51,6 +51,9 @@ INSERT INTO agent_runs (id, session_id, customer_id, agent_id, agent_type, statu
   ('30000000-0000-0000-0000-00000000000#', NULL, NULL, 'a', 'b', 'running');
 INSERT INTO agent_steps (run_id, name) SELECT id, 's' FROM agent_runs WHERE right(id::text, 1) = '#';
 INSERT INTO agent_contents (run_id, hash, kind, body) SELECT id, id, 0, '1' FROM agent_runs WHERE right(id::text, 1) = '#';
+INSERT INTO agent_content_scopes (id, session_id, owner_id, month) SELECT id, id, id, '2026-01-01' FROM agent_runs WHERE right(id::text, 1) = '#';
+INSERT INTO agent_run_scopes (run_id, scope_id) SELECT id, id FROM agent_runs WHERE right(id::text, 1) = '#';
+INSERT INTO agent_shared_contents (scope_id, hash, kind, body) SELECT id, id, 0, '1' FROM agent_runs WHERE right(id::text, 1) = '#';
 INSERT INTO agent_step_aliases (id, run_id) SELECT id, id FROM agent_runs WHERE right(id::text, 1) = '#';
 INSERT INTO agent_token_counts (run_id, input) SELECT id, 1 FROM agent_runs WHERE right(id::text, 1) = '#';
 INSERT INTO agent_scores (run_id, name, value) SELECT id, 'n', 1 FROM agent_runs WHERE right(id::text, 1) = '#';

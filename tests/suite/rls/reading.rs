@@ -20,6 +20,10 @@ pub const VISIBLE: &[(&str, u64, u64, u64)] = &[
     ("agent_runs", 2, 6, 0),
     ("agent_steps", 2, 6, 0),
     ("agent_contents", 2, 6, 0),
+    // Only through content_value(), for whoever sees the run.
+    ("agent_content_scopes", 0, 0, 0),
+    ("agent_run_scopes", 2, 6, 0),
+    ("agent_shared_contents", 0, 0, 0),
     ("agent_step_aliases", 2, 6, 0),
     ("agent_token_counts", 2, 6, 0),
     ("agent_scores", 2, 6, 0),

@@ -1,0 +1,372 @@
+-- Contents that the runs of a session share.
+--
+-- A chat repeats its history with every turn. Where each turn is a run of its own, the contents of one run (migration 43) are of no
+-- use to the next. So the contents of runs with a session are stored once for all runs of the session that belong to the same
+-- customer, month by month: in a *scope*. A run keeps the scope in which it stored first. Runs without a session go on as before.
+--
+-- Nobody but daemons reads shared contents directly: a scope may hold values of runs that a reader does not see. content_value()
+-- reads them for whoever sees the run and has the reference.
+--
+-- Earlier daemons store contents for each run, which stays right: the write epoch stays.
+--
+-- Rollback: 0044_shared_contents.down.sql
+
+CREATE TABLE agent_content_scopes (
+  id UUID PRIMARY KEY DEFAULT gen_random_uuid(),
+  session_id UUID NOT NULL,
+  owner_id UUID NOT NULL,
+  month DATE NOT NULL,
+  stale BOOLEAN NOT NULL DEFAULT false,
+  CONSTRAINT agent_content_scopes_key UNIQUE (session_id, owner_id, month)
+);
+
+COMMENT ON TABLE agent_content_scopes IS
+  'What shares contents: the runs of a session that belong to one customer, month by month. Whoever changes contents of a scope locks its row';
+COMMENT ON COLUMN agent_content_scopes.id IS 'A random number, so that only those who see a run of the scope know it';
+COMMENT ON COLUMN agent_content_scopes.session_id IS 'The session of the runs when they first stored contents';
+COMMENT ON COLUMN agent_content_scopes.owner_id IS
+  'The customer whose runs these are: the tenant of the key that sent them, or else the customer that they name; all zero: none';
+COMMENT ON COLUMN agent_content_scopes.month IS 'First day of the month (UTC) in which the runs first stored contents';
+COMMENT ON COLUMN agent_content_scopes.stale IS
+  'True: a run of the scope was deleted, so there may be contents that nothing needs; retention and prune look for them';
+
+CREATE INDEX idx_content_scopes_stale ON agent_content_scopes (id) WHERE stale;
+
+CREATE TABLE agent_run_scopes (
+  run_id UUID PRIMARY KEY REFERENCES agent_runs(id) ON DELETE CASCADE,
+  scope_id UUID NOT NULL REFERENCES agent_content_scopes(id)
+);
+
+COMMENT ON TABLE agent_run_scopes IS 'The scope in which a run stores its contents. A run without a row stores them in agent_contents';
+COMMENT ON COLUMN agent_run_scopes.run_id IS 'The run';
+COMMENT ON COLUMN agent_run_scopes.scope_id IS 'The scope. It stays, whatever becomes of the run''s session and customer';
+
+CREATE INDEX idx_run_scopes_scope ON agent_run_scopes (scope_id);
+
+CREATE TABLE agent_shared_contents (
+  scope_id UUID NOT NULL REFERENCES agent_content_scopes(id),
+  hash UUID NOT NULL,
+  kind SMALLINT NOT NULL,
+  prev UUID,
+  part UUID,
+  name TEXT,
+  body JSONB,
+  PRIMARY KEY (scope_id, hash),
+  CONSTRAINT agent_shared_contents_kind_check CHECK (kind BETWEEN 0 AND 2),
+  CONSTRAINT agent_shared_contents_part_check CHECK (num_nonnulls(part, body) = 1),
+  CONSTRAINT agent_shared_contents_name_check CHECK ((name IS NOT NULL) = (kind = 2 AND part IS NOT NULL)),
+  CONSTRAINT agent_shared_contents_leaf_check CHECK (kind <> 0 OR num_nonnulls(prev, part) = 0),
+  CONSTRAINT agent_shared_contents_body_check CHECK (kind = 0 OR body IS NULL OR jsonb_typeof(body) = (ARRAY['array', 'object'])[kind])
+);
+
+COMMENT ON TABLE agent_shared_contents IS
+  'Pieces of large inputs and outputs of steps, each once per scope. Like agent_contents otherwise; read through content_value()';
+COMMENT ON COLUMN agent_shared_contents.scope_id IS 'The scope whose runs have the value';
+COMMENT ON COLUMN agent_shared_contents.hash IS 'Hash of what the row says: the first 16 bytes of a BLAKE3';
+COMMENT ON COLUMN agent_shared_contents.kind IS
+  '0: a value as it is. 1: a list, the elements of prev and those that this row adds. 2: an object, the members of prev and those that this row adds';
+COMMENT ON COLUMN agent_shared_contents.prev IS 'Of a list or an object: the row that this one continues; NULL: it is the first';
+COMMENT ON COLUMN agent_shared_contents.part IS 'The row whose value is the one element or member that this row adds; NULL: it adds what is in body';
+COMMENT ON COLUMN agent_shared_contents.name IS 'Of an object with a part: the name of the member';
+COMMENT ON COLUMN agent_shared_contents.body IS 'The value; of a list an array of elements to add; of an object an object of members to add';
+
+-- As for agent_contents: compression, and an index for searching texts where the others are.
+DO $migration$
+BEGIN
+  ALTER TABLE agent_shared_contents ALTER COLUMN body SET COMPRESSION lz4;
+EXCEPTION WHEN feature_not_supported THEN
+  NULL;
+END
+$migration$;
+
+DO $migration$
+BEGIN
+  IF to_regclass('public.runtraced_search_steps') IS NOT NULL THEN
+    CREATE INDEX runtraced_search_shared ON agent_shared_contents USING gin (name gin_trgm_ops, (body::text) gin_trgm_ops);
+  END IF;
+EXCEPTION WHEN undefined_object THEN
+  NULL; -- The extension is in a schema that this role does not search; the command builds the index.
+END
+$migration$;
+
+-- Deleting a run, by whatever means, says that its scope may hold what nothing needs.
+CREATE FUNCTION public.note_stale_scopes() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+AS $function$
+BEGIN
+  UPDATE public.agent_content_scopes AS s SET stale = true
+  WHERE s.id IN (SELECT g.scope_id FROM gone AS g) AND NOT s.stale;
+  RETURN NULL;
+END
+$function$;
+COMMENT ON FUNCTION public.note_stale_scopes() IS 'Marks the scopes of deleted runs; used by a trigger';
+
+CREATE TRIGGER agent_run_scopes_gone AFTER DELETE ON agent_run_scopes REFERENCING OLD TABLE AS gone
+FOR EACH STATEMENT EXECUTE FUNCTION note_stale_scopes();
+
+-- Whoever sees a run sees its scope, by whatever policies.
+CREATE FUNCTION public.sees_run(run_id uuid) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = ''
+AS $function$ SELECT EXISTS (SELECT FROM public.agent_runs AS r WHERE r.id = $1) $function$;
+COMMENT ON FUNCTION public.sees_run(uuid) IS 'Whether the caller sees this run';
+
+ALTER TABLE agent_content_scopes ENABLE ROW LEVEL SECURITY;
+ALTER TABLE agent_run_scopes ENABLE ROW LEVEL SECURITY;
+ALTER TABLE agent_shared_contents ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY "Whoever sees a run sees its scope" ON agent_run_scopes FOR SELECT USING (public.sees_run(run_id));
+
+DO $migration$
+DECLARE
+  tables CONSTANT text[] := ARRAY['agent_content_scopes', 'agent_run_scopes', 'agent_shared_contents'];
+  one record;
+  new_table text;
+BEGIN
+  -- New tables have default privileges: Supabase gives anon and authenticated all rights, a product may give others some.
+  FOR one IN
+    SELECT DISTINCT c.relname, CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END AS whom
+    FROM pg_class AS c
+    CROSS JOIN aclexplode(c.relacl) AS a
+    LEFT JOIN pg_roles AS r ON r.oid = a.grantee
+    WHERE c.relnamespace = 'public'::regnamespace AND c.relname = ANY (tables) AND a.grantee <> c.relowner
+  LOOP
+    EXECUTE format('REVOKE ALL ON %I FROM %s', one.relname, one.whom);
+  END LOOP;
+  -- Whoever may read contents may read which scope a run has. Daemons have the same rights as on contents, and see all rows.
+  FOR one IN
+    SELECT
+      CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END AS whom,
+      string_agg(a.privilege_type, ', ') FILTER (WHERE a.privilege_type IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE')) AS rights,
+      bool_or(a.privilege_type = 'SELECT') AS reads,
+      (SELECT p.policyname FROM pg_policies AS p
+       WHERE p.schemaname = 'public' AND p.tablename = 'agent_contents'
+         AND p.policyname = ('runtraced writes as ' || r.rolname)::name) AS policy
+    FROM pg_class AS c
+    CROSS JOIN aclexplode(c.relacl) AS a
+    LEFT JOIN pg_roles AS r ON r.oid = a.grantee
+    WHERE c.oid = 'agent_contents'::regclass AND a.grantee <> c.relowner
+    GROUP BY a.grantee, r.rolname
+  LOOP
+    IF one.policy IS NOT NULL THEN
+      FOREACH new_table IN ARRAY tables LOOP
+        EXECUTE format('GRANT %s ON %I TO %s', one.rights, new_table, one.whom);
+        EXECUTE format('CREATE POLICY %I ON %I FOR ALL TO %s USING (true) WITH CHECK (true)', one.policy, new_table, one.whom);
+      END LOOP;
+    ELSIF one.reads THEN
+      EXECUTE format('GRANT SELECT ON agent_run_scopes TO %s', one.whom);
+    END IF;
+  END LOOP;
+END
+$migration$;
+
+-- Reading.
+
+-- content_of() for a scope.
+CREATE FUNCTION public.shared_content_of(scope_id uuid, hash uuid, above uuid[]) RETURNS jsonb
+LANGUAGE plpgsql STABLE COST 1000 SET search_path = '' SET enable_seqscan = off
+AS $function$
+#variable_conflict use_column
+DECLARE
+  head record;
+  made jsonb;
+BEGIN
+  SELECT c.kind, c.prev, c.part, c.name, c.body INTO head
+  FROM public.agent_shared_contents AS c
+  WHERE c.scope_id = $1 AND c.hash = $2;
+  IF NOT FOUND OR $2 = ANY ($3) OR cardinality($3) > 32 THEN
+    RETURN NULL;
+  END IF;
+  IF head.prev IS NULL AND head.part IS NULL THEN
+    RETURN head.body;
+  END IF;
+  WITH RECURSIVE chain AS (
+    SELECT $2 AS hash, head.prev, head.part, head.name, head.body, 1 AS place, $2 AS mark
+    UNION ALL
+    SELECT c.hash, c.prev, c.part, c.name, c.body, n.place + 1, CASE WHEN n.place & (n.place - 1) = 0 THEN n.hash ELSE n.mark END
+    FROM chain AS n
+    CROSS JOIN LATERAL (
+      SELECT c.hash, c.prev, c.part, c.name, c.body
+      FROM public.agent_shared_contents AS c
+      WHERE c.scope_id = $1 AND c.hash = n.prev AND c.kind = head.kind
+      OFFSET 0
+    ) AS c
+    WHERE n.prev <> n.mark
+  ), parts AS NOT MATERIALIZED (
+    SELECT n.place, n.name, CASE WHEN c.kind = 0 THEN c.body ELSE public.shared_content_of($1, n.part, $3 || $2) END AS value
+    FROM chain AS n
+    LEFT JOIN LATERAL (
+      SELECT c.kind, c.body
+      FROM public.agent_shared_contents AS c
+      WHERE c.scope_id = $1 AND c.hash = n.part
+      OFFSET 0
+    ) AS c ON true
+    WHERE n.part IS NOT NULL
+  ), texts AS (
+    SELECT p.place, CASE WHEN p.name IS NULL THEN '' ELSE to_jsonb(p.name)::text || ': ' END || p.value::text AS text
+    FROM parts AS p
+    UNION ALL
+    SELECT n.place, substr(b.text, 2, length(b.text) - 2)
+    FROM chain AS n
+    CROSS JOIN LATERAL (SELECT n.body::text AS text OFFSET 0) AS b
+    WHERE n.part IS NULL AND b.text NOT IN ('[]', '{}')
+  )
+  SELECT CASE
+    WHEN NOT (SELECT bool_or(n.prev IS NULL) FROM chain AS n) OR bool_or(t.text IS NULL) THEN NULL
+    WHEN head.kind = 1 THEN '[' || coalesce(string_agg(t.text, ', ' ORDER BY t.place DESC), '') || ']'
+    ELSE '{' || coalesce(string_agg(t.text, ', ' ORDER BY t.place DESC), '') || '}'
+  END::jsonb
+  INTO made
+  FROM texts AS t;
+  RETURN made;
+END
+$function$;
+COMMENT ON FUNCTION public.shared_content_of(uuid, uuid, uuid[]) IS
+  'The value of a row of agent_shared_contents, for shared_content; NULL: it is not all there';
+
+CREATE FUNCTION public.shared_content(scope_id uuid, hash uuid) RETURNS jsonb
+LANGUAGE sql STABLE COST 1000 SECURITY DEFINER SET search_path = ''
+AS $function$ SELECT public.shared_content_of($1, $2, '{}') $function$;
+COMMENT ON FUNCTION public.shared_content(uuid, uuid) IS
+  'The value of a row of agent_shared_contents, for whoever knows the scope, which takes seeing a run of it, and the hash, which takes seeing a step';
+
+CREATE OR REPLACE FUNCTION public.content_value(run_id uuid, value jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE COST 1000 SET search_path = ''
+AS $function$
+#variable_conflict use_column
+DECLARE
+  hash text;
+  shared_in uuid;
+  made jsonb;
+BEGIN
+  -- A larger value is no reference. Its size is known without reading it.
+  IF pg_column_size($2) < 128 THEN
+    hash := $2 ->> '$content';
+    IF hash ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' AND $2 = jsonb_build_object('$content', hash)
+      AND has_table_privilege('public.agent_contents', 'SELECT')
+    THEN
+      IF has_table_privilege('public.agent_run_scopes', 'SELECT') THEN
+        SELECT s.scope_id INTO shared_in FROM public.agent_run_scopes AS s WHERE s.run_id = $1;
+        IF shared_in IS NOT NULL THEN
+          made := public.shared_content(shared_in, hash::uuid);
+        END IF;
+      END IF;
+      -- A run may have stored contents before it had a session.
+      IF made IS NULL THEN
+        PERFORM set_config('runtraced.run', $1::text, true);
+        made := public.content_of($1, hash::uuid, '{}');
+      END IF;
+      RETURN coalesce(made, $2);
+    END IF;
+  END IF;
+  RETURN $2;
+END
+$function$;
+
+-- What needs what.
+
+CREATE FUNCTION public.content_references(run_id uuid, hidden boolean) RETURNS SETOF uuid
+LANGUAGE sql STABLE ROWS 100 SET search_path = ''
+AS $function$
+  SELECT (v.text::jsonb ->> '$content')::uuid
+  FROM public.agent_steps AS s
+  CROSS JOIN LATERAL (
+    SELECT CASE WHEN pg_column_size(s.input) < 128 THEN s.input::text END
+    UNION ALL
+    SELECT CASE WHEN pg_column_size(s.output) < 128 THEN s.output::text END
+    UNION ALL
+    -- The lesser views of a step hold theirs as texts (merge_steps.sql): the details at 7, the end at 3.
+    SELECT o.text FROM (VALUES (s.other_view #>> '{0,7}'), (s.other_view #>> '{1,3}')) AS o (text) WHERE $2
+  ) AS v (text)
+  WHERE s.run_id = $1 AND v.text ~ '^\{"\$content": ?"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"\}$'
+$function$;
+COMMENT ON FUNCTION public.content_references(uuid, boolean) IS
+  'The hashes that the steps of a run refer to; if the second argument is true, also those of values that do not show at present';
+
+CREATE FUNCTION public.shared_pieces(scope_id uuid, hashes uuid[]) RETURNS SETOF uuid
+LANGUAGE sql STABLE SET search_path = '' SET enable_seqscan = off
+AS $function$
+  WITH RECURSIVE piece AS (
+    SELECT h.hash FROM unnest($2) AS h (hash)
+    UNION
+    SELECT named.hash
+    FROM piece AS p
+    CROSS JOIN LATERAL (
+      SELECT c.prev, c.part FROM public.agent_shared_contents AS c WHERE c.scope_id = $1 AND c.hash = p.hash OFFSET 0
+    ) AS c
+    CROSS JOIN LATERAL (VALUES (c.prev), (c.part)) AS named (hash)
+    WHERE named.hash IS NOT NULL
+  )
+  SELECT p.hash FROM piece AS p
+$function$;
+COMMENT ON FUNCTION public.shared_pieces(uuid, uuid[]) IS
+  'These hashes, and those of everything that the values of these rows of agent_shared_contents consist of';
+
+CREATE FUNCTION public.unneeded_contents(scope_id uuid) RETURNS SETOF uuid
+LANGUAGE sql STABLE SET search_path = '' SET enable_seqscan = off
+AS $function$
+  WITH needed AS MATERIALIZED (
+    SELECT p.hash
+    FROM public.shared_pieces($1, ARRAY(
+      SELECT DISTINCT r.hash
+      FROM public.agent_run_scopes AS s
+      CROSS JOIN LATERAL public.content_references(s.run_id, true) AS r (hash)
+      WHERE s.scope_id = $1
+    )) AS p (hash)
+  )
+  SELECT c.hash
+  FROM public.agent_shared_contents AS c
+  WHERE c.scope_id = $1 AND c.hash NOT IN (SELECT n.hash FROM needed AS n)
+$function$;
+COMMENT ON FUNCTION public.unneeded_contents(uuid) IS
+  'The hashes of the contents of a scope that no step of its runs needs; used by retention and prune';
+
+-- Searching.
+
+CREATE FUNCTION public.shared_text(scope_id uuid, hashes uuid[], pattern text) RETURNS boolean
+LANGUAGE sql STABLE COST 1000 SECURITY DEFINER SET search_path = '' SET enable_seqscan = off
+AS $function$
+  SELECT EXISTS (
+    SELECT
+    FROM public.shared_pieces($1, $2) AS p (hash)
+    CROSS JOIN LATERAL (
+      SELECT FROM public.agent_shared_contents AS c
+      WHERE c.scope_id = $1 AND c.hash = p.hash AND (c.name ILIKE $3 OR c.body::text ILIKE $3)
+      OFFSET 0
+    ) AS c
+  )
+$function$;
+COMMENT ON FUNCTION public.shared_text(uuid, uuid[], text) IS
+  'Whether a text like the pattern is in the values of these rows of agent_shared_contents; for run_shares_text';
+
+CREATE FUNCTION public.run_shares_text(run_id uuid, pattern text) RETURNS boolean
+LANGUAGE sql STABLE COST 1000 SET search_path = ''
+AS $function$
+  SELECT EXISTS (
+    SELECT
+    FROM public.agent_run_scopes AS s
+    WHERE s.run_id = $1
+      AND public.shared_text(s.scope_id, ARRAY(SELECT public.content_references($1, false)), $2)
+  )
+$function$;
+COMMENT ON FUNCTION public.run_shares_text(uuid, text) IS
+  'Whether a text like the pattern is in shared contents of an input or output of this run';
+
+CREATE FUNCTION public.runs_sharing_text(pattern text) RETURNS SETOF uuid
+LANGUAGE plpgsql STABLE COST 100000 ROWS 100 SET search_path = ''
+AS $function$
+BEGIN
+  -- A daemon's role reads shared contents directly, and an index may serve it.
+  IF has_table_privilege('public.agent_shared_contents', 'SELECT') THEN
+    RETURN QUERY
+      SELECT s.run_id
+      FROM public.agent_run_scopes AS s
+      WHERE s.scope_id = ANY (ARRAY(
+          SELECT c.scope_id FROM public.agent_shared_contents AS c WHERE c.name ILIKE $1 OR c.body::text ILIKE $1))
+        AND public.run_shares_text(s.run_id, $1);
+  ELSE
+    RETURN QUERY SELECT s.run_id FROM public.agent_run_scopes AS s WHERE public.run_shares_text(s.run_id, $1);
+  END IF;
+END
+$function$;
+COMMENT ON FUNCTION public.runs_sharing_text(text) IS
+  'The runs with a text like the pattern in shared contents of their inputs and outputs, as far as the caller sees them';
