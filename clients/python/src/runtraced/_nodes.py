@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, TypeVar, cast
 
 from . import _context as context
 from . import _events as events
 from ._client import client
+from ._held import Hold, hold, release
 from ._ids import alias_id, new_id, parsed_id, span_id, traceparent
 from ._scope import Gate, Scope, payload_object, payload_text, payload_value
 from ._values import error_text, quoted
@@ -48,7 +50,10 @@ def guarded(method: Method) -> Method:
 class Node:
     """A run or a step. Without a scope it records nothing."""
 
-    __slots__ = ("id", "ended", "parent", "output", "error", "metadata", "_scope", "_before", "_generation")
+    __slots__ = (
+        "id", "ended", "parent", "output", "error", "metadata", "_scope", "_before", "_hold", "_generation",
+        "__weakref__",
+    )  # fmt: skip
 
     #: The id of the run or step, a UUIDv7.
     id: str
@@ -66,6 +71,8 @@ class Node:
     _generation: int
     # What was open where this was entered.
     _before: Optional[Node]
+    # The generator that has entered it.
+    _hold: Optional[Hold]
 
     @property
     def _step_id(self) -> Optional[str]:
@@ -84,14 +91,21 @@ class Node:
         if self._scope is not None:
             self._before = context.read()
             context.write(self)
+            self._hold = hold(self, sys._getframe(2))
 
     def _leave(self) -> None:
         """Puts back what was open before, unless something else is open here now."""
+        self._let_go()
         if self._scope is not None and context.read() is self:
             before, self._before = self._before, None
             while before is not None and before.ended:
                 before = before.parent
             context.write(before)
+
+    def _let_go(self) -> None:
+        if self._hold is not None:
+            release(self._hold)
+            self._hold = None
 
     def step(
         self,

@@ -58,6 +58,7 @@ class Run(Node):
         self.ended = False
         self.parent: Optional[Node] = None
         self._scope = None
+        self._hold = None
         self._generation = client.generation
         self._traceparent = traceparent
         self._sample = sample
@@ -200,6 +201,7 @@ class Run(Node):
         return {k: v for k, v in self.metadata.items() if k not in sent or sent[k] != as_value(v)}
 
     def __del__(self) -> None:
+        self._let_go()
         # Nobody will end it: a generator was abandoned.
         if not self.ended and self._scope is not None:
             self.end()

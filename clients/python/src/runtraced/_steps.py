@@ -38,6 +38,7 @@ class Step(Node):
         self.ended = False
         self.parent: Optional[Node] = None
         self._scope = None
+        self._hold = None
         self._generation = client.generation
         self._alias: Optional[str] = None
         self._within = within
@@ -124,6 +125,7 @@ class Step(Node):
         )
 
     def __del__(self) -> None:
+        self._let_go()
         # Nobody will end it: a generator was abandoned.
         if not self.ended and self._scope is not None:
             self.end()

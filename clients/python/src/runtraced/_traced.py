@@ -79,7 +79,7 @@ class _Traced:
 
     def _step(self, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Step:
         step = Step(self._name, self._kind)
-        if self._takes_input and context.read() is not None:
+        if self._takes_input and context.innermost() is not None:
             step.input = self._arguments(args, kwargs)
         return step
 

@@ -127,7 +127,7 @@ class Call:
 
 def begin(dialect: Dialect, body: Any) -> Optional[Call]:
     """A call, if it happens within a run."""
-    if context.read() is None or not isinstance(body, dict):
+    if context.innermost() is None or not isinstance(body, dict):
         return None
     return Call(dialect, body)
 
