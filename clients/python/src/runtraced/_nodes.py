@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _ROLES = {name: f'"MESSAGE_ROLE_{name.upper()}"' for name in ("user", "assistant", "system", "tool")}
 _ROLES["developer"] = _ROLES["system"]
 _ROLES["function"] = _ROLES["tool"]
+_ABANDONED = "abandoned: the program dropped it and did not end it"
 _COUNTS = ("input", "output", "cache_read", "cache_write", "reasoning")
 
 def role_name(role: str) -> str:
@@ -106,6 +107,17 @@ class Node:
         if self._hold is not None:
             release(self._hold)
             self._hold = None
+
+    def end(self, error: Optional[BaseException] = None) -> None:
+        """Records the end. With an error, it failed. Only the first call counts."""
+        raise NotImplementedError
+
+    def _abandon(self) -> None:
+        """Nobody will end it, because nobody has it any more. That is no success."""
+        self._let_go()
+        if not self.ended and self._scope is not None:
+            self.error = self.error or _ABANDONED
+            self.end()
 
     def step(
         self,

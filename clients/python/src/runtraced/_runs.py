@@ -201,10 +201,7 @@ class Run(Node):
         return {k: v for k, v in self.metadata.items() if k not in sent or sent[k] != as_value(v)}
 
     def __del__(self) -> None:
-        self._let_go()
-        # Nobody will end it: a generator was abandoned.
-        if not self.ended and self._scope is not None:
-            self.end()
+        self._abandon()
 
 
 def _session(name: Optional[str]) -> Optional[str]:

@@ -125,7 +125,4 @@ class Step(Node):
         )
 
     def __del__(self) -> None:
-        self._let_go()
-        # Nobody will end it: a generator was abandoned.
-        if not self.ended and self._scope is not None:
-            self.end()
+        self._abandon()

@@ -78,6 +78,11 @@ class Call:
     def streams(self) -> None:
         self._collector = self._dialect.collector()
 
+    def __del__(self) -> None:
+        # The model has answered with a stream, and the caller has dropped it unread.
+        if self._collector is not None:
+            self.end(None)
+
     def _answered(self, answer: Any) -> None:
         step = self._step
         if step is None or step._scope is None or step.ended or not isinstance(answer, dict):
