@@ -11,6 +11,7 @@ from . import _events as events
 from ._client import client
 from ._events import Item, Payload
 from ._queue import EventQueue
+from ._sayings import Sayings
 from ._settings import MIB
 from ._values import Value, as_object, as_text, as_value
 
@@ -23,11 +24,17 @@ _MASKING_FAILED = "[masking failed]"
 class Gate:
     """The decision of sampling, shared by a run and all runs below it."""
 
-    __slots__ = ("kept", "_held")
+    __slots__ = ("kept", "_held", "_sayings")
 
     def __init__(self, kept: bool) -> None:
         self.kept = kept
         self._held = None if kept else EventQueue(_HELD_BYTES)
+        # What is left out does not count as said for other runs.
+        self._sayings = None if kept else Sayings(client.sayings)
+
+    @property
+    def sayings(self) -> Sayings:
+        return self._sayings or client.sayings
 
     def put(self, item: Item) -> None:
         if self.kept:
@@ -38,7 +45,10 @@ class Gate:
     def keep(self) -> None:
         """Sends what was held back, and everything after it."""
         held, self._held = self._held, None
+        sayings, self._sayings = self._sayings, None
         self.kept = True
+        if sayings is not None:
+            client.sayings.add(sayings)
         for item in held.take(len(held), _HELD_BYTES) if held is not None else ():
             client.put(item)
 

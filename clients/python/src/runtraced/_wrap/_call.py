@@ -8,15 +8,14 @@ from typing import Any, Dict, Optional
 from .. import _context as context
 from .. import _events as events
 from .._client import client
-from .._ids import message_id
+from .._ids import message_id, new_id
 from .._nodes import role_name
-from .._scope import payload_object, payload_text, payload_value
+from .._scope import Scope, payload_object, payload_text, payload_value
 from .._steps import Step
 from .._values import json_text, restored
 from ._dialect import Collector, Dialect, Said, plain
 
 _LEFT_OUT = ("model", "stream", "stream_options")
-_MOST_KNOWN_MESSAGES = 20_000
 # A media file in a request becomes its size.
 _LONGEST_DATA = 4096
 
@@ -27,6 +26,8 @@ class Call:
         self._collector: Optional[Collector] = None
         self._model: Optional[str] = None
         self._step: Optional[Step] = None
+        # How often each message occurs in this call, by the id of the first.
+        self._counts: Dict[str, int] = {}
         try:
             self._begin(body)
         except Exception:
@@ -40,10 +41,11 @@ class Call:
         step = Step(self._dialect.name, "llm", asked, self._model)
         step.start()
         self._step = step
-        counts: Dict[bytes, int] = {}
-        for said in self._dialect.request(asked):
-            self._record(said, counts, is_answer=False)
-        self._counts = counts
+        messages = self._dialect.request(asked)
+        self._begins = not any(said.role in ("assistant", "tool") for said in messages)
+        self._is_continued = self._dialect.is_continued(asked)
+        for said in messages:
+            self._record(said, is_answer=False)
 
     def finish(self, answer: Any) -> None:
         """The call has answered."""
@@ -89,12 +91,12 @@ class Call:
             return
         reply = self._dialect.reply(answer)
         for said in reply.said:
-            self._record(said, self._counts, is_answer=True)
+            self._record(said, is_answer=True)
         step.output = reply.output
         if any(count is not None for count in reply.tokens.values()):
             step.tokens(model=reply.model or self._model, **reply.tokens)
 
-    def _record(self, said: Said, counts: Dict[bytes, int], is_answer: bool) -> None:
+    def _record(self, said: Said, is_answer: bool) -> None:
         """A message, unless it was sent before: each call repeats all messages so far."""
         step = self._step
         scope = None if step is None else step._scope
@@ -104,15 +106,9 @@ class Call:
         text, calls = payload_text(said.content), payload_value(said.tool_calls)
         answered = (said.metadata or {}).get("tool_call_id")
         content = json_text([said.role, text, restored(calls), answered]).encode("utf-8", "surrogatepass")
-        occurrence = counts[content] = counts.get(content, 0) + 1
-        identifier = message_id(scope.session or scope.run, content, occurrence)
-        known = client.known_messages
-        if identifier in known:
+        identifier = self._identifier(scope, said.role, content, is_answer)
+        if identifier is None:
             return
-        if scope.gate.kept:
-            if len(known) >= _MOST_KNOWN_MESSAGES:
-                known.clear()
-            known[identifier] = None
         mark = ',"believed_new":true' if is_answer else ""
         head = (
             f'"message_appended":{{"message_id":"{identifier}","run_id":"{scope.run}"'
@@ -128,6 +124,23 @@ class Call:
                 ("metadata_json", payload_object(said.metadata)),
             ),
         )
+
+
+    def _identifier(self, scope: Scope, role: str, content: bytes, is_answer: bool) -> Optional[str]:
+        """The id of a message, the same wherever it is repeated. None if it was said before."""
+        if self._is_continued and role != "system":
+            return new_id()  # the provider keeps the history, so nothing is repeated
+        within = scope.session or scope.run
+        first = message_id(within, content, 1)
+        occurrence = self._counts[first] = self._counts.get(first, 0) + 1
+        sayings = scope.gate.sayings
+        if is_answer:
+            number: Optional[int] = sayings.answered(first, scope.run, occurrence)
+        else:
+            number = sayings.asked(first, scope.run, occurrence, self._begins and role != "system")
+        if number is None:
+            return None
+        return first if number == 1 else message_id(within, content, number)
 
 
 def begin(dialect: Dialect, body: Any) -> Optional[Call]:

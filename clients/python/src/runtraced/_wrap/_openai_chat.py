@@ -13,6 +13,9 @@ class ChatCompletions:
     def request(self, body: Dict[str, Any]) -> List[Said]:
         return [_said(message) for message in body.get("messages") or [] if isinstance(message, dict)]
 
+    def is_continued(self, body: Dict[str, Any]) -> bool:
+        return False
+
     def reply(self, answer: Dict[str, Any]) -> Reply:
         choices = answer.get("choices") or []
         said = [_said(choice.get("message") or {}, _facts(answer, choice)) for choice in choices]

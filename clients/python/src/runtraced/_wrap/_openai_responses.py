@@ -17,6 +17,9 @@ class Responses:
             return [*said, Said("user", given)]
         return said + _items(given or [], None)
 
+    def is_continued(self, body: Dict[str, Any]) -> bool:
+        return bool(body.get("previous_response_id") or body.get("conversation"))
+
     def reply(self, answer: Dict[str, Any]) -> Reply:
         facts = {"response_id": answer.get("id"), "finish_reason": answer.get("status")}
         said = _items(answer.get("output") or [], {name: value for name, value in facts.items() if value})
@@ -96,6 +99,9 @@ class Embeddings:
 
     def request(self, body: Dict[str, Any]) -> List[Said]:
         return []
+
+    def is_continued(self, body: Dict[str, Any]) -> bool:
+        return False
 
     def reply(self, answer: Dict[str, Any]) -> Reply:
         vectors = answer.get("data") or []
