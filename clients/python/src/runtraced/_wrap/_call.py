@@ -24,6 +24,7 @@ class Call:
     def __init__(self, dialect: Dialect, body: Dict[str, Any]) -> None:
         self._dialect = dialect
         self._collector: Optional[Collector] = None
+        self._is_read_later = False
         self._model: Optional[str] = None
         self._step: Optional[Step] = None
         # How often each message occurs in this call, by the id of the first.
@@ -79,10 +80,14 @@ class Call:
 
     def streams(self) -> None:
         self._collector = self._dialect.collector()
+        self._is_read_later = True
+
+    def is_read_later(self) -> None:
+        """The model has answered, and the caller reads the answer by itself."""
+        self._is_read_later = True
 
     def __del__(self) -> None:
-        # The model has answered with a stream, and the caller has dropped it unread.
-        if self._collector is not None:
+        if self._is_read_later:  # the caller has dropped the answer, which is no failure
             self.end(None)
 
     def _answered(self, answer: Any) -> None:
@@ -93,6 +98,7 @@ class Call:
         for said in reply.said:
             self._record(said, is_answer=True)
         step.output = reply.output
+        step.error = reply.error
         if any(count is not None for count in reply.tokens.values()):
             step.tokens(model=reply.model or self._model, **reply.tokens)
 

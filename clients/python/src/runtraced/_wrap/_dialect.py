@@ -24,6 +24,8 @@ class Reply(NamedTuple):
     # Arguments of `tokens`.
     tokens: Dict[str, Optional[int]]
     model: Optional[str]
+    # Why it is no whole answer.
+    error: Optional[str] = None
 
 
 class Collector(Protocol):
@@ -67,6 +69,14 @@ def plain(thing: Any) -> Any:
     if dump is None:
         return thing
     return dump(mode="json", exclude_unset=True, warnings=False)
+
+
+def error_of(error: Any) -> Optional[str]:
+    """An error of an API: `code: message`."""
+    if not error:
+        return None
+    said = [str(part) for part in (get(error, "code") or get(error, "type"), get(error, "message")) if part]
+    return ": ".join(said) or str(error)
 
 
 def tool_call(identifier: Any, name: Any, arguments: Any) -> Dict[str, Any]:
