@@ -27,6 +27,7 @@ def fresh(endpoint: str, **settings: Any) -> None:
     client.masking_failures = client.faults = 0
     client.reset()
     _scope._open.clear()
+    _scope._left_out.clear()
     _scope._beat[1] = 60.0
     runtraced.configure(endpoint=endpoint, **settings)
 

@@ -13,7 +13,7 @@ from . import _events as events
 from ._client import client
 from ._held import Hold, hold, release
 from ._ids import alias_id, new_id, parsed_id, span_id, traceparent
-from ._scope import Gate, Scope, payload_object, payload_text, payload_value
+from ._scope import Gate, Scope, gate_of, payload_object, payload_text, payload_value
 from ._values import error_text, quoted
 
 if TYPE_CHECKING:
@@ -287,7 +287,7 @@ def score_by_id(
     step_id = None if step is None else parsed_id(getattr(step, "id", step))
     if run_id is None or client.settings.disabled:
         return
-    scope = Scope(run_id, None, None, Gate(True))
+    scope = Scope(run_id, None, None, gate_of(run_id) or Gate(True))
     scope.put(
         _score_head(run_id, step_id, name, value, label, source),
         (("comment", payload_text(comment)), ("metadata_json", payload_object(metadata))),

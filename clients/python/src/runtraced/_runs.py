@@ -9,7 +9,7 @@ from . import _events as events
 from ._client import client
 from ._ids import alias_id, new_id, parsed_id, parsed_traceparent, session_id
 from ._nodes import Node
-from ._scope import Gate, Scope, closed, is_sampled, opened, payload_object, payload_text
+from ._scope import Gate, Scope, closed, gate_of, is_sampled, opened, payload_object, payload_text
 from ._steps import Step
 from ._values import Value, as_value
 
@@ -129,8 +129,11 @@ class Run(Node):
     def _start_called(self, run: str, span: str, kept: bool) -> None:
         """Goes on in the run of a caller, as a hand-off."""
         self.id = run
-        self._is_called = self._is_root = True
-        scope = Scope(run, _session(self.session), None, Gate(kept))
+        self._is_called = True
+        # The caller may be in this process.
+        shared = None if kept else gate_of(run)
+        self._is_root = shared is None
+        scope = Scope(run, _session(self.session), None, shared or Gate(kept, keeps_failures=False))
         self._tell_session(scope)
         self._step = Step(self.agent, "agent", self.input, metadata=self.metadata)
         self._step._alias = alias_id(run, span)
@@ -190,8 +193,8 @@ class Run(Node):
             closed(scope)
         if self._step is not None:
             self._step.finish(text)
-        if text is not None and client.settings.keep_failures:
-            scope.keep()
+        if text is not None:
+            scope.gate.fail()
         if self._is_root:
             scope.gate.close()
 

@@ -17,24 +17,34 @@ from ._values import Value, as_object, as_text, as_value
 
 # What a left-out run may hold back in memory, for the case that it fails.
 _HELD_BYTES = MIB
+_MOST_LEFT_OUT = 20_000
 _HEARTBEAT_S = 60.0
 _MASKING_FAILED = "[masking failed]"
 
 
 class Gate:
-    """The decision of sampling, shared by a run and all runs below it."""
+    """The decision of sampling, shared by a run and all runs below it.
 
-    __slots__ = ("kept", "_held", "_sayings")
+    A run that is left out sends nothing, or all of it: if it fails or asks a person.
+    """
 
-    def __init__(self, kept: bool) -> None:
+    __slots__ = ("kept", "_keeps_failures", "_held", "_sayings")
+
+    def __init__(self, kept: bool, keeps_failures: bool = True) -> None:
         self.kept = kept
+        # Not in the run of a caller that is left out elsewhere: only the caller could send all of it.
+        self._keeps_failures = keeps_failures
         self._held = None if kept else EventQueue(_HELD_BYTES)
-        # What is left out does not count as said for other runs.
-        self._sayings = None if kept else Sayings(client.sayings)
+        self._sayings: Optional[Sayings] = None
 
     @property
     def sayings(self) -> Sayings:
-        return self._sayings or client.sayings
+        if self.kept:
+            return client.sayings
+        # What is left out does not count as said for other runs.
+        if self._sayings is None:
+            self._sayings = Sayings(client.sayings)
+        return self._sayings
 
     def put(self, item: Item) -> None:
         if self.kept:
@@ -52,9 +62,30 @@ class Gate:
         for item in held.take(len(held), _HELD_BYTES) if held is not None else ():
             client.put(item)
 
+    def fail(self) -> None:
+        """A run has failed. What is closed cannot be sent whole any more."""
+        if self._held is not None and self._keeps_failures and client.settings.keep_failures:
+            self.keep()
+
     def close(self) -> None:
         """The outermost run has ended: what is held back is left out."""
-        self._held = None
+        self._held = self._sayings = None
+
+
+# By run, so that what names a run by its id goes the way of the run.
+_left_out: Dict[str, Gate] = {}
+
+
+def leave_out(run: str, gate: Gate) -> None:
+    """Remembers a run that is left out so far."""
+    if len(_left_out) >= _MOST_LEFT_OUT:
+        _left_out.pop(next(iter(_left_out)), None)
+    _left_out[run] = gate
+
+
+def gate_of(run: str) -> Optional[Gate]:
+    """The decision about a run that was left out at its start, in this process."""
+    return _left_out.get(run)
 
 
 def is_sampled(share: float) -> bool:
@@ -75,6 +106,8 @@ class Scope:
         # The steps whose span ids another program may know.
         self.aliased: Set[str] = set()
         self._seq = 0
+        if not gate.kept:
+            leave_out(run, gate)
 
     def put(self, head: str, payload: Payload, tail: str = "}") -> None:
         """Queues an event that happens now."""
