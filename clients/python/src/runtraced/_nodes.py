@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, TypeVar, cast
 
 from . import _context as context
 from . import _events as events
+from . import _given as given
 from ._client import client
 from ._held import Hold, hold, release
 from ._ids import alias_id, new_id, parsed_id, span_id, traceparent
@@ -28,7 +29,7 @@ _COUNTS = ("input", "output", "cache_read", "cache_write", "reasoning")
 
 def role_name(role: str) -> str:
     """The role of a message, in JSON."""
-    return _ROLES.get(role, _ROLES["user"])
+    return _ROLES.get(given.text("role", role) or "", _ROLES["user"])
 
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -177,8 +178,9 @@ class Node:
         scope = self._scope
         if scope is None:
             return
-        counts = zip(_COUNTS, (input, output, cache_read, cache_write, reasoning))
-        numbers = "".join(f',"{name}":{int(count)}' for name, count in counts if count is not None)
+        figures = zip(_COUNTS, (input, output, cache_read, cache_write, reasoning))
+        counts = [(name, given.count(f"{name} of tokens", figure)) for name, figure in figures]
+        numbers = "".join(f',"{name}":{value}' for name, value in counts if value is not None)
         scope.put(
             f'"token_count":{{"token_count_id":"{new_id()}","run_id":"{scope.run}"'
             f'{events.id_field("step_id", self._place()._step_id)}{events.text_field("model", model)}{numbers}',
@@ -220,9 +222,10 @@ class Node:
             return Approval(None)
         approval = Approval(new_id())
         try:
-            self._ask(scope, approval, description, data, action, expires)
+            self._ask(scope, approval, description, data, action, given.seconds("expires", expires))
         except Exception:
             client.fault()
+            return Approval(None)  # the daemon will never know it
         return approval
 
     def _ask(
@@ -269,9 +272,10 @@ class Node:
             found = error_text(error)
         if found is None:
             return None
-        return payload_text(str(found)) or "unknown error"
+        return payload_text(given.text("error", found)) or "unknown error"
 
 
+@guarded
 def score_by_id(
     run: Any,
     step: Any,
@@ -283,9 +287,14 @@ def score_by_id(
     metadata: Optional[Dict[str, Any]],
 ) -> None:
     """Assesses a run, or a step of it, that this process need not know."""
-    run_id = parsed_id(getattr(run, "id", run))
-    step_id = None if step is None else parsed_id(getattr(step, "id", step))
-    if run_id is None or client.settings.disabled:
+    if client.settings.disabled:
+        return
+    run_id = parsed_id(given.text("run of a score", getattr(run, "id", run)))
+    step_id = None if step is None else parsed_id(given.text("step of a score", getattr(step, "id", step)))
+    if step is not None and step_id is None:
+        given.odd("step of a score", step, "a step or the id of one")
+    if run_id is None:
+        given.odd("run of a score", run, "a run or the id of one")
         return
     scope = Scope(run_id, None, None, gate_of(run_id) or Gate(True))
     scope.put(
@@ -297,10 +306,13 @@ def score_by_id(
 def _score_head(
     run: str, step: Optional[str], name: str, value: Optional[float], label: Optional[str], source: Optional[str]
 ) -> str:
-    number = "" if value is None else f',"value":{_number(value)}'
+    number = given.number("value of a score", value)
+    if number is None and isinstance(value, str) and label is None:  # such as "good"
+        label = value
+    figure = "" if number is None else f',"value":{_number(number)}'
     return (
         f'"score_added":{{"score_id":"{new_id()}","run_id":"{run}"{events.id_field("step_id", step)}'
-        f',"name":{quoted(str(name))}{number}{events.text_field("label", label)}{events.text_field("source", source)}'
+        f',"name":{quoted(given.text("name", name) or "")}{figure}{events.text_field("label", label)}{events.text_field("source", source)}'
     )
 
 

@@ -146,7 +146,7 @@ def payload_text(value: Any) -> Optional[str]:
 
 
 def payload_object(value: Optional[Dict[str, Any]]) -> Optional[Value]:
-    if not value:
+    if value is None or (type(value) is dict and not value):
         return None
     masked = _masked(value)
     return as_object({"masking": "failed"} if masked is _MASKING_FAILED else masked)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, List, NamedTuple, Optional, Protocol
 
+from .._values import json_text
+
 
 class Said(NamedTuple):
     """A message."""
@@ -68,7 +70,10 @@ def plain(thing: Any) -> Any:
     dump = getattr(thing, "model_dump", None)
     if dump is None:
         return thing
-    return dump(mode="json", exclude_unset=True, warnings=False)
+    try:
+        return dump(mode="json", exclude_unset=True, warnings=False)
+    except Exception:  # a field that cannot be written
+        return json.loads(json_text(thing))
 
 
 def error_of(error: Any) -> Optional[str]:
