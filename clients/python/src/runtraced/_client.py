@@ -14,7 +14,7 @@ import os
 import sys
 import threading
 import time
-from typing import Any, Callable, Dict, NamedTuple, Optional
+from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 from ._events import Item
 from ._queue import EventQueue
@@ -79,6 +79,8 @@ class Client:
         self.known_sessions: Dict[str, Any] = {}
         #: What model calls have said, which need not be sent again.
         self.sayings = Sayings()
+        #: The ids that were derived from messages, see Call.
+        self.message_ids: Dict[Tuple[str, int, int], str] = {}
 
     def before_wait(self, action: Callable[[], float]) -> None:
         """Has the thread call this before each wait, which is then at most as long."""

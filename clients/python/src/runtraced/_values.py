@@ -178,11 +178,15 @@ def restored(value: Value | None) -> Any:
 
 def copied_json(value: bytes) -> str:
     """The JSON of a copy. It consists of plain values, and was looked at when it was made."""
-    found = marshal.loads(value)
+    return plain_json(marshal.loads(value))
+
+
+def plain_json(value: Any) -> str:
+    """The JSON of plain values that were looked at before."""
     try:
-        return _plain_encode(found)
+        return _plain_encode(value)
     except Exception:
-        return json_text(found)
+        return json_text(value)
 
 
 def error_text(error: object) -> str:

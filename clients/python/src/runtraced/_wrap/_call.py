@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Tuple
 
 from .. import _context as context
 from .. import _events as events
@@ -12,12 +11,15 @@ from .._ids import message_id, new_id
 from .._nodes import role_name
 from .._scope import Scope, payload_object, payload_text, payload_value
 from .._steps import Step
-from .._values import json_text, restored
+from .._values import Value, plain_json, restored
 from ._dialect import Collector, Dialect, Said, plain
+from ._request import copied
 
+# What makes two messages equal: role, text, calls of tools, and the call that it answers.
+Key = Tuple[str, Optional[str], Optional[Value], Optional[str]]
+
+_MOST_KNOWN_IDS = 20_000
 _LEFT_OUT = ("model", "stream", "stream_options")
-# A media file in a request becomes its size.
-_LONGEST_DATA = 4096
 
 
 class Call:
@@ -35,10 +37,9 @@ class Call:
             client.fault()
 
     def _begin(self, body: Dict[str, Any]) -> None:
-        given = {name: value for name, value in body.items() if type(value).__name__ not in ("Omit", "NotGiven")}
-        asked: Dict[str, Any] = json.loads(json_text(given))
-        self._model = asked.get("model")
-        asked = {name: _without_data(value) for name, value in asked.items() if name not in _LEFT_OUT}
+        model = body.get("model")
+        self._model = model if isinstance(model, str) else None
+        asked = copied({name: value for name, value in body.items() if name not in _LEFT_OUT})
         step = Step(self._dialect.name, "llm", asked, self._model)
         step.start()
         self._step = step
@@ -111,8 +112,8 @@ class Call:
         # The id is derived from what is sent: a hash of a masked text tells nothing of the text.
         text, calls = payload_text(said.content), payload_value(said.tool_calls)
         answered = (said.metadata or {}).get("tool_call_id")
-        content = json_text([said.role, text, restored(calls), answered]).encode("utf-8", "surrogatepass")
-        identifier = self._identifier(scope, said.role, content, is_answer)
+        key: Key = (said.role, text, calls, None if answered is None else str(answered))
+        identifier = self._identifier(scope, key, is_answer)
         if identifier is None:
             return
         mark = ',"believed_new":true' if is_answer else ""
@@ -132,12 +133,13 @@ class Call:
         )
 
 
-    def _identifier(self, scope: Scope, role: str, content: bytes, is_answer: bool) -> Optional[str]:
+    def _identifier(self, scope: Scope, key: Key, is_answer: bool) -> Optional[str]:
         """The id of a message, the same wherever it is repeated. None if it was said before."""
+        role = key[0]
         if self._is_continued and role != "system":
             return new_id()  # the provider keeps the history, so nothing is repeated
         within = scope.session or scope.run
-        first = message_id(within, content, 1)
+        first = _first_id(within, key)
         occurrence = self._counts[first] = self._counts.get(first, 0) + 1
         sayings = scope.gate.sayings
         if is_answer:
@@ -146,7 +148,24 @@ class Call:
             number = sayings.asked(first, scope.run, occurrence, self._begins and role != "system")
         if number is None:
             return None
-        return first if number == 1 else message_id(within, content, number)
+        return first if number == 1 else message_id(within, _content(key), number)
+
+
+def _first_id(within: str, key: Key) -> str:
+    """The id of the first of equal messages. Python keeps the hash of a text, so a history costs little."""
+    known = client.message_ids
+    short = (within, hash(key), len(key[1] or ""))
+    found = known.get(short)
+    if found is None:
+        if len(known) >= _MOST_KNOWN_IDS:
+            known.clear()
+        found = known[short] = message_id(within, _content(key), 1)
+    return found
+
+
+def _content(key: Key) -> bytes:
+    role, text, calls, answered = key
+    return plain_json([role, text, restored(calls), answered]).encode("utf-8", "surrogatepass")
 
 
 def begin(dialect: Dialect, body: Any) -> Optional[Call]:
@@ -154,17 +173,3 @@ def begin(dialect: Dialect, body: Any) -> Optional[Call]:
     if context.innermost() is None or not isinstance(body, dict):
         return None
     return Call(dialect, body)
-
-
-def _without_data(value: Any) -> Any:
-    """A value with the sizes of long media files in their places."""
-    if isinstance(value, dict):
-        if isinstance(value.get("data"), str) and len(value["data"]) > _LONGEST_DATA:
-            value = {**value, "data": f"[{len(value['data'])} characters]"}
-        return {name: _without_data(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_without_data(item) for item in value]
-    if isinstance(value, str) and len(value) > _LONGEST_DATA and value.startswith("data:"):
-        kind = value[5:100].partition(";")[0]
-        return f"[{kind}, {len(value)} characters]"
-    return value
