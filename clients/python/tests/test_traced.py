@@ -137,6 +137,15 @@ class Traced(ClientTest):
             self.assertEqual(asyncio.run(_awaited(runtraced.traced("it")(decorated_by_others(old)), "x")), "x")
         self.assertEqual(self.steps()[0], ("it", None, '"x"', "COMPLETED"))
 
+    def test_a_result_that_raises_whatever_it_is_asked(self) -> None:
+        class Proxy:
+            def __getattr__(self, name: str) -> Any:
+                raise RuntimeError("working outside of a request")
+
+        with runtraced.run("a"):
+            self.assertIsInstance(runtraced.traced("it")(lambda: Proxy())(), Proxy)
+        self.assertEqual([(name, status) for name, _, _, status in self.steps()], [("it", "COMPLETED")])
+
     def test_outside_a_run_everything_stays_as_it_is(self) -> None:
         made = runtraced.traced(decorated_by_others(count))(1)
         self.assertEqual(made.gi_code, count.__code__)

@@ -113,7 +113,8 @@ def details(
     kind: Optional[str], name: str, parent: Optional[str], is_alias: bool, model: Optional[str]
 ) -> str:
     """The details of a step, without their payload and without the closing brace."""
-    kind = given.text("kind", kind)
+    if type(kind) is not str:
+        kind = given.text("kind", kind)
     known = STEP_TYPES.get(kind)
     if known is None:
         known = f'"STEP_TYPE_OTHER","kind":{quoted(kind or "")}'

@@ -37,8 +37,11 @@ class Hold(NamedTuple):
 holds: Dict[int, List[Hold]] = {}
 
 
-def hold(node: Node, frame: Optional[FrameType]) -> Optional[Hold]:
+def hold(node: Node, opener: FrameType) -> Optional[Hold]:
     """Remembers that the generator of this frame opens the node, if it is one."""
+    if not opener.f_code.co_flags & _GENERATORS and opener.f_globals.get("__name__") not in _CONTEXT_MANAGERS:
+        return None  # the usual case, which must cost nothing
+    frame: Optional[FrameType] = opener
     while frame is not None and _is_context_manager(frame):
         frame = frame.f_back
     if frame is None or not _is_generator(frame):

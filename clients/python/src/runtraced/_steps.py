@@ -106,7 +106,7 @@ class Step(Node):
         try:
             output = None if self.output is None else payload_value(self.output)
             payload: events.Payload = (("output_json", output),)
-            if self.metadata is not None or self.model != self._sent_model:
+            if type(self.metadata) is not dict or self.metadata or self.model != self._sent_model:
                 payload += self._late_details()
             scope.put(events.step_ended(self.id, scope.run, failure), payload)
         except Exception:

@@ -252,7 +252,8 @@ class _Items:
 
 
 def _is_future(result: Any) -> bool:
-    return hasattr(result, "__await__") and hasattr(result, "add_done_callback")
+    kind = type(result)  # a proxy may raise whatever it is asked
+    return hasattr(kind, "__await__") and hasattr(kind, "add_done_callback")
 
 
 def _within(step: Step, resume: Callable[..., Any], value: Any) -> Any:
