@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import functools
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
-from typing import Any, AsyncGenerator, Callable, Dict, Generator, List, Optional, Tuple, TypeVar, overload
+from typing import Any, AsyncGenerator, Callable, Dict, Generator, Optional, Tuple, TypeVar, overload
 
 from . import _context as context
 from ._callables import shape_of
+from ._items import Items
 from ._steps import Step
-from ._values import as_value, restored
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # What does its work after the function has returned it.
 _LATER = (CoroutineType, GeneratorType, AsyncGeneratorType)
 _ITERABLE_COROUTINE = 0x100
-# Of a generator, so many items become the output of the step.
-_MOST_ITEMS = 1000
 
 
 @overload
@@ -168,7 +166,7 @@ class _Traced:
     def _generator(self, started: Callable[..., Tuple[Step, Any]]) -> Callable[..., Generator[Any, Any, Any]]:
         def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
             step, generator = started(*args, **kwargs)
-            items = _Items(self._takes_output)
+            items = Items(self._takes_output)
             resume: Callable[..., Any] = generator.send
             value: Any = None
             try:
@@ -196,7 +194,7 @@ class _Traced:
     def _async_generator(self, started: Callable[..., Tuple[Step, Any]]) -> Callable[..., AsyncGenerator[Any, Any]]:
         async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
             step, generator = started(*args, **kwargs)
-            items = _Items(self._takes_output)
+            items = Items(self._takes_output)
             resume: Callable[..., Any] = generator.asend
             value: Any = None
             try:
@@ -219,36 +217,6 @@ class _Traced:
                 raise
 
         return call
-
-
-class _Items:
-    """What a generator has yielded, as its output."""
-
-    def __init__(self, wanted: bool) -> None:
-        self._wanted = wanted
-        self._items: List[Any] = []
-        self._more = 0
-
-    def add(self, item: Any) -> None:
-        if not self._wanted:
-            return
-        if len(self._items) >= _MOST_ITEMS and not isinstance(item, str):
-            self._more += 1
-            return
-        # The agent may change the item later.
-        self._items.append(as_value(item))
-
-    def output(self, result: Any) -> Any:
-        if not self._wanted or not (self._items or result is not None):
-            return None
-        items: Any = [restored(item) for item in self._items]
-        if items and all(isinstance(item, str) for item in items):
-            items = "".join(items)
-        elif self._more:
-            items.append(f"[{self._more} more]")
-        if result is None:
-            return items
-        return {"items": items, "result": result} if items else result
 
 
 def _is_future(result: Any) -> bool:
