@@ -11,7 +11,7 @@ import unittest
 from typing import Any
 
 import runtraced
-from runtraced import _scope
+from runtraced import _given, _scope
 from runtraced._client import client
 from runtraced._settings import Settings
 from tests.sink import Sink
@@ -26,7 +26,9 @@ def fresh(endpoint: str, **settings: Any) -> None:
     client.settings.__dict__.update(Settings().__dict__)
     client.masking_failures = client.faults = 0
     client.reset()
+    _given._told.clear()
     _scope._open.clear()
+    _scope._left_out.clear()
     _scope._beat[1] = 60.0
     runtraced.configure(endpoint=endpoint, **settings)
 

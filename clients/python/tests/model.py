@@ -11,14 +11,15 @@ from typing import Any, Iterator
 class Model:
     """Answers each request with the next entry of its script.
 
-    An entry is an answer; or a status with which the request fails. `stream` turns an
-    answer into parts if the request asks for that.
+    An entry is an answer; or a status with which the request fails; or a list of parts to
+    stream. `stream` turns an answer into parts if the request asks for that.
     """
 
     def __init__(self, *script: Any) -> None:
         self.script = list(script)
         self.requests: list[dict[str, Any]] = []
-        self.refuses_stream_options = False
+        # How it refuses `stream_options`. Empty: it takes them.
+        self.refusal = ""
         model = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -47,15 +48,15 @@ class Model:
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         body = json.loads(request.rfile.read(int(request.headers["Content-Length"])))
         self.requests.append(body)
-        if self.refuses_stream_options and "stream_options" in body:
-            self.send(request, 400, "application/json", b'{"error":{"message":"unknown field stream_options"}}')
+        if self.refusal and "stream_options" in body:
+            self.send(request, 400, "application/json", self.refusal.encode())
             return
         entry = self.script.pop(0)
         if isinstance(entry, int):
             self.send(request, entry, "application/json", b'{"error":{"type":"test","message":"the model is tired"}}')
         elif body.get("stream"):
             anthropic = request.path.startswith("/v1/messages")
-            parts = list(claude_parts(entry) if anthropic else responses_parts(entry) if "output" in entry else chunks(entry, body))
+            parts = entry if isinstance(entry, list) else list(claude_parts(entry) if anthropic else responses_parts(entry) if "output" in entry else chunks(entry, body))
             lines = [f"event: {part.get('type', 'chunk')}\n" if "type" in part else "" for part in parts]
             text = "".join(f"{line}data: {json.dumps(part)}\n\n" for line, part in zip(lines, parts))
             self.send(request, 200, "text/event-stream", (text + ("" if anthropic else "data: [DONE]\n\n")).encode())

@@ -197,7 +197,10 @@ class Delivery(ClientTest):
         record(1)
         self.flush()
         self.assertEqual(self.sink.requests[0]["headers"]["Authorization"], "Bearer rt_1")
-        fresh(self.sink.endpoint, key="rt_secret\nx")
+        with self.assertRaises(ValueError) as wrong:
+            runtraced.configure(key="rt_secret\nx")
+        self.assertNotIn("rt_secret", str(wrong.exception))
+        client.settings.key = "rt_secret\nx"
         with self.assertLogs("runtraced", "WARNING") as logs:
             record(1)
             self.assertGreater(runtraced.flush(0.5), 0)

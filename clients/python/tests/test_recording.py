@@ -190,6 +190,21 @@ class Recording(ClientTest):
         self.flush()
         self.assertEqual([one["status"] for one in self.sink.of("step_ended")], ["END_STATUS_COMPLETED"] * 3)
 
+    def test_what_is_dropped_without_an_end_has_not_succeeded(self) -> None:
+        for error in (None, "its own error"):
+            run = runtraced.run("a")
+            run.start()
+            step = run.step("s")
+            step.start()
+            run.error = step.error = error
+            del step, run
+            gc.collect()
+        self.flush()
+        wanted = ["abandoned: the program dropped it and did not end it", "its own error"]
+        for kind in ("run_ended", "step_ended"):
+            self.assertEqual([one["status"] for one in self.sink.of(kind)], ["END_STATUS_FAILED"] * 2)
+            self.assertEqual([one["error"] for one in self.sink.of(kind)], wanted)
+
     def test_an_async_generator_may_be_read_by_several_tasks(self) -> None:
         @runtraced.traced
         async def numbers() -> AsyncIterator[int]:

@@ -22,7 +22,8 @@ from ._approvals import Approval, Decision
 from ._client import Stats
 from ._client import client as _client
 from ._configure import configure
-from ._nodes import score_by_id
+from ._given import seconds as _seconds
+from ._nodes import Node, score_by_id
 from ._runs import Run
 from ._steps import Step
 from ._traced import traced
@@ -125,9 +126,10 @@ def score(
     step: Union[Step, str, None] = None,
 ) -> None:
     """Assesses what is open here; or a run or step that has ended, by its object or its ids."""
-    node: Any = step or run or _context.innermost()
-    if isinstance(node, str):
-        score_by_id(run, step, name, value, label, comment, source, metadata)
+    node: Any = step if step is not None else run if run is not None else _context.innermost()
+    if node is not None and not isinstance(node, Node):
+        above = _context.innermost() if run is None else run
+        score_by_id(above, step, name, value, label, comment, source, metadata)
     elif node is not None:
         node.score(name, value, label=label, comment=comment, source=source, metadata=metadata)
 
@@ -150,7 +152,8 @@ def traceparent() -> Optional[str]:
 
 def flush(timeout: float = 10.0) -> int:
     """Waits, at most so many seconds, until all events are settled. Returns how many are not."""
-    return _client.flush(timeout)
+    limit = _seconds("timeout of flush", timeout)
+    return _client.flush(10.0 if limit is None else limit)
 
 
 def stats() -> Stats:

@@ -7,6 +7,7 @@ from threading import Event
 from typing import Any, Optional
 
 from ._client import client
+from ._given import seconds
 from ._transport import Transport
 
 # How long one request waits at the daemon.
@@ -51,9 +52,10 @@ class Approval:
         return self._wait(timeout, None)
 
     def _wait(self, timeout: Optional[float], stop: Optional[Event]) -> Decision:
-        if self.id is None or client.settings.disabled:
+        limit = seconds("timeout of wait", timeout)
+        if self.id is None or client.settings.disabled or (limit is None and timeout is not None):
             return Decision("pending")
-        ends_at = None if timeout is None else time.monotonic() + timeout
+        ends_at = None if limit is None else time.monotonic() + limit
         pause_s, longest = _PAUSE_S
         transport = Transport(client.settings)
         try:

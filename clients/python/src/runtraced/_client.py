@@ -14,10 +14,11 @@ import os
 import sys
 import threading
 import time
-from typing import Any, Callable, Dict, NamedTuple, Optional
+from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 from ._events import Item
 from ._queue import EventQueue
+from ._sayings import Sayings
 from ._sender import Sender
 from ._settings import Settings
 from ._transport import IMPORTS
@@ -76,8 +77,10 @@ class Client:
         self._threadless = False
         #: What each session was last told to be, see Scope.
         self.known_sessions: Dict[str, Any] = {}
-        #: Ids of messages that model calls have repeated and that need not be sent again.
-        self.known_messages: Dict[str, None] = {}
+        #: What model calls have said, which need not be sent again.
+        self.sayings = Sayings()
+        #: The ids that were derived from messages, see Call.
+        self.message_ids: Dict[Tuple[str, int, int], str] = {}
 
     def before_wait(self, action: Callable[[], float]) -> None:
         """Has the thread call this before each wait, which is then at most as long."""

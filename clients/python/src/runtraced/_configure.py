@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Callable, Optional
 
-from ._client import client
+from ._checks import checked
+from ._client import client, log
 
 
 def configure(
@@ -24,6 +25,8 @@ def configure(
 ) -> None:
     """Changes settings of this process. What is None stays as it is.
 
+    Raises ValueError if a setting is wrong. Then none is changed.
+
     endpoint, key, spool, disabled: instead of the variables `RUNTRACED_ENDPOINT` and so on.
     customer: a UUID; sends on behalf of this customer.
     mask: gets each input, output, text and metadata before it is queued, and returns what
@@ -33,6 +36,7 @@ def configure(
     max_queue_bytes, max_spool_bytes: limits of memory (16 MiB) and disk (256 MiB).
     exit_timeout: seconds that the process may wait at exit (5).
     flush_on_sigterm: flush when the process gets SIGTERM, and then do what it did before.
+        Python allows that only in the main thread. Elsewhere it warns and leaves it.
     """
     given = {
         "endpoint": endpoint,
@@ -47,9 +51,10 @@ def configure(
         "max_spool_bytes": max_spool_bytes,
         "exit_timeout": exit_timeout,
     }
-    for name, value in given.items():
-        if value is not None:
-            setattr(client.settings, name, value)
+    good = {name: checked(name, value) for name, value in given.items() if value is not None}
+    checked("flush_on_sigterm", flush_on_sigterm)
+    for name, value in good.items():
+        setattr(client.settings, name, value)
     client.queue.limit = client.settings.max_queue_bytes
     if flush_on_sigterm:
         _flush_on_sigterm()
@@ -70,4 +75,7 @@ def _flush_on_sigterm() -> None:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 
-    signal.signal(signal.SIGTERM, handle)
+    try:
+        signal.signal(signal.SIGTERM, handle)
+    except ValueError as error:  # this is not the main thread
+        log.warning("flush_on_sigterm is not set: %s", error)

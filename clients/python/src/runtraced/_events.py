@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from typing import Any, List, Optional, Tuple
 
+from . import _given as given
 from ._values import Value, copied_json, quoted
 
 # With None as its field, a value is JSON that belongs to the payload.
@@ -95,7 +96,9 @@ def time_text(nanoseconds: int) -> str:
 
 
 def text_field(name: str, value: Optional[str]) -> str:
-    return "" if value is None else f',"{name}":{quoted(str(value))}'
+    if type(value) is not str:
+        value = given.text(name, value)
+    return "" if value is None else f',"{name}":{quoted(value)}'
 
 
 def id_field(name: str, identifier: Optional[str]) -> str:
@@ -110,15 +113,17 @@ def details(
     kind: Optional[str], name: str, parent: Optional[str], is_alias: bool, model: Optional[str]
 ) -> str:
     """The details of a step, without their payload and without the closing brace."""
+    if type(kind) is not str:
+        kind = given.text("kind", kind)
     known = STEP_TYPES.get(kind)
     if known is None:
-        known = f'"STEP_TYPE_OTHER","kind":{quoted(str(kind))}'
-    text = f'"details":{{"step_type":{known},"name":{quoted(name)}'
+        known = f'"STEP_TYPE_OTHER","kind":{quoted(kind or "")}'
+    found = f'"details":{{"step_type":{known},"name":{quoted(name)}'
     if parent is not None:
-        text += f',"parent_step_id":"{parent}"'
+        found += f',"parent_step_id":"{parent}"'
         if is_alias:
-            text += ',"parent_may_be_alias":true'
-    return text if model is None else f'{text},"model":{quoted(str(model))}'
+            found += ',"parent_may_be_alias":true'
+    return found + text_field("model", model)
 
 
 def step_started(step: str, run: str, its_details: str) -> str:

@@ -25,6 +25,10 @@ def parsed_id(text: object) -> Optional[str]:
     digits = str(text).replace("-", "").lower()
     if len(digits) != 32 or digits.strip("0123456789abcdef"):
         return None
+    return _written(digits)
+
+
+def _written(digits: str) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
@@ -62,7 +66,7 @@ def _derived(prefix: bytes, digest: bytes) -> str:
     content = bytearray(prefix[:6] + digest[6:16])
     content[6] = content[6] & 0x0F | 0x80
     content[8] = content[8] & 0x3F | 0x80
-    return str(parsed_id(content.hex()))
+    return _written(content.hex())
 
 
 def span_id(identifier: str) -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, TypeVar, cast
 
 from . import _context as context
 from . import _events as events
+from . import _given as given
 from ._client import client
+from ._held import Hold, hold, release
 from ._ids import alias_id, new_id, parsed_id, span_id, traceparent
-from ._scope import Gate, Scope, payload_object, payload_text, payload_value
+from ._scope import Gate, Scope, gate_of, payload_object, payload_text, payload_value
 from ._values import error_text, quoted
 
 if TYPE_CHECKING:
@@ -21,11 +24,12 @@ if TYPE_CHECKING:
 _ROLES = {name: f'"MESSAGE_ROLE_{name.upper()}"' for name in ("user", "assistant", "system", "tool")}
 _ROLES["developer"] = _ROLES["system"]
 _ROLES["function"] = _ROLES["tool"]
+_ABANDONED = "abandoned: the program dropped it and did not end it"
 _COUNTS = ("input", "output", "cache_read", "cache_write", "reasoning")
 
 def role_name(role: str) -> str:
     """The role of a message, in JSON."""
-    return _ROLES.get(role, _ROLES["user"])
+    return _ROLES.get(given.text("role", role) or "", _ROLES["user"])
 
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -48,7 +52,10 @@ def guarded(method: Method) -> Method:
 class Node:
     """A run or a step. Without a scope it records nothing."""
 
-    __slots__ = ("id", "ended", "parent", "output", "error", "metadata", "_scope", "_before", "_generation")
+    __slots__ = (
+        "id", "ended", "parent", "output", "error", "metadata", "_scope", "_before", "_hold", "_generation",
+        "__weakref__",
+    )  # fmt: skip
 
     #: The id of the run or step, a UUIDv7.
     id: str
@@ -66,6 +73,8 @@ class Node:
     _generation: int
     # What was open where this was entered.
     _before: Optional[Node]
+    # The generator that has entered it.
+    _hold: Optional[Hold]
 
     @property
     def _step_id(self) -> Optional[str]:
@@ -84,14 +93,32 @@ class Node:
         if self._scope is not None:
             self._before = context.read()
             context.write(self)
+            self._hold = hold(self, sys._getframe(2))
 
     def _leave(self) -> None:
         """Puts back what was open before, unless something else is open here now."""
+        self._let_go()
         if self._scope is not None and context.read() is self:
             before, self._before = self._before, None
             while before is not None and before.ended:
                 before = before.parent
             context.write(before)
+
+    def _let_go(self) -> None:
+        if self._hold is not None:
+            release(self._hold)
+            self._hold = None
+
+    def end(self, error: Optional[BaseException] = None) -> None:
+        """Records the end. With an error, it failed. Only the first call counts."""
+        raise NotImplementedError
+
+    def _abandon(self) -> None:
+        """Nobody will end it, because nobody has it any more. That is no success."""
+        self._let_go()
+        if not self.ended and self._scope is not None:
+            self.error = self.error or _ABANDONED
+            self.end()
 
     def step(
         self,
@@ -151,8 +178,9 @@ class Node:
         scope = self._scope
         if scope is None:
             return
-        counts = zip(_COUNTS, (input, output, cache_read, cache_write, reasoning))
-        numbers = "".join(f',"{name}":{int(count)}' for name, count in counts if count is not None)
+        figures = zip(_COUNTS, (input, output, cache_read, cache_write, reasoning))
+        counts = [(name, given.count(f"{name} of tokens", figure)) for name, figure in figures]
+        numbers = "".join(f',"{name}":{value}' for name, value in counts if value is not None)
         scope.put(
             f'"token_count":{{"token_count_id":"{new_id()}","run_id":"{scope.run}"'
             f'{events.id_field("step_id", self._place()._step_id)}{events.text_field("model", model)}{numbers}',
@@ -194,9 +222,10 @@ class Node:
             return Approval(None)
         approval = Approval(new_id())
         try:
-            self._ask(scope, approval, description, data, action, expires)
+            self._ask(scope, approval, description, data, action, given.seconds("expires", expires))
         except Exception:
             client.fault()
+            return Approval(None)  # the daemon will never know it
         return approval
 
     def _ask(
@@ -243,9 +272,10 @@ class Node:
             found = error_text(error)
         if found is None:
             return None
-        return payload_text(str(found)) or "unknown error"
+        return payload_text(given.text("error", found)) or "unknown error"
 
 
+@guarded
 def score_by_id(
     run: Any,
     step: Any,
@@ -257,11 +287,16 @@ def score_by_id(
     metadata: Optional[Dict[str, Any]],
 ) -> None:
     """Assesses a run, or a step of it, that this process need not know."""
-    run_id = parsed_id(getattr(run, "id", run))
-    step_id = None if step is None else parsed_id(getattr(step, "id", step))
-    if run_id is None or client.settings.disabled:
+    if client.settings.disabled:
         return
-    scope = Scope(run_id, None, None, Gate(True))
+    run_id = parsed_id(given.text("run of a score", getattr(run, "id", run)))
+    step_id = None if step is None else parsed_id(given.text("step of a score", getattr(step, "id", step)))
+    if step is not None and step_id is None:
+        given.odd("step of a score", step, "a step or the id of one")
+    if run_id is None:
+        given.odd("run of a score", run, "a run or the id of one")
+        return
+    scope = Scope(run_id, None, None, gate_of(run_id) or Gate(True))
     scope.put(
         _score_head(run_id, step_id, name, value, label, source),
         (("comment", payload_text(comment)), ("metadata_json", payload_object(metadata))),
@@ -271,10 +306,13 @@ def score_by_id(
 def _score_head(
     run: str, step: Optional[str], name: str, value: Optional[float], label: Optional[str], source: Optional[str]
 ) -> str:
-    number = "" if value is None else f',"value":{_number(value)}'
+    number = given.number("value of a score", value)
+    if number is None and isinstance(value, str) and label is None:  # such as "good"
+        label = value
+    figure = "" if number is None else f',"value":{_number(number)}'
     return (
         f'"score_added":{{"score_id":"{new_id()}","run_id":"{run}"{events.id_field("step_id", step)}'
-        f',"name":{quoted(str(name))}{number}{events.text_field("label", label)}{events.text_field("source", source)}'
+        f',"name":{quoted(given.text("name", name) or "")}{figure}{events.text_field("label", label)}{events.text_field("source", source)}'
     )
 
 

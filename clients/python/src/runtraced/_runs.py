@@ -6,10 +6,11 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Union
 
 from . import _context as context
 from . import _events as events
+from . import _given as given
 from ._client import client
 from ._ids import alias_id, new_id, parsed_id, parsed_traceparent, session_id
 from ._nodes import Node
-from ._scope import Gate, Scope, closed, is_sampled, opened, payload_object, payload_text
+from ._scope import Gate, Scope, closed, gate_of, is_sampled, opened, payload_object, payload_text
 from ._steps import Step
 from ._values import Value, as_value
 
@@ -51,13 +52,14 @@ class Run(Node):
         self.user = user
         self.customer = customer
         self.tags = tags
-        self.metadata = dict(metadata) if metadata else {}
+        self.metadata = given.facts(metadata)
         self.timeout = timeout
         self.output = None
         self.error = None
         self.ended = False
         self.parent: Optional[Node] = None
         self._scope = None
+        self._hold = None
         self._generation = client.generation
         self._traceparent = traceparent
         self._sample = sample
@@ -100,7 +102,7 @@ class Run(Node):
     def _start_own(self, above: Optional[Node]) -> None:
         over = None if above is None else above._scope
         session = _session(self.session) or (None if over is None else over.session)
-        customer = parsed_id(self.customer) if self.customer else None if over is None else over.customer
+        customer = _customer(self.customer) or (None if over is None else over.customer)
         self._is_root = over is None
         gate = self._new_gate() if over is None else over.gate
         scope = Scope(self.id, session, customer, gate)
@@ -108,28 +110,33 @@ class Run(Node):
             self._step = Step(self.agent, "agent", metadata={"run_id": self.id})
             self._step.start(above)
         self._tell_session(scope)
-        facts = dict(self.metadata)
-        if self.user is not None and (session is None or parsed_id(self.user) is None):
-            facts["user"] = str(self.user)
-        if self.tags:
-            facts["tags"] = list(self.tags)
-        self._sent_metadata = {key: as_value(value) for key, value in self.metadata.items()}
-        seconds = "" if self.timeout is None else f',"timeout":"{_seconds(self.timeout)}s"'
+        facts = given.facts(self.metadata)
+        self._sent_metadata = {key: as_value(value) for key, value in facts.items()}
+        user, tags = given.text("user", self.user), given.texts("tags", self.tags)
+        if user is not None and (session is None or parsed_id(user) is None):
+            facts["user"] = user
+        if tags:
+            facts["tags"] = tags
+        silence = given.timeout(self.timeout)
+        seconds = "" if silence is None else f',"timeout":"{_seconds(silence)}s"'
         self._scope = scope
         scope.put(
             f'"run_started":{{"run_id":"{self.id}"{events.id_field("session_id", session)}'
             f'{events.id_field("parent_run_id", over.run if over is not None else None)}'
-            f'{events.id_field("customer_id", customer)}{events.text_field("agent_id", str(self.agent))}'
+            f'{events.id_field("customer_id", customer)}{events.text_field("agent_id", self.agent)}'
             f'{events.text_field("agent_type", self.type)}{events.text_field("name", self.name)}{seconds}',
             (("input", payload_text(self.input)), ("metadata_json", payload_object(facts))),
         )
-        opened(scope, self.timeout)
+        opened(scope, silence)
 
     def _start_called(self, run: str, span: str, kept: bool) -> None:
         """Goes on in the run of a caller, as a hand-off."""
         self.id = run
-        self._is_called = self._is_root = True
-        scope = Scope(run, _session(self.session), None, Gate(kept))
+        self._is_called = True
+        # The caller may be in this process.
+        shared = None if kept else gate_of(run)
+        self._is_root = shared is None
+        scope = Scope(run, _session(self.session), None, shared or Gate(kept, keeps_failures=False))
         self._tell_session(scope)
         self._step = Step(self.agent, "agent", self.input, metadata=self.metadata)
         self._step._alias = alias_id(run, span)
@@ -138,29 +145,30 @@ class Run(Node):
         self._step.parent = None  # or they would hold each other
 
     def _new_gate(self) -> Gate:
-        share = client.settings.sample if self._sample is None else self._sample
-        return Gate(is_sampled(share))
+        share = given.number("sample", self._sample)
+        return Gate(is_sampled(client.settings.sample if share is None else share))
 
     def _tell_session(self, scope: Scope) -> None:
         """Sends what is known about the session, unless that was sent before."""
         if self.session is None or scope.session is None:
             return
         own_id = parsed_id(self.session) is not None
-        user = None if self.user is None else parsed_id(self.user)
-        facts = (
+        name = given.text("user", self.user)
+        user = None if name is None else parsed_id(name)
+        told = (
             user,
             payload_text(self.session_title),
-            None if own_id else str(self.session),
-            payload_object({"user": str(self.user)}) if self.user is not None and user is None else None,
+            None if own_id else given.text("session", self.session),
+            payload_object({"user": name}) if name is not None and user is None else None,
         )
         known = client.known_sessions
-        if not any(facts) or known.get(scope.session) == facts:
+        if not any(told) or known.get(scope.session) == told:
             return
         if scope.gate.kept:
             if len(known) >= _MOST_KNOWN_SESSIONS:
                 known.clear()
-            known[scope.session] = facts
-        payload: events.Payload = (("title", facts[1]), ("external_id", facts[2]), ("metadata_json", facts[3]))
+            known[scope.session] = told
+        payload: events.Payload = (("title", told[1]), ("external_id", told[2]), ("metadata_json", told[3]))
         scope.put(f'"session_upsert":{{"session_id":"{scope.session}"{events.id_field("user_id", user)}', payload)
 
     def end(self, error: Optional[BaseException] = None) -> None:
@@ -178,37 +186,44 @@ class Run(Node):
             client.fault()
 
     def _end(self, scope: Scope, error: Optional[BaseException]) -> None:
-        text = self._failure(error)
+        failure = self._failure(error)
         if self._is_called and self._step is not None:
             self._step.output = self.output
             self._step.metadata = self.metadata
         else:
             metadata = payload_object(self._late_metadata())
             payload: events.Payload = (("output", payload_text(self.output)), ("metadata_json", metadata))
-            scope.put(events.run_ended(self.id, text), payload)
+            scope.put(events.run_ended(self.id, failure), payload)
             closed(scope)
         if self._step is not None:
-            self._step.finish(text)
-        if text is not None and client.settings.keep_failures:
-            scope.keep()
+            self._step.finish(failure)
+        if failure is not None:
+            scope.gate.fail()
         if self._is_root:
             scope.gate.close()
 
     def _late_metadata(self) -> Dict[str, Any]:
         """What was added to the metadata after the start."""
         sent = self._sent_metadata
-        return {k: v for k, v in self.metadata.items() if k not in sent or sent[k] != as_value(v)}
+        return {k: v for k, v in given.facts(self.metadata).items() if k not in sent or sent[k] != as_value(v)}
 
     def __del__(self) -> None:
-        # Nobody will end it: a generator was abandoned.
-        if not self.ended and self._scope is not None:
-            self.end()
+        self._abandon()
 
 
-def _session(name: Optional[str]) -> Optional[str]:
+def _session(session: Optional[str]) -> Optional[str]:
+    name = given.text("session", session)
     if name is None:
         return None
-    return parsed_id(name) or session_id(str(name), client.settings.customer)
+    return parsed_id(name) or session_id(name, client.settings.customer)
+
+
+def _customer(customer: Optional[str]) -> Optional[str]:
+    name = given.text("customer", customer)
+    found = parsed_id(name) if name else None
+    if name and found is None:
+        given.odd("customer", customer, "a UUID")
+    return found
 
 
 def _seconds(timeout: float) -> str:
@@ -218,9 +233,22 @@ def _seconds(timeout: float) -> str:
 def _caller(headers: Union[str, Mapping[str, str], None]) -> Any:
     if headers is None:
         return None
-    if isinstance(headers, str):
-        return parsed_traceparent(headers)
-    for name, value in headers.items():
-        if str(name).lower() == "traceparent":
-            return parsed_traceparent(value)
+    try:
+        return parsed_traceparent(_header(headers))
+    except Exception:
+        given.odd("traceparent", headers, "a header or all headers")
+        return None
+
+
+def _header(headers: Any) -> Any:
+    """The header. The headers may be a mapping, or pairs as in ASGI, of texts or bytes."""
+    if isinstance(headers, (str, bytes)):
+        return _decoded(headers)
+    for name, value in headers.items() if hasattr(headers, "items") else headers:
+        if _decoded(name).lower() == "traceparent":
+            return _decoded(value)
     return None
+
+
+def _decoded(text: Any) -> str:
+    return text.decode("latin-1") if isinstance(text, bytes) else str(text)

@@ -11,23 +11,40 @@ from . import _events as events
 from ._client import client
 from ._events import Item, Payload
 from ._queue import EventQueue
+from ._sayings import Sayings
 from ._settings import MIB
 from ._values import Value, as_object, as_text, as_value
 
 # What a left-out run may hold back in memory, for the case that it fails.
 _HELD_BYTES = MIB
+_MOST_LEFT_OUT = 20_000
 _HEARTBEAT_S = 60.0
 _MASKING_FAILED = "[masking failed]"
 
 
 class Gate:
-    """The decision of sampling, shared by a run and all runs below it."""
+    """The decision of sampling, shared by a run and all runs below it.
 
-    __slots__ = ("kept", "_held")
+    A run that is left out sends nothing, or all of it: if it fails or asks a person.
+    """
 
-    def __init__(self, kept: bool) -> None:
+    __slots__ = ("kept", "_keeps_failures", "_held", "_sayings")
+
+    def __init__(self, kept: bool, keeps_failures: bool = True) -> None:
         self.kept = kept
+        # Not in the run of a caller that is left out elsewhere: only the caller could send all of it.
+        self._keeps_failures = keeps_failures
         self._held = None if kept else EventQueue(_HELD_BYTES)
+        self._sayings: Optional[Sayings] = None
+
+    @property
+    def sayings(self) -> Sayings:
+        if self.kept:
+            return client.sayings
+        # What is left out does not count as said for other runs.
+        if self._sayings is None:
+            self._sayings = Sayings(client.sayings)
+        return self._sayings
 
     def put(self, item: Item) -> None:
         if self.kept:
@@ -38,13 +55,37 @@ class Gate:
     def keep(self) -> None:
         """Sends what was held back, and everything after it."""
         held, self._held = self._held, None
+        sayings, self._sayings = self._sayings, None
         self.kept = True
+        if sayings is not None:
+            client.sayings.add(sayings)
         for item in held.take(len(held), _HELD_BYTES) if held is not None else ():
             client.put(item)
 
+    def fail(self) -> None:
+        """A run has failed. What is closed cannot be sent whole any more."""
+        if self._held is not None and self._keeps_failures and client.settings.keep_failures:
+            self.keep()
+
     def close(self) -> None:
         """The outermost run has ended: what is held back is left out."""
-        self._held = None
+        self._held = self._sayings = None
+
+
+# By run, so that what names a run by its id goes the way of the run.
+_left_out: Dict[str, Gate] = {}
+
+
+def leave_out(run: str, gate: Gate) -> None:
+    """Remembers a run that is left out so far."""
+    if len(_left_out) >= _MOST_LEFT_OUT:
+        _left_out.pop(next(iter(_left_out)), None)
+    _left_out[run] = gate
+
+
+def gate_of(run: str) -> Optional[Gate]:
+    """The decision about a run that was left out at its start, in this process."""
+    return _left_out.get(run)
 
 
 def is_sampled(share: float) -> bool:
@@ -65,6 +106,8 @@ class Scope:
         # The steps whose span ids another program may know.
         self.aliased: Set[str] = set()
         self._seq = 0
+        if not gate.kept:
+            leave_out(run, gate)
 
     def put(self, head: str, payload: Payload, tail: str = "}") -> None:
         """Queues an event that happens now."""
@@ -103,7 +146,7 @@ def payload_text(value: Any) -> Optional[str]:
 
 
 def payload_object(value: Optional[Dict[str, Any]]) -> Optional[Value]:
-    if not value:
+    if value is None or (type(value) is dict and not value):
         return None
     masked = _masked(value)
     return as_object({"masking": "failed"} if masked is _MASKING_FAILED else masked)

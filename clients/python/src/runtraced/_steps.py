@@ -6,6 +6,7 @@ from typing import Any, Dict, Optional
 
 from . import _context as context
 from . import _events as events
+from . import _given as given
 from ._client import client
 from ._ids import new_id
 from ._nodes import Node
@@ -32,12 +33,13 @@ class Step(Node):
         self.kind = kind
         self.input = input
         self.model = model
-        self.metadata = dict(metadata) if metadata else {}
+        self.metadata = {} if metadata is None else given.facts(metadata)
         self.output = None
         self.error = None
         self.ended = False
         self.parent: Optional[Node] = None
         self._scope = None
+        self._hold = None
         self._generation = client.generation
         self._alias: Optional[str] = None
         self._within = within
@@ -66,7 +68,7 @@ class Step(Node):
                 return
             self.parent = above
             self._sent_input: Optional[Value] = None if self.input is None else payload_value(self.input)
-            self._sent_metadata = payload_object(self.metadata) if self.metadata else None
+            self._sent_metadata = payload_object(self.metadata)
             self._sent_model = self.model
             self._scope = scope
             scope.put(
@@ -80,7 +82,7 @@ class Step(Node):
     def _details(self) -> str:
         above = self.parent
         over = self._alias or (None if above is None else above._step_id)
-        return events.details(self.kind, str(self.name), over, self._alias is not None, self._sent_model)
+        return events.details(self.kind, given.text("name", self.name) or "step", over, self._alias is not None, self._sent_model)
 
     def end(self, error: Optional[BaseException] = None) -> None:
         """Records the end. With an error, the step failed. Only the first call counts."""
@@ -104,7 +106,7 @@ class Step(Node):
         try:
             output = None if self.output is None else payload_value(self.output)
             payload: events.Payload = (("output_json", output),)
-            if self.metadata or self.model != self._sent_model:
+            if type(self.metadata) is not dict or self.metadata or self.model != self._sent_model:
                 payload += self._late_details()
             scope.put(events.step_ended(self.id, scope.run, failure), payload)
         except Exception:
@@ -124,6 +126,4 @@ class Step(Node):
         )
 
     def __del__(self) -> None:
-        # Nobody will end it: a generator was abandoned.
-        if not self.ended and self._scope is not None:
-            self.end()
+        self._abandon()

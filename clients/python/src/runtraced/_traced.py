@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, AsyncGenerator, Callable, Dict, Generator, List, Optional, Tuple, TypeVar, overload
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from typing import Any, AsyncGenerator, Callable, Dict, Generator, Optional, Tuple, TypeVar, overload
 
 from . import _context as context
+from ._callables import shape_of
+from ._items import Items
 from ._steps import Step
-from ._values import as_value, restored
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200
-_VARIABLE, _KEYWORDS = 0x04, 0x08
-# Of a generator, so many items become the output of the step.
-_MOST_ITEMS = 1000
+# What does its work after the function has returned it.
+_LATER = (CoroutineType, GeneratorType, AsyncGeneratorType)
+_ITERABLE_COROUTINE = 0x100
 
 
 @overload
@@ -38,8 +39,9 @@ def traced(
 ) -> Any:
     """Makes each call of a function a step, if it happens within a run.
 
-    For functions, coroutines, generators and async generators. The arguments are the input
-    and the result is the output, unless `input` or `output` is False.
+    For functions, coroutines, generators and async generators, and for whatever returns one,
+    such as `functools.partial`. The arguments are the input and the result is the output,
+    unless `input` or `output` is False. Raises TypeError for a class.
     """
     title = function if isinstance(function, str) else name
 
@@ -53,33 +55,29 @@ def traced(
 
 class _Traced:
     def __init__(self, function: Any, name: Optional[str], kind: Optional[str], input: bool, output: bool) -> None:
+        shape = shape_of(function)
         self._function = function
-        self._name: str = name or getattr(function, "__name__", None) or type(function).__name__
+        self._name = name or shape.name
         self._kind = kind
         self._takes_input = input
         self._takes_output = output
-        self._code = getattr(function, "__code__", None)
-        self._parameters = self._positional()
-
-    def _positional(self) -> Tuple[str, ...]:
-        code = self._code
-        return () if code is None else tuple(code.co_varnames[: code.co_argcount])
+        self._returns = shape.kind
+        self._parameters = shape.names
 
     def wrapper(self) -> Any:
-        flags = 0 if self._code is None else self._code.co_flags
-        if flags & _ASYNC_GENERATOR:
-            made: Any = self._async_generator()
-        elif flags & _COROUTINE:
+        if self._returns == "async generator":
+            made: Any = self._async_generator(self._started)
+        elif self._returns == "coroutine":
             made = self._coroutine()
-        elif flags & _GENERATOR:
-            made = self._generator()
+        elif self._returns == "generator":
+            made = self._generator(self._started)
         else:
             made = self._plain()
         return functools.wraps(self._function)(made)
 
     def _step(self, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Step:
         step = Step(self._name, self._kind)
-        if self._takes_input and context.read() is not None:
+        if self._takes_input and context.innermost() is not None:
             step.input = self._arguments(args, kwargs)
         return step
 
@@ -97,13 +95,51 @@ class _Traced:
         function = self._function
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            with self._step(args, kwargs) as step:
+            step = self._step(args, kwargs)
+            step.__enter__()
+            try:
                 result = function(*args, **kwargs)
-                if self._takes_output:
-                    step.output = result
+            except BaseException as error:
+                step.__exit__(None, error, None)
+                raise
+            if (type(result) in _LATER or _is_future(result)) and step._scope is not None:
+                step._leave()
+                return self._later(step, result)
+            if self._takes_output:
+                step.output = result
+            step.__exit__(None, None, None)
             return result
 
         return call
+
+    def _later(self, step: Step, result: Any) -> Any:
+        """What a function has returned that does its work later, as its step."""
+        if type(result) is AsyncGeneratorType:
+            return self._async_generator(lambda: (step, result))()
+        # Coroutines may be written as generators.
+        if type(result) is GeneratorType and not result.gi_code.co_flags & _ITERABLE_COROUTINE:
+            return self._generator(lambda: (step, result))()
+        if type(result) in _LATER:
+            return self._awaited(step, result)
+        result.add_done_callback(lambda done: self._done(step, done))
+        return result
+
+    def _done(self, step: Step, future: Any) -> None:
+        """Ends the step of a future. To ask it for its error would say that the agent has seen the error."""
+        if future.cancelled():
+            step.error = "cancelled"
+        elif getattr(future, "_exception", None) is not None:
+            return step.end(future._exception)
+        elif self._takes_output:
+            step.output = future.result()
+        step.end()
+
+    async def _awaited(self, step: Step, result: Any) -> Any:
+        with step:
+            found = await result
+            if self._takes_output:
+                step.output = found
+        return found
 
     def _coroutine(self) -> Callable[..., Any]:
         function = self._function
@@ -117,14 +153,20 @@ class _Traced:
 
         return call
 
-    def _generator(self) -> Callable[..., Generator[Any, Any, Any]]:
-        function = self._function
+    def _started(self, *args: Any, **kwargs: Any) -> Tuple[Step, Any]:
+        """The step of a generator, and the generator."""
+        step = self._step(args, kwargs)
+        step.start()
+        try:
+            return step, self._function(*args, **kwargs)
+        except BaseException as error:  # arguments that it does not take
+            step.end(error)
+            raise
 
+    def _generator(self, started: Callable[..., Tuple[Step, Any]]) -> Callable[..., Generator[Any, Any, Any]]:
         def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-            step = self._step(args, kwargs)
-            step.start()
-            items = _Items(self._takes_output)
-            generator = function(*args, **kwargs)
+            step, generator = started(*args, **kwargs)
+            items = Items(self._takes_output)
             resume: Callable[..., Any] = generator.send
             value: Any = None
             try:
@@ -149,14 +191,10 @@ class _Traced:
 
         return call
 
-    def _async_generator(self) -> Callable[..., AsyncGenerator[Any, Any]]:
-        function = self._function
-
+    def _async_generator(self, started: Callable[..., Tuple[Step, Any]]) -> Callable[..., AsyncGenerator[Any, Any]]:
         async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-            step = self._step(args, kwargs)
-            step.start()
-            items = _Items(self._takes_output)
-            generator = function(*args, **kwargs)
+            step, generator = started(*args, **kwargs)
+            items = Items(self._takes_output)
             resume: Callable[..., Any] = generator.asend
             value: Any = None
             try:
@@ -181,34 +219,9 @@ class _Traced:
         return call
 
 
-class _Items:
-    """What a generator has yielded, as its output."""
-
-    def __init__(self, wanted: bool) -> None:
-        self._wanted = wanted
-        self._items: List[Any] = []
-        self._more = 0
-
-    def add(self, item: Any) -> None:
-        if not self._wanted:
-            return
-        if len(self._items) >= _MOST_ITEMS and not isinstance(item, str):
-            self._more += 1
-            return
-        # The agent may change the item later.
-        self._items.append(as_value(item))
-
-    def output(self, result: Any) -> Any:
-        if not self._wanted or not (self._items or result is not None):
-            return None
-        items: Any = [restored(item) for item in self._items]
-        if items and all(isinstance(item, str) for item in items):
-            items = "".join(items)
-        elif self._more:
-            items.append(f"[{self._more} more]")
-        if result is None:
-            return items
-        return {"items": items, "result": result} if items else result
+def _is_future(result: Any) -> bool:
+    kind = type(result)  # a proxy may raise whatever it is asked
+    return hasattr(kind, "__await__") and hasattr(kind, "add_done_callback")
 
 
 def _within(step: Step, resume: Callable[..., Any], value: Any) -> Any:

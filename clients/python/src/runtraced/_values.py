@@ -38,7 +38,7 @@ def _replacement(value: Any) -> Any:
     """What stands for an object that JSON does not have."""
     dump = getattr(value, "model_dump", None)  # pydantic
     if dump is not None and not isinstance(value, type):
-        return dump(mode="json")
+        return _dumped(value, dump)
     fields = getattr(value, "__dataclass_fields__", None)
     if fields is not None and not isinstance(value, type):
         return {name: getattr(value, name, None) for name in fields}
@@ -60,6 +60,14 @@ def _replacement(value: Any) -> Any:
     if kind == "enum" or hasattr(type(value), "__members__"):
         return value.value
     return repr(value)[:_MAX_REPR]
+
+
+def _dumped(model: Any, dump: Any) -> Any:
+    """The fields of a model of pydantic. If one of them cannot be written, the others can."""
+    try:
+        return dump(mode="json")
+    except Exception:
+        return {**model.__dict__, **(getattr(model, "__pydantic_extra__", None) or {})}
 
 
 def _encode(value: Any) -> str:
@@ -154,9 +162,11 @@ def as_text(value: Any) -> str | None:
 
 def as_object(value: Any) -> Value | None:
     """A JSON object. Anything else becomes its member `value`; an empty one is absent."""
-    if not value:
+    if isinstance(value, dict):
+        return as_value(value) if value else None
+    if value is None or (isinstance(value, (str, list, tuple)) and not value):
         return None
-    return as_value(value if isinstance(value, dict) else {"value": value})
+    return as_value({"value": value})
 
 
 def restored(value: Value | None) -> Any:
@@ -168,11 +178,15 @@ def restored(value: Value | None) -> Any:
 
 def copied_json(value: bytes) -> str:
     """The JSON of a copy. It consists of plain values, and was looked at when it was made."""
-    found = marshal.loads(value)
+    return plain_json(marshal.loads(value))
+
+
+def plain_json(value: Any) -> str:
+    """The JSON of plain values that were looked at before."""
     try:
-        return _plain_encode(found)
+        return _plain_encode(value)
     except Exception:
-        return json_text(found)
+        return json_text(value)
 
 
 def error_text(error: object) -> str:

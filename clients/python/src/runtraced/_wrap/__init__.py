@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from .._client import client as ours
 from .._client import log
 from ._post import record_calls
 
@@ -22,5 +23,8 @@ def wrapped(client: Client) -> Client:
         name = f"{type(client).__module__}.{type(client).__qualname__}"
         log.warning("wrap does not know clients of type %s", name)
         return client
-    record_calls(client)
+    try:
+        record_calls(client)
+    except Exception:  # a client of another version
+        ours.fault()
     return client

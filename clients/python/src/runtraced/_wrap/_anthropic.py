@@ -17,6 +17,9 @@ class Messages:
             said.extend(_said(str(get(message, "role") or "user"), get(message, "content"), None))
         return said
 
+    def is_continued(self, body: Dict[str, Any]) -> bool:
+        return False
+
     def reply(self, answer: Dict[str, Any]) -> Reply:
         facts = {"response_id": answer.get("id"), "finish_reason": answer.get("stop_reason")}
         facts = {name: value for name, value in facts.items() if value}

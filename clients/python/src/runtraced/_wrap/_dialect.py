@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, List, NamedTuple, Optional, Protocol
 
+from .._values import json_text
+
 
 class Said(NamedTuple):
     """A message."""
@@ -24,6 +26,8 @@ class Reply(NamedTuple):
     # Arguments of `tokens`.
     tokens: Dict[str, Optional[int]]
     model: Optional[str]
+    # Why it is no whole answer.
+    error: Optional[str] = None
 
 
 class Collector(Protocol):
@@ -42,6 +46,10 @@ class Dialect(Protocol):
     name: str
 
     def request(self, body: Dict[str, Any]) -> List[Said]: ...
+
+    def is_continued(self, body: Dict[str, Any]) -> bool:
+        """Whether the provider keeps the history, so that the request has only what is new."""
+        ...
 
     def reply(self, answer: Dict[str, Any]) -> Reply: ...
 
@@ -62,7 +70,18 @@ def plain(thing: Any) -> Any:
     dump = getattr(thing, "model_dump", None)
     if dump is None:
         return thing
-    return dump(mode="json", exclude_unset=True, warnings=False)
+    try:
+        return dump(mode="json", exclude_unset=True, warnings=False)
+    except Exception:  # a field that cannot be written
+        return json.loads(json_text(thing))
+
+
+def error_of(error: Any) -> Optional[str]:
+    """An error of an API: `code: message`."""
+    if not error:
+        return None
+    said = [str(part) for part in (get(error, "code") or get(error, "type"), get(error, "message")) if part]
+    return ": ".join(said) or str(error)
 
 
 def tool_call(identifier: Any, name: Any, arguments: Any) -> Dict[str, Any]:

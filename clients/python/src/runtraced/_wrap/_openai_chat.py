@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional
 
-from ._dialect import Collector, Reply, Said, get, text_of, tool_call
+from ._dialect import Collector, Reply, Said, error_of, get, text_of, tool_call
 
 
 class ChatCompletions:
@@ -13,11 +13,18 @@ class ChatCompletions:
     def request(self, body: Dict[str, Any]) -> List[Said]:
         return [_said(message) for message in body.get("messages") or [] if isinstance(message, dict)]
 
+    def is_continued(self, body: Dict[str, Any]) -> bool:
+        return False
+
     def reply(self, answer: Dict[str, Any]) -> Reply:
         choices = answer.get("choices") or []
         said = [_said(choice.get("message") or {}, _facts(answer, choice)) for choice in choices]
         outputs = [_output(one) for one in said]
-        return Reply(said, outputs[0] if len(outputs) == 1 else outputs, tokens(answer.get("usage")), answer.get("model"))
+        output = outputs[0] if len(outputs) == 1 else outputs or None
+        # Gateways answer with an error and status 200 if their provider fails.
+        errors = [error_of(get(one, "error")) for one in (answer, *choices)]
+        error = next(filter(None, errors), None)
+        return Reply(said, output, tokens(answer.get("usage")), answer.get("model"), error)
 
     def collector(self) -> Collector:
         return _Chunks()
@@ -84,21 +91,24 @@ class _Chunks:
         if get(choice, "finish_reason"):
             found["finish_reason"] = get(choice, "finish_reason")
         delta, message = get(choice, "delta"), found["message"]
-        for name in ("content", "refusal", "reasoning_content"):
+        for name in ("content", "refusal", "reasoning_content", "reasoning"):
             text = get(delta, name)
             if isinstance(text, str):
                 message[name] = message.get(name, "") + text
         for call in get(delta, "tool_calls") or ():
             self._add_call(message.setdefault("tool_calls", []), call)
 
-    def _add_call(self, calls: List[Dict[str, Any]], call: Any) -> None:
-        index = get(call, "index") or 0
-        while len(calls) <= index:
-            calls.append({"id": None, "function": {"name": "", "arguments": ""}})
-        found = calls[index]
-        found["id"] = get(call, "id") or found["id"]
-        for name in ("name", "arguments"):
-            found["function"][name] += get(call, "function", name) or ""
+    def _add_call(self, calls: List[Dict[str, Any]], part: Any) -> None:
+        """Some servers give each call the index 0, and say by another id that a call begins."""
+        index, identifier = get(part, "index") or 0, get(part, "id")
+        found = next((call for call in reversed(calls) if call["index"] == index), None)
+        if found is None or (identifier and found["id"] and identifier != found["id"]):
+            found = {"index": index, "id": None, "function": {"name": "", "arguments": ""}}
+            calls.append(found)
+        found["id"] = identifier or found["id"]
+        function = found["function"]
+        function["name"] += get(part, "function", "name") or get(part, "custom", "name") or ""
+        function["arguments"] += get(part, "function", "arguments") or get(part, "custom", "input") or ""
 
     def answer(self) -> Optional[Dict[str, Any]]:
         if not self._answer and not self._choices:

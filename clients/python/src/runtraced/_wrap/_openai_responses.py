@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional
 
-from ._dialect import Collector, Reply, Said, get, plain, text_of, tool_call
+from ._dialect import Collector, Reply, Said, error_of, get, plain, text_of, tool_call
 
 
 class Responses:
@@ -17,6 +17,9 @@ class Responses:
             return [*said, Said("user", given)]
         return said + _items(given or [], None)
 
+    def is_continued(self, body: Dict[str, Any]) -> bool:
+        return bool(body.get("previous_response_id") or body.get("conversation"))
+
     def reply(self, answer: Dict[str, Any]) -> Reply:
         facts = {"response_id": answer.get("id"), "finish_reason": answer.get("status")}
         said = _items(answer.get("output") or [], {name: value for name, value in facts.items() if value})
@@ -25,10 +28,19 @@ class Responses:
         output: Any = "\n".join(texts) or None
         if calls:
             output = {**({"content": output} if output else {}), "tool_calls": calls}
-        return Reply(said, output, _tokens(answer.get("usage")), answer.get("model"))
+        return Reply(said, output, _tokens(answer.get("usage")), answer.get("model"), _error(answer))
 
     def collector(self) -> Collector:
         return _Events()
+
+
+def _error(answer: Dict[str, Any]) -> Optional[str]:
+    """Why the answer is none, or not all of it."""
+    status = answer.get("status")
+    if status not in ("failed", "incomplete", "cancelled"):
+        return None
+    reason = error_of(answer.get("error")) or get(answer, "incomplete_details", "reason")
+    return f"{status}: {reason}" if reason else str(status)
 
 
 def _tokens(usage: Any) -> Dict[str, Optional[int]]:
@@ -64,6 +76,8 @@ def _items(items: List[Any], facts: Optional[Dict[str, Any]]) -> List[Said]:
             call = tool_call(item.get("call_id") or item.get("id"), name, item.get("arguments", item.get("input")))
             said.append(Said("assistant", None, thinking, [call], facts))
             thinking = None
+    if thinking and facts:  # an answer that got no further
+        said.append(Said("assistant", None, thinking, None, facts))
     return said
 
 
@@ -80,6 +94,9 @@ class _Events:
             self._answer = response
         elif get(part, "type") == "response.output_text.delta":
             self._text += get(part, "delta") or ""
+        elif get(part, "type") == "error":
+            error = {"code": get(part, "code"), "message": get(part, "message")}
+            self._answer = {**(plain(self._answer) or {}), "status": "failed", "error": error}
 
     def answer(self) -> Optional[Dict[str, Any]]:
         answer = plain(self._answer)
@@ -96,6 +113,9 @@ class Embeddings:
 
     def request(self, body: Dict[str, Any]) -> List[Said]:
         return []
+
+    def is_continued(self, body: Dict[str, Any]) -> bool:
+        return False
 
     def reply(self, answer: Dict[str, Any]) -> Reply:
         vectors = answer.get("data") or []

@@ -6,6 +6,7 @@ import weakref
 from typing import Any, AsyncIterator, Dict, Iterator, Optional
 
 from ._anthropic import Messages
+from ._bodies import follow
 from ._call import Call, begin
 from ._dialect import Dialect, get
 from ._openai_chat import ChatCompletions
@@ -18,6 +19,8 @@ _DIALECTS: Dict[str, Dialect] = {
     "/v1/messages": Messages(),
 }
 _RAW = "x-stainless-raw-response"
+# With these, servers refuse a field that they do not know.
+_REFUSALS = (400, 422, 501)
 
 
 def record_calls(client: Any) -> None:
@@ -64,7 +67,7 @@ class _Request:
         self.asked_for_usage = False
         dialect = _DIALECTS.get(path.partition("?")[0])
         self.call: Optional[Call] = None if dialect is None else begin(dialect, kwargs.get("body"))
-        if self.call is not None and isinstance(dialect, ChatCompletions) and kwargs.get("stream"):
+        if self.call is not None and isinstance(dialect, ChatCompletions) and kwargs.get("stream") and not self.is_raw():
             self._ask_for_usage()
 
     def _ask_for_usage(self) -> None:
@@ -74,39 +77,41 @@ class _Request:
             self.kwargs = {**self.kwargs, "body": {**body, "stream_options": {"include_usage": True}}}
             self.asked_for_usage = True
 
-    def is_refused(self, error: BaseException) -> bool:
-        """The server does not know what we added to the request: it gets the agent's own."""
-        status = getattr(error, "status_code", None)
-        if not self.asked_for_usage or status not in (400, 422) or "stream_options" not in str(error):
+    def may_be_refused(self, error: BaseException) -> bool:
+        """The server may not know what we added to the request: then it gets the agent's own."""
+        if not self.asked_for_usage or getattr(error, "status_code", None) not in _REFUSALS:
             return False
-        self._client._runtraced_no_usage = True
+        named = getattr(error, "param", None)
+        if named and not str(named).startswith("stream_options"):
+            return False
         self.asked_for_usage = False
         self.kwargs["body"].pop("stream_options")
         return True
 
-    def raw(self) -> Optional[str]:
-        """`true` or `stream` if the caller wants the HTTP response itself."""
+    def was_refused(self) -> None:
+        """The server took the agent's own request: it gets no other from now on."""
+        self._client._runtraced_no_usage = True
+
+    def is_raw(self) -> bool:
+        """Whether the caller wants the HTTP response itself."""
         headers = get(self.kwargs.get("options"), "headers")
-        for name, value in headers.items() if isinstance(headers, dict) else ():
-            if str(name).lower() == _RAW:
-                return str(value)
-        return None
+        return isinstance(headers, dict) and any(str(name).lower() == _RAW for name in headers)
 
     def returned(self, result: Any) -> Any:
-        """Records a result. A stream is recorded while the caller reads it."""
+        """Records a result. What the caller reads by itself is recorded while it is read."""
         call = self.call
         assert call is not None
-        raw = self.raw()
-        if self.kwargs.get("stream") and raw is None and hasattr(result, "_iterator"):
+        response = getattr(result, "http_response", result)
+        if self.kwargs.get("stream") and not self.is_raw() and hasattr(result, "_iterator"):
             call.streams()
             iterator = result._iterator
             make = _async_parts if hasattr(iterator, "__anext__") else _parts
             result._iterator = make(iterator, call, self.asked_for_usage)
             _end_at_close(result, call)
-        elif raw is None and not self.kwargs.get("stream"):
+        elif hasattr(response, "iter_bytes") and hasattr(response, "headers"):
+            follow(response, call)
+        elif not self.kwargs.get("stream"):
             call.finish(result)
-        elif raw == "true" and not self.kwargs.get("stream") and not hasattr(result, "__await__"):
-            call.finish(_parsed(result))
         else:
             call.end(None)
         return result
@@ -124,18 +129,6 @@ def _end_at_close(stream: Any, call: Call) -> None:
     stream.close = close
 
 
-def _parsed(response: Any) -> Any:
-    """What a raw response holds; the SDK keeps it for its caller."""
-    try:
-        parsed = response.parse()
-    except Exception:
-        return None
-    if hasattr(parsed, "__await__"):
-        parsed.close()
-        return None
-    return parsed
-
-
 def _sync_post(client: Any, post: Any) -> Any:
     def recorded(path: str, **kwargs: Any) -> Any:
         request = _Request(client, path, kwargs)
@@ -145,9 +138,10 @@ def _sync_post(client: Any, post: Any) -> Any:
             try:
                 result = post(path, **request.kwargs)
             except Exception as error:
-                if not request.is_refused(error):
+                if not request.may_be_refused(error):
                     raise
                 result = post(path, **request.kwargs)
+                request.was_refused()
         except BaseException as error:
             request.call.end(error)
             raise
@@ -165,9 +159,10 @@ def _async_post(client: Any, post: Any) -> Any:
             try:
                 result = await post(path, **request.kwargs)
             except Exception as error:
-                if not request.is_refused(error):
+                if not request.may_be_refused(error):
                     raise
                 result = await post(path, **request.kwargs)
+                request.was_refused()
         except BaseException as error:
             request.call.end(error)
             raise
