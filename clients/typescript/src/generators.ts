@@ -1,14 +1,16 @@
 /** Generators whose work is a step: it ends with them, also if they are abandoned. */
 
-import { jsonOf } from "./json.js";
+import { cut, jsonOf } from "./json.js";
 import { within } from "./shared.js";
 import type { CallStep } from "./traced.js";
 
 type AnyGenerator = Generator<unknown, unknown, unknown> | AsyncGenerator<unknown, unknown, unknown>;
 type Answer = IteratorResult<unknown, unknown>;
 
-// A generator may go on for ever.
+// A generator may go on for ever. Its texts are joined, so only their length counts.
 const MOST_ITEMS = 1000;
+const MOST_CHARACTERS = 4 * 1024 * 1024;
+const ITEM_CHARACTERS = 16;
 
 /** Whether a value is a generator, of either kind. */
 export function isGenerator(value: unknown): value is AnyGenerator {
@@ -73,7 +75,7 @@ class Work {
 
   private note(step: CallStep, answer: Answer): void {
     if (!answer.done) {
-      this.items.add(answer.value);
+      if (step.wantsResult) this.items.add(answer.value);
       return;
     }
     step.result(this.items.output(answer.value));
@@ -89,24 +91,34 @@ class Work {
 /** What a generator has yielded. */
 class Items {
   private readonly items: (string | { json: string | undefined })[] = [];
+  private others = 0;
+  private characters = 0;
   private more = 0;
 
   add(item: unknown): void {
-    if (this.items.length >= MOST_ITEMS && typeof item !== "string") this.more += 1;
+    const isText = typeof item === "string";
+    if (this.characters >= MOST_CHARACTERS || (!isText && this.others >= MOST_ITEMS)) {
+      this.more += 1;
+      return;
+    }
     // The agent may change an item later; a text it cannot change.
-    else this.items.push(typeof item === "string" ? item : { json: jsonOf(item) });
+    const kept = isText ? cut(item, MOST_CHARACTERS) : { json: jsonOf(item) };
+    this.items.push(kept);
+    if (!isText) this.others += 1;
+    // A short text costs more than its characters.
+    this.characters += ITEM_CHARACTERS + (typeof kept === "string" ? kept.length : (kept.json?.length ?? 0));
   }
 
   /** Texts are joined. Other items are a list, beside what the generator returned. */
   output(result: unknown): unknown {
     if (this.items.length === 0) return result;
+    const left = this.more > 0 ? [`[${this.more} more]`] : [];
     const isText = this.items.every((item) => typeof item === "string");
-    const items = isText ? this.items.join("") : this.list();
+    const items = isText ? [...this.items, ...left].join("") : [...this.list(), ...left];
     return result === undefined || result === null ? items : { items, result };
   }
 
   private list(): unknown[] {
-    const list = this.items.map((item): unknown => (typeof item === "string" ? item : JSON.parse(item.json ?? "null")));
-    return this.more > 0 ? [...list, `[${this.more} more]`] : list;
+    return this.items.map((item): unknown => (typeof item === "string" ? item : JSON.parse(item.json ?? "null")));
   }
 }

@@ -4,6 +4,7 @@ import { client } from "./shared.js";
 import { guarded } from "./faults.js";
 import { idMember, member, textMember } from "./fields.js";
 import { isId, newId, spanIdOf } from "./ids.js";
+import { jsonOf } from "./json.js";
 import { clientOf, live, record, RunState, type Place } from "./place.js";
 import { errorMember, statusMember, StepRecord } from "./step.js";
 import { callerOf, type CallerContext, type HeadersLike } from "./trace_context.js";
@@ -124,10 +125,20 @@ export class RunRecord implements Place {
 function metadataOf({ metadata, user, session, tags }: RunOptions): Record<string, unknown> {
   const isOfSession = user !== undefined && isId(user) && session !== undefined;
   return {
-    ...metadata,
+    ...readable(metadata),
     ...(user === undefined || user === null || isOfSession ? {} : { user }),
     ...(Array.isArray(tags) && tags.length > 0 ? { tags } : {}),
   };
+}
+
+/** Metadata that can be copied: a getter that throws takes nothing else with it. */
+function readable(metadata: Record<string, unknown> | undefined): Record<string, unknown> | undefined {
+  try {
+    return { ...metadata };
+  } catch {
+    const shown: unknown = JSON.parse(jsonOf(metadata) ?? "{}");
+    return typeof shown === "object" ? (shown as Record<string, unknown>) : { metadata: shown };
+  }
 }
 
 /** The id of a run's session. Tells what is known about the session, if that is news. */

@@ -43,7 +43,7 @@ export abstract class Scope extends Recorder {
     return (this.added ??= {});
   }
   set metadata(more: Record<string, unknown>) {
-    this.added = { ...this.added, ...more };
+    guarded(() => void (this.added = { ...this.added, ...more }));
   }
 
   /** Ends the scope as failed. */

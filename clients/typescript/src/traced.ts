@@ -18,6 +18,8 @@ export interface TracedOptions extends Omit<StepOptions, "input"> {
 export interface CallStep extends Closable {
   /** What is open while the function runs. */
   readonly step: unknown;
+  /** Whether results are recorded. */
+  readonly wantsResult: boolean;
   /** Takes a result, if the step has no output yet. */
   result(value: unknown): void;
 }
@@ -52,6 +54,7 @@ export function tracedAt<F extends AnyFunction>(place: CallPlace, fn: F, options
 
 function callStep(step: Closable & { output: unknown }, takesOutput: boolean): CallStep {
   return {
+    wantsResult: takesOutput,
     result: (value) => {
       if (takesOutput) step.output ??= value;
     },
