@@ -115,7 +115,10 @@ export function idMember(name: string, id: string | undefined): string {
   return id === undefined ? "" : `,"${name}":"${id}"`;
 }
 
+const LARGEST_COUNT = 2 ** 31 - 1;
+
 /** The same for a whole number. What is none is left out, because the daemon would refuse the event. */
 export function countMember(name: string, value: number | undefined | null): string {
-  return typeof value === "number" && Number.isFinite(value) ? `,"${name}":${Math.round(value)}` : "";
+  const count = typeof value === "number" ? Math.round(value) : -1;
+  return count >= 0 && count <= LARGEST_COUNT ? `,"${name}":${count}` : "";
 }

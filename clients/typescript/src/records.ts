@@ -2,7 +2,7 @@
 
 import type { Client } from "./client.js";
 import { countMember, idMember, member, textMember } from "./fields.js";
-import { messageIdOf, newId } from "./ids.js";
+import { isIdText, messageIdOf, newId } from "./ids.js";
 import { clientOf, live, record, RunState, type Place } from "./place.js";
 import { Trace } from "./trace.js";
 
@@ -150,6 +150,11 @@ export function recordScore(place: Place, name: string, options: ScoreOptions): 
 
 /** A score of a run that is not at hand. It is sent whatever sampling says: nobody knows what it said then. */
 export function recordScoreOf(client: Client, run: string, step: string | undefined, name: string, options: ScoreOptions): void {
+  // The ids may come from a request: what is none could say anything in the JSON of the event.
+  if (!isIdText(run) || (step !== undefined && step !== null && !isIdText(step))) {
+    client.problems.tell("score", "a score is not recorded: what it names is no UUID of a run or step");
+    return;
+  }
   const state = new RunState(new Trace(client, true), run, undefined, undefined);
-  recordScore({ state, stepId: step }, name, options);
+  recordScore({ state, stepId: step ?? undefined }, name, options);
 }

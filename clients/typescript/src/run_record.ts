@@ -5,10 +5,14 @@ import { guarded } from "./faults.js";
 import { idMember, member, textMember } from "./fields.js";
 import { isId, newId, spanIdOf } from "./ids.js";
 import { jsonOf } from "./json.js";
+import { numberOf } from "./numbers.js";
 import { clientOf, live, record, RunState, type Place } from "./place.js";
 import { errorMember, statusMember, StepRecord } from "./step.js";
 import { callerOf, type CallerContext, type HeadersLike } from "./trace_context.js";
 import { Trace } from "./trace.js";
+
+// The daemon refuses the start of a run with a longer timeout.
+const LONGEST_TIMEOUT_MS = 100 * 365 * 24 * 3_600_000;
 
 export interface RunOptions {
   /** A name for this run, for people. */
@@ -76,14 +80,15 @@ export class RunRecord implements Place {
   private start(around: Place | undefined, agent: string, options: RunOptions): void {
     const parent = around && live(around);
     this.isOutermost = parent === undefined;
-    const trace = parent?.trace ?? new Trace(client(), client().samples(options.sample));
+    const trace = parent?.trace ?? new Trace(client(), client().samples(numberOf(options.sample)));
     if (parent !== undefined) {
       this.handoff = new StepRecord(around!, agent, { kind: "agent", metadata: { run_id: this.id } });
     }
     const session = sessionOf(trace, options) ?? parent?.sessionId;
-    const state = new RunState(trace, this.id, session, customerOf(options) ?? parent?.customer);
+    const state = new RunState(trace, this.id, session, customerOf(trace, options) ?? parent?.customer);
     this.state = state;
     if (trace.silent) return;
+    const timeout = timeoutOf(trace, options);
     const { fields } = clientOf(state);
     record(
       state,
@@ -95,10 +100,10 @@ export class RunRecord implements Place {
         textMember("agent_id", agent) +
         textMember("agent_type", options.type) +
         textMember("name", options.name) +
-        timeoutMember(options.timeout),
+        timeoutMember(timeout),
       member("input", fields.text(options.input, "input")) + member("metadata_json", fields.object(metadataOf(options), "metadata")),
     );
-    clientOf(state).opened(state, options.timeout);
+    clientOf(state).opened(state, timeout);
   }
 
   /** Goes on in the caller's run, as a hand-off below the step that called. */
@@ -162,11 +167,23 @@ function sessionOf(trace: Trace, options: RunOptions): string | undefined {
 }
 
 /** What is no id would have the whole event refused. */
-function customerOf({ customer }: RunOptions): string | undefined {
-  return typeof customer === "string" && isId(customer) ? customer : undefined;
+function customerOf(trace: Trace, { customer }: RunOptions): string | undefined {
+  if (customer === undefined || customer === null) return undefined;
+  if (typeof customer === "string" && isId(customer)) return customer;
+  trace.client.problems.tell("customer", "the customer of a run is no UUID: it is left out");
+  return undefined;
+}
+
+/** So is a time that the daemon does not take. */
+function timeoutOf(trace: Trace, { timeout }: RunOptions): number | undefined {
+  if (timeout === undefined || timeout === null || timeout === Infinity) return undefined;
+  const ms = numberOf(timeout);
+  if (ms !== undefined && ms >= 1 && ms <= LONGEST_TIMEOUT_MS) return ms;
+  trace.client.problems.tell("timeout", "the timeout of a run is not between 1 ms and 100 years: it is left out");
+  return undefined;
 }
 
 /** A duration as the JSON form wants it. */
 function timeoutMember(ms: number | undefined): string {
-  return typeof ms === "number" && Number.isFinite(ms) ? `,"timeout":"${Number((ms / 1000).toFixed(6))}s"` : "";
+  return ms !== undefined ? `,"timeout":"${Number((ms / 1000).toFixed(6))}s"` : "";
 }

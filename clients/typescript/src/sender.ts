@@ -1,6 +1,7 @@
 /** Sends what waits in the queue, one batch at a time, again and again until it is settled. */
 
 import { reasonOf, verdictOf, type Verdict } from "./answers.js";
+import { timerMs } from "./numbers.js";
 import { platform, quietTimer, type DiskSpool } from "./platform.js";
 import type { Problems } from "./problems.js";
 import type { EventQueue, QueuedEvent } from "./queue.js";
@@ -235,7 +236,7 @@ export class Sender {
   /** Waits for an answer of the daemon. This timer keeps the process alive: somebody awaits it. */
   private async progressOr(ms: number): Promise<void> {
     await new Promise<void>((done) => {
-      const timer = setTimeout(done, ms);
+      const timer = setTimeout(done, timerMs(ms));
       this.waiters.push(() => {
         clearTimeout(timer);
         done();

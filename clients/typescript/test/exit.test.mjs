@@ -115,6 +115,21 @@ test("SIGTERM sends everything, and still ends the process", async () => {
   assert.deepEqual([signal, stderr, sink.events.length], ["SIGTERM", "", 4]);
 });
 
+for (const how of ["terminatesTwoCopies", "terminatesBeside"]) {
+  test(`so it does beside handlers that wait for all others: ${how}`, async () => {
+    const { code, signal } = await ends(how);
+    assert.deepEqual([code, signal, sink.events.length], [null, "SIGTERM", 4]);
+  });
+}
+
+for (const how of ["rejectsARun", "rejectsACall"]) {
+  test(`a rejection that nobody handles is still the program's: ${how}`, async () => {
+    const { code, stderr } = await ends(how);
+    assert.equal(code, 1);
+    assert.match(stderr, /Error: nobody handles it/);
+  });
+}
+
 test("a handler of the program for SIGTERM decides alone", async () => {
   const { code } = await ends("handles", "flushed");
   assert.deepEqual([code, sink.events.length], [7, 4]);

@@ -15,7 +15,11 @@ beforeEach(async () => {
   rt.configure({ endpoint: sink.url });
 });
 
-afterEach(() => sink.close());
+afterEach(async () => {
+  // What is left would count in the next test.
+  await rt.flush(5000);
+  await sink.close();
+});
 
 async function sent() {
   assert.equal(await rt.flush(5000), 0);

@@ -14,7 +14,11 @@ beforeEach(async () => {
   rt.configure({ endpoint: sink.url, maxQueueBytes: 256 * 1024 * 1024 });
 });
 
-afterEach(() => sink.close());
+afterEach(async () => {
+  // What is left would count in the next test.
+  await rt.flush(5000);
+  await sink.close();
+});
 
 const inputs = () => sink.of("step_started").map(({ details }) => value(details.input_json));
 const MOST = 8 * 1024 * 1024;
