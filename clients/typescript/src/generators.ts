@@ -1,5 +1,6 @@
 /** Generators whose work is a step: it ends with them, also if they are abandoned. */
 
+import { watched } from "./during.js";
 import { cut, jsonOf } from "./json.js";
 import { within } from "./shared.js";
 import type { CallStep } from "./traced.js";
@@ -15,25 +16,43 @@ const ITEM_CHARACTERS = 16;
 /** Whether a value is a generator, of either kind. */
 export function isGenerator(value: unknown): value is AnyGenerator {
   if (typeof value !== "object" || value === null) return false;
-  const object = value as Partial<AnyGenerator> & { [Symbol.iterator]?: unknown; [Symbol.asyncIterator]?: unknown };
-  const iterates = Symbol.iterator in object || Symbol.asyncIterator in object;
-  return iterates && typeof object.next === "function" && typeof object.return === "function" && typeof object.throw === "function";
+  const object = value as Partial<AnyGenerator>;
+  try {
+    const iterates = Symbol.iterator in object || Symbol.asyncIterator in object;
+    return iterates && [object.next, object.return, object.throw].every((method) => typeof method === "function");
+  } catch {
+    return false; // a proxy may throw whatever is asked
+  }
 }
 
 // A generator that nobody asks any more, and nobody has ended, ends its step when it is collected.
 const abandoned =
   typeof FinalizationRegistry === "undefined" ? undefined : new FinalizationRegistry<() => void>((end) => end());
 
-/** The same generator, with a step open while its code runs, and only then. */
+/**
+ * A generator, with a step open while its code runs, and only then. It is the same object: it may have members of its own.
+ * One that cannot be changed is left alone, and its step ends.
+ */
 export function follow(generator: unknown, start: () => CallStep): unknown {
   const inner = generator as AnyGenerator;
   const work = new Work(start);
-  const outer = Object.create(Object.getPrototypeOf(inner) as object) as Record<string, unknown>;
-  outer["next"] = (value: unknown) => work.call(() => inner.next(value));
-  outer["throw"] = (error: unknown) => work.call(() => inner.throw(error));
-  outer["return"] = (value: unknown) => (work.begun ? work.call(() => inner.return(value)) : inner.return(value));
-  abandoned?.register(outer, () => work.end());
-  return outer;
+  // Nothing here holds the generator, or it would never be collected.
+  const resumed = (resume: (value: never) => Answer | Promise<Answer>, isReturn: boolean) =>
+    function (this: AnyGenerator, ...args: unknown[]): Answer | Promise<Answer> {
+      const go = (): Answer | Promise<Answer> => Reflect.apply(resume, this, args);
+      return isReturn && !work.begun ? go() : work.call(go);
+    };
+  try {
+    for (const name of ["next", "throw", "return"] as const) {
+      const value = resumed(inner[name] as never, name === "return");
+      Object.defineProperty(inner, name, { value, configurable: true, writable: true });
+    }
+  } catch {
+    start().end();
+    return generator;
+  }
+  abandoned?.register(inner, () => work.end());
+  return generator;
 }
 
 class Work {
@@ -56,13 +75,13 @@ class Work {
       throw error;
     }
     if (answer instanceof Promise) {
-      answer.then(
-        (answer) => this.note(step, answer),
+      return watched(
+        answer,
+        (answer) => this.note(step, answer as Answer),
         (error: unknown) => this.fail(step, error),
       );
-    } else {
-      this.note(step, answer);
     }
+    this.note(step, answer);
     return answer;
   }
 

@@ -73,21 +73,5 @@ function recorded(step: CallStep, body: () => unknown): unknown {
     throw error;
   }
   if (isGenerator(result)) return follow(result, () => step);
-  if (result instanceof Promise) {
-    result.then(
-      (value) => finish(step, value),
-      (error: unknown) => step.fail(error),
-    );
-    return result;
-  }
-  if (typeof (result as PromiseLike<unknown> | undefined)?.then === "function") {
-    return settling(step, result);
-  }
-  finish(step, result);
-  return result;
-}
-
-function finish(step: CallStep, value: unknown): void {
-  step.result(value);
-  step.end();
+  return settling(step, result, (value) => step.result(value));
 }

@@ -62,12 +62,12 @@ test("texts become the JSON that JSON.stringify writes", async () => {
 test("a result of a function, a promise and an error come back unchanged", async () => {
   const promise = Promise.resolve(7);
   assert.equal(rt.run("a", () => 42), 42);
-  assert.equal(rt.run("a", () => promise), promise);
+  assert.equal(await rt.run("a", () => promise), 7);
   const error = new RangeError("no");
   assert.throws(() => rt.run("a", () => { throw error; }), error);
   await assert.rejects(rt.run("a", async () => { throw error; }), error);
   assert.equal(await rt.flush(5000), 0);
-  assert.deepEqual(sink.of("run_ended").map((end) => end.error), [undefined, "RangeError: no", undefined, "RangeError: no"]);
+  assert.deepEqual(sink.of("run_ended").map((end) => end.error), [undefined, undefined, "RangeError: no", "RangeError: no"]);
 });
 
 test("a lazy thenable runs once", async () => {
@@ -76,6 +76,34 @@ test("a lazy thenable runs once", async () => {
   assert.equal(await rt.run("a", () => query), "rows");
   assert.equal(await rt.run("a", () => rt.traced(() => query)()), "rows");
   assert.equal(queries, 2);
+  assert.equal(await rt.flush(5000), 0);
+  assert.deepEqual(sink.of("step_ended").map(({ output_json }) => value(output_json)), ["rows"]);
+});
+
+test("what a traced function returns keeps its members, and is the same object", async () => {
+  class Rows {
+    #rows = [1, 2];
+    table = "t";
+    next() { return this.#rows.length > 0 ? { done: false, value: this.#rows.shift() } : { done: true, value: "end" }; }
+    return() { return { done: true, value: undefined }; }
+    throw(error) { throw error; }
+    [Symbol.iterator]() { return this; }
+  }
+  const query = { filters: [], eq(filter) { this.filters.push(filter); return this; }, then(done) { done(this.filters); } };
+  const ending = Object.assign(Promise.resolve("ok"), { cancel: () => "cancelled" });
+  const frozen = Object.freeze((function* () { yield 1; })());
+  await rt.run("a", async () => {
+    const rows = rt.traced(() => new Rows())();
+    assert.equal(rows.table, "t");
+    assert.deepEqual([...rows], [1, 2]);
+    assert.deepEqual(await rt.traced(() => query)().eq("x"), ["x"]);
+    assert.equal(rt.traced(() => ending)().cancel(), "cancelled");
+    assert.deepEqual([...rt.traced(() => frozen)()], [1]);
+    assert.equal(typeof rt.traced(() => revoked())(), "object");
+    assert.equal(rt.traced(() => query)(), query);
+  });
+  const outputs = (await sent()).map(({ output }) => output);
+  assert.deepEqual(outputs.slice(0, 3), [{ items: [1, 2], result: "end" }, ["x"], "ok"]);
 });
 
 test("traced functions are steps within a run, and plain functions outside", async () => {

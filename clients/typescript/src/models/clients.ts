@@ -1,5 +1,6 @@
 /** `wrap`: the clients of OpenAI and Anthropic, with each call recorded. */
 
+import { watched } from "../during.js";
 import { within } from "../shared.js";
 import type { Scope } from "../scopes.js";
 import { anthropicMessages } from "./anthropic.js";
@@ -94,7 +95,9 @@ function received(answer: unknown, call: ModelCall, dialect: Dialect, hidden: (e
 /** The client's promise, whose answer is seen before the agent sees it. */
 function observed(promise: Loose, see: (answer: unknown) => void, call: ModelCall): unknown {
   if (typeof promise?._thenUnwrap !== "function") {
-    Promise.resolve(promise).then(see, (error: unknown) => call.fail(error));
+    const failed = (error: unknown): void => call.fail(error);
+    if (promise instanceof Promise) return watched(promise, see, failed);
+    Promise.resolve(promise).then(see, failed);
     return promise;
   }
   const seen = promise._thenUnwrap((answer: unknown) => {
