@@ -98,6 +98,7 @@ export class Client {
   release(held: EventQueue): void {
     this.queue.dropped.payloads += held.dropped.payloads;
     this.queue.dropped.events += held.dropped.events;
+    if (held.dropped.payloads + held.dropped.events > 0) this.tellLosses();
     this.forget(held);
     for (const event of held.take(Infinity, Infinity)) this.enqueue(event);
   }

@@ -73,7 +73,10 @@ export class FieldWriter {
       // A copy: a mask that changes its argument must not change the agent's value.
       const kept = this.mask(JSON.parse(json), field);
       // A promise is not the masked value, and nothing here can wait for it.
-      if (kept instanceof Promise) throw new TypeError("the mask returned a promise");
+      if (kept instanceof Promise) {
+        kept.catch(() => undefined);
+        throw new TypeError("the mask returned a promise");
+      }
       return kept === null ? undefined : this.again(jsonOf(kept));
     } catch {
       this.failures += 1;

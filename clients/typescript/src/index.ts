@@ -105,9 +105,17 @@ export function approval(description: string, data?: unknown, options?: Approval
  * itself, and returns it.
  */
 export function wrap<C extends object>(client: C, options: WrapOptions = {}): C {
-  return wrapClient(client, options, openScope, (unknown) => {
-    guarded(() => made().problems.tell("wrap", `wrap does not know clients of type ${unknown.constructor.name}`));
+  return wrapClient(client, options ?? {}, openScope, (unknown) => {
+    guarded(() => made().problems.tell("wrap", `wrap cannot record the calls of ${typeNameOf(unknown)}`));
   });
+}
+
+function typeNameOf(value: unknown): string {
+  try {
+    return (value as object).constructor.name;
+  } catch {
+    return String(typeof value);
+  }
 }
 
 /**

@@ -6,12 +6,15 @@ import { platform, quietTimer, type DiskSpool } from "./platform.js";
 import type { Problems } from "./problems.js";
 import type { EventQueue, QueuedEvent } from "./queue.js";
 import type { Settings } from "./settings.js";
+import { within } from "./shared.js";
 import { SpoolSide } from "./spool_side.js";
 
 // A batch fills while the one before is on its way. So batches are small when little happens.
 const LINGER_MS = 20;
 const MOST_EVENTS = 2000;
 const MOST_BYTES = 1024 * 1024;
+// No server has a reason to find such an event too large.
+const SMALL_BYTES = 16 * 1024;
 // A pump that does not come back, because its runtime froze or ended the request, is given up this long after its limit.
 const GRACE_MS = 1000;
 const FIRST_BACKOFF_MS = 100;
@@ -22,6 +25,15 @@ const LONGEST_DENIED_BACKOFF_MS = 30_000;
 const FAILURES_BEFORE_SPOOL = 2;
 // Without timers of its own, `flush` looks this often whether another request's pump is done.
 const LOOK_MS = 50;
+
+// No pause is longer, whoever names it.
+const LONGEST_WAIT_MS = 60_000;
+
+/** How long it is until a time. If it is longer than it can be, somebody set the clock: then nothing waits. */
+function until(time: number, most: number): number {
+  const ms = time - Date.now();
+  return ms > most ? 0 : ms;
+}
 
 /** What the daemon said about events so far. */
 export interface SenderCounts {
@@ -61,7 +73,7 @@ export class Sender {
 
   /** Something waits: sends it soon. Costs next to nothing while a timer is set. */
   wake(): void {
-    if (!this.isDue && platform().timers && this.leaseUntil <= Date.now()) this.schedule(LINGER_MS);
+    if (!this.isDue && platform().timers && until(this.leaseUntil, this.leaseMs) <= 0) this.schedule(LINGER_MS);
   }
 
   /** Sends until all that is there now is settled or spooled, or the time is over. How many events are not settled. */
@@ -105,17 +117,27 @@ export class Sender {
 
   /** Starts a pump, unless one runs or the daemon asked to wait. */
   private start(): void {
-    const now = Date.now();
-    if (this.leaseUntil > now || this.notBefore > now) return;
+    if (until(this.leaseUntil, this.leaseMs) > 0) return;
+    const wait = until(this.notBefore, LONGEST_WAIT_MS);
+    if (wait > 0) {
+      // Timers may fire a little too early.
+      if (!this.isDue && platform().timers) this.schedule(wait);
+      return;
+    }
     this.stopTimer();
     this.pumping += 1;
-    this.pump(this.pumping).catch((error: unknown) => this.broke(error));
+    // Outside of all runs: a `fetch` that the agent has traced would record each request, and so cause the next one.
+    within(undefined, () => this.pump(this.pumping).catch((error: unknown) => this.broke(error)));
+  }
+
+  private get leaseMs(): number {
+    return this.settings.requestTimeout + GRACE_MS;
   }
 
   private async pump(number: number): Promise<void> {
     let more = true;
     while (more) {
-      this.leaseUntil = Date.now() + this.settings.requestTimeout + GRACE_MS;
+      this.leaseUntil = Date.now() + this.leaseMs;
       if (this.batch.length === 0) await this.fill();
       if (number !== this.pumping) return;
       if (this.batch.length === 0) break;
@@ -175,8 +197,9 @@ export class Sender {
         this.settle(verdict);
         return true;
       case "smaller":
-        this.shrink(verdict.why);
-        return true;
+        if (this.shrink(verdict)) return true;
+        await this.later({ kind: "later", afterMs: undefined, denied: true, why: verdict.why });
+        return false;
       case "later":
         await this.later(verdict);
         return false;
@@ -200,21 +223,24 @@ export class Sender {
     this.batch = [];
   }
 
-  /** The daemon cannot read the batch as a whole. Halves it, down to the event that is at fault. */
-  private shrink(why: string): void {
+  /** The daemon cannot read the batch as a whole. Halves it, down to the event that is at fault. Whether that may help. */
+  private shrink({ why, isDaemons }: Verdict & { kind: "smaller" }): boolean {
     if (this.batch.length > 1) {
       const rest = this.batch.splice(Math.ceil(this.batch.length / 2));
       this.mostEvents = this.batch.length;
       if (!this.spool.putBack(rest)) this.queue.putBack(rest);
-      return;
+      return true;
     }
-    if (this.queue.dropPayload(this.batch[0]!)) {
+    const [event] = this.batch as [QueuedEvent];
+    if ((isDaemons || event.bytes > SMALL_BYTES) && this.queue.dropPayload(event)) {
       this.problems.tell("too large", `the payload of an event was dropped: ${why}`);
-      return;
+      return true;
     }
+    if (!isDaemons) return false;
     this.problems.tell("unreadable", `an event was dropped: ${why}`);
     this.queue.dropped.events += 1;
     this.gone();
+    return true;
   }
 
   private async later({ afterMs, why, denied }: Verdict & { kind: "later" }): Promise<void> {

@@ -108,7 +108,7 @@ test("a body whose events are all refused is settled, whatever its status", asyn
 });
 
 test("answers that are no answers of a daemon are tried again, and never reach the agent", async () => {
-  const odd = ["<html>", { refused: "no" }, [], null, 7, { refused: [null, 3, {}] }];
+  const odd = ["<html>", { refused: "no" }, [], null, 7, { refused: [] }, { accepted: 3, refused: [null, 3, {}] }];
   sink.plan.push(...odd.map((body) => ({ status: 200, body })));
   oneRun();
   for (let at = 0; at < 200 && rt.stats().waiting > 0; at += 1) await rt.flush(100);

@@ -52,7 +52,7 @@ export class Sink {
     if (plan?.delay) await new Promise((done) => setTimeout(done, plan.delay));
     if (plan?.drop === "before") return response.destroy();
     if (plan?.status) return this.#send(response, plan.status, plan.body ?? { error: "no", code: "busy" }, plan.headers);
-    if (plan?.largest && text.length > plan.largest) return this.#send(response, 413, { error: "too large", code: "too_large" });
+    if (plan?.largest && text.length > plan.largest) return this.#send(response, 413, plan.body ?? { error: "too large", code: "too_large" });
     const answer = this.#settle(text);
     if (plan?.drop === "after") return response.destroy();
     this.#send(response, 200, answer);
