@@ -25,6 +25,8 @@ export interface ModelAnswer {
   messages: ChatMessage[];
   /** Absent: what the messages say. */
   output?: unknown;
+  /** The answer itself says that the call failed. */
+  error?: unknown;
   tokens: TokenCounts | undefined;
 }
 
@@ -97,7 +99,8 @@ export class ModelCall {
     if (this.step.ended) return;
     const answer = quietly(read);
     if (answer !== undefined) guarded(() => this.tell(answer));
-    this.step.end();
+    if (answer?.error === undefined || answer.error === null) this.step.end();
+    else this.step.fail(answer.error);
   }
 
   private tell(answer: ModelAnswer): void {
@@ -173,14 +176,23 @@ export function textOfParts(content: Loose): string | undefined {
   return texts.length > 0 ? texts.join("\n") : undefined;
 }
 
-/** Arguments that a model wrote as JSON; the text itself if it is none. */
+const TEXTS_IN_JSON = /"(?:[^"\\]|\\.)*"/g;
+const LONG_NUMBER = /\d{16}/;
+
+/** Arguments that a model wrote as JSON; the text itself if it is none, or if its numbers would not stay the same. */
 export function argumentsOf(text: unknown): unknown {
   if (typeof text !== "string") return text;
   try {
-    return JSON.parse(text) as unknown;
+    const parsed: unknown = JSON.parse(text);
+    return LONG_NUMBER.test(text) && LONG_NUMBER.test(text.replace(TEXTS_IN_JSON, "")) ? text : parsed;
   } catch {
     return text;
   }
+}
+
+/** A list, whatever the body holds in its place. */
+export function listOf(value: unknown): Loose[] {
+  return Array.isArray(value) ? value.filter((item) => item !== null && item !== undefined) : [];
 }
 
 /** What is known about an answer, without what is absent. */
