@@ -60,8 +60,10 @@ export function recordMessage(place: Place, role: Role, content: unknown, option
 
 /** A message of a model call. The requests of a session repeat it. */
 export interface Sighting {
+  /** Tells it from other messages, within this process. */
+  hash: number;
   /** What it says, the same whoever repeats it. */
-  said: string;
+  said: () => string;
   /** How often the call has said it by now. */
   times: number;
   /** It is the model's answer, so probably nobody has recorded it. */
@@ -72,11 +74,11 @@ export interface Sighting {
 export function recordSighting(place: Place, sighting: Sighting, role: Role, content: unknown, options: MessageOptions): void {
   const state = live(place);
   if (state === undefined) return;
-  const { said, times, isAnswer } = sighting;
+  const { hash, said, times, isAnswer } = sighting;
   const scope = state.sessionId ?? state.id;
-  if (!state.hears(`${scope} ${times} ${hashOf(said)}`)) return;
+  if (!state.hears(`${scope} ${times} ${hash}`)) return;
   const marks = `,"sighting":true${isAnswer ? ',"believed_new":true' : ""}`;
-  appendMessage(state, place.stepId, messageIdOf(scope, said, times), marks, role, content, options);
+  appendMessage(state, place.stepId, messageIdOf(scope, said(), times), marks, role, content, options);
 }
 
 function appendMessage(
@@ -100,7 +102,7 @@ function appendMessage(
 }
 
 /** 53 bits: enough to tell messages apart, without keeping them. */
-function hashOf(text: string): number {
+export function hashOf(text: string): number {
   let first = 0xdeadbeef;
   let second = 0x41c6ce57;
   for (let at = 0; at < text.length; at += 1) {

@@ -1,7 +1,7 @@
 /** What all model clients have in common: a call is a step with messages and tokens. */
 
 import { guarded } from "../faults.js";
-import { recordSighting, type MessageOptions, type Role, type TokenCounts } from "../records.js";
+import { hashOf, recordSighting, type MessageOptions, type Role, type TokenCounts } from "../records.js";
 import type { Scope, Step } from "../scopes.js";
 
 /** A message of a request or an answer. */
@@ -55,7 +55,7 @@ const LEFT_OUT = new Set(["model", "stream", "stream_options"]);
 export class ModelCall {
   private readonly step: Step;
   // How often each message was said so far in this call.
-  private readonly counts = new Map<string, number>();
+  private readonly counts = new Map<number, number>();
 
   constructor(
     scope: Scope,
@@ -114,10 +114,14 @@ export class ModelCall {
   /** Records messages, but those that were recorded before: each request repeats all before it. */
   private say(messages: ChatMessage[], isAnswer: boolean): void {
     for (const { role, content, ...rest } of messages) {
-      const said = canonical([role, content, rest.toolCalls, rest.metadata?.["tool_call_id"]]);
-      const times = (this.counts.get(said) ?? 0) + 1;
-      this.counts.set(said, times);
-      recordSighting(this.step, { said, times, isAnswer }, role, content, rest);
+      const { toolCalls } = rest;
+      const answers = rest.metadata?.["tool_call_id"];
+      // A long history is compared with each call, so this must be cheap.
+      const hash = hashOf([role, content, toolCalls && JSON.stringify(toolCalls), answers].join("\0"));
+      const times = (this.counts.get(hash) ?? 0) + 1;
+      this.counts.set(hash, times);
+      const said = (): string => canonical([role, content, toolCalls, answers]);
+      recordSighting(this.step, { hash, said, times, isAnswer }, role, content, rest);
     }
   }
 }
