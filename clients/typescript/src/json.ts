@@ -10,8 +10,8 @@ const MOST_OBJECTS = 50_000;
 
 // In characters, each of up to three bytes: the daemon refuses an event with a field of more than 32 MiB.
 const LONGEST_TEXT = 8 * 1024 * 1024;
-// What a value that is no text counts as.
-const SMALL = 2;
+// What each value counts as, beside its text: a million small ones take longer than a long text.
+const SMALL = 8;
 const TOO_MANY = "[too many values]";
 
 /** A walk through a value: the objects that contain what is looked at, and how much more it may look at. */

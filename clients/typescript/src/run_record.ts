@@ -3,7 +3,7 @@
 import { client } from "./shared.js";
 import { guarded } from "./faults.js";
 import { idMember, member, textMember } from "./fields.js";
-import { isId, newId, spanIdOf } from "./ids.js";
+import { isId, isIdText, newId, spanIdOf } from "./ids.js";
 import { jsonOf } from "./json.js";
 import { numberOf } from "./numbers.js";
 import { clientOf, live, record, RunState, type Place } from "./place.js";
@@ -128,7 +128,7 @@ export class RunRecord implements Place {
 
 /** The metadata, with what has no field of its own. */
 function metadataOf({ metadata, user, session, tags }: RunOptions): Record<string, unknown> {
-  const isOfSession = user !== undefined && isId(user) && session !== undefined;
+  const isOfSession = isIdText(user) && session !== undefined && session !== null;
   return {
     ...readable(metadata),
     ...(user === undefined || user === null || isOfSession ? {} : { user }),
@@ -156,10 +156,10 @@ function sessionOf(trace: Trace, options: RunOptions): string | undefined {
   const { user, sessionTitle } = options;
   const hasUser = user !== undefined && user !== null;
   const known =
-    (hasUser && isId(user) ? textMember("user_id", user) : "") +
+    (hasUser && isIdText(user) ? textMember("user_id", user) : "") +
     member("title", fields.text(sessionTitle, "metadata")) +
     (isId(String(name)) ? "" : textMember("external_id", name)) +
-    (hasUser && !isId(user) ? member("metadata_json", fields.object({ user }, "metadata")) : "");
+    (hasUser && !isIdText(user) ? member("metadata_json", fields.object({ user }, "metadata")) : "");
   // What sampling leaves out is not known to the daemon, so the next run tells it again.
   if (known === "" || (trace.kept && !trace.client.isNews(id, known))) return id;
   record(new RunState(trace, id, id, undefined), "session_upsert", `"session_id":"${id}"${known}`);

@@ -1,6 +1,6 @@
 /** Sends what waits in the queue, one batch at a time, again and again until it is settled. */
 
-import { reasonOf, verdictOf, type Verdict } from "./answers.js";
+import { reasonOf, verdictOf, type Refusal, type Verdict } from "./answers.js";
 import { timerMs } from "./numbers.js";
 import { platform, quietTimer, type DiskSpool } from "./platform.js";
 import type { Problems } from "./problems.js";
@@ -28,6 +28,9 @@ const LOOK_MS = 50;
 
 // No pause is longer, whoever names it.
 const LONGEST_WAIT_MS = 60_000;
+
+// Why the daemon refuses events that would be fine without their inputs, outputs and texts.
+const OF_PAYLOADS = new Set(["FIELD_TOO_LONG", "JSON_TOO_DEEP", "NUMBER_OUT_OF_RANGE", "INVALID_JSON"]);
 
 /** How long it is until a time. If it is longer than it can be, somebody set the clock: then nothing waits. */
 function until(time: number, most: number): number {
@@ -207,14 +210,25 @@ export class Sender {
   }
 
   private settle({ refused }: Verdict & { kind: "settled" }): void {
-    this.counts.settled += this.batch.length - refused.length;
-    this.counts.refused += refused.length;
+    const lighter = refused.filter((refusal) => this.lightens(refusal));
+    const final = refused.filter((refusal) => !lighter.includes(refusal));
     for (const { code, reason } of refused) this.problems.tell(`refused ${code}`, `an event was refused: ${code}: ${reason}`);
+    const again = lighter.map(({ line }) => this.batch[line - 1]!);
+    this.batch = this.batch.filter((event) => !again.includes(event));
+    this.counts.settled += this.batch.length - final.length;
+    this.counts.refused += final.length;
     this.gone();
+    this.queue.putBack(again);
     this.away = "";
     this.failures = 0;
     this.notBefore = 0;
     this.mostEvents = MOST_EVENTS;
+  }
+
+  /** Whether an event was refused for its payload, and can do without: that a run began, or a step ended, is worth more. */
+  private lightens({ line, code }: Refusal): boolean {
+    const event = OF_PAYLOADS.has(code) ? this.batch[line - 1] : undefined;
+    return event !== undefined && this.queue.dropPayload(event);
   }
 
   /** The batch needs nothing more. */

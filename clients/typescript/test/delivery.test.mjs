@@ -193,3 +193,17 @@ test("a silent run sends heartbeats, until it ends", async () => {
   await sleep(1500);
   assert.equal(sink.of("heartbeat").length, beats);
 });
+
+test("an event that is refused for its payload is sent again without it", async () => {
+  sink.refuse = (event) => {
+    const text = event.step_started?.details.input_json ?? event.step_ended?.output_json;
+    return text?.length > 1000 && { code: "FIELD_TOO_LONG", reason: "too long" };
+  };
+  rt.run("a", () => rt.step("s", { input: "x".repeat(2000) }, (step) => { step.output = "x".repeat(2000); }));
+  assert.equal(await rt.flush(5000), 0);
+  assert.deepEqual(sink.of("step_started").map(({ details }) => details.metadata_json), [{ runtraced: { dropped: "payload" } }]);
+  assert.deepEqual(sink.of("step_ended").map(({ status }) => status), ["END_STATUS_COMPLETED"]);
+  const { settled, refused, droppedPayloads } = rt.stats();
+  assert.deepEqual({ settled, refused, droppedPayloads }, { settled: 4, refused: 0, droppedPayloads: 2 });
+  assert.match(problems.join("\n"), /FIELD_TOO_LONG/);
+});

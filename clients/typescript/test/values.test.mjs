@@ -89,3 +89,9 @@ test("of a generator that goes on for ever, a part is kept", async () => {
   assert.ok(outputs[0].length < MOST);
   assert.equal(outputs[1].at(-1), "[19000 more]");
 });
+
+test("a user, a session and tags of any type take no run with them", async () => {
+  for (const odd of [Symbol("s"), 7, { id: 1 }]) rt.run("a", { user: odd, session: odd, tags: [odd], metadata: { odd } }, () => undefined);
+  assert.equal(await rt.flush(5000), 0);
+  assert.equal(sink.of("run_started").length, 3);
+});
