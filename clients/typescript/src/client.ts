@@ -214,6 +214,8 @@ export class Client {
     this.drainedAt = this.queue.came;
     const { exitTimeout } = this.settings;
     await this.flush(this.isAway ? Math.min(exitTimeout, EXIT_AWAY_MS) : exitTimeout);
+    // A request that has no answer yet would keep the process alive.
+    this.sender?.abandon();
   }
 
   private last(): void {

@@ -10,8 +10,18 @@ setPlatform({
   carrier: <T>(): Carrier<T> => new AsyncLocalStorage<T>(),
   environment: (name) => quietly(() => process.env[name]),
   openSpool: openDiskSpool,
+  isIdle: typeof process.getActiveResourcesInfo === "function" ? isIdle : undefined,
   onExit,
 });
+
+// Pipes and terminals are the output of the process, which keeps it alive only while something is written.
+const OF_A_REQUEST = new Set(["TCPSocketWrap", "TLSWrap", "ConnectWrap", "TCPConnectWrap", "GetAddrInfoReqWrap"]);
+const OUTPUT = new Set(["PipeWrap", "TTYWrap"]);
+
+function isIdle(): boolean {
+  const alive = process.getActiveResourcesInfo().filter((name) => !OUTPUT.has(name));
+  return alive.length <= 2 && alive.every((name) => OF_A_REQUEST.has(name)) && alive.filter((name) => name === "TCPSocketWrap").length <= 1;
+}
 
 // One set of handlers for all copies of this library in the process: two handlers of a signal would wait for each other.
 const KEY = Symbol.for("runtraced.exit");

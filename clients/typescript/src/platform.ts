@@ -37,6 +37,8 @@ export interface Platform {
   /** Whether timers work outside requests. Where they do not, only `flush` sends. */
   timers: boolean;
   openSpool(folder: string, maxBytes: number): DiskSpool | undefined;
+  /** Whether nothing but one request keeps the process alive. Absent where nobody can tell. */
+  isIdle?: (() => boolean) | undefined;
   /** Calls back when the process is about to end, until the returned function is called. */
   onExit(hooks: ExitHooks): () => void;
 }
@@ -94,7 +96,11 @@ export function setPlatform(found: Partial<Platform>): void {
 
 /** A timer that does not keep a process alive. */
 export function quietTimer(callback: () => void, ms: number): ReturnType<typeof setTimeout> {
-  const timer = setTimeout(callback, timerMs(ms));
+  return quiet(setTimeout(callback, timerMs(ms)));
+}
+
+/** The same for a timer that was set already. */
+export function quiet<T>(timer: T): T {
   (timer as { unref?: () => void }).unref?.();
   return timer;
 }

@@ -2,7 +2,7 @@
 
 import { reasonOf, verdictOf, type Refusal, type Verdict } from "./answers.js";
 import { timerMs } from "./numbers.js";
-import { platform, quietTimer, type DiskSpool } from "./platform.js";
+import { platform, quiet, quietTimer, type DiskSpool } from "./platform.js";
 import type { Problems } from "./problems.js";
 import type { EventQueue, QueuedEvent } from "./queue.js";
 import type { Settings } from "./settings.js";
@@ -23,6 +23,8 @@ const LONGEST_BACKOFF_MS = 5000;
 const LONGEST_DENIED_BACKOFF_MS = 30_000;
 // From this failure on, a spool takes what waits.
 const FAILURES_BEFORE_SPOOL = 2;
+// While a request is on its way, one looks this often whether the process waits for it alone.
+const END_LOOK_MS = 250;
 // Without timers of its own, `flush` looks this often whether another request's pump is done.
 const LOOK_MS = 50;
 
@@ -60,6 +62,7 @@ export class Sender {
   private failures = 0;
   private notBefore = 0;
   private waiters: (() => void)[] = [];
+  private request: AbortController | undefined;
   private mostEvents = MOST_EVENTS;
 
   constructor(
@@ -181,7 +184,9 @@ export class Sender {
     if (this.settings.key !== undefined) headers["authorization"] = `Bearer ${this.settings.key}`;
     if (this.settings.customer !== undefined) headers["runtraced-customer"] = this.settings.customer;
     const stop = new AbortController();
+    this.request = stop;
     const limit = quietTimer(() => stop.abort(), this.settings.requestTimeout);
+    const look = this.lookForEnd();
     try {
       const body = batch.map((event) => event.line).join("\n");
       const url = `${this.settings.endpoint}/v1/events`;
@@ -190,7 +195,25 @@ export class Sender {
       return { kind: "later", afterMs: undefined, denied: false, why: reasonOf(error) };
     } finally {
       clearTimeout(limit);
+      clearInterval(look);
     }
+  }
+
+  /** Gives up what is on its way. It stays in the batch. */
+  abandon(): void {
+    this.request?.abort();
+  }
+
+  /** A request keeps the process alive, so nobody is told that the program is over: looks whether it is. */
+  private lookForEnd(): ReturnType<typeof setInterval> | undefined {
+    const { isIdle } = platform();
+    if (isIdle === undefined) return undefined;
+    let idle = 0;
+    const look = setInterval(() => {
+      idle = isIdle() ? idle + END_LOOK_MS : 0;
+      if (idle > this.settings.exitTimeout) this.abandon();
+    }, END_LOOK_MS);
+    return quiet(look);
   }
 
   /** Whether to go on at once. */

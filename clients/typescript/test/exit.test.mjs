@@ -172,6 +172,16 @@ test("a daemon that is away delays the end by about a second, and the loss is to
   assert.match(stderr, /runtraced: 4 events are lost: ECONNREFUSED/);
 });
 
+for (const how of ["returns", "returnsLate"]) {
+  test(`a daemon that takes a request and does not answer delays the end by little more than its timeout: ${how}`, async () => {
+    sink.plan.push(...Array.from({ length: 100 }, () => ({ hangs: true })));
+    const { code, stderr, ms } = await ends(how);
+    assert.equal(code, 0);
+    assert.ok(ms < 25_000, `${ms} ms`);
+    assert.match(stderr, /runtraced: 4 events are lost/);
+  });
+}
+
 for (const how of ["returns", "exits", "terminates"]) {
   test(`with a spool nothing is lost while the daemon is away: ${how}`, async () => {
     await sink.close();

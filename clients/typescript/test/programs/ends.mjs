@@ -39,6 +39,7 @@ async function terminated() {
 
 const endings = {
   async returns() { record("a"); },
+  async returnsLate() { record("a"); await sleep(300); },
   async exits() { record("a"); await flush(); process.exit(3); },
   async throws() { record("a"); await flush(); throw new Error("uncaught"); },
   async rejects() { record("a"); await flush(); Promise.reject(new Error("unhandled")); await sleep(60_000); },

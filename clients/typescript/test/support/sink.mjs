@@ -49,6 +49,7 @@ export class Sink {
       return this.#send(response, status, body);
     }
     const plan = this.plan.shift();
+    if (plan?.hangs) return;
     if (plan?.delay) await new Promise((done) => setTimeout(done, plan.delay));
     if (plan?.drop === "before") return response.destroy();
     if (plan?.status) return this.#send(response, plan.status, plan.body ?? { error: "no", code: "busy" }, plan.headers);
