@@ -86,6 +86,8 @@ test("a traced fetch does not record the requests of the library, and so cause m
   globalThis.fetch = rt.traced(fetch, { name: "fetch", input: false, output: false });
   try {
     await rt.run("a", async () => {
+      for (let at = 0; at < 200 && sink.events.length < 1; at += 1) await sleep(25);
+      // This wakes the sender within the run.
       rt.step("s", () => undefined);
       for (let at = 0; at < 200 && sink.events.length < 3; at += 1) await sleep(25);
       await sleep(200);
