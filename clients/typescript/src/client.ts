@@ -213,9 +213,9 @@ export class Client {
     if (this.drainedAt === this.queue.came) return;
     this.drainedAt = this.queue.came;
     const { exitTimeout } = this.settings;
-    await this.flush(this.isAway ? Math.min(exitTimeout, EXIT_AWAY_MS) : exitTimeout);
-    // A request that has no answer yet would keep the process alive.
-    this.sender?.abandon();
+    const left = await this.flush(this.isAway ? Math.min(exitTimeout, EXIT_AWAY_MS) : exitTimeout);
+    // The time is over. A request that has no answer yet would keep the process alive.
+    if (left > (this.sender?.spool.kept ?? 0)) this.sender?.abandon();
   }
 
   private last(): void {

@@ -55,7 +55,7 @@ async function drain(): Promise<void> {
 }
 
 function last(): void {
-  for (const hooks of ending.hooks) hooks.last();
+  for (const hooks of ending.hooks) quietly(() => hooks.last());
 }
 
 /** The end of a process: by itself, by `process.exit`, or by a signal that nobody else handles. */

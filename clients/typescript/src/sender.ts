@@ -195,7 +195,7 @@ export class Sender {
       return { kind: "later", afterMs: undefined, denied: false, why: reasonOf(error) };
     } finally {
       clearTimeout(limit);
-      clearInterval(look);
+      clearTimeout(look);
     }
   }
 

@@ -29,6 +29,8 @@ export type CallPlace = () => { startStep(name: string, options: StepOptions): C
 
 type AnyFunction = (...args: never[]) => unknown;
 
+// What a function has for itself.
+const OF_A_FUNCTION = new Set<string | symbol>(["prototype", "arguments", "caller"]);
 const GENERATORS = new Set(["GeneratorFunction", "AsyncGeneratorFunction"]);
 
 /** The function, with each call recorded at a place. Outside a run it is just called. */
@@ -47,8 +49,10 @@ export function tracedAt<F extends AnyFunction>(place: CallPlace, fn: F, options
     return recorded(start(), () => inner.apply(this, args));
   }
 
-  Object.defineProperty(call, "name", { value: fn.name, configurable: true });
-  Object.defineProperty(call, "length", { value: fn.length, configurable: true });
+  // A tool may have its description and its schema as properties.
+  for (const key of Reflect.ownKeys(fn)) {
+    if (!OF_A_FUNCTION.has(key)) Reflect.defineProperty(call, key, Object.getOwnPropertyDescriptor(fn, key)!);
+  }
   return call as unknown as F;
 }
 

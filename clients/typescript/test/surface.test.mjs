@@ -3,6 +3,8 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 
 import * as rt from "../dist/esm/node.js";
 import { Sink, value } from "./support/sink.mjs";
@@ -126,6 +128,13 @@ test("traced functions are steps within a run, and plain functions outside", asy
     { name: "failing", kind: "OTHER", input: undefined, output: undefined, status: "FAILED", error: "TypeError: broken" },
     { name: "quiet", kind: "OTHER", input: undefined, output: undefined, status: "COMPLETED", error: undefined },
   ]);
+});
+
+test("traced functions keep their properties", () => {
+  const schema = { type: "object" };
+  const tool = rt.traced(Object.assign(function find(q) { return q; }, { schema }), { kind: "tool" });
+  assert.equal(tool.schema, schema);
+  assert.deepEqual([tool.name, tool.length], ["find", 1]);
 });
 
 test("traced methods keep their object", async () => {
@@ -337,6 +346,24 @@ test("sampling keeps about its share of runs, and each whole", async () => {
   assert.ok(kept > 120 && kept < 280, `${kept} of 400`);
   assert.equal(sink.of("step_ended").length, kept);
   assert.equal(sink.of("run_started").filter(({ agent_id }) => agent_id === "always").length, 1);
+});
+
+test("a run that sampling left out, and that nobody ends, does not hold its part of the memory", async () => {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc");
+  rt.configure({ endpoint: sink.url, sample: 0, maxQueueBytes: 400_000 });
+  const forget = () => rt.startRun("forgotten", { input: "x".repeat(90_000) });
+  forget();
+  let kept;
+  for (let at = 0; at < 100 && kept === undefined; at += 1) {
+    collect();
+    await sleep(10);
+    const run = rt.startRun("failed", { input: "y".repeat(90_000) });
+    run.fail(new Error("no"));
+    await rt.flush(5000);
+    kept = sink.of("run_started").find(({ input }) => input?.startsWith("y"));
+  }
+  assert.ok(kept);
 });
 
 test("settings that are not given stay, and a score may come later, by ids", async () => {
