@@ -79,7 +79,7 @@ export function settingsOf(options: Options, wrong: string[]): Settings {
   const given = new Given(options, wrong);
   const environment = (name: string): string | undefined => platform().environment(name)?.trim() || undefined;
   return {
-    endpoint: endpointOf(given.text("endpoint") ?? environment("RUNTRACED_ENDPOINT") ?? "http://127.0.0.1:4318"),
+    endpoint: endpointOf(given.text("endpoint") ?? environment("RUNTRACED_ENDPOINT") ?? "http://127.0.0.1:4318", wrong),
     key: given.option("key", A_KEY, keyOf) ?? new Given({ key: environment("RUNTRACED_KEY") }, wrong).option("key", A_KEY, keyOf),
     spool: given.text("spool") ?? environment("RUNTRACED_SPOOL"),
     disabled: given.flag("disabled") ?? isYes(environment("RUNTRACED_DISABLED")),
@@ -144,8 +144,13 @@ function isYes(text: string | undefined): boolean {
   return ["1", "true", "yes", "on"].includes((text ?? "").trim().toLowerCase());
 }
 
-function endpointOf(text: string): string {
-  return (text.includes("//") ? text : `http://${text}`).replace(/\/+$/, "");
+const CREDENTIALS = /^(\w+:\/\/)[^/]*@/;
+
+/** `fetch` sends nothing to an address with a password, and shows it in the error. */
+function endpointOf(text: string, wrong: string[]): string {
+  const url = (text.includes("//") ? text : `http://${text}`).replace(/\/+$/, "");
+  if (CREDENTIALS.test(url)) wrong.push("the setting endpoint holds a name or a password: it is left out, as only keys are sent");
+  return url.replace(CREDENTIALS, "$1");
 }
 
 /** `fetch` would refuse a key with other characters, and show it in the error. */

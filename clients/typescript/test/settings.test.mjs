@@ -72,6 +72,14 @@ test("a key that cannot be sent is told, but not shown", async () => {
   assert.equal(sink.requests[0].headers.authorization, "Bearer rt_secret");
 });
 
+test("a password in the address is left out, and never shown", async () => {
+  configure({ endpoint: sink.url.replace("//", "//ada:p@ss@") });
+  rt.run("a", () => undefined);
+  assert.equal(await rt.flush(5000), 0);
+  assert.match(told(), /the setting endpoint holds a name or a password/);
+  assert.doesNotMatch(told(), /p@ss/);
+});
+
 test("a flush waits for ever, or not at all, as it was asked to", async () => {
   const warnings = [];
   const warned = (warning) => warnings.push(warning.name);
