@@ -97,7 +97,8 @@ function appendMessage(
     member("tool_calls_json", fields.json(options.toolCalls, "tool_calls")) +
     member("metadata_json", fields.object(options.metadata, "metadata"));
   const ids = `"message_id":"${id}","run_id":"${state.id}"` + idMember("session_id", state.sessionId) + idMember("step_id", stepId);
-  const known = ROLES[String(role).toLowerCase()] ?? "USER";
+  const word = typeof role === "string" ? role.toLowerCase() : "";
+  const known = Object.hasOwn(ROLES, word) ? ROLES[word] : "USER";
   record(state, "message_appended", `${ids},"role":"MESSAGE_ROLE_${known}","seq":${state.nextMessage()}${marks}`, payload);
 }
 

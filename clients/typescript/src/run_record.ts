@@ -4,7 +4,7 @@ import { client } from "./shared.js";
 import { guarded } from "./faults.js";
 import { idMember, member, textMember } from "./fields.js";
 import { isId, isIdText, newId, spanIdOf } from "./ids.js";
-import { jsonOf } from "./json.js";
+import { jsonOf, textOf } from "./json.js";
 import { numberOf } from "./numbers.js";
 import { clientOf, live, record, RunState, type Place } from "./place.js";
 import { errorMember, statusMember, StepRecord } from "./step.js";
@@ -148,21 +148,22 @@ function readable(metadata: Record<string, unknown> | undefined): Record<string,
 
 /** The id of a run's session. Tells what is known about the session, if that is news. */
 function sessionOf(trace: Trace, options: RunOptions): string | undefined {
-  const name = options.session;
-  if (name === undefined || name === null || name === "") return undefined;
-  const id = trace.client.sessionId(String(name));
+  const { session, user, sessionTitle } = options;
+  if (session === undefined || session === null || session === "") return undefined;
+  // As JSON, two objects that differ are two sessions.
+  const name = textOf(session) ?? "";
+  const id = trace.client.sessionId(name);
   if (trace.silent) return id;
   const { fields } = trace.client;
-  const { user, sessionTitle } = options;
   const hasUser = user !== undefined && user !== null;
-  const known =
-    (hasUser && isIdText(user) ? textMember("user_id", user) : "") +
+  const ids = (hasUser && isIdText(user) ? textMember("user_id", user) : "") + (isId(name) ? "" : textMember("external_id", name));
+  const texts =
     member("title", fields.text(sessionTitle, "metadata")) +
-    (isId(String(name)) ? "" : textMember("external_id", name)) +
     (hasUser && !isIdText(user) ? member("metadata_json", fields.object({ user }, "metadata")) : "");
+  const known = ids + texts;
   // What sampling leaves out is not known to the daemon, so the next run tells it again.
   if (known === "" || (trace.kept && !trace.client.isNews(id, known))) return id;
-  record(new RunState(trace, id, id, undefined), "session_upsert", `"session_id":"${id}"${known}`);
+  record(new RunState(trace, id, id, undefined), "session_upsert", `"session_id":"${id}"${ids}`, texts, "}}", false);
   return id;
 }
 

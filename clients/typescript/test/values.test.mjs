@@ -91,7 +91,14 @@ test("of a generator that goes on for ever, a part is kept", async () => {
 });
 
 test("a user, a session and tags of any type take no run with them", async () => {
-  for (const odd of [Symbol("s"), 7, { id: 1 }]) rt.run("a", { user: odd, session: odd, tags: [odd], metadata: { odd } }, () => undefined);
+  const all = [Symbol("s"), 7, { id: 1 }, { id: 2 }, Object.create(null)];
+  for (const odd of all) {
+    rt.run("a", { user: odd, session: odd, tags: [odd], metadata: { odd } }, (run) => run.message(odd, "hi"));
+  }
+  rt.run("a", (run) => ["constructor", "__proto__"].forEach((role) => run.message(role, "hi")));
   assert.equal(await rt.flush(5000), 0);
-  assert.equal(sink.of("run_started").length, 3);
+  assert.equal(sink.of("run_started").length, all.length + 1);
+  assert.deepEqual(sink.of("message_appended").map(({ role }) => role), Array(all.length + 2).fill("MESSAGE_ROLE_USER"));
+  const sessions = sink.of("run_started").slice(0, -1).map(({ session_id }) => session_id);
+  assert.equal(new Set(sessions).size, all.length);
 });
