@@ -192,7 +192,9 @@ export class Sender {
       const url = `${this.settings.endpoint}/v1/events`;
       return await verdictOf(await this.settings.fetch(url, { method: "POST", headers, body, signal: stop.signal }));
     } catch (error) {
-      return { kind: "later", afterMs: undefined, denied: false, why: reasonOf(error) };
+      // What was given up says less than what was wrong before.
+      const why = stop.signal.aborted ? this.away || "it does not answer" : reasonOf(error);
+      return { kind: "later", afterMs: undefined, denied: false, why };
     } finally {
       clearTimeout(limit);
       clearTimeout(look);
