@@ -4,6 +4,7 @@ import { reasonOf } from "./answers.js";
 import { timeText } from "./clock.js";
 import { idMember, member, textMember } from "./fields.js";
 import { newId } from "./ids.js";
+import { millisOf, numberOf } from "./numbers.js";
 import { clientOf, live, record, type Place, type RunState } from "./place.js";
 
 export interface ApprovalOptions {
@@ -30,6 +31,9 @@ const LONGEST_PAUSE_MS = 5000;
 const GRACE_MS = 5000;
 const LAST_GRACE_MS = 250;
 
+// The end of the year 9999, the last that the JSON form of a time has.
+const LATEST_MS = 253_402_300_799_000;
+
 const PENDING: Decision = { status: "pending", approved: false, notes: undefined };
 
 /** A request for approval. */
@@ -45,8 +49,9 @@ export class Approval {
    * Waits until somebody decides, the request expires, or the time in milliseconds is over. Never
    * throws: what is not approved must not happen, and `pending` is not approved.
    */
-  async wait(timeout = Infinity): Promise<Decision> {
+  async wait(ms = Infinity): Promise<Decision> {
     if (this.state === undefined) return PENDING;
+    const timeout = millisOf(ms, 0);
     const deadline = performance.now() + timeout;
     let pause = FIRST_PAUSE_MS;
     void clientOf(this.state).flush(Math.min(timeout, ASK_MS));
@@ -95,9 +100,8 @@ export function requestApproval(place: Place, description: string, data: unknown
   if (state === undefined) return approval;
   state.trace.keep();
   const { fields } = clientOf(state);
-  const { expires: after } = options;
-  const stands = typeof after === "number" && Number.isFinite(after);
-  const expires = stands ? `,"expires_at":"${timeText((Date.now() + after) * 1000)}"` : "";
+  const at = Date.now() + (numberOf(options.expires) ?? Infinity);
+  const expires = Math.abs(at) < LATEST_MS ? `,"expires_at":"${timeText(Math.floor(at) * 1000)}"` : "";
   record(
     state,
     "approval_requested",

@@ -52,13 +52,17 @@ export class Client {
   private beatAt = Date.now();
   private heldBytes = 0;
   private drainedAt = -1;
+  /** Forgets what is to be done at the end of the process. */
+  private unwatch: (() => void) | undefined;
   /** Whether the process ends, and nothing can wait any more. */
   private isOver = false;
 
   constructor(readonly options: Options = {}) {
-    this.settings = settingsOf(options);
+    const wrong: string[] = [];
+    this.settings = settingsOf(options, wrong);
     this.fields = new FieldWriter(this.settings.mask);
     this.problems = new Problems(this.settings.onProblem);
+    for (const problem of wrong) this.problems.tell(problem, problem);
     this.queue = new EventQueue(this.settings.maxQueueBytes);
     // A spool may hold what an earlier process left.
     if (this.settings.spool !== undefined && !this.settings.disabled) this.start();
@@ -70,6 +74,7 @@ export class Client {
     this.queue.push(event);
     if (dropped.events + dropped.payloads !== before) this.tellLosses();
     const sender = this.sender ?? this.start();
+    this.watchEnd();
     if (this.isOver) this.keepOrTell("late", () => "events are lost: the process was ending when they were recorded");
     else sender.wake();
   }
@@ -93,6 +98,7 @@ export class Client {
   release(held: EventQueue): void {
     this.queue.dropped.payloads += held.dropped.payloads;
     this.queue.dropped.events += held.dropped.events;
+    if (held.dropped.payloads + held.dropped.events > 0) this.tellLosses();
     this.forget(held);
     for (const event of held.take(Infinity, Infinity)) this.enqueue(event);
   }
@@ -181,8 +187,25 @@ export class Client {
       this.problems.tell("spool", `the spool cannot be opened: ${String(error)}`);
     }
     this.sender = new Sender(this.settings, this.queue, this.problems, spool, () => this.beat());
-    platform().onExit({ drain: () => this.drain(), last: () => this.last() });
+    this.watchEnd();
     return this.sender;
+  }
+
+  private watchEnd(): void {
+    this.unwatch ??= platform().onExit({ drain: () => this.drain(), last: () => this.last() });
+  }
+
+  /** Whether the daemon could not take what was sent last. */
+  get isAway(): boolean {
+    return (this.sender?.away ?? "") !== "";
+  }
+
+  /** After other settings replaced these: whether nothing is left to do. What is recorded later is sent none the less. */
+  retires(): boolean {
+    if (this.runs.size > 0 || this.queue.came > this.queue.gone || (this.sender?.spool.kept ?? 0) > 0) return false;
+    this.unwatch?.();
+    this.unwatch = undefined;
+    return true;
   }
 
   /** Once for the same events: the end of a process is announced again when this is over. */
@@ -190,7 +213,9 @@ export class Client {
     if (this.drainedAt === this.queue.came) return;
     this.drainedAt = this.queue.came;
     const { exitTimeout } = this.settings;
-    await this.flush(this.sender?.away ? Math.min(exitTimeout, EXIT_AWAY_MS) : exitTimeout);
+    const left = await this.flush(this.isAway ? Math.min(exitTimeout, EXIT_AWAY_MS) : exitTimeout);
+    // The time is over. A request that has no answer yet would keep the process alive.
+    if (left > (this.sender?.spool.kept ?? 0)) this.sender?.abandon();
   }
 
   private last(): void {

@@ -18,14 +18,13 @@ const CLAIMED_BYTES = 1024 * 1024;
 /** Opens a folder, and makes it if it is missing. Throws if that fails. */
 export function openDiskSpool(folder: string, maxBytes: number): DiskSpool {
   fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const made = new Set<string>();
+  // The files that this process wrote, and how many lines they have.
+  const made = new Map<string, number>();
 
   const newName = (text: string): string => {
     const sizes = fs.readdirSync(folder).map((name) => fs.statSync(path.join(folder, name), { throwIfNoEntry: false })?.size ?? 0);
     if (sizes.reduce((sum, size) => sum + size, text.length) > maxBytes) throw new Error(`it holds ${maxBytes} bytes already`);
-    const name = newId();
-    made.add(name);
-    return path.join(folder, name);
+    return path.join(folder, newId());
   };
 
   return {
@@ -39,6 +38,7 @@ export function openDiskSpool(folder: string, maxBytes: number): DiskSpool {
       } finally {
         await file.close();
       }
+      made.set(path.basename(name), lines.length);
       await fs.promises.rename(name + WRITING, name + READY);
     },
 
@@ -53,6 +53,14 @@ export function openDiskSpool(folder: string, maxBytes: number): DiskSpool {
         fs.closeSync(file);
       }
       fs.renameSync(name + WRITING, name + READY);
+    },
+
+    kept() {
+      if (made.size === 0) return 0;
+      // Another process may have sent them.
+      const there = namesIn(folder);
+      for (const name of made.keys()) if (there !== undefined && !there.has(name)) made.delete(name);
+      return [...made.values()].reduce((sum, lines) => sum + lines, 0);
     },
 
     async claim() {
@@ -82,17 +90,33 @@ export function openDiskSpool(folder: string, maxBytes: number): DiskSpool {
     const lines = (await fs.promises.readFile(sending, "utf8")).split("\n").filter((line) => line !== "");
     return {
       lines,
-      own: made.has(name.slice(0, -READY.length)) ? lines.length : 0,
       done: () => fs.rmSync(sending, { force: true }),
-      release: () => fs.renameSync(sending, file),
+      release: () => release(sending, file),
     };
+  }
+}
+
+/** Leaves a file to somebody else. A process that was slow may find that this has happened. */
+function release(sending: string, file: string): void {
+  try {
+    fs.renameSync(sending, file);
+  } catch {
+    // Then somebody else has the file, or has sent it.
+  }
+}
+
+/** The names of files, without what says who uses them; `undefined` if the folder cannot be read. */
+function namesIn(folder: string): Set<string> | undefined {
+  try {
+    return new Set(fs.readdirSync(folder).map((name) => name.slice(0, name.indexOf("."))));
+  } catch {
+    return undefined;
   }
 }
 
 function joined(files: readonly ClaimedFiles[]): ClaimedFiles {
   return {
     lines: files.flatMap((file) => file.lines),
-    own: files.reduce((sum, file) => sum + file.own, 0),
     done: () => files.forEach((file) => file.done()),
     release: () => files.forEach((file) => file.release()),
   };

@@ -19,33 +19,81 @@ export function during<S extends Closable, T>(open: S, body: (open: S) => T): T 
   return settling(open, result);
 }
 
-/** Ends something with a result. The agent gets its own promise where that is possible. */
-export function settling<T>(open: Closable, result: T): T {
-  if (result instanceof Promise) {
-    // Both outcomes are handled here, so no rejection is added to the agent's.
-    result.then(
-      () => open.end(),
-      (error: unknown) => open.fail(error),
-    );
-    return result;
-  }
-  if (isThenable(result)) {
-    // Some thenables, such as database queries, start with each `then`. So there is one.
-    return new Promise((resolve, reject) => result.then(resolve, reject)).then(
-      (value) => {
-        open.end();
-        return value;
-      },
-      (error: unknown) => {
-        open.fail(error);
-        throw error;
-      },
-    ) as T;
-  }
-  open.end();
+/** Ends something with a result, and gives the agent what it may use in the place of the result. */
+export function settling<T>(open: Closable, result: T, take: (value: unknown) => void = () => undefined): T {
+  const done = (value: unknown): void => {
+    take(value);
+    open.end();
+  };
+  if (isPromise(result)) return watched(result, done, (error) => open.fail(error));
+  if (isThenable(result) && follows(result, done, (error) => open.fail(error))) return result;
+  done(result);
   return result;
 }
 
+/**
+ * A promise, seen by the way. To look at a promise is to handle it, so an error that nobody handles would stay unseen:
+ * the agent gets a promise of its own. Promises with methods of their own are left as they are.
+ */
+export function watched<P extends Promise<unknown>>(promise: P, done: (value: unknown) => void, failed: (error: unknown) => void): P {
+  const own = promise.then(
+    (value) => {
+      done(value);
+      return value;
+    },
+    (error: unknown) => {
+      failed(error);
+      throw error;
+    },
+  );
+  // Node keeps symbols of its own on promises.
+  const isPlain = Object.getPrototypeOf(promise) === Promise.prototype && Object.getOwnPropertyNames(promise).length === 0;
+  if (isPlain) return own as P;
+  own.catch(() => undefined);
+  return promise;
+}
+
+/**
+ * Sees the outcome of a thenable that is no promise, such as a query. Some start with each `then`, and some can be refined
+ * before, so it is left as it is, and seen when the agent calls `then`. Whether that is possible.
+ */
+function follows(thenable: PromiseLike<unknown>, done: (value: unknown) => void, failed: (error: unknown) => void): boolean {
+  const { then } = thenable;
+  const seen = function (this: unknown, onDone?: Outcome, onFailed?: Outcome): unknown {
+    const passed = (value: unknown): unknown => {
+      done(value);
+      return typeof onDone === "function" ? onDone(value) : value;
+    };
+    const broken = (error: unknown): unknown => {
+      failed(error);
+      if (typeof onFailed === "function") return onFailed(error);
+      throw error;
+    };
+    return Reflect.apply(then, this, [passed, broken]);
+  };
+  try {
+    Object.defineProperty(thenable, "then", { value: seen, configurable: true, writable: true });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+type Outcome = ((value: unknown) => unknown) | null;
+
+// A proxy may throw whatever is asked.
+function isPromise<T>(value: T): value is T & Promise<unknown> {
+  try {
+    return value instanceof Promise;
+  } catch {
+    return false;
+  }
+}
+
 function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
+  try {
+    return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
+  } catch {
+    return false;
+  }
 }

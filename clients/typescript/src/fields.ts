@@ -1,6 +1,6 @@
 /** Pieces of an event's JSON. */
 
-import { jsonOf, quoted, quotedTwice, textOf } from "./json.js";
+import { cut, jsonOf, quoted, quotedTwice, textOf } from "./json.js";
 import type { Mask, MaskedField } from "./settings.js";
 
 const QUOTE = 34;
@@ -31,7 +31,7 @@ export class FieldWriter {
 
   /** The value of a `…_json` field. A string is written as JSON text, so that it always stays a string. */
   json(value: unknown, field: MaskedField): string | undefined {
-    if (typeof value === "string" && this.mask === undefined) return quotedTwice(this.measured(value));
+    if (typeof value === "string" && this.mask === undefined) return quotedTwice(this.measured(cut(value)));
     const json = this.masked(value, field);
     return json === undefined || json.charCodeAt(0) !== QUOTE ? json : JSON.stringify(json);
   }
@@ -49,18 +49,19 @@ export class FieldWriter {
 
   /** The value of a field of text, as JSON. Values that are no text become compact JSON. */
   text(value: unknown, field: MaskedField): string | undefined {
-    if (typeof value === "string" && this.mask === undefined) return quoted(this.measured(value));
+    if (typeof value === "string" && this.mask === undefined) return quoted(this.measured(cut(value)));
     const json = this.masked(value, field);
     if (json === undefined) return undefined;
     return json.charCodeAt(0) === QUOTE ? json : JSON.stringify(json);
   }
 
-  /** The value of a field that needs an object. An empty one is absent. */
+  /** The value of a field that needs an object. An empty one is absent. What is no object becomes the member `value`. */
   object(value: object | undefined, field: MaskedField): string | undefined {
-    if (value === undefined || value === null || (typeof value === "object" && Object.keys(value).length === 0)) return undefined;
-    const json = this.masked(typeof value === "object" && !Array.isArray(value) ? value : { value }, field);
+    if (value === undefined || value === null || isEmpty(value)) return undefined;
+    const json = this.masked(isList(value) ? { value } : value, field);
     if (json === undefined || json === "{}") return undefined;
-    return json.charCodeAt(0) === OPENING_BRACE ? json : '{"masking":"failed"}';
+    if (json.charCodeAt(0) === OPENING_BRACE) return json;
+    return this.mask === undefined ? `{"value":${json}}` : '{"masking":"failed"}';
   }
 
   /** A value as JSON; `undefined` if it is absent. A mask that fails lets nothing through. */
@@ -72,12 +73,32 @@ export class FieldWriter {
       // A copy: a mask that changes its argument must not change the agent's value.
       const kept = this.mask(JSON.parse(json), field);
       // A promise is not the masked value, and nothing here can wait for it.
-      if (kept instanceof Promise) throw new TypeError("the mask returned a promise");
+      if (kept instanceof Promise) {
+        kept.catch(() => undefined);
+        throw new TypeError("the mask returned a promise");
+      }
       return kept === null ? undefined : this.again(jsonOf(kept));
     } catch {
       this.failures += 1;
       return JSON.stringify(FAILED);
     }
+  }
+}
+
+/** Of a revoked proxy, nothing can be told. */
+function isEmpty(value: object): boolean {
+  try {
+    return typeof value === "object" && Object.keys(value).length === 0;
+  } catch {
+    return false;
+  }
+}
+
+function isList(value: object): boolean {
+  try {
+    return typeof value !== "object" || Array.isArray(value);
+  } catch {
+    return false;
   }
 }
 
@@ -97,7 +118,10 @@ export function idMember(name: string, id: string | undefined): string {
   return id === undefined ? "" : `,"${name}":"${id}"`;
 }
 
+const LARGEST_COUNT = 2 ** 31 - 1;
+
 /** The same for a whole number. What is none is left out, because the daemon would refuse the event. */
 export function countMember(name: string, value: number | undefined | null): string {
-  return typeof value === "number" && Number.isFinite(value) ? `,"${name}":${Math.round(value)}` : "";
+  const count = typeof value === "number" ? Math.round(value) : -1;
+  return count >= 0 && count <= LARGEST_COUNT ? `,"${name}":${count}` : "";
 }

@@ -53,6 +53,11 @@ export function isId(text: string): boolean {
   return UUID.test(text);
 }
 
+/** The same for a value of any kind. */
+export function isIdText(value: unknown): value is string {
+  return typeof value === "string" && isId(value);
+}
+
 /** A UUID with hyphens, from 32 hexadecimal digits. */
 export function idOfHex(hex: string): string {
   const parts = [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)];

@@ -10,7 +10,8 @@ import { guarded } from "./faults.js";
 import type { RunOptions } from "./run_record.js";
 import { openScope, optionsAndBody, Run, Step, type Rest, type Scope } from "./scopes.js";
 import type { Options } from "./settings.js";
-import { client as made, madeClient, setClient } from "./shared.js";
+import { millisOf } from "./numbers.js";
+import { client as made, flushAll, madeClient, setClient } from "./shared.js";
 import type { StepOptions } from "./step.js";
 import { tracedAt, type TracedOptions } from "./traced.js";
 
@@ -90,7 +91,7 @@ export function tokens(counts: TokenCounts): void {
 /** Records an assessment of the step or run around the caller, or of another one that may have ended, by its ids. */
 export function score(name: string, score: number | (ScoreOptions & ScoreOf)): void {
   const { run, step } = typeof score === "number" ? {} : (score ?? {});
-  if (run === undefined) openScope()?.score(name, score);
+  if (run === undefined || run === null) openScope()?.score(name, score);
   else guarded(() => recordScoreOf(made(), run, step, name, score as ScoreOptions));
 }
 
@@ -104,9 +105,17 @@ export function approval(description: string, data?: unknown, options?: Approval
  * itself, and returns it.
  */
 export function wrap<C extends object>(client: C, options: WrapOptions = {}): C {
-  return wrapClient(client, options, openScope, (unknown) => {
-    guarded(() => made().problems.tell("wrap", `wrap does not know clients of type ${unknown.constructor.name}`));
+  return wrapClient(client, options ?? {}, openScope, (unknown) => {
+    guarded(() => made().problems.tell("wrap", `wrap cannot record the calls of ${typeNameOf(unknown)}`));
   });
+}
+
+function typeNameOf(value: unknown): string {
+  try {
+    return (value as object).constructor.name;
+  } catch {
+    return String(typeof value);
+  }
 }
 
 /**
@@ -129,7 +138,7 @@ export function current(): Scope | undefined {
 
 /** Sends what waits, for at most this time in milliseconds. Returns how many events are not settled. */
 export async function flush(ms = 10_000): Promise<number> {
-  return (await madeClient()?.flush(ms)) ?? 0;
+  return flushAll(millisOf(ms, 10_000));
 }
 
 /** What became of the events so far. */

@@ -1,5 +1,7 @@
 /** What differs between runtimes. This file works everywhere; `node.ts` adds what Node, Deno and Bun have. */
 
+import { timerMs } from "./numbers.js";
+
 /** Carries a value along asynchronous calls: what of `AsyncLocalStorage` is used here. */
 export interface Carrier<T> {
   getStore(): T | undefined;
@@ -12,6 +14,8 @@ export interface DiskSpool {
   keep(lines: readonly string[]): Promise<void>;
   /** The same at the end of the process, when nothing can wait any more. */
   keepNow(lines: readonly string[]): void;
+  /** How many lines of this process are still there. */
+  kept(): number;
   /** The oldest file that nobody else sends. */
   claim(): Promise<ClaimedFiles | undefined>;
 }
@@ -19,8 +23,6 @@ export interface DiskSpool {
 /** A file of a spool that this process sends. */
 export interface ClaimedFiles {
   lines: string[];
-  /** How many of the lines this process wrote. */
-  own: number;
   /** All lines are settled: deletes the files. */
   done(): void;
   /** They are not: leaves the files to somebody else. */
@@ -35,8 +37,10 @@ export interface Platform {
   /** Whether timers work outside requests. Where they do not, only `flush` sends. */
   timers: boolean;
   openSpool(folder: string, maxBytes: number): DiskSpool | undefined;
-  /** Calls back when the process is about to end. */
-  onExit(hooks: ExitHooks): void;
+  /** Whether nothing but one request keeps the process alive. Absent where nobody can tell. */
+  isIdle?: (() => boolean) | undefined;
+  /** Calls back when the process is about to end, until the returned function is called. */
+  onExit(hooks: ExitHooks): () => void;
 }
 
 /** What to do when a process ends. */
@@ -77,7 +81,7 @@ const everywhere: Platform = {
   },
   timers: globals.navigator?.userAgent !== "Cloudflare-Workers",
   openSpool: () => undefined,
-  onExit: () => undefined,
+  onExit: () => () => undefined,
 };
 
 let current = everywhere;
@@ -92,7 +96,11 @@ export function setPlatform(found: Partial<Platform>): void {
 
 /** A timer that does not keep a process alive. */
 export function quietTimer(callback: () => void, ms: number): ReturnType<typeof setTimeout> {
-  const timer = setTimeout(callback, ms);
+  return quiet(setTimeout(callback, timerMs(ms)));
+}
+
+/** The same for a timer that was set already. */
+export function quiet<T>(timer: T): T {
   (timer as { unref?: () => void }).unref?.();
   return timer;
 }

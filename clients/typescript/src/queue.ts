@@ -59,6 +59,8 @@ export class EventQueue {
 
   push(event: QueuedEvent): void {
     this.came += 1;
+    // One that does not fit at all would cost all others their payloads.
+    if (event.bytes > this.limitBytes && event.dropPayload()) this.dropped.payloads += 1;
     this.events.push(event);
     this.bytes += event.bytes;
     while (this.bytes > this.limitBytes && this.length > 0) this.shed();

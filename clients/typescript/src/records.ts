@@ -2,7 +2,7 @@
 
 import type { Client } from "./client.js";
 import { countMember, idMember, member, textMember } from "./fields.js";
-import { messageIdOf, newId } from "./ids.js";
+import { isIdText, messageIdOf, newId } from "./ids.js";
 import { clientOf, live, record, RunState, type Place } from "./place.js";
 import { Trace } from "./trace.js";
 
@@ -60,8 +60,10 @@ export function recordMessage(place: Place, role: Role, content: unknown, option
 
 /** A message of a model call. The requests of a session repeat it. */
 export interface Sighting {
+  /** Tells it from other messages, within this process. */
+  hash: number;
   /** What it says, the same whoever repeats it. */
-  said: string;
+  said: () => string;
   /** How often the call has said it by now. */
   times: number;
   /** It is the model's answer, so probably nobody has recorded it. */
@@ -72,11 +74,11 @@ export interface Sighting {
 export function recordSighting(place: Place, sighting: Sighting, role: Role, content: unknown, options: MessageOptions): void {
   const state = live(place);
   if (state === undefined) return;
-  const { said, times, isAnswer } = sighting;
+  const { hash, said, times, isAnswer } = sighting;
   const scope = state.sessionId ?? state.id;
-  if (!state.hears(`${scope} ${times} ${hashOf(said)}`)) return;
+  if (!state.hears(`${scope} ${times} ${hash}`)) return;
   const marks = `,"sighting":true${isAnswer ? ',"believed_new":true' : ""}`;
-  appendMessage(state, place.stepId, messageIdOf(scope, said, times), marks, role, content, options);
+  appendMessage(state, place.stepId, messageIdOf(scope, said(), times), marks, role, content, options);
 }
 
 function appendMessage(
@@ -95,12 +97,13 @@ function appendMessage(
     member("tool_calls_json", fields.json(options.toolCalls, "tool_calls")) +
     member("metadata_json", fields.object(options.metadata, "metadata"));
   const ids = `"message_id":"${id}","run_id":"${state.id}"` + idMember("session_id", state.sessionId) + idMember("step_id", stepId);
-  const known = ROLES[String(role).toLowerCase()] ?? "USER";
+  const word = typeof role === "string" ? role.toLowerCase() : "";
+  const known = Object.hasOwn(ROLES, word) ? ROLES[word] : "USER";
   record(state, "message_appended", `${ids},"role":"MESSAGE_ROLE_${known}","seq":${state.nextMessage()}${marks}`, payload);
 }
 
 /** 53 bits: enough to tell messages apart, without keeping them. */
-function hashOf(text: string): number {
+export function hashOf(text: string): number {
   let first = 0xdeadbeef;
   let second = 0x41c6ce57;
   for (let at = 0; at < text.length; at += 1) {
@@ -150,6 +153,11 @@ export function recordScore(place: Place, name: string, options: ScoreOptions): 
 
 /** A score of a run that is not at hand. It is sent whatever sampling says: nobody knows what it said then. */
 export function recordScoreOf(client: Client, run: string, step: string | undefined, name: string, options: ScoreOptions): void {
+  // The ids may come from a request: what is none could say anything in the JSON of the event.
+  if (!isIdText(run) || (step !== undefined && step !== null && !isIdText(step))) {
+    client.problems.tell("score", "a score is not recorded: what it names is no UUID of a run or step");
+    return;
+  }
   const state = new RunState(new Trace(client, true), run, undefined, undefined);
-  recordScore({ state, stepId: step }, name, options);
+  recordScore({ state, stepId: step ?? undefined }, name, options);
 }

@@ -3,11 +3,16 @@
 import { client } from "./shared.js";
 import { guarded } from "./faults.js";
 import { idMember, member, textMember } from "./fields.js";
-import { isId, newId, spanIdOf } from "./ids.js";
+import { isId, isIdText, newId, spanIdOf } from "./ids.js";
+import { jsonOf, textOf } from "./json.js";
+import { numberOf } from "./numbers.js";
 import { clientOf, live, record, RunState, type Place } from "./place.js";
 import { errorMember, statusMember, StepRecord } from "./step.js";
 import { callerOf, type CallerContext, type HeadersLike } from "./trace_context.js";
 import { Trace } from "./trace.js";
+
+// The daemon refuses the start of a run with a longer timeout.
+const LONGEST_TIMEOUT_MS = 100 * 365 * 24 * 3_600_000;
 
 export interface RunOptions {
   /** A name for this run, for people. */
@@ -75,14 +80,15 @@ export class RunRecord implements Place {
   private start(around: Place | undefined, agent: string, options: RunOptions): void {
     const parent = around && live(around);
     this.isOutermost = parent === undefined;
-    const trace = parent?.trace ?? new Trace(client(), client().samples(options.sample));
+    const trace = parent?.trace ?? new Trace(client(), client().samples(numberOf(options.sample)));
     if (parent !== undefined) {
       this.handoff = new StepRecord(around!, agent, { kind: "agent", metadata: { run_id: this.id } });
     }
     const session = sessionOf(trace, options) ?? parent?.sessionId;
-    const state = new RunState(trace, this.id, session, customerOf(options) ?? parent?.customer);
+    const state = new RunState(trace, this.id, session, customerOf(trace, options) ?? parent?.customer);
     this.state = state;
     if (trace.silent) return;
+    const timeout = timeoutOf(trace, options);
     const { fields } = clientOf(state);
     record(
       state,
@@ -94,10 +100,10 @@ export class RunRecord implements Place {
         textMember("agent_id", agent) +
         textMember("agent_type", options.type) +
         textMember("name", options.name) +
-        timeoutMember(options.timeout),
+        timeoutMember(timeout),
       member("input", fields.text(options.input, "input")) + member("metadata_json", fields.object(metadataOf(options), "metadata")),
     );
-    clientOf(state).opened(state, options.timeout);
+    clientOf(state).opened(state, timeout);
   }
 
   /** Goes on in the caller's run, as a hand-off below the step that called. */
@@ -122,40 +128,63 @@ export class RunRecord implements Place {
 
 /** The metadata, with what has no field of its own. */
 function metadataOf({ metadata, user, session, tags }: RunOptions): Record<string, unknown> {
-  const isOfSession = user !== undefined && isId(user) && session !== undefined;
+  const isOfSession = isIdText(user) && session !== undefined && session !== null;
   return {
-    ...metadata,
+    ...readable(metadata),
     ...(user === undefined || user === null || isOfSession ? {} : { user }),
     ...(Array.isArray(tags) && tags.length > 0 ? { tags } : {}),
   };
 }
 
+/** Metadata that can be copied: a getter that throws takes nothing else with it. */
+function readable(metadata: Record<string, unknown> | undefined): Record<string, unknown> | undefined {
+  try {
+    return { ...metadata };
+  } catch {
+    const shown: unknown = JSON.parse(jsonOf(metadata) ?? "{}");
+    return typeof shown === "object" ? (shown as Record<string, unknown>) : { metadata: shown };
+  }
+}
+
 /** The id of a run's session. Tells what is known about the session, if that is news. */
 function sessionOf(trace: Trace, options: RunOptions): string | undefined {
-  const name = options.session;
-  if (name === undefined || name === null || name === "") return undefined;
-  const id = trace.client.sessionId(String(name));
+  const { session, user, sessionTitle } = options;
+  if (session === undefined || session === null || session === "") return undefined;
+  // As JSON, two objects that differ are two sessions.
+  const name = textOf(session) ?? "";
+  const id = trace.client.sessionId(name);
   if (trace.silent) return id;
   const { fields } = trace.client;
-  const { user, sessionTitle } = options;
   const hasUser = user !== undefined && user !== null;
-  const known =
-    (hasUser && isId(user) ? textMember("user_id", user) : "") +
+  const ids = (hasUser && isIdText(user) ? textMember("user_id", user) : "") + (isId(name) ? "" : textMember("external_id", name));
+  const texts =
     member("title", fields.text(sessionTitle, "metadata")) +
-    (isId(String(name)) ? "" : textMember("external_id", name)) +
-    (hasUser && !isId(user) ? member("metadata_json", fields.object({ user }, "metadata")) : "");
+    (hasUser && !isIdText(user) ? member("metadata_json", fields.object({ user }, "metadata")) : "");
+  const known = ids + texts;
   // What sampling leaves out is not known to the daemon, so the next run tells it again.
   if (known === "" || (trace.kept && !trace.client.isNews(id, known))) return id;
-  record(new RunState(trace, id, id, undefined), "session_upsert", `"session_id":"${id}"${known}`);
+  record(new RunState(trace, id, id, undefined), "session_upsert", `"session_id":"${id}"${ids}`, texts, "}}", false);
   return id;
 }
 
 /** What is no id would have the whole event refused. */
-function customerOf({ customer }: RunOptions): string | undefined {
-  return typeof customer === "string" && isId(customer) ? customer : undefined;
+function customerOf(trace: Trace, { customer }: RunOptions): string | undefined {
+  if (customer === undefined || customer === null) return undefined;
+  if (typeof customer === "string" && isId(customer)) return customer;
+  trace.client.problems.tell("customer", "the customer of a run is no UUID: it is left out");
+  return undefined;
+}
+
+/** So is a time that the daemon does not take. */
+function timeoutOf(trace: Trace, { timeout }: RunOptions): number | undefined {
+  if (timeout === undefined || timeout === null || timeout === Infinity) return undefined;
+  const ms = numberOf(timeout);
+  if (ms !== undefined && ms >= 1 && ms <= LONGEST_TIMEOUT_MS) return ms;
+  trace.client.problems.tell("timeout", "the timeout of a run is not between 1 ms and 100 years: it is left out");
+  return undefined;
 }
 
 /** A duration as the JSON form wants it. */
 function timeoutMember(ms: number | undefined): string {
-  return typeof ms === "number" && Number.isFinite(ms) ? `,"timeout":"${Number((ms / 1000).toFixed(6))}s"` : "";
+  return ms !== undefined ? `,"timeout":"${Number((ms / 1000).toFixed(6))}s"` : "";
 }

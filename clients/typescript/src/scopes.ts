@@ -43,7 +43,7 @@ export abstract class Scope extends Recorder {
     return (this.added ??= {});
   }
   set metadata(more: Record<string, unknown>) {
-    this.added = { ...this.added, ...more };
+    guarded(() => void (this.added = { ...this.added, ...more }));
   }
 
   /** Ends the scope as failed. */
@@ -85,16 +85,18 @@ export abstract class Scope extends Recorder {
 /** A step. */
 export class Step extends Scope {
   private readonly record: StepRecord;
+  private readonly options: StepOptions;
   private lateModel: string | undefined;
 
   /** @internal */
   constructor(
     around: Scope | undefined,
     name: string,
-    private readonly options: StepOptions,
+    given: StepOptions,
   ) {
     super(around);
-    this.record = new StepRecord(around ?? NOWHERE, name, options);
+    this.options = given ?? {};
+    this.record = new StepRecord(around ?? NOWHERE, name, this.options);
   }
 
   get id(): string {
@@ -132,7 +134,7 @@ export class Run extends Scope {
   /** @internal */
   constructor(around: Scope | undefined, agent: string, options: RunOptions) {
     super(around);
-    this.record = new RunRecord(around, agent, options);
+    this.record = new RunRecord(around, agent, options ?? {});
   }
 
   get id(): string {

@@ -1,16 +1,20 @@
 /** Sends what waits in the queue, one batch at a time, again and again until it is settled. */
 
-import { reasonOf, verdictOf, type Verdict } from "./answers.js";
-import { platform, quietTimer, type DiskSpool } from "./platform.js";
+import { reasonOf, verdictOf, type Refusal, type Verdict } from "./answers.js";
+import { timerMs } from "./numbers.js";
+import { platform, quiet, quietTimer, type DiskSpool } from "./platform.js";
 import type { Problems } from "./problems.js";
 import type { EventQueue, QueuedEvent } from "./queue.js";
 import type { Settings } from "./settings.js";
+import { within } from "./shared.js";
 import { SpoolSide } from "./spool_side.js";
 
 // A batch fills while the one before is on its way. So batches are small when little happens.
 const LINGER_MS = 20;
 const MOST_EVENTS = 2000;
 const MOST_BYTES = 1024 * 1024;
+// No server has a reason to find such an event too large.
+const SMALL_BYTES = 16 * 1024;
 // A pump that does not come back, because its runtime froze or ended the request, is given up this long after its limit.
 const GRACE_MS = 1000;
 const FIRST_BACKOFF_MS = 100;
@@ -19,8 +23,22 @@ const LONGEST_BACKOFF_MS = 5000;
 const LONGEST_DENIED_BACKOFF_MS = 30_000;
 // From this failure on, a spool takes what waits.
 const FAILURES_BEFORE_SPOOL = 2;
+// While a request is on its way, one looks this often whether the process waits for it alone.
+const END_LOOK_MS = 250;
 // Without timers of its own, `flush` looks this often whether another request's pump is done.
 const LOOK_MS = 50;
+
+// No pause is longer, whoever names it.
+const LONGEST_WAIT_MS = 60_000;
+
+// Why the daemon refuses events that would be fine without their inputs, outputs and texts.
+const OF_PAYLOADS = new Set(["FIELD_TOO_LONG", "JSON_TOO_DEEP", "NUMBER_OUT_OF_RANGE", "INVALID_JSON"]);
+
+/** How long it is until a time. If it is longer than it can be, somebody set the clock: then nothing waits. */
+function until(time: number, most: number): number {
+  const ms = time - Date.now();
+  return ms > most ? 0 : ms;
+}
 
 /** What the daemon said about events so far. */
 export interface SenderCounts {
@@ -44,6 +62,7 @@ export class Sender {
   private failures = 0;
   private notBefore = 0;
   private waiters: (() => void)[] = [];
+  private request: AbortController | undefined;
   private mostEvents = MOST_EVENTS;
 
   constructor(
@@ -60,7 +79,7 @@ export class Sender {
 
   /** Something waits: sends it soon. Costs next to nothing while a timer is set. */
   wake(): void {
-    if (!this.isDue && platform().timers && this.leaseUntil <= Date.now()) this.schedule(LINGER_MS);
+    if (!this.isDue && platform().timers && until(this.leaseUntil, this.leaseMs) <= 0) this.schedule(LINGER_MS);
   }
 
   /** Sends until all that is there now is settled or spooled, or the time is over. How many events are not settled. */
@@ -104,17 +123,27 @@ export class Sender {
 
   /** Starts a pump, unless one runs or the daemon asked to wait. */
   private start(): void {
-    const now = Date.now();
-    if (this.leaseUntil > now || this.notBefore > now) return;
+    if (until(this.leaseUntil, this.leaseMs) > 0) return;
+    const wait = until(this.notBefore, LONGEST_WAIT_MS);
+    if (wait > 0) {
+      // Timers may fire a little too early.
+      if (!this.isDue && platform().timers) this.schedule(wait);
+      return;
+    }
     this.stopTimer();
     this.pumping += 1;
-    this.pump(this.pumping).catch((error: unknown) => this.broke(error));
+    // Outside of all runs: a `fetch` that the agent has traced would record each request, and so cause the next one.
+    within(undefined, () => this.pump(this.pumping).catch((error: unknown) => this.broke(error)));
+  }
+
+  private get leaseMs(): number {
+    return this.settings.requestTimeout + GRACE_MS;
   }
 
   private async pump(number: number): Promise<void> {
     let more = true;
     while (more) {
-      this.leaseUntil = Date.now() + this.settings.requestTimeout + GRACE_MS;
+      this.leaseUntil = Date.now() + this.leaseMs;
       if (this.batch.length === 0) await this.fill();
       if (number !== this.pumping) return;
       if (this.batch.length === 0) break;
@@ -155,16 +184,38 @@ export class Sender {
     if (this.settings.key !== undefined) headers["authorization"] = `Bearer ${this.settings.key}`;
     if (this.settings.customer !== undefined) headers["runtraced-customer"] = this.settings.customer;
     const stop = new AbortController();
+    this.request = stop;
     const limit = quietTimer(() => stop.abort(), this.settings.requestTimeout);
+    const look = this.lookForEnd();
     try {
       const body = batch.map((event) => event.line).join("\n");
       const url = `${this.settings.endpoint}/v1/events`;
       return await verdictOf(await this.settings.fetch(url, { method: "POST", headers, body, signal: stop.signal }));
     } catch (error) {
-      return { kind: "later", afterMs: undefined, denied: false, why: reasonOf(error) };
+      // What was given up says less than what was wrong before.
+      const why = stop.signal.aborted ? this.away || "it does not answer" : reasonOf(error);
+      return { kind: "later", afterMs: undefined, denied: false, why };
     } finally {
       clearTimeout(limit);
+      clearTimeout(look);
     }
+  }
+
+  /** Gives up what is on its way. It stays in the batch. */
+  abandon(): void {
+    this.request?.abort();
+  }
+
+  /** A request keeps the process alive, so nobody is told that the program is over: looks whether it is. */
+  private lookForEnd(): ReturnType<typeof setInterval> | undefined {
+    const { isIdle } = platform();
+    if (isIdle === undefined) return undefined;
+    let idle = 0;
+    const look = setInterval(() => {
+      idle = isIdle() ? idle + END_LOOK_MS : 0;
+      if (idle > this.settings.exitTimeout) this.abandon();
+    }, END_LOOK_MS);
+    return quiet(look);
   }
 
   /** Whether to go on at once. */
@@ -174,8 +225,9 @@ export class Sender {
         this.settle(verdict);
         return true;
       case "smaller":
-        this.shrink(verdict.why);
-        return true;
+        if (this.shrink(verdict)) return true;
+        await this.later({ kind: "later", afterMs: undefined, denied: true, why: verdict.why });
+        return false;
       case "later":
         await this.later(verdict);
         return false;
@@ -183,14 +235,25 @@ export class Sender {
   }
 
   private settle({ refused }: Verdict & { kind: "settled" }): void {
-    this.counts.settled += this.batch.length - refused.length;
-    this.counts.refused += refused.length;
+    const lighter = refused.filter((refusal) => this.lightens(refusal));
+    const final = refused.filter((refusal) => !lighter.includes(refusal));
     for (const { code, reason } of refused) this.problems.tell(`refused ${code}`, `an event was refused: ${code}: ${reason}`);
+    const again = lighter.map(({ line }) => this.batch[line - 1]!);
+    this.batch = this.batch.filter((event) => !again.includes(event));
+    this.counts.settled += this.batch.length - final.length;
+    this.counts.refused += final.length;
     this.gone();
+    this.queue.putBack(again);
     this.away = "";
     this.failures = 0;
     this.notBefore = 0;
     this.mostEvents = MOST_EVENTS;
+  }
+
+  /** Whether an event was refused for its payload, and can do without: that a run began, or a step ended, is worth more. */
+  private lightens({ line, code }: Refusal): boolean {
+    const event = OF_PAYLOADS.has(code) ? this.batch[line - 1] : undefined;
+    return event !== undefined && this.queue.dropPayload(event);
   }
 
   /** The batch needs nothing more. */
@@ -199,21 +262,24 @@ export class Sender {
     this.batch = [];
   }
 
-  /** The daemon cannot read the batch as a whole. Halves it, down to the event that is at fault. */
-  private shrink(why: string): void {
+  /** The daemon cannot read the batch as a whole. Halves it, down to the event that is at fault. Whether that may help. */
+  private shrink({ why, isDaemons }: Verdict & { kind: "smaller" }): boolean {
     if (this.batch.length > 1) {
       const rest = this.batch.splice(Math.ceil(this.batch.length / 2));
       this.mostEvents = this.batch.length;
       if (!this.spool.putBack(rest)) this.queue.putBack(rest);
-      return;
+      return true;
     }
-    if (this.queue.dropPayload(this.batch[0]!)) {
+    const [event] = this.batch as [QueuedEvent];
+    if ((isDaemons || event.bytes > SMALL_BYTES) && this.queue.dropPayload(event)) {
       this.problems.tell("too large", `the payload of an event was dropped: ${why}`);
-      return;
+      return true;
     }
+    if (!isDaemons) return false;
     this.problems.tell("unreadable", `an event was dropped: ${why}`);
     this.queue.dropped.events += 1;
     this.gone();
+    return true;
   }
 
   private async later({ afterMs, why, denied }: Verdict & { kind: "later" }): Promise<void> {
@@ -235,7 +301,7 @@ export class Sender {
   /** Waits for an answer of the daemon. This timer keeps the process alive: somebody awaits it. */
   private async progressOr(ms: number): Promise<void> {
     await new Promise<void>((done) => {
-      const timer = setTimeout(done, ms);
+      const timer = setTimeout(done, timerMs(ms));
       this.waiters.push(() => {
         clearTimeout(timer);
         done();

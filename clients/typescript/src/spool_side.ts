@@ -8,8 +8,6 @@ import { QueuedEvent, type EventQueue } from "./queue.js";
 export class SpoolSide {
   /** Whether a file may be there to send. */
   mayHold: boolean;
-  /** How many events of this process are on the disk, and the daemon does not have them yet. */
-  kept = 0;
   private files: ClaimedFiles | undefined;
   private waiting: QueuedEvent[] = [];
   /** Events that are on their way to the disk, beside the batch. */
@@ -22,6 +20,11 @@ export class SpoolSide {
     private readonly problems: Problems,
   ) {
     this.mayHold = disk !== undefined;
+  }
+
+  /** How many events of this process are on the disk, and the daemon does not have them yet. */
+  get kept(): number {
+    return this.disk?.kept() ?? 0;
   }
 
   /** Events of the oldest files, up to these limits. */
@@ -43,7 +46,6 @@ export class SpoolSide {
     if (!this.isFromFile(events)) return false;
     this.fromFile.clear();
     if (this.waiting.length > 0) return true;
-    this.kept -= this.files?.own ?? 0;
     this.files?.done();
     this.files = undefined;
     return true;
@@ -58,9 +60,12 @@ export class SpoolSide {
 
   /** Moves a batch and all that waits to the disk. What is still to be sent from memory. */
   async keep(batch: QueuedEvent[]): Promise<QueuedEvent[]> {
-    if (!this.disk || this.isFromFile(batch)) return batch;
+    if (!this.disk) return batch;
+    // A batch that came from a file has its file.
+    const own = this.isFromFile(batch) ? [] : batch;
     this.writing = this.queue.take(Infinity, Infinity);
-    const events = [...batch, ...this.writing];
+    const events = [...own, ...this.writing];
+    if (events.length === 0) return batch;
     try {
       await this.disk.keep(events.map((event) => event.line));
     } catch (error) {
@@ -71,9 +76,8 @@ export class SpoolSide {
       this.writing = [];
     }
     this.queue.settle(events);
-    this.kept += events.length;
     this.mayHold = true;
-    return [];
+    return own === batch ? [] : batch;
   }
 
   /** Keeps events at the end of the process. Whether that worked. */

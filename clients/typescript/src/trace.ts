@@ -3,6 +3,12 @@
 import type { Client } from "./client.js";
 import { EventQueue, type QueuedEvent } from "./queue.js";
 
+// A tree whose outermost run nobody ends must not hold its part of the memory for ever.
+const forgotten =
+  typeof FinalizationRegistry === "undefined"
+    ? undefined
+    : new FinalizationRegistry<{ client: Client; held: EventQueue }>(({ client, held }) => client.forget(held));
+
 export class Trace {
   /** Events of a tree that sampling left out, until one of its runs fails or the outermost ends. */
   private held: EventQueue | undefined;
@@ -14,7 +20,10 @@ export class Trace {
     sampled: boolean,
   ) {
     if (client.settings.disabled) this.discarded = true;
-    else if (!sampled) this.held = new EventQueue(Infinity);
+    else if (!sampled) {
+      this.held = new EventQueue(Infinity);
+      forgotten?.register(this, { client, held: this.held }, this);
+    }
   }
 
   /** Whether events of this tree are, or will be, sent. */
@@ -38,6 +47,7 @@ export class Trace {
     if (this.held === undefined) return;
     const held = this.held;
     this.held = undefined;
+    forgotten?.unregister(this);
     this.client.release(held);
   }
 
@@ -45,6 +55,7 @@ export class Trace {
   end(): void {
     if (this.held === undefined) return;
     this.client.forget(this.held);
+    forgotten?.unregister(this);
     this.held = undefined;
     this.discarded = true;
   }

@@ -18,6 +18,8 @@ export interface TracedOptions extends Omit<StepOptions, "input"> {
 export interface CallStep extends Closable {
   /** What is open while the function runs. */
   readonly step: unknown;
+  /** Whether results are recorded. */
+  readonly wantsResult: boolean;
   /** Takes a result, if the step has no output yet. */
   result(value: unknown): void;
 }
@@ -27,6 +29,8 @@ export type CallPlace = () => { startStep(name: string, options: StepOptions): C
 
 type AnyFunction = (...args: never[]) => unknown;
 
+// What a function has for itself.
+const OF_A_FUNCTION = new Set<string | symbol>(["prototype", "arguments", "caller"]);
 const GENERATORS = new Set(["GeneratorFunction", "AsyncGeneratorFunction"]);
 
 /** The function, with each call recorded at a place. Outside a run it is just called. */
@@ -45,13 +49,16 @@ export function tracedAt<F extends AnyFunction>(place: CallPlace, fn: F, options
     return recorded(start(), () => inner.apply(this, args));
   }
 
-  Object.defineProperty(call, "name", { value: fn.name, configurable: true });
-  Object.defineProperty(call, "length", { value: fn.length, configurable: true });
+  // A tool may have its description and its schema as properties.
+  for (const key of Reflect.ownKeys(fn)) {
+    if (!OF_A_FUNCTION.has(key)) Reflect.defineProperty(call, key, Object.getOwnPropertyDescriptor(fn, key)!);
+  }
   return call as unknown as F;
 }
 
 function callStep(step: Closable & { output: unknown }, takesOutput: boolean): CallStep {
   return {
+    wantsResult: takesOutput,
     result: (value) => {
       if (takesOutput) step.output ??= value;
     },
@@ -70,21 +77,5 @@ function recorded(step: CallStep, body: () => unknown): unknown {
     throw error;
   }
   if (isGenerator(result)) return follow(result, () => step);
-  if (result instanceof Promise) {
-    result.then(
-      (value) => finish(step, value),
-      (error: unknown) => step.fail(error),
-    );
-    return result;
-  }
-  if (typeof (result as PromiseLike<unknown> | undefined)?.then === "function") {
-    return settling(step, result);
-  }
-  finish(step, result);
-  return result;
-}
-
-function finish(step: CallStep, value: unknown): void {
-  step.result(value);
-  step.end();
+  return settling(step, result, (value) => step.result(value));
 }

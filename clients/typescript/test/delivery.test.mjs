@@ -108,7 +108,7 @@ test("a body whose events are all refused is settled, whatever its status", asyn
 });
 
 test("answers that are no answers of a daemon are tried again, and never reach the agent", async () => {
-  const odd = ["<html>", { refused: "no" }, [], null, 7, { refused: [null, 3, {}] }];
+  const odd = ["<html>", { refused: "no" }, [], null, 7, { refused: [] }, { accepted: 3, refused: [null, 3, {}] }];
   sink.plan.push(...odd.map((body) => ({ status: 200, body })));
   oneRun();
   for (let at = 0; at < 200 && rt.stats().waiting > 0; at += 1) await rt.flush(100);
@@ -192,4 +192,18 @@ test("a silent run sends heartbeats, until it ends", async () => {
   const beats = sink.of("heartbeat").length;
   await sleep(1500);
   assert.equal(sink.of("heartbeat").length, beats);
+});
+
+test("an event that is refused for its payload is sent again without it", async () => {
+  sink.refuse = (event) => {
+    const text = event.step_started?.details.input_json ?? event.step_ended?.output_json;
+    return text?.length > 1000 && { code: "FIELD_TOO_LONG", reason: "too long" };
+  };
+  rt.run("a", () => rt.step("s", { input: "x".repeat(2000) }, (step) => { step.output = "x".repeat(2000); }));
+  assert.equal(await rt.flush(5000), 0);
+  assert.deepEqual(sink.of("step_started").map(({ details }) => details.metadata_json), [{ runtraced: { dropped: "payload" } }]);
+  assert.deepEqual(sink.of("step_ended").map(({ status }) => status), ["END_STATUS_COMPLETED"]);
+  const { settled, refused, droppedPayloads } = rt.stats();
+  assert.deepEqual({ settled, refused, droppedPayloads }, { settled: 4, refused: 0, droppedPayloads: 2 });
+  assert.match(problems.join("\n"), /FIELD_TOO_LONG/);
 });

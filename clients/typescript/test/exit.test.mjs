@@ -115,6 +115,21 @@ test("SIGTERM sends everything, and still ends the process", async () => {
   assert.deepEqual([signal, stderr, sink.events.length], ["SIGTERM", "", 4]);
 });
 
+for (const how of ["terminatesTwoCopies", "terminatesBeside"]) {
+  test(`so it does beside handlers that wait for all others: ${how}`, async () => {
+    const { code, signal } = await ends(how);
+    assert.deepEqual([code, signal, sink.events.length], [null, "SIGTERM", 4]);
+  });
+}
+
+for (const how of ["rejectsARun", "rejectsACall"]) {
+  test(`a rejection that nobody handles is still the program's: ${how}`, async () => {
+    const { code, stderr } = await ends(how);
+    assert.equal(code, 1);
+    assert.match(stderr, /Error: nobody handles it/);
+  });
+}
+
 test("a handler of the program for SIGTERM decides alone", async () => {
   const { code } = await ends("handles", "flushed");
   assert.deepEqual([code, sink.events.length], [7, 4]);
@@ -156,6 +171,16 @@ test("a daemon that is away delays the end by about a second, and the loss is to
   assert.ok(ms < 20_000, `${ms} ms`);
   assert.match(stderr, /runtraced: 4 events are lost: ECONNREFUSED/);
 });
+
+for (const how of ["returns", "returnsLate"]) {
+  test(`a daemon that takes a request and does not answer delays the end by little more than its timeout: ${how}`, async () => {
+    sink.plan.push(...Array.from({ length: 100 }, () => ({ hangs: true })));
+    const { code, stderr, ms } = await ends(how);
+    assert.equal(code, 0);
+    assert.ok(ms < 25_000, `${ms} ms`);
+    assert.match(stderr, /runtraced: 4 events are lost: it does not answer/);
+  });
+}
 
 for (const how of ["returns", "exits", "terminates"]) {
   test(`with a spool nothing is lost while the daemon is away: ${how}`, async () => {

@@ -22,6 +22,8 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
+  // What is left would count in the next test.
+  await rt.flush(5000);
   if (sink.server.listening) await sink.close();
   rmSync(folder, { recursive: true, force: true });
 });
@@ -92,4 +94,33 @@ test("a full spool leaves events in memory, and says so", async () => {
   await sink.reopen();
   assert.equal(await rt.flush(10_000), 0);
   assert.equal(sink.events.length, 2);
+});
+
+test("a file of another process that cannot be sent does not keep new events from the disk", async () => {
+  await sink.close();
+  configure();
+  rt.run("a", () => undefined);
+  await spooled(2);
+  problems = [];
+  configure();
+  // Now the file is on its way.
+  for (let at = 0; at < 200 && problems.length === 0; at += 1) await sleep(25);
+  rt.run("b", () => undefined);
+  await spooled(2);
+  assert.equal(rt.stats().waiting, 0);
+  await sink.reopen();
+  configure();
+  for (let at = 0; at < 200 && readdirSync(folder).length > 0; at += 1) await sleep(50);
+  assert.deepEqual(sink.of("run_started").map(({ agent_id }) => agent_id).sort(), ["a", "b"]);
+});
+
+test("what another process sent from the spool is not left", async () => {
+  await sink.close();
+  configure();
+  rt.run("a", () => undefined);
+  await spooled(2);
+  for (const name of readdirSync(folder)) rmSync(path.join(folder, name));
+  assert.equal(rt.stats().spooled, 0);
+  assert.equal(await rt.flush(100), 0);
+  await sink.reopen();
 });

@@ -3,6 +3,8 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 
 import * as rt from "../dist/esm/node.js";
 import { Sink, value } from "./support/sink.mjs";
@@ -15,7 +17,11 @@ beforeEach(async () => {
   rt.configure({ endpoint: sink.url });
 });
 
-afterEach(() => sink.close());
+afterEach(async () => {
+  // What is left would count in the next test.
+  await rt.flush(5000);
+  await sink.close();
+});
 
 async function sent() {
   assert.equal(await rt.flush(5000), 0);
@@ -58,12 +64,12 @@ test("texts become the JSON that JSON.stringify writes", async () => {
 test("a result of a function, a promise and an error come back unchanged", async () => {
   const promise = Promise.resolve(7);
   assert.equal(rt.run("a", () => 42), 42);
-  assert.equal(rt.run("a", () => promise), promise);
+  assert.equal(await rt.run("a", () => promise), 7);
   const error = new RangeError("no");
   assert.throws(() => rt.run("a", () => { throw error; }), error);
   await assert.rejects(rt.run("a", async () => { throw error; }), error);
   assert.equal(await rt.flush(5000), 0);
-  assert.deepEqual(sink.of("run_ended").map((end) => end.error), [undefined, "RangeError: no", undefined, "RangeError: no"]);
+  assert.deepEqual(sink.of("run_ended").map((end) => end.error), [undefined, undefined, "RangeError: no", "RangeError: no"]);
 });
 
 test("a lazy thenable runs once", async () => {
@@ -72,6 +78,34 @@ test("a lazy thenable runs once", async () => {
   assert.equal(await rt.run("a", () => query), "rows");
   assert.equal(await rt.run("a", () => rt.traced(() => query)()), "rows");
   assert.equal(queries, 2);
+  assert.equal(await rt.flush(5000), 0);
+  assert.deepEqual(sink.of("step_ended").map(({ output_json }) => value(output_json)), ["rows"]);
+});
+
+test("what a traced function returns keeps its members, and is the same object", async () => {
+  class Rows {
+    #rows = [1, 2];
+    table = "t";
+    next() { return this.#rows.length > 0 ? { done: false, value: this.#rows.shift() } : { done: true, value: "end" }; }
+    return() { return { done: true, value: undefined }; }
+    throw(error) { throw error; }
+    [Symbol.iterator]() { return this; }
+  }
+  const query = { filters: [], eq(filter) { this.filters.push(filter); return this; }, then(done) { done(this.filters); } };
+  const ending = Object.assign(Promise.resolve("ok"), { cancel: () => "cancelled" });
+  const frozen = Object.freeze((function* () { yield 1; })());
+  await rt.run("a", async () => {
+    const rows = rt.traced(() => new Rows())();
+    assert.equal(rows.table, "t");
+    assert.deepEqual([...rows], [1, 2]);
+    assert.deepEqual(await rt.traced(() => query)().eq("x"), ["x"]);
+    assert.equal(rt.traced(() => ending)().cancel(), "cancelled");
+    assert.deepEqual([...rt.traced(() => frozen)()], [1]);
+    assert.equal(typeof rt.traced(() => revoked())(), "object");
+    assert.equal(rt.traced(() => query)(), query);
+  });
+  const outputs = (await sent()).map(({ output }) => output);
+  assert.deepEqual(outputs.slice(0, 3), [{ items: [1, 2], result: "end" }, ["x"], "ok"]);
 });
 
 test("traced functions are steps within a run, and plain functions outside", async () => {
@@ -94,6 +128,13 @@ test("traced functions are steps within a run, and plain functions outside", asy
     { name: "failing", kind: "OTHER", input: undefined, output: undefined, status: "FAILED", error: "TypeError: broken" },
     { name: "quiet", kind: "OTHER", input: undefined, output: undefined, status: "COMPLETED", error: undefined },
   ]);
+});
+
+test("traced functions keep their properties", () => {
+  const schema = { type: "object" };
+  const tool = rt.traced(Object.assign(function find(q) { return q; }, { schema }), { kind: "tool" });
+  assert.equal(tool.schema, schema);
+  assert.deepEqual([tool.name, tool.length], ["find", 1]);
 });
 
 test("traced methods keep their object", async () => {
@@ -305,6 +346,24 @@ test("sampling keeps about its share of runs, and each whole", async () => {
   assert.ok(kept > 120 && kept < 280, `${kept} of 400`);
   assert.equal(sink.of("step_ended").length, kept);
   assert.equal(sink.of("run_started").filter(({ agent_id }) => agent_id === "always").length, 1);
+});
+
+test("a run that sampling left out, and that nobody ends, does not hold its part of the memory", async () => {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc");
+  rt.configure({ endpoint: sink.url, sample: 0, maxQueueBytes: 400_000 });
+  const forget = () => rt.startRun("forgotten", { input: "x".repeat(90_000) });
+  forget();
+  let kept;
+  for (let at = 0; at < 100 && kept === undefined; at += 1) {
+    collect();
+    await sleep(10);
+    const run = rt.startRun("failed", { input: "y".repeat(90_000) });
+    run.fail(new Error("no"));
+    await rt.flush(5000);
+    kept = sink.of("run_started").find(({ input }) => input?.startsWith("y"));
+  }
+  assert.ok(kept);
 });
 
 test("settings that are not given stay, and a score may come later, by ids", async () => {

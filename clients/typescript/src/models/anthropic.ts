@@ -1,6 +1,6 @@
 /** Anthropic's Messages API. */
 
-import { argumentsOf, count, facts, textOfParts, type ChatMessage, type Dialect, type Loose, type ModelAnswer } from "./model_call.js";
+import { argumentsOf, count, facts, listOf, textOfParts, type ChatMessage, type Dialect, type Loose, type ModelAnswer } from "./model_call.js";
 import type { TokenCounts } from "../records.js";
 
 export const anthropicMessages: Dialect = {
@@ -9,7 +9,7 @@ export const anthropicMessages: Dialect = {
     model: body.model,
     messages: [
       ...(body.system === undefined ? [] : [{ role: "system" as const, content: textOfParts(body.system) }]),
-      ...(body.messages as Loose[]).flatMap(messagesOf),
+      ...listOf(body.messages).flatMap(messagesOf),
     ],
   }),
   answer: answerOf,
@@ -37,9 +37,9 @@ function answerOf(message: Loose): ModelAnswer {
 /** A message of several blocks. Results of tools are in messages of the user, but nobody said them. */
 function messagesOf({ role, content }: Loose): ChatMessage[] {
   if (typeof content === "string") return [{ role, content }];
-  const blocks = content as Loose[];
-  const results = blocks.filter((block) => block.type.endsWith("tool_result"));
-  const calls = blocks.filter((block) => block.type.endsWith("tool_use"));
+  const blocks = listOf(content);
+  const results = blocks.filter((block) => String(block.type).endsWith("tool_result"));
+  const calls = blocks.filter((block) => String(block.type).endsWith("tool_use"));
   const thoughts = blocks.filter((block) => block.type === "thinking").map((block) => block.thinking as string);
   const known = new Set<Loose>([...results, ...calls]);
   const said = blocks.filter((block) => !known.has(block) && !/thinking$/.test(block.type));
@@ -78,7 +78,8 @@ function addEvent(message: Loose, event: Loose): void {
     message.stop_reason = event.delta?.stop_reason;
   }
   if (event.type !== "content_block_delta") return;
-  const block = message.content[event.index];
+  // The start of a block may be missing.
+  const block = (message.content[event.index] ??= { type: "text" });
   const { delta } = event;
   if (delta.type === "text_delta") block.text = (block.text ?? "") + delta.text;
   if (delta.type === "thinking_delta") block.thinking = (block.thinking ?? "") + delta.thinking;

@@ -1,5 +1,6 @@
 /** `wrap`: the clients of OpenAI and Anthropic, with each call recorded. */
 
+import { watched } from "../during.js";
 import { within } from "../shared.js";
 import type { Scope } from "../scopes.js";
 import { anthropicMessages } from "./anthropic.js";
@@ -28,8 +29,19 @@ const CALLS: [path: string[], Dialect][] = [
   [["beta", "messages"], anthropicMessages],
 ];
 
-/** Records the calls of a client. Changes the client itself, and returns it. */
+/** Records the calls of a client. Changes the client itself, and returns it. `unknown` hears of what is none, or cannot be changed. */
 export function wrapClient<C extends object>(client: C, options: WrapOptions, around: ScopeOf, unknown: (client: object) => void): C {
+  try {
+    if (!wrapCalls(client, options, around)) unknown(client);
+    wrapCopies(client, (copy) => wrapClient(copy, options, around, unknown));
+  } catch {
+    unknown(client);
+  }
+  return client;
+}
+
+/** Whether there were any. */
+function wrapCalls(client: object, options: WrapOptions, around: ScopeOf): boolean {
   const place: ScopeOf = options.parent === undefined ? around : () => options.parent;
   let known = false;
   for (const [path, dialect] of CALLS) {
@@ -38,14 +50,12 @@ export function wrapClient<C extends object>(client: C, options: WrapOptions, ar
     known = true;
     wrapCreate(resource, dialect, place, options.streamUsage ?? true);
   }
-  if (!known) unknown(client);
-  wrapCopies(client, (copy) => wrapClient(copy, options, around, unknown));
-  return client;
+  return known;
 }
 
 /** A client can make others like itself. */
 function wrapCopies(client: Loose, wrap: (copy: object) => object): void {
-  const copy = client.withOptions;
+  const copy = client?.withOptions;
   if (typeof copy !== "function" || copy[WRAPPED]) return;
   client.withOptions = marked((...args: unknown[]) => wrap(copy.apply(client, args) as object));
 }
@@ -86,15 +96,22 @@ function withoutUsage(promise: Loose, again: () => Loose): void {
   });
 }
 
+/** An answer that cannot be followed is the agent's all the same. */
 function received(answer: unknown, call: ModelCall, dialect: Dialect, hidden: (event: Loose) => boolean): void {
-  if (isStream(answer)) followStream(answer, call, dialect.stream(), hidden);
-  else call.answered(answer);
+  try {
+    if (isStream(answer)) followStream(answer, call, dialect.stream(), hidden);
+    else call.answered(answer);
+  } catch {
+    call.untold();
+  }
 }
 
 /** The client's promise, whose answer is seen before the agent sees it. */
 function observed(promise: Loose, see: (answer: unknown) => void, call: ModelCall): unknown {
   if (typeof promise?._thenUnwrap !== "function") {
-    Promise.resolve(promise).then(see, (error: unknown) => call.fail(error));
+    const failed = (error: unknown): void => call.fail(error);
+    if (promise instanceof Promise) return watched(promise, see, failed);
+    Promise.resolve(promise).then(see, failed);
     return promise;
   }
   const seen = promise._thenUnwrap((answer: unknown) => {

@@ -1,7 +1,7 @@
 /** What all model clients have in common: a call is a step with messages and tokens. */
 
 import { guarded } from "../faults.js";
-import { recordSighting, type MessageOptions, type Role, type TokenCounts } from "../records.js";
+import { hashOf, recordSighting, type MessageOptions, type Role, type TokenCounts } from "../records.js";
 import type { Scope, Step } from "../scopes.js";
 
 /** A message of a request or an answer. */
@@ -25,6 +25,8 @@ export interface ModelAnswer {
   messages: ChatMessage[];
   /** Absent: what the messages say. */
   output?: unknown;
+  /** The answer itself says that the call failed. */
+  error?: unknown;
   tokens: TokenCounts | undefined;
 }
 
@@ -53,7 +55,7 @@ const LEFT_OUT = new Set(["model", "stream", "stream_options"]);
 export class ModelCall {
   private readonly step: Step;
   // How often each message was said so far in this call.
-  private readonly counts = new Map<string, number>();
+  private readonly counts = new Map<number, number>();
 
   constructor(
     scope: Scope,
@@ -97,7 +99,8 @@ export class ModelCall {
     if (this.step.ended) return;
     const answer = quietly(read);
     if (answer !== undefined) guarded(() => this.tell(answer));
-    this.step.end();
+    if (answer?.error === undefined || answer.error === null) this.step.end();
+    else this.step.fail(answer.error);
   }
 
   private tell(answer: ModelAnswer): void {
@@ -111,10 +114,14 @@ export class ModelCall {
   /** Records messages, but those that were recorded before: each request repeats all before it. */
   private say(messages: ChatMessage[], isAnswer: boolean): void {
     for (const { role, content, ...rest } of messages) {
-      const said = canonical([role, content, rest.toolCalls, rest.metadata?.["tool_call_id"]]);
-      const times = (this.counts.get(said) ?? 0) + 1;
-      this.counts.set(said, times);
-      recordSighting(this.step, { said, times, isAnswer }, role, content, rest);
+      const { toolCalls } = rest;
+      const answers = rest.metadata?.["tool_call_id"];
+      // A long history is compared with each call, so this must be cheap.
+      const hash = hashOf([role, content, toolCalls && JSON.stringify(toolCalls), answers].join("\0"));
+      const times = (this.counts.get(hash) ?? 0) + 1;
+      this.counts.set(hash, times);
+      const said = (): string => canonical([role, content, toolCalls, answers]);
+      recordSighting(this.step, { hash, said, times, isAnswer }, role, content, rest);
     }
   }
 }
@@ -173,14 +180,23 @@ export function textOfParts(content: Loose): string | undefined {
   return texts.length > 0 ? texts.join("\n") : undefined;
 }
 
-/** Arguments that a model wrote as JSON; the text itself if it is none. */
+const TEXTS_IN_JSON = /"(?:[^"\\]|\\.)*"/g;
+const LONG_NUMBER = /\d{16}/;
+
+/** Arguments that a model wrote as JSON; the text itself if it is none, or if its numbers would not stay the same. */
 export function argumentsOf(text: unknown): unknown {
   if (typeof text !== "string") return text;
   try {
-    return JSON.parse(text) as unknown;
+    const parsed: unknown = JSON.parse(text);
+    return LONG_NUMBER.test(text) && LONG_NUMBER.test(text.replace(TEXTS_IN_JSON, "")) ? text : parsed;
   } catch {
     return text;
   }
+}
+
+/** A list, whatever the body holds in its place. */
+export function listOf(value: unknown): Loose[] {
+  return Array.isArray(value) ? value.filter((item) => item !== null && item !== undefined) : [];
 }
 
 /** What is known about an answer, without what is absent. */

@@ -1,13 +1,13 @@
 /** OpenAI's Chat Completions, and the many servers that speak it; and its embeddings. */
 
-import { argumentsOf, count, facts, textOfParts, type ChatMessage, type Dialect, type Loose, type ModelAnswer } from "./model_call.js";
+import { argumentsOf, count, facts, listOf, textOfParts, type ChatMessage, type Dialect, type Loose, type ModelAnswer } from "./model_call.js";
 import type { TokenCounts } from "../records.js";
 
 export const openaiChat: Dialect = {
   request: (body) => ({
     name: "chat.completions",
     model: body.model,
-    messages: (body.messages as Loose[]).map(messageOf),
+    messages: listOf(body.messages).map(messageOf),
   }),
   answer: answerOf,
   stream() {
@@ -28,11 +28,12 @@ export const openaiChat: Dialect = {
 };
 
 function answerOf(response: Loose): ModelAnswer {
-  const choices = response.choices as Loose[];
   return {
+    // Some servers say with the status 200 that a call failed.
+    error: response.error?.message ?? response.error,
     model: response.model,
-    messages: choices.map(({ message, finish_reason }) => ({
-      ...messageOf(message),
+    messages: listOf(response.choices).map(({ message, finish_reason }) => ({
+      ...messageOf(message ?? {}),
       metadata: facts({ response_id: response.id, finish_reason }),
     })),
     tokens: tokensOf(response.usage),
@@ -68,19 +69,28 @@ function tokensOf(usage: Loose): TokenCounts | undefined {
 
 /** Adds a piece of a choice to what came before. */
 function addChoice(choices: Loose[], { index, delta, finish_reason }: Loose): void {
-  const choice = (choices[index] ??= { message: { role: "assistant", content: null } });
+  const choice = (choices[index ?? 0] ??= { message: { role: "assistant", content: null } });
   if (finish_reason) choice.finish_reason = finish_reason;
   const { message } = choice;
   for (const text of ["content", "refusal", "reasoning_content", "reasoning"]) {
     if (typeof delta?.[text] === "string") message[text] = (message[text] ?? "") + delta[text];
   }
-  for (const piece of delta?.tool_calls ?? []) {
-    const calls = (message.tool_calls ??= []);
-    const call = (calls[piece.index] ??= { id: piece.id, type: "function", function: { name: "", arguments: "" } });
+  for (const piece of listOf(delta?.tool_calls)) {
+    const call = callFor(piece, (message.tool_calls ??= []));
     call.id ??= piece.id;
     call.function.name += piece.function?.name ?? "";
     call.function.arguments += piece.function?.arguments ?? "";
   }
+}
+
+/** The call that a piece belongs to. Some servers give all calls the index 0, or none: then a new id begins a new call. */
+function callFor(piece: Loose, calls: Loose[]): Loose {
+  const at = piece.index;
+  const same = calls.findLast((call) => call.at === at);
+  if (same !== undefined && (!piece.id || !same.id || piece.id === same.id)) return same;
+  const call = { at, id: piece.id || undefined, type: "function", function: { name: "", arguments: "" } };
+  calls.push(call);
+  return call;
 }
 
 export const openaiEmbeddings: Dialect = {

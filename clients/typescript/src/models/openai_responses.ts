@@ -1,6 +1,6 @@
 /** OpenAI's Responses API. */
 
-import { argumentsOf, count, facts, textOfParts, type ChatMessage, type Dialect, type Loose, type ModelAnswer } from "./model_call.js";
+import { argumentsOf, count, facts, listOf, textOfParts, type ChatMessage, type Dialect, type Loose, type ModelAnswer } from "./model_call.js";
 import type { TokenCounts } from "../records.js";
 
 export const openaiResponses: Dialect = {
@@ -17,6 +17,7 @@ export const openaiResponses: Dialect = {
     // The last event holds the whole response. If it never comes, there are the items so far.
     let response: Loose;
     const items: Loose[] = [];
+    const texts: string[] = [];
     return {
       error: undefined as unknown,
       add(event: Loose) {
@@ -24,9 +25,12 @@ export const openaiResponses: Dialect = {
         if (event.type === "response.failed") this.error = response?.error?.message ?? "the response failed";
         if (event.type === "error") this.error = event.message ?? "the stream failed";
         if (event.type === "response.output_item.done") items[event.output_index] = event.item;
+        if (event.type === "response.output_text.delta") texts[event.output_index] = (texts[event.output_index] ?? "") + event.delta;
       },
       answer() {
         const isWhole = Array.isArray(response?.output) && response.output.length > 0;
+        // An item that was not done has the text so far.
+        texts.forEach((text, at) => void (items[at] ??= { type: "message", role: "assistant", content: text }));
         return answerOf(isWhole ? response : { ...response, output: items.filter(Boolean) });
       },
     };
@@ -34,9 +38,12 @@ export const openaiResponses: Dialect = {
 };
 
 function answerOf(response: Loose): ModelAnswer {
+  const reason = response.incomplete_details?.reason;
+  const known = facts({ response_id: response.id, finish_reason: response.status, incomplete_reason: reason });
   return {
+    error: response.status === "failed" ? (response.error?.message ?? "the response failed") : undefined,
     model: response.model,
-    messages: messagesOf(response.output, facts({ response_id: response.id, finish_reason: response.status })),
+    messages: messagesOf(response.output, known),
     tokens: tokensOf(response.usage),
   };
 }
@@ -56,8 +63,8 @@ function tokensOf(usage: Loose): TokenCounts | undefined {
 function messagesOf(items: Loose, known: Record<string, unknown> | undefined): ChatMessage[] {
   const messages: ChatMessage[] = [];
   let thinking: string | undefined;
-  for (const item of (Array.isArray(items) ? items : []) as Loose[]) {
-    const kind: string = item.type ?? "message";
+  for (const item of listOf(items)) {
+    const kind = String(item.type ?? "message");
     if (kind === "reasoning") {
       thinking = textOfParts(item.summary) || textOfParts(item.content) || thinking;
     } else if (kind === "message") {
@@ -70,6 +77,8 @@ function messagesOf(items: Loose, known: Record<string, unknown> | undefined): C
       thinking = undefined;
     }
   }
+  // An answer may end while the model still thinks.
+  if (thinking !== undefined && known !== undefined) messages.push({ role: "assistant", thinking, metadata: known });
   return messages;
 }
 

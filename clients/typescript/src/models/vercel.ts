@@ -1,16 +1,17 @@
 /** A middleware for the Vercel AI SDK: `wrapLanguageModel({ model, middleware: middleware() })`. */
 
+import { textOf } from "../json.js";
 import { within } from "../shared.js";
 import type { Scope } from "../scopes.js";
 import type { TokenCounts } from "../records.js";
-import { argumentsOf, count, facts, ModelCall, type ChatMessage, type Dialect, type Loose, type ModelAnswer } from "./model_call.js";
+import { argumentsOf, count, facts, listOf, ModelCall, type ChatMessage, type Dialect, type Loose, type ModelAnswer } from "./model_call.js";
 import { followReadable } from "./streams.js";
 
 const vercel: Dialect = {
   request: ({ model, prompt }) => ({
     name: "language model",
     model,
-    messages: (prompt as Loose[]).flatMap(messagesOf),
+    messages: listOf(prompt).flatMap(messagesOf),
   }),
   answer: answerOf,
   stream() {
@@ -47,7 +48,7 @@ function addText(content: Loose[], open: Map<string, Loose>, part: Loose): void 
 
 function answerOf(result: Loose): ModelAnswer {
   const { id, modelId } = result.response ?? {};
-  const content = (result.content as Loose[]).filter((part) => part.type !== "source");
+  const content = listOf(result.content).filter((part) => part.type !== "source");
   // A reason is a word, or since version 3 of the specification a word and the provider's own.
   const metadata = facts({ response_id: id, finish_reason: result.finishReason?.unified ?? result.finishReason });
   return {
@@ -60,7 +61,7 @@ function answerOf(result: Loose): ModelAnswer {
 /** A message of several parts. Each result of a tool is a message of its own. */
 function messagesOf({ role, content }: Loose): ChatMessage[] {
   if (typeof content === "string") return [{ role, content }];
-  const parts = content as Loose[];
+  const parts = listOf(content);
   const results = parts.filter((part) => part.type === "tool-result");
   const calls = parts.filter((part) => part.type === "tool-call");
   const said = parts.filter((part) => part.type === "text" || part.type === "file");
@@ -84,7 +85,7 @@ function callOf(call: Loose): unknown {
 function resultOf(part: Loose): string {
   const output = part.output ?? part.result;
   const value = output !== null && typeof output === "object" && "value" in output ? (output.value as unknown) : (output as unknown);
-  return typeof value === "string" ? value : JSON.stringify(value);
+  return textOf(value) ?? "";
 }
 
 /** Counts are numbers, or since version 3 of the specification numbers by kind. */
@@ -141,13 +142,22 @@ export function vercelMiddleware(place: () => Scope | undefined): Middleware {
       if (call === undefined) return doStream();
       try {
         const result = await within(call.open, doStream);
-        return { ...result, stream: followReadable(result.stream as ReadableStream<unknown>, call, vercel.stream()) };
+        return followed(result, call);
       } catch (error) {
         call.fail(error);
         throw error;
       }
     },
   };
+}
+
+/** A result whose stream is read along, if it has one. */
+function followed(result: Loose, call: ModelCall): Loose {
+  if (typeof result?.stream?.getReader !== "function" || result.stream.locked) {
+    call.untold();
+    return result;
+  }
+  return { ...result, stream: followReadable(result.stream as ReadableStream<unknown>, call, vercel.stream()) };
 }
 
 function callAt(scope: Scope | undefined, params: Loose, model: Loose): ModelCall | undefined {

@@ -49,10 +49,11 @@ export class Sink {
       return this.#send(response, status, body);
     }
     const plan = this.plan.shift();
+    if (plan?.hangs) return;
     if (plan?.delay) await new Promise((done) => setTimeout(done, plan.delay));
     if (plan?.drop === "before") return response.destroy();
     if (plan?.status) return this.#send(response, plan.status, plan.body ?? { error: "no", code: "busy" }, plan.headers);
-    if (plan?.largest && text.length > plan.largest) return this.#send(response, 413, { error: "too large", code: "too_large" });
+    if (plan?.largest && text.length > plan.largest) return this.#send(response, 413, plan.body ?? { error: "too large", code: "too_large" });
     const answer = this.#settle(text);
     if (plan?.drop === "after") return response.destroy();
     this.#send(response, 200, answer);
