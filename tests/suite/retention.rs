@@ -3,6 +3,7 @@
 
 mod apart;
 mod at_once;
+mod below;
 mod decided;
 mod erased;
 mod kept;
