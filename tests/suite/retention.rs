@@ -4,10 +4,13 @@
 mod apart;
 mod at_once;
 mod below;
+mod claimed;
 mod decided;
 mod erased;
+mod held;
 mod kept;
 mod late;
+mod named;
 mod others;
 mod pruned;
 mod rights;
