@@ -1,5 +1,6 @@
 //! `runtraced erase`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,9 +11,11 @@ use uuid::Uuid;
 use super::customer_flag::customer_of;
 use super::database::DatabaseArgs;
 use super::output::{self, EXIT_REFUSED};
+use super::spool::SpoolFolderArgs;
+use super::unused_spool::UnusedSpool;
 use crate::config::{Faults, FlagReader, FlagValue};
 use crate::reap::{Erased, ForeignKey, HeldRows, RowCounts, Subject, erase, is_forbidden};
-use crate::store::{Session, SessionUse};
+use crate::store::{Session, SessionUse, identify_database};
 
 /// How long one statement may take: some read a whole table.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(1_800);
@@ -37,9 +40,12 @@ pub struct EraseArgs {
     /// Erase. There is no way back.
     #[arg(long)]
     yes: bool,
-    /// Exit with 0 although there are events in spools that no daemon has used for two days.
+    /// Exit with 0 although there are events in spools that no daemon uses.
     #[arg(long)]
     ignore_old_spools: bool,
+    /// Folder of a spool to look into, if no daemon uses it; without it, `spool` in --data-dir.
+    #[arg(long, env = "RUNTRACED_SPOOL_DIR", value_name = "DIR")]
+    spool_dir: Option<PathBuf>,
     /// Print a JSON object instead of a table.
     #[arg(long)]
     json: bool,
@@ -73,6 +79,18 @@ impl EraseArgs {
         flags.finish(session)
     }
 
+    async fn unused_spool(
+        &self,
+        conn: &mut PgConnection,
+    ) -> Result<Option<UnusedSpool>, sqlx::Error> {
+        let identity = identify_database(conn).await?;
+        let folder = SpoolFolderArgs {
+            spool_dir: self.spool_dir.clone(),
+            data_dir: self.database.data_dir.clone(),
+        };
+        Ok(UnusedSpool::in_folder(&folder.path(), &identity))
+    }
+
     async fn subject(&self, conn: &mut PgConnection) -> anyhow::Result<Subject> {
         if let Some(session) = self.session()? {
             return Ok(Subject::Session(session));
@@ -90,9 +108,10 @@ impl EraseArgs {
     }
 }
 
-/// What the command did.
+/// What the command did, and what it found beside the database.
 struct EraseReport {
     erased: Erased,
+    unused_spool: Option<UnusedSpool>,
     /// Nothing was erased: the rows are those that would be.
     counts_only: bool,
 }
@@ -105,10 +124,11 @@ pub async fn run(args: EraseArgs) -> anyhow::Result<ExitCode> {
     args.session()?;
     let counts_only = args.dry_run || !args.yes;
     let mut session = delete_session(&args.database, "runtraced erase").await?;
-    let erased = {
+    let (erased, unused_spool) = {
         let mut open = session.acquire().await?;
         let subject = args.subject(open.conn()).await?;
-        erase(open.conn(), &subject, counts_only).await
+        let spool = args.unused_spool(open.conn()).await?;
+        (erase(open.conn(), &subject, counts_only).await, spool)
     };
     session.release(erased.as_ref().err());
     let erased = match erased {
@@ -118,6 +138,7 @@ pub async fn run(args: EraseArgs) -> anyhow::Result<ExitCode> {
     let refusal = refusal(args.subject.user.as_deref(), erased.customers);
     let report = EraseReport {
         erased,
+        unused_spool,
         counts_only: counts_only || refusal.is_some(),
     };
     output::print(&match args.json {
@@ -197,7 +218,7 @@ impl EraseReport {
     /// Whether nothing is left to erase, as far as one can see.
     fn is_complete(&self, ignores_old_spools: bool) -> bool {
         let erased = &self.erased;
-        let has_left = erased.left_behind > 0;
+        let has_left = erased.left_behind > 0 || self.unused_spool.is_some();
         !erased.comes_again
             && erased.held.is_empty()
             && erased.spooled == 0
@@ -227,6 +248,9 @@ impl EraseReport {
                 .iter()
                 .map(|held| format!("Runs and sessions {}.", held_text(held))),
         );
+        if erased.has_old_sums {
+            lines.push("Statistics may name the user until a daemon sums up again, within a minute. The owner of the tables erases these names at once.".to_owned());
+        }
         if erased.spooled > 0 {
             let spooled = output::thousands(erased.spooled);
             lines.push(format!(
@@ -239,21 +263,25 @@ impl EraseReport {
                 "Events of anybody in spools that no daemon has used for two days: {events}. Delete these spools, or replay them and repeat the command."
             ));
         }
+        lines.extend(self.unused_spool.iter().map(UnusedSpool::text));
         lines.push("Not reached: backups, the write-ahead log, replicas, tables about customers and users, quarantined spool files.\n".to_owned());
         lines.join("\n")
     }
 
     fn json(&self) -> serde_json::Value {
         let erased = &self.erased;
+        let spool = self.unused_spool.as_ref();
         serde_json::json!({
             "dry_run": self.counts_only,
             "rows": rows_json(erased.rows),
             "decisions": erased.decisions,
             "comes_again": erased.comes_again,
             "held": erased.held.iter().map(held_json).collect::<Vec<_>>(),
+            "names_in_statistics": erased.has_old_sums,
             "customers": erased.customers,
             "spooled_events": erased.spooled,
             "left_behind_events": erased.left_behind,
+            "unused_spool": spool.map(|spool| serde_json::json!({"folder": spool.folder, "events": spool.events})),
             "not_reached": ["backups", "write-ahead log", "replicas", "tables about customers and users", "quarantined spool files"],
         })
     }

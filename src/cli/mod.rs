@@ -29,6 +29,7 @@ pub mod spool;
 pub mod status;
 pub mod timeline;
 pub mod tls;
+mod unused_spool;
 
 use std::process::ExitCode;
 

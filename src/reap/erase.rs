@@ -17,6 +17,7 @@ use super::held::{Held, HeldRows};
 use super::pace::ReapPace;
 use super::sessions::{DoomedSession, SessionScope, delete_sessions};
 use super::subject::{Subject, SubjectKey};
+use super::sums::{SumsState, forget_sums};
 
 /// How long to wait for somebody who works on the same rows.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -43,6 +44,9 @@ pub struct Erased {
     pub comes_again: bool,
     /// Runs and sessions that tables of the product refer to. They stay.
     pub held: Vec<HeldRows>,
+    /// The sums of statistics may have names of users until a daemon sums up again: this role
+    /// cannot delete them.
+    pub has_old_sums: bool,
     /// If the user has no id, but a name: it is in traces of so many customers. If they are
     /// several, nothing was erased: they may be several users.
     pub customers: usize,
@@ -78,6 +82,7 @@ pub async fn erase(
         if !delete_all(conn, &key, &mut erased.rows).await? {
             find_held(conn, &key, &mut erased).await?;
         }
+        erased.has_old_sums = forget_sums(conn).await? == SumsState::Left;
     }
     erased.rows.aliases += forget_aliases(conn, subject, dry_run).await?;
     erased.decisions = forget_decisions(conn, &key, &found, dry_run).await?;

@@ -19,6 +19,7 @@ mod prune;
 mod reaper;
 mod sessions;
 mod subject;
+mod sums;
 mod tidy;
 mod whose;
 

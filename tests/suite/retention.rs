@@ -18,3 +18,4 @@ mod rows;
 mod sessions;
 mod stubborn;
 mod tidied;
+mod unreached;
