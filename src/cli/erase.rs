@@ -239,6 +239,12 @@ impl EraseReport {
                 "Decisions of the user about others, which lose the user and the notes: {decisions}"
             ));
         }
+        if erased.mentions > 0 {
+            let mentions = super::count(erased.mentions);
+            lines.push(format!(
+                "Steps and scores of others, which lose the user and the comments: {mentions}"
+            ));
+        }
         if erased.comes_again {
             lines.push("More is being sent: stop the senders, then repeat the command.".to_owned());
         }
@@ -275,6 +281,7 @@ impl EraseReport {
             "dry_run": self.counts_only,
             "rows": rows_json(erased.rows),
             "decisions": erased.decisions,
+            "mentions": erased.mentions,
             "comes_again": erased.comes_again,
             "held": erased.held.iter().map(held_json).collect::<Vec<_>>(),
             "names_in_statistics": erased.has_old_sums,

@@ -14,6 +14,7 @@ use super::counts::RowCounts;
 use super::delete::{DoomedRun, count_runs, delete_runs};
 use super::found::{SubjectRows, find};
 use super::held::{Held, HeldRows};
+use super::mentions::{MentionCounts, Mentions};
 use super::pace::ReapPace;
 use super::sessions::{DoomedSession, SessionScope, delete_sessions};
 use super::subject::{Subject, SubjectKey};
@@ -36,6 +37,8 @@ pub struct Erased {
     pub rows: RowCounts,
     /// Decisions that no longer say who made them, and have no notes any more.
     pub decisions: u64,
+    /// Steps and scores of others that no longer name the user.
+    pub mentions: u64,
     /// Events of anybody that wait in spools and are not in the database yet.
     pub spooled: i64,
     /// The same in spools of daemons that have not run for two days.
@@ -52,6 +55,13 @@ pub struct Erased {
     pub customers: usize,
 }
 
+impl Erased {
+    fn note_mentions(&mut self, mentions: MentionCounts) {
+        self.rows.messages += mentions.messages;
+        self.mentions = mentions.stay;
+    }
+}
+
 /// Erases a subject, or only counts what it would erase.
 ///
 /// # Errors
@@ -64,8 +74,10 @@ pub async fn erase(
     let mut erased = Erased::default();
     let mut key = SubjectKey::of(conn, subject).await?;
     let found = find(conn, &key).await?;
+    let mentions = Mentions::find(conn, &key, &found).await?;
     if key.is_ambiguous() {
-        erased.customers = found.owners.names().len();
+        let owners = found.owners.clone().and(&mentions.owners);
+        erased.customers = owners.names().len();
     }
     if key.owners.is_unknown() {
         key.owners = found.owners.clone();
@@ -75,6 +87,7 @@ pub async fn erase(
         erased.rows = count_runs(conn, &found.all_runs()).await?;
         erased.rows += count_sessions(conn, &found).await?;
         erased.rows.dead_letters = found.letters.letters.len() as u64;
+        erased.note_mentions(mentions.count());
     } else {
         if let Subject::Session(session) = subject {
             bury(conn, &key, &[*session], &[]).await?;
@@ -82,6 +95,7 @@ pub async fn erase(
         if !delete_all(conn, &key, &mut erased.rows).await? {
             find_held(conn, &key, &mut erased).await?;
         }
+        erased.note_mentions(mentions.forget(conn, &key).await?);
         erased.has_old_sums = forget_sums(conn).await? == SumsState::Left;
     }
     erased.rows.aliases += forget_aliases(conn, subject, dry_run).await?;

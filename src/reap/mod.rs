@@ -14,6 +14,7 @@ mod gone;
 mod held;
 mod letter;
 mod letters;
+mod mentions;
 mod pace;
 mod prune;
 mod reaper;

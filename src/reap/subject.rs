@@ -20,7 +20,7 @@ pub(super) const USER_PATHS: [&str; 8] = [
 ];
 
 /// The keys at the top of these paths.
-fn user_keys() -> Vec<&'static str> {
+pub(super) fn user_keys() -> Vec<&'static str> {
     let keys = USER_PATHS.iter().map(|path| path.trim_matches(['{', '}']));
     keys.filter(|key| !key.contains(',')).collect()
 }

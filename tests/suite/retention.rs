@@ -10,6 +10,7 @@ mod erased;
 mod held;
 mod kept;
 mod late;
+mod mentioned;
 mod named;
 mod others;
 mod pruned;
