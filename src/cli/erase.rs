@@ -1,16 +1,21 @@
 //! `runtraced erase`.
 
-use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
+use sqlx::PgConnection;
+use uuid::Uuid;
 
+use super::customer_flag::customer_of;
 use super::database::DatabaseArgs;
 use super::output::{self, EXIT_REFUSED};
+use super::spool::SpoolFolderArgs;
+use super::unused_spool::UnusedSpool;
 use crate::config::{Faults, FlagReader, FlagValue};
-use crate::reap::{Erased, RowCounts, Subject, erase, is_forbidden};
-use crate::store::{Session, SessionUse};
+use crate::reap::{Erased, ForeignKey, HeldRows, RowCounts, Subject, erase, is_forbidden};
+use crate::store::{Session, SessionUse, identify_database};
 
 /// How long one statement may take: some read a whole table.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(1_800);
@@ -22,7 +27,8 @@ const STATEMENT_LIMIT: Duration = Duration::from_secs(1_800);
 /// about customers and users themselves.
 ///
 /// Exit codes: 0 done, 1 more is still being sent or waits in a spool: repeat it, or
-/// nothing is erased: --yes is missing, or several users have the name.
+/// a table of yours refers to what should go, or nothing is erased: --yes is missing, or
+/// several users have the name.
 #[derive(Debug, Clone, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct EraseArgs {
@@ -34,9 +40,12 @@ pub struct EraseArgs {
     /// Erase. There is no way back.
     #[arg(long)]
     yes: bool,
-    /// Exit with 0 although there are events in spools that no daemon has used for two days.
+    /// Exit with 0 although there are events in spools that no daemon uses.
     #[arg(long)]
     ignore_old_spools: bool,
+    /// Folder of a spool to look into, if no daemon uses it; without it, `spool` in --data-dir.
+    #[arg(long, env = "RUNTRACED_SPOOL_DIR", value_name = "DIR")]
+    spool_dir: Option<PathBuf>,
     /// Print a JSON object instead of a table.
     #[arg(long)]
     json: bool,
@@ -48,10 +57,10 @@ pub struct EraseArgs {
 #[derive(Debug, Clone, clap::Args)]
 #[group(required = true, multiple = true)]
 struct SubjectArgs {
-    /// Customer: what came with its keys, and what names it. With --user: only the user's traces
-    /// there.
+    /// Customer, by id or name: what came with its keys, and what names it. With --user: only the
+    /// user's traces there.
     #[arg(long, value_name = "ID", conflicts_with = "session")]
-    customer: Option<FlagValue>,
+    customer: Option<String>,
     /// Session, with its runs and the runs that they started.
     #[arg(long, value_name = "ID", conflicts_with = "user")]
     session: Option<FlagValue>,
@@ -61,27 +70,50 @@ struct SubjectArgs {
 }
 
 impl EraseArgs {
-    pub(super) fn request(&self) -> Result<Subject, Faults> {
+    /// Checks the flags, and returns the session to erase, if it is one.
+    pub(super) fn session(&self) -> Result<Option<Uuid>, Faults> {
         let mut flags = FlagReader::default();
         self.database.check(&mut flags);
-        let SubjectArgs {
-            customer,
-            session,
-            user,
-        } = &self.subject;
-        let mut id = |value: &Option<FlagValue>| flags.uuid(value.as_ref()?);
-        let (customer, session) = (id(customer), id(session));
-        let subject = match (user, session, customer) {
-            (Some(user), ..) => Subject::User {
+        let session = self.subject.session.as_ref();
+        let session = session.and_then(|id| flags.uuid(id));
+        flags.finish(session)
+    }
+
+    async fn unused_spool(
+        &self,
+        conn: &mut PgConnection,
+    ) -> Result<Option<UnusedSpool>, sqlx::Error> {
+        let identity = identify_database(conn).await?;
+        let folder = SpoolFolderArgs {
+            spool_dir: self.spool_dir.clone(),
+            data_dir: self.database.data_dir.clone(),
+        };
+        Ok(UnusedSpool::in_folder(&folder.path(), &identity))
+    }
+
+    async fn subject(&self, conn: &mut PgConnection) -> anyhow::Result<Subject> {
+        if let Some(session) = self.session()? {
+            return Ok(Subject::Session(session));
+        }
+        let customer = customer_of(conn, self.subject.customer.as_deref()).await?;
+        match (&self.subject.user, customer) {
+            (Some(user), customer) => Ok(Subject::User {
                 user: user.clone(),
                 customer,
-            },
-            (None, Some(session), _) => Subject::Session(session),
-            // After a fault, what is in its place is not used.
-            (None, None, customer) => Subject::Customer(customer.unwrap_or_default()),
-        };
-        flags.finish(subject)
+            }),
+            (None, Some(customer)) => Ok(Subject::Customer(customer)),
+            // The flags are a group of which one is required.
+            (None, None) => bail!("nothing says whom or what to erase"),
+        }
     }
+}
+
+/// What the command did, and what it found beside the database.
+struct EraseReport {
+    erased: Erased,
+    unused_spool: Option<UnusedSpool>,
+    /// Nothing was erased: the rows are those that would be.
+    counts_only: bool,
 }
 
 /// Runs the command.
@@ -89,12 +121,14 @@ impl EraseArgs {
 /// # Errors
 /// If a value is invalid, the database fails, or its role may not delete.
 pub async fn run(args: EraseArgs) -> anyhow::Result<ExitCode> {
-    let subject = args.request()?;
+    args.session()?;
     let counts_only = args.dry_run || !args.yes;
     let mut session = delete_session(&args.database, "runtraced erase").await?;
-    let erased = {
+    let (erased, unused_spool) = {
         let mut open = session.acquire().await?;
-        erase(open.conn(), &subject, counts_only).await
+        let subject = args.subject(open.conn()).await?;
+        let spool = args.unused_spool(open.conn()).await?;
+        (erase(open.conn(), &subject, counts_only).await, spool)
     };
     session.release(erased.as_ref().err());
     let erased = match erased {
@@ -102,13 +136,14 @@ pub async fn run(args: EraseArgs) -> anyhow::Result<ExitCode> {
         Err(error) => return failed(error),
     };
     let refusal = refusal(args.subject.user.as_deref(), erased.customers);
-    let nothing_done = counts_only || refusal.is_some();
+    let report = EraseReport {
+        erased,
+        unused_spool,
+        counts_only: counts_only || refusal.is_some(),
+    };
     output::print(&match args.json {
-        true => format!(
-            "{}\n",
-            serde_json::to_string_pretty(&json(&erased, nothing_done))?
-        ),
-        false => report(&erased, nothing_done)?,
+        true => format!("{}\n", serde_json::to_string_pretty(&report.json())?),
+        false => report.text(),
     })?;
     if let Some(refusal) = &refusal {
         output::warn(refusal);
@@ -116,10 +151,8 @@ pub async fn run(args: EraseArgs) -> anyhow::Result<ExitCode> {
         output::warn("nothing is erased: --yes is missing");
     }
     let is_refused = refusal.is_some() || counts_only && !args.dry_run;
-    let has_left = erased.left_behind > 0 && !args.ignore_old_spools;
-    let is_complete = !erased.comes_again && erased.spooled == 0 && !has_left;
-    let is_done = !is_refused && (args.dry_run || is_complete);
-    Ok(match is_done {
+    let is_complete = report.is_complete(args.ignore_old_spools);
+    Ok(match !is_refused && (args.dry_run || is_complete) {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(EXIT_REFUSED),
     })
@@ -181,51 +214,101 @@ pub(super) fn rows_json(rows: RowCounts) -> serde_json::Value {
     rows.collect::<serde_json::Map<_, _>>().into()
 }
 
-fn report(erased: &Erased, counts_only: bool) -> anyhow::Result<String> {
-    let mut text = match erased.rows == RowCounts::default() {
-        true => "No rows.\n".to_owned(),
-        false => rows_table(erased.rows, counts_only),
-    };
-    if erased.decisions > 0 {
-        let decisions = super::count(erased.decisions);
-        writeln!(
-            text,
-            "Decisions of the user about others, which lose the user and the notes: {decisions}"
-        )?;
+impl EraseReport {
+    /// Whether nothing is left to erase, as far as one can see.
+    fn is_complete(&self, ignores_old_spools: bool) -> bool {
+        let erased = &self.erased;
+        let has_left = erased.left_behind > 0 || self.unused_spool.is_some();
+        !erased.comes_again
+            && erased.held.is_empty()
+            && erased.spooled == 0
+            && (ignores_old_spools || !has_left)
     }
-    if erased.comes_again {
-        writeln!(
-            text,
-            "More is being sent: stop the senders, then repeat the command."
-        )?;
+
+    fn text(&self) -> String {
+        let erased = &self.erased;
+        let mut lines = vec![match erased.rows == RowCounts::default() {
+            true => "No rows.".to_owned(),
+            false => rows_table(erased.rows, self.counts_only)
+                .trim_end()
+                .to_owned(),
+        }];
+        if erased.decisions > 0 {
+            let decisions = super::count(erased.decisions);
+            lines.push(format!(
+                "Decisions of the user about others, which lose the user and the notes: {decisions}"
+            ));
+        }
+        if erased.mentions > 0 {
+            let mentions = super::count(erased.mentions);
+            lines.push(format!(
+                "Steps and scores of others, which lose the user and the comments: {mentions}"
+            ));
+        }
+        if erased.comes_again {
+            lines.push("More is being sent: stop the senders, then repeat the command.".to_owned());
+        }
+        lines.extend(
+            erased
+                .held
+                .iter()
+                .map(|held| format!("Runs and sessions {}.", held_text(held))),
+        );
+        if erased.has_old_sums {
+            lines.push("Statistics may name the user until a daemon sums up again, within a minute. The owner of the tables erases these names at once.".to_owned());
+        }
+        if erased.spooled > 0 {
+            let spooled = output::thousands(erased.spooled);
+            lines.push(format!(
+                "Events of anybody in spools: {spooled}. Repeat the command when there are none."
+            ));
+        }
+        if erased.left_behind > 0 {
+            let events = output::thousands(erased.left_behind);
+            lines.push(format!(
+                "Events of anybody in spools that no daemon has used for two days: {events}. Delete these spools, or replay them and repeat the command."
+            ));
+        }
+        lines.extend(self.unused_spool.iter().map(UnusedSpool::text));
+        lines.push("Not reached: backups, the write-ahead log, replicas, tables about customers and users, quarantined spool files.\n".to_owned());
+        lines.join("\n")
     }
-    if erased.spooled > 0 {
-        let spooled = output::thousands(erased.spooled);
-        writeln!(
-            text,
-            "Events of anybody in spools: {spooled}. Repeat the command when there are none."
-        )?;
+
+    fn json(&self) -> serde_json::Value {
+        let erased = &self.erased;
+        let spool = self.unused_spool.as_ref();
+        serde_json::json!({
+            "dry_run": self.counts_only,
+            "rows": rows_json(erased.rows),
+            "decisions": erased.decisions,
+            "mentions": erased.mentions,
+            "comes_again": erased.comes_again,
+            "held": erased.held.iter().map(held_json).collect::<Vec<_>>(),
+            "names_in_statistics": erased.has_old_sums,
+            "customers": erased.customers,
+            "spooled_events": erased.spooled,
+            "left_behind_events": erased.left_behind,
+            "unused_spool": spool.map(|spool| serde_json::json!({"folder": spool.folder, "events": spool.events})),
+            "not_reached": ["backups", "write-ahead log", "replicas", "tables about customers and users", "quarantined spool files"],
+        })
     }
-    if erased.left_behind > 0 {
-        let events = output::thousands(erased.left_behind);
-        writeln!(
-            text,
-            "Events of anybody in spools that no daemon has used for two days: {events}. Delete these spools, or replay them and repeat the command."
-        )?;
-    }
-    text.push_str("Not reached: backups, the write-ahead log, replicas, tables about customers and users, quarantined spool files.\n");
-    Ok(text)
 }
 
-fn json(erased: &Erased, counts_only: bool) -> serde_json::Value {
+/// Which rows stay, and what a person can do about it.
+pub(super) fn held_text(held: &HeldRows) -> String {
+    let HeldRows { by, rows, example } = held;
+    let rows = super::count(*rows);
+    let ForeignKey { name, table } = by;
+    format!(
+        "that stay: {rows}, for example {example}: foreign key {name} of table {table} refers to them; delete these rows of {table}, then repeat the command"
+    )
+}
+
+fn held_json(held: &HeldRows) -> serde_json::Value {
     serde_json::json!({
-        "dry_run": counts_only,
-        "rows": rows_json(erased.rows),
-        "decisions": erased.decisions,
-        "comes_again": erased.comes_again,
-        "customers": erased.customers,
-        "spooled_events": erased.spooled,
-        "left_behind_events": erased.left_behind,
-        "not_reached": ["backups", "write-ahead log", "replicas", "tables about customers and users", "quarantined spool files"],
+        "table": held.by.table,
+        "foreign_key": held.by.name,
+        "rows": held.rows,
+        "example": held.example,
     })
 }

@@ -2,6 +2,7 @@
 
 pub mod approvals;
 pub mod cost;
+mod customer_flag;
 pub mod customers;
 pub mod database;
 pub mod dead_letters;
@@ -28,6 +29,7 @@ pub mod spool;
 pub mod status;
 pub mod timeline;
 pub mod tls;
+mod unused_spool;
 
 use std::process::ExitCode;
 
@@ -114,7 +116,7 @@ impl Cli {
             Command::Spool(args) => args.check(),
             Command::DeadLetters(args) => args.action().map(drop),
             Command::Prune(args) => args.request().map(drop),
-            Command::Erase(args) => args.request().map(drop),
+            Command::Erase(args) => args.session().map(drop),
             Command::Customers(args) => args.action().map(drop),
             Command::Keys(args) => args.action().map(drop),
             Command::Prices(args) => args.price().map(drop),

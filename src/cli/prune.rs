@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
+use super::customer_flag::customer_of;
 use super::database::DatabaseArgs;
-use super::erase::{delete_session, failed, rows_json, rows_table};
+use super::erase::{delete_session, failed, held_text, rows_json, rows_table};
 use super::output::{self, EXIT_REFUSED};
 use crate::config::{self, Faults, FlagReader, FlagValue};
 use crate::reap::{PruneFilter, PrunedRows, ReapPace, RowCounts, prune};
@@ -15,7 +16,8 @@ use crate::reap::{PruneFilter, PrunedRows, ReapPace, RowCounts, prune};
 /// --status and --agent, sessions that have no run and have not changed for as long
 /// go too; --dry-run does not count them.
 ///
-/// Exit codes: 0 done, 1 some runs stay, because others are working on them.
+/// Exit codes: 0 done, 1 some runs stay, because others are working on them, or because
+/// tables of yours refer to them.
 #[derive(Debug, Clone, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct PruneArgs {
@@ -28,9 +30,9 @@ pub struct PruneArgs {
     /// Only runs of this agent.
     #[arg(long, value_name = "ID")]
     agent: Option<String>,
-    /// Only runs of this customer.
+    /// Only runs of this customer, by id or name.
     #[arg(long, value_name = "ID")]
-    customer: Option<FlagValue>,
+    customer: Option<String>,
     /// Only count the rows that would be deleted.
     #[arg(long)]
     dry_run: bool,
@@ -61,7 +63,7 @@ impl PruneArgs {
                 older_than: config::keep(&mut flags, &self.older_than),
                 status: status.map(|status| flags.one_of(status, &statuses)),
                 agent: self.agent.clone(),
-                customer: self.customer.as_ref().and_then(|id| flags.uuid(id)),
+                customer: None,
             },
             share_percent: flags.integer(&self.share, 1..=100),
         };
@@ -75,12 +77,13 @@ impl PruneArgs {
 /// If a value is invalid, the database fails, or its role may not delete.
 pub async fn run(args: PruneArgs) -> anyhow::Result<ExitCode> {
     let PruneRequest {
-        filter,
+        mut filter,
         share_percent,
     } = args.request()?;
     let mut session = delete_session(&args.database, "runtraced prune").await?;
     let pruned = {
         let mut open = session.acquire().await?;
+        filter.customer = customer_of(open.conn(), args.customer.as_deref()).await?;
         prune(
             open.conn(),
             &filter,
@@ -90,7 +93,7 @@ pub async fn run(args: PruneArgs) -> anyhow::Result<ExitCode> {
         .await
     };
     session.release(pruned.as_ref().err());
-    let PrunedRows { rows, busy } = match pruned {
+    let PrunedRows { rows, busy, held } = match pruned {
         Ok(pruned) => pruned,
         Err(error) => return failed(error),
     };
@@ -104,7 +107,12 @@ pub async fn run(args: PruneArgs) -> anyhow::Result<ExitCode> {
         output::warn(format!(
             "runs that others are working on and that stay: {runs}; repeat the command"
         ));
-        return Ok(ExitCode::from(EXIT_REFUSED));
     }
-    Ok(ExitCode::SUCCESS)
+    for held in &held {
+        output::warn(format!("runs {}", held_text(held)));
+    }
+    Ok(match busy > 0 || !held.is_empty() {
+        true => ExitCode::from(EXIT_REFUSED),
+        false => ExitCode::SUCCESS,
+    })
 }

@@ -60,7 +60,7 @@ struct ReplaySpoolArgs {
 }
 
 impl SpoolFolderArgs {
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         let data_dir = || {
             self.data_dir
                 .clone()

@@ -17,6 +17,7 @@ mod spool_folder;
 use crate::config::Config;
 
 pub use finding::{Finding, Severity};
+pub use spool_folder::same_database;
 
 /// Says why the database cannot be reached or asked, with what to do.
 pub type ExplainSql = fn(&sqlx::Error) -> String;

@@ -114,8 +114,9 @@ fn owner(state: &SpoolFolderState, identity: Option<&str>) -> Finding {
     )
 }
 
-/// A cluster that is not known may be any.
-fn same_database(one: &str, other: &str) -> bool {
+/// Whether two texts that tell databases from each other mean one. A cluster that is not known may be any.
+#[must_use]
+pub fn same_database(one: &str, other: &str) -> bool {
     let (Some((cluster, database)), Some((other_cluster, other_database))) =
         (one.split_once('/'), other.split_once('/'))
     else {

@@ -7,6 +7,7 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::counts::RowCounts;
+use super::held::ForeignKey;
 use super::pace::ReapPace;
 use super::sessions::{DoomedSession, SessionScope, delete_sessions};
 use crate::store::{self, RunSizes};
@@ -140,35 +141,20 @@ fn is_stubborn(error: &sqlx::Error) -> bool {
     super::is_canceled(error) || store::sqlstate(error) == "23503"
 }
 
-/// Deletes the runs whose deletion has begun, and those that belong to what was erased, or only
-/// counts their rows. Returns how many there were.
+/// Tries to delete one run. Returns what went, and the foreign key that does not let it go.
 ///
 /// # Errors
-/// If the database fails. What was deleted stays deleted.
-pub(super) async fn delete_gone(
+/// If the database fails.
+pub(super) async fn try_run(
     conn: &mut PgConnection,
-    dry_run: bool,
-    pace: &ReapPace<'_>,
-    mut done: impl FnMut(RowCounts),
-) -> Result<u64, sqlx::Error> {
-    let (mut after, mut found) = (Uuid::nil(), 0);
-    loop {
-        let runs: Vec<Uuid> = sqlx::query_scalar(include_str!("gone_runs.sql"))
-            .bind(after)
-            .bind(PAGE_RUNS)
-            .fetch_all(&mut *conn)
-            .await?;
-        let Some(last) = runs.last() else {
-            return Ok(found);
-        };
-        after = *last;
-        found += runs.len() as u64;
-        if dry_run {
-            done(count_runs(conn, &runs).await?);
-            continue;
+    run: &DoomedRun,
+) -> Result<(RowCounts, Option<ForeignKey>), sqlx::Error> {
+    match delete_some(conn, std::slice::from_ref(run), Portion::WHOLE).await {
+        Ok(deleted) => Ok((deleted.rows, None)),
+        Err(error) if is_stubborn(&error) || is_in_the_way(&error) => {
+            Ok((RowCounts::default(), ForeignKey::of(&error)))
         }
-        let runs: Vec<DoomedRun> = runs.into_iter().map(DoomedRun::anyway).collect();
-        delete_runs(conn, &runs, pace, &mut done).await?;
+        Err(error) => Err(error),
     }
 }
 

@@ -4,7 +4,6 @@
 //! interruption loses nothing: the same command finds what has tombstones of its subject. Then it
 //! deletes, until it finds nothing more.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use sqlx::{PgConnection, Row as _};
@@ -13,11 +12,14 @@ use uuid::Uuid;
 
 use super::counts::RowCounts;
 use super::delete::{DoomedRun, count_runs, delete_runs};
-use super::letters::{SubjectLetters, letters_of};
+use super::found::{SubjectRows, find};
+use super::held::{Held, HeldRows};
+use super::mentions::{MentionCounts, Mentions};
 use super::pace::ReapPace;
 use super::scopes::sweep_all_scopes;
 use super::sessions::{DoomedSession, SessionScope, delete_sessions};
 use super::subject::{Subject, SubjectKey};
+use super::sums::{SumsState, forget_sums};
 
 /// How long to wait for somebody who works on the same rows.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -30,35 +32,34 @@ const WAITS: u32 = 200;
 const IDS: usize = 10_000;
 
 /// What was erased, or would be.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Erased {
     /// Deleted rows.
     pub rows: RowCounts,
     /// Decisions that no longer say who made them, and have no notes any more.
     pub decisions: u64,
+    /// Steps and scores of others that no longer name the user.
+    pub mentions: u64,
     /// Events of anybody that wait in spools and are not in the database yet.
     pub spooled: i64,
     /// The same in spools of daemons that have not run for two days.
     pub left_behind: i64,
     /// At each look, there was more: it is still being sent.
     pub comes_again: bool,
+    /// Runs and sessions that tables of the product refer to. They stay.
+    pub held: Vec<HeldRows>,
+    /// The sums of statistics may have names of users until a daemon sums up again: this role
+    /// cannot delete them.
+    pub has_old_sums: bool,
     /// If the user has no id, but a name: it is in traces of so many customers. If they are
     /// several, nothing was erased: they may be several users.
     pub customers: usize,
 }
 
-/// The rows of a subject.
-struct SubjectRows {
-    sessions: Vec<Uuid>,
-    runs: Vec<Uuid>,
-    letters: SubjectLetters,
-    /// The customers whose they are.
-    owners: HashSet<Uuid>,
-}
-
-impl SubjectRows {
-    fn is_empty(&self) -> bool {
-        self.sessions.is_empty() && self.runs.is_empty() && self.letters.letters.is_empty()
+impl Erased {
+    fn note_mentions(&mut self, mentions: MentionCounts) {
+        self.rows.messages += mentions.messages;
+        self.mentions = mentions.stay;
     }
 }
 
@@ -74,25 +75,29 @@ pub async fn erase(
     let mut erased = Erased::default();
     let mut key = SubjectKey::of(conn, subject).await?;
     let found = find(conn, &key).await?;
-    if let (None, [owner]) = (
-        key.owner,
-        found.owners.iter().collect::<Vec<_>>().as_slice(),
-    ) {
-        key.owner = Some(**owner);
-    }
+    let mentions = Mentions::find(conn, &key, &found).await?;
     if key.is_ambiguous() {
-        erased.customers = found.owners.len();
+        let owners = found.owners.clone().and(&mentions.owners);
+        erased.customers = owners.names().len();
+    }
+    if key.owners.is_unknown() {
+        key.owners = found.owners.clone();
     }
     let dry_run = dry_run || erased.customers > 1;
     if dry_run {
-        erased.rows = count_runs(conn, &found.runs).await?;
+        erased.rows = count_runs(conn, &found.all_runs()).await?;
         erased.rows += count_sessions(conn, &found).await?;
         erased.rows.dead_letters = found.letters.letters.len() as u64;
+        erased.note_mentions(mentions.count());
     } else {
         if let Subject::Session(session) = subject {
             bury(conn, &key, &[*session], &[]).await?;
         }
-        erased.comes_again = !delete_all(conn, &key, &mut erased.rows).await?;
+        if !delete_all(conn, &key, &mut erased.rows).await? {
+            find_held(conn, &key, &mut erased).await?;
+        }
+        erased.note_mentions(mentions.forget(conn, &key).await?);
+        erased.has_old_sums = forget_sums(conn).await? == SumsState::Left;
     }
     erased.rows.aliases += forget_aliases(conn, subject, dry_run).await?;
     erased.decisions = forget_decisions(conn, &key, &found, dry_run).await?;
@@ -169,39 +174,6 @@ async fn bury(
     Ok(())
 }
 
-async fn find(conn: &mut PgConnection, subject: &SubjectKey) -> Result<SubjectRows, sqlx::Error> {
-    let sessions: Vec<OwnedId> = sqlx::query_as(include_str!("subject_sessions.sql"))
-        .bind(subject.kind)
-        .bind(&subject.id)
-        .bind(subject.uuid.is_some())
-        .bind(&subject.mark)
-        .bind(subject.customer.map(|customer| customer.to_string()))
-        .fetch_all(&mut *conn)
-        .await?;
-    let ids = |rows: &[OwnedId]| rows.iter().map(|(id, _)| *id).collect::<Vec<_>>();
-    let runs: Vec<OwnedId> = sqlx::query_as(include_str!("subject_runs.sql"))
-        .bind(subject.kind)
-        .bind(&subject.id)
-        .bind(subject.uuid.is_some())
-        .bind(&subject.mark)
-        .bind(ids(&sessions))
-        .bind(subject.customer.map(|customer| customer.to_string()))
-        .bind(subject.owner)
-        .fetch_all(&mut *conn)
-        .await?;
-    let all = || runs.iter().chain(&sessions);
-    let letters = letters_of(conn, subject, all().map(|(id, _)| *id).collect()).await?;
-    Ok(SubjectRows {
-        owners: all().filter_map(|(_, owner)| *owner).collect(),
-        sessions: ids(&sessions),
-        runs: ids(&runs),
-        letters,
-    })
-}
-
-/// A run or session, and the customer whose it is.
-type OwnedId = (Uuid, Option<Uuid>);
-
 /// Deletes what was found. Dead letters first: what names them is found again after an
 /// interruption.
 async fn delete(
@@ -215,16 +187,8 @@ async fn delete(
         .await?
         .rows_affected();
     let pace = ReapPace::of_share(100);
-    let runs: Vec<DoomedRun> = found.runs.iter().copied().map(DoomedRun::anyway).collect();
-    delete_runs(conn, &runs, &pace, |gone| *rows += gone).await?;
-    let sessions: Vec<DoomedSession> = found
-        .sessions
-        .iter()
-        .map(|id| DoomedSession {
-            id: *id,
-            unchanged_since: None,
-        })
-        .collect();
+    delete_runs(conn, &doomed_runs(found), &pace, |gone| *rows += gone).await?;
+    let sessions = doomed_sessions(found);
     delete_sessions(conn, &sessions, SessionScope::All, &pace, |gone| {
         *rows += gone;
     })
@@ -236,6 +200,35 @@ async fn delete(
             "contents that runs of a session share are in use; run the command again"
         );
     }
+    Ok(())
+}
+
+fn doomed_runs(found: &SubjectRows) -> Vec<DoomedRun> {
+    let runs = found.runs.iter().copied();
+    runs.map(DoomedRun::anyway).collect()
+}
+
+fn doomed_sessions(found: &SubjectRows) -> Vec<DoomedSession> {
+    let sessions = found.sessions.iter().map(|id| DoomedSession {
+        id: *id,
+        unchanged_since: None,
+    });
+    sessions.collect()
+}
+
+/// Finds out whether what stays is held by tables of the product, or is still being sent.
+async fn find_held(
+    conn: &mut PgConnection,
+    key: &SubjectKey,
+    erased: &mut Erased,
+) -> Result<(), sqlx::Error> {
+    let found = find(conn, key).await?;
+    let held = Held::find(conn, &doomed_runs(&found), &doomed_sessions(&found)).await?;
+    erased.rows += held.gone;
+    erased.held = held.into_rows();
+    // A session stays for as long as one of its runs does.
+    let of_keys: u64 = erased.held.iter().map(|held| held.rows).sum();
+    erased.comes_again = of_keys == 0 || (found.runs.len() as u64) > of_keys;
     Ok(())
 }
 
@@ -258,6 +251,10 @@ async fn forget_aliases(
     dry_run: bool,
 ) -> Result<u64, sqlx::Error> {
     let Subject::Customer(customer) = subject else {
+        return Ok(0);
+    };
+    // Only keys tell whose these are, and a key is of a customer with an id.
+    let Some(customer) = customer.id() else {
         return Ok(0);
     };
     let statement = match dry_run {
@@ -285,8 +282,8 @@ async fn forget_decisions(
         return Ok(0);
     }
     let decisions: i64 = sqlx::query_scalar(include_str!("forget_decisions.sql"))
-        .bind(&subject.id)
-        .bind(subject.customer.map(|customer| customer.to_string()))
+        .bind(&subject.names)
+        .bind(subject.customer_names())
         .bind(&found.runs)
         .bind(&found.sessions)
         .bind(dry_run)

@@ -11,7 +11,7 @@ WITH page AS MATERIALIZED (
 )
 SELECT p.id, k.since::text AS since,
        (p.at < k.since AND NOT EXISTS (SELECT FROM agent_runs r WHERE r.session_id = p.id)
-        AND ($5::text IS NULL OR p.customer = $5)) IS TRUE AS due
+        AND ($5::text[] IS NULL OR p.customer = ANY ($5))) IS TRUE AS due
 FROM page p
 CROSS JOIN LATERAL (
     SELECT now() - CASE WHEN r.is_rule THEN r.keep ELSE $1::text::interval END AS since

@@ -6,19 +6,29 @@
 //! ignored.
 
 mod counts;
+mod customer;
 mod delete;
 mod erase;
+mod found;
+mod gone;
+mod held;
+mod letter;
 mod letters;
+mod mentions;
 mod pace;
 mod prune;
 mod reaper;
 mod scopes;
 mod sessions;
 mod subject;
+mod sums;
 mod tidy;
+mod whose;
 
 pub use counts::{ReapCounts, RowCounts};
+pub use customer::{Customer, NamedCustomer, named_customer};
 pub use erase::{Erased, erase};
+pub use held::{ForeignKey, HeldRows};
 pub use pace::ReapPace;
 pub use prune::{PruneFilter, PrunedRows, prune};
 pub use reaper::{ReapSettings, reap_forever};

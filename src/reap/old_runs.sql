@@ -7,7 +7,7 @@ WHERE (coalesce(r.changed_at, r.ended_at), r.id) > ($2::text::timestamptz, $3::u
   AND r.status <> 'running' AND r.settle_at IS NULL AND r.gone_at IS NULL
   AND ($5::text IS NULL OR r.status = $5)
   AND ($6::text IS NULL OR r.agent_id = $6)
-  AND ($7::text IS NULL OR coalesce(r.tenant_id::text, r.customer_id::text, r.metadata ->> 'unresolved_customer_id') = $7::text)
+  AND ($7::text[] IS NULL OR coalesce(r.tenant_id::text, r.customer_id::text, r.metadata ->> 'unresolved_customer_id') = ANY ($7))
   AND NOT EXISTS (
       SELECT FROM approvals a
       WHERE a.run_id = r.id

@@ -7,7 +7,10 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::counts::RowCounts;
-use super::delete::{DuePage, PAGE_RUNS, PageEnd, count_runs, delete_gone, delete_runs};
+use super::customer::Customer;
+use super::delete::{DoomedRun, DuePage, PAGE_RUNS, PageEnd, count_runs, delete_runs};
+use super::gone::{RunConditions, delete_gone, gone_runs};
+use super::held::{Held, HeldRows};
 use super::pace::ReapPace;
 use super::scopes::sweep_all_scopes;
 use super::tidy::{IdleSessions, delete_idle_sessions, forget_old_tombstones};
@@ -22,16 +25,28 @@ pub struct PruneFilter {
     /// The agent.
     pub agent: Option<String>,
     /// The customer that they belong to.
-    pub customer: Option<Uuid>,
+    pub customer: Option<Customer>,
+}
+
+impl PruneFilter {
+    fn conditions(&self) -> RunConditions<'_> {
+        RunConditions {
+            status: self.status.as_deref(),
+            agent: self.agent.as_deref(),
+            customers: self.customer.as_ref().map(Customer::names),
+        }
+    }
 }
 
 /// What was deleted.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct PrunedRows {
     /// The rows that went.
     pub rows: RowCounts,
     /// Runs that should have gone, and that others had locked each time.
     pub busy: u64,
+    /// Runs that should have gone, and that tables of the product refer to.
+    pub held: Vec<HeldRows>,
 }
 
 /// How often to look for runs that were locked.
@@ -57,12 +72,18 @@ pub async fn prune(
             sleep(PAUSE).await;
         }
         let before = pruned.rows.runs;
-        let mut found = delete_gone(conn, dry_run, pace, |rows| pruned.rows += rows).await?;
+        let mut found = delete_gone(conn, filter.conditions(), dry_run, pace, |rows| {
+            pruned.rows += rows
+        })
+        .await?;
         found += look_once(conn, filter, dry_run, pace, &mut pruned.rows).await?;
         pruned.busy = found.saturating_sub(pruned.rows.runs - before);
         if dry_run || pruned.busy == 0 {
             break;
         }
+    }
+    if !dry_run && pruned.busy > 0 {
+        find_held(conn, filter, &mut pruned).await?;
     }
     if !dry_run {
         sweep_all_scopes(conn, pace, |rows| pruned.rows += rows).await?;
@@ -72,6 +93,24 @@ pub async fn prune(
         forget_old_tombstones(conn, None, pace).await?;
     }
     Ok(pruned)
+}
+
+/// Finds out which of the runs that stay nobody has locked.
+async fn find_held(
+    conn: &mut PgConnection,
+    filter: &PruneFilter,
+    pruned: &mut PrunedRows,
+) -> Result<(), sqlx::Error> {
+    let gone = gone_runs(conn, filter.conditions(), Uuid::nil()).await?;
+    let mut runs: Vec<DoomedRun> = gone.into_iter().map(DoomedRun::anyway).collect();
+    runs.extend(old_runs(conn, filter, &PageEnd::default()).await?.due);
+    let held = Held::find(conn, &runs, &[]).await?;
+    pruned.rows += held.gone;
+    pruned.busy = pruned.busy.saturating_sub(held.gone.runs);
+    pruned.held = held.into_rows();
+    let of_keys: u64 = pruned.held.iter().map(|held| held.rows).sum();
+    pruned.busy = pruned.busy.saturating_sub(of_keys);
+    Ok(())
 }
 
 /// Deletes the sessions that have no run and have not changed for as long.
@@ -85,7 +124,7 @@ async fn prune_sessions(
     let idle = IdleSessions {
         keep: Some(&keep),
         without_rules: true,
-        customer: filter.customer,
+        customers: filter.conditions().customers,
     };
     let mut after = Uuid::nil();
     loop {
@@ -112,17 +151,7 @@ async fn look_once(
     let mut place = PageEnd::default();
     let mut found = 0;
     loop {
-        let rows = sqlx::query(include_str!("old_runs.sql"))
-            .bind(seconds(filter.older_than))
-            .bind(&place.at)
-            .bind(place.id)
-            .bind(PAGE_RUNS)
-            .bind(&filter.status)
-            .bind(&filter.agent)
-            .bind(filter.customer.map(|customer| customer.to_string()))
-            .fetch_all(&mut *conn)
-            .await?;
-        let page = DuePage::read(&rows)?;
+        let page = old_runs(conn, filter, &place).await?;
         let Some(end) = page.end else {
             return Ok(found);
         };
@@ -135,4 +164,24 @@ async fn look_once(
         }
         place = end;
     }
+}
+
+/// The next runs that meet the conditions.
+async fn old_runs(
+    conn: &mut PgConnection,
+    filter: &PruneFilter,
+    after: &PageEnd,
+) -> Result<DuePage, sqlx::Error> {
+    let which = filter.conditions();
+    let rows = sqlx::query(include_str!("old_runs.sql"))
+        .bind(seconds(filter.older_than))
+        .bind(&after.at)
+        .bind(after.id)
+        .bind(PAGE_RUNS)
+        .bind(which.status)
+        .bind(which.agent)
+        .bind(which.customers)
+        .fetch_all(conn)
+        .await?;
+    DuePage::read(&rows)
 }

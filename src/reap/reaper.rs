@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::counts::ReapCounts;
-use super::delete::{DuePage, PAGE_RUNS, PageEnd, delete_gone, delete_runs};
+use super::delete::{DuePage, PAGE_RUNS, PageEnd, delete_runs};
+use super::gone::{RunConditions, delete_gone};
 use super::pace::ReapPace;
 use super::scopes::sweep_scopes;
 use super::{is_canceled, is_forbidden, tidy};
@@ -106,7 +107,7 @@ impl Reaper {
         let count = |rows| counts.add(rows);
         // First, so that the figures are true also while nothing can be deleted.
         self.measure(conn, counts).await?;
-        delete_gone(conn, false, pace, count).await?;
+        delete_gone(conn, RunConditions::default(), false, pace, count).await?;
         for _ in 0..PAGES {
             let begun = Instant::now();
             let rows = sqlx::query(include_str!("due_runs.sql"))

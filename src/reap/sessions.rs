@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::counts::RowCounts;
 use super::delete::{SLICE_ROWS, is_in_the_way, limit_waits};
+use super::held::ForeignKey;
 use super::is_canceled;
 use super::pace::ReapPace;
 use crate::store;
@@ -67,6 +68,25 @@ pub(super) async fn delete_sessions(
         }
     }
     Ok(())
+}
+
+/// Tries to delete one session with all that is in it. Returns what went, and the foreign key that
+/// does not let it go.
+///
+/// # Errors
+/// If the database fails.
+pub(super) async fn try_session(
+    conn: &mut PgConnection,
+    session: &DoomedSession,
+) -> Result<(RowCounts, Option<ForeignKey>), sqlx::Error> {
+    let alone = std::slice::from_ref(session);
+    match delete_some(conn, alone, SessionScope::All, SLICE_ROWS).await {
+        Ok(deleted) => Ok((deleted, None)),
+        Err(error) => match ForeignKey::of(&error) {
+            None if !is_in_the_way(&error) && !is_canceled(&error) => Err(error),
+            key => Ok((RowCounts::default(), key)),
+        },
+    }
 }
 
 /// Locks sessions, looks at them again, and deletes a bounded number of rows in them, and those

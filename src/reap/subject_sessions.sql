@@ -1,14 +1,17 @@
--- The sessions of a subject. $1 what it is (customer, session, user), $2 its id, $3 whether that is a UUID, in lower case, $4 its
--- mark in tombstones, $5 the customer that they belong to (NULL: any). Also sessions that were erased for it and came back in the
--- same moment.
-SELECT s.id, coalesce(s.tenant_id, s.customer_id) AS owner
+-- The sessions of a subject. $1 what it is (customer, session, user), $2 the spellings of its id, $3 whether that is a UUID, in lower
+-- case, $4 its mark in tombstones, $5 the customer that they belong to (NULL: any). Also sessions that were erased for it and came back in
+-- the same moment.
+SELECT s.id, coalesce(s.tenant_id::text, s.customer_id::text, s.metadata ->> 'unresolved_customer_id') AS owner
 FROM agent_sessions s
-WHERE ($5::text IS NULL OR $5 IN (s.tenant_id::text, s.customer_id::text, s.metadata ->> 'unresolved_customer_id'))
+CROSS JOIN LATERAL (
+    SELECT ARRAY[s.tenant_id::text, s.customer_id::text, s.metadata ->> 'unresolved_customer_id'] AS customers
+) c
+WHERE ($5::text[] IS NULL OR $5 && c.customers)
   AND CASE $1::text
-        WHEN 'session' THEN s.id::text = $2::text
-        WHEN 'customer' THEN $2::text IN (s.tenant_id::text, s.customer_id::text, s.metadata ->> 'unresolved_customer_id')
-        ELSE $2::text IN (s.user_id::text, s.metadata ->> 'unresolved_user_id',
-                          CASE WHEN $3::boolean THEN lower(s.metadata ->> 'user') ELSE s.metadata ->> 'user' END)
+        WHEN 'session' THEN s.id::text = ANY ($2::text[])
+        WHEN 'customer' THEN $2::text[] && c.customers
+        ELSE $2::text[] && ARRAY[s.user_id::text, s.metadata ->> 'unresolved_user_id',
+                                 CASE WHEN $3::boolean THEN lower(s.metadata ->> 'user') ELSE s.metadata ->> 'user' END]
       END
    OR EXISTS (SELECT FROM ingest_tombstones g WHERE g.id = s.id AND g.is_session AND g.erased_for = $4::text)
 ORDER BY s.id

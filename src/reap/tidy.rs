@@ -23,8 +23,8 @@ pub(super) struct IdleSessions<'a> {
     pub keep: Option<&'a str>,
     /// Rules do not matter.
     pub without_rules: bool,
-    /// Only those of this customer.
-    pub customer: Option<Uuid>,
+    /// Only those of this customer: all that they may have in its place.
+    pub customers: Option<&'a [String]>,
 }
 
 /// Tidies up. `session` is where the last look at sessions ended.
@@ -41,7 +41,7 @@ pub(super) async fn tidy(
     let idle = IdleSessions {
         keep,
         without_rules: false,
-        customer: None,
+        customers: None,
     };
     for _ in 0..PAGES {
         delete_idle_sessions(conn, idle, session, pace, |rows| counts.add(rows)).await?;
@@ -117,7 +117,7 @@ pub(super) async fn delete_idle_sessions(
         .bind(*after)
         .bind(ROWS)
         .bind(which.without_rules)
-        .bind(which.customer.map(|customer| customer.to_string()))
+        .bind(which.customers)
         .fetch_all(&mut *conn)
         .await?;
     pace.rest(begun).await;

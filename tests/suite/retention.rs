@@ -3,10 +3,15 @@
 
 mod apart;
 mod at_once;
+mod below;
+mod claimed;
 mod decided;
 mod erased;
+mod held;
 mod kept;
 mod late;
+mod mentioned;
+mod named;
 mod others;
 mod pruned;
 mod rights;
@@ -14,3 +19,4 @@ mod rows;
 mod sessions;
 mod stubborn;
 mod tidied;
+mod unreached;

@@ -55,8 +55,8 @@ impl GoneIds {
         }
     }
 
-    /// Adds the runs that events start in an erased session or below an erased run. From now on
-    /// they are gone too: other events of them may name neither.
+    /// Adds the runs that events start in an erased session or below an erased run, and the runs
+    /// below those. From now on they are gone too: other events of them may name neither.
     async fn with_started(
         &self,
         conn: &mut PgConnection,
@@ -71,6 +71,7 @@ impl GoneIds {
                 .bind(starts.iter().map(|s| s.session).collect::<Vec<_>>())
                 .bind(starts.iter().map(|s| s.parent).collect::<Vec<_>>())
                 .bind(starts.iter().map(|s| s.tenant).collect::<Vec<_>>())
+                .bind(starts.iter().map(|s| s.customer).collect::<Vec<_>>())
                 .fetch_all(conn)
                 .await?;
             gone.runs.extend(buried);
@@ -94,15 +95,16 @@ struct StartedRun {
     session: Option<Uuid>,
     parent: Option<Uuid>,
     tenant: Option<Uuid>,
+    customer: Option<Uuid>,
 }
 
 impl StartedRun {
     /// `None` if the event says nothing about that: a message may be in another session than its
     /// run.
     fn of(event: &Event) -> Option<Self> {
-        let parent = match &event.body {
-            EventBody::RunStarted(start) => start.parent_run_id,
-            EventBody::RunObserved(_) => None,
+        let (parent, customer) = match &event.body {
+            EventBody::RunStarted(start) => (start.parent_run_id, start.customer_id),
+            EventBody::RunObserved(_) => (None, None),
             _ => return None,
         };
         Some(Self {
@@ -110,6 +112,7 @@ impl StartedRun {
             session: event.session_id(),
             parent,
             tenant: event.tenant.map(NonNilUuid::get),
+            customer,
         })
     }
 }

@@ -55,7 +55,7 @@ async fn a_letter_that_only_mentions_the_user_takes_no_run() {
 }
 
 /// Sends the start of a run of a customer's user for the customer.
-async fn start(daemon: &Daemon, customer: Uuid, user: &str, run: Uuid, parent: Option<Uuid>) {
+pub async fn start(daemon: &Daemon, customer: Uuid, user: &str, run: Uuid, parent: Option<Uuid>) {
     let start = json!({"time": "2026-01-01T00:00:00Z", "runStarted": {
         "runId": run, "agentId": "a", "parentRunId": parent,
         "metadataJson": json!({"user": user}).to_string()}});
@@ -65,7 +65,7 @@ async fn start(daemon: &Daemon, customer: Uuid, user: &str, run: Uuid, parent: O
     assert_eq!(answer.json()["accepted"], 1, "{}", answer.json());
 }
 
-async fn add_customers(conn: &mut PgConnection, customers: &[Uuid]) {
+pub async fn add_customers(conn: &mut PgConnection, customers: &[Uuid]) {
     for customer in customers {
         let sql = format!("INSERT INTO customers (id, name, arr) VALUES ('{customer}', 'c', 1)");
         run_sql(conn, &sql).await;
@@ -103,7 +103,7 @@ async fn users_of_two_customers_may_have_one_name() {
 }
 
 /// Sends the start of a run that names its customer, without a key.
-async fn start_without_key(daemon: &Daemon, customer: Uuid, run: Uuid, more: Value) {
+pub async fn start_without_key(daemon: &Daemon, customer: Uuid, run: Uuid, more: Value) {
     let mut started = json!({"runId": run, "agentId": "a", "customerId": customer});
     started
         .as_object_mut()
