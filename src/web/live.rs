@@ -32,6 +32,8 @@ const MIN_INTERVAL: Duration = Duration::from_millis(500);
 const SHARE: u32 = 10;
 /// The time until the next look after an error.
 const RETRY: Duration = Duration::from_secs(2);
+/// A topic that has seen nothing for this long sends its clients away, so that nobody takes for live what is not.
+const BLIND: Duration = Duration::from_secs(10);
 /// Topics that look at the same time. The others wait for their turn.
 const LOOKS: usize = 2;
 /// Topics at the same time.
@@ -90,6 +92,14 @@ struct TopicState {
     /// `None`: nothing is told any more, and clients that did not hear the end come again.
     to: Option<broadcast::Sender<LiveEvent>>,
     ended: bool,
+}
+
+impl TopicState {
+    /// Ends the topic without a last event, so that its clients come again.
+    fn close(&mut self) {
+        self.to = None;
+        self.ended = true;
+    }
 }
 
 impl LiveHub {
@@ -268,8 +278,7 @@ impl Topic {
             }
             if state._share.is_none() || !self.tell(&mut state, "change", &data) {
                 // Without memory nobody hears more: each comes again, and finds room or not.
-                state.to = None;
-                state.ended = true;
+                state.close();
                 return true;
             }
         }
@@ -279,6 +288,11 @@ impl Topic {
             self.tell(&mut state, "end", "{}");
         }
         ends
+    }
+
+    /// Nobody hears more: each client comes again, and hears whether the database answers.
+    fn leave(&self) {
+        self.state().close();
     }
 
     /// Tells an event to all clients. Returns whether there was memory for it.
@@ -315,6 +329,7 @@ impl Follower {
     /// Looks at the database until nobody listens.
     async fn follow(self) {
         let mut wait = MIN_INTERVAL;
+        let mut seen = Instant::now();
         loop {
             sleep(wait).await;
             if self.topic.strong_count() == 0 {
@@ -331,6 +346,7 @@ impl Follower {
             wait = pause(begun.elapsed(), found.is_err());
             match found {
                 Ok(source) => {
+                    seen = Instant::now();
                     if topic.update(source) {
                         return;
                     }
@@ -342,6 +358,7 @@ impl Follower {
                     topic.tell(&mut state, "end", "{}");
                     return;
                 }
+                Err(_) if seen.elapsed() >= BLIND => return topic.leave(),
                 Err(_) => {}
             }
         }
