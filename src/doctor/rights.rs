@@ -4,7 +4,18 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::finding::{Finding, failure, fine, warning};
 use super::server::ServerFacts;
-use crate::query::GUARDED_TABLES;
+
+/// The tables with traces, as readers read them.
+const GUARDED_TABLES: [&str; 8] = [
+    "agent_contents",
+    "agent_messages",
+    "agent_runs",
+    "agent_scores",
+    "agent_sessions",
+    "agent_steps",
+    "agent_token_counts",
+    "approvals",
+];
 
 /// `migrates`: whether the daemon brings the schema up to date itself.
 pub(super) fn of_role(facts: &ServerFacts, migrates: bool) -> Finding {

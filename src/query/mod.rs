@@ -51,7 +51,7 @@ pub use keys::{KeyRow, keys};
 pub use ledger::{LedgerSum, ledger_sum};
 pub use payload::{MAX_HITS, PayloadItem, PayloadRequest, find_statement};
 pub use prices::{PriceListRow, UnpricedModel, prices, unpriced_models};
-pub use read_pool::{GUARDED_TABLES, ReadAs, ReadPool, ReadTransaction};
+pub use read_pool::{ReadAs, ReadPool, ReadTransaction};
 pub use run_id::{IdPrefix, RunLookup, find_run};
 pub use run_list::{RunPage, found_runs};
 pub use run_pieces::briefly;

@@ -26,7 +26,7 @@ const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
 /// What a read begins with.
 const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// The tables with traces. Policies say which rows of them a reader sees.
-pub const GUARDED_TABLES: [&str; 8] = [
+const GUARDED_TABLES: [&str; 8] = [
     "agent_contents",
     "agent_messages",
     "agent_runs",

@@ -13,6 +13,7 @@ mod awaited;
 mod columns;
 mod error;
 mod export;
+mod follower;
 mod guard;
 mod jwt;
 mod live;
