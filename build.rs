@@ -81,9 +81,8 @@ fn smaller(
     Ok(match extension {
         Some("js") => {
             let small = minifier::js::minify(&String::from_utf8(content)?).to_string();
-            properties
-                .renamed(&joined(&tight(&plainer(shorter(small)))), true)
-                .into_bytes()
+            let small = own_names(&tight(&plainer(shorter(small))))?;
+            properties.renamed(&joined(&small), true).into_bytes()
         }
         Some("css") => {
             let small = minifier::css::minify(&String::from_utf8(content)?)?.to_string();
@@ -126,6 +125,86 @@ impl Properties {
         }
         short + rest
     }
+}
+
+/// What scripts call functions and values of their own. They are served with two characters.
+const OWN_NAMES: [&str; 44] = [
+    "says",
+    "runLink",
+    "link",
+    "fault",
+    "plural",
+    "screen",
+    "view",
+    "template",
+    "jsonLines",
+    "chosen",
+    "choice",
+    "TABS",
+    "draw",
+    "column",
+    "short",
+    "contents",
+    "opener",
+    "finder",
+    "paint",
+    "bytes",
+    "room",
+    "pieces",
+    "known",
+    "clock",
+    "cards",
+    "bucket",
+    "filterBar",
+    "differing",
+    "warning",
+    "partly",
+    "inTree",
+    "arrange",
+    "DEEPEST",
+    "stop",
+    "props",
+    "here",
+    "apply",
+    "ApiError",
+    "within",
+    "viewer",
+    "middle",
+    "groups",
+    "watcher",
+    "visible",
+];
+
+/// A script with short names of its own.
+///
+/// # Errors
+/// If a member has such a name too: it must not be renamed.
+fn own_names(text: &str) -> Result<String, Box<dyn Error>> {
+    let is_word = |c: char| c.is_alphanumeric() || "_$".contains(c);
+    let letters: Vec<char> = ('a'..='z').chain('A'..='Z').collect();
+    let mut short = String::with_capacity(text.len());
+    let mut code = Code::default();
+    let mut word = String::new();
+    for c in text.chars().chain(['\n']) {
+        let is_name = is_word(c) && !code.is_text();
+        if !is_name {
+            let place = OWN_NAMES.iter().position(|name| *name == word);
+            let is_member = short.ends_with('.') && !short.ends_with("...")
+                || c == ':' && short.ends_with(['{', ',']);
+            match place.and_then(|place| letters.get(place)) {
+                Some(_) if is_member => return Err(format!("a member is called {word}").into()),
+                Some(letter) => short.extend(['_', *letter]),
+                None => short.push_str(&word),
+            }
+            word.clear();
+            short.push(c);
+        } else {
+            word.push(c);
+        }
+        code.read(c);
+    }
+    short.pop();
+    Ok(short)
 }
 
 /// Nothing needs a comma or a semicolon before what closes. No text or pattern of the page has

@@ -12,7 +12,7 @@ use crate::auth::{Authenticator, HttpAuthenticator, authenticate_http};
 use crate::ingest::events::{EventsIngest, answer_denied_events, answer_events, is_events_path};
 use crate::ingest::otlp::{OtlpIngest, Signal, answer_denied, answer_http};
 use crate::listen::ClientEnds;
-use crate::web::{WebEnds, WebSessions, use_session};
+use crate::web::{WebEnds, WebSessions, is_web, no_route, use_session};
 
 /// The handlers of requests that send.
 pub(super) struct HttpIngest {
@@ -40,16 +40,20 @@ pub(super) fn http_routes(
         },
     };
     let HttpIngest { otlp, events } = ingest;
-    let answer = move |request: Request| async move {
-        match is_events_path(request.uri().path()) {
-            true => answer_events(events, request).await,
-            false => answer_http(otlp, grpc, request).await,
+    // `is_method`: the path has a route, but not for this method. Exporters without a path in their URL send to `/`.
+    let answer = move |request: Request, is_method: bool| async move {
+        let path = request.uri().path();
+        match (is_events_path(path), Signal::of_http_path(path)) {
+            (true, _) => answer_events(events, request).await,
+            (false, None) if is_web(path) && path != "/" => no_route(is_method),
+            _ => answer_http(otlp, grpc, request).await,
         }
     };
+    let (wrong_path, wrong_method) = (answer.clone(), answer);
     // OTLP may come to any path, and then with POST.
     pages
-        .merge(web.method_not_allowed_fallback(answer.clone()))
-        .fallback(answer)
+        .merge(web.method_not_allowed_fallback(move |request| wrong_method(request, true)))
+        .fallback(move |request| wrong_path(request, false))
         .layer(from_fn(move |request, next| {
             requests.clone().enter(request, next)
         }))

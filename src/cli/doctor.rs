@@ -70,11 +70,14 @@ fn table(findings: &[Finding]) -> String {
             .filter(|finding| finding.severity == severity)
             .count()
     };
-    text += &format!(
-        "{} checks, {} warnings, {} failures\n",
-        findings.len(),
-        count(Severity::Warning),
-        count(Severity::Failure)
-    );
-    text
+    let several = |count: usize, name: &str| match count {
+        1 => format!("1 {name}"),
+        _ => format!("{count} {name}s"),
+    };
+    let counts = [
+        several(findings.len(), "check"),
+        several(count(Severity::Warning), "warning"),
+        several(count(Severity::Failure), "failure"),
+    ];
+    text + &counts.join(", ") + "\n"
 }

@@ -199,7 +199,7 @@ async fn create(conn: &mut PgConnection, request: &KeyRequest) -> anyhow::Result
         let granted = store::grant_reader(conn, store::READER_ROLE, None).await;
         if let Err(error) = granted {
             output::warn(format_args!(
-                "the key reads nothing until the role {} exists and the daemon may take it: {}; see `runtraced grant --reader`",
+                "the key reads nothing until the role {} exists and the daemon may take it: {}; see `runtraced grant --role ROLE --reader`",
                 store::READER_ROLE,
                 store::reason(&error)
             ));

@@ -10,14 +10,14 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
     database::DatabaseArgs,
-    output::{self, duration, shortened, thousands},
+    output::{self, duration, one_line, shortened, thousands},
 };
 use crate::{
     config::{Faults, FlagReader, FlagValue},
     query::{self, InspectError, RunFilter, RunSearch, RunSummary, TimeBound},
 };
 
-/// Longer names are cut in the table, so that a row fits a wide terminal.
+/// Longer names and agents are cut in the table, so that a row fits a wide terminal.
 const NAME_CHARS: usize = 36;
 /// The first column that holds numbers.
 const FIRST_NUMBER_COLUMN: usize = 5;
@@ -159,11 +159,8 @@ fn cells(row: &RunSummary, clock: &LocalClock) -> Vec<Cell> {
     let waited = (row.waiting_ms > 0).then(|| duration(row.waiting_ms));
     vec![
         Cell::new(row.run_id),
-        Cell::new(&row.agent_id),
-        Cell::new(shortened(
-            row.name.as_deref().unwrap_or_default(),
-            NAME_CHARS,
-        )),
+        Cell::new(named(&row.agent_id)),
+        Cell::new(named(row.name.as_deref().unwrap_or_default())),
         status(row),
         Cell::new(started.unwrap_or_default()),
         Cell::new(took(row)),
@@ -172,6 +169,11 @@ fn cells(row: &RunSummary, clock: &LocalClock) -> Vec<Cell> {
         Cell::new(row.tokens_input.map(thousands).unwrap_or_default()),
         Cell::new(row.tokens_output.map(thousands).unwrap_or_default()),
     ]
+}
+
+/// A name that whoever sends events has chosen.
+fn named(text: &str) -> String {
+    shortened(&one_line(text), NAME_CHARS)
 }
 
 fn status(row: &RunSummary) -> Cell {

@@ -45,7 +45,8 @@ pub fn warn(message: impl std::fmt::Display) {
     let _ = writeln!(io::stderr(), "{clear}runtraced: {message}");
 }
 
-/// A table for stdout. The columns at the places `right` hold numbers.
+/// A table for stdout. The columns at the places `right` hold numbers. Cells are made printable: names come from
+/// whoever sends events.
 pub fn table<const N: usize>(
     heads: &[&str; N],
     right: &[usize],
@@ -59,7 +60,7 @@ pub fn table<const N: usize>(
         table.force_no_tty();
     }
     for row in rows {
-        table.add_row(row);
+        table.add_row(row.map(|cell| one_line(&cell)));
     }
     for (place, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 1));
@@ -99,6 +100,12 @@ pub fn printable(text: &str) -> String {
         }
     }
     shown
+}
+
+/// Text for one line of a terminal: as [`printable`], and line breaks become spaces, so that no text makes lines
+/// of its own.
+pub fn one_line(text: &str) -> String {
+    printable(text).replace('\n', " ")
 }
 
 /// Whether a character hides or reorders what a person reads. What joins letters and emoji stays.
@@ -191,6 +198,18 @@ mod tests {
     fn counts_have_separators() {
         let numbers = [0, 999, 1_000, -1_234_567].map(thousands);
         assert_eq!(numbers, ["0", "999", "1,000", "-1,234,567"]);
+    }
+
+    #[test]
+    fn no_text_acts_on_the_terminal_or_makes_lines() {
+        let hostile = "a\u{1b}[2Jb\r\u{7}\u{202e}c\td\ne";
+        let shown = one_line(hostile);
+        assert_eq!(shown, r"a\u{1b}[2Jb\r\u{7}\u{202e}c    d e");
+        let text = table(&["name"], &[], [[hostile.to_owned()]].into_iter());
+        assert!(
+            text.contains(&shown) && text.lines().count() == 3,
+            "{text:?}"
+        );
     }
 
     #[test]

@@ -53,11 +53,7 @@ pub(super) async fn examine(
     let mut identity = None;
     let asked = ask(&mut conn, &options, config, findings, &mut identity).await;
     if let Err(error) = asked {
-        findings.push(failure(
-            "database",
-            explain(&error),
-            "correct that, and run the command again",
-        ));
+        findings.push(unanswered(&explain(&error)));
     }
     // The answers matter, not the farewell.
     let _ = conn.close().await;
@@ -71,8 +67,9 @@ async fn ask(
     findings: &mut Vec<Finding>,
     identity: &mut Option<String>,
 ) -> Result<(), sqlx::Error> {
+    let statement_timeout = server::lift_statement_timeout(conn).await?;
     findings.push(pooler::examine(conn, options).await?);
-    let facts = ServerFacts::ask(conn).await?;
+    let facts = ServerFacts::ask(conn, &statement_timeout).await?;
     let connections = config.writers + OWN_CONNECTIONS + READ_CONNECTIONS;
     findings.extend([
         server::version(&facts),
@@ -85,17 +82,27 @@ async fn ask(
         server::extensions(&facts),
         rights::of_role(&facts, config.migrate),
     ]);
-    findings.push(rights::examine_reader(conn, &config.read_role).await?);
+    findings.push(rights::examine_reader(conn, &config.read_role, &facts.role).await?);
     findings.push(clock::examine(conn).await?);
     findings.extend(schema::examine(conn, config.migrate).await?);
     *identity = Some(identify_database(conn).await?);
     Ok(())
 }
 
-fn unreachable(address: &str, why: &str) -> Finding {
+/// Why the later checks of the database are missing.
+fn unanswered(why: &str) -> Finding {
     let (found, advice) = why
         .split_once("; ")
-        .unwrap_or((why, "start Postgres there"));
+        .unwrap_or((why, "correct that, and run the command again"));
+    let found = format!("no further checks of the database: {found}");
+    failure(CHECK, found, advice)
+}
+
+fn unreachable(address: &str, why: &str) -> Finding {
+    let (found, advice) = why.split_once("; ").unwrap_or((
+        why,
+        "look for the cause in the server's log, or correct --database-url (DATABASE_URL)",
+    ));
     failure(
         CHECK,
         format!("cannot connect to {address}: {found}"),
@@ -159,6 +166,15 @@ mod tests {
             finding.found.contains("db:5432: connection refused"),
             "{finding:?}"
         );
+    }
+
+    #[test]
+    fn what_the_server_refuses_is_told_with_what_to_do() {
+        let refused = unreachable("db:5432", "not accepting connections (SQLSTATE 55000)");
+        assert!(refused.advice.contains("server's log"), "{refused:?}");
+        let stopped = unanswered("permission denied for table x; run `runtraced grant`");
+        assert!(stopped.found.ends_with("for table x"), "{stopped:?}");
+        assert_eq!(stopped.advice, "run `runtraced grant`");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! This machine: open files, addresses, certificates.
 
+use std::io::{self, ErrorKind};
+use std::net::TcpListener;
 use std::path::Path;
 
 use super::finding::{Finding, failure, fine, warning};
@@ -53,6 +55,61 @@ fn exposed(remote: bool, keys: bool, tls: bool) -> Option<Finding> {
             "add --require-keys, unless something in front of the daemon guards the port",
         ),
     })
+}
+
+/// Whether the daemon could listen at its addresses. `runs`: whether a daemon uses the spool, and so perhaps them too;
+/// `None`: not known.
+pub(super) fn addresses(config: &Config, runs: Option<bool>) -> Finding {
+    const CHECK: &str = "addresses";
+    let both = [
+        ("--grpc-listen", config.grpc_listen),
+        ("--http-listen", config.http_listen),
+    ];
+    for (flag, address) in both {
+        // The listener ends at once.
+        if let Err(error) = TcpListener::bind(address) {
+            return closed(CHECK, flag, &address.to_string(), &error, runs);
+        }
+    }
+    let [(_, grpc), (_, http)] = both;
+    fine(CHECK, format!("{grpc} and {http} are free"))
+}
+
+/// Why the daemon cannot listen at an address.
+fn closed(
+    check: &'static str,
+    flag: &str,
+    address: &str,
+    error: &io::Error,
+    runs: Option<bool>,
+) -> Finding {
+    let other = format!("stop it, or choose another {flag}");
+    match (error.kind(), runs) {
+        (ErrorKind::AddrInUse, Some(true)) => fine(
+            check,
+            format!("something listens on {address}, as does the daemon that uses the spool"),
+        ),
+        (ErrorKind::AddrInUse, Some(false)) => failure(
+            check,
+            format!("another process listens on {address}"),
+            other,
+        ),
+        (ErrorKind::AddrInUse, None) => warning(
+            check,
+            format!("something listens on {address}"),
+            format!("if that is not this daemon, {other}"),
+        ),
+        (ErrorKind::PermissionDenied, _) => failure(
+            check,
+            format!("this user may not listen on {address}"),
+            format!("choose a port from 1024 on with {flag}"),
+        ),
+        _ => failure(
+            check,
+            format!("cannot listen on {address}: {error}"),
+            format!("correct {flag}: it must be an address of this machine"),
+        ),
+    }
 }
 
 pub(super) fn certificates(config: &Config) -> Option<Finding> {
@@ -118,6 +175,28 @@ mod tests {
             expires_soon: false,
             key_is_open: false,
         }
+    }
+
+    #[test]
+    fn addresses_that_are_taken_or_not_allowed() {
+        let severity = |kind: ErrorKind, runs| {
+            closed(
+                "addresses",
+                "--http-listen",
+                "127.0.0.1:80",
+                &kind.into(),
+                runs,
+            )
+            .severity
+        };
+        let taken = ErrorKind::AddrInUse;
+        assert_eq!(severity(taken, Some(true)), Severity::Ok);
+        assert_eq!(severity(taken, None), Severity::Warning);
+        assert_eq!(severity(taken, Some(false)), Severity::Failure);
+        assert_eq!(
+            severity(ErrorKind::PermissionDenied, Some(true)),
+            Severity::Failure
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Checks whether a daemon with a configuration would run well: its settings, the database,
 //! the spool, TLS, masking. Each check is a function from what was asked to a [`Finding`].
 //!
-//! It changes nothing: it reads, and asks the database.
+//! It changes nothing: it reads, asks the database, and listens at the addresses for a moment.
 
 mod clock;
 mod database;
@@ -30,6 +30,8 @@ pub async fn examine(config: &Config, explain: ExplainSql) -> Vec<Finding> {
     findings.extend(machine::collector(config));
     findings.push(masking::examine(config));
     let identity = database::examine(config, explain, &mut findings).await;
-    findings.extend(spool_folder::examine(config, identity.as_deref()));
+    let (of_spool, runs) = spool_folder::examine(config, identity.as_deref());
+    findings.extend(of_spool);
+    findings.push(machine::addresses(config, runs));
     findings
 }

@@ -5,6 +5,18 @@ use sqlx::{Connection as _, PgConnection};
 use super::finding::{Finding, failure, fine, warning};
 use super::server::ServerFacts;
 
+/// The tables with traces, as readers read them.
+const GUARDED_TABLES: [&str; 8] = [
+    "agent_contents",
+    "agent_messages",
+    "agent_runs",
+    "agent_scores",
+    "agent_sessions",
+    "agent_steps",
+    "agent_token_counts",
+    "approvals",
+];
+
 /// `migrates`: whether the daemon brings the schema up to date itself.
 pub(super) fn of_role(facts: &ServerFacts, migrates: bool) -> Finding {
     const CHECK: &str = "rights";
@@ -50,18 +62,22 @@ pub(super) fn of_role(facts: &ServerFacts, migrates: bool) -> Finding {
 }
 
 /// What is known of the role under which readers with less than all rights read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct ReaderFacts {
     exists: bool,
     /// Whether the daemon's role may take it.
     member: bool,
-    /// Whether policies bind it; `None`: not asked.
-    bound: Option<bool>,
+    /// Tables whose policies do not bind it.
+    unbound: Vec<String>,
+    /// Tables that it may not read.
+    unreadable: Vec<String>,
 }
 
+/// `role`: the daemon's.
 pub(super) async fn examine_reader(
     conn: &mut PgConnection,
     reader: &str,
+    role: &str,
 ) -> Result<Finding, sqlx::Error> {
     let (exists, member): (bool, bool) = sqlx::query_as(
         "SELECT count(*) > 0, coalesce(bool_or(pg_has_role(current_user, oid, 'MEMBER')), false)
@@ -73,7 +89,7 @@ pub(super) async fn examine_reader(
     let mut facts = ReaderFacts {
         exists,
         member,
-        bound: None,
+        ..ReaderFacts::default()
     };
     if member {
         let mut tx = conn.begin().await?;
@@ -81,39 +97,53 @@ pub(super) async fn examine_reader(
             .bind(reader)
             .execute(&mut *tx)
             .await?;
-        let bound = sqlx::query_scalar(
-            "SELECT row_security_active(to_regclass('public.agent_runs')) IS NOT FALSE",
+        let tables = sqlx::query_as(
+            "SELECT coalesce(array_agg(relname::text ORDER BY relname) FILTER (WHERE NOT row_security_active(oid)), '{}'),
+               coalesce(array_agg(relname::text ORDER BY relname) FILTER (WHERE NOT has_table_privilege(oid, 'SELECT')), '{}')
+             FROM pg_class WHERE relnamespace = to_regnamespace('public') AND relname = ANY ($1)",
         );
-        facts.bound = Some(bound.fetch_one(&mut *tx).await?);
+        (facts.unbound, facts.unreadable) =
+            tables.bind(&GUARDED_TABLES[..]).fetch_one(&mut *tx).await?;
         tx.rollback().await?;
     }
-    Ok(reader_role(reader, facts))
+    Ok(reader_role(reader, role, &facts))
 }
 
-fn reader_role(reader: &str, facts: ReaderFacts) -> Finding {
+fn reader_role(reader: &str, role: &str, facts: &ReaderFacts) -> Finding {
     const CHECK: &str = "reader role";
-    let grant = "run `runtraced grant --reader` as the owner of the tables, if keys of one customer or users are to read";
-    match facts {
-        ReaderFacts { exists: false, .. } => {
-            fine(CHECK, format!("there is no role {reader}; {grant}"))
-        }
-        ReaderFacts { member: false, .. } => warning(
-            CHECK,
-            format!("the daemon may not take the role {reader}"),
-            grant,
-        ),
-        ReaderFacts {
-            bound: Some(false), ..
-        } => failure(
+    let grant = format!(
+        "run `runtraced grant --role {role:?} --reader {reader:?}` as the owner of the tables, if keys of one customer or users are to read"
+    );
+    if !facts.exists {
+        return fine(CHECK, format!("there is no role {reader}; {grant}"));
+    }
+    if !facts.member {
+        let found = format!("the daemon may not take the role {reader}");
+        return warning(CHECK, found, grant);
+    }
+    if facts.unbound.len() == GUARDED_TABLES.len() {
+        return failure(
             CHECK,
             format!("row level security does not bind {reader}, so it would read everything"),
             "choose a --read-role that is no superuser, owns no table and has no BYPASSRLS",
-        ),
-        _ => fine(
-            CHECK,
-            format!("the daemon may read as {reader}, which policies bind"),
-        ),
+        );
     }
+    if !facts.unbound.is_empty() {
+        let tables = facts.unbound.join(", ");
+        return failure(
+            CHECK,
+            format!("row level security is off for {reader} on {tables}, so nobody may read as it"),
+            "ALTER TABLE … ENABLE ROW LEVEL SECURITY on each; none of them may belong to that role",
+        );
+    }
+    if !facts.unreadable.is_empty() {
+        let tables = facts.unreadable.join(", ");
+        return warning(CHECK, format!("{reader} may not read {tables}"), grant);
+    }
+    fine(
+        CHECK,
+        format!("the daemon may read as {reader}, which policies bind"),
+    )
 }
 
 #[cfg(test)]
@@ -145,17 +175,29 @@ mod tests {
 
     #[test]
     fn roles_that_cannot_read() {
-        let reader = |exists, member, bound| {
+        let tables = |count: usize| GUARDED_TABLES[..count].iter().map(ToString::to_string);
+        let reader = |exists, member, unbound, unreadable| {
             let facts = ReaderFacts {
                 exists,
                 member,
-                bound,
+                unbound: tables(unbound).collect(),
+                unreadable: tables(unreadable).collect(),
             };
-            reader_role("runtraced_reader", facts).severity
+            reader_role("runtraced_reader", "writer", &facts)
         };
-        assert_eq!(reader(true, true, Some(true)), Fine);
-        assert_eq!(reader(false, false, None), Fine);
-        assert_eq!(reader(true, false, None), Warning);
-        assert_eq!(reader(true, true, Some(false)), Failure);
+        let all = GUARDED_TABLES.len();
+        assert_eq!(reader(true, true, 0, 0).severity, Fine);
+        assert_eq!(reader(false, false, 0, 0).severity, Fine);
+        assert_eq!(reader(true, false, 0, 0).severity, Warning);
+        assert_eq!(reader(true, true, all, 0).severity, Failure);
+        let one = reader(true, true, 1, 0);
+        assert_eq!(one.severity, Failure);
+        assert!(one.found.contains("on agent_contents,"), "{one:?}");
+        let closed = reader(true, true, 0, 1);
+        assert_eq!(closed.severity, Warning);
+        assert!(
+            closed.advice.contains("--role \"writer\" --reader"),
+            "{closed:?}"
+        );
     }
 }

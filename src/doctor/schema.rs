@@ -91,13 +91,23 @@ fn version(known: &[i64], applied: &[i64], migrates: bool) -> Finding {
         (0, _) => fine(CHECK, format!("up to date (migration {newest:04})")),
         (_, true) => fine(
             CHECK,
-            format!("{pending} migrations are pending; the daemon applies them when it starts"),
+            format!(
+                "{}; the daemon applies them when it starts",
+                pending_text(pending)
+            ),
         ),
         (_, false) => failure(
             CHECK,
-            format!("{pending} migrations are pending, and --no-migrate is set"),
+            format!("{}, and --no-migrate is set", pending_text(pending)),
             "run `runtraced migrate --plan`, then `runtraced migrate`, as the owner of the database",
         ),
+    }
+}
+
+fn pending_text(pending: usize) -> String {
+    match pending {
+        1 => "1 migration is pending".to_owned(),
+        _ => format!("{pending} migrations are pending"),
     }
 }
 

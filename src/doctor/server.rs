@@ -82,12 +82,27 @@ from_row!(ServerFacts {
 });
 
 impl ServerFacts {
-    pub async fn ask(conn: &mut PgConnection) -> Result<Self, sqlx::Error> {
+    /// `statement_timeout`: as it was before it was lifted.
+    pub async fn ask(
+        conn: &mut PgConnection,
+        statement_timeout: &str,
+    ) -> Result<Self, sqlx::Error> {
         sqlx::query_as(include_str!("sql/server.sql"))
             .bind(&WRITTEN_TABLES[..])
+            .bind(statement_timeout)
             .fetch_one(conn)
             .await
     }
+}
+
+/// Gives the checks as much time as the daemon gives itself, whatever the role has. Returns what it has.
+pub(super) async fn lift_statement_timeout(conn: &mut PgConnection) -> Result<String, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT old FROM (SELECT current_setting('statement_timeout') AS old OFFSET 0) AS was,
+           LATERAL set_config('statement_timeout', '10s', false)",
+    )
+    .fetch_one(conn)
+    .await
 }
 
 pub(super) fn version(facts: &ServerFacts) -> Finding {

@@ -4,11 +4,16 @@ use super::finding::{Finding, failure, fine, warning};
 use crate::config::{Config, SpoolSettings};
 use crate::spool::{SpoolError, SpoolFolderState, look_at};
 
-/// `identity`: what tells the database from every other one, if it was asked.
-pub(super) fn examine(config: &Config, identity: Option<&str>) -> Vec<Finding> {
+/// Also returns whether a daemon uses the spool, if that is known. `identity`: what tells the database from every other one, if it was
+/// asked.
+pub(super) fn examine(config: &Config, identity: Option<&str>) -> (Vec<Finding>, Option<bool>) {
     match &config.spool {
-        None => vec![no_spool()],
-        Some(settings) => checks(settings, look_at(&settings.dir), identity),
+        None => (vec![no_spool()], None),
+        Some(settings) => {
+            let state = look_at(&settings.dir);
+            let in_use = state.as_ref().ok().map(|state| state.in_use);
+            (checks(settings, state, identity), in_use)
+        }
     }
 }
 

@@ -22,6 +22,8 @@ pub(super) enum WebError {
     LoginNeeded,
     Forbidden(&'static str),
     NotFound(&'static str),
+    /// The path has no such method.
+    NoMethod,
     /// The approval is decided already. Holds it as JSON.
     Decided(String),
     /// The approval is no longer what was shown. Holds it as JSON.
@@ -55,11 +57,16 @@ impl WebError {
             Self::LoginNeeded => (
                 StatusCode::UNAUTHORIZED,
                 "login_needed",
-                "a key that may read is needed; create one with runtraced keys create --read"
+                "a key that may read is needed; create one with runtraced keys create --read --name NAME"
                     .to_owned(),
             ),
             Self::Forbidden(reason) => (StatusCode::FORBIDDEN, "forbidden", (*reason).to_owned()),
             Self::NotFound(reason) => (StatusCode::NOT_FOUND, "not_found", (*reason).to_owned()),
+            Self::NoMethod => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method",
+                "the path takes other methods only; the header allow has them".to_owned(),
+            ),
             Self::Decided(_) => (
                 StatusCode::CONFLICT,
                 "decided",
@@ -115,7 +122,7 @@ fn database(error: &sqlx::Error) -> (StatusCode, &'static str, String) {
     if unfit || NO_ROLE.contains(&state.as_str()) {
         // ERROR: until a person helps, nobody with such a right can read.
         tracing::error!(error = %store::reason(error), "the web cannot read");
-        let reason = "the daemon may not read for this request; run runtraced grant --reader";
+        let reason = "the daemon may not read for this request; runtraced doctor says why";
         return (
             StatusCode::SERVICE_UNAVAILABLE,
             "unavailable",

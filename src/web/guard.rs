@@ -7,6 +7,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 use super::error::WebError;
+use super::params::is_text;
 use super::peer::OpenTo;
 use crate::auth::is_public_name;
 
@@ -63,8 +64,12 @@ pub(super) async fn guard(
             request.extensions_mut().insert(ByPublicName);
         }
     }
-    let mut response = match refusal(request.method(), request.uri(), request.headers()) {
+    let refusal = refusal(request.method(), request.uri(), request.headers());
+    let mut response = match refusal {
         Some(reason) => WebError::Forbidden(reason).into_response(),
+        None if !is_text(request.uri().path()) => {
+            WebError::BadRequest("the path is not UTF-8".to_owned()).into_response()
+        }
         None => next.run(request).await,
     };
     for (name, value) in HEADERS {

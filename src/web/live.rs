@@ -8,16 +8,15 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
 
 use axum::body::Bytes;
 use rand::random;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
-use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::error::WebError;
+use super::follower::Follower;
 use super::live_bytes::{LiveBytes, LiveShare};
 use super::live_source::{Change, LiveSource};
 use crate::query::{ReadAs, ReadPool, RunSearch};
@@ -26,12 +25,6 @@ use crate::query::{ReadAs, ReadPool, RunSearch};
 const KEPT_CHANGES: usize = 16;
 /// Bytes of all changes that a topic keeps, at most, beside the latest one.
 const KEPT_BYTES: usize = 8 << 20;
-/// The least time between two looks at the database.
-const MIN_INTERVAL: Duration = Duration::from_millis(500);
-/// A topic takes one part of this many of one connection's time.
-const SHARE: u32 = 10;
-/// The time until the next look after an error.
-const RETRY: Duration = Duration::from_secs(2);
 /// Topics that look at the same time. The others wait for their turn.
 const LOOKS: usize = 2;
 /// Topics at the same time.
@@ -90,6 +83,14 @@ struct TopicState {
     /// `None`: nothing is told any more, and clients that did not hear the end come again.
     to: Option<broadcast::Sender<LiveEvent>>,
     ended: bool,
+}
+
+impl TopicState {
+    /// Ends the topic without a last event, so that its clients come again.
+    fn close(&mut self) {
+        self.to = None;
+        self.ended = true;
+    }
 }
 
 impl LiveHub {
@@ -255,7 +256,7 @@ impl Topic {
     }
 
     /// Takes a new look. Returns whether the topic has ended.
-    fn update(&self, source: LiveSource) -> bool {
+    pub(super) fn update(&self, source: LiveSource) -> bool {
         let mut state = self.state();
         let change = source.change_since(&state.source);
         let ends = change == Change::None && source.is_final();
@@ -268,8 +269,7 @@ impl Topic {
             }
             if state._share.is_none() || !self.tell(&mut state, "change", &data) {
                 // Without memory nobody hears more: each comes again, and finds room or not.
-                state.to = None;
-                state.ended = true;
+                state.close();
                 return true;
             }
         }
@@ -279,6 +279,18 @@ impl Topic {
             self.tell(&mut state, "end", "{}");
         }
         ends
+    }
+
+    /// Tells the end: there is no such run any more, or the reader may not see it.
+    pub(super) fn end(&self) {
+        let mut state = self.state();
+        state.ended = true;
+        self.tell(&mut state, "end", "{}");
+    }
+
+    /// Nobody hears more: each client comes again, and hears whether the database answers.
+    pub(super) fn leave(&self) {
+        self.state().close();
     }
 
     /// Tells an event to all clients. Returns whether there was memory for it.
@@ -303,57 +315,6 @@ impl Topic {
     }
 }
 
-/// What the task of a topic needs.
-struct Follower {
-    topic: Weak<Topic>,
-    pool: ReadPool,
-    looks: Arc<Semaphore>,
-    name: (LiveOf, ReadAs),
-}
-
-impl Follower {
-    /// Looks at the database until nobody listens.
-    async fn follow(self) {
-        let mut wait = MIN_INTERVAL;
-        loop {
-            sleep(wait).await;
-            if self.topic.strong_count() == 0 {
-                return;
-            }
-            let Ok(_turn) = self.looks.acquire().await else {
-                return;
-            };
-            let Some(topic) = self.topic.upgrade() else {
-                return;
-            };
-            let begun = Instant::now();
-            let found = LiveSource::read(&self.pool, &self.name.0, &self.name.1).await;
-            wait = pause(begun.elapsed(), found.is_err());
-            match found {
-                Ok(source) => {
-                    if topic.update(source) {
-                        return;
-                    }
-                }
-                // It is gone, or the reader may not see it any more.
-                Err(WebError::NotFound(_)) => {
-                    let mut state = topic.state();
-                    state.ended = true;
-                    topic.tell(&mut state, "end", "{}");
-                    return;
-                }
-                Err(_) => {}
-            }
-        }
-    }
-}
-
-/// The time until the next look: a topic that is slow, or fails slowly, looks less often.
-fn pause(took: Duration, failed: bool) -> Duration {
-    let least = if failed { RETRY } else { MIN_INTERVAL };
-    least.max(took * SHARE)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -365,16 +326,6 @@ mod tests {
 
     fn tell(topic: &Topic, data: &str) -> bool {
         topic.tell(&mut topic.state(), "change", data)
-    }
-
-    #[test]
-    fn a_topic_takes_at_most_its_share_also_when_it_fails() {
-        for failed in [false, true] {
-            let pause = pause(Duration::from_secs(15), failed);
-            assert_eq!(pause, Duration::from_secs(150), "{failed}");
-        }
-        assert_eq!(pause(Duration::ZERO, true), RETRY);
-        assert_eq!(pause(Duration::ZERO, false), MIN_INTERVAL);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod awaited;
 mod columns;
 mod error;
 mod export;
+mod follower;
 mod guard;
 mod jwt;
 mod live;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::request::Parts;
 use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
@@ -119,6 +121,19 @@ pub fn web_needs_right(path: &str) -> bool {
     path.starts_with("/api/") && !["/api/login", "/api/logout"].contains(&path)
 }
 
+/// The answer to a request for a path of the web that has no route. `is_method`: the path has one, but not for this
+/// method.
+#[must_use]
+pub fn no_route(is_method: bool) -> Response {
+    match is_method {
+        true => WebError::NoMethod.into_response(),
+        false => WebError::NotFound(
+            "there is no such path; events and OTLP have paths that end with /v1/…",
+        )
+        .into_response(),
+    }
+}
+
 /// The routes, and what tells of decided approvals.
 pub fn routes(config: WebConfig) -> (Router, ApprovalWatch) {
     let pool = ReadPool::new(config.database);
@@ -139,6 +154,7 @@ pub fn routes(config: WebConfig) -> (Router, ApprovalWatch) {
     let mut router = Router::new();
     for page in [
         "/",
+        "/runs",
         "/runs/{id}",
         "/sessions/{id}",
         "/compare",

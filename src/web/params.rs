@@ -139,7 +139,14 @@ impl Params {
                     return Err(WebError::BadRequest(reason.to_owned()));
                 }
             },
-            ascending: self.get("order") == Some("asc"),
+            ascending: match self.get("order") {
+                None | Some("desc") => false,
+                Some("asc") => true,
+                Some(_) => {
+                    let reason = "order is not one of asc, desc";
+                    return Err(WebError::BadRequest(reason.to_owned()));
+                }
+            },
             limit: self.limit(DEFAULT_LIMIT)?,
             after: match self.get("cursor") {
                 Some(cursor) => {
@@ -195,6 +202,15 @@ pub(super) fn age(text: &str) -> Option<Duration> {
 
 /// Decodes `%XX` and `+`. What is no UTF-8 becomes U+FFFD.
 fn decode(text: &str) -> String {
+    String::from_utf8_lossy(&decoded_bytes(text)).into_owned()
+}
+
+/// Whether a path names something that can be read as text.
+pub(super) fn is_text(path: &str) -> bool {
+    std::str::from_utf8(&decoded_bytes(path)).is_ok()
+}
+
+fn decoded_bytes(text: &str) -> Vec<u8> {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;
@@ -214,7 +230,7 @@ fn decode(text: &str) -> String {
         }
         at += 1;
     }
-    String::from_utf8_lossy(&decoded).into_owned()
+    decoded
 }
 
 #[cfg(test)]

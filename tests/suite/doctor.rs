@@ -1,6 +1,7 @@
 //! `runtraced doctor` on servers that are as they should be, and on others.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
@@ -13,11 +14,17 @@ use crate::support::pg;
 use crate::support::spool::SpoolDir;
 use crate::support::writer::writer;
 
+/// Addresses that are free on any machine.
+const FREE: [(&str, &str); 2] = [
+    ("RUNTRACED_GRPC_LISTEN", "127.0.0.1:0"),
+    ("RUNTRACED_HTTP_LISTEN", "127.0.0.1:0"),
+];
+
 /// Exit code and findings, by check.
 async fn doctor(database: &str, args: &[&str]) -> (i32, Vec<Value>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_runtraced"));
     let args = [&["doctor", "--json"], args].concat();
-    command.args(args).env("DATABASE_URL", database);
+    command.args(args).env("DATABASE_URL", database).envs(FREE);
     let output = tokio::task::spawn_blocking(move || command.output().unwrap())
         .await
         .unwrap();
@@ -40,6 +47,11 @@ fn ended<'a>(findings: &'a [Value], severity: &str) -> Vec<&'a str> {
 fn advice<'a>(findings: &'a [Value], check: &str) -> &'a str {
     let finding = findings.iter().find(|finding| finding["check"] == check);
     finding.unwrap()["advice"].as_str().unwrap()
+}
+
+fn found<'a>(findings: &'a [Value], check: &str) -> &'a str {
+    let finding = findings.iter().find(|finding| finding["check"] == check);
+    finding.unwrap()["found"].as_str().unwrap()
 }
 
 /// Scenario: a database that is up to date, with and without a daemon on the same spool; the same
@@ -85,6 +97,7 @@ async fn a_sound_setup_has_no_failure() {
             "disk",
             "spool's database",
             "spool files",
+            "addresses",
         ]
     );
     assert!(
@@ -110,7 +123,8 @@ async fn a_sound_setup_has_no_failure() {
     command
         .arg("doctor")
         .args(&flags)
-        .env("DATABASE_URL", database.url());
+        .env("DATABASE_URL", database.url())
+        .envs(FREE);
     let table = String::from_utf8(command.output().unwrap().stdout).unwrap();
     assert!(table.contains("warning  durability"), "{table}");
     assert!(table.contains("→ turn it on in postgresql.conf"), "{table}");
@@ -236,4 +250,62 @@ async fn faults_of_the_machine_are_told() {
         said.contains("--writers") && said.contains("--linger-ms"),
         "{said}"
     );
+}
+
+/// Scenario: readers' policies are off on one table; the reader may not read another; the role has little time for
+/// statements; a program listens on the address.
+/// Guarantees: each is a line of its own that names the table or the address, or the time that the role has.
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_that_only_readers_or_the_start_would_meet_are_told() {
+    let database = pg::database().await;
+    let mut conn = database.connect().await;
+    let url = writer(database.url()).await + "&options=-c%20statement_timeout%3D7s";
+    let grant = Command::new(env!("CARGO_BIN_EXE_runtraced"))
+        .args(["grant", "--role", crate::support::writer::ROLE, "--reader"])
+        .env("DATABASE_URL", database.url())
+        .output()
+        .unwrap();
+    assert!(grant.status.success(), "{grant:?}");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
+    let dir = SpoolDir::new();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let flags = dir.flags(&["--no-migrate", "--http-listen", &taken]);
+    let (code, findings) = doctor(&url, &flags).await;
+    assert_eq!(
+        (code, ended(&findings, "failure")),
+        (1, vec!["addresses"]),
+        "{findings:#?}"
+    );
+    assert!(
+        found(&findings, "addresses").contains(&taken),
+        "{findings:#?}"
+    );
+    assert!(advice(&findings, "addresses").contains("--http-listen"));
+    assert!(found(&findings, "timeouts").contains("7s"), "{findings:#?}");
+
+    let flags = dir.flags(&["--no-migrate"]);
+    for (change, severity, table) in [
+        (
+            "REVOKE SELECT ON approvals FROM runtraced_reader",
+            "warning",
+            "approvals",
+        ),
+        (
+            "ALTER TABLE agent_steps DISABLE ROW LEVEL SECURITY",
+            "failure",
+            "agent_steps",
+        ),
+    ] {
+        raw_sql(change).execute(&mut conn).await.unwrap();
+        let (_, findings) = doctor(&url, &flags).await;
+        assert!(
+            ended(&findings, severity).contains(&"reader role"),
+            "{findings:#?}"
+        );
+        assert!(
+            found(&findings, "reader role").contains(table),
+            "{findings:#?}"
+        );
+    }
 }

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use runtraced::postgres::{PrivatePostgres, StopMode};
 
 use crate::support::daemon::Daemon;
+use crate::support::events::{new_id, run_started, started_with};
 use crate::support::{pg, watchdog};
 
 /// Runs the program without settings of its environment; exit code and stderr.
@@ -211,4 +212,39 @@ async fn faults_at_the_start_are_said_once_with_what_to_do() {
     }
     drop(listener);
     assert!(!std::path::Path::new(missing).exists());
+}
+
+/// Scenario: agents, runs and customers have names that would act on a terminal, reorder text or make lines.
+/// Guarantees: the tables of commands show them on one line each, and no such character reaches the terminal.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_name_acts_on_the_terminal_that_lists_it() {
+    let database = pg::database().await;
+    let daemon = Daemon::start(database.url()).await;
+    let hostile = format!("{}\u{1b}[2J\r\n\u{7}\u{202e}exe.{}", "a", "b".repeat(90));
+    let run = new_id();
+    let begun = started_with(run_started(0, run), |start| {
+        start.agent_id = hostile.clone();
+        start.name = Some(hostile.clone());
+    });
+    assert_eq!(daemon.submit(vec![begun]).await.refused, []);
+    for command in [
+        &["customers", "add", "--name", &hostile][..],
+        &["keys", "create", "--name", &hostile],
+        &["runs"],
+        &["customers", "list"],
+        &["keys", "list"],
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_runtraced"))
+            .args(command)
+            .env("DATABASE_URL", database.url())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let acts = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+        assert!(!text.contains(acts), "{text:?}");
+        let is_list = ["runs", "list"].contains(command.last().unwrap());
+        assert!(!is_list || text.lines().count() == 3, "{text}");
+    }
+    daemon.finish().await;
 }

@@ -13,5 +13,6 @@ mod one_run;
 mod placed;
 mod served;
 mod several;
+mod truthful;
 mod webdriver;
 mod world;

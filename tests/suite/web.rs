@@ -8,6 +8,7 @@ mod filters;
 mod growing;
 mod hostile;
 mod live;
+mod paths;
 mod providers;
 mod reading;
 mod rights;

@@ -70,9 +70,21 @@ fn explain_sqlstate(error: &dyn DatabaseError) -> String {
         "42501" => format!(
             "{message}; connect as a role that may do this, usually the owner of the database"
         ),
-        "53300" => format!("{message}; close connections or raise max_connections"),
+        "53300" => format!(
+            "{message}; close connections or raise {}",
+            full_limit(message)
+        ),
         "57P03" => format!("{message}; try again in a moment"),
         _ => format!("{message} (SQLSTATE {code})"),
+    }
+}
+
+/// Which limit allows no more connections.
+fn full_limit(message: &str) -> &'static str {
+    match message {
+        _ if message.contains("for role") => "the role's CONNECTION LIMIT",
+        _ if message.contains("for database") => "the database's CONNECTION LIMIT",
+        _ => "max_connections",
     }
 }
 
@@ -102,6 +114,23 @@ mod tests {
     fn handshake(fault: CertificateError) -> sqlx::Error {
         let fault = rustls::Error::InvalidCertificate(fault);
         sqlx::Error::Io(io::Error::new(io::ErrorKind::InvalidData, fault))
+    }
+
+    #[test]
+    fn the_limit_that_is_full_is_named() {
+        for (message, limit) in [
+            (
+                "too many connections for role \"writer\"",
+                "the role's CONNECTION LIMIT",
+            ),
+            (
+                "too many connections for database \"traces\"",
+                "the database's CONNECTION LIMIT",
+            ),
+            ("sorry, too many clients already", "max_connections"),
+        ] {
+            assert_eq!(full_limit(message), limit, "{message}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::super::output::{self, duration, printable, thousands};
+use super::super::output::{self, duration, one_line, thousands};
 use super::LocalClock;
 use crate::query::{self, RunSearch, RunSummary};
 
@@ -53,13 +53,13 @@ fn line(row: &RunSummary, clock: &LocalClock) -> String {
         started.unwrap_or_else(|| "started ?".to_owned()),
         row.run_id.to_string(),
         format!("{:9}", row.status.as_deref().unwrap_or("?")),
-        printable(&row.agent_id),
+        one_line(&row.agent_id),
     ];
-    parts.extend(row.name.as_deref().map(printable));
+    parts.extend(row.name.as_deref().map(one_line));
     parts.extend(row.duration_ms.map(duration));
     if let (Some(input), Some(output)) = (row.tokens_input, row.tokens_output) {
         parts.push(format!("{}→{} tokens", thousands(input), thousands(output)));
     }
-    parts.extend(row.error.as_deref().map(printable));
+    parts.extend(row.error.as_deref().map(one_line));
     format!("{}\n", parts.join("  "))
 }

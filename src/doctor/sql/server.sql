@@ -1,5 +1,5 @@
 -- What the checks of the server and of the role look at, in one row.
--- $1: the tables that the daemon writes.
+-- $1: the tables that the daemon writes; $2: the statement_timeout that the role has.
 SELECT
   current_setting('server_version') AS version,
   current_setting('server_version_num')::int AS version_num,
@@ -9,7 +9,7 @@ SELECT
   current_setting('fsync') = 'on' AS fsync,
   current_setting('full_page_writes') = 'on' AS full_page_writes,
   current_setting('synchronous_commit') AS synchronous_commit,
-  current_setting('statement_timeout') AS statement_timeout,
+  $2::text AS statement_timeout,
   current_setting('max_connections')::int AS max_connections,
   current_setting('superuser_reserved_connections')::int
     + coalesce(current_setting('reserved_connections', true)::int, 0) AS reserved_connections,

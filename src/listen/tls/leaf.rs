@@ -132,9 +132,17 @@ pub fn leaf_names(certificate: &CertificateDer<'_>) -> Vec<String> {
         Err(Error::InvalidCertificate(CertificateError::NotValidForNameContext {
             presented,
             ..
-        })) => presented,
+        })) => presented.iter().map(|name| bare(name)).collect(),
         _ => Vec::new(),
     }
+}
+
+/// A name without what webpki writes around it: `DnsName("traces.example")`.
+fn bare(presented: &str) -> String {
+    let inside = presented
+        .split_once('(')
+        .and_then(|(_, rest)| rest.strip_suffix(')'));
+    inside.unwrap_or(presented).trim_matches('"').to_owned()
 }
 
 #[cfg(test)]

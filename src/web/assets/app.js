@@ -32,7 +32,7 @@ function show() {
 	for (const link of document.querySelectorAll('nav a'))
 		link.setAttribute('aria-current', String(link.getAttribute('href') === `/${tab}`));
 	main.scrollTop = 0;
-	screen = (SCREENS[at.path] ?? runs)(main, at);
+	screen = ((at.path !== 'runs' || at.id) && SCREENS[at.path] ? SCREENS[at.path] : runs)(main, at);
 }
 
 function dialog(name) {
@@ -65,6 +65,7 @@ function login() {
 	screen?.close?.();
 	screen = null;
 	now = '';
+	$('#log-out').hidden = true;
 	const form = template('login');
 	fill(main, form);
 	const key = $('#key');

@@ -15,14 +15,16 @@ const LINES = 2000;
 const tokens = r => (r.tokens?.input ?? 0) + (r.tokens?.output ?? 0);
 const slower = (x, y) => Math.abs(x - y) > Math.max(50, x / 4);
 
-/** What differs between two steps that belong together. Without digests, sizes stand for contents. @param {Row} a @param {Row} b */
+/** Digests of the input and the output, or their sizes. Values that are the same may be stored in other sizes. @param {Row} r */
+const contents = r => r.digest?.split(' ') ?? [r.in, r.out];
+
+/** What differs between two steps that belong together. @param {Row} a @param {Row} b */
 const differ = (a, b) =>
 	[
 		a.status !== b.status && 'status',
 		a.model !== b.model && 'model',
-		a.digest !== b.digest && 'content',
-		a.in !== b.in && 'input',
-		a.out !== b.out && 'output',
+		contents(a)[0] !== contents(b)[0] && 'input',
+		contents(a)[1] !== contents(b)[1] && 'output',
 		tokens(a) !== tokens(b) && 'tokens',
 		slower(a.duration ?? 0, b.duration ?? 0) && 'duration',
 	]
@@ -66,12 +68,16 @@ export function compare(main, at) {
 		);
 	}
 	const lines = field =>
-		(!field
+		!field
 			? []
 			: field.json
 				? jsonLines(field.text, 1e9).map(l => ' '.repeat(2 * l.depth) + (l.key && `${l.key}: `) + l.text)
-				: field.text.split('\n')
-		).slice(0, LINES);
+				: field.text.split('\n');
+	/** How two texts compare, of which only the beginnings may be here. */
+	const verdict = (fields, texts, same) => {
+		const cut = fields.some(field => field?.next != null) || texts.some(text => text.length > LINES);
+		return same ? (cut ? 'the beginnings are the same' : 'the same') : cut && 'only the beginnings are compared';
+	};
 
 	async function select(i) {
 		if (!pairs[i]) return;
@@ -91,8 +97,10 @@ export function compare(main, at) {
 				difference,
 				pairs[i].what && h('p.note', `Different: ${pairs[i].what}`),
 				['input', 'output'].map(name => {
-					const texts = both.map(got => lines(got?.fields[name]));
-					const rows = align(texts[0], texts[1]);
+					const fields = both.map(got => got?.fields[name]);
+					const texts = fields.map(lines);
+					const rows = align(texts[0].slice(0, LINES), texts[1].slice(0, LINES));
+					const same = rows.every(pair => Math.min(...pair) >= 0);
 					const column = n =>
 						h(
 							'pre',
@@ -108,7 +116,7 @@ export function compare(main, at) {
 						rows.length > 0 &&
 						h(
 							'section',
-							h('div.bar', h('h3', title(name)), rows.every(pair => Math.min(...pair) >= 0) && 'the same'),
+							h('div.bar', h('h3', title(name)), h('span.dim', verdict(fields, texts, same))),
 							h('div.two', column(0), column(1)),
 						)
 					);

@@ -2,6 +2,7 @@
 
 import { api } from './api.js';
 import { $, button, fill, h, shown, template } from './dom.js';
+import { when } from './format.js';
 import { go, link } from './url.js';
 
 const UNITS = { '': 1, ms: 1, s: 1e3, m: 6e4, min: 6e4, h: 36e5, k: 1e3, M: 1e6 };
@@ -13,6 +14,9 @@ export function amount(typed, time) {
 	const [, number, unit] = RegExp(`^\\$?\\s*([\\d.]+)\\s*(${units}|)$`).exec(typed.trim()) ?? [];
 	return number ? Math.round(Number(number) * UNITS[unit] * 1e6) / 1e6 : null;
 }
+
+/** A time as in the list, in the reader's zone; every other value as it is. @param {string} name @param {string} value */
+const said = (name, value) => (/^(since|until)$/.test(name) && Date.parse(value) && value.includes('T') ? when(value) : value);
 
 /** @param {Route} at */
 export function filterBar(at) {
@@ -95,7 +99,7 @@ export function filterBar(at) {
 				return h(
 					'span.chip',
 					h('span.dim', shown(label)),
-					h('bdi.cut', shown(value), what === 'ms' && ' ms'),
+					h('bdi.cut', { title: value }, shown(said(name, value)), what === 'ms' && ' ms'),
 					button('plain', '×', () => apply({ [name]: at.params.getAll(name).filter(v => v !== value) }), {
 						'aria-label': `Remove ${label} ${value}`,
 					}),

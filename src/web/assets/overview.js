@@ -58,7 +58,11 @@ export function overview(main, at) {
 			);
 			const spread = (series, get) => {
 				const values = times.map(() => null);
-				for (const p of series) values[bucket(p.at) - bucket(s.since)] = get(p);
+				for (const p of series) {
+					const i = bucket(p.at) - bucket(s.since);
+					// A clock that is ahead may have started a run after the window.
+					if (i in values) values[i] = get(p);
+				}
 				return values;
 			};
 			/** A line for each group, or the lines of all runs together. */

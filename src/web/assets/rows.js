@@ -121,6 +121,11 @@ export class Rows {
 		}
 	}
 
+	/** The row of an id in either form; that of a child is the run's. @param {string} id */
+	find(id) {
+		return this.byId.get(short(id)) ?? this.byId.get(id);
+	}
+
 	/** @param {Row} [r] */
 	take(r) {
 		r?.parent?.kids.splice(r.parent.kids.indexOf(r), 1);
@@ -156,7 +161,7 @@ export class Rows {
 			for (const kid of r?.kids ?? []) this.place(kid, r?.parent ?? undefined);
 			this.byId.delete(short(id));
 		}
-		for (const { id, parent_id, ...rest } of change.rows) {
+		const told = change.rows.map(({ id, parent_id, ...rest }) => {
 			const old = this.byId.get(short(id));
 			this.take(old);
 			const r = Object.assign(old ?? row(rest.item, short(id)), rest, {
@@ -164,8 +169,11 @@ export class Rows {
 				name: rest.name ?? '',
 				tokens: rest.tokens && tokens(rest.tokens),
 			});
-			this.place(r, parent_id ? this.byId.get(short(parent_id)) : undefined);
-		}
+			this.byId.set(r.id, r);
+			return { r, parent_id };
+		});
+		// Once all are there: a step may have begun before the one that holds it.
+		for (const { r, parent_id } of told) this.place(r, parent_id ? this.byId.get(short(parent_id)) : undefined);
 		this.children(change.children ?? []);
 		this.flat();
 	}

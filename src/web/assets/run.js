@@ -259,7 +259,7 @@ export function run(main, at) {
 		const key = selected?.id ?? at.params.get('step') ?? '';
 		answer = { ...got, sql: got.sql ?? answer?.sql };
 		rows = new Rows(answer, rows);
-		selected = rows.byId.get(short(key)) ?? rows.root;
+		selected = rows.find(key) ?? rows.root;
 		side.about(answer);
 	}
 	async function load() {
@@ -365,7 +365,7 @@ export function run(main, at) {
 			const old = tab();
 			at = now;
 			if (!rows) return true;
-			const r = rows.byId.get(short(now.params.get('step') ?? '')) ?? rows.root;
+			const r = rows.find(now.params.get('step') ?? '') ?? rows.root;
 			if (tab() !== old) show();
 			else if (r !== selected) reach(r);
 			return true;

@@ -12,6 +12,8 @@ const SORTS = {
 	tokens: r => r.tokens_input + r.tokens_output,
 	cost: r => r.cost_usd,
 };
+/** Statuses after which the same request may succeed: no answer, too much at once, no database. */
+const LATER = [0, 429, 503];
 const began = r => r.started_at ?? r.first_event_at;
 const took = r => ms(r.duration_ms ?? (r.running_ms == null ? null : r.running_ms + performance.now() - r.got));
 /** Class, title, how to sort by it, and what a cell says. @type {[string, string, string, (r: any) => Kid][]} */
@@ -86,6 +88,7 @@ export function runs(main, at) {
 	let sql = '';
 	let stop = () => {};
 	let abort = new AbortController();
+	let again;
 	const bar = filterBar(at);
 	const [say, head, body, foot, pair] = ['div', 'thead', 'tbody', 'div.bar', 'div.bar'].map(s => h(s));
 	fill(main, h('h1.offstage', 'Runs'), bar.el, say, h('table.runs', { 'aria-label': 'Runs' }, head, body), foot, pair);
@@ -173,7 +176,7 @@ export function runs(main, at) {
 			if (focus) $(focus, el)?.focus();
 		}
 		const list = [...rows.values()].sort(order);
-		for (const { r } of list.splice(Number(at.params.get('limit') ?? 50))) drop(r.run_id);
+		for (const { r } of list.splice(Number(at.params.get('limit')) || 50)) drop(r.run_id);
 		list.forEach(({ el }, i) => {
 			if (body.children[i] !== el) body.insertBefore(el, body.children[i]);
 		});
@@ -196,6 +199,7 @@ export function runs(main, at) {
 	async function load() {
 		stop();
 		abort.abort();
+		clearTimeout(again);
 		const { signal } = (abort = new AbortController());
 		heads();
 		state('Loading …');
@@ -237,7 +241,9 @@ export function runs(main, at) {
 		} catch (e) {
 			if (signal.aborted) return;
 			state('Not live');
-			fill(say, fault(e));
+			if ($('.note', say)?.textContent !== e.message) fill(say, fault(e));
+			// The daemon or its database may come back.
+			if (LATER.includes(e.status)) again = setTimeout(load, 5000);
 		}
 	}
 
@@ -308,6 +314,7 @@ export function runs(main, at) {
 		close() {
 			stop();
 			abort.abort();
+			clearTimeout(again);
 			clearInterval(clock);
 		},
 	};

@@ -137,11 +137,12 @@ export function session(main, { id }) {
 		);
 	}
 	load();
-	// It is read again when a run of the session says that it changed.
+	// It is read again when a run of the session says that it changed, or after a break.
+	let opened = false;
 	const soon = () => {
 		timer ||= setTimeout(load, 2000);
 	};
-	const stop = events(link('/api/runs/events', { session: id, limit: 200 }), { change: soon }, () => {});
+	const stop = events(link('/api/runs/events', { session: id, limit: 200 }), { change: soon, snapshot: () => (opened ? soon() : (opened = true)) }, () => {});
 	return {
 		sql: () => ({ 'The conversation': words.sql() ?? '' }),
 		keys: { j: () => words.move(1), k: () => words.move(-1), n: () => words.hop(1), N: () => words.hop(-1) },

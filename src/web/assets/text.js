@@ -9,27 +9,43 @@ const HEIGHT = 18;
 const PLAIN = 3_000_000;
 // Deeper levels are not moved further to the right.
 const DEEPEST = 24;
-// Characters that are two cells wide.
-const WIDE = /[\u1100-\u115f\u2e80-\uffff]/;
+// A tab takes at most this many cells.
+const TAB = 8;
+
+/** Cells of a code unit, rather too many than too few: what does not fit in its row would be hidden. @param {number} c */
+const cells = c => (c === 9 ? TAB : c >= 0x2e80 || (c >= 0x1100 && c < 0x1160) ? 2 : 1);
+/** Cells of a text as it is shown. @param {string} text */
+const size = text => [...shown(text)].reduce((sum, c) => sum + cells(c.charCodeAt(0)), 0);
 
 /** @param {string} kind @param {string} text @param {number} [depth] @param {string} [key] @returns {Line} */
 export const line = (kind, text, depth = 0, key = '') => ({ kind, text, depth, key, more: 0 });
 
-/** Cuts text at newlines and after `width` cells. @param {string} text @param {number} width @param {(part: string) => void} give */
+/** Where a row that begins at `at` ends. @param {string} text @param {number} at @param {number} end @param {number} width */
+function fit(text, at, end, width) {
+	let to = at;
+	for (let room = width; to < end; to++) {
+		room -= cells(text.charCodeAt(to));
+		if (room < 0) break;
+	}
+	if (to === end) return end;
+	// A word is cut only if it fills half of the row.
+	const gap = text.slice(at, to + 1).lastIndexOf(' ');
+	if (gap > (to - at) / 2) return at + gap + 1;
+	// Not between the two halves of one character.
+	if ((text.charCodeAt(to) & 0xfc00) === 0xdc00) to++;
+	return Math.max(to, at + 1);
+}
+
+/** Cuts text, as it is shown, at newlines and after `width` cells. @param {string} text @param {number} width @param {(part: string) => void} give */
 export function pieces(text, width, give) {
-	for (let from = 0, end; from <= text.length; from = end + 1) {
-		end = text.indexOf('\n', from);
-		if (end < 0) end = text.length;
+	const all = shown(text);
+	for (let from = 0, end; from <= all.length; from = end + 1) {
+		end = all.indexOf('\n', from);
+		if (end < 0) end = all.length;
 		if (end === from) give('');
 		for (let at = from, to; at < end; at = to) {
-			to = Math.min(at + width, end);
-			if (WIDE.test(text.slice(at, to))) to = Math.min(at + (width >> 1), end);
-			// A word is cut only if it fills half of the row.
-			const gap = to < end ? text.lastIndexOf(' ', to) : 0;
-			if (gap > at + width / 2) to = gap + 1;
-			// Not between the two halves of one character.
-			if ((text.charCodeAt(to) & 0xfc00) === 0xdc00) to++;
-			give(text.slice(at, to));
+			to = fit(all, at, end, width);
+			give(all.slice(at, to));
 		}
 	}
 }
@@ -51,6 +67,21 @@ export function jsonLines(json, width, base = 0) {
 		key = '';
 		return lines.length - 1;
 	};
+	/** In the row of its key if both fit, or cut below it. */
+	const value = (kind, token, says) => {
+		if (size(token) + size(key) <= room() && !says.includes('\n')) push(kind, token);
+		else {
+			const first = push(kind, '¶');
+			pieces(says, room(), part => push(kind, part, 1));
+			lines[first].more = lines.length - 1 - first;
+		}
+	};
+	/** A key of many characters has rows of its own: none of it may be hidden. */
+	const named = says => {
+		const name = says.replace(/[\t\n]/g, c => (c === '\n' ? '␊' : '␉'));
+		if (size(name) <= room() / 2) key = name;
+		else pieces(`${name}:`, room(), part => push('key', part));
+	};
 	const token = /"(?:[^"\\]|\\[^])*"?|[{}[\],:]|[^\s"{}[\],:]+/g;
 	for (let m = token.exec(json); m; m = token.exec(json)) {
 		const [t] = m;
@@ -64,14 +95,9 @@ export function jsonLines(json, width, base = 0) {
 			}
 		} else if (t[0] === '"') {
 			const says = unquoted(t);
-			if (/^\s*:/.test(json.slice(token.lastIndex, token.lastIndex + 20))) key = says;
-			else if (says.length + key.length <= room() && !says.includes('\n')) push('s', t);
-			else {
-				const first = push('s', '¶');
-				pieces(says, room(), part => push('s', part, 1));
-				lines[first].more = lines.length - 1 - first;
-			}
-		} else if (t !== ',' && t !== ':') push('n', t);
+			if (/^\s*:/.test(json.slice(token.lastIndex, token.lastIndex + 20))) named(says);
+			else value('s', t, says);
+		} else if (t !== ',' && t !== ':') value('n', t, t);
 	}
 	return lines;
 }

@@ -3,6 +3,7 @@
 use runtraced::proto::EndStatus;
 use runtraced::proto::event::Event as Body;
 use serde_json::Value;
+use sqlx::raw_sql;
 use uuid::Uuid;
 
 use super::client::{Events, get};
@@ -96,6 +97,34 @@ async fn a_live_list_shows_what_fits_its_filter() {
     assert_eq!(change["gone"][0], run.to_string());
     // Whoever waits does not hold up the end of the daemon.
     assert_eq!(get(&daemon, "/api/me").await.status, 200);
+    daemon.finish().await;
+}
+
+/// Scenario: the database stops to answer while somebody looks at a list, and then answers again.
+/// Guarantees: the client is told to come again, so that nobody takes for live what is not; it hears that the database
+/// is away, and later gets the list.
+#[tokio::test]
+async fn a_list_does_not_stay_live_without_its_database() {
+    let database = pg::database().await;
+    let mut conn = database.connect().await;
+    let daemon = Daemon::start(database.url()).await;
+    daemon.submit(vec![run_started(0, new_id())]).await;
+    let path = "/api/runs/events";
+    let mut list = Events::open(&daemon, path, &[]).await;
+    list.wait_for("snapshot").await;
+    raw_sql("ALTER VIEW run_summary RENAME TO away")
+        .execute(&mut conn)
+        .await
+        .unwrap();
+    list.wait_for("resume").await;
+    assert_eq!(list.next().await, None);
+    assert_eq!(get(&daemon, path).await.status, 503);
+    raw_sql("ALTER VIEW away RENAME TO run_summary")
+        .execute(&mut conn)
+        .await
+        .unwrap();
+    let mut list = Events::open(&daemon, path, &[]).await;
+    list.wait_for("snapshot").await;
     daemon.finish().await;
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use sqlx::{AssertSqlSafe, raw_sql};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
@@ -186,5 +187,33 @@ async fn nobody_reads_under_a_role_that_no_policy_binds() {
         (answer.status, &answer.json()["code"]),
         (503, &"unavailable".into())
     );
+    daemon.finish().await;
+}
+
+/// Scenario: somebody turns off the policies of one table, on which a reader of one customer depends.
+/// Guarantees: that reader gets nothing, not the rows of all customers; the operator still reads.
+#[tokio::test]
+async fn nobody_reads_a_table_without_policies() {
+    let database = pg::database().await;
+    let mut conn = database.connect().await;
+    runtraced(database.url(), &["migrate"]);
+    let customer = runtraced(database.url(), &["customers", "add", "--name", "c"]);
+    let args = ["keys", "create", "--name", "c", "--read", "--customer"];
+    let key = runtraced(database.url(), &[&args[..], &[&customer]].concat());
+    let mut daemon = Daemon::start(database.url()).await;
+    daemon.expect_warnings("the web cannot read");
+    assert_eq!(get_as(&daemon, &key, "/api/runs").await.status, 200);
+    for table in ["agent_steps", "approvals"] {
+        let off = format!("ALTER TABLE {table} DISABLE ROW LEVEL SECURITY");
+        raw_sql(AssertSqlSafe(off))
+            .execute(&mut conn)
+            .await
+            .unwrap();
+        let answer = get_as(&daemon, &key, "/api/runs").await;
+        assert_eq!(answer.status, 503, "{table}: {answer:?}");
+        assert_eq!(get_as(&daemon, "", "/api/runs").await.status, 200);
+        let on = format!("ALTER TABLE {table} ENABLE ROW LEVEL SECURITY");
+        raw_sql(AssertSqlSafe(on)).execute(&mut conn).await.unwrap();
+    }
     daemon.finish().await;
 }
