@@ -1,5 +1,8 @@
 -- Undoes 0044_shared_contents: gives each run its contents back, and drops what the runs of a session shared.
 
+-- Nobody may share anything more.
+LOCK TABLE agent_content_scopes, agent_run_scopes, agent_shared_contents IN ACCESS EXCLUSIVE MODE;
+
 INSERT INTO agent_contents (run_id, hash, kind, prev, part, name, body)
 SELECT s.run_id, c.hash, c.kind, c.prev, c.part, c.name, c.body
 FROM agent_run_scopes AS s
@@ -38,5 +41,5 @@ DROP FUNCTION public.shared_content_of(uuid, uuid, uuid[]);
 DROP TABLE agent_shared_contents;
 DROP TABLE agent_run_scopes;
 DROP TABLE agent_content_scopes;
+DROP TABLE agent_stale_scopes;
 DROP FUNCTION public.note_stale_scopes();
-DROP FUNCTION public.sees_run(uuid);

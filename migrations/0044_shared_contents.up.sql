@@ -16,7 +16,6 @@ CREATE TABLE agent_content_scopes (
   session_id UUID NOT NULL,
   owner_id UUID NOT NULL,
   month DATE NOT NULL,
-  stale BOOLEAN NOT NULL DEFAULT false,
   CONSTRAINT agent_content_scopes_key UNIQUE (session_id, owner_id, month)
 );
 
@@ -27,10 +26,6 @@ COMMENT ON COLUMN agent_content_scopes.session_id IS 'The session of the runs wh
 COMMENT ON COLUMN agent_content_scopes.owner_id IS
   'The customer whose runs these are: the tenant of the key that sent them, or else the customer that they name; all zero: none';
 COMMENT ON COLUMN agent_content_scopes.month IS 'First day of the month (UTC) in which the runs first stored contents';
-COMMENT ON COLUMN agent_content_scopes.stale IS
-  'True: a run of the scope was deleted, so there may be contents that nothing needs; retention and prune look for them';
-
-CREATE INDEX idx_content_scopes_stale ON agent_content_scopes (id) WHERE stale;
 
 CREATE TABLE agent_run_scopes (
   run_id UUID PRIMARY KEY REFERENCES agent_runs(id) ON DELETE CASCADE,
@@ -89,38 +84,50 @@ EXCEPTION WHEN undefined_object THEN
 END
 $migration$;
 
--- Deleting a run, by whatever means, says that its scope may hold what nothing needs.
+-- Deleting a run, by whatever means, says that its scope may hold what nothing needs. Rows are only added, so nobody waits for a
+-- scope, and a sweep removes no row that it did not see.
+CREATE TABLE agent_stale_scopes (
+  id UUID PRIMARY KEY DEFAULT gen_random_uuid(),
+  scope_id UUID NOT NULL
+);
+
+COMMENT ON TABLE agent_stale_scopes IS
+  'Scopes that lost a run, so that there may be contents that nothing needs; retention, prune and erase look at them';
+COMMENT ON COLUMN agent_stale_scopes.id IS 'Id of the row';
+COMMENT ON COLUMN agent_stale_scopes.scope_id IS 'The scope, as often as it lost a run since it was last looked at';
+
+CREATE INDEX idx_stale_scopes_scope ON agent_stale_scopes (scope_id);
+
 CREATE FUNCTION public.note_stale_scopes() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
 AS $function$
 BEGIN
-  UPDATE public.agent_content_scopes AS s SET stale = true
-  WHERE s.id IN (SELECT g.scope_id FROM gone AS g) AND NOT s.stale;
+  IF TG_OP = 'TRUNCATE' THEN
+    INSERT INTO public.agent_stale_scopes (scope_id) SELECT s.id FROM public.agent_content_scopes AS s;
+  ELSE
+    INSERT INTO public.agent_stale_scopes (scope_id) SELECT DISTINCT g.scope_id FROM gone AS g;
+  END IF;
   RETURN NULL;
 END
 $function$;
-COMMENT ON FUNCTION public.note_stale_scopes() IS 'Marks the scopes of deleted runs; used by a trigger';
+COMMENT ON FUNCTION public.note_stale_scopes() IS 'Notes the scopes of deleted runs; used by triggers';
 
 CREATE TRIGGER agent_run_scopes_gone AFTER DELETE ON agent_run_scopes REFERENCING OLD TABLE AS gone
 FOR EACH STATEMENT EXECUTE FUNCTION note_stale_scopes();
-
--- Whoever sees a run sees its scope, by whatever policies.
-CREATE FUNCTION public.sees_run(run_id uuid) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = ''
-AS $function$ SELECT EXISTS (SELECT FROM public.agent_runs AS r WHERE r.id = $1) $function$;
-COMMENT ON FUNCTION public.sees_run(uuid) IS 'Whether the caller sees this run';
+CREATE TRIGGER agent_run_scopes_emptied AFTER TRUNCATE ON agent_run_scopes
+FOR EACH STATEMENT EXECUTE FUNCTION note_stale_scopes();
 
 ALTER TABLE agent_content_scopes ENABLE ROW LEVEL SECURITY;
 ALTER TABLE agent_run_scopes ENABLE ROW LEVEL SECURITY;
 ALTER TABLE agent_shared_contents ENABLE ROW LEVEL SECURITY;
-
-CREATE POLICY "Whoever sees a run sees its scope" ON agent_run_scopes FOR SELECT USING (public.sees_run(run_id));
+ALTER TABLE agent_stale_scopes ENABLE ROW LEVEL SECURITY;
 
 DO $migration$
 DECLARE
-  tables CONSTANT text[] := ARRAY['agent_content_scopes', 'agent_run_scopes', 'agent_shared_contents'];
+  tables CONSTANT text[] := ARRAY['agent_content_scopes', 'agent_run_scopes', 'agent_shared_contents', 'agent_stale_scopes'];
   one record;
   new_table text;
+  copied boolean;
 BEGIN
   -- New tables have default privileges: Supabase gives anon and authenticated all rights, a product may give others some.
   FOR one IN
@@ -154,6 +161,38 @@ BEGIN
       END LOOP;
     ELSIF one.reads THEN
       EXECUTE format('GRANT SELECT ON agent_run_scopes TO %s', one.whom);
+    END IF;
+  END LOOP;
+  -- Whoever sees contents of a run sees its scope: the policies of contents, also those that others made, hold for scopes. One that
+  -- is about more than the run cannot: then a permissive one is left out, and in place of a restrictive one nothing is shown, except
+  -- to daemons.
+  FOR one IN
+    SELECT
+      p.policyname,
+      p.permissive,
+      p.cmd,
+      regexp_replace(p.qual, '\magent_contents\.run_id\M', 'agent_run_scopes.run_id', 'g') AS qual,
+      array_to_string(ARRAY(
+        SELECT CASE WHEN r = 'public' THEN 'PUBLIC' ELSE quote_ident(r) END FROM unnest(p.roles) AS r), ', ') AS whom
+    FROM pg_policies AS p
+    WHERE p.schemaname = 'public' AND p.tablename = 'agent_contents' AND p.cmd IN ('ALL', 'SELECT')
+      AND p.policyname NOT LIKE 'runtraced writes as %'
+  LOOP
+    copied := true;
+    BEGIN
+      EXECUTE format('CREATE POLICY %I ON agent_run_scopes AS %s FOR SELECT TO %s', one.policyname, one.permissive, one.whom)
+        || coalesce(' USING (' || one.qual || ')', '');
+    EXCEPTION WHEN syntax_error_or_access_rule_violation THEN
+      copied := false;
+    END;
+    IF NOT copied THEN
+      RAISE WARNING 'the policy "%" of agent_contents cannot hold for agent_run_scopes: make one by hand', one.policyname;
+      IF one.permissive = 'RESTRICTIVE' THEN
+        EXECUTE format(
+          'CREATE POLICY %I ON agent_run_scopes AS RESTRICTIVE FOR SELECT TO %s USING ((SELECT EXISTS ('
+          'SELECT FROM pg_catalog.pg_policies AS p WHERE p.schemaname = ''public'' AND p.tablename = ''agent_contents'' '
+          'AND p.policyname = (''runtraced writes as '' || current_user)::name)))', one.policyname, one.whom);
+      END IF;
     END IF;
   END LOOP;
 END
@@ -227,7 +266,7 @@ CREATE FUNCTION public.shared_content(scope_id uuid, hash uuid) RETURNS jsonb
 LANGUAGE sql STABLE COST 1000 SECURITY DEFINER SET search_path = ''
 AS $function$ SELECT public.shared_content_of($1, $2, '{}') $function$;
 COMMENT ON FUNCTION public.shared_content(uuid, uuid) IS
-  'The value of a row of agent_shared_contents, for whoever knows the scope, which takes seeing a run of it, and the hash, which takes seeing a step';
+  'The value of a row of agent_shared_contents, for whoever knows the scope, which takes the right to see contents of a run in it, and the hash, which takes seeing a step';
 
 CREATE OR REPLACE FUNCTION public.content_value(run_id uuid, value jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE COST 1000 SET search_path = ''
@@ -244,6 +283,7 @@ BEGIN
     IF hash ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' AND $2 = jsonb_build_object('$content', hash)
       AND has_table_privilege('public.agent_contents', 'SELECT')
     THEN
+      PERFORM set_config('runtraced.run', $1::text, true);
       IF has_table_privilege('public.agent_run_scopes', 'SELECT') THEN
         SELECT s.scope_id INTO shared_in FROM public.agent_run_scopes AS s WHERE s.run_id = $1;
         IF shared_in IS NOT NULL THEN
@@ -252,7 +292,6 @@ BEGIN
       END IF;
       -- A run may have stored contents before it had a session.
       IF made IS NULL THEN
-        PERFORM set_config('runtraced.run', $1::text, true);
         made := public.content_of($1, hash::uuid, '{}');
       END IF;
       RETURN coalesce(made, $2);
@@ -323,17 +362,17 @@ COMMENT ON FUNCTION public.unneeded_contents(uuid) IS
 -- Searching.
 
 CREATE FUNCTION public.shared_text(scope_id uuid, hashes uuid[], pattern text) RETURNS boolean
-LANGUAGE sql STABLE COST 1000 SECURITY DEFINER SET search_path = '' SET enable_seqscan = off
+LANGUAGE plpgsql STABLE COST 1000 SECURITY DEFINER SET search_path = '' SET enable_seqscan = off
 AS $function$
-  SELECT EXISTS (
-    SELECT
-    FROM public.shared_pieces($1, $2) AS p (hash)
-    CROSS JOIN LATERAL (
-      SELECT FROM public.agent_shared_contents AS c
-      WHERE c.scope_id = $1 AND c.hash = p.hash AND (c.name ILIKE $3 OR c.body::text ILIKE $3)
-      OFFSET 0
-    ) AS c
-  )
+DECLARE
+  -- Most scopes hold no such text, and reading a scope once is faster than following what the values consist of.
+  hits CONSTANT uuid[] := ARRAY(
+    SELECT c.hash FROM public.agent_shared_contents AS c
+    WHERE c.scope_id = $1 AND (c.name ILIKE $3 OR c.body::text ILIKE $3));
+BEGIN
+  RETURN cardinality(hits) > 0
+    AND EXISTS (SELECT FROM public.shared_pieces($1, $2) AS p (hash) WHERE p.hash = ANY (hits));
+END
 $function$;
 COMMENT ON FUNCTION public.shared_text(uuid, uuid[], text) IS
   'Whether a text like the pattern is in the values of these rows of agent_shared_contents; for run_shares_text';
@@ -355,18 +394,30 @@ CREATE FUNCTION public.runs_sharing_text(pattern text) RETURNS SETOF uuid
 LANGUAGE plpgsql STABLE COST 100000 ROWS 100 SET search_path = ''
 AS $function$
 BEGIN
-  -- A daemon's role reads shared contents directly, and an index may serve it.
+  -- Only a daemon's role reads shared contents directly, and an index may serve it.
   IF has_table_privilege('public.agent_shared_contents', 'SELECT') THEN
     RETURN QUERY
-      SELECT s.run_id
-      FROM public.agent_run_scopes AS s
-      WHERE s.scope_id = ANY (ARRAY(
-          SELECT c.scope_id FROM public.agent_shared_contents AS c WHERE c.name ILIKE $1 OR c.body::text ILIKE $1))
-        AND public.run_shares_text(s.run_id, $1);
-  ELSE
-    RETURN QUERY SELECT s.run_id FROM public.agent_run_scopes AS s WHERE public.run_shares_text(s.run_id, $1);
+      WITH RECURSIVE hit AS MATERIALIZED (
+        SELECT c.scope_id, c.hash FROM public.agent_shared_contents AS c WHERE c.name ILIKE $1 OR c.body::text ILIKE $1
+      ), scope AS MATERIALIZED (
+        SELECT DISTINCT h.scope_id FROM hit AS h
+      ), named AS MATERIALIZED (
+        SELECT c.scope_id, c.hash, n.hash AS part
+        FROM public.agent_shared_contents AS c
+        CROSS JOIN LATERAL (VALUES (c.prev), (c.part)) AS n (hash)
+        WHERE c.scope_id IN (SELECT s.scope_id FROM scope AS s) AND n.hash IS NOT NULL
+      ), holder AS (
+        SELECT h.scope_id, h.hash FROM hit AS h
+        UNION
+        SELECT n.scope_id, n.hash FROM holder AS h JOIN named AS n ON n.scope_id = h.scope_id AND n.part = h.hash
+      )
+      SELECT DISTINCT l.run_id
+      FROM scope AS s
+      JOIN public.agent_run_scopes AS l ON l.scope_id = s.scope_id
+      CROSS JOIN LATERAL public.content_references(l.run_id, false) AS r (hash)
+      JOIN holder AS h ON h.scope_id = l.scope_id AND h.hash = r.hash;
   END IF;
 END
 $function$;
 COMMENT ON FUNCTION public.runs_sharing_text(text) IS
-  'The runs with a text like the pattern in shared contents of their inputs and outputs, as far as the caller sees them';
+  'For a daemon: the runs with a text like the pattern in shared contents of their inputs and outputs. For others: nothing';

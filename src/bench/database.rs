@@ -21,10 +21,11 @@ pub const TABLES: [&str; 8] = [
 ];
 
 /// Tables that `--content-once` fills in addition. Comparisons leave them out: they hold random ids.
-pub const SHARED_TABLES: [&str; 3] = [
+pub const SHARED_TABLES: [&str; 4] = [
     "agent_content_scopes",
     "agent_run_scopes",
     "agent_shared_contents",
+    "agent_stale_scopes",
 ];
 
 /// Columns that differ between equal deliveries. They hold a time of the database's clock,

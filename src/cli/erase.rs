@@ -221,6 +221,7 @@ impl EraseReport {
         let has_left = erased.left_behind > 0 || self.unused_spool.is_some();
         !erased.comes_again
             && erased.held.is_empty()
+            && erased.unswept == 0
             && erased.spooled == 0
             && (ignores_old_spools || !has_left)
     }
@@ -254,6 +255,12 @@ impl EraseReport {
                 .iter()
                 .map(|held| format!("Runs and sessions {}.", held_text(held))),
         );
+        if erased.unswept > 0 {
+            let sessions = super::count(erased.unswept);
+            lines.push(format!(
+                "Sessions whose shared contents are in use, and may hold what was erased: {sessions}. Repeat the command."
+            ));
+        }
         if erased.has_old_sums {
             lines.push("Statistics may name the user until a daemon sums up again, within a minute. The owner of the tables erases these names at once.".to_owned());
         }
@@ -284,6 +291,7 @@ impl EraseReport {
             "mentions": erased.mentions,
             "comes_again": erased.comes_again,
             "held": erased.held.iter().map(held_json).collect::<Vec<_>>(),
+            "unswept_sessions": erased.unswept,
             "names_in_statistics": erased.has_old_sums,
             "customers": erased.customers,
             "spooled_events": erased.spooled,

@@ -93,7 +93,12 @@ pub async fn run(args: PruneArgs) -> anyhow::Result<ExitCode> {
         .await
     };
     session.release(pruned.as_ref().err());
-    let PrunedRows { rows, busy, held } = match pruned {
+    let PrunedRows {
+        rows,
+        busy,
+        held,
+        unswept,
+    } = match pruned {
         Ok(pruned) => pruned,
         Err(error) => return failed(error),
     };
@@ -108,10 +113,16 @@ pub async fn run(args: PruneArgs) -> anyhow::Result<ExitCode> {
             "runs that others are working on and that stay: {runs}; repeat the command"
         ));
     }
+    if unswept > 0 {
+        let scopes = output::thousands(i64::try_from(unswept).unwrap_or(i64::MAX));
+        output::warn(format!(
+            "sessions whose shared contents are in use and were not looked at: {scopes}; repeat the command"
+        ));
+    }
     for held in &held {
         output::warn(format!("runs {}", held_text(held)));
     }
-    Ok(match busy > 0 || !held.is_empty() {
+    Ok(match busy > 0 || unswept > 0 || !held.is_empty() {
         true => ExitCode::from(EXIT_REFUSED),
         false => ExitCode::SUCCESS,
     })

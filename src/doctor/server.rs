@@ -6,7 +6,7 @@ use super::finding::{Finding, failure, fine, warning};
 use crate::postgres::{NEWEST_TESTED, OLDEST_SUPPORTED};
 
 /// The tables that the daemon writes.
-const WRITTEN_TABLES: [&str; 15] = [
+const WRITTEN_TABLES: [&str; 16] = [
     "agent_content_scopes",
     "agent_contents",
     "agent_messages",
@@ -15,6 +15,7 @@ const WRITTEN_TABLES: [&str; 15] = [
     "agent_scores",
     "agent_sessions",
     "agent_shared_contents",
+    "agent_stale_scopes",
     "agent_step_aliases",
     "agent_steps",
     "agent_token_counts",

@@ -48,6 +48,8 @@ pub struct Erased {
     pub comes_again: bool,
     /// Runs and sessions that tables of the product refer to. They stay.
     pub held: Vec<HeldRows>,
+    /// Sessions whose shared contents were in use and may hold what nothing needs.
+    pub unswept: u64,
     /// The sums of statistics may have names of users until a daemon sums up again: this role
     /// cannot delete them.
     pub has_old_sums: bool,
@@ -97,6 +99,9 @@ pub async fn erase(
             find_held(conn, &key, &mut erased).await?;
         }
         erased.note_mentions(mentions.forget(conn, &key).await?);
+        // Also when nothing was found: an earlier command may have been interrupted before this.
+        let pace = ReapPace::of_share(100);
+        erased.unswept = sweep_all_scopes(conn, &pace, |gone| erased.rows += gone).await?;
         erased.has_old_sums = forget_sums(conn).await? == SumsState::Left;
     }
     erased.rows.aliases += forget_aliases(conn, subject, dry_run).await?;
@@ -189,18 +194,8 @@ async fn delete(
     let pace = ReapPace::of_share(100);
     delete_runs(conn, &doomed_runs(found), &pace, |gone| *rows += gone).await?;
     let sessions = doomed_sessions(found);
-    delete_sessions(conn, &sessions, SessionScope::All, &pace, |gone| {
-        *rows += gone;
-    })
-    .await?;
-    let left = sweep_all_scopes(conn, &pace, |gone| *rows += gone).await?;
-    if left > 0 {
-        tracing::warn!(
-            sessions = left,
-            "contents that runs of a session share are in use; run the command again"
-        );
-    }
-    Ok(())
+    let count = |gone| *rows += gone;
+    delete_sessions(conn, &sessions, SessionScope::All, &pace, count).await
 }
 
 fn doomed_runs(found: &SubjectRows) -> Vec<DoomedRun> {

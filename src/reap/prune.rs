@@ -47,6 +47,8 @@ pub struct PrunedRows {
     pub busy: u64,
     /// Runs that should have gone, and that tables of the product refer to.
     pub held: Vec<HeldRows>,
+    /// Scopes with contents that nothing may need, and that others had locked each time.
+    pub unswept: u64,
 }
 
 /// How often to look for runs that were locked.
@@ -86,7 +88,7 @@ pub async fn prune(
         find_held(conn, filter, &mut pruned).await?;
     }
     if !dry_run {
-        sweep_all_scopes(conn, pace, |rows| pruned.rows += rows).await?;
+        pruned.unswept = sweep_all_scopes(conn, pace, |rows| pruned.rows += rows).await?;
     }
     if !dry_run && filter.status.is_none() && filter.agent.is_none() {
         prune_sessions(conn, filter, pace, &mut pruned.rows).await?;

@@ -1,7 +1,7 @@
 //! Deletes shared contents that no run of their scope needs any more.
 //!
-//! Deleting a run marks its scope as stale, whoever does it. A stale scope is looked at as a whole,
-//! because another run may need what the deleted one had. A scope without runs goes too.
+//! Deleting a run adds a row to `agent_stale_scopes`, whoever does it. Such a scope is looked at as a
+//! whole, because another run may need what the deleted one had. A scope without runs goes too.
 
 use std::time::{Duration, Instant};
 
@@ -10,10 +10,13 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::counts::RowCounts;
-use super::delete::{SLICE_ROWS, is_in_the_way, limit_waits};
+use super::delete::{is_in_the_way, limit_waits};
 use super::pace::ReapPace;
 use crate::store;
 
+/// Rows of one transaction. Each finds out anew what is needed, which takes longer than to delete
+/// a few thousand rows.
+const SWEEP_ROWS: i64 = 20_000;
 /// How often, and after how long, to look for scopes again that a writer has locked.
 const LOOKS: usize = 50;
 const PAUSE: Duration = Duration::from_millis(100);
@@ -31,7 +34,7 @@ pub(super) async fn sweep_scopes(
     loop {
         let begun = Instant::now();
         let next: Option<Uuid> = sqlx::query_scalar(
-            "SELECT id FROM agent_content_scopes WHERE stale AND id > $1 ORDER BY id LIMIT 1",
+            "SELECT scope_id FROM agent_stale_scopes WHERE scope_id > $1 ORDER BY scope_id LIMIT 1",
         )
         .bind(after)
         .fetch_optional(&mut *conn)
@@ -49,8 +52,17 @@ pub(super) async fn sweep_scopes(
                     after = scope;
                 }
             }
-            Err(error) if is_in_the_way(&error) || super::is_canceled(&error) => {
+            Err(error) if is_in_the_way(&error) => {
                 tracing::debug!(%scope, error = %store::reason(&error), "contents are not looked at yet");
+                left += 1;
+                after = scope;
+            }
+            Err(error) if super::is_canceled(&error) => {
+                tracing::warn!(
+                    %scope,
+                    error = %store::reason(&error),
+                    "contents that nothing needs stay: a session has too many; run `runtraced prune`"
+                );
                 left += 1;
                 after = scope;
             }
@@ -85,26 +97,27 @@ pub(super) async fn sweep_all_scopes(
 async fn sweep_slice(conn: &mut PgConnection, scope: Uuid) -> Result<(u64, bool), sqlx::Error> {
     let mut tx = conn.begin().await?;
     limit_waits(&mut tx).await?;
-    sqlx::query("SELECT FROM agent_content_scopes WHERE id = $1 FOR UPDATE")
-        .bind(scope)
-        .execute(&mut *tx)
-        .await?;
+    // A deletion that commits later leaves a row that this statement does not see.
+    for statement in [
+        "SELECT FROM agent_content_scopes WHERE id = $1 FOR UPDATE",
+        "DELETE FROM agent_stale_scopes WHERE scope_id = $1",
+    ] {
+        sqlx::query(statement).bind(scope).execute(&mut *tx).await?;
+    }
     let deleted: i64 = sqlx::query_scalar(include_str!("sweep_scope.sql"))
         .bind(scope)
-        .bind(SLICE_ROWS)
+        .bind(SWEEP_ROWS)
         .fetch_one(&mut *tx)
         .await?;
-    let is_done = deleted < SLICE_ROWS;
-    if is_done {
-        // The second statement is for a scope that still has runs.
-        for statement in [
+    let is_done = deleted < SWEEP_ROWS;
+    let last = match is_done {
+        true => {
             "DELETE FROM agent_content_scopes WHERE id = $1
-             AND NOT EXISTS (SELECT FROM agent_run_scopes WHERE scope_id = $1)",
-            "UPDATE agent_content_scopes SET stale = false WHERE id = $1",
-        ] {
-            sqlx::query(statement).bind(scope).execute(&mut *tx).await?;
+             AND NOT EXISTS (SELECT FROM agent_run_scopes WHERE scope_id = $1)"
         }
-    }
+        false => "INSERT INTO agent_stale_scopes (scope_id) VALUES ($1)",
+    };
+    sqlx::query(last).bind(scope).execute(&mut *tx).await?;
     tx.commit().await?;
     Ok((deleted.unsigned_abs(), is_done))
 }

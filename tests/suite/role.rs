@@ -243,6 +243,7 @@ async fn the_writer_may_do_nothing_else() {
         "agent_content_scopes",
         "agent_run_scopes",
         "agent_shared_contents",
+        "agent_stale_scopes",
     ];
     for table in AGENT_TABLES.iter().chain(&contents) {
         forbidden.push(format!("DELETE FROM {table}"));
@@ -280,6 +281,7 @@ async fn the_writer_may_do_nothing_else() {
             "agent_scores",
             "agent_sessions",
             "agent_shared_contents",
+            "agent_stale_scopes",
             "agent_step_aliases",
             "agent_steps",
             "agent_token_costs",

@@ -29,7 +29,7 @@ BEGIN
   EXECUTE format(
     'GRANT EXECUTE ON FUNCTION public.customer_names(), public.content_value(uuid, jsonb), '
     'public.content_of(uuid, uuid, uuid[]), public.named_run(), '
-    'public.named_run_owned(), public.named_run_read(), public.sees_run(uuid), public.shared_content(uuid, uuid), '
+    'public.named_run_owned(), public.named_run_read(), public.shared_content(uuid, uuid), '
     'public.content_references(uuid, boolean), public.shared_text(uuid, uuid[], text), public.run_shares_text(uuid, text), '
     'public.runs_sharing_text(text) TO %I', reader);
   -- A superuser may take any role.

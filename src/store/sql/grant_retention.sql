@@ -7,7 +7,7 @@ BEGIN
   EXECUTE format(
     'GRANT DELETE ON public.agent_sessions, public.agent_runs, public.agent_steps, public.agent_contents, public.agent_messages, '
     'public.agent_token_counts, public.approvals, public.agent_scores, public.agent_step_aliases, '
-    'public.agent_content_scopes, public.agent_run_scopes, public.agent_shared_contents, '
+    'public.agent_content_scopes, public.agent_run_scopes, public.agent_shared_contents, public.agent_stale_scopes, '
     'public.ingest_dead_letters, public.ingest_ledger TO %I', writer);
   EXECUTE format('GRANT UPDATE, DELETE ON public.ingest_tombstones TO %I', writer);
   EXECUTE format('GRANT SELECT ON public.retention_rules TO %I', writer);

@@ -25,7 +25,7 @@ BEGIN
   -- every row, so it gets a policy of its own.
   FOREACH one IN ARRAY ARRAY[
     'agent_sessions', 'agent_runs', 'agent_steps', 'agent_contents', 'agent_messages', 'agent_token_counts', 'approvals',
-    'agent_scores', 'agent_step_aliases', 'agent_content_scopes', 'agent_run_scopes', 'agent_shared_contents',
+    'agent_scores', 'agent_step_aliases', 'agent_content_scopes', 'agent_run_scopes', 'agent_shared_contents', 'agent_stale_scopes',
     'ingest_dead_letters', 'ingest_ledger'
   ] LOOP
     EXECUTE format('GRANT SELECT, INSERT, UPDATE ON public.%I TO %I', one, writer);
@@ -54,7 +54,7 @@ BEGIN
     'observed_metadata(jsonb, boolean)', 'ingest_migrations()', 'ingest_write_epoch()', 'note_run_sums(uuid[])',
     'fill_run_sums(bigint, bigint, interval)', 'fill_run_sums_days()', 'known_customer(uuid)', 'customer_names()',
     'content_value(uuid, jsonb)', 'content_of(uuid, uuid, uuid[])', 'named_run()', 'named_run_owned()', 'named_run_read()',
-    'sees_run(uuid)', 'shared_content(uuid, uuid)', 'shared_content_of(uuid, uuid, uuid[])', 'shared_pieces(uuid, uuid[])',
+    'shared_content(uuid, uuid)', 'shared_content_of(uuid, uuid, uuid[])', 'shared_pieces(uuid, uuid[])',
     'content_references(uuid, boolean)', 'unneeded_contents(uuid)', 'shared_text(uuid, uuid[], text)',
     'run_shares_text(uuid, text)', 'runs_sharing_text(text)'
   ] LOOP

@@ -16,5 +16,5 @@ WITH clock AS MATERIALIZED (
 INSERT INTO agent_content_scopes AS s (session_id, owner_id, month)
 SELECT DISTINCT w.session_id, w.owner_id, w.month FROM wanted w WHERE w.session_id IS NOT NULL
 ORDER BY 1, 2, 3
-ON CONFLICT ON CONSTRAINT agent_content_scopes_key DO UPDATE SET stale = s.stale WHERE false
+ON CONFLICT ON CONSTRAINT agent_content_scopes_key DO UPDATE SET month = s.month WHERE false
 RETURNING s.id

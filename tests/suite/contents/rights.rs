@@ -468,6 +468,7 @@ async fn shared_contents_are_read_with_their_steps() {
         for query in [
             "SELECT count(*) FROM agent_shared_contents",
             "SELECT count(*) FROM agent_content_scopes",
+            "SELECT count(*) FROM agent_stale_scopes",
         ] {
             let count: i64 = sqlx::query_scalar(query).fetch_one(&mut *tx).await.unwrap();
             assert_eq!(count, 0, "{claims}: {query}");
@@ -518,6 +519,7 @@ async fn the_migration_gives_shared_contents_to_daemons_alone() {
             ("agent_content_scopes", scopes),
             ("agent_run_scopes", links),
             ("agent_shared_contents", contents),
+            ("agent_stale_scopes", contents),
         ] {
             let sql = format!(
                 "SELECT string_agg(CASE WHEN has_table_privilege('{role}', '{table}', p.name) THEN p.letter ELSE '' END, '' ORDER BY p.n)
@@ -537,5 +539,52 @@ async fn the_migration_gives_shared_contents_to_daemons_alone() {
                 .unwrap();
             assert_eq!(policies, i64::from(want.contains('w')), "{role}: {table}");
         }
+    }
+}
+
+/// Scenario: before the migration to shared contents, a product has a policy of its own that hides contents from a role, and a tool
+/// that sees nothing but steps and contents.
+/// Guarantees: the role gets references, as before; the tool reads values, as before.
+#[tokio::test]
+async fn policies_of_contents_hold_for_shared_ones() {
+    let cluster = pg::own_cluster().await;
+    let mut owner = PgConnection::connect(cluster.url()).await.unwrap();
+    MIGRATIONS.undo(&mut owner, 43).await.unwrap();
+    let roles = "
+        CREATE ROLE support NOLOGIN; CREATE ROLE tool NOLOGIN; CREATE ROLE odd NOLOGIN;
+        GRANT ALL ON ALL TABLES IN SCHEMA public TO support, odd;
+        GRANT USAGE ON SCHEMA public TO support, tool, odd;
+        GRANT SELECT ON agent_steps, agent_contents TO tool;
+        CREATE POLICY \"all see\" ON agent_steps FOR SELECT TO support, tool, odd USING (true);
+        CREATE POLICY \"all see\" ON agent_contents FOR SELECT TO support, tool, odd USING (true);
+        CREATE POLICY \"not support\" ON agent_contents AS RESTRICTIVE FOR SELECT TO support USING (false);
+        CREATE POLICY \"small ones\" ON agent_contents AS RESTRICTIVE FOR SELECT TO odd USING (kind < 9)";
+    execute(&mut owner, roles).await;
+    MIGRATIONS.run(&mut owner).await.unwrap();
+    execute(&mut owner, PEOPLE).await;
+    let (own, sharing) = (Uuid::from_u128(3), Uuid::from_u128(1));
+    insert_contents(&mut owner, own, CONTENTS).await;
+    insert_shared(&mut owner, &[sharing], CONTENTS).await;
+    for run in [own, sharing] {
+        insert_step(&mut owner, run, &reference(3), &json!(1)).await;
+    }
+    // A policy about columns that scopes do not have cannot be kept: nothing shared is shown.
+    for (role, of_own, of_shared) in [
+        ("support", reference(3), reference(3)),
+        ("tool", sent(), sent()),
+        ("odd", sent(), reference(3)),
+    ] {
+        let mut tx = owner.begin().await.unwrap();
+        take_role(&mut tx, role, "{}").await;
+        for (run, want) in [(own, of_own), (sharing, of_shared)] {
+            let sql = "SELECT content_value(run_id, input) FROM agent_steps WHERE run_id = $1";
+            let shown: Value = sqlx::query_scalar(sql)
+                .bind(run)
+                .fetch_one(&mut *tx)
+                .await
+                .unwrap();
+            assert_eq!(shown, want, "{role}: {run}");
+        }
+        tx.rollback().await.unwrap();
     }
 }

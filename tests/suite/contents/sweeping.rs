@@ -117,7 +117,7 @@ async fn the_daemon_sweeps_after_anybody() {
     insert_step(&mut conn, other, &reference(1), &json!(1)).await;
     let leaves = format!(
         "INSERT INTO agent_shared_contents (scope_id, hash, kind, body)
-         SELECT '{scope}', md5(n::text)::uuid, 0, to_jsonb(n) FROM generate_series(1, 5000) AS n;
+         SELECT '{scope}', md5(n::text)::uuid, 0, to_jsonb(n) FROM generate_series(1, 45000) AS n;
          CREATE TABLE deleted (at xid8, rows bigint);
          CREATE FUNCTION note_deleted() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
          BEGIN
@@ -133,19 +133,18 @@ async fn the_daemon_sweeps_after_anybody() {
     let reaped = "runtraced_reaped_rows_total{table=\"agent_shared_contents\"}";
     let mut metrics = daemon.metrics().await;
     for _ in 0..1_500 {
-        if metrics[reaped] == 5_000 {
+        if metrics[reaped] == 45_000 {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         metrics = daemon.metrics().await;
     }
-    assert_eq!(metrics[reaped], 5_000);
+    assert_eq!(metrics[reaped], 45_000);
     daemon.finish().await;
     assert_eq!(rows_of_scopes(&mut conn).await, [1, 1, 1]);
     let query = "SELECT count(DISTINCT at) FROM deleted WHERE rows > 0";
     assert_eq!(number(&mut conn, query).await, 3);
-    let stale = "SELECT count(*) FROM agent_content_scopes WHERE stale";
-    assert_eq!(number(&mut conn, stale).await, 0);
+    assert_eq!(count(&mut conn, "agent_stale_scopes").await, 0);
 }
 
 /// Scenario: a chat goes on while its earlier turns are erased from the oldest on, by SQL and by `prune` in turn.
@@ -222,4 +221,85 @@ async fn erase_leaves_no_shared_contents() {
     assert_eq!(number(&mut conn, &format!("{sessions}'{gone}'")).await, 0);
     assert_eq!(shown(&mut conn, &runs[3..]).await, sent(&kept));
     assert_eq!(unneeded(&mut conn).await, 0);
+}
+
+/// Runs with a scope each, of which each holds a text of its own.
+async fn runs_with_scopes(conn: &mut PgConnection, count: usize) -> Vec<(Uuid, Uuid)> {
+    let mut runs = Vec::new();
+    for number in 0..count {
+        let run = new_id();
+        insert_run(conn, run).await;
+        let scope = insert_shared(conn, &[run], &format!("1 0 0 0 - \"text {number}\"")).await;
+        insert_step(conn, run, &reference(1), &json!(1)).await;
+        runs.push((run, scope));
+    }
+    runs
+}
+
+/// Scenario: two runs share a scope; one is deleted by a transaction that commits only after a sweep of the other's deletion.
+/// Guarantees: what the later one had goes with the next sweep.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_commits_late_is_seen() {
+    let database = pg::database().await;
+    let (mut conn, mut late) = (database.connect().await, database.connect().await);
+    let runs = [new_id(), new_id(), new_id()];
+    for (run, hash) in runs.into_iter().zip(1..) {
+        insert_run(&mut conn, run).await;
+        insert_step(&mut conn, run, &reference(hash), &json!(1)).await;
+    }
+    let lines = "1 0 0 0 - \"first\"\n2 0 0 0 - \"second\"\n3 0 0 0 - \"third\"";
+    insert_shared(&mut conn, &runs, lines).await;
+    let young = format!(
+        "UPDATE agent_runs SET changed_at = now() WHERE id <> '{}'",
+        runs[0]
+    );
+    execute(&mut conn, &young).await;
+    let delete = |run| {
+        format!(
+            "DELETE FROM agent_steps WHERE run_id = '{run}'; DELETE FROM agent_runs WHERE id = '{run}'"
+        )
+    };
+    execute(&mut late, &format!("BEGIN; {}", delete(runs[1]))).await;
+    execute(&mut conn, &delete(runs[0])).await;
+    prune(database.url()).await;
+    assert!(!holds(&mut conn, "first").await && holds(&mut conn, "second").await);
+    execute(&mut late, "COMMIT").await;
+    prune(database.url()).await;
+    assert!(!holds(&mut conn, "second").await && holds(&mut conn, "third").await);
+
+    // TRUNCATE fires no trigger of rows.
+    execute(&mut conn, "TRUNCATE agent_runs CASCADE").await;
+    prune(database.url()).await;
+    assert_eq!(rows_of_scopes(&mut conn).await, [0, 0, 0]);
+}
+
+/// Scenario: of 30 old runs with a scope each, somebody holds the lock of one scope; prune, and then erase of its session.
+/// Guarantees: all runs go, and all other contents; each command says that something is left, and exits with 1; once the lock is
+/// free, repeating it removes the rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scope_in_use_holds_up_no_others() {
+    let database = pg::database().await;
+    let (mut conn, mut holder) = (database.connect().await, database.connect().await);
+    let runs = runs_with_scopes(&mut conn, 30).await;
+    let lock = format!(
+        "BEGIN; SELECT FROM agent_content_scopes WHERE id = '{}' FOR NO KEY UPDATE",
+        runs[7].1
+    );
+    execute(&mut holder, &lock).await;
+    let session = new_id().to_string();
+    let commands = [
+        &["prune", "--older-than", "30d"][..],
+        &["erase", "--session", &session, "--yes"],
+    ];
+    for command in commands {
+        let (code, said) = runtraced(command, database.url()).await;
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains("shared contents are in use"), "{said}");
+        assert_eq!(count(&mut conn, "agent_runs").await, 0);
+        assert_eq!(rows_of_scopes(&mut conn).await, [1, 0, 1]);
+    }
+    execute(&mut holder, "COMMIT").await;
+    let (code, said) = runtraced(commands[1], database.url()).await;
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(rows_of_scopes(&mut conn).await, [0, 0, 0]);
 }

@@ -17,6 +17,7 @@ const WITHOUT_CUSTOMERS: &[(&str, u64, u64, u64, u64)] = &[
     ("agent_content_scopes", 0, 0, 0, 0),
     ("agent_run_scopes", 1, 6, 0, 2),
     ("agent_shared_contents", 0, 0, 0, 0),
+    ("agent_stale_scopes", 0, 0, 0, 0),
     ("agent_step_aliases", 1, 6, 0, 2),
     ("agent_token_counts", 1, 6, 0, 2),
     ("agent_scores", 1, 6, 0, 2),

@@ -24,6 +24,7 @@ pub const VISIBLE: &[(&str, u64, u64, u64)] = &[
     ("agent_content_scopes", 0, 0, 0),
     ("agent_run_scopes", 2, 6, 0),
     ("agent_shared_contents", 0, 0, 0),
+    ("agent_stale_scopes", 0, 0, 0),
     ("agent_step_aliases", 2, 6, 0),
     ("agent_token_counts", 2, 6, 0),
     ("agent_scores", 2, 6, 0),

@@ -143,7 +143,7 @@ async fn default_privileges_give_nobody_a_row() {
         let given: String = project
             .value(&format!(
                 "SELECT coalesce(string_agg(name, ' ' ORDER BY name), '') FROM unnest(ARRAY[
-                   '_sqlx_migrations', 'agent_content_scopes', 'agent_contents', 'agent_run_scopes', 'agent_scores', 'agent_shared_contents', 'agent_step_aliases', 'agent_token_counts', 'ingest_dead_letters',
+                   '_sqlx_migrations', 'agent_content_scopes', 'agent_contents', 'agent_run_scopes', 'agent_scores', 'agent_shared_contents', 'agent_stale_scopes', 'agent_step_aliases', 'agent_token_counts', 'ingest_dead_letters',
                    'ingest_keys', 'ingest_ledger', 'ingest_reconciliation', 'runtraced_admins']) AS name
                  WHERE has_table_privilege('{who}', name, '{right}')"
             ))

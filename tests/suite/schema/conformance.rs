@@ -185,7 +185,13 @@ const ADDED: &[(&str, &[&str])] = &[
             "session_id uuid not null",
             "owner_id uuid not null",
             "month date not null",
-            "stale boolean not null default false",
+        ],
+    ),
+    (
+        "agent_stale_scopes",
+        &[
+            "id uuid not null default gen_random_uuid()",
+            "scope_id uuid not null",
         ],
     ),
     (
@@ -351,6 +357,7 @@ const ADDED_CONSTRAINTS: &[&str] = &[
     "agent_shared_contents: agent_shared_contents_part_check CHECK ((num_nonnulls(part, body) = 1))",
     "agent_shared_contents: agent_shared_contents_pkey PRIMARY KEY (scope_id, hash)",
     "agent_shared_contents: agent_shared_contents_scope_id_fkey FOREIGN KEY (scope_id) REFERENCES agent_content_scopes(id)",
+    "agent_stale_scopes: agent_stale_scopes_pkey PRIMARY KEY (id)",
     "agent_messages: agent_messages_run_id_fkey FOREIGN KEY (run_id) REFERENCES agent_runs(id)",
     "agent_runs: agent_runs_finalized_by_check CHECK ((finalized_by = ANY (ARRAY['client'::text, 'root_span'::text, 'abandoned'::text])))",
     "agent_scores: agent_scores_pkey PRIMARY KEY (id)",
