@@ -13,12 +13,12 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, Endpoint};
 
 use super::load::{DeliveryResult, RequestAck};
-use super::workload::EncodedRequest;
+use super::workload::{EncodedRequest, Workload, WorkloadKind};
 
 const EXPORT_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
-/// Requests in flight per connection, where their order does not matter. Each exporter waits for
-/// its response before it sends the next request.
-pub const EXPORTERS_PER_CONNECTION: usize = 4;
+/// Requests in flight for each stream of the arguments. Each exporter waits for its response before
+/// it sends the next request.
+const EXPORTERS: usize = 4;
 /// HTTP/2 flow-control window of each connection and stream.
 const WINDOW_BYTES: u32 = 1 << 20;
 
@@ -38,18 +38,27 @@ async fn connect(endpoint: &str, count: usize) -> anyhow::Result<Vec<Channel>> {
     Ok(channels)
 }
 
-/// Sends each stream over its own connection with so many exporters, as fast as responses arrive.
-/// One exporter keeps the order of the stream. The result has no
+/// How many connections share the requests in flight of one stream of the arguments. The turns of a
+/// chat come one after the other: nobody goes on before the answer is there.
+pub fn connections_per_stream(kind: WorkloadKind) -> usize {
+    match kind {
+        WorkloadKind::Chat => EXPORTERS,
+        _ => 1,
+    }
+}
+
+/// Sends each stream over its own connection, as fast as responses arrive. The result has no
 /// counts of committed and duplicate events, because OTLP responses do not report them.
 ///
 /// # Errors
 /// When a request is refused or a connection fails; the figures would not be valid.
 pub async fn deliver_otlp(
     endpoint: &str,
-    streams: &[Vec<EncodedRequest>],
-    exporters_per_connection: usize,
+    workload: &Workload,
     progress: impl Fn(u64) + Clone + Send + 'static,
 ) -> anyhow::Result<DeliveryResult> {
+    let streams = &workload.streams;
+    let exporters_per_connection = EXPORTERS / connections_per_stream(workload.kind);
     let channels = connect(endpoint, streams.len()).await?;
     let begin = Instant::now();
     let mut exporters = JoinSet::new();

@@ -7,7 +7,7 @@ use sqlx::AssertSqlSafe;
 
 use super::database::{SHARED_TABLES, ScratchDatabase, TABLES};
 use super::direct;
-use super::exports::EXPORTERS_PER_CONNECTION;
+use super::exports::connections_per_stream;
 use super::load::Pace;
 use super::measure::DEFAULT_COPY_ROWS;
 use super::progress::BenchProgress;
@@ -83,7 +83,7 @@ async fn measure(
         kind,
         calls,
         conversations: all_calls.div_ceil(calls).max(1),
-        streams: args.streams.max(1) * EXPORTERS_PER_CONNECTION,
+        streams: args.streams.max(1) * connections_per_stream(kind),
         seed: args.seed,
     };
     let made = HistoryWorkload::new(&spec);

@@ -8,7 +8,7 @@ use runtraced_client::RetryPolicy;
 
 use super::database::{ScratchDatabase, TABLES};
 use super::direct;
-use super::exports::{EXPORTERS_PER_CONNECTION, deliver_otlp};
+use super::exports::deliver_otlp;
 use super::figures::{
     LatencyAtRate, LatencyFigures, Measurement, Redelivery, RoundFigures, RowChecks, Spread,
     WorkloadFigures,
@@ -299,12 +299,7 @@ impl BenchHarness {
         let progress = move |events| tick.inc(events);
         let streams = &workload.streams;
         let delivery = if workload.kind.is_otlp() {
-            // Nobody goes on with a conversation before the answer is there.
-            let exporters = match workload.kind.is_history() {
-                true => 1,
-                false => EXPORTERS_PER_CONNECTION,
-            };
-            deliver_otlp(&self.endpoint, streams, exporters, progress).await
+            deliver_otlp(&self.endpoint, workload, progress).await
         } else {
             let retry = RetryPolicy::default();
             deliver(&self.endpoint, streams, pace, retry, progress).await
