@@ -310,12 +310,20 @@ mod tests {
             (MESSAGES, include_str!("../sql/merge_messages.sql")),
             (TOKEN_COUNTS, include_str!("../sql/merge_token_counts.sql")),
             (SCORES, include_str!("../sql/merge_scores.sql")),
-            (CONTENTS, include_str!("../sql/insert_contents.sql")),
         ] {
             let copied = columns(table.copy);
             assert_eq!(copied.len(), table.columns as usize);
             let arrays = statement.split_once("AS u ").expect("arrays").1;
             assert_eq!(columns(arrays), copied);
+        }
+        let insert = include_str!("../sql/insert_contents.sql");
+        for table in [CONTENTS, SHARED_CONTENTS] {
+            let copied = columns(table.copy);
+            assert_eq!(copied.len(), table.columns as usize);
+            let (_, name) = table.copy.split_once(' ').expect("COPY");
+            let (name, _) = name.split_once(' ').expect("a table");
+            let target = format!("INSERT INTO {name} ");
+            assert_eq!(columns(insert.split_once(&target).expect("it").1), copied);
         }
     }
 
