@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::letters::{SubjectLetters, letters_of};
 use super::subject::{SubjectKey, USER_PATHS};
-use super::whose::Owners;
+use super::whose::SubjectOwners;
 
 /// The rows of a subject.
 pub(super) struct SubjectRows {
@@ -15,7 +15,7 @@ pub(super) struct SubjectRows {
     pub runs: Vec<Uuid>,
     pub letters: SubjectLetters,
     /// The customers whose they are.
-    pub owners: Owners,
+    pub owners: SubjectOwners,
 }
 
 impl SubjectRows {
@@ -64,7 +64,7 @@ pub(super) async fn find(
         .fetch_all(&mut *conn)
         .await?;
     let all = || runs.iter().chain(&sessions);
-    let of_rows = Owners::of_rows(all().map(|(_, owner)| owner.as_deref()));
+    let of_rows = SubjectOwners::of_rows(all().map(|(_, owner)| owner.as_deref()));
     let owners = match subject.owners.is_unknown() {
         true => &of_rows,
         false => &subject.owners,

@@ -7,7 +7,7 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::subject::SubjectKey;
-use super::whose::Owners;
+use super::whose::SubjectOwners;
 
 /// A dead letter, as far as it matters whose it is.
 #[derive(Debug, Default)]
@@ -73,7 +73,7 @@ impl Letter {
 
     /// Whether it is about the subject, whose `ids` and `owners` are known. What another customer
     /// sent stays, also if it names an id of the subject.
-    pub fn is_of(&self, subject: &SubjectKey, owners: &Owners, ids: &HashSet<Uuid>) -> bool {
+    pub fn is_of(&self, subject: &SubjectKey, owners: &SubjectOwners, ids: &HashSet<Uuid>) -> bool {
         // The id of a user means the same everywhere; a name means another user elsewhere.
         let names_user_id = subject.kind == "user"
             && subject.is_global
@@ -91,7 +91,7 @@ impl Letter {
     pub fn starts_run_of(
         &self,
         subject: &SubjectKey,
-        owners: &Owners,
+        owners: &SubjectOwners,
         ids: &HashSet<Uuid>,
     ) -> bool {
         let names_user = || {
@@ -110,14 +110,14 @@ impl Letter {
         self.tenant.is_none() && self.session.is_some_and(|session| ids.contains(&session))
     }
 
-    fn may_belong(&self, owners: &Owners) -> bool {
+    fn may_belong(&self, owners: &SubjectOwners) -> bool {
         match &self.tenant {
             Some(tenant) => owners.allow_key(tenant),
             None => owners.allow(self.owner()),
         }
     }
 
-    fn may_name_user(&self, subject: &SubjectKey, owners: &Owners) -> bool {
+    fn may_name_user(&self, subject: &SubjectKey, owners: &SubjectOwners) -> bool {
         match &subject.customer {
             Some(_) => self.owner().is_some() && self.may_belong(owners),
             None => subject.is_global || owners.allow(self.owner()),
@@ -164,7 +164,7 @@ mod tests {
             uuid: None,
             is_global: false,
             customer: None,
-            owners: Owners::default(),
+            owners: SubjectOwners::default(),
             mark: String::new(),
         };
         let ids = HashSet::from([id]);

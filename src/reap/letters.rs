@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::letter::Letter;
 use super::subject::SubjectKey;
-use super::whose::Owners;
+use super::whose::SubjectOwners;
 
 /// Dead letters that one statement looks at.
 const LETTERS: i64 = 500;
@@ -27,7 +27,7 @@ pub(super) struct SubjectLetters {
 pub(super) async fn letters_of(
     conn: &mut PgConnection,
     subject: &SubjectKey,
-    owners: &Owners,
+    owners: &SubjectOwners,
     mut ids: HashSet<Uuid>,
 ) -> Result<SubjectLetters, sqlx::Error> {
     ids.extend(subject.uuid);
@@ -51,7 +51,7 @@ pub(super) async fn letters_of(
 async fn look_once(
     conn: &mut PgConnection,
     subject: &SubjectKey,
-    owners: &Owners,
+    owners: &SubjectOwners,
     ids: &HashSet<Uuid>,
 ) -> Result<SubjectLetters, sqlx::Error> {
     let mut found = SubjectLetters::default();
@@ -89,7 +89,7 @@ async fn look_once(
 /// The runs that letters start and that may go for that.
 async fn started_runs(
     conn: &mut PgConnection,
-    owners: &Owners,
+    owners: &SubjectOwners,
     letters: &[Letter],
 ) -> Result<Vec<Uuid>, sqlx::Error> {
     let starts = || letters.iter().filter(|letter| letter.started.is_some());

@@ -21,7 +21,16 @@ const SWEEP_ROWS: i64 = 20_000;
 const LOOKS: usize = 50;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Looks at every stale scope once. Returns how many stay, because somebody works on them.
+/// Scopes that may hold what nothing needs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct UnsweptScopes {
+    /// Somebody works on them.
+    busy: u64,
+    /// To look at them takes longer than a statement may.
+    slow: u64,
+}
+
+/// Looks at every stale scope once.
 ///
 /// # Errors
 /// If the database fails. What was deleted stays deleted.
@@ -29,8 +38,8 @@ pub(super) async fn sweep_scopes(
     conn: &mut PgConnection,
     pace: &ReapPace<'_>,
     mut done: impl FnMut(RowCounts),
-) -> Result<u64, sqlx::Error> {
-    let (mut after, mut left) = (Uuid::nil(), 0);
+) -> Result<UnsweptScopes, sqlx::Error> {
+    let (mut after, mut left) = (Uuid::nil(), UnsweptScopes::default());
     loop {
         let begun = Instant::now();
         let next: Option<Uuid> = sqlx::query_scalar(
@@ -42,37 +51,39 @@ pub(super) async fn sweep_scopes(
         let Some(scope) = next else {
             return Ok(left);
         };
-        match sweep_slice(conn, scope).await {
-            Ok((deleted, is_done)) => {
+        let is_done = match sweep_slice(conn, scope).await {
+            Ok((shared_contents, is_done)) => {
                 done(RowCounts {
-                    shared_contents: deleted,
+                    shared_contents,
                     ..RowCounts::default()
                 });
-                if is_done {
-                    after = scope;
-                }
-            }
-            Err(error) if is_in_the_way(&error) => {
-                tracing::debug!(%scope, error = %store::reason(&error), "contents are not looked at yet");
-                left += 1;
-                after = scope;
+                is_done
             }
             Err(error) if super::is_canceled(&error) => {
                 tracing::warn!(
                     %scope,
                     error = %store::reason(&error),
-                    "contents that nothing needs stay: a session has too many; run `runtraced prune`"
+                    "a session has too many shared contents to look for those that nothing needs; run `runtraced prune`"
                 );
-                left += 1;
-                after = scope;
+                left.slow += 1;
+                true
+            }
+            // A run was deleted meanwhile: what it had is not looked at yet.
+            Err(error) if is_in_the_way(&error) || store::sqlstate(&error) == "23503" => {
+                tracing::debug!(%scope, error = %store::reason(&error), "contents are not looked at yet");
+                left.busy += 1;
+                true
             }
             Err(error) => return Err(error),
+        };
+        if is_done {
+            after = scope;
         }
         pace.rest(begun).await;
     }
 }
 
-/// The same until none is left, or for some seconds. Returns how many stay.
+/// The same until nobody works on any, or for some seconds. Returns how many stay.
 ///
 /// # Errors
 /// If the database fails. What was deleted stays deleted.
@@ -83,18 +94,21 @@ pub(super) async fn sweep_all_scopes(
 ) -> Result<u64, sqlx::Error> {
     let mut left = sweep_scopes(conn, pace, &mut done).await?;
     for _ in 0..LOOKS {
-        if left == 0 {
+        if left.busy == 0 || left.slow > 0 {
             break;
         }
         sleep(PAUSE).await;
         left = sweep_scopes(conn, pace, &mut done).await?;
     }
-    Ok(left)
+    Ok(left.busy + left.slow)
 }
 
 /// Deletes a bounded number of contents of a scope. Returns how many, and whether those were the
 /// last.
 async fn sweep_slice(conn: &mut PgConnection, scope: Uuid) -> Result<(u64, bool), sqlx::Error> {
+    if forget_mark_of_clean(conn, scope).await? {
+        return Ok((0, true));
+    }
     let mut tx = conn.begin().await?;
     limit_waits(&mut tx).await?;
     // A deletion that commits later leaves a row that this statement does not see.
@@ -111,13 +125,34 @@ async fn sweep_slice(conn: &mut PgConnection, scope: Uuid) -> Result<(u64, bool)
         .await?;
     let is_done = deleted < SWEEP_ROWS;
     let last = match is_done {
-        true => {
-            "DELETE FROM agent_content_scopes WHERE id = $1
-             AND NOT EXISTS (SELECT FROM agent_run_scopes WHERE scope_id = $1)"
-        }
+        true => include_str!("drop_scope.sql"),
         false => "INSERT INTO agent_stale_scopes (scope_id) VALUES ($1)",
     };
     sqlx::query(last).bind(scope).execute(&mut *tx).await?;
     tx.commit().await?;
     Ok((deleted.unsigned_abs(), is_done))
+}
+
+/// Looks at a scope without its lock, which would hold up writers. If there is nothing to delete,
+/// it is stale no longer. Returns whether that is so.
+async fn forget_mark_of_clean(conn: &mut PgConnection, scope: Uuid) -> Result<bool, sqlx::Error> {
+    let seen: Vec<Uuid> =
+        sqlx::query_scalar("SELECT id FROM agent_stale_scopes WHERE scope_id = $1")
+            .bind(scope)
+            .fetch_all(&mut *conn)
+            .await?;
+    let is_clean: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM agent_run_scopes WHERE scope_id = $1)
+            AND NOT EXISTS (SELECT FROM unneeded_contents($1))",
+    )
+    .bind(scope)
+    .fetch_one(&mut *conn)
+    .await?;
+    if is_clean {
+        sqlx::query("DELETE FROM agent_stale_scopes WHERE id = ANY ($1)")
+            .bind(seen)
+            .execute(conn)
+            .await?;
+    }
+    Ok(is_clean)
 }

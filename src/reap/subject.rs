@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::customer::Customer;
-use super::whose::Owners;
+use super::whose::SubjectOwners;
 
 /// Where the metadata of a run names its user: paths as Postgres writes them.
 pub(super) const USER_PATHS: [&str; 8] = [
@@ -57,7 +57,7 @@ pub(super) struct SubjectKey {
     /// Only what belongs to this customer.
     pub customer: Option<Customer>,
     /// The customers whose its rows are, as far as they are known.
-    pub owners: Owners,
+    pub owners: SubjectOwners,
     /// What tombstones have in its place: they must not name who was erased.
     pub mark: String,
 }
@@ -97,7 +97,7 @@ impl SubjectKey {
         Self {
             kind,
             id: names.first().cloned().unwrap_or_default(),
-            owners: Owners::customer(owners),
+            owners: SubjectOwners::customer(owners),
             names,
             uuid,
             is_global,

@@ -4,13 +4,13 @@ use std::collections::HashSet;
 
 /// The customers that the rows of a subject belong to. It is empty if no rows are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Owners {
+pub(super) struct SubjectOwners {
     customers: HashSet<String>,
     /// Some rows belong to no customer.
     nobody: bool,
 }
 
-impl Owners {
+impl SubjectOwners {
     /// One customer, by all its names.
     pub fn customer(names: &[String]) -> Self {
         Self {
@@ -67,8 +67,11 @@ mod tests {
 
     #[test]
     fn a_key_speaks_for_its_own_rows_only() {
-        let nobody = Owners::of_rows([None]);
-        let (unknown, of_a) = (Owners::default(), Owners::of_rows([Some("a"), None]));
+        let nobody = SubjectOwners::of_rows([None]);
+        let (unknown, of_a) = (
+            SubjectOwners::default(),
+            SubjectOwners::of_rows([Some("a"), None]),
+        );
         for (owners, key_a, key_b, says_b) in [
             (&unknown, true, true, true),
             (&nobody, false, false, true),

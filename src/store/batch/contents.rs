@@ -47,13 +47,13 @@ struct MissingContent<'a> {
 type HeldValue<'a> = (ContentHolder, StepValue<'a>);
 
 /// What names a content: its holder and hash.
-type ContentKey = (ContentHolder, Uuid);
+type HeldContent = (ContentHolder, Uuid);
 
 /// Finds what is missing of the values.
 struct ContentSearch<'a> {
     values: Vec<HeldValue<'a>>,
     /// The contents that were looked at.
-    seen: HashSet<ContentKey>,
+    seen: HashSet<HeldContent>,
     missing: Vec<Place>,
 }
 
@@ -135,7 +135,7 @@ impl<'a> ContentSearch<'a> {
     }
 
     /// What names a content.
-    fn key(&self, place: Place) -> Option<ContentKey> {
+    fn key(&self, place: Place) -> Option<HeldContent> {
         let (holder, value) = self.values.get(place.value)?;
         Some((*holder, value.value.get(place.position)?.hash()))
     }

@@ -56,6 +56,8 @@ pub(super) async fn connect(
             ("statement_timeout", limit.as_str()),
             ("idle_in_transaction_session_timeout", limit.as_str()),
             ("lock_timeout", lock_limit.as_str()),
+            // A statement that waited for a lock must see what its holder has written.
+            ("default_transaction_isolation", "read committed"),
             // A daemon whose machine is gone must not hold locks for hours.
             ("tcp_keepalives_idle", "15"),
             ("tcp_keepalives_interval", "5"),

@@ -588,3 +588,48 @@ async fn policies_of_contents_hold_for_shared_ones() {
         tx.rollback().await.unwrap();
     }
 }
+
+/// Scenario: two runs share contents; each says something of its own. Somebody searches one of them for what the other says, also
+/// with a pattern that is a mistake wherever it matches so far.
+/// Guarantees: the search finds what the run says, and neither its answer nor an error tells of the other.
+#[tokio::test]
+async fn a_search_tells_nothing_of_runs_that_share() {
+    let database = pg::database().await;
+    let mut owner = database.connect().await;
+    execute(&mut owner, PEOPLE).await;
+    let runs = [1, 2].map(Uuid::from_u128);
+    let lines = "1 0 0 0 - \"mine\"\n2 1 0 1 -\n3 1 2 0 - [\"more\"]\n4 0 0 0 - \"a secret\"";
+    insert_shared(&mut owner, &runs, lines).await;
+    for (run, hash) in runs.into_iter().zip([3, 4]) {
+        insert_step(&mut owner, run, &reference(hash), &json!(1)).await;
+    }
+    for (pattern, of_first, of_second) in [
+        ("%mine%", true, false),
+        ("%more%", true, false),
+        ("%secret%", false, true),
+        ("%a secret\\", false, true),
+    ] {
+        for (run, want) in runs.into_iter().zip([of_first, of_second]) {
+            let sql = "SELECT run_shares_text($1, $2)";
+            let query = sqlx::query_scalar(sql).bind(run).bind(pattern);
+            let found: Result<bool, _> = query.fetch_one(&mut owner).await;
+            match (pattern.ends_with('\\'), want) {
+                // The pattern is a mistake, which shows where the run says as much.
+                (true, true) => assert!(found.is_err(), "{pattern}"),
+                _ => assert_eq!(found.unwrap(), want, "{pattern}"),
+            }
+        }
+        let mut all: Vec<Uuid> = Vec::new();
+        if !pattern.ends_with('\\') {
+            let query = sqlx::query_scalar("SELECT runs_sharing_text($1)").bind(pattern);
+            all = query.fetch_all(&mut owner).await.unwrap();
+        }
+        let want = runs.into_iter().zip([of_first, of_second]);
+        let want = want.filter(|(_, said)| *said && !pattern.ends_with('\\'));
+        assert_eq!(
+            all,
+            want.map(|(run, _)| run).collect::<Vec<_>>(),
+            "{pattern}"
+        );
+    }
+}

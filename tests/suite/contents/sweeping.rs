@@ -147,12 +147,18 @@ async fn the_daemon_sweeps_after_anybody() {
     assert_eq!(count(&mut conn, "agent_stale_scopes").await, 0);
 }
 
-/// Scenario: a chat goes on while its earlier turns are erased from the oldest on, by SQL and by `prune` in turn.
+/// Scenario: a chat goes on while `prune` deletes its earlier turns from the oldest on, in a database whose transactions see one
+/// snapshot unless they say otherwise.
 /// Guarantees: no event fails; whatever is left reads as it was sent; in the end nothing is there that nobody needs.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chat_goes_on_while_it_is_deleted() {
     let database = pg::database().await;
     let mut conn = database.connect().await;
+    let isolation = format!(
+        "ALTER DATABASE {} SET default_transaction_isolation = 'repeatable read'",
+        database.name
+    );
+    execute(&mut conn, &isolation).await;
     let daemon = Daemon::with_args(database.url(), ONCE).await;
     let session = new_id();
     let runs: Vec<Uuid> = (0..60).map(|_| new_id()).collect();
