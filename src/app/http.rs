@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 
@@ -40,12 +41,14 @@ pub(super) fn http_routes(
         },
     };
     let HttpIngest { otlp, events } = ingest;
-    // `is_method`: the path has a route, but not for this method. Exporters without a path in their URL send to `/`.
+    // `is_method`: the path has a route, but not for this method. Exporters without a path in their URL send to `/`, others
+    // to a path of another backend, and read protobuf only.
     let answer = move |request: Request, is_method: bool| async move {
         let path = request.uri().path();
+        let is_of_exporter = path == "/" || is_protobuf(&request);
         match (is_events_path(path), Signal::of_http_path(path)) {
             (true, _) => answer_events(events, request).await,
-            (false, None) if is_web(path) && path != "/" => no_route(is_method),
+            (false, None) if is_web(path) && !is_of_exporter => no_route(is_method),
             _ => answer_http(otlp, grpc, request).await,
         }
     };
@@ -61,6 +64,13 @@ pub(super) fn http_routes(
         .layer(from_fn_with_state(authenticator, authenticate_http))
         .layer(from_fn_with_state(sessions, use_session))
         .layer(from_fn(note_ends))
+}
+
+/// Whether a request brings protobuf, as exporters do.
+fn is_protobuf(request: &Request) -> bool {
+    let kind = request.headers().get(CONTENT_TYPE);
+    kind.and_then(|kind| kind.to_str().ok())
+        .is_some_and(|kind| kind.to_ascii_lowercase().contains("protobuf"))
 }
 
 /// Middleware: tells the web between which ends a request comes.
