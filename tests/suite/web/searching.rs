@@ -70,7 +70,7 @@ async fn a_rare_text_is_found_far_back() {
     let built = runtraced(database.url(), &["migrate", "--search-index"]);
     assert_eq!(
         built.matches("built runtraced_search_").count(),
-        4,
+        5,
         "{built}"
     );
     let again = runtraced(database.url(), &["migrate", "--search-index"]);
