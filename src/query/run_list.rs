@@ -190,9 +190,10 @@ impl RunSearch {
 
 /// Whether `migrate --search-index` has built its indexes.
 async fn has_search_index(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    let query = "SELECT count(*) = 4 FROM pg_index WHERE indisvalid AND indexrelid IN (
+    let query = "SELECT count(*) = 5 FROM pg_index WHERE indisvalid AND indexrelid IN (
        to_regclass('public.runtraced_search_runs'), to_regclass('public.runtraced_search_steps'),
-       to_regclass('public.runtraced_search_contents'), to_regclass('public.runtraced_search_messages'))";
+       to_regclass('public.runtraced_search_contents'), to_regclass('public.runtraced_search_shared'),
+       to_regclass('public.runtraced_search_messages'))";
     sqlx::query_scalar(query).fetch_one(conn).await
 }
 
