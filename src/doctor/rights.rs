@@ -6,9 +6,10 @@ use super::finding::{Finding, failure, fine, warning};
 use super::server::ServerFacts;
 
 /// The tables with traces, as readers read them.
-const GUARDED_TABLES: [&str; 8] = [
+const GUARDED_TABLES: [&str; 9] = [
     "agent_contents",
     "agent_messages",
+    "agent_run_scopes",
     "agent_runs",
     "agent_scores",
     "agent_sessions",

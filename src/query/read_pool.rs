@@ -26,9 +26,10 @@ const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
 /// What a read begins with.
 const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// The tables with traces. Policies say which rows of them a reader sees.
-const GUARDED_TABLES: [&str; 8] = [
+const GUARDED_TABLES: [&str; 9] = [
     "agent_contents",
     "agent_messages",
+    "agent_run_scopes",
     "agent_runs",
     "agent_scores",
     "agent_sessions",
