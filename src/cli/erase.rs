@@ -234,48 +234,39 @@ impl EraseReport {
                 .trim_end()
                 .to_owned(),
         }];
-        if erased.decisions > 0 {
-            let decisions = super::count(erased.decisions);
-            lines.push(format!(
-                "Decisions of the user about others, which lose the user and the notes: {decisions}"
-            ));
-        }
-        if erased.mentions > 0 {
-            let mentions = super::count(erased.mentions);
-            lines.push(format!(
-                "Steps and scores of others, which lose the user and the comments: {mentions}"
-            ));
-        }
+        lines.extend(counted(
+            erased.decisions,
+            "Decisions of the user about others, which lose the user and the notes",
+            "",
+        ));
+        lines.extend(counted(
+            erased.mentions,
+            "Steps and scores of others, which lose the user and the comments",
+            "",
+        ));
         if erased.comes_again {
             lines.push("More is being sent: stop the senders, then repeat the command.".to_owned());
         }
-        lines.extend(
-            erased
-                .held
-                .iter()
-                .map(|held| format!("Runs and sessions {}.", held_text(held))),
-        );
-        if erased.unswept > 0 {
-            let sessions = super::count(erased.unswept);
-            lines.push(format!(
-                "Sessions whose shared contents are in use, and may hold what was erased: {sessions}. Repeat the command."
-            ));
-        }
+        let held = erased.held.iter();
+        lines.extend(held.map(|held| format!("Runs and sessions {}.", held_text(held))));
+        lines.extend(counted(
+            erased.unswept,
+            "Sessions whose shared contents are in use, and may hold what was erased",
+            ". Repeat the command.",
+        ));
         if erased.has_old_sums {
             lines.push("Statistics may name the user until a daemon sums up again, within a minute. The owner of the tables erases these names at once.".to_owned());
         }
-        if erased.spooled > 0 {
-            let spooled = output::thousands(erased.spooled);
-            lines.push(format!(
-                "Events of anybody in spools: {spooled}. Repeat the command when there are none."
-            ));
-        }
-        if erased.left_behind > 0 {
-            let events = output::thousands(erased.left_behind);
-            lines.push(format!(
-                "Events of anybody in spools that no daemon has used for two days: {events}. Delete these spools, or replay them and repeat the command."
-            ));
-        }
+        lines.extend(counted(
+            erased.spooled.unsigned_abs(),
+            "Events of anybody in spools",
+            ". Repeat the command when there are none.",
+        ));
+        lines.extend(counted(
+            erased.left_behind.unsigned_abs(),
+            "Events of anybody in spools that no daemon has used for two days",
+            ". Delete these spools, or replay them and repeat the command.",
+        ));
         lines.extend(self.unused_spool.iter().map(UnusedSpool::text));
         lines.push("Not reached: backups, the write-ahead log, replicas, tables about customers and users, quarantined spool files.\n".to_owned());
         lines.join("\n")
@@ -300,6 +291,11 @@ impl EraseReport {
             "not_reached": ["backups", "write-ahead log", "replicas", "tables about customers and users", "quarantined spool files"],
         })
     }
+}
+
+/// A line with a number, unless it is 0.
+fn counted(number: u64, of: &str, advice: &str) -> Option<String> {
+    (number > 0).then(|| format!("{of}: {}{advice}", super::count(number)))
 }
 
 /// Which rows stay, and what a person can do about it.

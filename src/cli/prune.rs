@@ -108,13 +108,13 @@ pub async fn run(args: PruneArgs) -> anyhow::Result<ExitCode> {
         false => rows_table(rows, args.dry_run),
     })?;
     if busy > 0 {
-        let runs = output::thousands(i64::try_from(busy).unwrap_or(i64::MAX));
+        let runs = super::count(busy);
         output::warn(format!(
             "runs that others are working on and that stay: {runs}; repeat the command"
         ));
     }
     if unswept > 0 {
-        let scopes = output::thousands(i64::try_from(unswept).unwrap_or(i64::MAX));
+        let scopes = super::count(unswept);
         output::warn(format!(
             "sessions whose shared contents are in use and were not looked at: {scopes}; repeat the command"
         ));
