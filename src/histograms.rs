@@ -2,6 +2,7 @@
 //! event. Also the age of the oldest batch that is not settled.
 
 use std::collections::BTreeSet;
+use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -125,6 +126,16 @@ pub struct PhaseTimes {
     pub copy: Duration,
     pub merge: Duration,
     pub settle: Duration,
+}
+
+impl AddAssign for PhaseTimes {
+    fn add_assign(&mut self, other: Self) {
+        self.plan += other.plan;
+        self.lock += other.lock;
+        self.copy += other.copy;
+        self.merge += other.merge;
+        self.settle += other.settle;
+    }
 }
 
 impl PhaseTimes {

@@ -5,6 +5,7 @@ mod plan;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::{Args, ValueEnum};
@@ -17,8 +18,9 @@ use crate::app::database::migrate_now;
 use crate::config::{Faults, database_address, parse_database_url};
 use crate::query;
 use crate::store::{
-    CustomerTables, ExportFormat, PlaceError, build_search_index, customer_tables,
-    export_migrations, is_unfit, pending_migrations, place_customer_tables, place_refusal, reason,
+    CustomerTables, ExportFormat, PartitionError, PlaceError, build_search_index, customer_tables,
+    export_migrations, is_unfit, partition_by_month, pending_migrations, place_customer_tables,
+    place_refusal, reason,
 };
 
 /// Bring a database's schema up to date.
@@ -37,6 +39,11 @@ pub struct MigrateArgs {
     /// and time from writers. Needs the extension pg_trgm.
     #[arg(long)]
     pub search_index: bool,
+    /// Keep steps, messages, token counts and contents in partitions by month, so that retention
+    /// drops whole months. Existing rows stay where they are. Daemons may go on. There is no way
+    /// back.
+    #[arg(long, value_name = "UNIT", conflicts_with_all = ["plan", "export"])]
+    pub partition: Option<PartitionUnit>,
     /// Change nothing: say which tables the pending migrations lock, rewrite and read, and
     /// whether daemons must be stopped.
     #[arg(long, conflicts_with_all = ["search_index", "export"])]
@@ -55,6 +62,13 @@ pub struct MigrateArgs {
     /// How --export names the files.
     #[arg(long, default_value = "plain", requires = "export")]
     pub format: FileFormat,
+}
+
+/// The values of --partition.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum PartitionUnit {
+    /// The months of UTC.
+    Month,
 }
 
 /// The values of --format.
@@ -174,6 +188,18 @@ pub async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
             }
         }
     }
+    if args.partition.is_some() {
+        let mut connection = query::connect(&options).await.map_err(NoDatabase::from)?;
+        match partition_by_month(&mut connection).await {
+            Ok(locked) => output::print(&partitioned(locked))?,
+            Err(error @ PartitionError::Referred(_)) => {
+                return Ok(output::fail(EXIT_REFUSED, error.to_string()));
+            }
+            Err(PartitionError::Sql(error)) => {
+                return Err(error).context("cannot make the partitions");
+            }
+        }
+    }
     if args.search_index {
         let mut connection = query::connect(&options).await.map_err(NoDatabase::from)?;
         let built = build_search_index(&mut connection)
@@ -184,6 +210,18 @@ pub async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
         output::print(&lines)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// `locked`: for how long nobody could write; `None`: nothing was done.
+fn partitioned(locked: Option<Duration>) -> String {
+    let lines = "steps, messages, token counts and contents are in partitions by month\n";
+    match locked {
+        None => format!("nothing to do: {lines}"),
+        Some(locked) => format!(
+            "{lines}the tables were locked for {} ms\n",
+            locked.as_millis()
+        ),
+    }
 }
 
 fn export(

@@ -4,7 +4,8 @@ use sqlx::PgConnection;
 
 use super::finding::{Finding, failure, fine, warning};
 use crate::store::{
-    CustomerTables, MIGRATIONS, Unfit, WRITE_EPOCH, check_schema, customer_tables, reason, unfit,
+    CustomerTables, MIGRATIONS, TraceLayout, Unfit, WRITE_EPOCH, check_schema, customer_tables,
+    reason, unfit,
 };
 
 pub(super) async fn examine(
@@ -19,7 +20,33 @@ pub(super) async fn examine(
     let version = version(&known.collect::<Vec<_>>(), &applied, migrates);
     let checked = check_schema(conn).await;
     let customers = customers(conn).await?;
-    Ok(vec![version, epoch(checked), customers])
+    let mut findings = vec![version, epoch(checked), customers];
+    findings.extend(months(conn).await?);
+    Ok(findings)
+}
+
+/// Whether the months to come have their partitions. `None`: there are no partitions.
+async fn months(conn: &mut PgConnection) -> Result<Option<Finding>, sqlx::Error> {
+    const CHECK: &str = "partitions";
+    if TraceLayout::find(conn).await? == TraceLayout::Plain {
+        return Ok(None);
+    }
+    let (ahead, last): (bool, String) = sqlx::query_as(
+        "SELECT max(starts_at) > now(), to_char(max(starts_at) AT TIME ZONE 'UTC', 'YYYY-MM')
+         FROM public.agent_months",
+    )
+    .fetch_one(conn)
+    .await?;
+    let found = format!("by month; the last month that has some is {last}");
+    Ok(Some(match ahead {
+        true => fine(CHECK, found),
+        false => warning(
+            CHECK,
+            found,
+            "run `SELECT prepare_months()` as the owner, and `runtraced grant --role ROLE` if the daemon's role may not call it; \
+             until then, new runs belong to the last month",
+        ),
+    }))
 }
 
 /// Whether the customer tables are where the database says.

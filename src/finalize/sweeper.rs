@@ -17,6 +17,9 @@ use crate::store::{self, Session};
 /// Rows per transaction of a sweep. Few, so that the row locks do not delay writers.
 const SWEEP_ROWS: i64 = 500;
 
+/// How often it looks whether the months to come have their partitions.
+const MONTHS_INTERVAL: Duration = Duration::from_secs(3_600);
+
 /// What the sweeper has closed since the daemon started.
 #[derive(Debug, Default)]
 #[allow(missing_docs)]
@@ -98,6 +101,8 @@ pub(super) async fn limit_statements(
 #[derive(Debug, Default)]
 pub struct Sweeper {
     postponed: PostponedRuns,
+    /// When it last looked whether the months to come have their partitions.
+    prepared_at: Option<Instant>,
 }
 
 impl Sweeper {
@@ -109,7 +114,26 @@ impl Sweeper {
     ) -> Result<(), sqlx::Error> {
         let (started, limit) = (Instant::now(), limit / 4);
         while sweep_once(conn, counts).await? && started.elapsed() < limit {}
-        self.postponed.settle_due(conn, counts, limit).await
+        self.postponed.settle_due(conn, counts, limit).await?;
+        self.prepare_months(conn).await
+    }
+
+    /// Makes the partitions of this month and the next, in the layout by month.
+    async fn prepare_months(&mut self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+        if self
+            .prepared_at
+            .is_some_and(|at| at.elapsed() < MONTHS_INTERVAL)
+        {
+            return Ok(());
+        }
+        match store::prepare_months(conn).await {
+            // Writers go first. Until then, new runs belong to the latest month that is there.
+            Err(error) if store::is_conflict(&error) || store::is_lock_timeout(&error) => Ok(()),
+            prepared => {
+                self.prepared_at = Some(Instant::now());
+                prepared
+            }
+        }
     }
 }
 

@@ -247,7 +247,7 @@ async fn sizes_of(conn: &mut PgConnection, runs: &[Uuid]) -> Result<RunSizes, sq
 }
 
 /// Locks those of some runs that may be deleted.
-async fn lock_doomed(
+pub(super) async fn lock_doomed(
     conn: &mut PgConnection,
     runs: &[DoomedRun],
 ) -> Result<Vec<DoomedRun>, sqlx::Error> {

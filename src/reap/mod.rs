@@ -15,6 +15,7 @@ mod held;
 mod letter;
 mod letters;
 mod mentions;
+mod months;
 mod pace;
 mod prune;
 mod reaper;

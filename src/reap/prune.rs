@@ -11,6 +11,7 @@ use super::customer::Customer;
 use super::delete::{DoomedRun, DuePage, PAGE_RUNS, PageEnd, count_runs, delete_runs};
 use super::gone::{RunConditions, delete_gone, gone_runs};
 use super::held::{Held, HeldRows};
+use super::months::{MonthRetention, drop_months};
 use super::pace::ReapPace;
 use super::scopes::sweep_all_scopes;
 use super::tidy::{IdleSessions, delete_idle_sessions, forget_old_tombstones};
@@ -29,6 +30,10 @@ pub struct PruneFilter {
 }
 
 impl PruneFilter {
+    fn means_all_runs(&self) -> bool {
+        self.status.is_none() && self.agent.is_none() && self.customer.is_none()
+    }
+
     fn conditions(&self) -> RunConditions<'_> {
         RunConditions {
             status: self.status.as_deref(),
@@ -69,6 +74,14 @@ pub async fn prune(
     pace: &ReapPace<'_>,
 ) -> Result<PrunedRows, sqlx::Error> {
     let mut pruned = PrunedRows::default();
+    if !dry_run && filter.means_all_runs() {
+        let keep = seconds(filter.older_than);
+        let retention = MonthRetention {
+            keep: Some(&keep),
+            with_rules: false,
+        };
+        drop_months(conn, retention, pace, |rows| pruned.rows += rows).await?;
+    }
     for pass in 0..PASSES {
         if pass > 0 {
             sleep(PAUSE).await;

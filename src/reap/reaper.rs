@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::counts::ReapCounts;
 use super::delete::{DuePage, PAGE_RUNS, PageEnd, delete_runs};
 use super::gone::{RunConditions, delete_gone};
+use super::months::{MonthRetention, drop_months};
 use super::pace::ReapPace;
 use super::scopes::sweep_scopes;
 use super::{is_canceled, is_forbidden, tidy};
@@ -107,6 +108,11 @@ impl Reaper {
         let count = |rows| counts.add(rows);
         // First, so that the figures are true also while nothing can be deleted.
         self.measure(conn, counts).await?;
+        let retention = MonthRetention {
+            keep,
+            with_rules: true,
+        };
+        drop_months(conn, retention, pace, count).await?;
         delete_gone(conn, RunConditions::default(), false, pace, count).await?;
         for _ in 0..PAGES {
             let begun = Instant::now();

@@ -1,5 +1,7 @@
 //! The outcomes of the events of a batch.
 
+use std::ops::AddAssign;
+
 use crate::event::Refusal;
 
 /// The outcome of one event. Each event has exactly one.
@@ -53,4 +55,11 @@ pub struct ContentBytes {
     pub values: u64,
     /// The rows of contents that were added for them, approximately.
     pub new: u64,
+}
+
+impl AddAssign for ContentBytes {
+    fn add_assign(&mut self, other: Self) {
+        self.values += other.values;
+        self.new += other.new;
+    }
 }

@@ -38,7 +38,7 @@ async fn whole_row(conn: &mut PgConnection, table: &str, id: Uuid) -> Value {
         "abandon_at"
     };
     let query = format!(
-        "SELECT to_jsonb(t) - '{{{clock},summed_by,changed_at}}'::text[] FROM {table} t WHERE id = $1"
+        "SELECT to_jsonb(t) - '{{{clock},summed_by,changed_at,bucket}}'::text[] FROM {table} t WHERE id = $1"
     );
     sqlx::query_scalar(AssertSqlSafe(query))
         .bind(id)

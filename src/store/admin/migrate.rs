@@ -3,6 +3,7 @@
 use sqlx::migrate::{Migrate as _, MigrateError, Migrator};
 use sqlx::{Connection as _, PgConnection};
 
+use super::months;
 use super::pending::{migration_name, pending_migrations};
 use super::prebuilt::build_ahead;
 use crate::store::error::is_conflict;
@@ -45,6 +46,7 @@ pub async fn migrate(conn: &mut PgConnection) -> Result<Vec<String>, MigrateErro
         }
         attempts += 1;
     }
+    months::after_migration(conn).await?;
     conn.unlock().await?;
     let is_new = |version| before.iter().all(|applied| applied.version != version);
     Ok(migrator

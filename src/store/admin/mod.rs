@@ -1,5 +1,6 @@
 //! Administration of the database: migrations, rights of roles, keys, and decisions of people.
 
+mod concurrent_index;
 mod customer_tables;
 mod customers;
 mod effects;
@@ -7,6 +8,7 @@ mod export;
 mod grant;
 mod keys;
 mod migrate;
+mod months;
 mod pending;
 mod prebuilt;
 mod prices;
@@ -23,6 +25,7 @@ pub use export::{ExportFormat, ExportedFile, export_migrations};
 pub use grant::{Grant, GrantError, grant};
 pub use keys::{KeyError, create_key, load_keys, revoke_key};
 pub use migrate::migrate;
+pub use months::{PartitionError, partition_by_month, prepare_months};
 pub use pending::{PendingMigrations, migration_name, pending_migrations};
 pub use prebuilt::{PREBUILT_INDEXES, PrebuiltIndex};
 pub use prices::{

@@ -1,7 +1,9 @@
 //! Indexes of pending migrations that can be built before them, without holding up writers.
 //! The migration then finds its index and builds none.
 
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::PgConnection;
+
+use super::concurrent_index::WantedIndex;
 
 /// An index that a migration makes with `IF NOT EXISTS`, on columns that are older than it.
 #[derive(Clone, Copy, Debug)]
@@ -81,32 +83,14 @@ pub async fn build_ahead(
 }
 
 async fn build(conn: &mut PgConnection, index: &PrebuiltIndex) -> Result<(), sqlx::Error> {
-    let PrebuiltIndex {
-        name,
-        table,
-        definition,
-        ..
-    } = index;
-    let valid: Option<bool> = sqlx::query_scalar(
-        "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('public.' || $1)",
-    )
-    .bind(name)
-    .fetch_optional(&mut *conn)
-    .await?;
-    let mut statements = vec!["SET lock_timeout = 0".to_owned()];
-    // What an interrupted attempt left is of no use.
-    if valid == Some(false) {
-        statements.push(format!("DROP INDEX CONCURRENTLY IF EXISTS public.{name}"));
-    }
-    if valid != Some(true) {
-        statements.push(format!(
-            "CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON public.{table} {definition}"
-        ));
-    }
-    for statement in statements {
-        sqlx::raw_sql(AssertSqlSafe(statement))
-            .execute(&mut *conn)
-            .await?;
-    }
-    Ok(())
+    sqlx::raw_sql("SET lock_timeout = 0")
+        .execute(&mut *conn)
+        .await?;
+    let index = WantedIndex {
+        name: index.name,
+        table: index.table,
+        unique: false,
+        definition: index.definition,
+    };
+    index.build(conn).await.map(drop)
 }

@@ -83,6 +83,10 @@ impl GoneIds {
         self.runs.len() + self.sessions.len()
     }
 
+    pub(super) fn has_run(&self, run: Uuid) -> bool {
+        self.runs.contains(&run)
+    }
+
     fn names(&self, event: &Event) -> bool {
         let is_in = |ids: &HashSet<Uuid>, id: Option<Uuid>| id.is_some_and(|id| ids.contains(&id));
         is_in(&self.runs, event.run_id()) || is_in(&self.sessions, event.session_id())

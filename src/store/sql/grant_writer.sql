@@ -72,5 +72,14 @@ BEGIN
   EXECUTE format('GRANT SELECT ON public.ingest_keys TO %I', writer);
   EXECUTE format('DROP POLICY IF EXISTS %I ON public.ingest_keys', policy);
   EXECUTE format('CREATE POLICY %I ON public.ingest_keys FOR SELECT TO %I USING (true)', policy, writer);
+
+  -- In the layout by month, it also writes the partitions, and asks for new ones.
+  IF to_regclass('public.agent_months') IS NOT NULL THEN
+    EXECUTE format('GRANT SELECT ON public.agent_months TO %I', writer);
+    EXECUTE format('GRANT EXECUTE ON FUNCTION public.agent_bucket(), public.prepare_months() TO %I', writer);
+    PERFORM public.share_month(m.schema_name, t)
+    FROM public.agent_months AS m,
+         unnest(ARRAY['agent_steps', 'agent_messages', 'agent_token_counts', 'agent_contents']) AS t;
+  END IF;
 END
 $grant$;

@@ -34,7 +34,9 @@ pub use self::refused::{RefusedPart, Unwritten};
 pub use self::replay::ReplayError;
 use self::session::LazySession;
 use self::told::{committed, rolled_back};
-use super::batch::{BatchError, GoneIds, RunTotalsCache, write_unless_gone};
+use super::batch::{
+    BatchError, GoneIds, RunTotalsCache, TraceLayout, write_by_month, write_unless_gone,
+};
 use super::error::{FailureClass, classify_failure};
 use super::outcome::{EventOutcome, OutcomeCounts};
 use super::plan::Rung;
@@ -90,6 +92,8 @@ pub struct Writer {
     merge_next: bool,
     /// Whether COPY is forbidden to this role by row-level security.
     copy_forbidden: bool,
+    /// How the database keeps rows. `None`: to be asked, because a transaction failed.
+    layout: Option<TraceLayout>,
     conflicts: ConflictHistory,
     /// The counts in the ledger; `None` if unknown, because a failed transaction may
     /// have committed.
@@ -113,6 +117,7 @@ impl Writer {
             counts,
             merge_next: false,
             copy_forbidden: false,
+            layout: None,
             conflicts: ConflictHistory::default(),
             in_ledger: Some(CountsReading::default()),
             ledger_at: Instant::now(),
@@ -318,10 +323,21 @@ impl Writer {
         let run_timeout_ms = self.config.run_timeout_ms;
         let (ledger, shard_counts) = (self.ledger(), self.counts.clone());
         let render = self.spool.is_some().then_some(self.config.render);
-        let (written, counts, reading, ended) = self
+        let known = self.layout.take();
+        let (written, counts, reading, ended, layout) = self
             .transaction(async |tx, cache| {
-                let mut batch =
-                    write_unless_gone(tx, events, gone, rung, run_timeout_ms, cache).await?;
+                let layout = match known {
+                    Some(layout) => layout,
+                    None => TraceLayout::find(tx).await?,
+                };
+                let mut batch = match layout {
+                    TraceLayout::Plain => {
+                        write_unless_gone(tx, events, gone, rung, run_timeout_ms, cache).await?
+                    }
+                    TraceLayout::ByMonth => {
+                        write_by_month(tx, events, gone, rung, run_timeout_ms, cache).await?
+                    }
+                };
                 if let Some(render) = render {
                     dead_letter_refused(tx, events, &mut batch.outcomes, render).await?;
                 }
@@ -329,9 +345,10 @@ impl Writer {
                 let reading = shard_counts.read_with(counts);
                 let ended = Instant::now();
                 ledger.write(tx, reading).await?;
-                Ok((batch, counts, reading, ended))
+                Ok((batch, counts, reading, ended, layout))
             })
             .await?;
+        self.layout = Some(layout);
         let histograms = &self.config.histograms;
         histograms.phases(written.times);
         histograms.phase(WritePhase::Commit, ended.elapsed());

@@ -151,7 +151,7 @@ pub async fn clear(conn: &mut PgConnection) {
     let deletes: String = sqlx::query_scalar(
         "SELECT string_agg(format('DELETE FROM %I;', tablename), ' ') FROM pg_tables
          WHERE schemaname = 'public'
-           AND tablename NOT IN ('_sqlx_migrations', 'ingest_ledger', 'ingest_keys')",
+           AND tablename NOT IN ('_sqlx_migrations', 'agent_months', 'ingest_ledger', 'ingest_keys')",
     )
     .fetch_one(&mut *conn)
     .await

@@ -49,7 +49,7 @@ pub async fn erase(args: &[&str], url: &str) -> (i32, Value) {
 pub async fn mentions(conn: &mut PgConnection, subject: Uuid) -> i64 {
     let mut found = 0;
     let tables: Vec<String> = sqlx::query_scalar(
-        "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+        "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
          AND relname NOT IN ('users', 'customers', 'ingest_tombstones')",
     )
     .fetch_all(&mut *conn)

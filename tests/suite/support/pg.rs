@@ -104,9 +104,28 @@ async fn start_shared() -> PrivatePostgres {
     let mut connection = PgConnection::connect(&url_of(&server, TEMPLATE))
         .await
         .unwrap();
-    runtraced::store::migrate(&mut connection).await.unwrap();
+    migrate(&mut connection).await;
     connection.close().await.unwrap();
     server
+}
+
+/// Brings the schema up to date, in the layout that is tested.
+async fn migrate(connection: &mut PgConnection) {
+    runtraced::store::migrate(connection).await.unwrap();
+    if is_by_month() {
+        runtraced::store::partition_by_month(connection)
+            .await
+            .unwrap();
+    }
+}
+
+/// Whether the tests run on the layout by month.
+pub fn is_by_month() -> bool {
+    match std::env::var("RUNTRACED_TEST_LAYOUT").as_deref() {
+        Ok("month") => true,
+        Ok("plain") | Err(_) => false,
+        Ok(other) => panic!("RUNTRACED_TEST_LAYOUT={other} is neither month nor plain"),
+    }
 }
 
 fn url_of(server: &PrivatePostgres, database: &str) -> String {
@@ -134,7 +153,7 @@ pub async fn own_cluster() -> OwnCluster {
     let dir = watchdog::scratch_dir("own");
     let server = start(dir.clone()).await;
     let mut connection = PgConnection::connect(server.url()).await.unwrap();
-    runtraced::store::migrate(&mut connection).await.unwrap();
+    migrate(&mut connection).await;
     connection.close().await.unwrap();
     OwnCluster { server, dir }
 }

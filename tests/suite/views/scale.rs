@@ -40,10 +40,14 @@ async fn one_run_among_a_million_steps_is_read_through_indexes_in_under_20_ms() 
         run(&mut connection, prepare).await;
         let before = sequential_scans(&mut connection).await;
         for sql in [TIMELINE, SUMMARY, LATEST] {
-            let plan = lines(&mut connection, format!("EXPLAIN {sql}")).await;
+            let explain = format!("EXPLAIN (ANALYZE, TIMING off) {sql}");
+            let plan = lines(&mut connection, explain).await;
             for table in ["agent_steps", "agent_messages", "agent_token_counts"] {
                 let scan = format!("Seq Scan on {table}");
-                assert!(!plan.iter().any(|line| line.contains(&scan)), "{plan:#?}");
+                // Months that no run is of may be empty; nobody reads them.
+                let reads =
+                    |line: &String| line.contains(&scan) && !line.contains("never executed");
+                assert!(!plan.iter().any(reads), "{plan:#?}");
             }
         }
         for (sql, rows) in [

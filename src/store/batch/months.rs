@@ -1,0 +1,206 @@
+//! The layout by month: the rows below a run are in the partitions of the run's month. Each month
+//! has a schema of its own, in which the partitions have the names of their tables.
+//!
+//! A write batch is written month by month, in one transaction. For each month the search path
+//! leads to its schema first, so the statements are those of the plain layout, and rows go
+//! straight into their partition.
+
+use std::collections::{BTreeMap, HashMap};
+
+use sqlx::{PgConnection, Row as _};
+use uuid::Uuid;
+
+use super::error::BatchError;
+use super::gone::{GoneIds, write_unless_gone};
+use super::run_totals::RunTotalsCache;
+use super::write::WrittenBatch;
+use crate::event::{Event, EventBody};
+use crate::store::outcome::EventOutcome;
+use crate::store::plan::Rung;
+
+/// The class of the advisory locks on past months: writers share the lock of a month, and
+/// `drop_month` takes it alone.
+const MONTH_LOCK_CLASS: i32 = 0x7274_0005;
+
+/// How the database keeps the rows below runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TraceLayout {
+    /// Each table is one.
+    Plain,
+    /// Tables have partitions by month.
+    ByMonth,
+}
+
+impl TraceLayout {
+    /// Asks the database.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn find(conn: &mut PgConnection) -> Result<Self, sqlx::Error> {
+        let by_month = sqlx::query_scalar("SELECT to_regclass('public.agent_months') IS NOT NULL")
+            .fetch_one(conn)
+            .await?;
+        Ok(if by_month { Self::ByMonth } else { Self::Plain })
+    }
+}
+
+/// A month and its place.
+#[derive(Clone)]
+struct Month {
+    bucket: i32,
+    schema: String,
+    /// The month may be dropped at any time.
+    is_past: bool,
+}
+
+/// The months of the runs of a batch.
+struct Months {
+    of_runs: HashMap<Uuid, Month>,
+    /// The month of new runs.
+    latest: Month,
+}
+
+/// The events of a write batch whose runs are of one month.
+struct MonthPart<'e> {
+    month: Month,
+    positions: Vec<usize>,
+    events: Vec<&'e Event>,
+}
+
+impl MonthPart<'_> {
+    /// The position in the write batch.
+    fn position(&self, index: usize) -> usize {
+        self.positions.get(index).copied().unwrap_or(index)
+    }
+}
+
+/// Writes a batch into an open transaction, as [`write_unless_gone`], in the layout by month.
+///
+/// # Errors
+/// As [`write_unless_gone`].
+pub async fn write_by_month(
+    conn: &mut PgConnection,
+    events: &[&Event],
+    gone: &GoneIds,
+    rung: Rung,
+    run_timeout_ms: i64,
+    cache: &mut RunTotalsCache,
+) -> Result<WrittenBatch, BatchError> {
+    let mut whole = WrittenBatch {
+        outcomes: vec![EventOutcome::Committed; events.len()],
+        run_totals: HashMap::new(),
+        contents: Default::default(),
+        times: Default::default(),
+    };
+    let months = Months::find(&mut *conn, events, gone).await?;
+    for part in months.split(events) {
+        part.month.enter(&mut *conn).await?;
+        let written =
+            write_unless_gone(conn, &part.events, gone, rung, run_timeout_ms, cache).await;
+        let written = written.map_err(|error| error.in_batch(|index| part.position(index)))?;
+        for (index, outcome) in written.outcomes.into_iter().enumerate() {
+            whole.outcomes[part.position(index)] = outcome;
+        }
+        whole.run_totals.extend(written.run_totals);
+        whole.contents += written.contents;
+        whole.times += written.times;
+    }
+    Ok(whole)
+}
+
+impl Months {
+    /// # Errors
+    /// [`BatchError::Gone`]: the month of a run was dropped.
+    async fn find(
+        conn: &mut PgConnection,
+        events: &[&Event],
+        gone: &GoneIds,
+    ) -> Result<Self, BatchError> {
+        let mut runs: Vec<Uuid> = events.iter().filter_map(|event| event.run_id()).collect();
+        runs.sort_unstable();
+        runs.dedup();
+        runs.retain(|run| !gone.has_run(*run));
+        let rows = sqlx::query(include_str!("../sql/find_buckets.sql"))
+            .bind(runs)
+            .fetch_all(conn)
+            .await?;
+        let (mut latest, mut of_runs, mut dropped) = (None, HashMap::new(), Vec::new());
+        for row in rows {
+            let run: Option<Uuid> = row.try_get("id")?;
+            let schema: Option<String> = row.try_get("schema_name")?;
+            let Some(schema) = schema else {
+                dropped.extend(run);
+                continue;
+            };
+            let month = Month {
+                bucket: row.try_get("bucket")?,
+                schema,
+                is_past: row.try_get("is_past")?,
+            };
+            match run {
+                Some(run) => drop(of_runs.insert(run, month)),
+                None => latest = Some(month),
+            }
+        }
+        GoneIds::of_runs(dropped).none()?;
+        // The latest month is never dropped.
+        let latest = latest.ok_or(sqlx::Error::RowNotFound)?;
+        Ok(Self { of_runs, latest })
+    }
+
+    /// Splits a batch. A message without a run belongs to the latest month; anything else that
+    /// has none is kept elsewhere, and so is written with any part.
+    fn split<'e>(&self, events: &[&'e Event]) -> Vec<MonthPart<'e>> {
+        let mut parts: BTreeMap<i32, MonthPart<'e>> = BTreeMap::new();
+        let any = self.of_runs.values().max_by_key(|month| month.bucket);
+        for (position, event) in events.iter().enumerate() {
+            let month = match (event.run_id(), &event.body) {
+                (None, EventBody::Message(_)) => &self.latest,
+                (run, _) => run
+                    .and_then(|run| self.of_runs.get(&run))
+                    .or(any)
+                    .unwrap_or(&self.latest),
+            };
+            let part = parts.entry(month.bucket).or_insert_with(|| MonthPart {
+                month: month.clone(),
+                positions: Vec::new(),
+                events: Vec::new(),
+            });
+            part.positions.push(position);
+            part.events.push(event);
+        }
+        parts.into_values().collect()
+    }
+}
+
+impl Month {
+    /// Leads the following statements of the transaction to the month.
+    async fn enter(&self, conn: &mut PgConnection) -> Result<(), BatchError> {
+        if self.is_past && !self.keep(&mut *conn).await? {
+            // The next attempt finds it dropped.
+            return Err(BatchError::MissingRow);
+        }
+        sqlx::query(
+            "SELECT set_config('search_path', $1 || ', public', true), set_config('runtraced.bucket', $2, true)",
+        )
+        .bind(&self.schema)
+        .bind(self.bucket.to_string())
+        .execute(conn)
+        .await?;
+        Ok(())
+    }
+
+    /// Keeps others from dropping the month during the transaction. Returns whether it is there.
+    async fn keep(&self, conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
+        sqlx::query("SELECT pg_advisory_xact_lock_shared($1, $2)")
+            .bind(MONTH_LOCK_CLASS)
+            .bind(self.bucket)
+            .execute(&mut *conn)
+            .await?;
+        // A statement of its own, so it sees what was committed before it had the lock.
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM public.agent_months WHERE bucket = $1)")
+            .bind(self.bucket)
+            .fetch_one(conn)
+            .await
+    }
+}
