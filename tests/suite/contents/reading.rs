@@ -329,7 +329,8 @@ async fn contents_are_read_only_where_they_are_asked_for() {
 
 /// How often the table of contents was read, and how many rows of it: whole, and by an index.
 async fn reads(conn: &mut PgConnection) -> [i64; 3] {
-    let query = "SELECT sum(seq_scan)::bigint, sum(seq_tup_read)::bigint, sum(idx_tup_fetch)::bigint
+    let query =
+        "SELECT sum(seq_scan)::bigint, sum(seq_tup_read)::bigint, sum(idx_tup_fetch)::bigint
                  FROM pg_stat_xact_user_tables WHERE relname = 'agent_contents'";
     let (scans, rows, by_key) = sqlx::query_as(query).fetch_one(conn).await.unwrap();
     [scans, rows, by_key]
