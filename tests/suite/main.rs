@@ -36,6 +36,7 @@ mod ledger;
 mod limits;
 mod mask;
 mod messages;
+mod months;
 mod order;
 mod otlp;
 mod otlp_doors;

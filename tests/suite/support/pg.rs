@@ -54,6 +54,28 @@ pub async fn database() -> TestDatabase {
     create(TEMPLATE).await
 }
 
+/// A new database in the plain layout, whatever layout is tested.
+pub async fn plain_database() -> TestDatabase {
+    if !is_by_month() {
+        return database().await;
+    }
+    let database = empty_database().await;
+    let mut connection = database.connect().await;
+    runtraced::store::migrate(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    database
+}
+
+/// A new database in the layout by month.
+pub async fn database_by_month() -> TestDatabase {
+    let database = database().await;
+    let mut connection = database.connect().await;
+    let partitioned = runtraced::store::partition_by_month(&mut connection).await;
+    assert_eq!(partitioned.unwrap().is_none(), is_by_month());
+    connection.close().await.unwrap();
+    database
+}
+
 /// A new database with nothing in it.
 pub async fn empty_database() -> TestDatabase {
     create("template0").await

@@ -87,10 +87,16 @@ BEGIN
       definition := definition || coalesce(' USING (' || piece.seen || ')', '') || coalesce(' WITH CHECK (' || piece.written || ')', '');
       EXECUTE replace(definition, 'runtraced_first.', 'public.');
     END LOOP;
-    EXECUTE format('REVOKE ALL ON public.%I FROM PUBLIC', one);
+    -- Default privileges may have given rights that the table did not have.
+    FOR piece IN
+      SELECT DISTINCT a.grantee FROM pg_catalog.pg_class AS c, aclexplode(c.relacl) AS a WHERE c.oid = ('public.' || one)::regclass
+    LOOP
+      EXECUTE format('REVOKE ALL ON public.%I FROM %s', one,
+        CASE WHEN piece.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(piece.grantee)) END);
+    END LOOP;
     FOR piece IN
       SELECT a.privilege_type AS what, NULL::text AS col, a.grantee, a.is_grantable
-      FROM pg_catalog.pg_class AS c, aclexplode(c.relacl) AS a WHERE c.oid = old
+      FROM pg_catalog.pg_class AS c, aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) AS a WHERE c.oid = old
       UNION ALL
       SELECT a.privilege_type, t.attname, a.grantee, a.is_grantable
       FROM pg_catalog.pg_attribute AS t, aclexplode(t.attacl) AS a WHERE t.attrelid = old AND NOT t.attisdropped

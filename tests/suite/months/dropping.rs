@@ -1,0 +1,161 @@
+//! How months go.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{PAST, move_to_past};
+use crate::retention::kept::FLAGS;
+use crate::retention::rows::{
+    age, asked, below, ended_run, orphans, run_sql, send_run, there, wait_for_reaped, wait_for_runs,
+};
+use crate::support::daemon::Daemon;
+use crate::support::events::{message, new_id};
+use crate::support::pg;
+use crate::support::process::runtraced;
+use crate::support::tables::{count, row};
+
+/// Scenario: a month whose runs are all old, with a message without a run; an old run of this month; a young one. Prune runs. Then late
+/// events of a run of that month come.
+/// Guarantees: the partitions are gone and all old runs with everything below them, all of it is reported, and what is young stays. The
+/// message stays too. Late events are ignored.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_of_old_runs_goes_at_once() {
+    let database = pg::database_by_month().await;
+    let daemon = Daemon::start(database.url()).await;
+    let mut conn = database.connect().await;
+    let mut old = Vec::new();
+    for _ in 0..3 {
+        old.push(send_run(&daemon, None, "a").await);
+    }
+    let session = new_id();
+    daemon
+        .submit(vec![message(3, None, Some(session), new_id())])
+        .await;
+    move_to_past(&mut conn, &old).await;
+    let alone = "UPDATE agent_messages SET bucket = 202601 WHERE run_id IS NULL";
+    run_sql(&mut conn, alone).await;
+    let (here, young) = (
+        send_run(&daemon, None, "a").await,
+        send_run(&daemon, None, "a").await,
+    );
+    old.push(here);
+    age(&mut conn, &old, 100).await;
+    let (code, said) = runtraced(&["prune", "--older-than", "30d", "--json"], database.url()).await;
+    assert_eq!(code, 0, "{said}");
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    for (table, rows) in [
+        ("agent_runs", 4),
+        ("agent_steps", 8),
+        ("agent_messages", 4),
+        ("agent_token_counts", 4),
+        ("agent_scores", 4),
+    ] {
+        assert_eq!(said[table], json!(rows), "{said}");
+    }
+    assert_eq!(months(&mut conn).await, 0);
+    for run in &old {
+        assert_eq!(orphans(&mut conn, *run).await, 0);
+    }
+    assert_eq!(there(&mut conn, &[young]).await, [young]);
+    let left = "SELECT session_id, bucket FROM agent_messages WHERE run_id IS NULL";
+    assert_eq!(
+        row(&mut conn, left).await,
+        json!({"session_id": session, "bucket": 0})
+    );
+    let events = below(old[0], None);
+    let sent = events.len();
+    assert_eq!(daemon.submit(events).await.refused.len(), sent);
+    assert_eq!(there(&mut conn, &old).await, [] as [Uuid; 0]);
+    daemon.finish().await;
+}
+
+/// Whether the partitions of [`PAST`] are there.
+async fn months(conn: &mut sqlx::PgConnection) -> i64 {
+    sqlx::query_scalar(
+        "SELECT (SELECT count(*) FROM agent_months WHERE bucket = $1)
+              + (SELECT count(*) FROM pg_namespace WHERE nspname = 'runtraced_2026_01')",
+    )
+    .bind(PAST)
+    .fetch_one(conn)
+    .await
+    .unwrap()
+}
+
+/// Scenario: a past month with old runs, of which one waits for an approval; another database where a rule keeps one of them. A daemon
+/// deletes what is old.
+/// Guarantees: the others go, and the month stays with what is kept. When nothing is to be kept, it goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_stays_for_what_is_kept() {
+    let database = pg::database_by_month().await;
+    let daemon = Daemon::start(database.url()).await;
+    let mut conn = database.connect().await;
+    let old = [
+        send_run(&daemon, None, "a").await,
+        send_run(&daemon, None, "a").await,
+    ];
+    let (waits, kept) = (new_id(), new_id());
+    let mut events = ended_run(waits, None, "a");
+    events.push(asked(waits));
+    events.extend(ended_run(kept, None, "b"));
+    daemon.submit(events).await;
+    daemon.finish().await;
+    let all = [old[0], old[1], waits, kept];
+    move_to_past(&mut conn, &all).await;
+    age(&mut conn, &all, 100).await;
+    run_sql(
+        &mut conn,
+        "INSERT INTO retention_rules (agent_id, keep) VALUES ('b', NULL)",
+    )
+    .await;
+    let daemons = [Daemon::with_args(database.url(), &FLAGS).await];
+    wait_for_runs(&mut conn, &all, &[waits, kept]).await;
+    assert_eq!(months(&mut conn).await, 2);
+    run_sql(&mut conn, "DELETE FROM retention_rules").await;
+    wait_for_runs(&mut conn, &all, &[waits]).await;
+    assert_eq!(months(&mut conn).await, 2);
+    assert_eq!(count(&mut conn, "agent_steps").await, 2);
+    run_sql(
+        &mut conn,
+        "UPDATE approvals SET status = 'approved', decided_at = now() - interval '99 days'",
+    )
+    .await;
+    wait_for_runs(&mut conn, &all, &[]).await;
+    for _ in 0..500 {
+        if months(&mut conn).await == 0 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(months(&mut conn).await, 0);
+    wait_for_reaped(&daemons, "agent_steps", 8).await;
+    let [daemon] = daemons;
+    daemon.finish().await;
+}
+
+/// Scenario: the function that drops a month is called for the first partition, for this month, for the next, for one that never was,
+/// and for one with a run that is not marked as gone.
+/// Guarantees: it drops none of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_month_goes_that_is_needed() {
+    let database = pg::database_by_month().await;
+    let daemon = Daemon::start(database.url()).await;
+    let mut conn = database.connect().await;
+    let run = send_run(&daemon, None, "a").await;
+    move_to_past(&mut conn, &[run]).await;
+    daemon.finish().await;
+    let buckets: Vec<i32> = sqlx::query_scalar("SELECT bucket FROM agent_months ORDER BY 1")
+        .fetch_all(&mut conn)
+        .await
+        .unwrap();
+    assert_eq!(buckets.len(), 4);
+    for bucket in buckets.into_iter().chain([209_901, -1]) {
+        let dropped: bool = sqlx::query_scalar("SELECT drop_month($1)")
+            .bind(bucket)
+            .fetch_one(&mut conn)
+            .await
+            .unwrap();
+        assert!(!dropped, "{bucket}");
+    }
+    assert_eq!(count(&mut conn, "agent_months").await, 4);
+    assert_eq!(count(&mut conn, "agent_steps").await, 2);
+}
