@@ -140,6 +140,16 @@ pub struct BenchArgs {
         conflicts_with_all = ["outage", "grow_to", "html", "markdown", "otel_cost", "read_cost"]
     )]
     pub prune_cost: bool,
+    /// Instead of rates, measure `steps` with plain tables, with empty partitions by month and with
+    /// twelve months of rows (--grow-to steps together), and how long one of these months takes to go
+    /// while writers go on.
+    #[arg(
+        long,
+        env = "RUNTRACED_BENCH_MONTHS_COST",
+        value_parser = BoolishValueParser::new(),
+        conflicts_with_all = ["outage", "html", "markdown", "otel_cost", "read_cost", "prune_cost"]
+    )]
+    pub months_cost: bool,
     /// Begin with a copy of this database of the server. Nobody may be connected to it.
     #[arg(
         long,

@@ -14,6 +14,12 @@ BEGIN
     EXECUTE format('REVOKE ALL ON %I.customers FROM %I', public.customers_schema(), writer);
     EXECUTE format('REVOKE ALL ON SCHEMA %I FROM %I', public.customers_schema(), writer);
   END IF;
+  IF to_regclass('public.agent_months') IS NOT NULL THEN
+    FOR one IN SELECT schema_name FROM public.agent_months LOOP
+      EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA %I FROM %I', one.schema_name, writer);
+      EXECUTE format('REVOKE ALL ON SCHEMA %I FROM %I', one.schema_name, writer);
+    END LOOP;
+  END IF;
   EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA public FROM %I', writer);
   EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM %I', writer);
   EXECUTE format('REVOKE ALL ON SCHEMA public FROM %I', writer);

@@ -1,6 +1,9 @@
 //! In which month rows go.
 
+use std::time::{Duration, Instant};
+
 use runtraced::proto::EndStatus;
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{PAST, months_of, move_to_past, this_month};
@@ -98,7 +101,7 @@ async fn both_layouts_have_the_same_rows() {
 
 /// Scenario: the daemon of a writer's role that was granted before the database changed its layout, and a month that has no
 /// partitions yet.
-/// Guarantees: it writes to the partitions, and makes those of the months to come.
+/// Guarantees: it writes to the partitions, and makes those of the months to come. When its rights are revoked, it has none on partitions.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_writers_role_writes_and_prepares() {
     let database = pg::plain_database().await;
@@ -129,7 +132,8 @@ async fn the_writers_role_writes_and_prepares() {
     let run = send_run(&daemon, None, "a").await;
     let today = this_month(&mut conn).await;
     assert_eq!(months_of(&mut conn, run).await, [today]);
-    for _ in 0..500 {
+    let begun = Instant::now();
+    loop {
         let made: bool =
             sqlx::query_scalar("SELECT EXISTS (SELECT FROM agent_months WHERE bucket = $1)")
                 .bind(next)
@@ -138,11 +142,23 @@ async fn the_writers_role_writes_and_prepares() {
                 .unwrap();
         if made {
             daemon.finish_as(database.url()).await;
-            return;
+            break;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "no partitions of {next}: {}",
+            daemon.logs()
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("no partitions of {next}: {}", daemon.logs());
+    let (code, said) = runtraced(&["grant", "--role", ROLE, "--revoke"], database.url()).await;
+    assert_eq!(code, 0, "{said}");
+    let left = format!(
+        "SELECT count(*) AS rights FROM agent_months
+         WHERE has_schema_privilege('{ROLE}', schema_name, 'USAGE')
+            OR has_table_privilege('{ROLE}', schema_name || '.agent_steps', 'SELECT, INSERT, UPDATE, DELETE')"
+    );
+    assert_eq!(row(&mut conn, &left).await, json!({"rights": 0}));
 }
 
 /// Scenario: a run is read through its views, and there are rows of two months.
