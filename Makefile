@@ -10,6 +10,10 @@ demo: postgres
 # All tests, against a real Postgres that the tests start themselves; those of the page in a real browser.
 test: postgres
 	cargo test --locked
+	RUNTRACED_TEST_LAYOUT=month cargo test --locked --test suite -- $(MONTH_TESTS)
+
+# What is repeated in the layout by month: where rows go, how they merge, who sees them, and how they are deleted.
+MONTH_TESTS = order:: messages:: copy_rows:: bridged:: contents:: retention:: totals:: concurrency:: role::
 
 # What depends on the version of Postgres, with 15 to 18. RUNTRACED_TEST_POSTGRES names the folder of one.
 .PHONY: test-postgres-versions
