@@ -5,6 +5,7 @@
 //! event, the rules and the key only, so an event that is sent again is still a duplicate.
 
 mod cards;
+mod fragments;
 mod json;
 mod names;
 mod needles;

@@ -3,17 +3,22 @@
 use std::collections::BTreeMap;
 
 use aho_corasick::packed::{Config, MatchKind as PackedMatchKind, Searcher};
-use aho_corasick::{AhoCorasick, BuildError, Input, Match, MatchKind, PatternID, Span};
+use aho_corasick::{AhoCorasick, BuildError, Input, Match, MatchKind, Span};
 
-/// The vectorised search takes fewer texts than this at a time.
-const MAX_PER_PASS: usize = 120;
-/// The vectorised search compares at most so many bytes at first. Shorter texts have a pass of their own, because the
-/// shortest text of a pass decides how many bytes are compared.
-const COMPARED_BYTES: usize = 4;
-/// The vectorised search puts texts into so many groups in turn, and compares with all texts of a group at a time.
-const GROUPS: usize = 16;
+use super::fragments::{COMPARED_BYTES, Fragment, GroupLimits, fragments};
+
+/// The groups of the vectorised search: it takes fewer than 128 texts at a time.
+const MANY: GroupLimits = GroupLimits {
+    groups: 16,
+    fragments: 7,
+};
+/// It looks at twice as many bytes at a time if it has at most 32 texts.
+const FEW: GroupLimits = GroupLimits {
+    groups: 8,
+    fragments: 4,
+};
 /// The vectorised search takes no less than a vector and what is compared; shorter text is searched slowly.
-const FAST_BYTES: usize = 32 + COMPARED_BYTES;
+const FAST_BYTES: usize = 32 + COMPARED_BYTES - 1;
 
 /// Fixed texts to find, and numbers that stand for them.
 #[derive(Clone, Debug)]
@@ -25,8 +30,9 @@ pub(super) struct Needles {
 #[derive(Clone, Debug)]
 struct NeedlePass {
     search: NeedleSearch,
-    /// For each text its numbers, and those of all texts that it begins with.
-    numbers: Vec<Vec<usize>>,
+    fragments: Vec<Fragment>,
+    /// The texts, and their numbers.
+    needles: Vec<(Vec<u8>, Vec<usize>)>,
 }
 
 #[derive(Clone, Debug)]
@@ -47,29 +53,23 @@ impl Needles {
 
     fn with_search<'a>(
         texts: impl IntoIterator<Item = &'a String>,
-        search: impl Fn(&[&str]) -> Result<NeedleSearch, BuildError>,
+        search: impl Fn(&[&[u8]]) -> Result<NeedleSearch, BuildError>,
     ) -> Result<Self, BuildError> {
-        let mut numbers: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        let mut numbers: BTreeMap<&[u8], Vec<usize>> = BTreeMap::new();
         for (number, text) in texts.into_iter().enumerate() {
-            numbers.entry(text).or_default().push(number);
+            numbers.entry(text.as_bytes()).or_default().push(number);
         }
-        let is_short = |text: &&str| text.len() < COMPARED_BYTES;
-        let (short, long): (Vec<&str>, Vec<&str>) = numbers.keys().copied().partition(is_short);
-        let passes = long.chunks(MAX_PER_PASS).chain(short.chunks(MAX_PER_PASS));
-        let pass = |texts: &[&str]| {
-            let texts = in_groups(texts);
-            let numbers_of = |text: &&str| {
-                let begins = texts.iter().filter(|start| text.starts_with(**start));
-                let numbers = begins.filter_map(|start| numbers.get(start));
-                numbers.flatten().copied().collect()
-            };
-            Ok(NeedlePass {
-                numbers: texts.iter().map(numbers_of).collect(),
-                search: search(&texts)?,
-            })
-        };
+        // Short texts have a pass of their own, because the shortest text of a pass decides how many bytes are compared.
+        let needles = numbers
+            .into_iter()
+            .map(|(text, numbers)| (text.to_vec(), numbers));
+        let (short, long): (Vec<_>, Vec<_>) =
+            needles.partition(|(text, _)| text.len() < COMPARED_BYTES);
+        let per_pass = MANY.groups * MANY.fragments;
+        let passes = long.chunks(per_pass).chain(short.chunks(per_pass));
+        let passes = passes.map(|needles| NeedlePass::new(needles, &search));
         Ok(Self {
-            passes: passes.map(pass).collect::<Result<_, _>>()?,
+            passes: passes.collect::<Result<_, _>>()?,
         })
     }
 
@@ -95,15 +95,11 @@ impl Needles {
             None => haystack,
         };
         for pass in &self.passes {
-            let mut rest = Span::from(0..searched.len());
-            while let Some(found) = pass.search.find(searched, rest) {
-                if found.end() > haystack.len() {
-                    break;
+            for (start, needle) in pass.places(haystack, searched) {
+                let numbers = pass.needles.get(needle).map(|(_, numbers)| numbers);
+                for number in numbers.into_iter().flatten() {
+                    take(start, *number)?;
                 }
-                for number in pass.numbers_of(found.pattern()) {
-                    take(found.start(), *number)?;
-                }
-                rest.start = found.start() + 1;
             }
         }
         Ok(())
@@ -111,14 +107,54 @@ impl Needles {
 }
 
 impl NeedlePass {
-    fn numbers_of(&self, pattern: PatternID) -> &[usize] {
-        let numbers = self.numbers.get(pattern.as_usize());
-        numbers.map_or(&[], Vec::as_slice)
+    fn new(
+        needles: &[(Vec<u8>, Vec<usize>)],
+        search: impl Fn(&[&[u8]]) -> Result<NeedleSearch, BuildError>,
+    ) -> Result<Self, BuildError> {
+        let texts: Vec<&[u8]> = needles.iter().map(|(text, _)| text.as_slice()).collect();
+        let shortest = texts.iter().map(|text| text.len()).min().unwrap_or(1);
+        let is_few = texts.len() <= FEW.groups * FEW.fragments;
+        let limits = if is_few { FEW } else { MANY };
+        let fragments = fragments(&texts, shortest.min(COMPARED_BYTES), limits);
+        let searched: Vec<&[u8]> = fragments
+            .iter()
+            .map(|fragment| fragment.bytes.as_slice())
+            .collect();
+        Ok(Self {
+            search: search(&searched)?,
+            fragments,
+            needles: needles.to_vec(),
+        })
+    }
+
+    /// Where texts are in a haystack, in order, and which. `searched`: the haystack, perhaps with more behind it.
+    fn places(&self, haystack: &[u8], searched: &[u8]) -> Vec<(usize, usize)> {
+        let mut places = Vec::new();
+        let mut rest = Span::from(0..searched.len());
+        while let Some(found) = self.search.find(searched, rest) {
+            rest.start = found.start() + 1;
+            let fragment = self.fragments.get(found.pattern().as_usize());
+            for (needle, offset) in fragment.into_iter().flat_map(|fragment| &fragment.places) {
+                if let Some(start) = found.start().checked_sub(*offset)
+                    && self.is_at(haystack, start, *needle)
+                {
+                    places.push((start, *needle));
+                }
+            }
+        }
+        places.sort_unstable();
+        places
+    }
+
+    fn is_at(&self, haystack: &[u8], start: usize, needle: usize) -> bool {
+        let rest = haystack.get(start..).unwrap_or_default();
+        let needle = self.needles.get(needle);
+        needle.is_some_and(|(text, _)| rest.starts_with(text))
     }
 }
 
 impl NeedleSearch {
-    fn new(texts: &[&str]) -> Result<Self, BuildError> {
+    fn new(texts: &[&[u8]]) -> Result<Self, BuildError> {
         let mut config = Config::new();
         config
             .match_kind(PackedMatchKind::LeftmostLongest)
@@ -129,7 +165,7 @@ impl NeedleSearch {
         }
     }
 
-    fn automaton(texts: &[&str]) -> Result<Self, BuildError> {
+    fn automaton(texts: &[&[u8]]) -> Result<Self, BuildError> {
         let mut builder = AhoCorasick::builder();
         let automaton = builder
             .match_kind(MatchKind::LeftmostLongest)
@@ -143,23 +179,6 @@ impl NeedleSearch {
             Self::Automaton(automaton) => automaton.find(Input::new(haystack).span(rest)),
         }
     }
-}
-
-/// An order in which texts of a group are neighbours by the alphabet: the more alike they are, the less else is taken for
-/// one of them at first.
-fn in_groups<'a>(sorted: &[&'a str]) -> Vec<&'a str> {
-    let (per_group, more) = (sorted.len() / GROUPS, sorted.len() % GROUPS);
-    let member = |group: usize, turn| {
-        sorted
-            .get(group * per_group + group.min(more) + turn)
-            .copied()
-    };
-    let turns = (0..per_group).flat_map(|turn| (0..GROUPS).map(move |group| (group, turn)));
-    let last = (0..more).map(|group| (group, per_group));
-    turns
-        .chain(last)
-        .filter_map(|(group, turn)| member(group, turn))
-        .collect()
 }
 
 #[cfg(test)]
