@@ -2,7 +2,7 @@
 //! telephone numbers and e-mail addresses.
 
 use super::cards::{LONGEST_CARD_BYTES, card};
-use super::places::{DENSE_BYTES, each_capital_before_digit, each_dense};
+use super::places::{DENSE_BYTES, NumberPlace, each_number_place};
 use super::span::{MaskBudget, MaskSpan, OverBudget, word_begins, word_ends};
 
 /// No such number is longer.
@@ -48,11 +48,8 @@ impl NumberFinder {
         if let Some(kind) = self.phone {
             search.phones(kind)?;
         }
-        if let Some(kind) = self.card {
-            search.cards(kind)?;
-        }
-        if let Some(kind) = self.iban {
-            search.ibans(kind)?;
+        if self.card.is_some() || self.iban.is_some() {
+            search.cards_and_accounts(self.card, self.iban)?;
         }
         Ok(())
     }
@@ -85,33 +82,46 @@ impl NumberSearch<'_> {
         Ok(())
     }
 
-    fn cards(&mut self, kind: usize) -> Result<(), OverBudget> {
-        let mut done = 0;
-        each_dense(self.text, |place| {
-            let from = done.max(place.saturating_sub(LONGEST_CARD_BYTES));
-            let to = place + DENSE_BYTES;
-            self.budget.spend(to.saturating_sub(from))?;
-            for at in from..to {
-                // No network has cards with other first digits.
-                if matches!(self.text.get(at), Some(b'2'..=b'6')) {
-                    done = self.number(at, done, kind, card)?;
+    fn cards_and_accounts(
+        &mut self,
+        card: Option<usize>,
+        iban: Option<usize>,
+    ) -> Result<(), OverBudget> {
+        let (mut card_done, mut iban_done) = (0, 0);
+        each_number_place(self.text, |place| {
+            match (place, card, iban) {
+                (NumberPlace::Dense(at), Some(kind), _) => {
+                    card_done = self.card(at, card_done, kind)?;
                 }
+                (NumberPlace::Capital(at), _, Some(kind)) => {
+                    iban_done = self.account(at, iban_done, kind)?;
+                }
+                _ => {}
             }
-            done = done.max(to);
             Ok(())
         })
     }
 
-    fn ibans(&mut self, kind: usize) -> Result<(), OverBudget> {
-        let mut done = 0;
-        each_capital_before_digit(self.text, |capital| {
-            if let Some(at) = capital.checked_sub(1)
-                && iban_bytes(self.text, at).is_some()
-            {
-                done = self.number(at, done, kind, iban)?;
+    /// Looks for a card around a dense place. Returns how far was looked.
+    fn card(&mut self, place: usize, mut done: usize, kind: usize) -> Result<usize, OverBudget> {
+        let from = done.max(place.saturating_sub(LONGEST_CARD_BYTES));
+        let to = place + DENSE_BYTES;
+        self.budget.spend(to.saturating_sub(from))?;
+        for at in from..to {
+            // No network has cards with other first digits.
+            if matches!(self.text.get(at), Some(b'2'..=b'6')) {
+                done = self.number(at, done, kind, card)?;
             }
-            Ok(())
-        })
+        }
+        Ok(done.max(to))
+    }
+
+    /// Looks for an account whose second letter is a capital before a digit. Returns where the last one ends.
+    fn account(&mut self, capital: usize, done: usize, kind: usize) -> Result<usize, OverBudget> {
+        match capital.checked_sub(1) {
+            Some(at) if iban_bytes(self.text, at).is_some() => self.number(at, done, kind, iban),
+            _ => Ok(done),
+        }
     }
 
     /// Looks for a number at `at`, if a word begins there and it is not in another number, which
@@ -150,7 +160,7 @@ fn iban_bytes(text: &[u8], start: usize) -> Option<usize> {
 }
 
 /// The end of an account number (IBAN) that begins at `start`.
-fn iban(text: &[u8], start: usize) -> Option<usize> {
+pub(super) fn iban(text: &[u8], start: usize) -> Option<usize> {
     let length = iban_bytes(text, start)?;
     let mut number = Vec::with_capacity(length);
     let mut end = start;

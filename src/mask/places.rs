@@ -1,9 +1,13 @@
-//! Finds the few places in a text where a number may be, much faster than a look at each byte.
+//! Finds the few places in a text where a card or an account number may be, much faster than a look at each byte.
+//!
+//! Words of four bytes are looked at. In each word within a number there are only digits and capital letters, but for one
+//! separator: separators are at least four characters apart.
 
-/// Digits are compared in words.
+/// Bytes are compared in words.
 const WORD_BYTES: usize = 4;
 /// What is compared at a time, without branches, so that the compiler uses vectors.
 const BLOCK_BYTES: usize = 64;
+const BLOCK_WORDS: usize = BLOCK_BYTES / WORD_BYTES;
 /// A block and the word behind it.
 const SEEN_BYTES: usize = BLOCK_BYTES + WORD_BYTES;
 /// Separators of a card are so many digits apart, at least. So dates are none.
@@ -13,33 +17,91 @@ const DENSE_DIGITS: usize = 6;
 /// How many bytes a dense place has.
 pub(super) const DENSE_BYTES: usize = 2 * WORD_BYTES;
 
-/// Hands on the places within long numbers: they have at least six digits, and else blanks and `-` with four digits
-/// between them. Every number of 11 bytes or more, in groups of four digits or more, has such a place.
-pub(super) fn each_dense<E>(
-    text: &[u8],
-    mut take: impl FnMut(usize) -> Result<(), E>,
-) -> Result<(), E> {
-    each_block(text, may_have_dense, |start, block| {
-        let (words, _) = block.as_chunks::<WORD_BYTES>();
-        for (number, pair) in words.windows(2).enumerate() {
-            if is_dense(pair.as_flattened()) {
-                take(start + number * WORD_BYTES)?;
-            }
-        }
-        Ok(())
-    })
+/// Where a number may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NumberPlace {
+    /// Within a long number: at least six digits, and else blanks and `-` with four digits between them. Every number of
+    /// 11 bytes or more, in groups of four digits or more, has such a place.
+    Dense(usize),
+    /// A capital letter before a digit. Each one is handed on that has ten more digits, capital letters and single
+    /// separators behind it.
+    Capital(usize),
 }
 
-/// Whether two words in a row have characters of which digits and separators are some.
-fn may_have_dense(block: &[u8; SEEN_BYTES]) -> bool {
-    let (words, _) = block.as_chunks::<WORD_BYTES>();
-    let mut bits = [0; SEEN_BYTES / WORD_BYTES];
-    for (bits, word) in bits.iter_mut().zip(words) {
-        *bits = (u32::from_ne_bytes(*word) & 0xe0e0_e0e0) ^ 0x2020_2020;
+/// Hands on the places where a number may be.
+pub(super) fn each_number_place<E>(
+    text: &[u8],
+    mut take: impl FnMut(NumberPlace) -> Result<(), E>,
+) -> Result<(), E> {
+    for start in (0..text.len()).step_by(BLOCK_BYTES) {
+        let rest = text.get(start..).unwrap_or_default();
+        if rest.len() < DENSE_BYTES {
+            break;
+        }
+        let padded;
+        let block = match rest.first_chunk() {
+            Some(block) => block,
+            None => {
+                padded = with_zeros(rest);
+                &padded
+            }
+        };
+        // Few blocks have eight bytes without a small letter, so this is asked first.
+        if !has_pair(&of_words(block, small_letters)) {
+            continue;
+        }
+        let others = of_words(block, others_in_number);
+        if !has_pair(&others) {
+            continue;
+        }
+        let (words, _) = block.as_chunks::<WORD_BYTES>();
+        let pairs = words.windows(2).zip(others.windows(2)).enumerate();
+        for (number, (words, others)) in pairs {
+            if others == [0, 0] {
+                let at = start + number * WORD_BYTES;
+                if is_dense(words.as_flattened()) {
+                    take(NumberPlace::Dense(at))?;
+                }
+                // The first two words in a number begin up to two bytes behind its second letter, or one before.
+                for at in at.saturating_sub(2)..at + 2 {
+                    if matches!(text.get(at..at + 2), Some([b'A'..=b'Z', b'0'..=b'9'])) {
+                        take(NumberPlace::Capital(at))?;
+                    }
+                }
+            }
+        }
     }
+    Ok(())
+}
+
+/// What `of` says about each word of a block, and about the one behind it.
+fn of_words(block: &[u8; SEEN_BYTES], of: impl Fn(u32) -> u32) -> [u32; BLOCK_WORDS + 1] {
+    let (words, _) = block.as_chunks();
+    let mut all = [0; BLOCK_WORDS + 1];
+    for (one, word) in all.iter_mut().zip(words) {
+        *one = of(u32::from_ne_bytes(*word));
+    }
+    all
+}
+
+/// Zero if no byte is like a small letter.
+fn small_letters(word: u32) -> u32 {
+    // Small letters have both bits, digits and separators one, and capital letters the other one.
+    word & word << 1 & 0x4040_4040
+}
+
+/// Zero if all bytes are like digits or capital letters, but for one that is like a separator.
+fn others_in_number(word: u32) -> u32 {
+    // Digits have one bit, capital letters the other one, and separators none.
+    let separators = !(word | word >> 2) & 0x1010_1010;
+    small_letters(word) | separators & separators.wrapping_sub(1)
+}
+
+/// Whether there is nothing in two words in a row.
+fn has_pair(others: &[u32; BLOCK_WORDS + 1]) -> bool {
     let mut found = 0;
-    for at in 0..BLOCK_BYTES / WORD_BYTES {
-        found |= u32::from(bits[at] | bits[at + 1] == 0);
+    for at in 0..BLOCK_WORDS {
+        found |= u32::from(others[at] | others[at + 1] == 0);
     }
     found != 0
 }
@@ -59,53 +121,10 @@ fn is_dense(place: &[u8]) -> bool {
     digits >= DENSE_DIGITS
 }
 
-/// Hands on the places of capital letters before a digit.
-pub(super) fn each_capital_before_digit<E>(
-    text: &[u8],
-    mut take: impl FnMut(usize) -> Result<(), E>,
-) -> Result<(), E> {
-    each_block(text, has_capital_before_digit, |start, block| {
-        for (place, pair) in block.windows(2).take(BLOCK_BYTES).enumerate() {
-            if matches!(pair, [b'A'..=b'Z', b'0'..=b'9']) {
-                take(start + place)?;
-            }
-        }
-        Ok(())
-    })
-}
-
-fn has_capital_before_digit(block: &[u8; SEEN_BYTES]) -> bool {
-    let mut found = false;
-    for at in 0..BLOCK_BYTES {
-        found |= block[at].is_ascii_uppercase() & block[at + 1].is_ascii_digit();
-    }
-    found
-}
-
-/// Hands on the blocks that `may_have` one, each with the word behind it. Behind the text are zeros.
-fn each_block<E>(
-    text: &[u8],
-    may_have: impl Fn(&[u8; SEEN_BYTES]) -> bool,
-    mut take: impl FnMut(usize, &[u8; SEEN_BYTES]) -> Result<(), E>,
-) -> Result<(), E> {
-    let mut look = |start, block: &[u8; SEEN_BYTES]| match may_have(block) {
-        true => take(start, block),
-        false => Ok(()),
-    };
-    for start in (0..text.len()).step_by(BLOCK_BYTES) {
-        let rest = text.get(start..).unwrap_or_default();
-        match rest.first_chunk() {
-            Some(block) => look(start, block)?,
-            None => look(start, &padded(rest))?,
-        }
-    }
-    Ok(())
-}
-
-fn padded(rest: &[u8]) -> [u8; SEEN_BYTES] {
+fn with_zeros(rest: &[u8]) -> [u8; SEEN_BYTES] {
     let mut block = [0; SEEN_BYTES];
-    for (byte, rest) in block.iter_mut().zip(rest) {
-        *byte = *rest;
+    if let Some(head) = block.get_mut(..rest.len()) {
+        head.copy_from_slice(rest);
     }
     block
 }
@@ -116,10 +135,10 @@ mod tests {
 
     use super::*;
 
-    fn dense(text: &str) -> Vec<usize> {
+    fn places(text: &str) -> Vec<NumberPlace> {
         let mut places = Vec::new();
-        let Ok::<(), Infallible>(()) = each_dense(text.as_bytes(), |at| {
-            places.push(at);
+        let Ok::<(), Infallible>(()) = each_number_place(text.as_bytes(), |place| {
+            places.push(place);
             Ok(())
         });
         places
@@ -138,9 +157,12 @@ mod tests {
                 for around in ["a", "1a", " "] {
                     let text = format!("{}{number}{around}", around.repeat(before));
                     let range = around.len() * before..around.len() * before + number.len();
-                    let found = dense(&text)
-                        .iter()
-                        .any(|at| range.contains(at) && at + DENSE_BYTES <= range.end);
+                    let found = places(&text).iter().any(|place| match place {
+                        NumberPlace::Dense(at) => {
+                            range.contains(at) && at + DENSE_BYTES <= range.end
+                        }
+                        NumberPlace::Capital(_) => false,
+                    });
                     assert!(found, "{text}");
                 }
             }
@@ -155,25 +177,27 @@ mod tests {
             "on 2026-11-30T04:05:06",
             "[0.12345678,0.87654321]",
         ] {
-            assert_eq!(dense(text), Vec::<usize>::new(), "{text}");
+            let is_dense = |place: &NumberPlace| matches!(place, NumberPlace::Dense(_));
+            assert!(!places(text).iter().any(is_dense), "{text}");
         }
     }
 
     #[test]
-    fn capitals_before_digits_are_found_where_blocks_meet() {
-        for at in 0..200 {
-            let text = format!("{}A1{}", "b".repeat(at), "9Z".repeat(at % 3));
-            let mut places = Vec::new();
-            let Ok::<(), Infallible>(()) = each_capital_before_digit(text.as_bytes(), |at| {
-                places.push(at);
-                Ok(())
-            });
-            let more = (0..(at % 3).saturating_sub(1)).map(|pair| at + 3 + 2 * pair);
-            assert_eq!(
-                places,
-                std::iter::once(at).chain(more).collect::<Vec<_>>(),
-                "{text}"
-            );
+    fn capitals_of_every_account_are_found_once_wherever_blocks_meet() {
+        for account in [
+            "NO9386011117947",
+            "NO93 8601 1117 947",
+            "MT84-MALT-0110-0001-2345-MTLC-AST0-01S",
+            "LC55HEMMABCDEFGHIJKLMNOPQRSTUVWX",
+        ] {
+            for before in 0..200 {
+                for around in ["b", "A", "9", " ", "\u{e9}"] {
+                    let text = format!("{}{account}{around}", around.repeat(before));
+                    let capital = NumberPlace::Capital(around.len() * before + 1);
+                    let found = places(&text).into_iter().filter(|place| *place == capital);
+                    assert_eq!(found.count(), 1, "{text}");
+                }
+            }
         }
     }
 }
