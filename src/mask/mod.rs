@@ -85,6 +85,7 @@ impl Masker {
         };
         let tokens = TokenFinder::new(&rules, kind_of);
         let names = kind_of("secret").map(|kind| NameFinder::new(&rules.keys, kind));
+        let names = names.transpose()?;
         let stems = names.iter().flat_map(NameFinder::texts);
         Ok(Self {
             needles: Needles::new(tokens.begins.iter().chain(stems))?,

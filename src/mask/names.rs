@@ -1,5 +1,7 @@
 //! Finds secrets by their names: `"password": "…"`, `API_KEY=…`, `Authorization: …`.
 
+use aho_corasick::{AhoCorasick, BuildError};
+
 use super::span::{MaskBudget, MaskSpan, OverBudget};
 use super::values::{Assignment, is_name_byte, value_of};
 
@@ -60,9 +62,9 @@ const MAX_ESCAPES: usize = 16 << 10;
 #[derive(Clone, Debug)]
 pub(super) struct NameFinder {
     stems: Vec<NameStem>,
-    words: Vec<String>,
+    words: AhoCorasick,
     /// Names of a user's file.
-    own: Vec<String>,
+    own: AhoCorasick,
     kind: usize,
 }
 
@@ -144,19 +146,22 @@ fn spellings(key: &str) -> Vec<String> {
 
 impl NameFinder {
     /// `keys` are more names of secrets.
-    pub fn new(keys: &[String], kind: usize) -> Self {
+    ///
+    /// # Errors
+    /// There are too many names.
+    pub fn new(keys: &[String], kind: usize) -> Result<Self, BuildError> {
         let pair = |(second, firsts): &(&str, &[&str])| {
             let joined = firsts.iter().map(|first| format!("{first}{second}"));
             joined.collect::<Vec<_>>()
         };
         let words = WORDS.iter().map(|word| (*word).to_owned());
         let own = keys.iter().flat_map(|key| spellings(key));
-        Self {
+        Ok(Self {
             stems: stems().chain(own.map(NameStem::new)).collect(),
-            words: words.chain(PAIRS.iter().flat_map(pair)).collect(),
-            own: keys.iter().map(|key| normal(key.as_bytes())).collect(),
+            words: AhoCorasick::new(words.chain(PAIRS.iter().flat_map(pair)))?,
+            own: AhoCorasick::new(keys.iter().map(|key| normal(key.as_bytes())))?,
             kind,
-        }
+        })
     }
 
     /// What to search for.
@@ -167,9 +172,8 @@ impl NameFinder {
     /// Whether a name is that of a secret.
     pub fn is_secret(&self, name: &[u8]) -> bool {
         let name = normal(name);
-        let has = |words: &[String]| words.iter().any(|word| name.contains(word.as_str()));
         let is_harmless = || HARMLESS_ENDS.iter().any(|end| name.ends_with(end));
-        has(&self.own) || has(&self.words) && !is_harmless()
+        self.own.is_match(&name) || self.words.is_match(&name) && !is_harmless()
     }
 
     /// Whether the name around a stem in the text of JSON is that of a secret.
@@ -232,8 +236,14 @@ impl NameFinder {
         let stem_end = at + stem.text.len();
         let after = text.get(stem_end..).unwrap_or_default();
         let name_end = stem_end + len(&mut after.iter());
-        let words = self.words.len() + self.own.len();
+        let words = self.words.patterns_len() + self.own.patterns_len();
         budget.spend(name_end - name_start + MAX_GAP_BYTES + words)?;
+        // Most words have no sign behind them, and that is soon seen where nothing is escaped.
+        let gap = after.get(name_end - stem_end..).unwrap_or_default();
+        let is_plain = !gap.iter().take(MAX_GAP_BYTES + 1).any(|b| *b == b'\\');
+        if is_plain && sign(text, name_end, in_json).is_none() {
+            return Ok(None);
+        }
         let name = text.get(name_start..name_end).unwrap_or_default();
         if !self.is_secret(name) {
             return Ok(None);
