@@ -11,6 +11,7 @@ mod names;
 mod needles;
 mod numbers;
 mod places;
+mod recent;
 mod rules;
 mod span;
 mod tag;
@@ -28,6 +29,7 @@ use aho_corasick::BuildError;
 use self::names::NameFinder;
 use self::needles::Needles;
 use self::numbers::NumberFinder;
+use self::recent::CleanTexts;
 use self::rules::CODED_KINDS;
 pub use self::rules::{MaskRules, MaskRulesError};
 use self::span::{MaskBudget, MaskSpan, OverBudget, join};
@@ -52,6 +54,7 @@ pub struct Masker {
     tokens: TokenFinder,
     names: Option<NameFinder>,
     numbers: NumberFinder,
+    clean: CleanTexts,
     key: TagKey,
     rules: MaskRules,
     kinds: Vec<MaskedKind>,
@@ -97,6 +100,7 @@ impl Masker {
                 phone: kind_of("phone"),
                 email: kind_of("email"),
             },
+            clean: CleanTexts::new(),
             key: TagKey::new(key),
             kinds,
             rules,
@@ -121,7 +125,13 @@ impl Masker {
 
     /// The masked form of a text. `None` if there is nothing to mask.
     pub fn text(&self, text: &str) -> Option<String> {
+        if self.clean.has(text) {
+            return None;
+        }
         let masked = self.closed(text, |budget| self.mask_text(text, 0, budget));
+        if masked == Ok(None) {
+            self.clean.add(text);
+        }
         masked.unwrap_or_else(|OverBudget| Some(UNCHECKED.to_owned()))
     }
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::event::Repairs;
 
 mod clean;
+mod fast;
 mod named;
 
 fn masker() -> Masker {
