@@ -88,7 +88,7 @@ impl FragmentGroup {
 }
 
 /// Fragments of texts, each of `len` bytes. Those of a group are as many places apart as there are groups; to that end
-/// some are there twice.
+/// some are there twice. There must be no more texts than the groups have places.
 pub(super) fn fragments(texts: &[&[u8]], len: usize, limits: GroupLimits) -> Vec<Fragment> {
     let mut order: Vec<(usize, &[u8])> = texts.iter().copied().enumerate().collect();
     let rarest = |text: &[u8]| text.windows(len).map(commonness).min();
