@@ -19,6 +19,8 @@ const SWEEP_ROWS: i64 = 500;
 
 /// How often it looks whether the months to come have their partitions.
 const MONTHS_INTERVAL: Duration = Duration::from_secs(3_600);
+/// And when others hold the locks. Whoever comes after it waits too while it waits.
+const MONTHS_RETRY: Duration = Duration::from_secs(60);
 
 /// What the sweeper has closed since the daemon started.
 #[derive(Debug, Default)]
@@ -101,8 +103,8 @@ pub(super) async fn limit_statements(
 #[derive(Debug, Default)]
 pub struct Sweeper {
     postponed: PostponedRuns,
-    /// When it last looked whether the months to come have their partitions.
-    prepared_at: Option<Instant>,
+    /// When it looks next whether the months to come have their partitions.
+    prepare_at: Option<Instant>,
 }
 
 impl Sweeper {
@@ -120,17 +122,17 @@ impl Sweeper {
 
     /// Makes the partitions of this month and the next, in the layout by month.
     async fn prepare_months(&mut self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-        if self
-            .prepared_at
-            .is_some_and(|at| at.elapsed() < MONTHS_INTERVAL)
-        {
+        if self.prepare_at.is_some_and(|at| Instant::now() < at) {
             return Ok(());
         }
         match store::prepare_months(conn).await {
             // Writers go first. Until then, new runs belong to the latest month that is there.
-            Err(error) if store::is_conflict(&error) || store::is_lock_timeout(&error) => Ok(()),
+            Err(error) if store::is_conflict(&error) || store::is_lock_timeout(&error) => {
+                self.prepare_at = Some(Instant::now() + MONTHS_RETRY);
+                Ok(())
+            }
             prepared => {
-                self.prepared_at = Some(Instant::now());
+                self.prepare_at = Some(Instant::now() + MONTHS_INTERVAL);
                 prepared
             }
         }

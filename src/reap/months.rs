@@ -7,9 +7,11 @@ use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::counts::RowCounts;
-use super::delete::{DoomedRun, PAGE_RUNS, count_runs, is_in_the_way, limit_waits, lock_doomed};
+use super::delete::{
+    DoomedRun, PAGE_RUNS, SLICE_ROWS, count_runs, is_in_the_way, limit_waits, lock_doomed,
+};
 use super::pace::ReapPace;
-use crate::store::TraceLayout;
+use crate::store::{TraceLayout, reason};
 
 /// Runs that one transaction marks.
 const MARKED_RUNS: usize = 500;
@@ -42,26 +44,72 @@ pub(super) async fn drop_months(
             .fetch_all(&mut *conn)
             .await?;
     for month in months {
-        if !is_all_due(conn, month, retention, pace).await? {
-            continue;
-        }
-        let rows = mark_runs(conn, month, retention, pace).await?;
-        let begun = Instant::now();
-        let dropped = sqlx::query_scalar("SELECT public.drop_month($1)")
-            .bind(month)
-            .fetch_one(&mut *conn)
-            .await;
-        pace.rest(begun).await;
-        match dropped {
-            Ok(true) => done(rows),
-            // A run of it is kept after all, or the month is not over. What is marked goes run
-            // by run.
-            Ok(false) => {}
+        match drop_one(conn, month, retention, pace).await {
+            Ok(rows) => done(rows.unwrap_or_default()),
             Err(error) if is_in_the_way(&error) => {}
+            // Its runs go one by one, and the other months are not held up.
+            Err(error @ sqlx::Error::Database(_)) => tracing::warn!(
+                month,
+                error = %reason(&error),
+                "a month cannot be dropped; its runs are deleted one by one"
+            ),
             Err(error) => return Err(error),
         }
     }
     Ok(())
+}
+
+/// Drops a month if nothing of it is to be kept, and returns the rows that went. If a run is kept
+/// after all, what is marked by then goes run by run.
+async fn drop_one(
+    conn: &mut PgConnection,
+    month: i32,
+    retention: MonthRetention<'_>,
+    pace: &ReapPace<'_>,
+) -> Result<Option<RowCounts>, sqlx::Error> {
+    if !is_all_due(conn, month, retention, pace).await? || !is_over(conn, month).await? {
+        return Ok(None);
+    }
+    let rows = mark_runs(conn, month, retention, pace).await?;
+    keep_messages(conn, month, pace).await?;
+    let begun = Instant::now();
+    let dropped: Result<bool, sqlx::Error> = sqlx::query_scalar("SELECT public.drop_month($1)")
+        .bind(month)
+        .fetch_one(&mut *conn)
+        .await;
+    pace.rest(begun).await;
+    Ok(dropped?.then_some(rows))
+}
+
+/// Whether no new run can be of a month, and no table of the product holds a run of it.
+async fn is_over(conn: &mut PgConnection, month: i32) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM public.agent_months WHERE bucket > $1 AND starts_at <= now())
+            AND NOT public.is_month_held($1)",
+    )
+    .bind(month)
+    .fetch_one(conn)
+    .await
+}
+
+/// Moves messages without a run out of a month.
+async fn keep_messages(
+    conn: &mut PgConnection,
+    month: i32,
+    pace: &ReapPace<'_>,
+) -> Result<(), sqlx::Error> {
+    loop {
+        let begun = Instant::now();
+        let moved: i64 = sqlx::query_scalar(include_str!("keep_messages.sql"))
+            .bind(month)
+            .bind(SLICE_ROWS)
+            .fetch_one(&mut *conn)
+            .await?;
+        if moved == 0 {
+            return Ok(());
+        }
+        pace.rest(begun).await;
+    }
 }
 
 /// Whether all runs of a month are to be deleted.

@@ -110,8 +110,9 @@ fn classify_fault(fault: ServerFault<'_>) -> FailureClass {
         "XX000" if fault.is_of_a_node() => FailureClass::Unavailable,
         "0A000" if fault.message.contains("row-level security") => FailureClass::CopyForbidden,
         "40001" | "40P01" => FailureClass::Conflict,
-        // The session was there, and was deleted since. The next attempt makes it again.
-        "23503" if fault.constraint.is_some_and(is_of_session) => FailureClass::Conflict,
+        // The session was there, and was deleted since: the next attempt makes it again. Or another writer has created the
+        // run in another month: the next attempt finds it there.
+        "23503" if fault.constraint.is_some_and(may_pass) => FailureClass::Conflict,
         "55P03" if !fault.is_lock_timeout() => FailureClass::Conflict,
         // Classes, in this order: cardinality, data, constraint, check option, program
         // limits, raised by a trigger, internal (for example: an allocation too large).
@@ -141,9 +142,13 @@ const REFUSES_VALUES: [&str; 7] = [
     "numeric_int8_safe",
 ];
 
-/// Whether a constraint is a reference to a session.
-fn is_of_session(constraint: &str) -> bool {
+/// Whether a reference may be right at the next attempt: to a session, or to a run and its month.
+fn may_pass(constraint: &str) -> bool {
     [
+        "agent_steps_run_id_fkey",
+        "agent_messages_run_id_fkey",
+        "agent_token_counts_run_id_fkey",
+        "agent_contents_run_id_fkey",
         "agent_runs_session_id_fkey",
         "agent_messages_session_id_fkey",
         "approvals_session_id_fkey",

@@ -146,7 +146,7 @@ async fn a_migration_that_deadlocks_is_tried_again() {
 /// Guarantees: it says so, spools, and goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_schema_that_goes_back_is_noticed() {
-    let database = pg::database().await;
+    let database = pg::plain_database().await;
     let dir = SpoolDir::new();
     let flags = dir.flags(&["--no-migrate"]);
     let mut daemon = Daemon::spawn_as_is(database.url(), &flags).await;

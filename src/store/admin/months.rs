@@ -56,6 +56,9 @@ const SWAP: [&str; 4] = [
     "SELECT public.prepare_months()",
 ];
 
+/// The advisory lock of whoever partitions.
+const PARTITION_LOCK: (i32, i32) = (0x7274_0004, 0);
+
 /// How often a statement is tried whose locks others hold.
 const ATTEMPTS: u32 = 20;
 const PAUSE: Duration = Duration::from_secs(1);
@@ -63,8 +66,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Why the tables were not partitioned.
 #[derive(Debug, thiserror::Error)]
 pub enum PartitionError {
-    /// Objects of the product refer to the tables; they are named.
-    #[error("these refer to tables that would become partitions, and would not go on to work: {}", .0.join("; "))]
+    /// Objects of the product would break; they are named.
+    #[error("these would not go on to work if their tables had partitions: {}", .0.join("; "))]
     Referred(Vec<String>),
     /// A statement failed.
     #[error(transparent)]
@@ -75,10 +78,26 @@ pub enum PartitionError {
 /// locked; `None`: they were partitioned before. It may be interrupted, and be called again.
 ///
 /// # Errors
-/// If something refers to the tables, or a statement fails. The tables stay as they are.
+/// If something of the product would break, or a statement fails. The tables stay as they are.
 pub async fn partition_by_month(
     conn: &mut PgConnection,
 ) -> Result<Option<Duration>, PartitionError> {
+    // Two at once would take each other's half for their own. The lock ends with the connection.
+    sqlx::query("SELECT pg_advisory_lock($1, $2)")
+        .bind(PARTITION_LOCK.0)
+        .bind(PARTITION_LOCK.1)
+        .execute(&mut *conn)
+        .await?;
+    let converted = convert(conn).await;
+    sqlx::query("SELECT pg_advisory_unlock($1, $2)")
+        .bind(PARTITION_LOCK.0)
+        .bind(PARTITION_LOCK.1)
+        .execute(&mut *conn)
+        .await?;
+    converted
+}
+
+async fn convert(conn: &mut PgConnection) -> Result<Option<Duration>, PartitionError> {
     if TraceLayout::find(conn).await? == TraceLayout::ByMonth {
         return Ok(None);
     }

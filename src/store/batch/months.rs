@@ -18,8 +18,8 @@ use crate::event::{Event, EventBody};
 use crate::store::outcome::EventOutcome;
 use crate::store::plan::Rung;
 
-/// The class of the advisory locks on past months: writers share the lock of a month, and
-/// `drop_month` takes it alone.
+/// The class of the advisory locks on months: writers share the lock of a month, and `drop_month`
+/// takes it alone.
 const MONTH_LOCK_CLASS: i32 = 0x7274_0005;
 
 /// How the database keeps the rows below runs.
@@ -49,8 +49,6 @@ impl TraceLayout {
 struct Month {
     bucket: i32,
     schema: String,
-    /// The month may be dropped at any time.
-    is_past: bool,
 }
 
 /// The months of the runs of a batch.
@@ -135,7 +133,6 @@ impl Months {
             let month = Month {
                 bucket: row.try_get("bucket")?,
                 schema,
-                is_past: row.try_get("is_past")?,
             };
             match run {
                 Some(run) => drop(of_runs.insert(run, month)),
@@ -174,33 +171,28 @@ impl Months {
 }
 
 impl Month {
-    /// Leads the following statements of the transaction to the month.
+    /// Leads the following statements of the transaction to the month, and keeps others from
+    /// dropping it meanwhile.
     async fn enter(&self, conn: &mut PgConnection) -> Result<(), BatchError> {
-        if self.is_past && !self.keep(&mut *conn).await? {
-            // The next attempt finds it dropped.
-            return Err(BatchError::MissingRow);
-        }
         sqlx::query(
-            "SELECT set_config('search_path', $1 || ', public', true), set_config('runtraced.bucket', $2, true)",
+            "SELECT pg_advisory_xact_lock_shared($1, $2), set_config('search_path', $3 || ', public', true),
+                    set_config('runtraced.bucket', $2::text, true)",
         )
+        .bind(MONTH_LOCK_CLASS)
+        .bind(self.bucket)
         .bind(&self.schema)
-        .bind(self.bucket.to_string())
-        .execute(conn)
+        .execute(&mut *conn)
         .await?;
-        Ok(())
-    }
-
-    /// Keeps others from dropping the month during the transaction. Returns whether it is there.
-    async fn keep(&self, conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
-        sqlx::query("SELECT pg_advisory_xact_lock_shared($1, $2)")
-            .bind(MONTH_LOCK_CLASS)
-            .bind(self.bucket)
-            .execute(&mut *conn)
-            .await?;
         // A statement of its own, so it sees what was committed before it had the lock.
-        sqlx::query_scalar("SELECT EXISTS (SELECT FROM public.agent_months WHERE bucket = $1)")
-            .bind(self.bucket)
-            .fetch_one(conn)
-            .await
+        let there: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT FROM public.agent_months WHERE bucket = $1)")
+                .bind(self.bucket)
+                .fetch_one(conn)
+                .await?;
+        match there {
+            true => Ok(()),
+            // The next attempt finds it dropped.
+            false => Err(BatchError::MissingRow),
+        }
     }
 }

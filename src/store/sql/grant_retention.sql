@@ -14,7 +14,7 @@ BEGIN
   EXECUTE format('DROP POLICY IF EXISTS %I ON public.retention_rules', policy);
   EXECUTE format('CREATE POLICY %I ON public.retention_rules FOR SELECT TO %I USING (true)', policy, writer);
   IF to_regclass('public.agent_months') IS NOT NULL THEN
-    EXECUTE format('GRANT EXECUTE ON FUNCTION public.drop_month(integer) TO %I', writer);
+    EXECUTE format('GRANT EXECUTE ON FUNCTION public.is_month_held(integer), public.drop_month(integer) TO %I', writer);
   END IF;
 END
 $grant$;

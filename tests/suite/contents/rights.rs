@@ -384,7 +384,7 @@ GRANT SELECT (id, run_id, name, step_type) ON agent_steps TO authenticated"#;
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_product_has_tightened_stays_tight() {
     // Other tests must not see the role `authenticated`.
-    let cluster = pg::own_cluster().await;
+    let cluster = pg::own_plain_cluster().await;
     let mut owner = PgConnection::connect(cluster.url()).await.unwrap();
     MIGRATIONS.undo(&mut owner, 42).await.unwrap();
     let (writer, role) = ("writer", "product");
@@ -494,7 +494,7 @@ async fn shared_contents_are_read_with_their_steps() {
 /// Guarantees: daemons may write scopes and see all of them; whoever reads contents sees scopes; nobody else gets any right.
 #[tokio::test]
 async fn the_migration_gives_shared_contents_to_daemons_alone() {
-    let cluster = pg::own_cluster().await;
+    let cluster = pg::own_plain_cluster().await;
     let mut owner = PgConnection::connect(cluster.url()).await.unwrap();
     MIGRATIONS.undo(&mut owner, 43).await.unwrap();
     let roles = "
@@ -547,7 +547,7 @@ async fn the_migration_gives_shared_contents_to_daemons_alone() {
 /// Guarantees: the role gets references, as before; the tool reads values, as before.
 #[tokio::test]
 async fn policies_of_contents_hold_for_shared_ones() {
-    let cluster = pg::own_cluster().await;
+    let cluster = pg::own_plain_cluster().await;
     let mut owner = PgConnection::connect(cluster.url()).await.unwrap();
     MIGRATIONS.undo(&mut owner, 43).await.unwrap();
     let roles = "

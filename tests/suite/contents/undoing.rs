@@ -15,7 +15,7 @@ use runtraced::store::MIGRATIONS;
 /// Guarantees: every step has what was sent, in the form that merging expects; nothing else changes.
 #[tokio::test]
 async fn values_come_back_into_the_steps() {
-    let database = pg::database().await;
+    let database = pg::plain_database().await;
     let mut conn = database.connect().await;
     let (run, plain) = (new_id(), new_id());
     insert_run(&mut conn, run).await;
@@ -94,7 +94,7 @@ async fn values_come_back_into_the_steps() {
 /// Guarantees: each run has what its steps need, and nothing else; in the end the steps hold what was sent.
 #[tokio::test]
 async fn shared_contents_go_back_to_their_runs() {
-    let database = pg::database().await;
+    let database = pg::plain_database().await;
     let mut conn = database.connect().await;
     let runs = [new_id(), new_id()];
     for run in runs {

@@ -22,7 +22,7 @@ const FILES: &str = "SELECT array_agg(pg_relation_filenode(t::regclass) ORDER BY
 
 /// Scenario: a database with runs, and with a view of the product's; it is converted twice. More runs come, and late rows of an old one.
 /// Guarantees: old rows stay in their files and read as before, in the first partition. New ones have their month. The view sees both.
-/// Rights, policies, triggers and comments are those of before.
+/// Rights, policies, triggers and comments are those of before; default privileges of the database give nobody more.
 #[tokio::test(flavor = "multi_thread")]
 async fn existing_rows_stay_where_they_are() {
     let database = pg::plain_database().await;
@@ -33,7 +33,13 @@ async fn existing_rows_stay_where_they_are() {
         &mut conn,
         "CREATE VIEW of_the_product AS SELECT run_id, count(*) AS steps FROM agent_steps GROUP BY run_id;
          GRANT SELECT (id) ON agent_steps TO PUBLIC;
-         ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO PUBLIC",
+         CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''it fires''; END';
+         CREATE TRIGGER switched_off BEFORE INSERT ON agent_steps FOR EACH ROW EXECUTE FUNCTION fail();
+         ALTER TABLE agent_steps DISABLE TRIGGER switched_off;
+         ALTER TABLE agent_steps SET (fillfactor = 90);
+         ALTER TABLE agent_messages ADD COLUMN words tsvector GENERATED ALWAYS AS (to_tsvector('english', content)) STORED;
+         ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC;
+         ALTER DEFAULT PRIVILEGES GRANT ALL ON FUNCTIONS TO PUBLIC",
     )
     .await;
     let (catalog, files) = (guards(&mut conn).await, row(&mut conn, FILES).await);
@@ -61,6 +67,18 @@ async fn existing_rows_stay_where_they_are() {
     assert_eq!(months_of(&mut conn, new).await, [today]);
     let seen = "SELECT count(*) AS runs, sum(steps)::integer AS steps FROM of_the_product";
     assert_eq!(row(&mut conn, seen).await, json!({"runs": 2, "steps": 4}));
+    // What default privileges give does not open the months to anybody.
+    let open = "SELECT count(*) AS open FROM (
+                    SELECT a.grantee FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+                    WHERE p.proname IN ('keep_to_owner', 'share_month', 'make_month', 'prepare_months', 'is_month_held', 'drop_month')
+                    UNION ALL
+                    SELECT a.grantee FROM pg_class c, aclexplode(c.relacl) a
+                    WHERE c.relname = 'agent_months' OR c.relnamespace::regnamespace::text LIKE 'runtraced\\_2%') g
+                WHERE grantee = 0";
+    assert_eq!(row(&mut conn, open).await, json!({"open": 0}));
+    let options = "SELECT count(DISTINCT coalesce(reloptions::text, '')) AS kinds FROM pg_class
+                   WHERE relname = 'agent_steps' AND relkind = 'r'";
+    assert_eq!(row(&mut conn, options).await, json!({"kinds": 1}));
     daemon.finish().await;
 }
 
@@ -71,7 +89,7 @@ async fn guards(conn: &mut sqlx::PgConnection) -> serde_json::Value {
         "SELECT jsonb_agg(DISTINCT what ORDER BY what) AS guards FROM (
              SELECT to_jsonb(p)::text AS what FROM pg_policies p WHERE schemaname = 'public' AND tablename LIKE 'agent\\_%'
              UNION ALL
-             SELECT pg_get_triggerdef(g.oid) FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid
+             SELECT pg_get_triggerdef(g.oid) || g.tgenabled::text FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid
              WHERE c.relnamespace = 'public'::regnamespace AND c.relname LIKE 'agent\\_%' AND NOT g.tgisinternal
              UNION ALL
              SELECT c.relname || k.conname || pg_get_constraintdef(k.oid) FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
@@ -159,6 +177,11 @@ async fn what_would_break_is_named() {
         &mut conn,
         "CREATE TABLE notes (step uuid REFERENCES agent_steps);
          CREATE MATERIALIZED VIEW counted AS SELECT count(*) FROM agent_messages;
+         ALTER TABLE agent_token_counts ADD COLUMN place bigint GENERATED ALWAYS AS IDENTITY;
+         CREATE UNIQUE INDEX one_place ON agent_messages (session_id, seq);
+         CREATE FUNCTION told() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+         CREATE TRIGGER each_statement AFTER INSERT ON agent_steps FOR EACH STATEMENT EXECUTE FUNCTION told();
+         CREATE PUBLICATION to_elsewhere FOR TABLE agent_messages;
          CREATE FUNCTION first_step() RETURNS agent_steps LANGUAGE sql AS 'SELECT * FROM agent_steps LIMIT 1'",
     )
     .await;
@@ -168,6 +191,10 @@ async fn what_would_break_is_named() {
         "on table notes",
         "materialized view counted",
         "first_step()",
+        "identity column place",
+        "unique index one_place",
+        "trigger each_statement",
+        "publication to_elsewhere",
     ] {
         assert!(said.contains(named), "{named}: {said}");
     }
@@ -176,6 +203,8 @@ async fn what_would_break_is_named() {
     run_sql(
         &mut conn,
         "DROP TABLE notes; DROP MATERIALIZED VIEW counted; DROP FUNCTION first_step();
+         ALTER TABLE agent_token_counts DROP COLUMN place; DROP INDEX one_place; DROP TRIGGER each_statement ON agent_steps;
+         ALTER PUBLICATION to_elsewhere SET (publish_via_partition_root = true);
          ALTER TABLE agent_runs ADD COLUMN bucket integer NOT NULL DEFAULT 0;
          ALTER TABLE agent_steps ADD COLUMN bucket integer NOT NULL DEFAULT 0;
          CREATE UNIQUE INDEX agent_runs_bucket_key ON agent_runs (bucket, id);

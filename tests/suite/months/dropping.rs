@@ -34,6 +34,10 @@ async fn a_month_of_old_runs_goes_at_once() {
     move_to_past(&mut conn, &old).await;
     let alone = "UPDATE agent_messages SET bucket = 202601 WHERE run_id IS NULL";
     run_sql(&mut conn, alone).await;
+    // It came once more since.
+    let again = "INSERT INTO agent_messages (id, session_id, role, content, created_at, bucket)
+                 SELECT id, session_id, role, content, created_at, 0 FROM agent_messages WHERE run_id IS NULL";
+    run_sql(&mut conn, again).await;
     let (here, young) = (
         send_run(&daemon, None, "a").await,
         send_run(&daemon, None, "a").await,
@@ -130,6 +134,78 @@ async fn a_month_stays_for_what_is_kept() {
     wait_for_reaped(&daemons, "agent_steps", 8).await;
     let [daemon] = daemons;
     daemon.finish().await;
+}
+
+/// Scenario: a past month with old runs, to one of which a table of the product refers.
+/// Guarantees: prune says which, and that run stays whole. The other goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_stays_for_references_of_the_product() {
+    let database = pg::database_by_month().await;
+    let daemon = Daemon::start(database.url()).await;
+    let mut conn = database.connect().await;
+    let runs = [
+        send_run(&daemon, None, "a").await,
+        send_run(&daemon, None, "a").await,
+    ];
+    daemon.finish().await;
+    move_to_past(&mut conn, &runs).await;
+    age(&mut conn, &runs, 100).await;
+    run_sql(
+        &mut conn,
+        &format!(
+            "CREATE TABLE notes (run uuid REFERENCES agent_runs); INSERT INTO notes VALUES ('{}')",
+            runs[0]
+        ),
+    )
+    .await;
+    let (code, said) = runtraced(&["prune", "--older-than", "30d"], database.url()).await;
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("notes"), "{said}");
+    assert_eq!(there(&mut conn, &runs).await, [runs[0]]);
+    assert_eq!(months(&mut conn).await, 2);
+    let left = "SELECT count(*) AS steps, count(r.gone_at) AS gone FROM agent_steps s JOIN agent_runs r ON r.id = s.run_id";
+    assert_eq!(row(&mut conn, left).await, json!({"steps": 2, "gone": 0}));
+}
+
+/// Scenario: a view of the product's reads the partition of one past month; all runs of that month and of another are old.
+/// Guarantees: the other month goes, and the runs of the first one by one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_that_cannot_go_holds_up_no_other() {
+    let database = pg::database_by_month().await;
+    let daemon = Daemon::start(database.url()).await;
+    let mut conn = database.connect().await;
+    let runs = [
+        send_run(&daemon, None, "a").await,
+        send_run(&daemon, None, "a").await,
+    ];
+    daemon.finish().await;
+    move_to_past(&mut conn, &runs[..1]).await;
+    run_sql(
+        &mut conn,
+        &format!(
+            "SELECT make_month('2026-02-01');
+             SET session_replication_role = replica;
+             UPDATE agent_runs SET bucket = 202602 WHERE id = '{0}';
+             UPDATE agent_steps SET bucket = 202602 WHERE run_id = '{0}';
+             UPDATE agent_messages SET bucket = 202602 WHERE run_id = '{0}';
+             UPDATE agent_token_counts SET bucket = 202602 WHERE run_id = '{0}';
+             SET session_replication_role = origin;
+             CREATE VIEW of_one_month AS SELECT id FROM runtraced_2026_01.agent_steps",
+            runs[1]
+        ),
+    )
+    .await;
+    age(&mut conn, &runs, 100).await;
+    let (code, said) = runtraced(&["prune", "--older-than", "30d"], database.url()).await;
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(there(&mut conn, &runs).await, [] as [Uuid; 0]);
+    let left = "SELECT array_agg(bucket) @> ARRAY[202601] AS january, array_agg(bucket) @> ARRAY[202602] AS february
+                FROM agent_months";
+    assert_eq!(
+        row(&mut conn, left).await,
+        json!({"january": true, "february": false})
+    );
+    assert_eq!(count(&mut conn, "agent_steps").await, 0);
 }
 
 /// Scenario: the function that drops a month is called for the first partition, for this month, for the next, for one that never was,

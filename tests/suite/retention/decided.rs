@@ -81,7 +81,7 @@ async fn what_was_begun_is_finished() {
 /// Guarantees: nothing is left of that run, and all of the other one.
 #[tokio::test(flavor = "multi_thread")]
 async fn down_finishes_what_was_begun() {
-    let database = pg::database().await;
+    let database = pg::plain_database().await;
     let daemon = Daemon::start(database.url()).await;
     let mut conn = database.connect().await;
     let (begun, whole) = (

@@ -56,7 +56,7 @@ async fn sqlx_goes_up_down_and_up() {
 
 #[tokio::test]
 async fn down_with_data_keeps_what_the_seed_can_hold() {
-    let database = pg::database().await;
+    let database = pg::plain_database().await;
     let mut connection = database.connect().await;
     run(
         &mut connection,

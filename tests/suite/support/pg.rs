@@ -172,10 +172,19 @@ pub struct OwnCluster {
 
 /// A running cluster of one's own, whose database has all migrations applied.
 pub async fn own_cluster() -> OwnCluster {
+    let cluster = own_plain_cluster().await;
+    let mut connection = PgConnection::connect(cluster.url()).await.unwrap();
+    migrate(&mut connection).await;
+    connection.close().await.unwrap();
+    cluster
+}
+
+/// The same in the plain layout, whatever layout is tested: for migrations that are undone.
+pub async fn own_plain_cluster() -> OwnCluster {
     let dir = watchdog::scratch_dir("own");
     let server = start(dir.clone()).await;
     let mut connection = PgConnection::connect(server.url()).await.unwrap();
-    migrate(&mut connection).await;
+    runtraced::store::migrate(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     OwnCluster { server, dir }
 }

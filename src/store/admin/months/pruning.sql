@@ -3,7 +3,7 @@
 DO $pruning$
 DECLARE
   -- The month of the run that a function is called for.
-  of_run CONSTANT text := '(SELECT r.bucket FROM public.agent_runs AS r WHERE r.id = $1)';
+  of_run CONSTANT text := '(SELECT public.bucket_of_run($1))';
   one text;
   definition text;
 BEGIN

@@ -61,7 +61,7 @@ BEGIN
       EXECUTE replace(piece.text, 'runtraced_first.', 'public.');
     END LOOP;
     FOR piece IN
-      SELECT g.tgname AS name, pg_get_triggerdef(g.oid) AS text, g.tgtype & 1 = 1 AS by_row FROM pg_catalog.pg_trigger AS g
+      SELECT g.tgname AS name, pg_get_triggerdef(g.oid) AS text, g.tgtype & 1 = 1 AS by_row, g.tgenabled AS fires FROM pg_catalog.pg_trigger AS g
       WHERE g.tgrelid = old AND NOT g.tgisinternal ORDER BY g.tgname
     LOOP
       -- The first partition gets those for each row from the table again.
@@ -69,6 +69,10 @@ BEGIN
         EXECUTE format('DROP TRIGGER %I ON runtraced_first.%I', piece.name, one);
       END IF;
       EXECUTE replace(piece.text, 'runtraced_first.', 'public.');
+      IF piece.fires <> 'O' THEN
+        EXECUTE format('ALTER TABLE public.%I %s TRIGGER %I', one,
+          CASE piece.fires WHEN 'D' THEN 'DISABLE' WHEN 'A' THEN 'ENABLE ALWAYS' ELSE 'ENABLE REPLICA' END, piece.name);
+      END IF;
     END LOOP;
     EXECUTE format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY', one);
     IF (SELECT c.relforcerowsecurity FROM pg_catalog.pg_class AS c WHERE c.oid = old) THEN
@@ -88,12 +92,7 @@ BEGIN
       EXECUTE replace(definition, 'runtraced_first.', 'public.');
     END LOOP;
     -- Default privileges may have given rights that the table did not have.
-    FOR piece IN
-      SELECT DISTINCT a.grantee FROM pg_catalog.pg_class AS c, aclexplode(c.relacl) AS a WHERE c.oid = ('public.' || one)::regclass
-    LOOP
-      EXECUTE format('REVOKE ALL ON public.%I FROM %s', one,
-        CASE WHEN piece.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(piece.grantee)) END);
-    END LOOP;
+    PERFORM public.keep_to_owner(('public.' || one)::regclass);
     FOR piece IN
       SELECT a.privilege_type AS what, NULL::text AS col, a.grantee, a.is_grantable
       FROM pg_catalog.pg_class AS c, aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) AS a WHERE c.oid = old
@@ -115,6 +114,13 @@ BEGIN
 
     EXECUTE format('ALTER TABLE public.%1$I ATTACH PARTITION runtraced_first.%1$I FOR VALUES IN (0)', one);
     EXECUTE format('ALTER TABLE runtraced_first.%I DROP CONSTRAINT runtraced_first_bucket', one);
+    FOR piece IN
+      SELECT g.tgname AS name, g.tgenabled AS fires FROM pg_catalog.pg_trigger AS g
+      WHERE g.tgrelid = ('public.' || one)::regclass AND NOT g.tgisinternal AND g.tgtype & 1 = 1 AND g.tgenabled <> 'O'
+    LOOP
+      EXECUTE format('ALTER TABLE runtraced_first.%I %s TRIGGER %I', one,
+        CASE piece.fires WHEN 'D' THEN 'DISABLE' WHEN 'A' THEN 'ENABLE ALWAYS' ELSE 'ENABLE REPLICA' END, piece.name);
+    END LOOP;
     PERFORM public.share_month('runtraced_first', one);
   END LOOP;
 
