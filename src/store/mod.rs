@@ -3,6 +3,7 @@
 //! - `encode/`: turns events into Postgres values and the binary COPY format.
 //! - `plan/`: sorts the events of a batch by table and by run.
 //! - `batch/`: writes one batch in one transaction.
+//! - `layout`: how the database keeps its rows.
 //! - `schema`: which schema this version writes, and by which rules.
 //! - `session/`: connections, limits on the server, and who may write.
 //! - `writer/`: the write ladder, outages, dead letters and the ledger.
@@ -13,6 +14,7 @@ mod admin;
 mod batch;
 pub mod encode;
 mod error;
+mod layout;
 mod outcome;
 mod plan;
 mod schema;
@@ -28,13 +30,12 @@ pub use admin::{
     pending_migrations, place_customer_tables, place_refusal, prepare_months, revoke_key,
     set_price, unpriced_keys, unpriced_models, write_catalog_prices,
 };
-pub use batch::{
-    RunSizes, TraceLayout, few_rows, postpone, postponed, settle_bridged_runs, settle_closed_runs,
-};
+pub use batch::{RunSizes, few_rows, postpone, postponed, settle_bridged_runs, settle_closed_runs};
 pub use error::{
     Unfit, is_conflict, is_lock_timeout, is_not_migrated, is_outage, is_passing, is_timeout,
     is_unfit, needs_person, reason, sqlstate, timed_out, unfit,
 };
+pub use layout::TraceLayout;
 pub use outcome::{ContentBytes, EventOutcome, OutcomeCounts};
 pub use schema::{EPOCH_LOCK_CLASS, MIGRATIONS, WRITE_EPOCH, check as check_schema};
 pub use session::{Session, SessionUse, identify_database, turn_off_nagle};

@@ -86,6 +86,12 @@ pub const ROOMS: &[Room] = &[
         rule: "SQL",
     },
     Room {
+        name: "store/layout",
+        uses: &[],
+        without: &["tonic", "prost"],
+        rule: "statements on rows: it says how the database keeps them",
+    },
+    Room {
         name: "store/schema",
         uses: &["store/error"],
         without: &["tonic", "prost"],
@@ -135,6 +141,7 @@ pub const ROOMS: &[Room] = &[
             "own_spans",
             "store/batch",
             "store/error",
+            "store/layout",
             "store/outcome",
             "store/plan",
             "store/session",
@@ -144,7 +151,7 @@ pub const ROOMS: &[Room] = &[
     },
     Room {
         name: "store/admin",
-        uses: &["auth", "store/error", "store/schema"],
+        uses: &["auth", "store/error", "store/layout", "store/schema"],
         without: &["tonic", "prost"],
         rule: "code that writes events",
     },

@@ -7,8 +7,8 @@ use sqlx::{Connection as _, PgConnection};
 use tokio::time::sleep;
 
 use super::concurrent_index::WantedIndex;
-use crate::store::batch::TraceLayout;
 use crate::store::error::{is_conflict, is_lock_timeout};
+use crate::store::layout::TraceLayout;
 
 /// The columns that find a row in its partition.
 const KEYS: [WantedIndex<'_>; 5] = [

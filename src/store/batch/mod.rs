@@ -27,7 +27,7 @@ mod write;
 pub use self::error::BatchError;
 pub use self::gone::{GoneIds, write_unless_gone};
 pub use self::large_runs::{RunSizes, few_rows, postpone};
-pub use self::months::{TraceLayout, write_by_month};
+pub use self::months::write_by_month;
 pub use self::roots::settle_bridged_runs;
 pub use self::run_totals::{RunTotals, RunTotalsCache};
 pub use self::views::settle_closed_runs;

@@ -34,10 +34,9 @@ pub use self::refused::{RefusedPart, Unwritten};
 pub use self::replay::ReplayError;
 use self::session::LazySession;
 use self::told::{committed, rolled_back};
-use super::batch::{
-    BatchError, GoneIds, RunTotalsCache, TraceLayout, write_by_month, write_unless_gone,
-};
+use super::batch::{BatchError, GoneIds, RunTotalsCache, write_by_month, write_unless_gone};
 use super::error::{FailureClass, classify_failure};
+use super::layout::TraceLayout;
 use super::outcome::{EventOutcome, OutcomeCounts};
 use super::plan::Rung;
 use crate::event::Event;
