@@ -197,7 +197,12 @@ pub(super) async fn fill_tables(
                 .await?;
         }
     }
-    sqlx::raw_sql("VACUUM ANALYZE agent_runs, agent_steps")
+    let filled = month.map_or_else(
+        || "agent_steps".to_owned(),
+        |month| format!("runtraced_{}_{:02}.agent_steps", month / 100, month % 100),
+    );
+    let vacuum = format!("VACUUM ANALYZE agent_runs, {filled}");
+    sqlx::raw_sql(AssertSqlSafe(vacuum))
         .execute(&mut conn)
         .await?;
     sqlx::raw_sql("CHECKPOINT").execute(&mut conn).await?;

@@ -44,7 +44,11 @@ pub(super) async fn drop_months(
             .fetch_all(&mut *conn)
             .await?;
     for month in months {
-        match drop_one(conn, month, retention, pace).await {
+        // Also tells whether the role may delete at all.
+        if !is_all_due(conn, month, retention, pace).await? {
+            continue;
+        }
+        match drop_due(conn, month, retention, pace).await {
             Ok(rows) => done(rows.unwrap_or_default()),
             Err(error) if is_in_the_way(&error) => {}
             // Its runs go one by one, and the other months are not held up.
@@ -59,26 +63,26 @@ pub(super) async fn drop_months(
     Ok(())
 }
 
-/// Drops a month if nothing of it is to be kept, and returns the rows that went. If a run is kept
-/// after all, what is marked by then goes run by run.
-async fn drop_one(
+/// Drops a month of which all runs are due, and returns the rows that went. If a run is kept after
+/// all, what is marked by then goes run by run.
+async fn drop_due(
     conn: &mut PgConnection,
     month: i32,
     retention: MonthRetention<'_>,
     pace: &ReapPace<'_>,
 ) -> Result<Option<RowCounts>, sqlx::Error> {
-    if !is_all_due(conn, month, retention, pace).await? || !is_over(conn, month).await? {
+    if !is_over(conn, month).await? {
         return Ok(None);
     }
     let rows = mark_runs(conn, month, retention, pace).await?;
     keep_messages(conn, month, pace).await?;
     let begun = Instant::now();
-    let dropped: Result<bool, sqlx::Error> = sqlx::query_scalar("SELECT public.drop_month($1)")
+    let dropped: bool = sqlx::query_scalar("SELECT public.drop_month($1)")
         .bind(month)
         .fetch_one(&mut *conn)
-        .await;
+        .await?;
     pace.rest(begun).await;
-    Ok(dropped?.then_some(rows))
+    Ok(dropped.then_some(rows))
 }
 
 /// Whether no new run can be of a month, and no table of the product holds a run of it.

@@ -80,7 +80,8 @@ async fn a_question_about_a_week_reads_that_week() {
             .unwrap();
         let of_plan = |name: &str| plan[0]["Plan"][name].as_i64().unwrap();
         let read = of_plan("Shared Hit Blocks") + of_plan("Shared Read Blocks");
-        let pages = "SELECT pg_relation_size($1::regclass) / current_setting('block_size')::bigint";
+        let pages = "SELECT sum(pg_relation_size(c.oid))::bigint / current_setting('block_size')::bigint
+                     FROM pg_class c WHERE c.relname = $1";
         let pages: i64 = sqlx::query_scalar(pages)
             .bind(table)
             .fetch_one(&mut *connection)

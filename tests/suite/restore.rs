@@ -121,7 +121,7 @@ fn new_folder() -> PathBuf {
 async fn rows(connection: &mut PgConnection) -> Vec<String> {
     let relations: Vec<String> = sqlx::query_scalar(
         "SELECT relname::text FROM pg_class
-         WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v') ORDER BY relname",
+         WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v') ORDER BY relname",
     )
     .fetch_all(&mut *connection)
     .await

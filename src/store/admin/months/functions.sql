@@ -81,7 +81,8 @@ DECLARE
 BEGIN
   -- In the order in which writers lock them, so that nobody waits in a circle.
   LOCK TABLE public.agent_sessions, public.agent_runs IN SHARE ROW EXCLUSIVE MODE;
-  LOCK TABLE public.agent_steps, public.agent_contents, public.agent_messages, public.agent_token_counts IN ACCESS EXCLUSIVE MODE;
+  LOCK TABLE ONLY public.agent_steps, ONLY public.agent_contents, ONLY public.agent_messages, ONLY public.agent_token_counts
+    IN ACCESS EXCLUSIVE MODE;
   EXECUTE format('CREATE SCHEMA %I', place);
   FOREACH one IN ARRAY ARRAY['agent_steps', 'agent_messages', 'agent_token_counts', 'agent_contents'] LOOP
     SELECT c.oid, array_to_string(c.reloptions, ', ') AS options, c.relreplident INTO first
@@ -159,10 +160,10 @@ $$;
 COMMENT ON FUNCTION public.is_month_held(integer) IS 'Whether a table of the product refers to a run of the month by a foreign key.';
 
 -- Drops the partitions of a month that is over, if all its runs are marked as gone and nothing else is in them; their rows go with the
--- partitions. Returns whether it did. Writers of this month wait meanwhile (batch/months.rs takes the same lock), and all others for
--- the time that dropping the files takes. Where row level security holds for the owner too, it fails: it would not see all rows.
+-- partitions. Returns whether it did. Writers of this month wait meanwhile (batch/months.rs takes the same lock), and readers. Where
+-- row level security holds for the owner too, it fails: it would not see all rows.
 CREATE FUNCTION public.drop_month(which integer) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' SET lock_timeout = '1s' SET row_security = off AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' SET lock_timeout = '2s' SET row_security = off AS $$
 DECLARE
   place text;
 BEGIN
@@ -178,8 +179,8 @@ BEGIN
      OR public.is_month_held(which) THEN
     RETURN false;
   END IF;
-  -- In the order in which writers lock them, so that nobody waits in a circle.
-  LOCK TABLE public.agent_runs, public.agent_steps, public.agent_contents, public.agent_messages, public.agent_token_counts
+  -- Without the other partitions: writers lock only theirs, so they go on while this waits for readers.
+  LOCK TABLE ONLY public.agent_steps, ONLY public.agent_contents, ONLY public.agent_messages, ONLY public.agent_token_counts
     IN ACCESS EXCLUSIVE MODE;
   EXECUTE format('DROP TABLE %1$I.agent_steps, %1$I.agent_contents, %1$I.agent_messages, %1$I.agent_token_counts', place);
   EXECUTE format('DROP SCHEMA %I', place);
