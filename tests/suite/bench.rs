@@ -212,3 +212,19 @@ async fn pruning_and_writing_are_measured_side_by_side() {
         assert!(table.contains(line), "{table}");
     }
 }
+
+/// Scenario: steps go to plain tables, to empty partitions and beside a year of rows; a month goes meanwhile.
+/// Guarantees: all of it has figures, and no event is lost while the month goes.
+#[tokio::test]
+async fn months_and_what_drops_them_are_measured() {
+    let database = pg::plain_database().await;
+    let flags = ["--months-cost", "--grow-to", "2400", "--rows", "2000"];
+    let table = printed(database.url(), &flags);
+    for line in [
+        "plain tables, empty: ",
+        "12 months, 2400 steps: ",
+        "dropping a month of 200 steps beside writers: ",
+    ] {
+        assert!(table.contains(line), "{table}");
+    }
+}
