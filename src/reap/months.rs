@@ -74,8 +74,9 @@ async fn drop_due(
     if !is_over(conn, month).await? {
         return Ok(None);
     }
-    let rows = mark_runs(conn, month, retention, pace).await?;
+    mark_runs(conn, month, retention, pace).await?;
     keep_messages(conn, month, pace).await?;
+    let rows = count_rows(conn, month, pace).await?;
     let begun = Instant::now();
     let dropped: bool = sqlx::query_scalar("SELECT public.drop_month($1)")
         .bind(month)
@@ -138,19 +139,51 @@ async fn is_all_due(
     }
 }
 
-/// Marks the runs of a month as gone, except those that somebody works on or waits for. Returns
-/// how many rows go with the partitions.
+/// How many rows go with the partitions, also of runs that were marked before.
+async fn count_rows(
+    conn: &mut PgConnection,
+    month: i32,
+    pace: &ReapPace<'_>,
+) -> Result<RowCounts, sqlx::Error> {
+    let (mut after, mut rows) = (Uuid::nil(), RowCounts::default());
+    loop {
+        let begun = Instant::now();
+        let runs: Vec<Uuid> = sqlx::query_scalar(
+            "SELECT id FROM agent_runs WHERE bucket = $1 AND id > $2 ORDER BY id LIMIT $3",
+        )
+        .bind(month)
+        .bind(after)
+        .bind(PAGE_RUNS)
+        .fetch_all(&mut *conn)
+        .await?;
+        let Some(last) = runs.last() else {
+            return Ok(rows);
+        };
+        after = *last;
+        let counted = count_runs(conn, &runs).await?;
+        rows += RowCounts {
+            steps: counted.steps,
+            contents: counted.contents,
+            messages: counted.messages,
+            token_counts: counted.token_counts,
+            ..RowCounts::default()
+        };
+        pace.rest(begun).await;
+    }
+}
+
+/// Marks the runs of a month as gone, except those that somebody works on or waits for.
 async fn mark_runs(
     conn: &mut PgConnection,
     month: i32,
     retention: MonthRetention<'_>,
     pace: &ReapPace<'_>,
-) -> Result<RowCounts, sqlx::Error> {
-    let (mut after, mut rows) = (Uuid::nil(), RowCounts::default());
+) -> Result<(), sqlx::Error> {
+    let mut after = Uuid::nil();
     loop {
         let page = month_page(conn, month, after, retention).await?;
         let Some((last, _)) = page.last() else {
-            return Ok(rows);
+            return Ok(());
         };
         after = *last;
         let due = page.into_iter().filter(|(_, since)| since.is_some());
@@ -162,21 +195,14 @@ async fn mark_runs(
             .collect();
         for runs in due.chunks(MARKED_RUNS) {
             let begun = Instant::now();
-            let counted = mark(conn, runs).await?;
-            rows += RowCounts {
-                steps: counted.steps,
-                contents: counted.contents,
-                messages: counted.messages,
-                token_counts: counted.token_counts,
-                ..RowCounts::default()
-            };
+            mark(conn, runs).await?;
             pace.rest(begun).await;
         }
     }
 }
 
-/// Marks runs, and counts the rows below them.
-async fn mark(conn: &mut PgConnection, runs: &[DoomedRun]) -> Result<RowCounts, sqlx::Error> {
+/// Marks runs.
+async fn mark(conn: &mut PgConnection, runs: &[DoomedRun]) -> Result<(), sqlx::Error> {
     let mut tx = conn.begin().await?;
     limit_waits(&mut tx).await?;
     let locked = lock_doomed(&mut tx, runs).await?;
@@ -187,9 +213,7 @@ async fn mark(conn: &mut PgConnection, runs: &[DoomedRun]) -> Result<RowCounts, 
         .bind(&ids)
         .execute(&mut *tx)
         .await?;
-    let rows = count_runs(&mut tx, &ids).await?;
-    tx.commit().await?;
-    Ok(rows)
+    tx.commit().await
 }
 
 /// The next runs of a month, with the time since which each must not have changed; `None`: it is

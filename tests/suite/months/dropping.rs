@@ -44,6 +44,12 @@ async fn a_month_of_old_runs_goes_at_once() {
     );
     old.push(here);
     age(&mut conn, &old, 100).await;
+    // An earlier attempt got so far.
+    let marked = format!(
+        "UPDATE agent_runs SET gone_at = now() WHERE id = '{}'",
+        old[0]
+    );
+    run_sql(&mut conn, &marked).await;
     let (code, said) = runtraced(&["prune", "--older-than", "30d", "--json"], database.url()).await;
     assert_eq!(code, 0, "{said}");
     let said: serde_json::Value = serde_json::from_str(&said).unwrap();
