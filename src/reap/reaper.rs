@@ -20,6 +20,10 @@ use crate::store::{self, Session};
 /// How often the sizes of tables are looked at.
 const SIZES_INTERVAL: Duration = Duration::from_secs(300);
 
+/// After a look whether months can go, the next one comes after so many times what it took. A month
+/// with many runs of which the last is kept takes long, each time.
+const MONTHS_REST: u32 = 10;
+
 /// Pages of runs that a round looks at. The next round goes on: runs that are kept for longer
 /// than others are not looked at anew each time.
 const PAGES: usize = 50;
@@ -41,6 +45,8 @@ struct Reaper {
     /// Where the last look at sessions ended.
     session: Uuid,
     sizes_at: Option<Instant>,
+    /// When to look next whether a month can go.
+    months_at: Option<Instant>,
 }
 
 /// Deletes what is due until `stop`, in a session of its own.
@@ -112,7 +118,11 @@ impl Reaper {
             keep,
             with_rules: true,
         };
-        drop_months(conn, retention, pace, count).await?;
+        if self.months_at.is_none_or(|at| Instant::now() >= at) {
+            let begun = Instant::now();
+            drop_months(conn, retention, pace, count).await?;
+            self.months_at = Some(Instant::now() + MONTHS_REST * begun.elapsed());
+        }
         delete_gone(conn, RunConditions::default(), false, pace, count).await?;
         for _ in 0..PAGES {
             let begun = Instant::now();

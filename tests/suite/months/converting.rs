@@ -70,7 +70,7 @@ async fn existing_rows_stay_where_they_are() {
     // What default privileges give does not open the months to anybody.
     let open = "SELECT count(*) AS open FROM (
                     SELECT a.grantee FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
-                    WHERE p.proname IN ('keep_to_owner', 'share_month', 'make_month', 'prepare_months', 'is_month_held', 'drop_month')
+                    WHERE p.proname IN ('keep_to_owner', 'share_month', 'follow_triggers', 'make_month', 'prepare_months', 'is_month_held', 'drop_month')
                     UNION ALL
                     SELECT a.grantee FROM pg_class c, aclexplode(c.relacl) a
                     WHERE c.relname = 'agent_months' OR c.relnamespace::regnamespace::text LIKE 'runtraced\\_2%') g

@@ -130,7 +130,7 @@ async fn a_month_stays_for_what_is_kept() {
     )
     .await;
     wait_for_runs(&mut conn, &all, &[]).await;
-    for _ in 0..500 {
+    for _ in 0..1_500 {
         if months(&mut conn).await == 0 {
             break;
         }
@@ -142,11 +142,8 @@ async fn a_month_stays_for_what_is_kept() {
     daemon.finish().await;
 }
 
-/// Scenario: a past month with old runs, to one of which a table of the product refers.
-/// Guarantees: prune says which, and that run stays whole. The other goes.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_month_stays_for_references_of_the_product() {
-    let database = pg::database_by_month().await;
+/// Two runs that have ended and not changed for long. No daemon is connected.
+async fn two_old_runs(database: &pg::TestDatabase) -> (sqlx::PgConnection, [Uuid; 2]) {
     let daemon = Daemon::start(database.url()).await;
     let mut conn = database.connect().await;
     let runs = [
@@ -154,8 +151,17 @@ async fn a_month_stays_for_references_of_the_product() {
         send_run(&daemon, None, "a").await,
     ];
     daemon.finish().await;
-    move_to_past(&mut conn, &runs).await;
     age(&mut conn, &runs, 100).await;
+    (conn, runs)
+}
+
+/// Scenario: a past month with old runs, to one of which a table of the product refers.
+/// Guarantees: prune says which, and that run stays whole. The other goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_stays_for_references_of_the_product() {
+    let database = pg::database_by_month().await;
+    let (mut conn, runs) = two_old_runs(&database).await;
+    move_to_past(&mut conn, &runs).await;
     run_sql(
         &mut conn,
         &format!(
@@ -178,13 +184,7 @@ async fn a_month_stays_for_references_of_the_product() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_month_that_cannot_go_holds_up_no_other() {
     let database = pg::database_by_month().await;
-    let daemon = Daemon::start(database.url()).await;
-    let mut conn = database.connect().await;
-    let runs = [
-        send_run(&daemon, None, "a").await,
-        send_run(&daemon, None, "a").await,
-    ];
-    daemon.finish().await;
+    let (mut conn, runs) = two_old_runs(&database).await;
     move_to_past(&mut conn, &runs[..1]).await;
     run_sql(
         &mut conn,
@@ -201,7 +201,6 @@ async fn a_month_that_cannot_go_holds_up_no_other() {
         ),
     )
     .await;
-    age(&mut conn, &runs, 100).await;
     let (code, said) = runtraced(&["prune", "--older-than", "30d"], database.url()).await;
     assert_eq!(code, 0, "{said}");
     assert_eq!(there(&mut conn, &runs).await, [] as [Uuid; 0]);

@@ -68,6 +68,23 @@ END
 $$;
 COMMENT ON FUNCTION public.share_month(text, text) IS 'Gives the daemon''s roles their rights on one partition.';
 
+-- Lets the triggers for each row fire on a partition when they fire on its table; a new partition has them all enabled.
+CREATE FUNCTION public.follow_triggers(month text, one text) RETURNS void
+LANGUAGE plpgsql SET search_path = '' AS $$
+DECLARE
+  piece record;
+BEGIN
+  FOR piece IN
+    SELECT g.tgname AS name, g.tgenabled AS fires FROM pg_catalog.pg_trigger AS g
+    WHERE g.tgrelid = ('public.' || one)::regclass AND NOT g.tgisinternal AND g.tgtype & 1 = 1 AND g.tgenabled <> 'O'
+  LOOP
+    EXECUTE format('ALTER TABLE %I.%I %s TRIGGER %I', month, one,
+      CASE piece.fires WHEN 'D' THEN 'DISABLE' WHEN 'A' THEN 'ENABLE ALWAYS' ELSE 'ENABLE REPLICA' END, piece.name);
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION public.follow_triggers(text, text) IS 'Enables and disables the triggers of a partition as those of its table.';
+
 -- Makes the partitions of one month. Rows reach them through their tables; the daemon writes to them directly. What a partition does
 -- not have from its table, it has as the first partition.
 CREATE FUNCTION public.make_month(month date) RETURNS void
@@ -77,7 +94,6 @@ DECLARE
   place CONSTANT text := 'runtraced_' || to_char(month, 'YYYY_MM');
   one text;
   first record;
-  piece record;
 BEGIN
   -- In the order in which writers lock them, so that nobody waits in a circle.
   LOCK TABLE public.agent_sessions, public.agent_runs IN SHARE ROW EXCLUSIVE MODE;
@@ -85,20 +101,14 @@ BEGIN
     IN ACCESS EXCLUSIVE MODE;
   EXECUTE format('CREATE SCHEMA %I', place);
   FOREACH one IN ARRAY ARRAY['agent_steps', 'agent_messages', 'agent_token_counts', 'agent_contents'] LOOP
-    SELECT c.oid, array_to_string(c.reloptions, ', ') AS options, c.relreplident INTO first
+    SELECT array_to_string(c.reloptions, ', ') AS options, c.relreplident INTO first
     FROM pg_catalog.pg_class AS c WHERE c.oid = ('runtraced_first.' || one)::regclass;
     EXECUTE format('CREATE TABLE %1$I.%2$I PARTITION OF public.%2$I (bucket DEFAULT %3$s) FOR VALUES IN (%3$s)', place, one, bucket)
       || coalesce(' WITH (' || first.options || ')', '');
     IF first.relreplident IN ('f', 'n') THEN
       EXECUTE format('ALTER TABLE %I.%I REPLICA IDENTITY %s', place, one, CASE first.relreplident WHEN 'f' THEN 'FULL' ELSE 'NOTHING' END);
     END IF;
-    FOR piece IN
-      SELECT g.tgname AS name, g.tgenabled AS fires FROM pg_catalog.pg_trigger AS g
-      WHERE g.tgrelid = ('public.' || one)::regclass AND NOT g.tgisinternal AND g.tgtype & 1 = 1 AND g.tgenabled <> 'O'
-    LOOP
-      EXECUTE format('ALTER TABLE %I.%I %s TRIGGER %I', place, one,
-        CASE piece.fires WHEN 'D' THEN 'DISABLE' WHEN 'A' THEN 'ENABLE ALWAYS' ELSE 'ENABLE REPLICA' END, piece.name);
-    END LOOP;
+    PERFORM public.follow_triggers(place, one);
     EXECUTE format('ALTER TABLE %I.%I ENABLE ROW LEVEL SECURITY', place, one);
     PERFORM public.keep_to_owner(format('%I.%I', place, one)::regclass);
     PERFORM public.share_month(place, one);
@@ -200,7 +210,7 @@ DO $privileges$
 DECLARE
   one text;
 BEGIN
-  FOREACH one IN ARRAY ARRAY['keep_to_owner(regclass)', 'share_month(text, text)', 'make_month(date)', 'prepare_months()',
+  FOREACH one IN ARRAY ARRAY['keep_to_owner(regclass)', 'share_month(text, text)', 'follow_triggers(text, text)', 'make_month(date)', 'prepare_months()',
                              'is_month_held(integer)', 'drop_month(integer)'] LOOP
     EXECUTE format('REVOKE EXECUTE ON FUNCTION public.%s FROM %s', one, (
       SELECT string_agg(DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END, ', ')

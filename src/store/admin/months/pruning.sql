@@ -20,12 +20,14 @@ BEGIN
       definition := regexp_replace(definition, '\mp\.priced_as(\s+FROM)', 'p.priced_as, c.bucket\1');
     END IF;
     EXECUTE format('CREATE OR REPLACE VIEW public.%I WITH (security_invoker = true) AS %s', one, definition);
+    IF one = 'agent_token_costs' THEN
+      COMMENT ON COLUMN public.agent_token_costs.bucket IS 'The month of the run (agent_months).';
+    END IF;
   END LOOP;
   FOREACH one IN ARRAY ARRAY['run_step_tree(uuid)', 'content_of(uuid, uuid, uuid[])'] LOOP
     definition := pg_catalog.pg_get_functiondef(('public.' || one)::regprocedure);
     CONTINUE WHEN definition ~ '\mbucket\M';
     EXECUTE regexp_replace(definition, '\m([sc])\.run_id = \$1', '\1.run_id = $1 AND \1.bucket = ' || of_run, 'g');
   END LOOP;
-  COMMENT ON COLUMN public.agent_token_costs.bucket IS 'The month of the run (agent_months).';
 END
 $pruning$;

@@ -114,13 +114,7 @@ BEGIN
 
     EXECUTE format('ALTER TABLE public.%1$I ATTACH PARTITION runtraced_first.%1$I FOR VALUES IN (0)', one);
     EXECUTE format('ALTER TABLE runtraced_first.%I DROP CONSTRAINT runtraced_first_bucket', one);
-    FOR piece IN
-      SELECT g.tgname AS name, g.tgenabled AS fires FROM pg_catalog.pg_trigger AS g
-      WHERE g.tgrelid = ('public.' || one)::regclass AND NOT g.tgisinternal AND g.tgtype & 1 = 1 AND g.tgenabled <> 'O'
-    LOOP
-      EXECUTE format('ALTER TABLE runtraced_first.%I %s TRIGGER %I', one,
-        CASE piece.fires WHEN 'D' THEN 'DISABLE' WHEN 'A' THEN 'ENABLE ALWAYS' ELSE 'ENABLE REPLICA' END, piece.name);
-    END LOOP;
+    PERFORM public.follow_triggers('runtraced_first', one);
     PERFORM public.share_month('runtraced_first', one);
   END LOOP;
 
