@@ -28,7 +28,7 @@ pub(super) async fn examine(
 /// Whether the months to come have their partitions. `None`: there are no partitions.
 async fn months(conn: &mut PgConnection) -> Result<Option<Finding>, sqlx::Error> {
     const CHECK: &str = "partitions";
-    if TraceLayout::find(conn).await? == TraceLayout::Plain {
+    if TraceLayout::find(conn).await? != TraceLayout::ByMonth {
         return Ok(None);
     }
     let (ahead, last): (bool, String) = sqlx::query_as(

@@ -36,7 +36,7 @@ pub(super) async fn drop_months(
     pace: &ReapPace<'_>,
     mut done: impl FnMut(RowCounts),
 ) -> Result<(), sqlx::Error> {
-    if TraceLayout::find(conn).await? == TraceLayout::Plain {
+    if TraceLayout::find(conn).await? != TraceLayout::ByMonth {
         return Ok(());
     }
     let months: Vec<i32> =

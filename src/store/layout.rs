@@ -1,14 +1,31 @@
 //! How the database keeps its rows.
 
+use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
-/// How the database keeps the rows below runs.
+/// How the database keeps the rows of runs and below them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TraceLayout {
     /// Each table is one.
     Plain,
     /// Tables have partitions by month.
     ByMonth,
+    /// Each slot has tables of its own, in a schema of its own; the names in `public` are views.
+    InSlots(SlotCount),
+}
+
+/// How many slots there are: a power of two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotCount(u8);
+
+/// Where statements find the tables of runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TracePlace {
+    /// In `public`: all of them.
+    Whole,
+    /// In the schema of one slot, which has this number.
+    Slot(u8),
 }
 
 impl TraceLayout {
@@ -17,9 +34,104 @@ impl TraceLayout {
     /// # Errors
     /// If the database fails.
     pub async fn find(conn: &mut PgConnection) -> Result<Self, sqlx::Error> {
-        let by_month = sqlx::query_scalar("SELECT to_regclass('public.agent_months') IS NOT NULL")
+        let (by_month, in_slots): (bool, bool) = sqlx::query_as(
+            "SELECT to_regclass('public.agent_months') IS NOT NULL, to_regclass('public.agent_slots') IS NOT NULL",
+        )
+        .fetch_one(&mut *conn)
+        .await?;
+        Ok(match (by_month, in_slots) {
+            (_, true) => Self::InSlots(SlotCount::find(conn).await?),
+            (true, false) => Self::ByMonth,
+            (false, false) => Self::Plain,
+        })
+    }
+
+    /// The places that together have all runs.
+    #[must_use]
+    pub fn places(self) -> Vec<TracePlace> {
+        match self {
+            Self::Plain | Self::ByMonth => vec![TracePlace::Whole],
+            Self::InSlots(slots) => (0..slots.0).map(TracePlace::Slot).collect(),
+        }
+    }
+
+    /// The place of a run and of all that is below it. What has no run goes by its session.
+    #[must_use]
+    pub fn place_of(self, run_or_session: Uuid) -> TracePlace {
+        match self {
+            Self::Plain | Self::ByMonth => TracePlace::Whole,
+            Self::InSlots(slots) => {
+                let slot = share_of(run_or_session, slots.0.into());
+                TracePlace::Slot(u8::try_from(slot).unwrap_or_default())
+            }
+        }
+    }
+}
+
+impl SlotCount {
+    /// The most slots. Their numbers have two digits.
+    pub const MOST: u8 = 64;
+
+    /// `None`: it is not a power of two from 2 to [`Self::MOST`].
+    #[must_use]
+    pub fn new(slots: u8) -> Option<Self> {
+        ((2..=Self::MOST).contains(&slots) && slots.is_power_of_two()).then_some(Self(slots))
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> u8 {
+        self.0
+    }
+
+    async fn find(conn: &mut PgConnection) -> Result<Self, sqlx::Error> {
+        let slots: i64 = sqlx::query_scalar("SELECT count(*) FROM public.agent_slots")
             .fetch_one(conn)
             .await?;
-        Ok(if by_month { Self::ByMonth } else { Self::Plain })
+        let slots = u8::try_from(slots).ok().and_then(Self::new);
+        slots.ok_or_else(|| sqlx::Error::Protocol("public.agent_slots is not complete".to_owned()))
     }
+}
+
+impl TracePlace {
+    /// Leads the following statements of the session there.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn enter(self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+        self.lead(conn, false).await
+    }
+
+    /// Leads the following statements of the transaction there.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn enter_in_transaction(self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+        self.lead(conn, true).await
+    }
+
+    async fn lead(self, conn: &mut PgConnection, is_local: bool) -> Result<(), sqlx::Error> {
+        let path = match self {
+            Self::Whole => "public".to_owned(),
+            Self::Slot(slot) => format!("runtraced_{slot:02}, public"),
+        };
+        sqlx::query("SELECT set_config('search_path', $1, $2)")
+            .bind(path)
+            .bind(is_local)
+            .execute(conn)
+            .await?;
+        Ok(())
+    }
+}
+
+/// Divides all ids into `parts` equal shares, and returns in which one an id is, from 0. The
+/// function `run_slot` in the database does the same. If one number of parts divides another, each
+/// share of the smaller number is made of whole shares of the greater one.
+///
+/// Ids may have any form, so their own bits may not be even; those of SHA-256 are, and Postgres has
+/// it without an extension.
+#[must_use]
+pub fn share_of(id: Uuid, parts: usize) -> usize {
+    let hash = Sha256::digest(id.as_bytes());
+    (usize::from(u16::from_be_bytes([hash[0], hash[1]])) * parts) >> 16
 }

@@ -127,6 +127,7 @@ pub const ROOMS: &[Room] = &[
             "event",
             "histograms",
             "store/encode",
+            "store/layout",
             "store/outcome",
             "store/plan",
         ],

@@ -11,11 +11,11 @@ use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::error::BatchError;
-use super::gone::{GoneIds, write_unless_gone};
+use super::gone::GoneIds;
+use super::parts::{BatchPart, PartWriter};
 use super::run_totals::RunTotalsCache;
 use super::write::WrittenBatch;
 use crate::event::{Event, EventBody};
-use crate::store::outcome::EventOutcome;
 use crate::store::plan::Rung;
 
 /// The class of the advisory locks on months: writers share the lock of a month, and `drop_month`
@@ -36,20 +36,6 @@ struct Months {
     latest: Month,
 }
 
-/// The events of a write batch whose runs are of one month.
-struct MonthPart<'e> {
-    month: Month,
-    positions: Vec<usize>,
-    events: Vec<&'e Event>,
-}
-
-impl MonthPart<'_> {
-    /// The position in the write batch.
-    fn position(&self, index: usize) -> usize {
-        self.positions.get(index).copied().unwrap_or(index)
-    }
-}
-
 /// Writes a batch into an open transaction, as [`write_unless_gone`], in the layout by month.
 ///
 /// # Errors
@@ -62,26 +48,13 @@ pub async fn write_by_month(
     run_timeout_ms: i64,
     cache: &mut RunTotalsCache,
 ) -> Result<WrittenBatch, BatchError> {
-    let mut whole = WrittenBatch {
-        outcomes: vec![EventOutcome::Committed; events.len()],
-        run_totals: HashMap::new(),
-        contents: Default::default(),
-        times: Default::default(),
-    };
+    let mut writer = PartWriter::new(events.len(), gone, rung, run_timeout_ms, cache);
     let months = Months::find(&mut *conn, events, gone).await?;
-    for part in months.split(events) {
-        part.month.enter(&mut *conn).await?;
-        let written =
-            write_unless_gone(conn, &part.events, gone, rung, run_timeout_ms, cache).await;
-        let written = written.map_err(|error| error.in_batch(|index| part.position(index)))?;
-        for (index, outcome) in written.outcomes.into_iter().enumerate() {
-            whole.outcomes[part.position(index)] = outcome;
-        }
-        whole.run_totals.extend(written.run_totals);
-        whole.contents += written.contents;
-        whole.times += written.times;
+    for (month, part) in months.split(events) {
+        month.enter(&mut *conn).await?;
+        writer.write(conn, &part).await?;
     }
-    Ok(whole)
+    Ok(writer.end())
 }
 
 impl Months {
@@ -125,8 +98,8 @@ impl Months {
 
     /// Splits a batch. A message without a run belongs to the latest month; anything else that
     /// has none is kept elsewhere, and so is written with any part.
-    fn split<'e>(&self, events: &[&'e Event]) -> Vec<MonthPart<'e>> {
-        let mut parts: BTreeMap<i32, MonthPart<'e>> = BTreeMap::new();
+    fn split<'m, 'e>(&'m self, events: &[&'e Event]) -> Vec<(&'m Month, BatchPart<'e>)> {
+        let mut parts: BTreeMap<i32, (&Month, BatchPart<'e>)> = BTreeMap::new();
         let any = self.of_runs.values().max_by_key(|month| month.bucket);
         for (position, event) in events.iter().enumerate() {
             let month = match (event.run_id(), &event.body) {
@@ -136,13 +109,10 @@ impl Months {
                     .or(any)
                     .unwrap_or(&self.latest),
             };
-            let part = parts.entry(month.bucket).or_insert_with(|| MonthPart {
-                month: month.clone(),
-                positions: Vec::new(),
-                events: Vec::new(),
-            });
-            part.positions.push(position);
-            part.events.push(event);
+            let (_, part) = parts
+                .entry(month.bucket)
+                .or_insert_with(|| (month, BatchPart::default()));
+            part.push(position, event);
         }
         parts.into_values().collect()
     }

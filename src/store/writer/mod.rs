@@ -34,7 +34,9 @@ pub use self::refused::{RefusedPart, Unwritten};
 pub use self::replay::ReplayError;
 use self::session::LazySession;
 use self::told::{committed, rolled_back};
-use super::batch::{BatchError, GoneIds, RunTotalsCache, write_by_month, write_unless_gone};
+use super::batch::{
+    BatchError, GoneIds, RunTotalsCache, write_by_month, write_by_slot, write_unless_gone,
+};
 use super::error::{FailureClass, classify_failure};
 use super::layout::TraceLayout;
 use super::outcome::{EventOutcome, OutcomeCounts};
@@ -335,6 +337,9 @@ impl Writer {
                     }
                     TraceLayout::ByMonth => {
                         write_by_month(tx, events, gone, rung, run_timeout_ms, cache).await?
+                    }
+                    TraceLayout::InSlots(_) => {
+                        write_by_slot(tx, layout, events, gone, rung, run_timeout_ms, cache).await?
                     }
                 };
                 if let Some(render) = render {
