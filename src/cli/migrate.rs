@@ -1,6 +1,7 @@
 //! `runtraced migrate`.
 
 mod plan;
+mod slots;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,9 +19,9 @@ use crate::app::database::migrate_now;
 use crate::config::{Faults, database_address, parse_database_url};
 use crate::query;
 use crate::store::{
-    CustomerTables, ExportFormat, PartitionError, PlaceError, build_search_index, customer_tables,
-    export_migrations, is_unfit, partition_by_month, pending_migrations, place_customer_tables,
-    place_refusal, reason,
+    CustomerTables, ExportFormat, PartitionError, PlaceError, SlotCount, SlotError,
+    build_search_index, customer_tables, export_migrations, is_unfit, partition_by_month,
+    pending_migrations, place_customer_tables, place_refusal, reason,
 };
 
 /// Bring a database's schema up to date.
@@ -44,6 +45,11 @@ pub struct MigrateArgs {
     /// back.
     #[arg(long, value_name = "UNIT", conflicts_with_all = ["plan", "export"])]
     pub partition: Option<PartitionUnit>,
+    /// Keep runs in this many slots: each has tables of its own, in a schema of its own, and the names
+    /// in `public` become views. 2, 4, 8, 16, 32 or 64; it cannot change later. Nobody writes while
+    /// rows move: daemons spool. An interrupted move goes on, or is given up with 1.
+    #[arg(long, value_name = "N", value_parser = slot_number, conflicts_with_all = ["plan", "export", "partition"])]
+    pub slots: Option<u8>,
     /// Change nothing: say which tables the pending migrations lock, rewrite and read, and
     /// whether daemons must be stopped.
     #[arg(long, conflicts_with_all = ["search_index", "export"])]
@@ -114,6 +120,14 @@ impl MigrateArgs {
             false => Err(Faults(faults)),
         }
     }
+}
+
+/// A value of --slots.
+fn slot_number(text: &str) -> Result<u8, String> {
+    let slots = text.parse().ok();
+    slots
+        .filter(|slots| *slots == 1 || SlotCount::new(*slots).is_some())
+        .ok_or_else(|| "a power of two from 1 to 64".to_owned())
 }
 
 /// Longer names are cut by Postgres.
@@ -192,12 +206,22 @@ pub async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
         let mut connection = query::connect(&options).await.map_err(NoDatabase::from)?;
         match partition_by_month(&mut connection).await {
             Ok(locked) => output::print(&partitioned(locked))?,
-            Err(error @ PartitionError::Referred(_)) => {
+            Err(error @ (PartitionError::Referred(_) | PartitionError::InSlots)) => {
                 return Ok(output::fail(EXIT_REFUSED, error.to_string()));
             }
             Err(PartitionError::Sql(error)) => {
                 return Err(error).context("cannot make the partitions");
             }
+        }
+    }
+    if let Some(slots) = args.slots {
+        let mut connection = query::connect(&options).await.map_err(NoDatabase::from)?;
+        match slots::run(&mut connection, slots).await {
+            Ok(()) => {}
+            Err(SlotError::Sql(error)) => {
+                return Err(error).context("cannot move the runs to slots");
+            }
+            Err(refused) => return Ok(output::fail(EXIT_REFUSED, refused.to_string())),
         }
     }
     if args.search_index {

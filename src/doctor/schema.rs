@@ -161,6 +161,11 @@ fn epoch(checked: Result<(), sqlx::Error>) -> Finding {
             format!("a daemon of epoch {theirs} is connected"),
             "stop all daemons of the other version",
         ),
+        Some(Unfit::Moving) => failure(
+            CHECK,
+            "the runs move to slots, and nobody writes meanwhile",
+            "wait; if nothing moves them, run `runtraced migrate --slots` again",
+        ),
         None => failure(
             CHECK,
             reason(&error),

@@ -71,7 +71,7 @@ pub struct PipelineConfig {
 #[derive(Debug)]
 pub struct Pipeline {
     shards: Vec<Sender<Box<Unit>>>,
-    routes: RoutingTable,
+    routes: Arc<RoutingTable>,
     counts: Arc<[Arc<ShardCounts>]>,
     budget: Arc<Semaphore>,
     budget_bytes: usize,
@@ -113,6 +113,7 @@ impl Pipeline {
         if config.spool.is_some() {
             writer_config.when_away = WhenAway::ReturnError;
         }
+        let routes = Arc::new(RoutingTable::new(writers));
         // Disconnected when the last shard has ended.
         let (running, shards_running) = crossbeam_channel::bounded(1);
         let (mut shards, mut threads) = (Vec::new(), Vec::new());
@@ -128,6 +129,7 @@ impl Pipeline {
             let shard = Shard {
                 queue: receiver,
                 writer: Writer::new(writer_config.clone(), number, counts.clone()),
+                routes: routes.clone(),
                 limits: config.limits,
                 histograms: histograms.clone(),
                 own_spans: own_spans.clone(),
@@ -171,7 +173,7 @@ impl Pipeline {
         }
         let committed_budget_bytes = budget_bytes / COMMITTED_BUDGET_FRACTION;
         let pipeline = Self {
-            routes: RoutingTable::new(shards.len()),
+            routes,
             shards,
             counts: counts.into(),
             budget,

@@ -6,14 +6,18 @@
 //! run, or that of a session. Most events name only their run, so a table remembers the
 //! shards of runs. The table has a fixed size and forgets the oldest runs first.
 //!
+//! In the layout in slots, a run goes to the shard that has its slot instead, so that a write
+//! batch is of few slots.
+//!
 //! This affects performance only. A forgotten run may go to another writer, just as it
 //! may go to another daemon.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use uuid::Uuid;
 
 use crate::event::Event;
+use crate::store::share_of;
 
 /// Buckets of the table. With 8 runs per bucket it holds 262,144 runs in 2 MiB, several
 /// times as many as are live at once.
@@ -34,6 +38,8 @@ struct Bucket([AtomicU64; BUCKET_RUNS]);
 pub(super) struct RoutingTable {
     shards: usize,
     buckets: Box<[Bucket]>,
+    /// Whether each shard has slots of its own.
+    by_slot: AtomicBool,
 }
 
 impl RoutingTable {
@@ -43,14 +49,20 @@ impl RoutingTable {
         Self {
             shards,
             buckets: (0..buckets).map(|_| Bucket::default()).collect(),
+            by_slot: AtomicBool::new(false),
         }
+    }
+
+    /// Says whether the database has slots, once it is known.
+    pub fn set_by_slot(&self, by_slot: bool) {
+        self.by_slot.store(by_slot, Relaxed);
     }
 
     /// Assigns the new runs of a batch to the shards of their sessions. Call it before
     /// [`Self::shard_of`]: bridges name the session only with some events of a run, and not
     /// with the first.
     pub fn learn_sessions<'a>(&self, events: impl IntoIterator<Item = &'a Event>) {
-        if self.shards == 1 {
+        if self.shards == 1 || self.by_slot.load(Relaxed) {
             return;
         }
         for event in events {
@@ -66,6 +78,10 @@ impl RoutingTable {
     pub fn shard_of(&self, event: &Event) -> usize {
         if self.shards == 1 {
             return 0;
+        }
+        if self.by_slot.load(Relaxed) {
+            let owner = event.run_id().or(event.session_id());
+            return share_of(owner.unwrap_or_default(), self.shards);
         }
         let Some(run) = event.run_id() else {
             return self.shard_by_hash(event.session_id().unwrap_or_default());
@@ -172,6 +188,24 @@ mod tests {
 
     fn shard_of(routes: &RoutingTable, event: Event) -> usize {
         shards_of(routes, &[event])[0]
+    }
+
+    #[test]
+    fn with_slots_a_run_goes_to_the_shard_of_its_slot() {
+        let (two, eight) = (RoutingTable::new(2), RoutingTable::new(8));
+        let mut used = [0_usize; 8];
+        for n in 0..400 {
+            let event = message(run(n), Uuid::from_u128(99));
+            for routes in [&two, &eight] {
+                routes.set_by_slot(true);
+                routes.learn_sessions([&event]);
+            }
+            let shard = eight.shard_of(&event);
+            used[shard] += 1;
+            // A shard of fewer has the slots of several.
+            assert_eq!(two.shard_of(&event), shard / 4);
+        }
+        assert!(used.iter().all(|runs| *runs > 20), "{used:?}");
     }
 
     fn run(n: usize) -> Uuid {

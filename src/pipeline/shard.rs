@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 use super::batch::Durability;
 use super::isolation::Isolation;
 use super::parked::ParkedUnits;
+use super::route::RoutingTable;
 use super::spooler::Spooler;
 use super::unit::{EventState, Unit, update};
 use crate::event::Event;
@@ -40,6 +41,8 @@ pub(super) struct Shard {
     /// The units are boxed because a queue allocates its whole capacity.
     pub queue: Receiver<Box<Unit>>,
     pub writer: Writer,
+    /// It learns from the writers how the database keeps rows.
+    pub routes: Arc<RoutingTable>,
     pub histograms: Arc<Histograms>,
     pub own_spans: OwnSpans,
     pub limits: BatchLimits,
@@ -199,7 +202,10 @@ impl Shard {
         self.histograms
             .write_batch(WriterKind::Shard, events.len(), bytes);
         match self.write_told(runtime, &units, &events) {
-            Ok(outcomes) => update(units, outcomes.into_iter().map(EventState::Written)),
+            Ok(outcomes) => {
+                self.routes.set_by_slot(self.writer.has_slots());
+                update(units, outcomes.into_iter().map(EventState::Written))
+            }
             Err(Unwritten::Refused(part)) => {
                 self.isolation.refuse(units, &part);
                 Vec::new()

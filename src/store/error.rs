@@ -24,6 +24,11 @@ pub enum Unfit {
     )]
     #[allow(missing_docs)]
     Daemon { ours: i32, theirs: i32 },
+    /// `runtraced migrate --slots` moves rows, or was interrupted.
+    #[error(
+        "the traces move to slots, and nobody writes meanwhile; if nothing moves them, run `runtraced migrate --slots` again"
+    )]
+    Moving,
 }
 
 impl From<Unfit> for Error {

@@ -24,11 +24,12 @@ mod writer;
 pub use admin::{
     CustomerTables, DecidedBy, ExportFormat, ExportedFile, Grant, GrantError, KeyError,
     MigrationEffects, NewCustomer, PREBUILT_INDEXES, PartitionError, PendingMigrations, PlaceError,
-    PrebuiltIndex, PriceRow, READER_ROLE, add_customer, build_search_index, catalog_models,
-    create_key, customer_tables, decide_approval, export_migrations, find_customer_tables, grant,
-    grant_reader, load_keys, migrate, migration_effects, migration_name, partition_by_month,
-    pending_migrations, place_customer_tables, place_refusal, prepare_months, revoke_key,
-    set_price, unpriced_keys, unpriced_models, write_catalog_prices,
+    PrebuiltIndex, PriceRow, READER_ROLE, SlotError, SlotMove, add_customer, build_search_index,
+    catalog_models, create_key, customer_tables, decide_approval, export_migrations,
+    find_customer_tables, grant, grant_reader, leave_slot_move, load_keys, migrate,
+    migration_effects, migration_name, move_to_slots, partition_by_month, pending_migrations,
+    place_customer_tables, place_refusal, prepare_months, revoke_key, set_price, unpriced_keys,
+    unpriced_models, write_catalog_prices,
 };
 pub use batch::{RunSizes, few_rows, postpone, postponed, settle_bridged_runs, settle_closed_runs};
 pub use error::{

@@ -32,6 +32,13 @@ fn migration(&(name, sql): &(&str, &'static str)) -> Migration {
 /// the rules adds one, with a migration that makes `ingest_write_epoch()` return it.
 pub const WRITE_EPOCH: i32 = 4;
 
+/// In the layout in slots, the epoch in the database is greater by this. Versions that do not know
+/// slots would take views for tables.
+const IN_SLOTS: i32 = 10_000;
+
+/// The epoch in the database while rows move to slots.
+const MOVING: i32 = 0;
+
 /// The class of the advisory locks that say who writes: each writing session shares the
 /// lock (class, epoch) until its server process exits.
 pub const EPOCH_LOCK_CLASS: i32 = 0x7274_0001;
@@ -67,7 +74,10 @@ async fn check_known(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     {
         return Err(Unfit::Behind.into());
     }
-    if epoch != WRITE_EPOCH {
+    if epoch == MOVING {
+        return Err(Unfit::Moving.into());
+    }
+    if epoch != WRITE_EPOCH && epoch != IN_SLOTS + WRITE_EPOCH {
         return Err(Unfit::Epoch {
             ours: WRITE_EPOCH,
             theirs: epoch,

@@ -6,6 +6,7 @@ use sqlx::{Connection as _, PgConnection};
 use super::months;
 use super::pending::{migration_name, pending_migrations};
 use super::prebuilt::build_ahead;
+use super::slots;
 use crate::store::error::is_conflict;
 use crate::store::schema::{MIGRATIONS, join_to_migrate};
 
@@ -47,6 +48,7 @@ pub async fn migrate(conn: &mut PgConnection) -> Result<Vec<String>, MigrateErro
         attempts += 1;
     }
     months::after_migration(conn).await?;
+    slots::after_migration(conn).await?;
     conn.unlock().await?;
     let is_new = |version| before.iter().all(|applied| applied.version != version);
     Ok(migrator

@@ -9,11 +9,13 @@ mod grant;
 mod keys;
 mod migrate;
 mod months;
+mod patience;
 mod pending;
 mod prebuilt;
 mod prices;
 mod reader;
 mod search_index;
+mod slots;
 
 pub use customer_tables::{
     CustomerTables, PlaceError, customer_tables, find_customer_tables, place_customer_tables,
@@ -33,3 +35,4 @@ pub use prices::{
 };
 pub use reader::{DecidedBy, READER_ROLE, decide_approval, grant_reader};
 pub use search_index::build_search_index;
+pub use slots::{SlotError, SlotMove, leave_slot_move, move_to_slots};

@@ -1,13 +1,12 @@
 //! The layout by month, which `migrate --partition month` makes: the tables that grow fastest
 //! become partitioned, and what they hold becomes their first partition, where it is.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use sqlx::{Connection as _, PgConnection};
-use tokio::time::sleep;
+use sqlx::PgConnection;
 
 use super::concurrent_index::WantedIndex;
-use crate::store::error::{is_conflict, is_lock_timeout};
+use super::patience::{in_one_transaction, lock_layout, patiently, unlock_layout};
 use crate::store::layout::TraceLayout;
 
 /// The columns that find a row in its partition.
@@ -56,19 +55,15 @@ const SWAP: [&str; 4] = [
     "SELECT public.prepare_months()",
 ];
 
-/// The advisory lock of whoever partitions.
-const PARTITION_LOCK: (i32, i32) = (0x7274_0004, 0);
-
-/// How often a statement is tried whose locks others hold.
-const ATTEMPTS: u32 = 20;
-const PAUSE: Duration = Duration::from_secs(1);
-
 /// Why the tables were not partitioned.
 #[derive(Debug, thiserror::Error)]
 pub enum PartitionError {
     /// Objects of the product would break; they are named.
     #[error("these would not go on to work if their tables had partitions: {}", .0.join("; "))]
     Referred(Vec<String>),
+    /// The tables are views.
+    #[error("the runs are in slots; a database has either these or partitions by month")]
+    InSlots,
     /// A statement failed.
     #[error(transparent)]
     Sql(#[from] sqlx::Error),
@@ -82,24 +77,17 @@ pub enum PartitionError {
 pub async fn partition_by_month(
     conn: &mut PgConnection,
 ) -> Result<Option<Duration>, PartitionError> {
-    // Two at once would take each other's half for their own. The lock ends with the connection.
-    sqlx::query("SELECT pg_advisory_lock($1, $2)")
-        .bind(PARTITION_LOCK.0)
-        .bind(PARTITION_LOCK.1)
-        .execute(&mut *conn)
-        .await?;
+    lock_layout(conn).await?;
     let converted = convert(conn).await;
-    sqlx::query("SELECT pg_advisory_unlock($1, $2)")
-        .bind(PARTITION_LOCK.0)
-        .bind(PARTITION_LOCK.1)
-        .execute(&mut *conn)
-        .await?;
+    unlock_layout(conn).await?;
     converted
 }
 
 async fn convert(conn: &mut PgConnection) -> Result<Option<Duration>, PartitionError> {
-    if TraceLayout::find(conn).await? == TraceLayout::ByMonth {
-        return Ok(None);
+    match TraceLayout::find(conn).await? {
+        TraceLayout::Plain => {}
+        TraceLayout::ByMonth => return Ok(None),
+        TraceLayout::InSlots(_) => return Err(PartitionError::InSlots),
     }
     let referring: Vec<String> = sqlx::query_scalar(include_str!("months/obstacles.sql"))
         .fetch_all(&mut *conn)
@@ -127,39 +115,6 @@ async fn convert(conn: &mut PgConnection) -> Result<Option<Duration>, PartitionE
         patiently(conn, &[statement]).await?;
     }
     Ok(Some(patiently(conn, &SWAP).await?))
-}
-
-/// Runs statements in one transaction, and tries again while others are in the way. Returns how
-/// long the last attempt took.
-async fn patiently(
-    conn: &mut PgConnection,
-    statements: &[&'static str],
-) -> Result<Duration, sqlx::Error> {
-    let mut attempts = 1;
-    loop {
-        let begun = Instant::now();
-        match in_one_transaction(conn, statements).await {
-            Ok(()) => return Ok(begun.elapsed()),
-            Err(error) if attempts == ATTEMPTS || !is_in_the_way(&error) => return Err(error),
-            Err(_) => attempts += 1,
-        }
-        sleep(PAUSE).await;
-    }
-}
-
-async fn in_one_transaction(
-    conn: &mut PgConnection,
-    statements: &[&'static str],
-) -> Result<(), sqlx::Error> {
-    let mut tx = conn.begin().await?;
-    for statement in statements {
-        sqlx::raw_sql(*statement).execute(&mut *tx).await?;
-    }
-    tx.commit().await
-}
-
-fn is_in_the_way(error: &sqlx::Error) -> bool {
-    is_lock_timeout(error) || is_conflict(error)
 }
 
 /// What the layout by month needs again after a migration; nothing in the plain layout.

@@ -160,6 +160,12 @@ impl Writer {
         deadline.min(self.config.commit_timeout)
     }
 
+    /// Whether the database keeps runs in slots, as far as the last transaction told.
+    #[must_use]
+    pub fn has_slots(&self) -> bool {
+        matches!(self.layout, Some(TraceLayout::InSlots(_)))
+    }
+
     /// Whether the writer was told to give up.
     #[must_use]
     pub fn gave_up(&self) -> bool {

@@ -1,0 +1,12 @@
+-- Gives up a move that has not ended: the rows are where they were.
+DO $cancel$
+DECLARE
+  one text;
+BEGIN
+  FOR one IN SELECT n.nspname FROM pg_catalog.pg_namespace AS n WHERE n.nspname ~ '^runtraced_\d\d$' ORDER BY 1 LOOP
+    EXECUTE format('DROP SCHEMA %I CASCADE', one);
+  END LOOP;
+END
+$cancel$;
+DROP FUNCTION IF EXISTS public.refuse_while_moving() CASCADE;
+DROP FUNCTION IF EXISTS public.run_slot(uuid);
