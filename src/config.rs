@@ -34,6 +34,8 @@ use crate::listen::{ConnectionLimits, TlsFiles};
 
 /// Each writer holds a Postgres session; servers rarely allow more.
 const MAX_WRITERS: usize = 256;
+/// The value of --writers that leaves the choice to the daemon.
+const AUTO: &str = "auto";
 /// Limit of all other counts. Higher ones are typing mistakes: memory runs out first.
 const MAX_COUNT: usize = 1_000_000;
 /// A smaller budget cannot hold a few events.
@@ -133,8 +135,9 @@ pub struct ServeArgs {
     /// are no right to read.
     #[arg(long, env = "RUNTRACED_JWT_KEYS", value_name = "FILE")]
     pub jwt_keys: Option<PathBuf>,
-    /// Writer threads, each with its own Postgres connection.
-    #[arg(long, env = "RUNTRACED_WRITERS", default_value = "2", value_name = "N")]
+    /// Writer threads, each with its own Postgres connection. `auto`: 2; if the database has slots,
+    /// one for each slot, up to 16.
+    #[arg(long, env = "RUNTRACED_WRITERS", default_value = AUTO, value_name = "N")]
     pub writers: FlagValue,
     /// Largest total size of unsettled events in memory.
     #[arg(
@@ -282,7 +285,8 @@ pub struct Config {
     pub open_page: bool,
     pub read_role: String,
     pub jwt_keys: Option<PathBuf>,
-    pub writers: usize,
+    /// `None`: as the database has slots.
+    pub writers: Option<usize>,
     pub memory_budget_bytes: usize,
     pub batch_events: usize,
     pub batch_bytes: usize,
@@ -342,7 +346,8 @@ impl ServeArgs {
             read_role: self.read_role,
             // Scripts set a variable to nothing to say that it is not set.
             jwt_keys: self.jwt_keys.filter(|file| !file.as_os_str().is_empty()),
-            writers: flags.integer(&self.writers, 1..=MAX_WRITERS),
+            writers: (self.writers.text() != AUTO)
+                .then(|| flags.integer(&self.writers, 1..=MAX_WRITERS)),
             memory_budget_bytes: flags.memory_size(
                 &self.memory_budget_bytes,
                 MIN_MEMORY_BUDGET_BYTES..=MAX_MEMORY_BUDGET_BYTES,

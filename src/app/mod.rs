@@ -19,6 +19,7 @@ mod run;
 mod settings;
 mod shared;
 mod stored_events;
+mod writers;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -116,8 +116,11 @@ impl DaemonCore {
             helpers.reload_certificates(reloader);
         }
         let endpoints = Endpoints::new(&self.config, tls);
-        let (pipeline, writers) =
-            Pipeline::start(self.pipeline_config(&phases, shared), &phases.writer_ended)?;
+        let writers = self.writers().await;
+        let (pipeline, writers) = Pipeline::start(
+            self.pipeline_config(writers, &phases, shared),
+            &phases.writer_ended,
+        )?;
         let (counts, gate) = (pipeline.counts(), pipeline.gate());
         let load = WriteLoad {
             gate: gate.clone(),

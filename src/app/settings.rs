@@ -27,11 +27,16 @@ use crate::web::{JwtKeys, OpenTo, WebConfig, WebSessions};
 const OTLP_EXPANSION_FACTOR: usize = 4;
 
 impl DaemonCore {
-    pub(super) fn pipeline_config(&self, phases: &Phases, shared: &SharedState) -> PipelineConfig {
+    pub(super) fn pipeline_config(
+        &self,
+        writers: usize,
+        phases: &Phases,
+        shared: &SharedState,
+    ) -> PipelineConfig {
         let config = &self.config;
         let spool = self.spool.clone().zip(config.spool.as_ref());
         PipelineConfig {
-            writers: config.writers,
+            writers,
             memory_budget_bytes: config.memory_budget_bytes,
             limits: BatchLimits {
                 max_events: config.batch_events,

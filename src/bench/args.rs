@@ -150,6 +150,14 @@ pub struct BenchArgs {
         conflicts_with_all = ["outage", "html", "markdown", "otel_cost", "read_cost", "prune_cost"]
     )]
     pub months_cost: bool,
+    /// Instead of rates, measure `steps` and `agent` with 1, 4 and 16 slots.
+    #[arg(
+        long,
+        env = "RUNTRACED_BENCH_SLOTS_COST",
+        value_parser = BoolishValueParser::new(),
+        conflicts_with_all = ["outage", "html", "markdown", "otel_cost", "read_cost", "prune_cost", "months_cost"]
+    )]
+    pub slots_cost: bool,
     /// Begin with a copy of this database of the server. Nobody may be connected to it.
     #[arg(
         long,

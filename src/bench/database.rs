@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 
 use super::process;
 use crate::config::parse_database_url;
-use crate::store::migrate;
+use crate::store::{TraceLayout, migrate};
 
 /// Tables that workloads fill, parents first.
 pub const TABLES: [&str; 8] = [
@@ -57,8 +57,16 @@ impl ScratchDatabase {
     /// # Errors
     /// When `url` is not a valid URL of Postgres.
     pub fn for_this_process(url: &str) -> anyhow::Result<Self> {
+        Self::of_this_process(url, "")
+    }
+
+    /// The same for one of several databases, whose name ends with `suffix`.
+    ///
+    /// # Errors
+    /// When `url` is not a valid URL of Postgres.
+    pub fn of_this_process(url: &str, suffix: &str) -> anyhow::Result<Self> {
         let server = parse_database_url(url).map_err(anyhow::Error::msg)?;
-        let name = format!("runtraced_bench_{}", std::process::id());
+        let name = format!("runtraced_bench_{}{suffix}", std::process::id());
         Ok(Self {
             url: with_database(url, &name)?,
             options: server.clone().database(&name),
@@ -118,8 +126,15 @@ impl ScratchDatabase {
     /// When the server is unreachable or the role may not truncate.
     pub async fn truncate(&self) -> anyhow::Result<()> {
         let mut conn = self.connect().await?;
-        let tables = [&TABLES[..], &SHARED_TABLES].concat().join(", ");
-        let truncate = format!("TRUNCATE {tables}, ingest_dead_letters, ingest_tombstones CASCADE");
+        let layout = TraceLayout::find(&mut conn).await?;
+        let mut tables = Vec::new();
+        for name in TABLES.iter().chain(&SHARED_TABLES) {
+            tables.extend(layout.tables_of(name));
+        }
+        let truncate = format!(
+            "TRUNCATE {}, ingest_dead_letters, ingest_tombstones CASCADE",
+            tables.join(", ")
+        );
         sqlx::raw_sql(AssertSqlSafe(truncate))
             .execute(&mut conn)
             .await?;

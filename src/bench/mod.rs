@@ -21,6 +21,7 @@ mod progress;
 mod prune_cost;
 mod read_cost;
 mod rows;
+mod slots_cost;
 mod svg;
 mod table;
 mod turns;
@@ -65,8 +66,12 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
     if args.plot.is_some() && args.outage == 0 {
         bail!("--plot needs --outage SECONDS with more than 0 seconds");
     }
-    let in_other_ways =
-        args.outage > 0 || args.otel_cost || args.read_cost || args.prune_cost || args.months_cost;
+    let in_other_ways = args.outage > 0
+        || args.otel_cost
+        || args.read_cost
+        || args.prune_cost
+        || args.months_cost
+        || args.slots_cost;
     let kinds = args.workloads();
     if args.measures_histories() && (in_other_ways || !kinds.iter().all(|kind| kind.is_history())) {
         bail!("--workload history and chat have figures of their own: measure them alone");
@@ -118,6 +123,9 @@ async fn measure_and_print(args: &BenchArgs, url: &str) -> anyhow::Result<()> {
     }
     if args.months_cost {
         return months_cost::run(args, url).await;
+    }
+    if args.slots_cost {
+        return slots_cost::run(args, url).await;
     }
     if args.prune_cost {
         return prune_cost::run(args, url).await;

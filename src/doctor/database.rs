@@ -11,7 +11,7 @@ use super::server::{self, ServerFacts};
 use super::{ExplainSql, clock, pooler, rights, schema};
 use crate::config::{Config, DatabaseSource, database_address, parse_database_url};
 use crate::postgres::{Binaries, PrivateError, PrivatePostgres};
-use crate::store::identify_database;
+use crate::store::{TraceLayout, identify_database};
 
 const CHECK: &str = "database";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -70,7 +70,11 @@ async fn ask(
     let statement_timeout = server::lift_statement_timeout(conn).await?;
     findings.push(pooler::examine(conn, options).await?);
     let facts = ServerFacts::ask(conn, &statement_timeout).await?;
-    let connections = config.writers + OWN_CONNECTIONS + READ_CONNECTIONS;
+    let writers = match config.writers {
+        Some(writers) => writers,
+        None => TraceLayout::find(conn).await?.fitting_writers(),
+    };
+    let connections = writers + OWN_CONNECTIONS + READ_CONNECTIONS;
     findings.extend([
         server::version(&facts),
         server::writable(&facts),

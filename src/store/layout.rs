@@ -4,6 +4,20 @@ use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+/// The tables of each slot, in an order in which each comes after those that it refers to. In the
+/// layout in slots, their names in `public` are views.
+pub const SLOT_TABLES: [&str; 9] = [
+    "agent_runs",
+    "agent_steps",
+    "agent_messages",
+    "agent_token_counts",
+    "approvals",
+    "agent_scores",
+    "agent_contents",
+    "agent_run_scopes",
+    "agent_step_aliases",
+];
+
 /// How the database keeps the rows of runs and below them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TraceLayout {
@@ -55,6 +69,27 @@ impl TraceLayout {
         }
     }
 
+    /// How many writers a daemon has, if nobody says: with slots one for each, because a writer that
+    /// changes from one slot to another has its statements planned again.
+    #[must_use]
+    pub fn fitting_writers(self) -> usize {
+        const WRITERS: usize = 2;
+        const MOST_WRITERS: usize = 16;
+        self.places().len().clamp(WRITERS, MOST_WRITERS)
+    }
+
+    /// The tables that hold what has this name in `public`.
+    #[must_use]
+    pub fn tables_of(self, name: &str) -> Vec<String> {
+        let places = self.places().into_iter();
+        match self {
+            Self::InSlots(_) if SLOT_TABLES.contains(&name) => places
+                .map(|place| format!("{}.{name}", place.schema()))
+                .collect(),
+            _ => vec![format!("public.{name}")],
+        }
+    }
+
     /// The place of a run and of all that is below it. What has no run goes by its session.
     #[must_use]
     pub fn place_of(self, run_or_session: Uuid) -> TracePlace {
@@ -94,6 +129,13 @@ impl SlotCount {
 }
 
 impl TracePlace {
+    fn schema(self) -> String {
+        match self {
+            Self::Whole => "public".to_owned(),
+            Self::Slot(slot) => format!("runtraced_{slot:02}"),
+        }
+    }
+
     /// Leads the following statements of the session there.
     ///
     /// # Errors
@@ -112,8 +154,8 @@ impl TracePlace {
 
     async fn lead(self, conn: &mut PgConnection, is_local: bool) -> Result<(), sqlx::Error> {
         let path = match self {
-            Self::Whole => "public".to_owned(),
-            Self::Slot(slot) => format!("runtraced_{slot:02}, public"),
+            Self::Whole => self.schema(),
+            Self::Slot(_) => format!("{}, public", self.schema()),
         };
         sqlx::query("SELECT set_config('search_path', $1, $2)")
             .bind(path)

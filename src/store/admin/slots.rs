@@ -11,21 +11,8 @@ use tokio::time::sleep;
 
 use super::patience::{in_one_transaction, lock_layout, patiently, unlock_layout};
 use crate::store::error::sqlstate;
-use crate::store::layout::{SlotCount, TraceLayout};
+use crate::store::layout::{SLOT_TABLES, SlotCount, TraceLayout};
 use crate::store::schema::EPOCH_LOCK_CLASS;
-
-/// The tables of a slot, in an order in which each comes after those that it refers to.
-const TABLES: [&str; 9] = [
-    "agent_runs",
-    "agent_steps",
-    "agent_messages",
-    "agent_token_counts",
-    "approvals",
-    "agent_scores",
-    "agent_contents",
-    "agent_run_scopes",
-    "agent_step_aliases",
-];
 
 /// How long to wait for daemons to end their sessions.
 const DAEMONS_LIMIT: Duration = Duration::from_secs(30);
@@ -172,7 +159,7 @@ async fn move_locked(
         ];
         patiently(conn, &PREPARE).await?;
     }
-    for table in TABLES {
+    for table in SLOT_TABLES {
         let begun = Instant::now();
         for slot in 0..count {
             step(conn, slot, table, include_str!("slots/copy_rows.sql")).await?;

@@ -87,7 +87,8 @@ impl GoneIds {
         self.runs.contains(&run)
     }
 
-    fn names(&self, event: &Event) -> bool {
+    /// Whether an event names one of them.
+    pub(super) fn names(&self, event: &Event) -> bool {
         let is_in = |ids: &HashSet<Uuid>, id: Option<Uuid>| id.is_some_and(|id| ids.contains(&id));
         is_in(&self.runs, event.run_id()) || is_in(&self.sessions, event.session_id())
     }

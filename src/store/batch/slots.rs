@@ -12,7 +12,7 @@ use super::error::BatchError;
 use super::gone::GoneIds;
 use super::parts::{BatchPart, PartWriter};
 use super::run_totals::RunTotalsCache;
-use super::write::WrittenBatch;
+use super::write::{WrittenBatch, lock_sessions};
 use crate::event::Event;
 use crate::store::layout::TraceLayout;
 use crate::store::plan::Rung;
@@ -36,6 +36,9 @@ pub async fn write_by_slot(
         let owner = event.run_id().or(event.session_id()).unwrap_or_default();
         let part = parts.entry(layout.place_of(owner)).or_default();
         part.push(position, event);
+    }
+    if parts.len() > 1 {
+        lock_sessions(conn, events, gone, rung).await?;
     }
     let mut writer = PartWriter::new(events.len(), gone, rung, run_timeout_ms, cache);
     for (place, part) in &parts {

@@ -32,6 +32,9 @@ BEGIN
     'public.named_run_owned(), public.named_run_read(), public.shared_content(uuid, uuid), '
     'public.content_references(uuid, boolean), public.shared_text(uuid, uuid[], text), public.run_shares_text(uuid, text), '
     'public.runs_sharing_text(text) TO %I', reader);
+  IF to_regclass('public.agent_slots') IS NOT NULL THEN
+    PERFORM public.share_slots();
+  END IF;
   -- A superuser may take any role.
   IF NOT pg_has_role(member, reader, 'MEMBER') THEN
     EXECUTE format('GRANT %I TO %I', reader, member);

@@ -16,5 +16,8 @@ BEGIN
   IF to_regclass('public.agent_months') IS NOT NULL THEN
     EXECUTE format('GRANT EXECUTE ON FUNCTION public.is_month_held(integer), public.drop_month(integer) TO %I', writer);
   END IF;
+  IF to_regclass('public.agent_slots') IS NOT NULL THEN
+    PERFORM public.share_slots();
+  END IF;
 END
 $grant$;

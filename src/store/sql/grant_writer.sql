@@ -8,6 +8,7 @@ DECLARE
   -- NULL: there are no customer tables.
   customers CONSTANT text := quote_ident(public.customers_schema()) || '.customers';
   one text;
+  place text;
 BEGIN
   EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', writer);
   EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), writer);
@@ -29,8 +30,15 @@ BEGIN
     'ingest_dead_letters', 'ingest_ledger'
   ] LOOP
     EXECUTE format('GRANT SELECT, INSERT, UPDATE ON public.%I TO %I', one, writer);
-    EXECUTE format('DROP POLICY IF EXISTS %I ON public.%I', policy, one);
-    EXECUTE format('CREATE POLICY %I ON public.%I FOR ALL TO %I USING (true) WITH CHECK (true)', policy, one, writer);
+    -- In slots, the name in `public` is a view, and policies belong to the tables below it.
+    FOR place IN
+      SELECT n.nspname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+      WHERE c.relname = one AND c.relkind IN ('r', 'p')
+        AND (n.nspname = 'public' OR to_regclass('public.agent_slots') IS NOT NULL AND n.nspname ~ '^runtraced_\d\d$')
+    LOOP
+      EXECUTE format('DROP POLICY IF EXISTS %I ON %I.%I', policy, place, one);
+      EXECUTE format('CREATE POLICY %I ON %I.%I FOR ALL TO %I USING (true) WITH CHECK (true)', policy, place, one, writer);
+    END LOOP;
   END LOOP;
   -- The page reads as this role for the operator.
   EXECUTE format(
@@ -80,6 +88,9 @@ BEGIN
     PERFORM public.share_month(m.schema_name, t)
     FROM public.agent_months AS m,
          unnest(ARRAY['agent_steps', 'agent_messages', 'agent_token_counts', 'agent_contents']) AS t;
+  END IF;
+  IF to_regclass('public.agent_slots') IS NOT NULL THEN
+    PERFORM public.share_slots();
   END IF;
 END
 $grant$;

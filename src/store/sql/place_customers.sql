@@ -51,9 +51,14 @@ BEGIN
       EXECUTE format('DROP VIEW %I.%I', present, one);
     END LOOP;
     FOR reference IN
-      SELECT conname, conrelid::regclass AS of_table FROM pg_constraint
-      WHERE contype = 'f' AND confrelid = format('%I.customers', present)::regclass
-        AND conrelid IN ('public.agent_sessions'::regclass, 'public.agent_runs'::regclass, 'public.ingest_keys'::regclass)
+      -- agent_runs may be in slots.
+      SELECT k.conname, k.conrelid::regclass AS of_table
+      FROM pg_constraint AS k
+      JOIN pg_class AS c ON c.oid = k.conrelid
+      JOIN pg_namespace AS n ON n.oid = c.relnamespace
+      WHERE k.contype = 'f' AND k.confrelid = format('%I.customers', present)::regclass
+        AND (n.nspname = 'public' AND c.relname IN ('agent_sessions', 'agent_runs', 'ingest_keys')
+             OR n.nspname ~ '^runtraced_\d\d$' AND c.relname = 'agent_runs')
     LOOP
       EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', reference.of_table, reference.conname);
     END LOOP;

@@ -21,6 +21,9 @@ BEGIN
     END LOOP;
   END IF;
   EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA public FROM %I', writer);
+  IF to_regclass('public.agent_slots') IS NOT NULL THEN
+    PERFORM public.share_slots();
+  END IF;
   EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM %I', writer);
   EXECUTE format('REVOKE ALL ON SCHEMA public FROM %I', writer);
   EXECUTE format('REVOKE ALL ON DATABASE %I FROM %I', current_database(), writer);

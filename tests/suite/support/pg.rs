@@ -12,6 +12,7 @@ use std::{
 };
 
 use runtraced::postgres::{PrivateConfig, PrivatePostgres, StopMode};
+use runtraced::store::{self, SlotCount, TraceLayout};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::watchdog;
@@ -56,22 +57,25 @@ pub async fn database() -> TestDatabase {
 
 /// A new database in the plain layout, whatever layout is tested.
 pub async fn plain_database() -> TestDatabase {
-    if !is_by_month() {
+    if layout() == TraceLayout::Plain {
         return database().await;
     }
     let database = empty_database().await;
     let mut connection = database.connect().await;
-    runtraced::store::migrate(&mut connection).await.unwrap();
+    store::migrate(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     database
 }
 
 /// A new database in the layout by month.
 pub async fn database_by_month() -> TestDatabase {
-    let database = database().await;
+    if is_by_month() {
+        return database().await;
+    }
+    let database = plain_database().await;
     let mut connection = database.connect().await;
-    let partitioned = runtraced::store::partition_by_month(&mut connection).await;
-    assert_eq!(partitioned.unwrap().is_none(), is_by_month());
+    let partitioned = store::partition_by_month(&mut connection).await;
+    assert!(partitioned.unwrap().is_some());
     connection.close().await.unwrap();
     database
 }
@@ -81,10 +85,14 @@ pub async fn empty_database() -> TestDatabase {
     create("template0").await
 }
 
-/// A new database with nothing in it, which sorts texts as English does: not by their
-/// bytes.
+/// A new database with all migrations applied, which sorts texts as English does: not by
+/// their bytes.
 pub async fn english_database() -> TestDatabase {
-    create("template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'").await
+    let database = create("template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'").await;
+    let mut connection = database.connect().await;
+    migrate(&mut connection).await;
+    connection.close().await.unwrap();
+    database
 }
 
 async fn create(template: &str) -> TestDatabase {
@@ -133,21 +141,50 @@ async fn start_shared() -> PrivatePostgres {
 
 /// Brings the schema up to date, in the layout that is tested.
 async fn migrate(connection: &mut PgConnection) {
-    runtraced::store::migrate(connection).await.unwrap();
-    if is_by_month() {
-        runtraced::store::partition_by_month(connection)
-            .await
-            .unwrap();
+    store::migrate(connection).await.unwrap();
+    match layout() {
+        TraceLayout::Plain => {}
+        TraceLayout::ByMonth => {
+            store::partition_by_month(connection).await.unwrap();
+        }
+        TraceLayout::InSlots(slots) => {
+            let moved = store::move_to_slots(connection, slots, |_| ()).await;
+            assert!(moved.unwrap());
+        }
+    }
+}
+
+/// The layout that the tests run on.
+pub fn layout() -> TraceLayout {
+    if let Ok(slots) = std::env::var("RUNTRACED_TEST_SLOTS") {
+        let slots = slots.parse().ok().and_then(SlotCount::new);
+        return TraceLayout::InSlots(slots.expect("RUNTRACED_TEST_SLOTS is 2, 4, 8, 16, 32 or 64"));
+    }
+    match std::env::var("RUNTRACED_TEST_LAYOUT").as_deref() {
+        Ok("month") => TraceLayout::ByMonth,
+        Ok("plain") | Err(_) => TraceLayout::Plain,
+        Ok(other) => panic!("RUNTRACED_TEST_LAYOUT={other} is neither month nor plain"),
     }
 }
 
 /// Whether the tests run on the layout by month.
 pub fn is_by_month() -> bool {
-    match std::env::var("RUNTRACED_TEST_LAYOUT").as_deref() {
-        Ok("month") => true,
-        Ok("plain") | Err(_) => false,
-        Ok(other) => panic!("RUNTRACED_TEST_LAYOUT={other} is neither month nor plain"),
-    }
+    layout() == TraceLayout::ByMonth
+}
+
+/// The tables behind a name in `public`: those of the slots, or the one that has the name.
+pub fn tables_of(name: &str) -> Vec<String> {
+    layout().tables_of(name)
+}
+
+/// Brings a database of [`plain_database`] into the layout that is tested.
+pub async fn convert(connection: &mut PgConnection) {
+    migrate(connection).await;
+}
+
+/// Whether the tests run on the layout in slots, where the tables of runs are views in `public`.
+pub fn is_in_slots() -> bool {
+    matches!(layout(), TraceLayout::InSlots(_))
 }
 
 fn url_of(server: &PrivatePostgres, database: &str) -> String {
@@ -184,7 +221,7 @@ pub async fn own_plain_cluster() -> OwnCluster {
     let dir = watchdog::scratch_dir("own");
     let server = start(dir.clone()).await;
     let mut connection = PgConnection::connect(server.url()).await.unwrap();
-    runtraced::store::migrate(&mut connection).await.unwrap();
+    store::migrate(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     OwnCluster { server, dir }
 }

@@ -3,7 +3,7 @@
 use runtraced::proto::Event;
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::valid;
+use super::{pg, valid};
 
 /// The JSON columns in which a poisoned event may be.
 const JSON_COLUMNS: [(&str, &[&str]); 6] = [
@@ -33,11 +33,10 @@ pub async fn refuse_poison(conn: &mut PgConnection) {
             .map(|column| format!("coalesce({column}::text NOT LIKE '%poison%', true)"))
             .collect();
         let clean = clean.join(" AND ");
-        execute(
-            conn,
-            format!("ALTER TABLE {table} ADD CONSTRAINT no_poison CHECK ({clean})"),
-        )
-        .await;
+        for table in pg::tables_of(table) {
+            let constrain = format!("ALTER TABLE {table} ADD CONSTRAINT no_poison CHECK ({clean})");
+            execute(conn, constrain).await;
+        }
     }
 }
 
@@ -53,16 +52,18 @@ pub async fn before_update(conn: &mut PgConnection, table: &str, body: &str) {
 }
 
 async fn before(conn: &mut PgConnection, what: &str, table: &str, body: &str) {
-    execute(
-        conn,
-        format!(
-            "CREATE OR REPLACE FUNCTION product_{table}() RETURNS trigger LANGUAGE plpgsql AS $f$
-             BEGIN {body} END $f$;
-             CREATE OR REPLACE TRIGGER product BEFORE {what} ON {table}
+    let function = format!(
+        "CREATE OR REPLACE FUNCTION product_{table}() RETURNS trigger LANGUAGE plpgsql AS $f$
+         BEGIN {body} END $f$"
+    );
+    execute(conn, function).await;
+    for on in pg::tables_of(table) {
+        let trigger = format!(
+            "CREATE OR REPLACE TRIGGER product BEFORE {what} ON {on}
              FOR EACH ROW EXECUTE FUNCTION product_{table}()"
-        ),
-    )
-    .await;
+        );
+        execute(conn, trigger).await;
+    }
 }
 
 /// Runs statements.

@@ -39,7 +39,7 @@ pub async fn content(conn: &mut PgConnection, runs: &[Uuid], sessions: &[Uuid]) 
         let query = format!(
             "SELECT '{table} ' || (to_jsonb(t) - '{{abandon_at,summed_by,settle_at,run_pending,changed_at,bucket}}'::text[] \
              - CASE '{table}' WHEN 'agent_step_aliases' THEN 'created_at' ELSE '' END)::text FROM {table} t \
-             WHERE ({filter}) AND ($1::uuid[], $2::uuid[]) IS NOT NULL ORDER BY t.id"
+             WHERE ({filter}) AND ($1::uuid[], $2::uuid[]) IS NOT NULL ORDER BY t.id, 1"
         );
         let found: Vec<String> = sqlx::query_scalar(AssertSqlSafe(query))
             .bind(runs)

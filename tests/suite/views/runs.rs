@@ -6,7 +6,15 @@ use crate::support::pg::{self, TestDatabase};
 
 /// A database, and a connection whose `at(seconds)` is a time and `id(n)` an id.
 pub async fn database() -> (TestDatabase, PgConnection) {
-    let database = pg::database().await;
+    with_functions(pg::database().await).await
+}
+
+/// The same in the plain layout, for rows that bypass triggers; [`pg::convert`] follows.
+pub async fn plain_database() -> (TestDatabase, PgConnection) {
+    with_functions(pg::plain_database().await).await
+}
+
+async fn with_functions(database: TestDatabase) -> (TestDatabase, PgConnection) {
     let mut connection = database.connect().await;
     run(
         &mut connection,

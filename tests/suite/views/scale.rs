@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::runs::{self, lines, run};
+use crate::support::pg;
 
 /// 5,000 runs of 200 steps, 100 messages and 100 token counts each.
 const LOAD: &str = "
@@ -33,8 +34,9 @@ const WATERFALL: &str = "SELECT run_waterfall(id(2345))";
 
 #[tokio::test]
 async fn one_run_among_a_million_steps_is_read_through_indexes_in_under_20_ms() {
-    let (_database, mut connection) = runs::database().await;
+    let (_database, mut connection) = runs::plain_database().await;
     run(&mut connection, LOAD).await;
+    pg::convert(&mut connection).await;
     // With the statistics that a table has before and after its first analyze.
     for prepare in ["SELECT 1", "VACUUM ANALYZE"] {
         run(&mut connection, prepare).await;
@@ -70,7 +72,7 @@ async fn one_run_among_a_million_steps_is_read_through_indexes_in_under_20_ms() 
 
 #[tokio::test]
 async fn a_run_of_20_000_steps_is_read_in_time_linear_in_its_steps() {
-    let (_database, mut connection) = runs::database().await;
+    let (_database, mut connection) = runs::plain_database().await;
     // A tree, a chain, a ring; among many runs of one step, so that the
     // statistics say that runs are small.
     run(
@@ -85,6 +87,7 @@ async fn a_run_of_20_000_steps_is_read_in_time_linear_in_its_steps() {
          ANALYZE agent_runs, agent_steps",
     )
     .await;
+    pg::convert(&mut connection).await;
     for (id, depth) in [(1, 7), (2, 19_999), (3, 0)] {
         let start = Instant::now();
         let found = lines(

@@ -24,6 +24,7 @@ BEGIN
     CREATE FUNCTION public.run_slot(id uuid) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
     'SELECT get_byte(sha256(uuid_send(coalesce($1, ''00000000-0000-0000-0000-000000000000''))), 0) * %s / 256'$make$, slots);
+  GRANT EXECUTE ON FUNCTION public.run_slot(uuid) TO PUBLIC;
   COMMENT ON FUNCTION public.run_slot(uuid) IS 'The slot of a run, or of what has no run and goes by its session.';
 
   FOREACH one IN ARRAY tables LOOP
@@ -39,7 +40,6 @@ BEGIN
     FOREACH one IN ARRAY tables LOOP
       EXECUTE format('CREATE TABLE %1$I.%2$I (LIKE public.%2$I INCLUDING ALL EXCLUDING INDEXES EXCLUDING STATISTICS)', place, one);
       EXECUTE format('ALTER TABLE %I.%I ENABLE ROW LEVEL SECURITY', place, one);
-      PERFORM public.keep_to_owner(format('%I.%I', place, one)::regclass);
     END LOOP;
   END LOOP;
 END

@@ -12,8 +12,7 @@ COMMENT ON COLUMN public.agent_slots.slot IS 'Number of the slot, as run_slot() 
 COMMENT ON COLUMN public.agent_slots.schema_name IS 'The schema of its tables, which have the names of the views in public.';
 ALTER TABLE public.agent_slots ENABLE ROW LEVEL SECURITY;
 CREATE POLICY "Everyone sees the slots" ON public.agent_slots FOR SELECT USING (true);
-SELECT public.share_as('public.agent_runs', 'public.agent_slots');
-REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON public.agent_slots FROM PUBLIC;
+GRANT SELECT ON public.agent_slots TO PUBLIC;
 INSERT INTO public.agent_slots
 SELECT n, 'runtraced_' || lpad(n::text, 2, '0')
 FROM public.agent_slot_moves AS m, generate_series(0, m.slots - 1) AS n WHERE m.slot = -1;
@@ -87,3 +86,10 @@ END
 $swap$;
 DROP SCHEMA runtraced_whole;
 DROP FUNCTION public.refuse_while_moving();
+DO $follow$
+BEGIN
+  CREATE EVENT TRIGGER runtraced_share_slots ON ddl_command_end WHEN TAG IN ('GRANT', 'REVOKE') EXECUTE FUNCTION public.follow_grants();
+EXCEPTION WHEN insufficient_privilege THEN
+  NULL; -- The owner is no superuser, and calls share_slots().
+END
+$follow$;

@@ -1,0 +1,140 @@
+//! `runtraced bench --slots-cost`: what the layout in slots costs writers. Databases with 1, 4 and 16
+//! slots are measured in turns, so that what else the machine does is the same for all.
+
+use std::fmt::Write as _;
+
+use super::database::ScratchDatabase;
+use super::extras::measure_rate;
+use super::figures::Spread;
+use super::measure::BenchHarness;
+
+use super::progress::BenchProgress;
+use super::workload::{WorkloadKind, WorkloadSpec};
+use super::{BenchArgs, start_harness, stop_daemon, workload_spec, write_file};
+use crate::console::child::ChildDaemon;
+use crate::console::output;
+use crate::store::{SlotCount, move_to_slots};
+
+/// The numbers of slots; the first is the plain layout.
+const SLOTS: [u8; 3] = [1, 4, 16];
+const WORKLOADS: [WorkloadKind; 2] = [WorkloadKind::Steps, WorkloadKind::Agent];
+
+/// Events a second with a number of slots.
+#[derive(Debug, serde::Serialize)]
+struct SlotsFigures {
+    workload: &'static str,
+    slots: u8,
+    events_per_second: Spread,
+    /// Round by round.
+    to_one_slot: Spread,
+}
+
+/// A database and its daemon.
+struct Contender {
+    slots: u8,
+    bench: BenchHarness,
+    daemon: ChildDaemon,
+}
+
+/// Measures, prints and writes the figures.
+///
+/// # Errors
+/// When any part fails.
+pub async fn run(args: &BenchArgs, url: &str) -> anyhow::Result<()> {
+    let progress = BenchProgress::new();
+    let mut contenders = Vec::new();
+    let measured = async {
+        for slots in SLOTS {
+            contenders.push(Contender::start(args, url, slots, &progress).await?);
+        }
+        let mut figures = Vec::new();
+        for kind in WORKLOADS {
+            figures.extend(measure(args, &contenders, kind).await?);
+        }
+        anyhow::Ok(figures)
+    }
+    .await;
+    for contender in contenders {
+        let stopped = stop_daemon(contender.daemon).await;
+        contender.bench.scratch.remove().await?;
+        stopped?;
+    }
+    let figures = measured?;
+    progress.clear();
+    output::print(&text(&figures))?;
+    write_file(
+        args.json.as_deref(),
+        &serde_json::to_string_pretty(&figures)?,
+    )
+}
+
+impl Contender {
+    async fn start(
+        args: &BenchArgs,
+        url: &str,
+        slots: u8,
+        progress: &BenchProgress,
+    ) -> anyhow::Result<Self> {
+        progress.stage(&format!("making a database with {slots} slots"));
+        let scratch = ScratchDatabase::of_this_process(url, &format!("_{slots}"))?;
+        scratch.create(None).await?;
+        if let Some(count) = SlotCount::new(slots) {
+            move_to_slots(&mut scratch.connect().await?, count, |_| ()).await?;
+        }
+        let (bench, daemon) =
+            start_harness(args, &scratch, args.connections, &[], progress.clone()).await?;
+        Ok(Self {
+            slots,
+            bench,
+            daemon,
+        })
+    }
+}
+
+/// Measures all in turns, after one round that warms up.
+async fn measure(
+    args: &BenchArgs,
+    contenders: &[Contender],
+    kind: WorkloadKind,
+) -> anyhow::Result<Vec<SlotsFigures>> {
+    let spec = workload_spec(args, kind);
+    let mut rates: Vec<Vec<f64>> = vec![Vec::new(); contenders.len()];
+    for round in 0..=args.round_count(kind) as u64 {
+        for (contender, rates) in contenders.iter().zip(&mut rates) {
+            contender.bench.scratch.truncate().await?;
+            let spec = WorkloadSpec {
+                seed: args.seed + round,
+                ..spec
+            };
+            let what = format!("{}, {} slots", kind.name(), contender.slots);
+            let rate = measure_rate(&contender.bench, &spec, args.seed + round, &what).await?;
+            if round > 0 {
+                rates.push(rate);
+            }
+        }
+    }
+    let one = rates.first().cloned().unwrap_or_default();
+    let figures = contenders.iter().zip(rates);
+    let figures = figures.map(|(contender, rates)| SlotsFigures {
+        workload: kind.name(),
+        slots: contender.slots,
+        to_one_slot: Spread::of(rates.iter().zip(&one).map(|(rate, one)| rate / one)),
+        events_per_second: Spread::of(rates),
+    });
+    Ok(figures.collect())
+}
+
+fn text(figures: &[SlotsFigures]) -> String {
+    let mut lines = "workload  slots  events a second, and the ratio to 1 slot\n".to_owned();
+    for one in figures {
+        let _ = writeln!(
+            lines,
+            "{:8}  {:5}  {}, {}",
+            one.workload,
+            one.slots,
+            one.events_per_second.text(0),
+            one.to_one_slot.text(2),
+        );
+    }
+    lines
+}
