@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::large_runs::{LOCKED_LIMIT, PostponedRuns, is_of_runs};
 use crate::own_spans::OwnSpans;
-use crate::store::{self, Session};
+use crate::store::{self, Session, TraceLayout};
 
 /// Rows per transaction of a sweep. Few, so that the row locks do not delay writers.
 const SWEEP_ROWS: i64 = 500;
@@ -103,6 +103,8 @@ pub(super) async fn limit_statements(
 #[derive(Debug, Default)]
 pub struct Sweeper {
     postponed: PostponedRuns,
+    /// The number of the place that is next. Not each sweep has time for all of them.
+    place: usize,
     /// When it looks next whether the months to come have their partitions.
     prepare_at: Option<Instant>,
 }
@@ -115,9 +117,37 @@ impl Sweeper {
         limit: Duration,
     ) -> Result<(), sqlx::Error> {
         let (started, limit) = (Instant::now(), limit / 4);
-        while sweep_once(conn, counts).await? && started.elapsed() < limit {}
-        self.postponed.settle_due(conn, counts, limit).await?;
+        let places = TraceLayout::find(conn).await?.places();
+        // Half of the time is for all places, and half for their last statements, which may be slow.
+        for places_left in (1..=places.len()).rev() {
+            let left = (2 * limit).saturating_sub(started.elapsed());
+            if left.is_zero() {
+                break;
+            }
+            let share = left / u32::try_from(2 * places_left).unwrap_or(u32::MAX);
+            // The next sweep begins behind it, whatever becomes of this one.
+            let place = places[self.place % places.len()];
+            self.place = (self.place + 1) % places.len();
+            place
+                .within(conn, async |conn| {
+                    self.sweep_place(conn, counts, share, limit).await
+                })
+                .await?;
+        }
         self.prepare_months(conn).await
+    }
+
+    /// Sweeps where the session is led. Both parts of it take about `share`.
+    async fn sweep_place(
+        &mut self,
+        conn: &mut PgConnection,
+        counts: &SweepCounts,
+        share: Duration,
+        limit: Duration,
+    ) -> Result<(), sqlx::Error> {
+        let started = Instant::now();
+        while sweep_once(conn, counts).await? && started.elapsed() < share {}
+        self.postponed.settle_due(conn, counts, share, limit).await
     }
 
     /// Makes the partitions of this month and the next, in the layout by month.

@@ -1,8 +1,21 @@
 //! How the database keeps its rows.
 
 use sha2::{Digest as _, Sha256};
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection, PgTransaction};
 use uuid::Uuid;
+
+/// The tables of runs and of what is below them. In the layout in slots, each slot has its own.
+pub const RUN_TABLES: [&str; 9] = [
+    "agent_contents",
+    "agent_messages",
+    "agent_run_scopes",
+    "agent_runs",
+    "agent_scores",
+    "agent_step_aliases",
+    "agent_steps",
+    "agent_token_counts",
+    "approvals",
+];
 
 /// How the database keeps the rows of runs and below them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +66,12 @@ impl TraceLayout {
             Self::Plain | Self::ByMonth => vec![TracePlace::Whole],
             Self::InSlots(slots) => (0..slots.0).map(TracePlace::Slot).collect(),
         }
+    }
+
+    /// The schemas that have [`RUN_TABLES`], as tables.
+    #[must_use]
+    pub fn schemas(self) -> Vec<String> {
+        self.places().into_iter().map(TracePlace::schema).collect()
     }
 
     /// The place of a run and of all that is below it. What has no run goes by its session.
@@ -110,10 +129,52 @@ impl TracePlace {
         self.lead(conn, true).await
     }
 
+    /// The schema of its tables.
+    #[must_use]
+    pub fn schema(self) -> String {
+        match self {
+            Self::Whole => "public".to_owned(),
+            Self::Slot(slot) => format!("runtraced_{slot:02}"),
+        }
+    }
+
+    /// Begins a transaction whose statements are led there.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn begin(self, conn: &mut PgConnection) -> Result<PgTransaction<'_>, sqlx::Error> {
+        let mut tx = conn.begin().await?;
+        if self != Self::Whole {
+            self.enter_in_transaction(&mut tx).await?;
+        }
+        Ok(tx)
+    }
+
+    /// Works there, and leads the session back to the whole, also if the work fails. It must be led
+    /// to the whole before.
+    ///
+    /// # Errors
+    /// That of `work`, or of the database.
+    pub async fn within<T>(
+        self,
+        conn: &mut PgConnection,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, sqlx::Error> {
+        if self == Self::Whole {
+            return work(conn).await;
+        }
+        self.enter(conn).await?;
+        let done = work(conn).await;
+        let back = Self::Whole.enter(conn).await;
+        // As an error of the protocol, it ends the session: it would take a slot for the whole.
+        back.map_err(|error| sqlx::Error::Protocol(format!("not led back: {error}")))?;
+        done
+    }
+
     async fn lead(self, conn: &mut PgConnection, is_local: bool) -> Result<(), sqlx::Error> {
         let path = match self {
-            Self::Whole => "public".to_owned(),
-            Self::Slot(slot) => format!("runtraced_{slot:02}, public"),
+            Self::Whole => self.schema(),
+            Self::Slot(_) => format!("{}, public", self.schema()),
         };
         sqlx::query("SELECT set_config('search_path', $1, $2)")
             .bind(path)
