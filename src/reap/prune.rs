@@ -15,7 +15,7 @@ use super::months::{MonthRetention, drop_months};
 use super::pace::ReapPace;
 use super::scopes::sweep_all_scopes;
 use super::tidy::{IdleSessions, delete_idle_sessions, forget_old_tombstones};
-use crate::store::TraceLayout;
+use crate::store::{TraceLayout, TracePlace};
 
 /// Which runs to delete: those that have ended and meet all conditions.
 #[derive(Clone, Debug)]
@@ -121,7 +121,10 @@ async fn find_held(
 ) -> Result<(), sqlx::Error> {
     let gone = gone_runs(conn, filter.conditions(), Uuid::nil()).await?;
     let mut runs: Vec<DoomedRun> = gone.into_iter().map(DoomedRun::anyway).collect();
-    runs.extend(old_runs(conn, filter, &PageEnd::default()).await?.due);
+    for place in layout.places() {
+        let old = old_runs(conn, place, filter, &PageEnd::default()).await?;
+        runs.extend(old.due);
+    }
     let held = Held::find(conn, layout, &runs, &[]).await?;
     pruned.rows += held.gone;
     pruned.busy = pruned.busy.saturating_sub(held.gone.runs);
@@ -159,7 +162,7 @@ fn seconds(time: Duration) -> String {
     format!("{} seconds", time.as_secs())
 }
 
-/// Deletes what it finds from the oldest run on. Returns how many runs it found.
+/// Deletes what it finds, from the oldest run of each place on. Returns how many runs it found.
 async fn look_once(
     conn: &mut PgConnection,
     layout: TraceLayout,
@@ -168,40 +171,44 @@ async fn look_once(
     pace: &ReapPace<'_>,
     counts: &mut RowCounts,
 ) -> Result<u64, sqlx::Error> {
-    let mut place = PageEnd::default();
     let mut found = 0;
-    loop {
-        let page = old_runs(conn, filter, &place).await?;
-        let Some(end) = page.end else {
-            return Ok(found);
-        };
-        found += page.due.len() as u64;
-        if dry_run {
-            let runs: Vec<Uuid> = page.due.iter().map(|run| run.id).collect();
-            *counts += count_runs(conn, &runs).await?;
-        } else {
-            delete_runs(conn, layout, &page.due, pace, |rows| *counts += rows).await?;
+    for place in layout.places() {
+        let mut after = PageEnd::default();
+        loop {
+            let page = old_runs(conn, place, filter, &after).await?;
+            let Some(end) = page.end else { break };
+            found += page.due.len() as u64;
+            if dry_run {
+                let runs: Vec<Uuid> = page.due.iter().map(|run| run.id).collect();
+                *counts += count_runs(conn, &runs).await?;
+            } else {
+                delete_runs(conn, layout, &page.due, pace, |rows| *counts += rows).await?;
+            }
+            after = end;
         }
-        place = end;
     }
+    Ok(found)
 }
 
-/// The next runs that meet the conditions.
+/// The next runs of a place that meet the conditions.
 async fn old_runs(
     conn: &mut PgConnection,
+    place: TracePlace,
     filter: &PruneFilter,
     after: &PageEnd,
 ) -> Result<DuePage, sqlx::Error> {
     let which = filter.conditions();
-    let rows = sqlx::query(include_str!("old_runs.sql"))
-        .bind(seconds(filter.older_than))
-        .bind(&after.at)
-        .bind(after.id)
-        .bind(PAGE_RUNS)
-        .bind(which.status)
-        .bind(which.agent)
-        .bind(which.customers)
-        .fetch_all(conn)
-        .await?;
-    DuePage::read(&rows)
+    let read = place.within(conn, async |conn| {
+        sqlx::query(include_str!("old_runs.sql"))
+            .bind(seconds(filter.older_than))
+            .bind(&after.at)
+            .bind(after.id)
+            .bind(PAGE_RUNS)
+            .bind(which.status)
+            .bind(which.agent)
+            .bind(which.customers)
+            .fetch_all(conn)
+            .await
+    });
+    DuePage::read(&read.await?)
 }
