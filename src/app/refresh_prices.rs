@@ -1,5 +1,6 @@
 //! Fills in the catalog's prices of models that appear in traces.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::prices::{self, CatalogModel};
-use crate::store::{self, PriceRow, Session};
+use crate::store::{self, PriceRow, Session, TraceLayout, TracePlace};
 
 /// How often new token counts are looked at.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -23,11 +24,17 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// What was looked at so far.
 #[derive(Default)]
 struct PriceProgress {
-    page: i64,
-    /// The same in the steps, which say who the provider is.
-    step_page: i64,
+    next: HashMap<TracePlace, NextPages>,
     /// Whether the rows of an earlier version's catalog were written anew.
     renewed: bool,
+}
+
+/// Where to go on.
+#[derive(Clone, Copy, Default)]
+struct NextPages {
+    counts: i64,
+    /// The same in the steps, which say who the provider is.
+    steps: i64,
 }
 
 /// Fills in prices until `stop`, in the session of the sweeper. The writers of events do not
@@ -41,7 +48,7 @@ pub async fn refresh_prices(session: &Mutex<Session>, stop: CancellationToken) {
             () = stop.cancelled() => return,
         }
         if begun.elapsed() > ANEW {
-            (progress.page, progress.step_page) = (0, 0);
+            progress.next.clear();
             begun = Instant::now();
         }
         let mut session = session.lock().await;
@@ -68,16 +75,28 @@ async fn fill_in(conn: &mut PgConnection, progress: &mut PriceProgress) -> Resul
         }
         progress.renewed = true;
     }
-    let (models, next) = store::unpriced_models(conn, progress.page).await?;
-    for model in models {
-        write(conn, model).await?;
+    let places = TraceLayout::find(conn).await?.places();
+    for place in &places {
+        let next = progress.next.entry(*place).or_default();
+        let (models, page) = place
+            .within(conn, async |conn| {
+                store::unpriced_models(conn, next.counts, places.len()).await
+            })
+            .await?;
+        for model in models {
+            write(conn, model).await?;
+        }
+        next.counts = page;
+        let (keys, page) = place
+            .within(conn, async |conn| {
+                store::unpriced_keys(conn, next.steps, places.len()).await
+            })
+            .await?;
+        for key in keys {
+            write(conn, key).await?;
+        }
+        next.steps = page;
     }
-    progress.page = next;
-    let (keys, next) = store::unpriced_keys(conn, progress.step_page).await?;
-    for key in keys {
-        write(conn, key).await?;
-    }
-    progress.step_page = next;
     Ok(())
 }
 
