@@ -6,6 +6,7 @@ SELECT c.relname::text,
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = ANY ('public'::text || $1::text[]) AND c.relkind IN ('r', 'p')
+  AND c.relname NOT LIKE 'agent\_slot%'
   AND (c.relname LIKE 'agent\_%' OR c.relname LIKE 'ingest\_%' OR c.relname LIKE 'run\_sums%' OR c.relname = 'approvals')
 GROUP BY c.relname
 ORDER BY c.relname
