@@ -1,6 +1,6 @@
 //! Fills in the catalog's prices of models that appear in traces.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -18,6 +18,8 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// How often all token counts and steps are looked at again: a model may become known later, and
 /// rows may fill gaps.
 const ANEW: Duration = Duration::from_secs(3_600);
+/// So many places are looked at together. The next look goes on with others.
+const PLACES: usize = 8;
 /// How long the database may take for one look, and so how long the sweeper waits for it.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -25,6 +27,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Default)]
 struct PriceProgress {
     next: HashMap<TracePlace, NextPages>,
+    /// The number of the place that is next.
+    place: usize,
     /// Whether the rows of an earlier version's catalog were written anew.
     renewed: bool,
 }
@@ -76,26 +80,25 @@ async fn fill_in(conn: &mut PgConnection, progress: &mut PriceProgress) -> Resul
         progress.renewed = true;
     }
     let places = TraceLayout::find(conn).await?.places();
-    for place in &places {
-        let next = progress.next.entry(*place).or_default();
-        let (models, page) = place
+    let at_once = places.len().min(PLACES);
+    for _ in 0..at_once {
+        let place = places[progress.place % places.len()];
+        progress.place = (progress.place + 1) % places.len();
+        let next = progress.next.entry(place).or_default();
+        let (models, keys) = place
             .within(conn, async |conn| {
-                store::unpriced_models(conn, next.counts, places.len()).await
+                let models = store::unpriced_models(conn, next.counts, at_once).await?;
+                Ok((
+                    models,
+                    store::unpriced_keys(conn, next.steps, at_once).await?,
+                ))
             })
             .await?;
-        for model in models {
-            write(conn, model).await?;
+        let names: BTreeSet<String> = models.0.into_iter().chain(keys.0).collect();
+        for name in names {
+            write(conn, name).await?;
         }
-        next.counts = page;
-        let (keys, page) = place
-            .within(conn, async |conn| {
-                store::unpriced_keys(conn, next.steps, places.len()).await
-            })
-            .await?;
-        for key in keys {
-            write(conn, key).await?;
-        }
-        next.steps = page;
+        (next.counts, next.steps) = (models.1, keys.1);
     }
     Ok(())
 }

@@ -76,8 +76,8 @@ pub struct PriceRow {
 }
 
 /// Models in token counts from a page of the table on, for which the catalog was not asked
-/// yet, and the page to go on from. `tables`: of how many tables this is one. They are read in turn,
-/// and all of them together cost as much as one would.
+/// yet, and the page to go on from. `tables`: so many are read in turn. Together they cost as much
+/// as one would.
 ///
 /// # Errors
 /// If a statement fails.
