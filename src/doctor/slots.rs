@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 
 use super::finding::{Finding, failure, fine, warning};
-use crate::store::{RUN_TABLES, TraceLayout};
+use crate::store::{SLOT_TABLES, TraceLayout};
 
 const CHECK: &str = "slots";
 /// More names than these are not told.
@@ -31,7 +31,7 @@ pub(super) async fn examine(
     let schemas = layout.schemas();
     let (lost, open, bare) = sqlx::query_as(include_str!("sql/slots.sql"))
         .bind(&schemas)
-        .bind(&RUN_TABLES[..])
+        .bind(&SLOT_TABLES[..])
         .fetch_one(conn)
         .await?;
     Ok(Some(slots(&schemas, &SlotFacts { lost, open, bare })))

@@ -4,17 +4,18 @@ use sha2::{Digest as _, Sha256};
 use sqlx::{Connection as _, PgConnection, PgTransaction};
 use uuid::Uuid;
 
-/// The tables of runs and of what is below them. In the layout in slots, each slot has its own.
-pub const RUN_TABLES: [&str; 9] = [
-    "agent_contents",
-    "agent_messages",
-    "agent_run_scopes",
+/// The tables of each slot, in an order in which each comes after those that it refers to. In the
+/// layout in slots, their names in `public` are views.
+pub const SLOT_TABLES: [&str; 9] = [
     "agent_runs",
-    "agent_scores",
-    "agent_step_aliases",
     "agent_steps",
+    "agent_messages",
     "agent_token_counts",
     "approvals",
+    "agent_scores",
+    "agent_contents",
+    "agent_run_scopes",
+    "agent_step_aliases",
 ];
 
 /// How the database keeps the rows of runs and below them.
@@ -68,7 +69,7 @@ impl TraceLayout {
         }
     }
 
-    /// The schemas that have [`RUN_TABLES`], as tables.
+    /// The schemas that have [`SLOT_TABLES`], as tables.
     #[must_use]
     pub fn schemas(self) -> Vec<String> {
         self.places().into_iter().map(TracePlace::schema).collect()
@@ -113,6 +114,15 @@ impl SlotCount {
 }
 
 impl TracePlace {
+    /// The schema of its tables.
+    #[must_use]
+    pub fn schema(self) -> String {
+        match self {
+            Self::Whole => "public".to_owned(),
+            Self::Slot(slot) => format!("runtraced_{slot:02}"),
+        }
+    }
+
     /// Leads the following statements of the session there.
     ///
     /// # Errors
@@ -127,15 +137,6 @@ impl TracePlace {
     /// If the database fails.
     pub async fn enter_in_transaction(self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
         self.lead(conn, true).await
-    }
-
-    /// The schema of its tables.
-    #[must_use]
-    pub fn schema(self) -> String {
-        match self {
-            Self::Whole => "public".to_owned(),
-            Self::Slot(slot) => format!("runtraced_{slot:02}"),
-        }
     }
 
     /// Begins a transaction whose statements are led there.

@@ -36,7 +36,7 @@ pub use error::{
     Unfit, is_conflict, is_lock_timeout, is_not_migrated, is_outage, is_passing, is_timeout,
     is_unfit, needs_person, reason, sqlstate, timed_out, unfit,
 };
-pub use layout::{RUN_TABLES, SlotCount, TraceLayout, TracePlace, share_of};
+pub use layout::{SLOT_TABLES, SlotCount, TraceLayout, TracePlace, share_of};
 pub use outcome::{ContentBytes, EventOutcome, OutcomeCounts};
 pub use schema::{EPOCH_LOCK_CLASS, MIGRATIONS, WRITE_EPOCH, check as check_schema};
 pub use session::{Session, SessionUse, identify_database, turn_off_nagle};

@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use crate::store::layout::{RUN_TABLES, TraceLayout};
+use crate::store::layout::{SLOT_TABLES, TraceLayout};
 
 /// An index of a table of the schema `public`, or of the tables of the slots that have its name.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +23,7 @@ impl WantedIndex<'_> {
     /// If a statement fails.
     pub async fn build(self, conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
         let layout = TraceLayout::find(conn).await?;
-        if matches!(layout, TraceLayout::InSlots(_)) && RUN_TABLES.contains(&self.table) {
+        if matches!(layout, TraceLayout::InSlots(_)) && SLOT_TABLES.contains(&self.table) {
             let mut built = false;
             for schema in layout.schemas() {
                 built |= self.build_in(conn, &schema).await?;
