@@ -1,5 +1,6 @@
 //! Fills in the catalog's prices of models that appear in traces.
 
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,24 +11,34 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::prices::{self, CatalogModel};
-use crate::store::{self, PriceRow, Session};
+use crate::store::{self, PriceRow, Session, TraceLayout, TracePlace};
 
 /// How often new token counts are looked at.
 const INTERVAL: Duration = Duration::from_secs(5);
 /// How often all token counts and steps are looked at again: a model may become known later, and
 /// rows may fill gaps.
 const ANEW: Duration = Duration::from_secs(3_600);
+/// So many places are looked at together. The next look goes on with others.
+const PLACES: usize = 8;
 /// How long the database may take for one look, and so how long the sweeper waits for it.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What was looked at so far.
 #[derive(Default)]
 struct PriceProgress {
-    page: i64,
-    /// The same in the steps, which say who the provider is.
-    step_page: i64,
+    next: HashMap<TracePlace, NextPages>,
+    /// The number of the place that is next.
+    place: usize,
     /// Whether the rows of an earlier version's catalog were written anew.
     renewed: bool,
+}
+
+/// Where to go on.
+#[derive(Clone, Copy, Default)]
+struct NextPages {
+    counts: i64,
+    /// The same in the steps, which say who the provider is.
+    steps: i64,
 }
 
 /// Fills in prices until `stop`, in the session of the sweeper. The writers of events do not
@@ -41,7 +52,7 @@ pub async fn refresh_prices(session: &Mutex<Session>, stop: CancellationToken) {
             () = stop.cancelled() => return,
         }
         if begun.elapsed() > ANEW {
-            (progress.page, progress.step_page) = (0, 0);
+            progress.next.clear();
             begun = Instant::now();
         }
         let mut session = session.lock().await;
@@ -68,16 +79,27 @@ async fn fill_in(conn: &mut PgConnection, progress: &mut PriceProgress) -> Resul
         }
         progress.renewed = true;
     }
-    let (models, next) = store::unpriced_models(conn, progress.page).await?;
-    for model in models {
-        write(conn, model).await?;
+    let places = TraceLayout::find(conn).await?.places();
+    let at_once = places.len().min(PLACES);
+    for _ in 0..at_once {
+        let place = places[progress.place % places.len()];
+        progress.place = (progress.place + 1) % places.len();
+        let next = progress.next.entry(place).or_default();
+        let (models, keys) = place
+            .within(conn, async |conn| {
+                let models = store::unpriced_models(conn, next.counts, at_once).await?;
+                Ok((
+                    models,
+                    store::unpriced_keys(conn, next.steps, at_once).await?,
+                ))
+            })
+            .await?;
+        let names: BTreeSet<String> = models.0.into_iter().chain(keys.0).collect();
+        for name in names {
+            write(conn, name).await?;
+        }
+        (next.counts, next.steps) = (models.1, keys.1);
     }
-    progress.page = next;
-    let (keys, next) = store::unpriced_keys(conn, progress.step_page).await?;
-    for key in keys {
-        write(conn, key).await?;
-    }
-    progress.step_page = next;
     Ok(())
 }
 

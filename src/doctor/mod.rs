@@ -12,6 +12,7 @@ mod pooler;
 mod rights;
 mod schema;
 mod server;
+mod slots;
 mod spool_folder;
 
 use crate::config::Config;

@@ -98,13 +98,10 @@ pub(super) async fn examine_reader(
             .bind(reader)
             .execute(&mut *tx)
             .await?;
-        let tables = sqlx::query_as(
-            "SELECT coalesce(array_agg(relname::text ORDER BY relname) FILTER (WHERE NOT row_security_active(oid)), '{}'),
-               coalesce(array_agg(relname::text ORDER BY relname) FILTER (WHERE NOT has_table_privilege(oid, 'SELECT')), '{}')
-             FROM pg_class WHERE relnamespace = to_regnamespace('public') AND relname = ANY ($1)",
-        );
-        (facts.unbound, facts.unreadable) =
-            tables.bind(&GUARDED_TABLES[..]).fetch_one(&mut *tx).await?;
+        (facts.unbound, facts.unreadable) = sqlx::query_as(include_str!("sql/reader.sql"))
+            .bind(&GUARDED_TABLES[..])
+            .fetch_one(&mut *tx)
+            .await?;
         tx.rollback().await?;
     }
     Ok(reader_role(reader, role, &facts))

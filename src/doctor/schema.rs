@@ -3,6 +3,7 @@
 use sqlx::PgConnection;
 
 use super::finding::{Finding, failure, fine, warning};
+use super::slots;
 use crate::store::{
     CustomerTables, MIGRATIONS, TraceLayout, Unfit, WRITE_EPOCH, check_schema, customer_tables,
     reason, unfit,
@@ -21,14 +22,24 @@ pub(super) async fn examine(
     let checked = check_schema(conn).await;
     let customers = customers(conn).await?;
     let mut findings = vec![version, epoch(checked), customers];
-    findings.extend(months(conn).await?);
+    match TraceLayout::find(conn).await {
+        Ok(layout) => {
+            findings.extend(months(conn, layout).await?);
+            findings.extend(slots::examine(conn, layout).await?);
+        }
+        Err(sqlx::Error::Protocol(error)) => findings.push(slots::incomplete(&error)),
+        Err(error) => return Err(error),
+    }
     Ok(findings)
 }
 
 /// Whether the months to come have their partitions. `None`: there are no partitions.
-async fn months(conn: &mut PgConnection) -> Result<Option<Finding>, sqlx::Error> {
+async fn months(
+    conn: &mut PgConnection,
+    layout: TraceLayout,
+) -> Result<Option<Finding>, sqlx::Error> {
     const CHECK: &str = "partitions";
-    if TraceLayout::find(conn).await? != TraceLayout::ByMonth {
+    if layout != TraceLayout::ByMonth {
         return Ok(None);
     }
     let (ahead, last): (bool, String) = sqlx::query_as(

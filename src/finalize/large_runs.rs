@@ -37,18 +37,20 @@ pub(super) struct PostponedRuns {
 }
 
 impl PostponedRuns {
-    /// Settles runs that are due, until all are or `limit` is over.
+    /// Settles runs that are due where the session is led, until all are or `share` is over. One
+    /// run alone may take `limit`.
     pub async fn settle_due(
         &mut self,
         conn: &mut PgConnection,
         counts: &SweepCounts,
+        share: Duration,
         limit: Duration,
     ) -> Result<(), sqlx::Error> {
         let started = Instant::now();
         // Small runs first, many at once. One that fails is tried again alone.
         loop {
             match self.settle_small(conn).await {
-                Ok(true) if started.elapsed() < limit => {}
+                Ok(true) if started.elapsed() < share => {}
                 Err(error) if !is_of_runs(&error) => return Err(error),
                 _ => break,
             }
@@ -59,7 +61,7 @@ impl PostponedRuns {
             .fetch_all(&mut *conn)
             .await?;
         for run in runs {
-            if started.elapsed() >= limit {
+            if started.elapsed() >= share {
                 break;
             }
             match settle(conn, run, counts, limit).await {

@@ -1,6 +1,7 @@
 //! The sweeper. Any number of daemons may sweep one database: each skips rows that
 //! another daemon has locked.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -12,10 +13,14 @@ use uuid::Uuid;
 
 use super::large_runs::{LOCKED_LIMIT, PostponedRuns, is_of_runs};
 use crate::own_spans::OwnSpans;
-use crate::store::{self, Session};
+use crate::store::{self, Session, TraceLayout, TracePlace};
 
 /// Rows per transaction of a sweep. Few, so that the row locks do not delay writers.
 const SWEEP_ROWS: i64 = 500;
+
+/// To find the places with something to do, it looks at so many rows of each kind. Where there are
+/// more, the others wait for the next sweep.
+const DUE_ROWS: i64 = 1_000;
 
 /// How often it looks whether the months to come have their partitions.
 const MONTHS_INTERVAL: Duration = Duration::from_secs(3_600);
@@ -103,6 +108,8 @@ pub(super) async fn limit_statements(
 #[derive(Debug, Default)]
 pub struct Sweeper {
     postponed: PostponedRuns,
+    /// The place that was last. The next sweep begins behind it: not each has time for all places.
+    last: Option<TracePlace>,
     /// When it looks next whether the months to come have their partitions.
     prepare_at: Option<Instant>,
 }
@@ -115,9 +122,54 @@ impl Sweeper {
         limit: Duration,
     ) -> Result<(), sqlx::Error> {
         let (started, limit) = (Instant::now(), limit / 4);
-        while sweep_once(conn, counts).await? && started.elapsed() < limit {}
-        self.postponed.settle_due(conn, counts, limit).await?;
+        let places = self.due_places(conn).await?;
+        // Half of the time is for all places, and half for their last statements, which may be slow.
+        for (index, place) in places.iter().enumerate() {
+            let left = (2 * limit).saturating_sub(started.elapsed());
+            if left.is_zero() {
+                break;
+            }
+            let places_left = places.len() - index;
+            let share = left / u32::try_from(2 * places_left).unwrap_or(u32::MAX);
+            self.last = Some(*place);
+            place
+                .within(conn, async |conn| {
+                    self.sweep_place(conn, counts, share, limit).await
+                })
+                .await?;
+        }
         self.prepare_months(conn).await
+    }
+
+    /// The places where there is something to do, from the one behind the last on.
+    async fn due_places(&self, conn: &mut PgConnection) -> Result<Vec<TracePlace>, sqlx::Error> {
+        let layout = TraceLayout::find(conn).await?;
+        let places = layout.places();
+        if places == [TracePlace::Whole] {
+            return Ok(places);
+        }
+        let due: Vec<Option<Uuid>> = sqlx::query_scalar(include_str!("due.sql"))
+            .bind(DUE_ROWS)
+            .fetch_all(conn)
+            .await?;
+        let due = due.into_iter().map(Option::unwrap_or_default);
+        let due: BTreeSet<TracePlace> = due.map(|id| layout.place_of(id)).collect();
+        let (before, behind): (Vec<_>, Vec<_>) =
+            due.into_iter().partition(|place| Some(*place) <= self.last);
+        Ok([behind, before].concat())
+    }
+
+    /// Sweeps where the session is led. Both parts of it take about `share`.
+    async fn sweep_place(
+        &mut self,
+        conn: &mut PgConnection,
+        counts: &SweepCounts,
+        share: Duration,
+        limit: Duration,
+    ) -> Result<(), sqlx::Error> {
+        let started = Instant::now();
+        while sweep_once(conn, counts).await? && started.elapsed() < share {}
+        self.postponed.settle_due(conn, counts, share, limit).await
     }
 
     /// Makes the partitions of this month and the next, in the layout by month.

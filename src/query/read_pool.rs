@@ -195,10 +195,7 @@ async fn set_reader(conn: &mut PgConnection, reader: &ReadAs) -> Result<(), sqlx
     };
     // A superuser, the owner or a role with BYPASSRLS would see what belongs to others, and everybody would
     // if somebody has disabled the policies of one table.
-    let set = "SELECT CASE WHEN set_config('request.jwt.claims', $1, true) IS NOT NULL
-         AND set_config('role', $2, true) IS NOT NULL THEN
-           (SELECT bool_and(row_security_active(to_regclass('public.' || name))) FROM unnest($3::text[]) AS name) END AS bound";
-    let bound = sqlx::query(set)
+    let bound = sqlx::query(include_str!("sql/set_reader.sql"))
         .bind(claims)
         .bind(role)
         .bind(&GUARDED_TABLES[..])

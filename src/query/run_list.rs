@@ -190,11 +190,9 @@ impl RunSearch {
 
 /// Whether `migrate --search-index` has built its indexes.
 async fn has_search_index(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    let query = "SELECT count(*) = 5 FROM pg_index WHERE indisvalid AND indexrelid IN (
-       to_regclass('public.runtraced_search_runs'), to_regclass('public.runtraced_search_steps'),
-       to_regclass('public.runtraced_search_contents'), to_regclass('public.runtraced_search_shared'),
-       to_regclass('public.runtraced_search_messages'))";
-    sqlx::query_scalar(query).fetch_one(conn).await
+    sqlx::query_scalar(include_str!("sql/has_search_index.sql"))
+        .fetch_one(conn)
+        .await
 }
 
 /// All runs that `search` finds, up to its limit, each as a row in JSON.

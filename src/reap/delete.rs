@@ -1,16 +1,16 @@
 //! Deletes given runs, a bounded number of rows in each transaction.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Instant;
 
-use sqlx::{Connection as _, PgConnection, Row as _};
+use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::counts::RowCounts;
 use super::held::ForeignKey;
 use super::pace::ReapPace;
 use super::sessions::{DoomedSession, SessionScope, delete_sessions};
-use crate::store::{self, RunSizes};
+use crate::store::{self, RunSizes, TraceLayout, TracePlace};
 
 /// Runs that are looked at in one transaction.
 const RUNS: usize = 200;
@@ -46,18 +46,18 @@ impl DoomedRun {
 /// If the database fails. What was deleted stays deleted.
 pub(super) async fn delete_runs(
     conn: &mut PgConnection,
+    layout: TraceLayout,
     runs: &[DoomedRun],
     pace: &ReapPace<'_>,
     mut done: impl FnMut(RowCounts),
 ) -> Result<(), sqlx::Error> {
     let mut portion = Portion::WHOLE;
-    for chunk in runs.chunks(RUNS) {
-        let mut left = chunk.to_vec();
+    for (place, mut left) in chunks(layout, runs) {
         while !left.is_empty() {
             let begun = Instant::now();
             let later = left.split_off(left.len().min(portion.runs));
             let mut emptied = Vec::new();
-            match delete_some(conn, &left, portion).await {
+            match delete_some(conn, place, &left, portion).await {
                 Ok(deleted) => {
                     done(deleted.rows);
                     left = deleted.left;
@@ -80,10 +80,24 @@ pub(super) async fn delete_runs(
             }
             left.extend(later);
             pace.rest(begun).await;
-            delete_sessions(conn, &emptied, SessionScope::Empty, pace, &mut done).await?;
+            delete_sessions(conn, layout, &emptied, SessionScope::Empty, pace, &mut done).await?;
         }
     }
     Ok(())
+}
+
+/// The runs that are looked at together, which are in one place.
+fn chunks(layout: TraceLayout, runs: &[DoomedRun]) -> Vec<(TracePlace, Vec<DoomedRun>)> {
+    let mut places: BTreeMap<TracePlace, Vec<DoomedRun>> = BTreeMap::new();
+    for run in runs {
+        let place = places.entry(layout.place_of(run.id)).or_default();
+        place.push(run.clone());
+    }
+    let mut chunks = Vec::new();
+    for (place, runs) in places {
+        chunks.extend(runs.chunks(RUNS).map(|chunk| (place, chunk.to_vec())));
+    }
+    chunks
 }
 
 /// How much one transaction deletes at most. It is less after one that took too long, so that one
@@ -147,9 +161,11 @@ fn is_stubborn(error: &sqlx::Error) -> bool {
 /// If the database fails.
 pub(super) async fn try_run(
     conn: &mut PgConnection,
+    layout: TraceLayout,
     run: &DoomedRun,
 ) -> Result<(RowCounts, Option<ForeignKey>), sqlx::Error> {
-    match delete_some(conn, std::slice::from_ref(run), Portion::WHOLE).await {
+    let (place, alone) = (layout.place_of(run.id), std::slice::from_ref(run));
+    match delete_some(conn, place, alone, Portion::WHOLE).await {
         Ok(deleted) => Ok((deleted.rows, None)),
         Err(error) if is_stubborn(&error) || is_in_the_way(&error) => {
             Ok((RowCounts::default(), ForeignKey::of(&error)))
@@ -167,13 +183,14 @@ struct DeletedRuns {
     sessions: Vec<DoomedSession>,
 }
 
-/// Deletes small runs whole, or else a part of the first large one.
+/// Deletes small runs whole, or else a part of the first large one. All of them are in `place`.
 async fn delete_some(
     conn: &mut PgConnection,
+    place: TracePlace,
     runs: &[DoomedRun],
     portion: Portion,
 ) -> Result<DeletedRuns, sqlx::Error> {
-    let mut tx = conn.begin().await?;
+    let mut tx = place.begin(conn).await?;
     limit_waits(&mut tx).await?;
     let locked = lock_doomed(&mut tx, runs).await?;
     // The second look sees what was committed before it had the locks.

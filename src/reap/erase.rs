@@ -20,6 +20,7 @@ use super::scopes::sweep_all_scopes;
 use super::sessions::{DoomedSession, SessionScope, delete_sessions};
 use super::subject::{Subject, SubjectKey};
 use super::sums::{SumsState, forget_sums};
+use crate::store::TraceLayout;
 
 /// How long to wait for somebody who works on the same rows.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -75,6 +76,7 @@ pub async fn erase(
     dry_run: bool,
 ) -> Result<Erased, sqlx::Error> {
     let mut erased = Erased::default();
+    let layout = TraceLayout::find(conn).await?;
     let mut key = SubjectKey::of(conn, subject).await?;
     let found = find(conn, &key).await?;
     let mentions = Mentions::find(conn, &key, &found).await?;
@@ -95,17 +97,17 @@ pub async fn erase(
         if let Subject::Session(session) = subject {
             bury(conn, &key, &[*session], &[]).await?;
         }
-        if !delete_all(conn, &key, &mut erased.rows).await? {
-            find_held(conn, &key, &mut erased).await?;
+        if !delete_all(conn, layout, &key, &mut erased.rows).await? {
+            find_held(conn, layout, &key, &mut erased).await?;
         }
-        erased.note_mentions(mentions.forget(conn, &key).await?);
+        erased.note_mentions(mentions.forget(conn, layout, &key).await?);
         // Also when nothing was found: an earlier command may have been interrupted before this.
         let pace = ReapPace::of_share(100);
         erased.unswept = sweep_all_scopes(conn, &pace, |gone| erased.rows += gone).await?;
         erased.has_old_sums = forget_sums(conn).await? == SumsState::Left;
     }
-    erased.rows.aliases += forget_aliases(conn, subject, dry_run).await?;
-    erased.decisions = forget_decisions(conn, &key, &found, dry_run).await?;
+    erased.rows.aliases += forget_aliases(conn, layout, subject, dry_run).await?;
+    erased.decisions = forget_decisions(conn, layout, &key, &found, dry_run).await?;
     let spools = sqlx::query(include_str!("spooled.sql"))
         .fetch_one(conn)
         .await?;
@@ -118,6 +120,7 @@ pub async fn erase(
 /// meanwhile. Returns whether that is so.
 async fn delete_all(
     conn: &mut PgConnection,
+    layout: TraceLayout,
     key: &SubjectKey,
     rows: &mut RowCounts,
 ) -> Result<bool, sqlx::Error> {
@@ -129,7 +132,7 @@ async fn delete_all(
                 return Ok(true);
             }
             // A run may have started below a buried one before that was to be seen.
-            is_settled = wait_for_writers(conn).await?;
+            is_settled = wait_for_writers(conn, layout).await?;
             if !is_settled {
                 return Ok(false);
             }
@@ -138,25 +141,35 @@ async fn delete_all(
         is_settled = false;
         bury(conn, key, &found.sessions, &found.runs).await?;
         bury(conn, key, &[], &found.letters.runs).await?;
-        delete(conn, &found, rows).await?;
+        delete(conn, layout, &found, rows).await?;
         sleep(PAUSE).await;
     }
     Ok(false)
 }
 
 /// Waits until all transactions have ended that write at this moment. Returns whether they have.
-async fn wait_for_writers(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    let writers = include_str!("writers.sql");
-    let mut open: Vec<String> = sqlx::query_scalar(writers).fetch_all(&mut *conn).await?;
+async fn wait_for_writers(
+    conn: &mut PgConnection,
+    layout: TraceLayout,
+) -> Result<bool, sqlx::Error> {
+    let mut open = writers(conn, layout).await?;
     for _ in 0..WAITS {
         if open.is_empty() {
             return Ok(true);
         }
         sleep(PAUSE).await;
-        let now: Vec<String> = sqlx::query_scalar(writers).fetch_all(&mut *conn).await?;
+        let now = writers(conn, layout).await?;
         open.retain(|transaction| now.contains(transaction));
     }
     Ok(false)
+}
+
+/// The transactions that may have written what nobody sees yet.
+async fn writers(conn: &mut PgConnection, layout: TraceLayout) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(include_str!("writers.sql"))
+        .bind(layout.schemas())
+        .fetch_all(conn)
+        .await
 }
 
 /// Notes that sessions and runs were erased for a subject, before any of them is deleted.
@@ -183,6 +196,7 @@ async fn bury(
 /// interruption.
 async fn delete(
     conn: &mut PgConnection,
+    layout: TraceLayout,
     found: &SubjectRows,
     rows: &mut RowCounts,
 ) -> Result<(), sqlx::Error> {
@@ -192,10 +206,13 @@ async fn delete(
         .await?
         .rows_affected();
     let pace = ReapPace::of_share(100);
-    delete_runs(conn, &doomed_runs(found), &pace, |gone| *rows += gone).await?;
+    delete_runs(conn, layout, &doomed_runs(found), &pace, |gone| {
+        *rows += gone
+    })
+    .await?;
     let sessions = doomed_sessions(found);
     let count = |gone| *rows += gone;
-    delete_sessions(conn, &sessions, SessionScope::All, &pace, count).await
+    delete_sessions(conn, layout, &sessions, SessionScope::All, &pace, count).await
 }
 
 fn doomed_runs(found: &SubjectRows) -> Vec<DoomedRun> {
@@ -214,11 +231,12 @@ fn doomed_sessions(found: &SubjectRows) -> Vec<DoomedSession> {
 /// Finds out whether what stays is held by tables of the product, or is still being sent.
 async fn find_held(
     conn: &mut PgConnection,
+    layout: TraceLayout,
     key: &SubjectKey,
     erased: &mut Erased,
 ) -> Result<(), sqlx::Error> {
     let found = find(conn, key).await?;
-    let held = Held::find(conn, &doomed_runs(&found), &doomed_sessions(&found)).await?;
+    let held = Held::find(conn, layout, &doomed_runs(&found), &doomed_sessions(&found)).await?;
     erased.rows += held.gone;
     erased.held = held.into_rows();
     // A session stays for as long as one of its runs does.
@@ -242,6 +260,7 @@ async fn count_sessions(
 /// Deletes the aliases of a customer's runs that have not arrived. Returns how many these are.
 async fn forget_aliases(
     conn: &mut PgConnection,
+    layout: TraceLayout,
     subject: &Subject,
     dry_run: bool,
 ) -> Result<u64, sqlx::Error> {
@@ -262,13 +281,20 @@ async fn forget_aliases(
              WHERE a.tenant_id = $1 AND NOT EXISTS (SELECT FROM agent_runs r WHERE r.id = a.run_id)"
         }
     };
-    let done = sqlx::query(statement).bind(customer).execute(conn).await?;
-    Ok(done.rows_affected())
+    let mut aliases = 0;
+    for place in layout.places() {
+        let done = place.within(conn, async |conn| {
+            sqlx::query(statement).bind(customer).execute(conn).await
+        });
+        aliases += done.await?.rows_affected();
+    }
+    Ok(aliases)
 }
 
 /// Takes a user out of decisions about runs of others. Returns how many these are.
 async fn forget_decisions(
     conn: &mut PgConnection,
+    layout: TraceLayout,
     subject: &SubjectKey,
     found: &SubjectRows,
     dry_run: bool,
@@ -276,13 +302,19 @@ async fn forget_decisions(
     if subject.kind != "user" {
         return Ok(0);
     }
-    let decisions: i64 = sqlx::query_scalar(include_str!("forget_decisions.sql"))
-        .bind(&subject.names)
-        .bind(subject.customer_names())
-        .bind(&found.runs)
-        .bind(&found.sessions)
-        .bind(dry_run)
-        .fetch_one(conn)
-        .await?;
-    Ok(decisions.unsigned_abs())
+    let mut decisions = 0;
+    for place in layout.places() {
+        let forget = place.within(conn, async |conn| {
+            sqlx::query_scalar::<_, i64>(include_str!("forget_decisions.sql"))
+                .bind(&subject.names)
+                .bind(subject.customer_names())
+                .bind(&found.runs)
+                .bind(&found.sessions)
+                .bind(dry_run)
+                .fetch_one(conn)
+                .await
+        });
+        decisions += forget.await?.unsigned_abs();
+    }
+    Ok(decisions)
 }

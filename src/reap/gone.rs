@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::counts::RowCounts;
 use super::delete::{DoomedRun, PAGE_RUNS, count_runs, delete_runs};
 use super::pace::ReapPace;
+use crate::store::TraceLayout;
 
 /// Which runs are meant. `None`: any.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,6 +23,7 @@ pub(super) struct RunConditions<'a> {
 /// If the database fails. What was deleted stays deleted.
 pub(super) async fn delete_gone(
     conn: &mut PgConnection,
+    layout: TraceLayout,
     which: RunConditions<'_>,
     dry_run: bool,
     pace: &ReapPace<'_>,
@@ -40,7 +42,7 @@ pub(super) async fn delete_gone(
             continue;
         }
         let runs: Vec<DoomedRun> = runs.into_iter().map(DoomedRun::anyway).collect();
-        delete_runs(conn, &runs, pace, &mut done).await?;
+        delete_runs(conn, layout, &runs, pace, &mut done).await?;
     }
 }
 

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::counts::RowCounts;
 use super::delete::{DoomedRun, try_run};
 use super::sessions::{DoomedSession, try_session};
+use crate::store::TraceLayout;
 
 /// How many runs and sessions are tried one by one.
 const TRIED: usize = 500;
@@ -59,16 +60,17 @@ impl Held {
     /// If the database fails.
     pub async fn find(
         conn: &mut PgConnection,
+        layout: TraceLayout,
         runs: &[DoomedRun],
         sessions: &[DoomedSession],
     ) -> Result<Self, sqlx::Error> {
         let mut held = Self::default();
         for run in runs.iter().take(TRIED) {
-            let tried = try_run(conn, run).await?;
+            let tried = try_run(conn, layout, run).await?;
             held.note(run.id, tried);
         }
         for session in sessions.iter().take(TRIED) {
-            let tried = try_session(conn, session).await?;
+            let tried = try_session(conn, layout, session).await?;
             held.note(session.id, tried);
         }
         Ok(held)

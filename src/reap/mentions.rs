@@ -2,15 +2,16 @@
 //!
 //! A message that names the user goes. A step is a part of somebody else's run, and a score an opinion about it: these stay, without the user.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use sqlx::postgres::PgRow;
-use sqlx::{Connection as _, PgConnection, Row as _};
+use sqlx::{PgConnection, Row as _};
 use tokio_stream::StreamExt as _;
 use uuid::Uuid;
 
 use super::found::SubjectRows;
 use super::subject::{SubjectKey, USER_PATHS, user_keys};
+use crate::store::{TraceLayout, TracePlace};
 
 /// Rows that one transaction changes.
 const ROWS: usize = 1_000;
@@ -36,6 +37,7 @@ pub(super) struct MentionCounts {
 struct Mention {
     id: Uuid,
     run: Option<Uuid>,
+    session: Option<Uuid>,
     is_message: bool,
 }
 
@@ -84,6 +86,7 @@ impl Mentions {
         self.rows.push(Mention {
             id: row.try_get("id")?,
             run,
+            session,
             is_message: row.try_get("is_message")?,
         });
         Ok(())
@@ -104,11 +107,20 @@ impl Mentions {
     pub async fn forget(
         &self,
         conn: &mut PgConnection,
+        layout: TraceLayout,
         subject: &SubjectKey,
     ) -> Result<MentionCounts, sqlx::Error> {
+        let mut places: BTreeMap<TracePlace, Vec<&Mention>> = BTreeMap::new();
+        for row in &self.rows {
+            let owner = row.run.or(row.session).unwrap_or_default();
+            places.entry(layout.place_of(owner)).or_default().push(row);
+        }
         let mut done = MentionCounts::default();
-        for rows in self.rows.chunks(ROWS) {
-            let mut tx = conn.begin().await?;
+        let chunks = places
+            .iter()
+            .flat_map(|(place, rows)| rows.chunks(ROWS).map(move |rows| (place, rows)));
+        for (place, rows) in chunks {
+            let mut tx = place.begin(conn).await?;
             // Writers know the totals of runs only while nobody else writes below them.
             sqlx::query(include_str!("lock_mentioning.sql"))
                 .bind(rows.iter().filter_map(|row| row.run).collect::<Vec<_>>())

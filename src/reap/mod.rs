@@ -4,6 +4,10 @@
 //! All of them delete runs by the same statements (`delete_runs.sql`), a bounded number of rows in
 //! each transaction. A run that was deleted leaves a tombstone, so that late events of it are
 //! ignored.
+//!
+//! Where runs are in slots, each transaction that locks or deletes runs is in one place
+//! ([`crate::store::TracePlace`]). Whatever asks for all rows, as that of a session, names `public`
+//! or is in no place.
 
 mod counts;
 mod customer;

@@ -32,11 +32,12 @@ pub(super) struct MonthRetention<'a> {
 /// If the database fails. What was dropped stays dropped.
 pub(super) async fn drop_months(
     conn: &mut PgConnection,
+    layout: TraceLayout,
     retention: MonthRetention<'_>,
     pace: &ReapPace<'_>,
     mut done: impl FnMut(RowCounts),
 ) -> Result<(), sqlx::Error> {
-    if TraceLayout::find(conn).await? != TraceLayout::ByMonth {
+    if layout != TraceLayout::ByMonth {
         return Ok(());
     }
     let months: Vec<i32> =

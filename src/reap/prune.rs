@@ -15,6 +15,7 @@ use super::months::{MonthRetention, drop_months};
 use super::pace::ReapPace;
 use super::scopes::sweep_all_scopes;
 use super::tidy::{IdleSessions, delete_idle_sessions, forget_old_tombstones};
+use crate::store::{TraceLayout, TracePlace};
 
 /// Which runs to delete: those that have ended and meet all conditions.
 #[derive(Clone, Debug)]
@@ -74,37 +75,38 @@ pub async fn prune(
     pace: &ReapPace<'_>,
 ) -> Result<PrunedRows, sqlx::Error> {
     let mut pruned = PrunedRows::default();
+    let layout = TraceLayout::find(conn).await?;
     if !dry_run && filter.means_all_runs() {
         let keep = seconds(filter.older_than);
         let retention = MonthRetention {
             keep: Some(&keep),
             with_rules: false,
         };
-        drop_months(conn, retention, pace, |rows| pruned.rows += rows).await?;
+        drop_months(conn, layout, retention, pace, |rows| pruned.rows += rows).await?;
     }
     for pass in 0..PASSES {
         if pass > 0 {
             sleep(PAUSE).await;
         }
         let before = pruned.rows.runs;
-        let mut found = delete_gone(conn, filter.conditions(), dry_run, pace, |rows| {
+        let mut found = delete_gone(conn, layout, filter.conditions(), dry_run, pace, |rows| {
             pruned.rows += rows
         })
         .await?;
-        found += look_once(conn, filter, dry_run, pace, &mut pruned.rows).await?;
+        found += look_once(conn, layout, filter, dry_run, pace, &mut pruned.rows).await?;
         pruned.busy = found.saturating_sub(pruned.rows.runs - before);
         if dry_run || pruned.busy == 0 {
             break;
         }
     }
     if !dry_run && pruned.busy > 0 {
-        find_held(conn, filter, &mut pruned).await?;
+        find_held(conn, layout, filter, &mut pruned).await?;
     }
     if !dry_run {
         pruned.unswept = sweep_all_scopes(conn, pace, |rows| pruned.rows += rows).await?;
     }
     if !dry_run && filter.status.is_none() && filter.agent.is_none() {
-        prune_sessions(conn, filter, pace, &mut pruned.rows).await?;
+        prune_sessions(conn, layout, filter, pace, &mut pruned.rows).await?;
         forget_old_tombstones(conn, None, pace).await?;
     }
     Ok(pruned)
@@ -113,13 +115,17 @@ pub async fn prune(
 /// Finds out which of the runs that stay nobody has locked.
 async fn find_held(
     conn: &mut PgConnection,
+    layout: TraceLayout,
     filter: &PruneFilter,
     pruned: &mut PrunedRows,
 ) -> Result<(), sqlx::Error> {
     let gone = gone_runs(conn, filter.conditions(), Uuid::nil()).await?;
     let mut runs: Vec<DoomedRun> = gone.into_iter().map(DoomedRun::anyway).collect();
-    runs.extend(old_runs(conn, filter, &PageEnd::default()).await?.due);
-    let held = Held::find(conn, &runs, &[]).await?;
+    for place in layout.places() {
+        let old = old_runs(conn, place, filter, &PageEnd::default()).await?;
+        runs.extend(old.due);
+    }
+    let held = Held::find(conn, layout, &runs, &[]).await?;
     pruned.rows += held.gone;
     pruned.busy = pruned.busy.saturating_sub(held.gone.runs);
     pruned.held = held.into_rows();
@@ -131,6 +137,7 @@ async fn find_held(
 /// Deletes the sessions that have no run and have not changed for as long.
 async fn prune_sessions(
     conn: &mut PgConnection,
+    layout: TraceLayout,
     filter: &PruneFilter,
     pace: &ReapPace<'_>,
     counts: &mut RowCounts,
@@ -143,7 +150,7 @@ async fn prune_sessions(
     };
     let mut after = Uuid::nil();
     loop {
-        delete_idle_sessions(conn, idle, &mut after, pace, |rows| *counts += rows).await?;
+        delete_idle_sessions(conn, layout, idle, &mut after, pace, |rows| *counts += rows).await?;
         if after.is_nil() {
             return Ok(());
         }
@@ -155,48 +162,53 @@ fn seconds(time: Duration) -> String {
     format!("{} seconds", time.as_secs())
 }
 
-/// Deletes what it finds from the oldest run on. Returns how many runs it found.
+/// Deletes what it finds, from the oldest run of each place on. Returns how many runs it found.
 async fn look_once(
     conn: &mut PgConnection,
+    layout: TraceLayout,
     filter: &PruneFilter,
     dry_run: bool,
     pace: &ReapPace<'_>,
     counts: &mut RowCounts,
 ) -> Result<u64, sqlx::Error> {
-    let mut place = PageEnd::default();
     let mut found = 0;
-    loop {
-        let page = old_runs(conn, filter, &place).await?;
-        let Some(end) = page.end else {
-            return Ok(found);
-        };
-        found += page.due.len() as u64;
-        if dry_run {
-            let runs: Vec<Uuid> = page.due.iter().map(|run| run.id).collect();
-            *counts += count_runs(conn, &runs).await?;
-        } else {
-            delete_runs(conn, &page.due, pace, |rows| *counts += rows).await?;
+    for place in layout.places() {
+        let mut after = PageEnd::default();
+        loop {
+            let page = old_runs(conn, place, filter, &after).await?;
+            let Some(end) = page.end else { break };
+            found += page.due.len() as u64;
+            if dry_run {
+                let runs: Vec<Uuid> = page.due.iter().map(|run| run.id).collect();
+                *counts += count_runs(conn, &runs).await?;
+            } else {
+                delete_runs(conn, layout, &page.due, pace, |rows| *counts += rows).await?;
+            }
+            after = end;
         }
-        place = end;
     }
+    Ok(found)
 }
 
-/// The next runs that meet the conditions.
+/// The next runs of a place that meet the conditions.
 async fn old_runs(
     conn: &mut PgConnection,
+    place: TracePlace,
     filter: &PruneFilter,
     after: &PageEnd,
 ) -> Result<DuePage, sqlx::Error> {
     let which = filter.conditions();
-    let rows = sqlx::query(include_str!("old_runs.sql"))
-        .bind(seconds(filter.older_than))
-        .bind(&after.at)
-        .bind(after.id)
-        .bind(PAGE_RUNS)
-        .bind(which.status)
-        .bind(which.agent)
-        .bind(which.customers)
-        .fetch_all(conn)
-        .await?;
-    DuePage::read(&rows)
+    let read = place.within(conn, async |conn| {
+        sqlx::query(include_str!("old_runs.sql"))
+            .bind(seconds(filter.older_than))
+            .bind(&after.at)
+            .bind(after.id)
+            .bind(PAGE_RUNS)
+            .bind(which.status)
+            .bind(which.agent)
+            .bind(which.customers)
+            .fetch_all(conn)
+            .await
+    });
+    DuePage::read(&read.await?)
 }

@@ -15,7 +15,7 @@ use super::months::{MonthRetention, drop_months};
 use super::pace::ReapPace;
 use super::scopes::sweep_scopes;
 use super::{is_canceled, is_forbidden, tidy};
-use crate::store::{self, Session};
+use crate::store::{self, Session, TraceLayout};
 
 /// How often the sizes of tables are looked at.
 const SIZES_INTERVAL: Duration = Duration::from_secs(300);
@@ -112,18 +112,19 @@ impl Reaper {
             .map(|keep| format!("{} seconds", keep.as_secs()));
         let keep = keep.as_deref();
         let count = |rows| counts.add(rows);
+        let layout = TraceLayout::find(conn).await?;
         // First, so that the figures are true also while nothing can be deleted.
-        self.measure(conn, counts).await?;
+        self.measure(conn, layout, counts).await?;
         let retention = MonthRetention {
             keep,
             with_rules: true,
         };
         if self.months_at.is_none_or(|at| Instant::now() >= at) {
             let begun = Instant::now();
-            drop_months(conn, retention, pace, count).await?;
+            drop_months(conn, layout, retention, pace, count).await?;
             self.months_at = Some(Instant::now() + MONTHS_REST * begun.elapsed());
         }
-        delete_gone(conn, RunConditions::default(), false, pace, count).await?;
+        delete_gone(conn, layout, RunConditions::default(), false, pace, count).await?;
         for _ in 0..PAGES {
             let begun = Instant::now();
             let rows = sqlx::query(include_str!("due_runs.sql"))
@@ -136,7 +137,7 @@ impl Reaper {
             let page = DuePage::read(&rows)?;
             pace.rest(begun).await;
             let is_last = page.end.is_none();
-            delete_runs(conn, &page.due, pace, count).await?;
+            delete_runs(conn, layout, &page.due, pace, count).await?;
             // Not before: after an outage the next round looks at this page again.
             self.run = page.end.unwrap_or_default();
             if is_last {
@@ -144,13 +145,14 @@ impl Reaper {
             }
         }
         sweep_scopes(conn, pace, count).await?;
-        tidy::tidy(conn, keep, &mut self.session, counts, pace).await
+        tidy::tidy(conn, layout, keep, &mut self.session, counts, pace).await
     }
 
     /// Looks at how old the oldest run is and, now and then, how large tables are.
     async fn measure(
         &mut self,
         conn: &mut PgConnection,
+        layout: TraceLayout,
         counts: &ReapCounts,
     ) -> Result<(), sqlx::Error> {
         let oldest: Option<f64> = sqlx::query_scalar(
@@ -167,6 +169,7 @@ impl Reaper {
             return Ok(());
         }
         let sizes = sqlx::query_as(include_str!("table_sizes.sql"))
+            .bind(layout.schemas())
             .fetch_all(conn)
             .await?;
         counts.set_table_bytes(sizes);

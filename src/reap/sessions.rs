@@ -10,7 +10,7 @@ use super::delete::{SLICE_ROWS, is_in_the_way, limit_waits};
 use super::held::ForeignKey;
 use super::is_canceled;
 use super::pace::ReapPace;
-use crate::store;
+use crate::store::{self, TraceLayout, TracePlace};
 
 /// Sessions of one transaction.
 const SESSIONS: usize = 50;
@@ -40,6 +40,7 @@ pub(super) enum SessionScope {
 /// If the database fails. What was deleted stays deleted.
 pub(super) async fn delete_sessions(
     conn: &mut PgConnection,
+    layout: TraceLayout,
     sessions: &[DoomedSession],
     scope: SessionScope,
     pace: &ReapPace<'_>,
@@ -49,7 +50,7 @@ pub(super) async fn delete_sessions(
         let mut rows = SLICE_ROWS;
         loop {
             let begun = Instant::now();
-            let deleted = match delete_some(conn, chunk, scope, rows).await {
+            let deleted = match delete_some(conn, layout, chunk, scope, rows).await {
                 Ok(deleted) => deleted,
                 Err(error) if is_canceled(&error) && rows > 1 => {
                     rows /= 2;
@@ -77,10 +78,11 @@ pub(super) async fn delete_sessions(
 /// If the database fails.
 pub(super) async fn try_session(
     conn: &mut PgConnection,
+    layout: TraceLayout,
     session: &DoomedSession,
 ) -> Result<(RowCounts, Option<ForeignKey>), sqlx::Error> {
     let alone = std::slice::from_ref(session);
-    match delete_some(conn, alone, SessionScope::All, SLICE_ROWS).await {
+    match delete_some(conn, layout, alone, SessionScope::All, SLICE_ROWS).await {
         Ok(deleted) => Ok((deleted, None)),
         Err(error) => match ForeignKey::of(&error) {
             None if !is_in_the_way(&error) && !is_canceled(&error) => Err(error),
@@ -93,6 +95,7 @@ pub(super) async fn try_session(
 /// that are empty then. Nothing can come into a locked session.
 async fn delete_some(
     conn: &mut PgConnection,
+    layout: TraceLayout,
     sessions: &[DoomedSession],
     scope: SessionScope,
     rows: i64,
@@ -116,14 +119,11 @@ async fn delete_some(
         .await?;
     let mut deleted = RowCounts::default();
     if !idle.is_empty() {
-        let is_erased = sessions.iter().all(|s| s.unchanged_since.is_none());
-        let row = sqlx::query(include_str!("delete_in_sessions.sql"))
-            .bind(&idle)
-            .bind(is_erased)
-            .bind(rows)
-            .fetch_one(&mut *tx)
-            .await?;
-        deleted = RowCounts::read(&row);
+        // Nothing is left in the others.
+        if scope == SessionScope::All {
+            let is_erased = sessions.iter().all(|s| s.unchanged_since.is_none());
+            deleted = delete_inside(&mut tx, layout, &idle, is_erased, rows).await?;
+        }
         deleted.sessions = sqlx::query(include_str!("delete_sessions.sql"))
             .bind(&idle)
             .execute(&mut *tx)
@@ -131,5 +131,33 @@ async fn delete_some(
             .rows_affected();
     }
     tx.commit().await?;
+    Ok(deleted)
+}
+
+/// Deletes messages and approvals of locked sessions in a transaction, and leaves it led to any
+/// place. If so many rows of a table went, there may be more.
+async fn delete_inside(
+    conn: &mut PgConnection,
+    layout: TraceLayout,
+    sessions: &[Uuid],
+    is_erased: bool,
+    rows: i64,
+) -> Result<RowCounts, sqlx::Error> {
+    let mut deleted = RowCounts::default();
+    for place in layout.places() {
+        if place != TracePlace::Whole {
+            place.enter_in_transaction(conn).await?;
+        }
+        let row = sqlx::query(include_str!("delete_in_sessions.sql"))
+            .bind(sessions)
+            .bind(is_erased)
+            .bind(rows)
+            .fetch_one(&mut *conn)
+            .await?;
+        deleted += RowCounts::read(&row);
+        if deleted.most() >= rows.unsigned_abs() {
+            break;
+        }
+    }
     Ok(deleted)
 }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::counts::{ReapCounts, RowCounts};
 use super::pace::ReapPace;
 use super::sessions::{DoomedSession, SessionScope, delete_sessions};
+use crate::store::TraceLayout;
 
 /// Rows of one statement.
 const ROWS: i64 = 1_000;
@@ -33,6 +34,7 @@ pub(super) struct IdleSessions<'a> {
 /// If the database fails. What was deleted stays deleted.
 pub(super) async fn tidy(
     conn: &mut PgConnection,
+    layout: TraceLayout,
     keep: Option<&str>,
     session: &mut Uuid,
     counts: &ReapCounts,
@@ -44,7 +46,7 @@ pub(super) async fn tidy(
         customers: None,
     };
     for _ in 0..PAGES {
-        delete_idle_sessions(conn, idle, session, pace, |rows| counts.add(rows)).await?;
+        delete_idle_sessions(conn, layout, idle, session, pace, |rows| counts.add(rows)).await?;
         if session.is_nil() {
             break;
         }
@@ -106,6 +108,7 @@ async fn delete_in_portions(
 /// If the database fails. What was deleted stays deleted.
 pub(super) async fn delete_idle_sessions(
     conn: &mut PgConnection,
+    layout: TraceLayout,
     which: IdleSessions<'_>,
     after: &mut Uuid,
     pace: &ReapPace<'_>,
@@ -136,5 +139,5 @@ pub(super) async fn delete_idle_sessions(
             });
         }
     }
-    delete_sessions(conn, &due, SessionScope::All, pace, count).await
+    delete_sessions(conn, layout, &due, SessionScope::All, pace, count).await
 }

@@ -1,7 +1,7 @@
 //! How the database keeps its rows.
 
 use sha2::{Digest as _, Sha256};
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection, PgTransaction};
 use uuid::Uuid;
 
 /// The tables of each slot, in an order in which each comes after those that it refers to. In the
@@ -90,6 +90,12 @@ impl TraceLayout {
         }
     }
 
+    /// The schemas that have [`SLOT_TABLES`], as tables.
+    #[must_use]
+    pub fn schemas(self) -> Vec<String> {
+        self.places().into_iter().map(TracePlace::schema).collect()
+    }
+
     /// The place of a run and of all that is below it. What has no run goes by its session.
     #[must_use]
     pub fn place_of(self, run_or_session: Uuid) -> TracePlace {
@@ -129,7 +135,9 @@ impl SlotCount {
 }
 
 impl TracePlace {
-    fn schema(self) -> String {
+    /// The schema of its tables.
+    #[must_use]
+    pub fn schema(self) -> String {
         match self {
             Self::Whole => "public".to_owned(),
             Self::Slot(slot) => format!("runtraced_{slot:02}"),
@@ -150,6 +158,39 @@ impl TracePlace {
     /// If the database fails.
     pub async fn enter_in_transaction(self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
         self.lead(conn, true).await
+    }
+
+    /// Begins a transaction whose statements are led there.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn begin(self, conn: &mut PgConnection) -> Result<PgTransaction<'_>, sqlx::Error> {
+        let mut tx = conn.begin().await?;
+        if self != Self::Whole {
+            self.enter_in_transaction(&mut tx).await?;
+        }
+        Ok(tx)
+    }
+
+    /// Works there, and leads the session back to the whole, also if the work fails. It must be led
+    /// to the whole before.
+    ///
+    /// # Errors
+    /// That of `work`, or of the database.
+    pub async fn within<T>(
+        self,
+        conn: &mut PgConnection,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, sqlx::Error> {
+        if self == Self::Whole {
+            return work(conn).await;
+        }
+        self.enter(conn).await?;
+        let done = work(conn).await;
+        let back = Self::Whole.enter(conn).await;
+        // As an error of the protocol, it ends the session: it would take a slot for the whole.
+        back.map_err(|error| sqlx::Error::Protocol(format!("not led back: {error}")))?;
+        done
     }
 
     async fn lead(self, conn: &mut PgConnection, is_local: bool) -> Result<(), sqlx::Error> {

@@ -22,10 +22,20 @@ SELECT
   (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS superuser,
   has_schema_privilege('public', 'CREATE') AS may_create,
   has_database_privilege(current_database(), 'CREATE') OR to_regnamespace('auth') IS NOT NULL AS has_auth,
-  coalesce((SELECT array_agg(c.relname::text ORDER BY c.relname) FROM pg_class AS c
-    WHERE c.relnamespace = to_regnamespace('public') AND c.relname = ANY ($1)
-      AND NOT pg_has_role(c.relowner, 'USAGE')), '{}') AS foreign_tables,
-  coalesce((SELECT array_agg(c.relname::text ORDER BY c.relname) FROM pg_class AS c
-    WHERE c.relnamespace = to_regnamespace('public') AND c.relname = ANY ($1)
-      AND NOT (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
-        AND has_table_privilege(c.oid, 'UPDATE'))), '{}') AS closed_tables
+  t.foreign_tables,
+  t.closed_tables
+FROM (
+  SELECT
+    coalesce(array_agg(DISTINCT c.name ORDER BY c.name) FILTER (WHERE NOT c.own), '{}') AS foreign_tables,
+    coalesce(array_agg(DISTINCT c.name ORDER BY c.name) FILTER (WHERE NOT c.writable), '{}') AS closed_tables
+  FROM (
+    SELECT c.relname::text AS name, pg_has_role(c.relowner, 'USAGE') AS own,
+      has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE')
+        AND (n.nspname = 'public' OR has_schema_privilege(n.oid, 'USAGE')) AS writable
+    FROM pg_class AS c
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE c.relname = ANY ($1)
+      -- Where runs are in slots, each slot has tables of its own.
+      AND (n.nspname = 'public' OR to_regclass('public.agent_slots') IS NOT NULL AND n.nspname ~ '^runtraced_[0-9]{2}$')
+  ) AS c
+) AS t

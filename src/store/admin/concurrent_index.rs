@@ -2,7 +2,9 @@
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-/// An index of a table of the schema `public`.
+use crate::store::layout::{SLOT_TABLES, TraceLayout};
+
+/// An index of a table of the schema `public`, or of the tables of the slots that have its name.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WantedIndex<'a> {
     pub name: &'a str,
@@ -20,6 +22,14 @@ impl WantedIndex<'_> {
     /// # Errors
     /// If a statement fails.
     pub async fn build(self, conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
+        let layout = TraceLayout::find(conn).await?;
+        if matches!(layout, TraceLayout::InSlots(_)) && SLOT_TABLES.contains(&self.table) {
+            let mut built = false;
+            for schema in layout.schemas() {
+                built |= self.build_in(conn, &schema).await?;
+            }
+            return Ok(built);
+        }
         let partitions: Vec<String> = sqlx::query_scalar(
             "SELECT quote_ident(n.nspname) FROM pg_inherits i
              JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace

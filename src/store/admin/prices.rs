@@ -33,7 +33,10 @@ impl NameSearch {
         &self,
         conn: &mut PgConnection,
         page: i64,
+        tables: usize,
     ) -> Result<(Vec<String>, i64), sqlx::Error> {
+        let tables = i64::try_from(tables).unwrap_or(i64::MAX).max(1);
+        let (at_once, last_pages) = (self.pages / tables, self.last_pages / tables);
         let pages: i64 = sqlx::query_scalar(
             "SELECT pg_relation_size($1::regclass) / current_setting('block_size')::bigint",
         )
@@ -42,7 +45,7 @@ impl NameSearch {
         .await?;
         // Somebody may have emptied the table.
         let page = if page > pages { 0 } else { page };
-        let end = (page + self.pages).min(pages);
+        let end = (page + at_once).min(pages);
         let names = sqlx::query_scalar(self.sql)
             .bind(page)
             .bind(end)
@@ -51,7 +54,7 @@ impl NameSearch {
         let next = if end < pages {
             end
         } else {
-            (pages - self.last_pages).max(0)
+            (pages - last_pages).max(0)
         };
         Ok((names, next))
     }
@@ -73,15 +76,17 @@ pub struct PriceRow {
 }
 
 /// Models in token counts from a page of the table on, for which the catalog was not asked
-/// yet, and the page to go on from.
+/// yet, and the page to go on from. `tables`: so many are read in turn. Together they cost as much
+/// as one would.
 ///
 /// # Errors
 /// If a statement fails.
 pub async fn unpriced_models(
     conn: &mut PgConnection,
     page: i64,
+    tables: usize,
 ) -> Result<(Vec<String>, i64), sqlx::Error> {
-    MODELS.names(conn, page).await
+    MODELS.names(conn, page, tables).await
 }
 
 /// Names for calls by provider in steps, in the same way.
@@ -91,8 +96,9 @@ pub async fn unpriced_models(
 pub async fn unpriced_keys(
     conn: &mut PgConnection,
     page: i64,
+    tables: usize,
 ) -> Result<(Vec<String>, i64), sqlx::Error> {
-    KEYS.names(conn, page).await
+    KEYS.names(conn, page, tables).await
 }
 
 /// Models for which the catalog was asked.
