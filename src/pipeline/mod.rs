@@ -6,6 +6,7 @@
 
 mod batch;
 mod gate;
+mod held;
 mod isolation;
 mod parked;
 mod part_size;
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use batch::MIN_UNIT_BYTES;
 pub use batch::{Batch, BatchOutcome, Durability};
 pub use gate::Gate;
+use held::HeldUnits;
 use isolation::Isolation;
 use parked::ParkedUnits;
 use replay::{Replayer, ReplayerParts};
@@ -138,6 +140,7 @@ impl Pipeline {
                     .as_ref()
                     .map_or(writer_config.commit_timeout, |spool| spool.after),
                 spooler,
+                held: HeldUnits::default(),
                 parked: ParkedUnits::default(),
                 isolation: Isolation::new(suspects.clone()),
                 retry_at: Instant::now(),
@@ -274,31 +277,32 @@ impl Pipeline {
         let refused = batch.refused.len() as u64;
         add(&self.counts[0].received, refused);
         add(&self.counts[0].refused, refused);
+        let cut = self.routes.cut();
         self.routes
-            .learn_sessions(batch.events.iter().map(|(_, event)| event));
-        let shard_of = |(_, event): &(u32, Event)| self.routes.shard_of(event);
-        let shards: Vec<usize> = batch.events.iter().map(shard_of).collect();
-        let mut counts = vec![0; self.shards.len()];
-        shards.iter().for_each(|&shard| counts[shard] += 1);
-        let units = counts
-            .into_iter()
-            .map(|count| Unit::new(batch.client, min_durability, count).of_request(batch.request));
-        let mut units: Vec<Unit> = units.collect();
-        for ((index, event), shard) in batch.events.into_iter().zip(shards) {
-            units[shard].push(index, event);
+            .learn_sessions(cut, batch.events.iter().map(|(_, event)| event));
+        let part_of = |(_, event): &(u32, Event)| self.routes.part_of(cut, event);
+        let parts: Vec<usize> = batch.events.iter().map(part_of).collect();
+        let mut counts = vec![0; cut.parts];
+        parts.iter().for_each(|&part| counts[part] += 1);
+        let unit = |(part, count)| {
+            Unit::new(batch.client, min_durability, count)
+                .of_request(batch.request)
+                .of_part(part)
+        };
+        let mut units: Vec<Unit> = counts.into_iter().enumerate().map(unit).collect();
+        for ((index, event), part) in batch.events.into_iter().zip(parts) {
+            units[part].push(index, event);
         }
         let parts = units.iter().filter(|unit| !unit.is_empty()).count();
         let exemplar = batch.request.and_then(|ids| ids.exemplar());
         let clock = self.histograms.admitted(batch.source, exemplar);
         let (tracker, ticket) = Tracker::new(parts, batch.refused, share, clock);
-        for ((unit, sender), counts) in units.into_iter().zip(&self.shards).zip(self.counts.iter())
-        {
-            if !unit.is_empty() {
-                add(&counts.received, unit.len() as u64);
-                // The queue has capacity for all that the budget admits. If the writer is
-                // gone, dropping the unit fails the ticket.
-                let _ = sender.try_send(Box::new(unit.tracked_by(tracker.clone())));
-            }
+        for unit in units.into_iter().filter(|unit| !unit.is_empty()) {
+            let shard = cut.shard_of(unit.part());
+            add(&self.counts[shard].received, unit.len() as u64);
+            // The queue has capacity for all that the budget admits. If the writer is
+            // gone, dropping the unit fails the ticket.
+            let _ = self.shards[shard].try_send(Box::new(unit.tracked_by(tracker.clone())));
         }
         ticket
     }

@@ -6,13 +6,13 @@
 //! run, or that of a session. Most events name only their run, so a table remembers the
 //! shards of runs. The table has a fixed size and forgets the oldest runs first.
 //!
-//! In the layout in slots, a run goes to the shard that has its slot instead, so that a write
-//! batch is of few slots.
+//! In the layout in slots, a run goes to the shard that has its slot instead. A batch is cut into
+//! one unit for each slot, so that a write batch is of one slot.
 //!
 //! This affects performance only. A forgotten run may go to another writer, just as it
 //! may go to another daemon.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use uuid::Uuid;
 
@@ -28,6 +28,13 @@ const BUCKET_RUNS: usize = 8;
 /// plus one.
 const SHARD_BITS: u32 = 16;
 
+impl BatchCut {
+    /// The shard that has a part.
+    pub fn shard_of(self, part: usize) -> usize {
+        part * self.shards / self.parts
+    }
+}
+
 /// One cache line of entries, the latest first.
 #[derive(Debug, Default)]
 #[repr(align(64))]
@@ -38,8 +45,17 @@ struct Bucket([AtomicU64; BUCKET_RUNS]);
 pub(super) struct RoutingTable {
     shards: usize,
     buckets: Box<[Bucket]>,
-    /// Whether each shard has slots of its own.
-    by_slot: AtomicBool,
+    /// How many slots there are; 0: runs are not in slots, as far as is known.
+    slots: AtomicUsize,
+}
+
+/// How a batch is cut into units. It stays the same for one batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BatchCut {
+    shards: usize,
+    /// As many as there are shards, or slots if these are more.
+    pub parts: usize,
+    by_slot: bool,
 }
 
 impl RoutingTable {
@@ -49,20 +65,30 @@ impl RoutingTable {
         Self {
             shards,
             buckets: (0..buckets).map(|_| Bucket::default()).collect(),
-            by_slot: AtomicBool::new(false),
+            slots: AtomicUsize::new(0),
         }
     }
 
-    /// Says whether the database has slots, once it is known.
-    pub fn set_by_slot(&self, by_slot: bool) {
-        self.by_slot.store(by_slot, Relaxed);
+    /// Says how many slots the database has, once it is known; 0: none.
+    pub fn set_slots(&self, slots: usize) {
+        self.slots.store(slots, Relaxed);
+    }
+
+    /// How the next batch is cut.
+    pub fn cut(&self) -> BatchCut {
+        let slots = self.slots.load(Relaxed);
+        BatchCut {
+            shards: self.shards,
+            parts: self.shards.max(slots),
+            by_slot: slots > 0,
+        }
     }
 
     /// Assigns the new runs of a batch to the shards of their sessions. Call it before
-    /// [`Self::shard_of`]: bridges name the session only with some events of a run, and not
+    /// [`Self::part_of`]: bridges name the session only with some events of a run, and not
     /// with the first.
-    pub fn learn_sessions<'a>(&self, events: impl IntoIterator<Item = &'a Event>) {
-        if self.shards == 1 || self.by_slot.load(Relaxed) {
+    pub fn learn_sessions<'a>(&self, cut: BatchCut, events: impl IntoIterator<Item = &'a Event>) {
+        if self.shards == 1 || cut.by_slot {
             return;
         }
         for event in events {
@@ -74,14 +100,14 @@ impl RoutingTable {
         }
     }
 
-    /// The shard of an event.
-    pub fn shard_of(&self, event: &Event) -> usize {
+    /// The part of an event.
+    pub fn part_of(&self, cut: BatchCut, event: &Event) -> usize {
+        if cut.by_slot {
+            let owner = event.run_id().or(event.session_id());
+            return share_of(owner.unwrap_or_default(), cut.parts);
+        }
         if self.shards == 1 {
             return 0;
-        }
-        if self.by_slot.load(Relaxed) {
-            let owner = event.run_id().or(event.session_id());
-            return share_of(owner.unwrap_or_default(), self.shards);
         }
         let Some(run) = event.run_id() else {
             return self.shard_by_hash(event.session_id().unwrap_or_default());
@@ -182,8 +208,10 @@ mod tests {
     }
 
     fn shards_of(routes: &RoutingTable, events: &[Event]) -> Vec<usize> {
-        routes.learn_sessions(events);
-        events.iter().map(|event| routes.shard_of(event)).collect()
+        let cut = routes.cut();
+        routes.learn_sessions(cut, events);
+        let parts = events.iter().map(|event| routes.part_of(cut, event));
+        parts.map(|part| cut.shard_of(part)).collect()
     }
 
     fn shard_of(routes: &RoutingTable, event: Event) -> usize {
@@ -192,20 +220,23 @@ mod tests {
 
     #[test]
     fn with_slots_a_run_goes_to_the_shard_of_its_slot() {
-        let (two, eight) = (RoutingTable::new(2), RoutingTable::new(8));
-        let mut used = [0_usize; 8];
+        let (two, eight, slots) = (RoutingTable::new(2), RoutingTable::new(8), 4);
+        let mut used = [0_usize; 4];
         for n in 0..400 {
             let event = message(run(n), Uuid::from_u128(99));
+            let slot = share_of(run(n), slots);
+            used[slot] += 1;
             for routes in [&two, &eight] {
-                routes.set_by_slot(true);
-                routes.learn_sessions([&event]);
+                routes.set_slots(slots);
             }
-            let shard = eight.shard_of(&event);
-            used[shard] += 1;
-            // A shard of fewer has the slots of several.
-            assert_eq!(two.shard_of(&event), shard / 4);
+            let (few, many) = (two.cut(), eight.cut());
+            assert_eq!(two.part_of(few, &event), slot);
+            assert_eq!(shard_of(&two, event.clone()), slot / 2);
+            // More shards than slots: several have one slot.
+            assert_eq!(eight.part_of(many, &event) / 2, slot);
+            assert_eq!(shard_of(&eight, event) / 2, slot);
         }
-        assert!(used.iter().all(|runs| *runs > 20), "{used:?}");
+        assert!(used.iter().all(|runs| *runs > 50), "{used:?}");
     }
 
     fn run(n: usize) -> Uuid {

@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use tokio::runtime::Runtime;
 
 use super::batch::Durability;
+use super::held::HeldUnits;
 use super::isolation::Isolation;
 use super::parked::ParkedUnits;
 use super::route::RoutingTable;
@@ -47,6 +48,8 @@ pub(super) struct Shard {
     pub own_spans: OwnSpans,
     pub limits: BatchLimits,
     pub spooler: Option<Spooler>,
+    /// Units that wait for the write batch of their slot.
+    pub held: HeldUnits,
     /// Units that neither Postgres nor the spool could take.
     pub parked: ParkedUnits,
     /// Units that hold events that Postgres refuses.
@@ -63,8 +66,8 @@ impl Shard {
     pub fn run(mut self, runtime: &Runtime) {
         let mut open = true;
         self.writer.set_deadline(self.timeout);
-        while open || !self.parked.is_empty() || !self.isolation.is_empty() {
-            let waiting = self.parked.events() + self.isolation.events();
+        while open || self.has_units() {
+            let waiting = self.held.events() + self.parked.events() + self.isolation.events();
             if self.writer.gave_up() && waiting > 0 {
                 // Dropping the units tells their clients to send the events again.
                 tracing::warn!(
@@ -91,8 +94,15 @@ impl Shard {
         }
     }
 
+    fn has_units(&self) -> bool {
+        !(self.held.is_empty() && self.parked.is_empty() && self.isolation.is_empty())
+    }
+
     /// Takes the next work. Once the database is back, parked units come before new ones.
     fn next(&mut self) -> NextWork {
+        if let Some(first) = self.held.pop_oldest() {
+            return self.gather_queued(first);
+        }
         if self.parked.is_empty() {
             let wait = if self.isolation.is_empty() {
                 IDLE_INTERVAL
@@ -125,18 +135,28 @@ impl Shard {
         NextWork::Parked(gather(first, self.limits, |_| self.parked.pop(closed)))
     }
 
-    fn gather_queued(&self, first: Unit) -> NextWork {
-        NextWork::Units(gather(first, self.limits, |deadline| {
-            self.next_queued(deadline)
+    /// Gathers units of the same part, which are of one slot.
+    fn gather_queued(&mut self, first: Unit) -> NextWork {
+        let (part, limits) = (first.part(), self.limits);
+        NextWork::Units(gather(first, limits, |deadline| {
+            self.next_of(part, deadline)
         }))
     }
 
-    fn next_queued(&self, deadline: Option<Instant>) -> Option<Unit> {
-        let unit = match deadline {
-            None => self.queue.try_recv().ok(),
-            Some(deadline) => self.queue.recv_deadline(deadline).ok(),
-        };
-        unit.map(|unit| *unit)
+    fn next_of(&mut self, part: usize, deadline: Option<Instant>) -> Option<Unit> {
+        if let Some(unit) = self.held.pop_of(part) {
+            return Some(unit);
+        }
+        loop {
+            let unit = *match deadline {
+                None => self.queue.try_recv().ok(),
+                Some(deadline) => self.queue.recv_deadline(deadline).ok(),
+            }?;
+            if unit.part() == part {
+                return Some(unit);
+            }
+            self.held.push(unit);
+        }
     }
 
     pub(super) fn gate_is_closed(&self) -> bool {
@@ -203,7 +223,7 @@ impl Shard {
             .write_batch(WriterKind::Shard, events.len(), bytes);
         match self.write_told(runtime, &units, &events) {
             Ok(outcomes) => {
-                self.routes.set_by_slot(self.writer.has_slots());
+                self.routes.set_slots(self.writer.slots());
                 update(units, outcomes.into_iter().map(EventState::Written))
             }
             Err(Unwritten::Refused(part)) => {

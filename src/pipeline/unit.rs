@@ -22,6 +22,8 @@ pub(super) struct Unit {
     admitted: Instant,
     min_durability: Durability,
     client: u64,
+    /// The part of all runs that its events are of; see [`super::route`].
+    part: usize,
     /// The request that brought it, if that may be told.
     request: Option<SpanIds>,
     /// Whether the unit was refused alone.
@@ -49,6 +51,7 @@ impl Unit {
             admitted: Instant::now(),
             min_durability,
             client,
+            part: 0,
             request: None,
             torn: false,
             isolated: None,
@@ -59,6 +62,16 @@ impl Unit {
     pub fn push(&mut self, index: u32, event: Event) {
         self.bytes += event.weight_bytes();
         self.events.push((index, event));
+    }
+
+    pub fn of_part(mut self, part: usize) -> Self {
+        self.part = part;
+        self
+    }
+
+    /// Units of one part may be written together without a change of slot.
+    pub fn part(&self) -> usize {
+        self.part
     }
 
     pub fn of_request(mut self, request: Option<SpanIds>) -> Self {

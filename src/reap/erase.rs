@@ -107,7 +107,7 @@ pub async fn erase(
         erased.has_old_sums = forget_sums(conn).await? == SumsState::Left;
     }
     erased.rows.aliases += forget_aliases(conn, layout, subject, dry_run).await?;
-    erased.decisions = forget_decisions(conn, layout, &key, &found, dry_run).await?;
+    erased.decisions = forget_decisions(conn, &key, &found, dry_run).await?;
     let spools = sqlx::query(include_str!("spooled.sql"))
         .fetch_one(conn)
         .await?;
@@ -294,7 +294,6 @@ async fn forget_aliases(
 /// Takes a user out of decisions about runs of others. Returns how many these are.
 async fn forget_decisions(
     conn: &mut PgConnection,
-    layout: TraceLayout,
     subject: &SubjectKey,
     found: &SubjectRows,
     dry_run: bool,
@@ -302,19 +301,13 @@ async fn forget_decisions(
     if subject.kind != "user" {
         return Ok(0);
     }
-    let mut decisions = 0;
-    for place in layout.places() {
-        let forget = place.within(conn, async |conn| {
-            sqlx::query_scalar::<_, i64>(include_str!("forget_decisions.sql"))
-                .bind(&subject.names)
-                .bind(subject.customer_names())
-                .bind(&found.runs)
-                .bind(&found.sessions)
-                .bind(dry_run)
-                .fetch_one(conn)
-                .await
-        });
-        decisions += forget.await?.unsigned_abs();
-    }
-    Ok(decisions)
+    let decisions: i64 = sqlx::query_scalar(include_str!("forget_decisions.sql"))
+        .bind(&subject.names)
+        .bind(subject.customer_names())
+        .bind(&found.runs)
+        .bind(&found.sessions)
+        .bind(dry_run)
+        .fetch_one(conn)
+        .await?;
+    Ok(decisions.unsigned_abs())
 }

@@ -6,12 +6,11 @@ use uuid::Uuid;
 
 /// The tables of each slot, in an order in which each comes after those that it refers to. In the
 /// layout in slots, their names in `public` are views.
-pub const SLOT_TABLES: [&str; 9] = [
+pub const SLOT_TABLES: [&str; 8] = [
     "agent_runs",
     "agent_steps",
     "agent_messages",
     "agent_token_counts",
-    "approvals",
     "agent_scores",
     "agent_contents",
     "agent_run_scopes",

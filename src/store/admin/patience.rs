@@ -57,11 +57,44 @@ pub(super) async fn patiently(
         let begun = Instant::now();
         match in_one_transaction(conn, statements).await {
             Ok(()) => return Ok(begun.elapsed()),
-            Err(error) if attempts == ATTEMPTS || !is_in_the_way(&error) => return Err(error),
-            Err(_) => attempts += 1,
+            error => pause_after(error, &mut attempts).await?,
         }
-        sleep(PAUSE).await;
     }
+}
+
+/// The same, and takes back what they did.
+///
+/// # Errors
+/// As [`patiently`].
+pub(super) async fn patiently_undone(
+    conn: &mut PgConnection,
+    statements: &[&str],
+) -> Result<(), sqlx::Error> {
+    let mut attempts = 1;
+    loop {
+        let mut tx = conn.begin().await?;
+        let done = run_each(&mut tx, statements).await;
+        tx.rollback().await?;
+        match done {
+            Ok(()) => return Ok(()),
+            error => pause_after(error, &mut attempts).await?,
+        }
+    }
+}
+
+/// Waits before another attempt, or fails for good.
+async fn pause_after(
+    failed: Result<(), sqlx::Error>,
+    attempts: &mut u32,
+) -> Result<(), sqlx::Error> {
+    if let Err(error) = failed
+        && (*attempts == ATTEMPTS || !is_in_the_way(&error))
+    {
+        return Err(error);
+    }
+    *attempts += 1;
+    sleep(PAUSE).await;
+    Ok(())
 }
 
 /// Runs statements in one transaction.
@@ -73,12 +106,17 @@ pub(super) async fn in_one_transaction(
     statements: &[&str],
 ) -> Result<(), sqlx::Error> {
     let mut tx = conn.begin().await?;
+    run_each(&mut tx, statements).await?;
+    tx.commit().await
+}
+
+async fn run_each(conn: &mut PgConnection, statements: &[&str]) -> Result<(), sqlx::Error> {
     for statement in statements {
         sqlx::raw_sql(AssertSqlSafe(*statement))
-            .execute(&mut *tx)
+            .execute(&mut *conn)
             .await?;
     }
-    tx.commit().await
+    Ok(())
 }
 
 fn is_in_the_way(error: &sqlx::Error) -> bool {

@@ -4,8 +4,6 @@
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
-use crate::store::layout::{TraceLayout, TracePlace};
-
 /// The role's name unless the operator chooses another.
 pub const READER_ROLE: &str = "runtraced_reader";
 
@@ -68,8 +66,6 @@ pub async fn decide_approval(
     by: Option<&DecidedBy>,
     shown: &str,
 ) -> Result<bool, sqlx::Error> {
-    let place = place_of_approval(conn, id).await?;
-    let mut tx = place.begin(conn).await?;
     let decided = sqlx::query(include_str!("../sql/decide_approval.sql"))
         .bind(id)
         .bind(status)
@@ -77,23 +73,7 @@ pub async fn decide_approval(
         .bind(by.map(|by| &by.name))
         .bind(by.and_then(|by| by.key))
         .bind(shown)
-        .execute(&mut *tx)
+        .execute(conn)
         .await?;
-    tx.commit().await?;
     Ok(decided.rows_affected() > 0)
-}
-
-/// Where an approval is locked and decided. One that is not there is in none.
-async fn place_of_approval(conn: &mut PgConnection, id: Uuid) -> Result<TracePlace, sqlx::Error> {
-    let layout = TraceLayout::find(conn).await?;
-    if !matches!(layout, TraceLayout::InSlots(_)) {
-        return Ok(TracePlace::Whole);
-    }
-    let owner: Option<Option<Uuid>> = sqlx::query_scalar(
-        "SELECT coalesce(run_id, session_id) FROM public.approvals WHERE id = $1",
-    )
-    .bind(id)
-    .fetch_optional(conn)
-    .await?;
-    Ok(layout.place_of(owner.flatten().unwrap_or_default()))
 }

@@ -9,10 +9,22 @@ use std::time::{Duration, Instant};
 use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::time::sleep;
 
-use super::patience::{in_one_transaction, lock_layout, patiently, unlock_layout};
-use crate::store::error::sqlstate;
+use super::patience::{
+    in_one_transaction, lock_layout, patiently, patiently_undone, unlock_layout,
+};
+use crate::store::error::{is_outage, reason, sqlstate};
 use crate::store::layout::{SLOT_TABLES, SlotCount, TraceLayout};
 use crate::store::schema::EPOCH_LOCK_CLASS;
+
+const PREPARE: [&str; 2] = [
+    include_str!("slots/functions.sql"),
+    include_str!("slots/prepare.sql"),
+];
+const SWAP: [&str; 3] = [
+    include_str!("slots/swap.sql"),
+    include_str!("slots/release.sql"),
+    include_str!("slots/follow_migrations.sql"),
+];
 
 /// How long to wait for daemons to end their sessions.
 const DAEMONS_LIMIT: Duration = Duration::from_secs(30);
@@ -136,6 +148,7 @@ async fn move_locked(
     match slots_of_move(conn).await? {
         None => {
             refuse_obstacles(conn).await?;
+            rehearse(conn).await?;
             let setting = format!("SET LOCAL runtraced.slots = {count}");
             patiently(conn, &[&setting, include_str!("slots/hold.sql")]).await?;
             tell(SlotMove::Begun);
@@ -153,10 +166,6 @@ async fn move_locked(
             .fetch_one(&mut *conn)
             .await?;
     if !prepared {
-        const PREPARE: [&str; 2] = [
-            include_str!("slots/functions.sql"),
-            include_str!("slots/prepare.sql"),
-        ];
         patiently(conn, &PREPARE).await?;
     }
     for table in SLOT_TABLES {
@@ -175,11 +184,6 @@ async fn move_locked(
     tell(SlotMove::Completed {
         took: begun.elapsed(),
     });
-    const SWAP: [&str; 3] = [
-        include_str!("slots/swap.sql"),
-        include_str!("slots/release.sql"),
-        include_str!("slots/follow_migrations.sql"),
-    ];
     let locked = patiently(conn, &SWAP).await?;
     tell(SlotMove::Ended {
         locked,
@@ -208,6 +212,35 @@ async fn refuse_obstacles(conn: &mut PgConnection) -> Result<(), SlotError> {
         true => Ok(()),
         false => Err(SlotError::Referred(referring)),
     }
+}
+
+/// Does all but copying rows, and takes it back: what fails now would fail when nobody can write.
+async fn rehearse(conn: &mut PgConnection) -> Result<(), SlotError> {
+    const FEW: u8 = 2;
+    let mut statements = vec![
+        format!("SET LOCAL runtraced.slots = {FEW}"),
+        include_str!("slots/hold.sql").to_owned(),
+    ];
+    statements.extend(PREPARE.map(str::to_owned));
+    for slot in 0..FEW {
+        statements.push(settings_of(slot, ""));
+        statements.push(include_str!("slots/complete_slot.sql").to_owned());
+    }
+    statements.extend(SWAP.map(str::to_owned));
+    let statements: Vec<&str> = statements.iter().map(String::as_str).collect();
+    patiently_undone(conn, &statements).await.map_err(|error| {
+        match error.as_database_error().is_some() && !is_outage(&error) {
+            true => SlotError::Otherwise(format!(
+                "moving the runs would fail, and nothing has changed: {}",
+                reason(&error)
+            )),
+            false => error.into(),
+        }
+    })
+}
+
+fn settings_of(slot: u8, table: &str) -> String {
+    format!("SET LOCAL runtraced.slot = {slot}; SET LOCAL runtraced.table_name = '{table}'")
 }
 
 /// To how many slots rows are moving; `None`: no move has begun.
@@ -274,9 +307,7 @@ async fn step(
     if done {
         return Ok(());
     }
-    let settings =
-        format!("SET LOCAL runtraced.slot = {slot}; SET LOCAL runtraced.table_name = '{table}'");
-    patiently(conn, &[&settings, statement]).await?;
+    patiently(conn, &[&settings_of(slot, table), statement]).await?;
     Ok(())
 }
 

@@ -10,12 +10,14 @@ use sqlx::PgConnection;
 
 use super::error::BatchError;
 use super::gone::GoneIds;
+use super::merge;
 use super::parts::{BatchPart, PartWriter};
 use super::run_totals::RunTotalsCache;
-use super::write::{WrittenBatch, lock_sessions};
+use super::tenancy::{self, TenancyFilter};
+use super::write::WrittenBatch;
 use crate::event::Event;
 use crate::store::layout::TraceLayout;
-use crate::store::plan::Rung;
+use crate::store::plan::{Plan, Rung};
 
 /// Writes a batch into an open transaction, as [`super::write_unless_gone`], in the layout in
 /// slots.
@@ -46,4 +48,25 @@ pub async fn write_by_slot(
         writer.write(conn, part).await?;
     }
     Ok(writer.end())
+}
+
+/// Makes and locks the sessions of events that are written in several parts. Otherwise a later part
+/// would take them after the runs of an earlier one, which is not the order of locks.
+///
+/// # Errors
+/// As [`super::write_unless_gone`].
+async fn lock_sessions(
+    conn: &mut PgConnection,
+    events: &[&Event],
+    gone: &GoneIds,
+    rung: Rung,
+) -> Result<(), BatchError> {
+    let filter = tenancy::filter(conn, events).await?;
+    let allowed = filter.as_ref().map_or(events, TenancyFilter::allowed);
+    let kept: Vec<&Event> = allowed.iter().copied().filter(|e| !gone.names(e)).collect();
+    let sessions = Plan::new(&kept, rung).sessions;
+    match sessions.is_empty() {
+        true => Ok(()),
+        false => merge::ensure_sessions(conn, &sessions).await,
+    }
 }

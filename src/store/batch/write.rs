@@ -110,27 +110,6 @@ pub async fn write_batch(
     })
 }
 
-/// Makes and locks the sessions of events that are written in several parts. Otherwise a later part
-/// would take them after the runs of an earlier one, which is not the order of locks.
-///
-/// # Errors
-/// As [`write_batch`].
-pub async fn lock_sessions(
-    conn: &mut PgConnection,
-    events: &[&Event],
-    gone: &GoneIds,
-    rung: Rung,
-) -> Result<(), BatchError> {
-    let filter = tenancy::filter(conn, events).await?;
-    let allowed = filter.as_ref().map_or(events, TenancyFilter::allowed);
-    let kept: Vec<&Event> = allowed.iter().copied().filter(|e| !gone.names(e)).collect();
-    let sessions = Plan::new(&kept, rung).sessions;
-    match sessions.is_empty() {
-        true => Ok(()),
-        false => merge::ensure_sessions(conn, &sessions).await,
-    }
-}
-
 /// Measures one phase after the other.
 struct Lap(Instant);
 

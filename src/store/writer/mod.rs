@@ -160,10 +160,13 @@ impl Writer {
         deadline.min(self.config.commit_timeout)
     }
 
-    /// Whether the database keeps runs in slots, as far as the last transaction told.
+    /// How many slots the database has, as far as the last transaction told; 0: none.
     #[must_use]
-    pub fn has_slots(&self) -> bool {
-        matches!(self.layout, Some(TraceLayout::InSlots(_)))
+    pub fn slots(&self) -> usize {
+        match self.layout {
+            Some(TraceLayout::InSlots(slots)) => slots.get().into(),
+            _ => 0,
+        }
     }
 
     /// Whether the writer was told to give up.

@@ -9,5 +9,6 @@ BEGIN
 END
 $cancel$;
 DROP FUNCTION IF EXISTS public.refuse_while_moving() CASCADE;
-DROP FUNCTION IF EXISTS public.run_slot(uuid), public.rights_on(regclass), public.share_as(regclass, regclass), public.share_slot(text),
-  public.share_slots(), public.follow_grants(), public.write_to_slot(), public.differ_in(anyelement, anyelement, text);
+DROP FUNCTION IF EXISTS public.run_slot(uuid), public.rights_on(regclass), public.keep_to_owner(regclass), public.share_as(regclass, regclass),
+  public.share_slot(text), public.share_slots(), public.follow_grants(), public.write_to_slot(), public.refuse_if_changed(record, record),
+  public.refuse_generated(text, text[], boolean[], boolean[]);

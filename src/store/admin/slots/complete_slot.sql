@@ -4,8 +4,8 @@ DO $complete$
 DECLARE
   slot CONSTANT integer := current_setting('runtraced.slot');
   place CONSTANT text := 'runtraced_' || lpad(slot::text, 2, '0');
-  tables CONSTANT text[] := ARRAY['agent_runs', 'agent_steps', 'agent_messages', 'agent_token_counts', 'approvals', 'agent_scores',
-    'agent_contents', 'agent_run_scopes', 'agent_step_aliases'];
+  tables CONSTANT text[] := ARRAY['agent_runs', 'agent_steps', 'agent_messages', 'agent_token_counts', 'agent_scores', 'agent_contents',
+    'agent_run_scopes', 'agent_step_aliases'];
   one text;
   old regclass;
   definition text;
@@ -35,7 +35,7 @@ BEGIN
       EXECUTE replace(replace(piece.text, format(' FROM public.%I', one), format(' FROM %I.%I', place, one)),
         'CREATE STATISTICS public.', format('CREATE STATISTICS %I.', place));
     END LOOP;
-    IF one IN ('agent_runs', 'agent_messages', 'approvals') THEN
+    IF one IN ('agent_runs', 'agent_messages') THEN
       EXECUTE format('ALTER TABLE %I.%I ADD CONSTRAINT runtraced_slot CHECK (public.run_slot(%s) = %s)', place, one,
         CASE WHEN one = 'agent_runs' THEN 'id' ELSE 'coalesce(run_id, session_id)' END, slot);
     END IF;
@@ -81,6 +81,18 @@ BEGIN
     IF piece.options <> '' THEN
       EXECUTE format('ALTER TABLE %I.%I SET (%s)', place, one, piece.options);
     END IF;
+    FOR definition IN
+      SELECT format('ALTER COLUMN %I SET STATISTICS %s', a.attname, a.attstattarget) FROM pg_catalog.pg_attribute AS a
+      WHERE a.attrelid = old AND a.attnum > 0 AND NOT a.attisdropped AND a.attstattarget >= 0
+      UNION ALL
+      SELECT format('ALTER COLUMN %I SET (%s)', a.attname, array_to_string(a.attoptions, ', ')) FROM pg_catalog.pg_attribute AS a
+      WHERE a.attrelid = old AND a.attnum > 0 AND NOT a.attisdropped AND a.attoptions IS NOT NULL
+      UNION ALL
+      SELECT format('SET (%s)', (SELECT string_agg('toast.' || o, ', ') FROM unnest(t.reloptions) AS o)) FROM pg_catalog.pg_class AS c
+      JOIN pg_catalog.pg_class AS t ON t.oid = c.reltoastrelid AND t.reloptions IS NOT NULL WHERE c.oid = old
+    LOOP
+      EXECUTE format('ALTER TABLE %I.%I %s', place, one, definition);
+    END LOOP;
     IF piece.identity IN ('f', 'n') THEN
       EXECUTE format('ALTER TABLE %I.%I REPLICA IDENTITY %s', place, one, CASE piece.identity WHEN 'f' THEN 'FULL' ELSE 'NOTHING' END);
     END IF;

@@ -10,7 +10,7 @@ DECLARE
   copied bigint;
 BEGIN
   EXECUTE format('INSERT INTO %1$I.%2$I (%3$s) SELECT %3$s FROM public.%2$I WHERE public.run_slot(%4$s) = %5$s', place, one, columns,
-    CASE WHEN one = 'agent_runs' THEN 'id' WHEN one IN ('agent_messages', 'approvals') THEN 'coalesce(run_id, session_id)' ELSE 'run_id' END, slot);
+    CASE WHEN one = 'agent_runs' THEN 'id' WHEN one = 'agent_messages' THEN 'coalesce(run_id, session_id)' ELSE 'run_id' END, slot);
   GET DIAGNOSTICS copied = ROW_COUNT;
   INSERT INTO public.agent_slot_moves VALUES (
     (SELECT m.slots FROM public.agent_slot_moves AS m WHERE m.slot = -1), slot, one, copied);

@@ -18,3 +18,17 @@ CREATE TABLE public.agent_slot_moves (
 COMMENT ON TABLE public.agent_slot_moves IS 'The rows that have been copied to slots; the table is there only while they move.';
 ALTER TABLE public.agent_slot_moves ENABLE ROW LEVEL SECURITY;
 INSERT INTO public.agent_slot_moves VALUES (current_setting('runtraced.slots')::integer, -1, '', 0);
+-- Default privileges may have given others more.
+DO $keep$
+DECLARE
+  role text;
+BEGIN
+  FOR role IN
+    SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END
+    FROM pg_catalog.pg_class AS c, aclexplode(c.relacl) AS a
+    WHERE c.oid = 'public.agent_slot_moves'::regclass AND a.grantee <> c.relowner
+  LOOP
+    EXECUTE format('REVOKE ALL ON public.agent_slot_moves FROM %s', role);
+  END LOOP;
+END
+$keep$;

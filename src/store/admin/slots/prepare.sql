@@ -13,8 +13,8 @@ COMMENT ON FUNCTION public.refuse_while_moving() IS 'Refuses writes while rows m
 DO $prepare$
 DECLARE
   slots CONSTANT integer := (SELECT m.slots FROM public.agent_slot_moves AS m WHERE m.slot = -1);
-  tables CONSTANT text[] := ARRAY['agent_runs', 'agent_steps', 'agent_messages', 'agent_token_counts', 'approvals', 'agent_scores',
-    'agent_contents', 'agent_run_scopes', 'agent_step_aliases'];
+  tables CONSTANT text[] := ARRAY['agent_runs', 'agent_steps', 'agent_messages', 'agent_token_counts', 'agent_scores', 'agent_contents',
+    'agent_run_scopes', 'agent_step_aliases'];
   place text;
   one text;
 BEGIN

@@ -1,7 +1,7 @@
 -- Puts views over the slots in the place of the tables in `public`, and drops these. In one transaction, and under locks that hold up
 -- everybody: so it copies nothing. Rows were copied and counted before.
 LOCK TABLE public.agent_sessions, public.agent_runs, public.agent_steps, public.agent_contents, public.agent_run_scopes,
-  public.agent_messages, public.agent_token_counts, public.approvals, public.agent_scores, public.agent_step_aliases
+  public.agent_messages, public.agent_token_counts, public.agent_scores, public.agent_step_aliases, public.approvals
   IN ACCESS EXCLUSIVE MODE;
 CREATE TABLE public.agent_slots (
   slot integer PRIMARY KEY,
@@ -12,10 +12,15 @@ COMMENT ON COLUMN public.agent_slots.slot IS 'Number of the slot, as run_slot() 
 COMMENT ON COLUMN public.agent_slots.schema_name IS 'The schema of its tables, which have the names of the views in public.';
 ALTER TABLE public.agent_slots ENABLE ROW LEVEL SECURITY;
 CREATE POLICY "Everyone sees the slots" ON public.agent_slots FOR SELECT USING (true);
+SELECT public.keep_to_owner('public.agent_slots');
 GRANT SELECT ON public.agent_slots TO PUBLIC;
 INSERT INTO public.agent_slots
 SELECT n, 'runtraced_' || lpad(n::text, 2, '0')
 FROM public.agent_slot_moves AS m, generate_series(0, m.slots - 1) AS n WHERE m.slot = -1;
+
+-- Approvals stay in `public`, where one id is one row, whatever slot its run is in: nobody can answer for another. A table cannot refer
+-- to a view.
+ALTER TABLE public.approvals DROP CONSTRAINT IF EXISTS approvals_run_id_fkey;
 
 CREATE SCHEMA runtraced_whole;
 SET LOCAL search_path = '';
@@ -24,7 +29,7 @@ DECLARE
   -- The columns that name the run or session whose slot a row is in, and the key.
   tables CONSTANT text[] := ARRAY[
     ['agent_runs', 'id', 'id'], ['agent_steps', 'run_id', 'id'], ['agent_messages', 'coalesce(run_id, session_id)', 'id'],
-    ['agent_token_counts', 'run_id', 'id'], ['approvals', 'coalesce(run_id, session_id)', 'id'], ['agent_scores', 'run_id', 'id'],
+    ['agent_token_counts', 'run_id', 'id'], ['agent_scores', 'run_id', 'id'],
     ['agent_contents', 'run_id', 'run_id hash'], ['agent_run_scopes', 'run_id', 'run_id'],
     ['agent_step_aliases', 'run_id', 'run_id id']];
   names CONSTANT text[] := tables[:][1:1];
@@ -86,10 +91,3 @@ END
 $swap$;
 DROP SCHEMA runtraced_whole;
 DROP FUNCTION public.refuse_while_moving();
-DO $follow$
-BEGIN
-  CREATE EVENT TRIGGER runtraced_share_slots ON ddl_command_end WHEN TAG IN ('GRANT', 'REVOKE') EXECUTE FUNCTION public.follow_grants();
-EXCEPTION WHEN insufficient_privilege THEN
-  NULL; -- The owner is no superuser, and calls share_slots().
-END
-$follow$;
