@@ -11,9 +11,13 @@ demo: postgres
 test: postgres
 	cargo test --locked
 	RUNTRACED_TEST_LAYOUT=month cargo test --locked --test suite -- $(MONTH_TESTS)
+	RUNTRACED_TEST_SLOTS=4 RUNTRACED_TEST_CASES=50 cargo test --locked --test suite -- $(SLOT_TESTS)
 
 # What is repeated in the layout by month: where rows go, how they merge, who sees them, and how they are deleted.
 MONTH_TESTS = order:: messages:: copy_rows:: bridged:: contents:: retention:: totals:: concurrency:: role::
+
+# The same in the layout in slots, and what else depends on tables being tables.
+SLOT_TESTS = order:: messages:: copy_rows:: bridged:: totals:: concurrency:: rls:: views:: keys::tenancy bad_input::conflicts
 
 # What depends on the version of Postgres, with 15 to 18. RUNTRACED_TEST_POSTGRES names the folder of one.
 .PHONY: test-postgres-versions

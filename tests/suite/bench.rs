@@ -213,6 +213,26 @@ async fn pruning_and_writing_are_measured_side_by_side() {
     }
 }
 
+/// Scenario: databases with 1, 4 and 16 slots are measured in turns.
+/// Guarantees: each has figures for both workloads, and nothing is left of the databases.
+#[tokio::test]
+async fn numbers_of_slots_are_compared() {
+    let database = pg::plain_database().await;
+    let flags = ["--slots-cost", "--rows", "2000", "--rounds", "1"];
+    let table = printed(database.url(), &flags);
+    for line in [
+        "steps         1  ",
+        "steps        16  ",
+        "agent         4  ",
+    ] {
+        assert!(table.contains(line), "{table}");
+    }
+    let mut conn = database.connect().await;
+    let left = "SELECT count(*) FROM pg_database WHERE datname ~ '^runtraced_bench_.*_16$'";
+    let left: i64 = sqlx::query_scalar(left).fetch_one(&mut conn).await.unwrap();
+    assert_eq!(left, 0);
+}
+
 /// Scenario: steps go to plain tables, to empty partitions and beside a year of rows; a month goes meanwhile.
 /// Guarantees: all of it has figures, and no event is lost while the month goes.
 #[tokio::test]

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::support::daemon::Daemon;
 use crate::support::events::{event, id, step};
+use crate::support::pg;
 
 /// All permutations of a range.
 fn orders(range: Range<usize>) -> Vec<Vec<usize>> {
@@ -54,7 +55,8 @@ async fn in_every_order<const N: usize, const E: usize>(
     for order in orders(0..E) {
         for at_once in [false, true] {
             // Random ids, because their order must not matter either.
-            let ids = [(); N].map(|()| Uuid::from_u128(rand::random()));
+            let first = Uuid::from_u128(rand::random());
+            let ids = [(); N].map(|()| pg::beside_at_random(first));
             let events = make(&ids);
             let events: Vec<Event> = order.iter().map(|&n| events[n].clone()).collect();
             let size = if at_once { E } else { 1 };

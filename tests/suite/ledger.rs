@@ -129,7 +129,8 @@ async fn each_daemon_process_has_rows_of_its_own() {
 /// Locks a run's row in a transaction of its own.
 async fn lock_run(database: &TestDatabase, run: Uuid) -> PgConnection {
     let mut conn = database.connect().await;
-    let lock = format!("BEGIN; SELECT FROM agent_runs WHERE id = '{run}' FOR UPDATE");
+    let table = pg::table_of("agent_runs", run);
+    let lock = format!("BEGIN; SELECT FROM {table} WHERE id = '{run}' FOR UPDATE");
     sqlx::raw_sql(sqlx::AssertSqlSafe(lock))
         .execute(&mut conn)
         .await

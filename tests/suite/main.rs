@@ -51,6 +51,7 @@ mod role;
 mod schema;
 mod send;
 mod sessions;
+mod slots;
 mod spans;
 mod spool;
 mod streams;

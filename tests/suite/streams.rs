@@ -122,7 +122,8 @@ async fn acks_never_overtake_a_hole() {
     let (mut conn, mut watch) = (database.connect().await, database.connect().await);
     let locked = new_id();
     daemon.submit(steps(locked, 1)).await;
-    let lock = format!("BEGIN; SELECT FROM agent_runs WHERE id = '{locked}' FOR UPDATE");
+    let table = pg::table_of("agent_runs", locked);
+    let lock = format!("BEGIN; SELECT FROM {table} WHERE id = '{locked}' FOR UPDATE");
     sqlx::raw_sql(sqlx::AssertSqlSafe(lock))
         .execute(&mut conn)
         .await

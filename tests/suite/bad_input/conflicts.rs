@@ -43,7 +43,8 @@ async fn an_id_of_another_run_is_refused_in_a_later_batch() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let mut conn = database.connect().await;
-    let (mine, other) = (new_id(), new_id());
+    let mine = new_id();
+    let other = pg::beside(mine);
     let made: Vec<_> = kinds().into_iter().map(|kind| (kind, new_id())).collect();
     let owned = made.iter().map(|((_, make), id)| make(mine, *id));
     assert_eq!(daemon.submit(owned.collect()).await.committed, 8);
@@ -83,7 +84,8 @@ async fn an_id_of_two_runs_in_one_batch_is_refused_once() {
     let daemon = Daemon::start(database.url()).await;
     let mut conn = database.connect().await;
     for _ in 0..20 {
-        let (one, two) = (new_id(), new_id());
+        let one = new_id();
+        let two = pg::beside(one);
         let kinds = kinds();
         let pairs = kinds.iter().flat_map(|(_, make)| {
             let id = new_id();
@@ -117,7 +119,8 @@ async fn an_id_of_another_session_is_refused() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let mut conn = database.connect().await;
-    let (session, other, run) = (new_id(), new_id(), new_id());
+    let session = new_id();
+    let (other, run) = (pg::beside(session), pg::beside(session));
     let (note, ask) = (new_id(), new_id());
     let message = |run: Option<Uuid>, session| message(1, run, session, note);
     let approval = |run: Option<Uuid>, session: Option<Uuid>| {

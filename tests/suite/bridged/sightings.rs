@@ -124,7 +124,8 @@ async fn an_answer_is_appended_and_a_wrong_belief_does_no_harm() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let mut conn = database.connect().await;
-    let [run, other, session, first, second] = std::array::from_fn(|_| new_id());
+    let run = new_id();
+    let [other, session, first, second] = std::array::from_fn(|_| pg::beside(run));
     let answer = |millis, run, own, content: &str| {
         let mut event = sighting(millis, run, Some(session), own, content);
         if let Some(Body::MessageAppended(message)) = &mut event.event {
@@ -186,8 +187,8 @@ async fn a_sighting_of_another_session_is_a_conflict() {
         .await;
     for session in [Some(new_id()), None] {
         let events = vec![
-            sighting(3, new_id(), session, own, "theirs"),
-            sighting(1, new_id(), session, own, "theirs"),
+            sighting(3, pg::beside(run), session, own, "theirs"),
+            sighting(1, pg::beside(run), session, own, "theirs"),
         ];
         let outcome = daemon.submit(events).await;
         assert_eq!(outcome.refused.len(), 2, "{outcome:?}");

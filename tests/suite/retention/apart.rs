@@ -3,7 +3,7 @@
 use runtraced::proto::event::Event as Body;
 use runtraced::proto::{self, RefusalCode};
 use serde_json::json;
-use sqlx::Connection as _;
+use sqlx::{AssertSqlSafe, Connection as _};
 use uuid::Uuid;
 
 use super::erased::{erase, mentions};
@@ -62,7 +62,9 @@ async fn children_go_with_their_parents() {
     daemon.submit(vec![below(child, parent)]).await;
     let mut other = database.connect().await;
     let mut held = other.begin().await.unwrap();
-    sqlx::query("SELECT FROM agent_runs WHERE id = $1 FOR UPDATE")
+    let table = pg::table_of("agent_runs", child);
+    let lock = format!("SELECT FROM {table} WHERE id = $1 FOR UPDATE");
+    sqlx::query(AssertSqlSafe(lock))
         .bind(child)
         .execute(&mut *held)
         .await

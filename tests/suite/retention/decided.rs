@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use runtraced::store::MIGRATIONS;
-use sqlx::Connection as _;
+use sqlx::{AssertSqlSafe, Connection as _};
 use tokio::time::sleep;
 
 use super::kept::FLAGS;
@@ -114,10 +114,11 @@ async fn prune_says_what_is_locked() {
     let free = send_run(&daemon, None, "a").await;
     age(&mut conn, &[locked, free], 60).await;
     let mut other = database.connect().await;
-    let lock = "SELECT FROM agent_runs FOR UPDATE";
+    let table = pg::table_of("agent_runs", locked);
+    let lock = format!("SELECT FROM {table} WHERE id = $1 FOR UPDATE");
     let prune = ["prune", "--older-than", "30d"];
     let mut held = other.begin().await.unwrap();
-    sqlx::query("SELECT FROM agent_runs WHERE id = $1 FOR UPDATE")
+    sqlx::query(AssertSqlSafe(lock.clone()))
         .bind(locked)
         .execute(&mut *held)
         .await
@@ -128,7 +129,11 @@ async fn prune_says_what_is_locked() {
     assert_eq!(there(&mut conn, &[locked, free]).await, [locked]);
     held.rollback().await.unwrap();
     let mut held = other.begin().await.unwrap();
-    sqlx::query(lock).execute(&mut *held).await.unwrap();
+    sqlx::query(AssertSqlSafe(lock))
+        .bind(locked)
+        .execute(&mut *held)
+        .await
+        .unwrap();
     let ((code, said), ()) = tokio::join!(runtraced(&prune, database.url()), async {
         sleep(Duration::from_millis(500)).await;
         held.rollback().await.unwrap();

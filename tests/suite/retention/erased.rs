@@ -49,9 +49,10 @@ pub async fn erase(args: &[&str], url: &str) -> (i32, Value) {
 pub async fn mentions(conn: &mut PgConnection, subject: Uuid) -> i64 {
     let mut found = 0;
     let tables: Vec<String> = sqlx::query_scalar(
-        "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+        "SELECT oid::regclass::text FROM pg_class WHERE relnamespace = ANY (($1::text[])::regnamespace[]) AND relkind IN ('r', 'p')
          AND relname NOT IN ('users', 'customers', 'ingest_tombstones')",
     )
+    .bind([vec!["public".to_owned()], pg::layout().schemas()].concat())
     .fetch_all(&mut *conn)
     .await
     .unwrap();

@@ -14,7 +14,9 @@ use std::{
 use runtraced::postgres::{PrivateConfig, PrivatePostgres, StopMode};
 use runtraced::store::{self, SlotCount, TraceLayout};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use uuid::Uuid;
 
+use super::events::new_id;
 use super::watchdog;
 
 const TEMPLATE: &str = "template_migrated";
@@ -177,14 +179,30 @@ pub fn tables_of(name: &str) -> Vec<String> {
     layout().tables_of(name)
 }
 
+/// The table behind a name in `public` that holds a run, and what is below it.
+pub fn table_of(name: &str, run: Uuid) -> String {
+    format!("{}.{name}", layout().place_of(run).schema())
+}
+
 /// Brings a database of [`plain_database`] into the layout that is tested.
 pub async fn convert(connection: &mut PgConnection) {
     migrate(connection).await;
 }
 
-/// Whether the tests run on the layout in slots, where the tables of runs are views in `public`.
-pub fn is_in_slots() -> bool {
-    matches!(layout(), TraceLayout::InSlots(_))
+/// A new id that is in the same slot as `id`: only within a slot, runtraced notices that an id is
+/// taken, and a sighting moves.
+pub fn beside(id: Uuid) -> Uuid {
+    first_beside(id, new_id)
+}
+
+/// The same, and it is before or after other new ones by chance.
+pub fn beside_at_random(id: Uuid) -> Uuid {
+    first_beside(id, || Uuid::from_u128(rand::random()))
+}
+
+fn first_beside(id: Uuid, make: impl FnMut() -> Uuid) -> Uuid {
+    let is_beside = |one: &Uuid| layout().place_of(*one) == layout().place_of(id);
+    std::iter::repeat_with(make).find(is_beside).unwrap()
 }
 
 fn url_of(server: &PrivatePostgres, database: &str) -> String {

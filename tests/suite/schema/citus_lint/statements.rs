@@ -13,7 +13,9 @@ pub struct Statement {
 }
 
 /// Commands that are no queries: they are for owners, and not on any path of events.
-const COMMANDS: [&str; 6] = ["DO", "GRANT", "REVOKE", "LOCK", "SET", "CREATE"];
+const COMMANDS: [&str; 8] = [
+    "ALTER", "DROP", "DO", "GRANT", "REVOKE", "LOCK", "SET", "CREATE",
+];
 /// What changes rows.
 const CHANGES: [&str; 3] = ["UPDATE ", "INSERT INTO ", "DELETE FROM "];
 /// It writes its own rows into a database of its own, beside the daemon's.
