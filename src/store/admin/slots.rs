@@ -144,7 +144,6 @@ async fn move_locked(
         TraceLayout::Plain => {}
     }
     prepare_session(conn).await?;
-    let held_from = Instant::now();
     match slots_of_move(conn).await? {
         None => {
             refuse_obstacles(conn).await?;
@@ -160,6 +159,7 @@ async fn move_locked(
             )));
         }
     }
+    let held_from = Instant::now();
     end_daemons(conn).await?;
     let prepared: bool =
         sqlx::query_scalar("SELECT to_regprocedure('public.run_slot(uuid)') IS NOT NULL")
