@@ -1,4 +1,4 @@
--- The tables $1 whose policies do not bind the role of this session, and those that it may not read. Where runs are in slots, the
+-- The tables $1 whose policies do not bind the current role, and those that it may not read. Where runs are in slots, the
 -- names in public are views, which must read with the rights of whoever asks, and each slot has tables of its own.
 SELECT coalesce(array_agg(DISTINCT t.name ORDER BY t.name) FILTER (WHERE NOT t.bound), '{}'),
        coalesce(array_agg(DISTINCT t.name ORDER BY t.name) FILTER (WHERE NOT t.readable), '{}')

@@ -1,6 +1,7 @@
 //! What the views over the slots do, and what the tables below them.
 
 use serde_json::json;
+use sqlx::Connection as _;
 
 use super::{database, runs_apart, slot_of};
 use crate::retention::rows::{ended_run, run_sql};
@@ -123,6 +124,60 @@ async fn views_are_written_as_tables_are() {
         astray.as_database_error().unwrap().constraint(),
         Some("runtraced_slot")
     );
+}
+
+/// Scenario: two people update one row through a view, and one waits for the other.
+/// Guarantees: the second one fails, and may repeat what it asked; no change is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_somebody_else_is_not_lost() {
+    let (database, mut conn) = database().await;
+    let mut other = database.connect().await;
+    run_sql(
+        &mut conn,
+        "INSERT INTO agent_runs (agent_id, agent_type) VALUES ('a', 'b')",
+    )
+    .await;
+    let mut tx = conn.begin().await.unwrap();
+    run_sql(
+        &mut tx,
+        "UPDATE agent_runs SET name = 'one' WHERE name IS NULL",
+    )
+    .await;
+    let waiting = tokio::spawn(async move {
+        sqlx::query("UPDATE agent_runs SET name = 'two' WHERE name IS NULL")
+            .execute(&mut other)
+            .await
+    });
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    tx.commit().await.unwrap();
+    let failed = waiting.await.unwrap().unwrap_err();
+    assert_eq!(
+        failed.as_database_error().unwrap().code().as_deref(),
+        Some("40001")
+    );
+    assert_eq!(
+        value(&mut conn, "SELECT name FROM agent_runs").await,
+        json!("one")
+    );
+}
+
+/// Scenario: somebody makes functions with the names of those that copy rights, and other types. The owner grants something.
+/// Guarantees: none of them is called.
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_of_others_are_not_called_for_rights() {
+    let (_database, mut conn) = database().await;
+    run_sql(
+        &mut conn,
+        "CREATE FUNCTION share_as(regclass, oid) RETURNS void LANGUAGE plpgsql AS 'BEGIN RAISE ''called''; END';
+         CREATE FUNCTION rights_on(oid) RETURNS TABLE (what text, col name, grantee oid, is_grantable boolean)
+           LANGUAGE plpgsql AS 'BEGIN RAISE ''called''; END';
+         CREATE FUNCTION share_slot(name) RETURNS void LANGUAGE plpgsql AS 'BEGIN RAISE ''called''; END';
+         GRANT SELECT ON agent_steps TO PUBLIC",
+    )
+    .await;
+    let owner = "SELECT p.proowner = c.relowner FROM pg_proc p, pg_class c
+                 WHERE p.proname = 'follow_grants' AND c.oid = 'runtraced_00.agent_runs'::regclass";
+    assert_eq!(value(&mut conn, owner).await, json!(true));
 }
 
 /// Scenario: the owner grants a right on a view, and revokes it.
