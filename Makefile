@@ -45,6 +45,9 @@ bench-quick: postgres
 	cargo build --locked --release
 	./target/release/runtraced bench --quick
 
+# These take long on purpose.
+order-long chaos hostile: export RUNTRACED_TEST_MINUTES = 600
+
 # The order tests with 5,000 cases, far more than in `make test`.
 order-long: postgres
 	RUNTRACED_TEST_CASES=5000 cargo test --locked --test suite order::

@@ -1,5 +1,7 @@
 //! Ids that name a row of another run or session already.
 
+use std::time::{Duration, Instant};
+
 use runtraced::proto::{Event, RefusalCode};
 use sqlx::Connection as _;
 use uuid::Uuid;
@@ -175,7 +177,8 @@ async fn an_id_that_another_transaction_takes_meanwhile_is_refused() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let mut conn = database.connect().await;
-    let (mine, other) = (new_id(), new_id());
+    let mine = new_id();
+    let other = pg::beside(mine);
     let runs = vec![run_started(0, mine), run_started(0, other)];
     assert_eq!(daemon.submit(runs).await.committed, 2);
     for (table, column, values, field, make) in [
@@ -227,8 +230,10 @@ async fn an_id_that_another_transaction_takes_meanwhile_is_refused() {
             let (outcome, mut conn) = tokio::join!(daemon.submit(batch), async {
                 let mut watch = database.connect().await;
                 let waiting = "pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+                let until = Instant::now() + Duration::from_secs(30);
                 while count(&mut watch, waiting).await == 0 {
-                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                    assert!(Instant::now() < until, "{table}: nobody waits");
+                    tokio::time::sleep(Duration::from_millis(5)).await;
                 }
                 theirs.commit().await.unwrap();
                 watch

@@ -3,6 +3,7 @@
 pub mod compressed;
 pub mod daemon;
 pub mod events;
+pub mod hang;
 pub mod load;
 pub mod needed;
 pub mod otlp;

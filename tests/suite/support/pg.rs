@@ -17,6 +17,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::events::new_id;
+use super::hang::TestAlive;
 use super::watchdog;
 
 const TEMPLATE: &str = "template_migrated";
@@ -32,6 +33,7 @@ pub struct TestDatabase {
     /// Its name in the cluster.
     pub name: String,
     url: String,
+    _alive: TestAlive,
 }
 
 impl TestDatabase {
@@ -99,6 +101,7 @@ pub async fn english_database() -> TestDatabase {
 
 async fn create(template: &str) -> TestDatabase {
     static COUNT: AtomicU32 = AtomicU32::new(0);
+    let alive = TestAlive::watch();
     let server = SHARED.get_or_init(|| in_runtime(start_shared));
     let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
     let mut connection = PgConnection::connect(server.url()).await.unwrap();
@@ -112,6 +115,7 @@ async fn create(template: &str) -> TestDatabase {
     TestDatabase {
         url: url_of(server, &name),
         name,
+        _alive: alive,
     }
 }
 
@@ -223,6 +227,7 @@ async fn run(connection: &mut PgConnection, statement: String) {
 pub struct OwnCluster {
     server: PrivatePostgres,
     dir: PathBuf,
+    _alive: TestAlive,
 }
 
 /// A running cluster of one's own, whose database has all migrations applied.
@@ -236,12 +241,17 @@ pub async fn own_cluster() -> OwnCluster {
 
 /// The same in the plain layout, whatever layout is tested: for migrations that are undone.
 pub async fn own_plain_cluster() -> OwnCluster {
+    let alive = TestAlive::watch();
     let dir = watchdog::scratch_dir("own");
     let server = start(dir.clone()).await;
     let mut connection = PgConnection::connect(server.url()).await.unwrap();
     store::migrate(&mut connection).await.unwrap();
     connection.close().await.unwrap();
-    OwnCluster { server, dir }
+    OwnCluster {
+        server,
+        dir,
+        _alive: alive,
+    }
 }
 
 impl OwnCluster {
