@@ -113,6 +113,8 @@ fn classify_fault(fault: ServerFault<'_>) -> FailureClass {
         "23505" => FailureClass::RowExists,
         "XX000" if fault.is_without_its_code() => FailureClass::RowExists,
         "XX000" if fault.is_of_a_node() => FailureClass::Unavailable,
+        "XX000" if fault.is_of_a_commit() => FailureClass::Conflict,
+        "XX000" if fault.is_of_a_plan() => FailureClass::NeedsPerson,
         "0A000" if fault.message.contains("row-level security") => FailureClass::CopyForbidden,
         "40001" | "40P01" => FailureClass::Conflict,
         // The session was there, and was deleted since: the next attempt makes it again. Or another writer has created the
@@ -148,7 +150,14 @@ const REFUSES_VALUES: [&str; 7] = [
 ];
 
 /// Whether a reference may be right at the next attempt: to a session, or to a run and its month.
+/// On a worker of Citus, the constraint of a shard has the shard's number after its name.
 fn may_pass(constraint: &str) -> bool {
+    let of_shard = constraint.rsplit_once('_');
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let name = match of_shard {
+        Some((name, number)) if is_number(number) => name,
+        _ => constraint,
+    };
     [
         "agent_steps_run_id_fkey",
         "agent_messages_run_id_fkey",
@@ -158,7 +167,7 @@ fn may_pass(constraint: &str) -> bool {
         "agent_messages_session_id_fkey",
         "approvals_session_id_fkey",
     ]
-    .contains(&constraint)
+    .contains(&name)
 }
 
 impl ServerFault<'_> {
@@ -173,12 +182,32 @@ impl ServerFault<'_> {
 
     /// Whether another node of Citus was away, or a shard has just moved.
     fn is_of_a_node(&self) -> bool {
-        [
+        self.says_one_of(&[
             "failure on connection marked as essential",
             "could not find valid entry for shard",
-        ]
-        .iter()
-        .any(|words| self.message.contains(words))
+        ])
+    }
+
+    /// Whether a node of Citus did not commit. It is away, as the next attempt tells; or a deferred constraint of a
+    /// product refuses a row, and the same happens again.
+    fn is_of_a_commit(&self) -> bool {
+        self.says_one_of(&["could not commit transaction for shard"])
+    }
+
+    /// Whether Citus cannot run the statement on its tables, whatever the rows are.
+    fn is_of_a_plan(&self) -> bool {
+        self.says_one_of(&[
+            "cannot execute a distributed query from a query on a shard",
+            "is not distributed",
+            "operation is not allowed on this node",
+            "executor could not find named tuplestore",
+            "bogus varno",
+        ])
+    }
+
+    /// Internal errors have one code, and Citus does not translate its messages.
+    fn says_one_of(&self, words: &[&str]) -> bool {
+        words.iter().any(|words| self.message.contains(words))
     }
 
     /// Whether an error of any other code is about a row: a trigger or a policy of the product
@@ -331,6 +360,7 @@ mod tests {
         message: String,
         routine: Option<String>,
         context: Option<String>,
+        constraint: Option<String>,
         #[serde(default)]
         fatal: bool,
         class: String,
@@ -344,7 +374,7 @@ mod tests {
             let class = classify_fault(ServerFault {
                 code: &said.code,
                 message: &said.message,
-                constraint: None,
+                constraint: said.constraint.as_deref(),
                 routine: said.routine.as_deref(),
                 context: said.context.as_deref(),
                 ends_session: said.fatal,
