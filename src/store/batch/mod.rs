@@ -9,6 +9,7 @@ mod bridged;
 mod call_tree;
 mod contents;
 mod contested;
+mod early_sessions;
 mod error;
 mod gone;
 mod large_runs;
@@ -26,6 +27,7 @@ mod tenancy;
 mod views;
 mod write;
 
+pub use self::early_sessions::make_sessions_early;
 pub use self::error::BatchError;
 pub use self::gone::{GoneIds, write_unless_gone};
 pub use self::large_runs::{RunSizes, few_rows, postpone};

@@ -35,7 +35,8 @@ pub use self::replay::ReplayError;
 use self::session::LazySession;
 use self::told::{committed, rolled_back};
 use super::batch::{
-    BatchError, GoneIds, RunTotalsCache, write_by_month, write_by_slot, write_unless_gone,
+    BatchError, GoneIds, RunTotalsCache, make_sessions_early, write_by_month, write_by_slot,
+    write_unless_gone,
 };
 use super::error::{FailureClass, classify_failure};
 use super::layout::TraceLayout;
@@ -334,6 +335,11 @@ impl Writer {
         let (ledger, shard_counts) = (self.ledger(), self.counts.clone());
         let render = self.spool.is_some().then_some(self.config.render);
         let known = self.layout.take();
+        if let Some(TraceLayout::InSlots(_)) = known {
+            let make =
+                async |tx: &mut PgConnection, _: &mut _| make_sessions_early(tx, events).await;
+            self.session.transaction(make).await?;
+        }
         let (written, counts, reading, ended, layout) = self
             .transaction(async |tx, cache| {
                 let layout = match known {

@@ -1,9 +1,13 @@
 //! What is lost when runs are in different slots.
 
+use std::time::{Duration, Instant};
+
 use runtraced::proto::RefusalCode;
 use serde_json::json;
+use sqlx::Connection as _;
+use uuid::Uuid;
 
-use super::{database, runs_apart};
+use super::{database, runs_apart, slot_of};
 use crate::retention::rows::run_sql;
 use crate::support::daemon::Daemon;
 use crate::support::events::{approval_requested, id, message, new_id, run_started, step};
@@ -71,5 +75,49 @@ async fn nobody_answers_for_a_run_of_another_slot() {
     assert_eq!(codes, [RefusalCode::IdConflict], "{outcome:?}");
     let found = format!("SELECT jsonb_agg(status) FROM approvals WHERE id = '{asked}'");
     assert_eq!(value(&mut conn, &found).await, json!(["pending"]));
+    daemon.finish().await;
+}
+
+/// Scenario: a batch that names a new session waits for its run, which somebody holds; a run of another slot
+/// names the same session.
+/// Guarantees: the other run is committed meanwhile, for its writer does not wait for the session.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_session_does_not_make_the_writers_of_other_slots_wait() {
+    let (database, mut conn) = database().await;
+    let daemon = Daemon::with_args(database.url(), &["--spool-bytes=0"]).await;
+    let runs: [Uuid; 2] = runs_apart(&mut conn).await;
+    let started = runs.map(|run| run_started(0, run)).to_vec();
+    // The first write tells the daemon of slots, and the next one the writer of each slot.
+    assert_eq!(daemon.submit(started).await.committed, 2);
+    let steps = runs.map(|run| step(1, 2, run, new_id())).to_vec();
+    assert_eq!(daemon.submit(steps).await.committed, 2);
+    let slot = slot_of(&mut conn, runs[0]).await;
+    let hold = format!(
+        "SELECT FROM runtraced_{:0>2}.agent_runs WHERE id = '{}' FOR UPDATE",
+        slot.to_string(),
+        runs[0]
+    );
+    let mut holder = conn.begin().await.unwrap();
+    sqlx::query(sqlx::AssertSqlSafe(hold))
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    let session = new_id();
+    let name_session = |run| vec![message(1, Some(run), Some(session), new_id())];
+    let (held, ()) = tokio::join!(daemon.submit(name_session(runs[0])), async {
+        let mut watch = database.connect().await;
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+                       AND datname = current_database()";
+        let until = Instant::now() + Duration::from_secs(30);
+        while value(&mut watch, waiting).await == json!(0) {
+            assert!(Instant::now() < until, "nobody waits");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let other = daemon.submit(name_session(runs[1]));
+        let other = tokio::time::timeout(Duration::from_secs(20), other).await;
+        assert_eq!(other.expect("it waits for the session").committed, 1);
+        holder.commit().await.unwrap();
+    });
+    assert_eq!(held.committed, 1);
     daemon.finish().await;
 }
