@@ -160,7 +160,8 @@ async fn maintain_database(
         stop.clone(),
     );
     // One server process serves all three: a daemon has few.
-    let session = Mutex::new(Session::new(database, "runtraced", write, timeout, || ()));
+    let name = "runtraced sweeper";
+    let session = Mutex::new(Session::new(database, name, write, timeout, || ()));
     tokio::join!(
         health,
         refresh_prices(&session, stop.clone()),

@@ -158,6 +158,15 @@ pub struct BenchArgs {
         conflicts_with_all = ["outage", "html", "markdown", "otel_cost", "read_cost", "prune_cost", "months_cost"]
     )]
     pub slots_cost: bool,
+    /// Instead of rates, measure the CPU time of each part of the daemon and of Postgres with slots,
+    /// and compute what slots on up to 64 servers would reach. Slots on several servers do not exist.
+    #[arg(
+        long,
+        env = "RUNTRACED_BENCH_SLOTS_MODEL",
+        value_parser = BoolishValueParser::new(),
+        conflicts_with_all = ["outage", "html", "markdown", "otel_cost", "read_cost", "prune_cost", "months_cost", "slots_cost"]
+    )]
+    pub slots_model: bool,
     /// Begin with a copy of this database of the server. Nobody may be connected to it.
     #[arg(
         long,

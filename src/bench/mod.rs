@@ -2,6 +2,7 @@
 //! compares that with plain COPY of the same rows on the same machine.
 
 mod args;
+mod contender;
 mod database;
 mod direct;
 mod exports;
@@ -22,6 +23,7 @@ mod prune_cost;
 mod read_cost;
 mod rows;
 mod slots_cost;
+mod slots_model;
 mod svg;
 mod table;
 mod turns;
@@ -71,7 +73,8 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
         || args.read_cost
         || args.prune_cost
         || args.months_cost
-        || args.slots_cost;
+        || args.slots_cost
+        || args.slots_model;
     let kinds = args.workloads();
     if args.measures_histories() && (in_other_ways || !kinds.iter().all(|kind| kind.is_history())) {
         bail!("--workload history and chat have figures of their own: measure them alone");
@@ -126,6 +129,9 @@ async fn measure_and_print(args: &BenchArgs, url: &str) -> anyhow::Result<()> {
     }
     if args.slots_cost {
         return slots_cost::run(args, url).await;
+    }
+    if args.slots_model {
+        return slots_model::run(args, url).await;
     }
     if args.prune_cost {
         return prune_cost::run(args, url).await;

@@ -1,6 +1,7 @@
 //! CPU time and memory of processes, from Linux' /proc.
 
 use std::fs;
+use std::path::Path;
 
 /// USER_HZ: the unit of times in /proc, which Linux fixes at 100 (proc(5)).
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -77,18 +78,41 @@ pub fn parent_pid(pid: u32) -> Option<u32> {
     stat_fields(pid)?.get(PPID)?.parse().ok()
 }
 
+/// CPU time used so far by the threads of a process whose names begin with `prefix`, in seconds.
+#[must_use]
+pub fn thread_cpu_seconds(pid: u32, prefix: &str) -> f64 {
+    let threads = fs::read_dir(format!("/proc/{pid}/task"));
+    let threads = threads.into_iter().flatten().flatten();
+    let named = threads.filter(|thread| {
+        let name = fs::read_to_string(thread.path().join("comm"));
+        name.is_ok_and(|name| name.starts_with(prefix))
+    });
+    named
+        .map(|thread| seconds_of(fields_of(&thread.path().join("stat")), 2))
+        .sum()
+}
+
 /// The fields of /proc/PID/stat after the process name: index 0 is field 3 of proc(5).
 fn stat_fields(pid: u32) -> Option<Vec<String>> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    fields_of(Path::new(&format!("/proc/{pid}/stat")))
+}
+
+fn fields_of(stat: &Path) -> Option<Vec<String>> {
+    let stat = fs::read_to_string(stat).ok()?;
     let (_, fields) = stat.rsplit_once(") ")?;
     Some(fields.split(' ').map(str::to_owned).collect())
 }
 
 /// utime plus stime of a process in seconds, on request with those of its ended children.
-fn cpu_seconds(pid: u32, ended_children: bool) -> f64 {
-    let fields = stat_fields(pid).unwrap_or_default();
+#[must_use]
+pub fn cpu_seconds(pid: u32, ended_children: bool) -> f64 {
     // utime and stime; the two fields after them are cutime and cstime.
-    let count = if ended_children { 4 } else { 2 };
+    seconds_of(stat_fields(pid), if ended_children { 4 } else { 2 })
+}
+
+/// The sum of so many fields from utime on, in seconds; 0 when the process has ended.
+fn seconds_of(fields: Option<Vec<String>>, count: usize) -> f64 {
+    let fields = fields.unwrap_or_default();
     let ticks = fields.iter().skip(UTIME).take(count);
     ticks
         .filter_map(|field| field.parse::<f64>().ok())
@@ -122,5 +146,30 @@ mod tests {
         assert!(used.daemon > 0.0, "{used:?}");
         assert!(watched.peak_daemon_bytes() > 1 << 20);
         assert!(parent_pid(std::process::id()).is_some());
+    }
+
+    #[test]
+    fn the_time_of_a_thread_is_found_by_its_name() {
+        let worker = std::thread::Builder::new().name("spinner-7".to_owned());
+        let (done, wait) = std::sync::mpsc::channel::<()>();
+        let spinning = worker.spawn(move || {
+            let begin = std::time::Instant::now();
+            while begin.elapsed().as_millis() < 60 {
+                std::hint::spin_loop();
+            }
+            // It must live while it is looked at.
+            wait.recv().unwrap();
+        });
+        let spinning = spinning.unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(80));
+        let pid = std::process::id();
+        let limit = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while thread_cpu_seconds(pid, "spinner-") == 0.0 {
+            assert!(std::time::Instant::now() < limit, "no time is found");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        assert_eq!(thread_cpu_seconds(pid, "nobody-"), 0.0);
+        done.send(()).unwrap();
+        spinning.join().unwrap();
     }
 }

@@ -3,17 +3,13 @@
 
 use std::fmt::Write as _;
 
-use super::database::ScratchDatabase;
+use super::contender::{Contender, ContenderSetup};
 use super::extras::measure_rate;
 use super::figures::Spread;
-use super::measure::BenchHarness;
-
 use super::progress::BenchProgress;
 use super::workload::{WorkloadKind, WorkloadSpec};
-use super::{BenchArgs, start_harness, stop_daemon, workload_spec, write_file};
-use crate::console::child::ChildDaemon;
+use super::{BenchArgs, workload_spec, write_file};
 use crate::console::output;
-use crate::store::{SlotCount, move_to_slots};
 
 /// The numbers of slots; the first is the plain layout.
 const SLOTS: [u8; 3] = [1, 4, 16];
@@ -29,13 +25,6 @@ struct SlotsFigures {
     to_one_slot: Spread,
 }
 
-/// A database and its daemon.
-struct Contender {
-    slots: u8,
-    bench: BenchHarness,
-    daemon: ChildDaemon,
-}
-
 /// Measures, prints and writes the figures.
 ///
 /// # Errors
@@ -45,7 +34,13 @@ pub async fn run(args: &BenchArgs, url: &str) -> anyhow::Result<()> {
     let mut contenders = Vec::new();
     let measured = async {
         for slots in SLOTS {
-            contenders.push(Contender::start(args, url, slots, &progress).await?);
+            let setup = ContenderSetup {
+                suffix: &format!("_{slots}"),
+                slots,
+                writers: args.connections,
+                flags: &[],
+            };
+            contenders.push(Contender::start(args, url, &setup, &progress).await?);
         }
         let mut figures = Vec::new();
         for kind in WORKLOADS {
@@ -55,9 +50,7 @@ pub async fn run(args: &BenchArgs, url: &str) -> anyhow::Result<()> {
     }
     .await;
     for contender in contenders {
-        let stopped = stop_daemon(contender.daemon).await;
-        contender.bench.scratch.remove().await?;
-        stopped?;
+        contender.remove().await?;
     }
     let figures = measured?;
     progress.clear();
@@ -66,29 +59,6 @@ pub async fn run(args: &BenchArgs, url: &str) -> anyhow::Result<()> {
         args.json.as_deref(),
         &serde_json::to_string_pretty(&figures)?,
     )
-}
-
-impl Contender {
-    async fn start(
-        args: &BenchArgs,
-        url: &str,
-        slots: u8,
-        progress: &BenchProgress,
-    ) -> anyhow::Result<Self> {
-        progress.stage(&format!("making a database with {slots} slots"));
-        let scratch = ScratchDatabase::of_this_process(url, &format!("_{slots}"))?;
-        scratch.create(None).await?;
-        if let Some(count) = SlotCount::new(slots) {
-            move_to_slots(&mut scratch.connect().await?, count, |_| ()).await?;
-        }
-        let (bench, daemon) =
-            start_harness(args, &scratch, args.connections, &[], progress.clone()).await?;
-        Ok(Self {
-            slots,
-            bench,
-            daemon,
-        })
-    }
 }
 
 /// Measures all in turns, after one round that warms up.

@@ -4,6 +4,11 @@
 
 mod costs;
 mod model;
+mod spread;
 
 pub use costs::{MeasuredCosts, UnreadCosts};
 pub use model::{CapacityPlan, EventRate, Hardware, TraceVolume};
+pub use spread::{
+    CostPoint, MOST_SLOTS, SlotCosts, SpreadLimit, SpreadRate, SpreadSettings, WorkCost, rates,
+    slots_to_spread,
+};

@@ -8,8 +8,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::output;
-use crate::capacity::{CapacityPlan, EventRate, Hardware, MeasuredCosts, TraceVolume};
+use crate::capacity::{CapacityPlan, EventRate, Hardware, MOST_SLOTS, MeasuredCosts, TraceVolume};
 use crate::config::{Faults, FlagReader, FlagValue};
+use crate::store::SlotCount;
+
+/// What is computed with must be what can be made.
+const _: () = assert!(MOST_SLOTS == SlotCount::MOST as u64);
 
 /// The longest time for which rows may be kept.
 const LONGEST: Duration = Duration::from_secs(36_600 * 86_400);
@@ -17,7 +21,7 @@ const LONGEST: Duration = Duration::from_secs(36_600 * 86_400);
 const LARGEST_ROW: u64 = 1 << 30;
 const LARGEST_DISK: u64 = 1 << 60;
 
-/// Say how many databases, daemons and disks a rate of rows takes.
+/// Say how many databases, slots, daemons and disks a rate of rows takes.
 ///
 /// It computes with measured costs, and connects to nothing. An event becomes about one row: a
 /// step, a message, a token count; over OTLP, a span becomes one to three. docs/SCALING.md says
@@ -157,6 +161,17 @@ fn for_people(plan: &CapacityPlan) -> String {
         ),
     );
     line(
+        "disks",
+        count(plan.databases),
+        format!("1 of {} for each database", bytes(hardware.disk_bytes)),
+    );
+    line(
+        "slots",
+        count(plan.slots_per_database),
+        "in each database: with more, agent runs were written more slowly (docs/BENCHMARKS.md)"
+            .to_owned(),
+    );
+    line(
         "daemons",
         count(plan.databases * plan.daemons_per_database),
         format!(
@@ -190,10 +205,26 @@ fn for_people(plan: &CapacityPlan) -> String {
         let _ = writeln!(
             text,
             "One database does not take this, and one trace store is one database: divide it by tenant \
-             (docs/SCALING.md), keep rows for less time, or take larger machines."
+             (docs/SCALING.md), keep rows for less time, or take larger machines.\n{}",
+            not_yet(plan)
         );
     }
     text
+}
+
+/// What one store over several servers would need, if it existed.
+fn not_yet(plan: &CapacityPlan) -> String {
+    let servers = count(plan.databases);
+    match plan.slots_if_spread {
+        Some(slots) => format!(
+            "One store over {servers} servers does not exist yet. It would have {slots} slots, at most {} on a server.",
+            slots.div_ceil(plan.databases)
+        ),
+        None => format!(
+            "One store over {servers} servers does not exist. Slots would not help: {MOST_SLOTS} are the most, \
+             so {MOST_SLOTS} servers too."
+        ),
+    }
 }
 
 fn cores(busy: f64) -> String {
@@ -245,6 +276,37 @@ fn time(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What people read for this rate, with 1 kB rows of an hour.
+    fn said(rows_per_second: f64) -> String {
+        let volume = TraceVolume {
+            rows_per_second,
+            average_rows_per_second: rows_per_second,
+            row_bytes: 1_000.0,
+            kept_seconds: 3_600.0,
+        };
+        let hardware = Hardware {
+            postgres_cores: 16.0,
+            daemon_cores: 4.0,
+            disk_bytes: 4e12,
+            share: 0.6,
+        };
+        let costs = MeasuredCosts::built_in();
+        for_people(&CapacityPlan::new(volume, hardware, costs))
+    }
+
+    #[test]
+    fn what_does_not_exist_is_called_so() {
+        assert!(!said(1_000.0).contains("does not exist"));
+        let six = said(2e6);
+        assert!(
+            six.contains("One store over 6 servers does not exist yet."),
+            "{six}"
+        );
+        assert!(six.contains("32 slots, at most 6 on a server"), "{six}");
+        let many = said(1e8);
+        assert!(many.contains("64 are the most"), "{many}");
+    }
 
     #[test]
     fn numbers_are_written_for_people() {

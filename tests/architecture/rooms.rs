@@ -284,7 +284,9 @@ pub const ROOMS: &[Room] = &[
     },
     Room {
         name: "bench",
-        uses: &["config", "console", "postgres", "proto", "reap", "store"],
+        uses: &[
+            "capacity", "config", "console", "postgres", "proto", "reap", "store",
+        ],
         without: &[],
         rule: "code that the daemon needs",
     },

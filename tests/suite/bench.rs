@@ -233,6 +233,57 @@ async fn numbers_of_slots_are_compared() {
     assert_eq!(left, 0);
 }
 
+/// Scenario: the parts of the daemon and of Postgres are measured with slots, and rates on several servers are computed.
+/// Guarantees: there are rates for 1 to 64 workers; the output and its JSON say that such a store does not exist, and
+/// what is assumed; the page lists the same assumptions; nothing is left of the databases.
+#[tokio::test]
+async fn rates_of_slots_on_several_servers_are_computed() {
+    let database = pg::plain_database().await;
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("model.json");
+    let flags = "--slots-model --workload agent --rows 2000 --rounds 1 --json".split(' ');
+    let flags: Vec<&str> = flags.chain([json.to_str().unwrap()]).collect();
+    let table = printed(database.url(), &flags);
+    let model: Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    let number = |path: &str| model.pointer(path).unwrap().as_f64().unwrap();
+    for part in 0..7 {
+        assert!(number(&format!("/workloads/0/parts/{part}/cost_us/per_event")) >= 0.0);
+    }
+    // The daemon and the sessions of its writers have used processors.
+    for part in [1, 2] {
+        let used = format!("/workloads/0/trials/0/cpu_us/{part}/median");
+        assert!(number(&used) > 0.0, "{model}");
+    }
+    assert!(number("/workloads/0/coordination/ledger_transaction_us") > 0.0);
+    assert!(number("/workloads/0/coordination/session_names_per_event") > 0.0);
+    let rates = model["workloads"][0]["rates"].as_array().unwrap();
+    let workers: Vec<u64> = rates
+        .iter()
+        .map(|rate| rate["workers"].as_u64().unwrap())
+        .collect();
+    assert_eq!(workers, [1, 2, 4, 8, 16, 32, 64]);
+    assert!(number("/workloads/0/rates/6/events_per_second") > 0.0);
+
+    let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        one_line(&table).contains(model["note"].as_str().unwrap()),
+        "{table}"
+    );
+    let page = one_line(include_str!("../../docs/BENCHMARKS.md"));
+    for assumption in model["assumptions"].as_array().unwrap() {
+        let assumption = assumption.as_str().unwrap();
+        assert!(table.contains(assumption), "{table}");
+        assert!(
+            page.contains(assumption),
+            "docs/BENCHMARKS.md lacks: {assumption}"
+        );
+    }
+    let mut conn = database.connect().await;
+    let left = "SELECT count(*) FROM pg_database WHERE datname ~ '^runtraced_bench_.*_changing$'";
+    let left: i64 = sqlx::query_scalar(left).fetch_one(&mut conn).await.unwrap();
+    assert_eq!(left, 0);
+}
+
 /// Scenario: steps go to plain tables, to empty partitions and beside a year of rows; a month goes meanwhile.
 /// Guarantees: all of it has figures, and no event is lost while the month goes.
 #[tokio::test]

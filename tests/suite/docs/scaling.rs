@@ -8,16 +8,18 @@ use crate::support::watchdog;
 
 const NO_DATABASE: &str = "postgresql://nobody@localhost:1/none";
 
-/// Guarantees: the page shows what its first command prints.
+/// Guarantees: the page shows what its first commands print.
 #[tokio::test]
 async fn the_page_shows_what_the_command_prints() {
     let page = markdown::page("docs/SCALING.md");
     let commands = page.blocks("sh");
-    let first = commands[0].lines().next().unwrap();
-    let words: Vec<&str> = first.split_whitespace().skip(1).collect();
-    let (code, said) = runtraced(&words, NO_DATABASE).await;
-    assert_eq!(code, 0, "{said}");
-    assert_eq!(said, page.marked("plan"), "{said}");
+    for (block, mark) in commands.iter().zip(["plan", "large plan"]) {
+        let first = block.lines().next().unwrap();
+        let words: Vec<&str> = first.split_whitespace().skip(1).collect();
+        let (code, said) = runtraced(&words, NO_DATABASE).await;
+        assert_eq!(code, 0, "{said}");
+        assert_eq!(said, page.marked(mark), "{said}");
+    }
 }
 
 /// Guarantees: costs are those of the benchmark's file; the JSON has all that the text says; what is no benchmark, and what is
@@ -40,6 +42,10 @@ async fn a_plan_is_made_of_measured_costs() {
     let plan: Value = serde_json::from_str(&said).unwrap();
     // 2,000,000 rows of 50 µs are 100 cores, of which a machine may use 9.6.
     assert_eq!(plan["databases_by_cores"], 11, "{said}");
+    assert_eq!(
+        (&plan["slots_per_database"], &plan["slots_if_spread"]),
+        (&json!(1), &json!(64))
+    );
     assert_eq!(plan["costs"]["source"], "agent, today: runtraced bench");
 
     std::fs::write(&file, "{}").unwrap();
