@@ -6,8 +6,10 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 
 use super::process;
 use crate::config::parse_database_url;
-use crate::store::{TraceLayout, migrate};
+use crate::store::{TraceLayout, is_conflict, migrate};
 
+/// How often to try to empty the tables.
+const TRUNCATE_ATTEMPTS: u32 = 20;
 /// Tables that workloads fill, parents first.
 pub const TABLES: [&str; 8] = [
     "agent_sessions",
@@ -135,9 +137,17 @@ impl ScratchDatabase {
             "TRUNCATE {}, ingest_dead_letters, ingest_tombstones CASCADE",
             tables.join(", ")
         );
-        sqlx::raw_sql(AssertSqlSafe(truncate))
+        let mut attempts = TRUNCATE_ATTEMPTS;
+        while let Err(error) = sqlx::raw_sql(AssertSqlSafe(truncate.as_str()))
             .execute(&mut conn)
-            .await?;
+            .await
+        {
+            // A daemon works on the tables in the background, and locks them in other orders.
+            attempts -= 1;
+            if attempts == 0 || !is_conflict(&error) {
+                return Err(error.into());
+            }
+        }
         match sqlx::raw_sql("CHECKPOINT").execute(&mut conn).await {
             // Without the privilege, checkpoints happen at any time, for both ways alike.
             Err(sqlx::Error::Database(error))

@@ -18,6 +18,8 @@ struct SlotFacts {
     open: Vec<String>,
     /// Indexes that not all slots have.
     bare: Vec<String>,
+    /// Whether rights on the views reach the tables by themselves.
+    followed: bool,
 }
 
 /// `None`: there are no slots.
@@ -29,12 +31,18 @@ pub(super) async fn examine(
         return Ok(None);
     }
     let schemas = layout.schemas();
-    let (lost, open, bare) = sqlx::query_as(include_str!("sql/slots.sql"))
+    let (lost, open, bare, followed) = sqlx::query_as(include_str!("sql/slots.sql"))
         .bind(&schemas)
         .bind(&SLOT_TABLES[..])
         .fetch_one(conn)
         .await?;
-    Ok(Some(slots(&schemas, &SlotFacts { lost, open, bare })))
+    let facts = SlotFacts {
+        lost,
+        open,
+        bare,
+        followed,
+    };
+    Ok(Some(slots(&schemas, &facts)))
 }
 
 /// The layout is not known, for this reason.
@@ -71,7 +79,13 @@ fn slots(schemas: &[String], facts: &SlotFacts) -> Finding {
     }
     let (first, last) = (schemas.first(), schemas.last());
     let (first, last) = (first.map_or("", |name| name), last.map_or("", |name| name));
-    fine(CHECK, format!("{} slots, {first} to {last}", schemas.len()))
+    // An owner who is no superuser cannot make the event trigger.
+    let rights = match facts.followed {
+        true => "",
+        false => "; after each GRANT and REVOKE on a view, run SELECT public.share_slots()",
+    };
+    let count = schemas.len();
+    fine(CHECK, format!("{count} slots, {first} to {last}{rights}"))
 }
 
 fn some_of(names: &[String]) -> String {
@@ -99,6 +113,12 @@ mod tests {
             (finding.severity, finding.found)
         };
         let (severity, text) = found(|_, _| {});
+        assert_eq!(severity, Fine);
+        assert_eq!(
+            text,
+            "2 slots, runtraced_00 to runtraced_01; after each GRANT and REVOKE on a view, run SELECT public.share_slots()"
+        );
+        let (severity, text) = found(|facts, _| facts.followed = true);
         assert_eq!(severity, Fine);
         assert_eq!(text, "2 slots, runtraced_00 to runtraced_01");
         let (severity, text) = found(|facts, names| facts.lost = names);

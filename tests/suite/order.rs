@@ -81,7 +81,7 @@ async fn any_order_repetition_and_split_ends_in_the_same_rows() {
     let mut conns = [canonical.connect().await, shuffled.connect().await];
 
     let first = from_env("RUNTRACED_TEST_SEED", rand::random::<u32>().into());
-    let cases = from_env("RUNTRACED_TEST_CASES", 200);
+    let cases = from_env("RUNTRACED_TEST_CASES", 100);
     for seed in first..first + cases {
         let mut random = Random::new(seed, &world);
         let scenario = random.scenario();
@@ -138,7 +138,7 @@ async fn one_batch_ends_in_the_rows_of_its_events_alone() {
     let mut conns = [batched.connect().await, alone.connect().await];
 
     let first = from_env("RUNTRACED_TEST_SEED", rand::random::<u32>().into());
-    let cases = from_env("RUNTRACED_TEST_CASES", 200);
+    let cases = from_env("RUNTRACED_TEST_CASES", 100);
     for seed in first..first + cases {
         let mut random = Random::new(seed, &world);
         let scenario = match seed % 2 {

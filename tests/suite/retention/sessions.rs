@@ -11,6 +11,7 @@ use super::rows::{age, age_sessions, run_sql, send_run, wait_for_reaped, wait_fo
 use crate::support::daemon::Daemon;
 use crate::support::events::{message, new_id, run_started, session_titled};
 use crate::support::pg;
+use crate::support::product::on_tables_of;
 use crate::support::tables::{count, eventually};
 
 /// Time for several rounds.
@@ -162,11 +163,12 @@ async fn a_large_session_goes_in_slices() {
         &format!(
             "INSERT INTO agent_messages (session_id, role, content, created_at)
              SELECT '{session}', 'user', 'x', now() - interval '100 days' FROM generate_series(1, 6999);
-             CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN PERFORM pg_sleep(0.001); RETURN OLD; END $f$;
-             CREATE TRIGGER slowly BEFORE DELETE ON agent_messages FOR EACH ROW EXECUTE FUNCTION slowly()"
+             CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN PERFORM pg_sleep(0.001); RETURN OLD; END $f$"
         ),
     )
     .await;
+    let slowly = "CREATE TRIGGER slowly BEFORE DELETE ON TABLE_OF_ROWS FOR EACH ROW EXECUTE FUNCTION slowly()";
+    on_tables_of(&mut conn, "agent_messages", slowly).await;
     let daemons = [Daemon::with_args(database.url(), &FLAGS).await];
     wait_until_gone(&mut conn, session).await;
     wait_for_reaped(&daemons, "agent_messages", 7_000).await;

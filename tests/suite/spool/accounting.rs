@@ -41,7 +41,7 @@ async fn each_spooled_event_is_counted_exactly_and_kept() {
         step(1, 2, run, new_id()),
         step(1, 2, run, new_id()),
         there[0].clone(),
-        message(1, Some(new_id()), None, kept),
+        message(1, Some(pg::beside(run)), None, kept),
         poisoned_step(),
     ];
     let response = daemon.client().await.submit(spooled).await.unwrap();

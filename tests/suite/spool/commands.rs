@@ -9,7 +9,7 @@ use crate::support::daemon::Daemon;
 use crate::support::events::{message, new_id, step};
 use crate::support::pg;
 use crate::support::process::runtraced;
-use crate::support::product::{before_insert, poisoned_step};
+use crate::support::product::{before_insert, on_tables_of, poisoned_step};
 use crate::support::tables::{count, value};
 
 fn steps(count: usize) -> Vec<Event> {
@@ -137,8 +137,8 @@ async fn dead_letters_are_listed_shown_replayed_and_dropped() {
     let database = pg::database().await;
     let daemon = Daemon::start(database.url()).await;
     let mut conn = database.connect().await;
-    let rule = "ALTER TABLE agent_messages ADD CONSTRAINT no_hello CHECK (content <> 'hello')";
-    sqlx::raw_sql(rule).execute(&mut conn).await.unwrap();
+    let rule = "ALTER TABLE TABLE_OF_ROWS ADD CONSTRAINT no_hello CHECK (content <> 'hello')";
+    on_tables_of(&mut conn, "agent_messages", rule).await;
     let rule = "IF NEW.output::text LIKE '%poison%' THEN RAISE 'no'; END IF; RETURN NEW;";
     before_insert(&mut conn, "agent_steps", rule).await;
     let run = new_id();
@@ -185,8 +185,8 @@ async fn dead_letters_are_listed_shown_replayed_and_dropped() {
         "{said}"
     );
     assert_eq!(count(&mut conn, "ingest_dead_letters").await, 3);
-    let rule = "ALTER TABLE agent_messages DROP CONSTRAINT no_hello";
-    sqlx::raw_sql(rule).execute(&mut conn).await.unwrap();
+    let rule = "ALTER TABLE TABLE_OF_ROWS DROP CONSTRAINT no_hello";
+    on_tables_of(&mut conn, "agent_messages", rule).await;
     let (code, said) = run_it(&replay).await;
     assert!(
         code == 1 && said.contains("2 replayed, 1 refused"),

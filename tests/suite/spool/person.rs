@@ -7,6 +7,7 @@ use runtraced::proto::Durability;
 use super::{SpoolDir, daemon, metric, replayed, settled, wait_until};
 use crate::support::events::{message, new_id, tokens};
 use crate::support::pg;
+use crate::support::product::on_tables_of;
 use crate::support::tables::count;
 
 /// Scenario: a product puts a rule on the messages, with which Postgres merges none of them. A message is sent again, so
@@ -23,8 +24,8 @@ async fn a_refused_statement_waits_for_a_person() {
     let (run, sent) = (new_id(), new_id());
     let again = message(10, Some(run), None, sent);
     daemon.submit(vec![again.clone()]).await;
-    let rule = "CREATE RULE product AS ON INSERT TO agent_messages DO ALSO NOTIFY product";
-    sqlx::raw_sql(rule).execute(&mut conn).await.unwrap();
+    let rule = "CREATE RULE product AS ON INSERT TO TABLE_OF_ROWS DO ALSO NOTIFY product";
+    on_tables_of(&mut conn, "agent_messages", rule).await;
 
     let client = daemon.client().await;
     let answer = client.submit(vec![again]).await.unwrap();
@@ -49,8 +50,8 @@ async fn a_refused_statement_waits_for_a_person() {
     assert_eq!(logs.matches("Postgres refuses a statement").count(), 1);
     assert!(logs.contains("SQLSTATE 0A000"), "{logs}");
 
-    let gone = "DROP RULE product ON agent_messages";
-    sqlx::raw_sql(gone).execute(&mut conn).await.unwrap();
+    let gone = "DROP RULE product ON TABLE_OF_ROWS";
+    on_tables_of(&mut conn, "agent_messages", gone).await;
     replayed(&daemon).await;
     wait_until("it is not well", async || {
         daemon.get("/readyz").await == (200, "ready\n".into())

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 use runtraced::proto::Event;
 use runtraced::proto::event::Event as Body;
 use runtraced::spool::list;
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::PgConnection;
 
 use super::{SpoolDir, daemon, ledger_sum, metric, replayed, settled, spool_frames, wait_until};
 use crate::alerts::assert_firing;
 use crate::support::daemon::Daemon;
 use crate::support::events::{long_message, new_id, tokens};
 use crate::support::pg;
+use crate::support::product::{execute, on_tables_of};
 use crate::support::tables::{count, value};
 use crate::support::valid;
 
@@ -19,14 +20,16 @@ const MARKER: &str = "poison";
 
 /// From now on this happens for each row of a table whose text has the marker.
 pub async fn when_marked(conn: &mut PgConnection, table: &str, column: &str, happens: &str) {
-    let statements = format!(
+    let function = format!(
         "CREATE FUNCTION test_{table}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
-         BEGIN {happens}; RETURN NEW; END $$;
-         CREATE TRIGGER test_{table} BEFORE INSERT ON {table} FOR EACH ROW
+         BEGIN {happens}; RETURN NEW; END $$"
+    );
+    execute(conn, function).await;
+    let trigger = format!(
+        "CREATE TRIGGER test_{table} BEFORE INSERT ON TABLE_OF_ROWS FOR EACH ROW
              WHEN (NEW.{column}::text LIKE '%{MARKER}%') EXECUTE FUNCTION test_{table}()"
     );
-    let statements = AssertSqlSafe(statements);
-    sqlx::raw_sql(statements).execute(conn).await.unwrap();
+    on_tables_of(conn, table, &trigger).await;
 }
 
 pub fn marked() -> Event {

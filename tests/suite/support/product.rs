@@ -66,6 +66,13 @@ async fn before(conn: &mut PgConnection, what: &str, table: &str, body: &str) {
     }
 }
 
+/// Runs statements for each table that has the rows of a name in `public`; `TABLE_OF_ROWS` stands for it.
+pub async fn on_tables_of(conn: &mut PgConnection, name: &str, statements: &str) {
+    for table in pg::tables_of(name) {
+        execute(conn, statements.replace("TABLE_OF_ROWS", &table)).await;
+    }
+}
+
 /// Runs statements.
 pub async fn execute(conn: &mut PgConnection, statements: String) {
     sqlx::raw_sql(AssertSqlSafe(statements))
