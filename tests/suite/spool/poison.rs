@@ -175,9 +175,10 @@ async fn a_kept_event_is_remembered_over_a_restart() {
              PERFORM pg_sleep(0.05);
            END LOOP;
            RETURN NEW;
-         END $$;
-         CREATE TRIGGER test_wait BEFORE INSERT ON agent_messages FOR EACH ROW EXECUTE FUNCTION test_wait()";
+         END $$";
     sqlx::raw_sql(block).execute(&mut conn).await.unwrap();
+    let block = "CREATE TRIGGER test_wait BEFORE INSERT ON TABLE_OF_ROWS FOR EACH ROW EXECUTE FUNCTION test_wait()";
+    on_tables_of(&mut conn, "agent_messages", block).await;
     let args = ["--spool-after", "60", "--batch-events", "20"];
     let mut first = daemon(database.url(), &dir, &args).await;
     first.expect_warnings("not even as a dead letter");
