@@ -48,7 +48,7 @@ bench-quick: postgres
 	./target/release/runtraced bench --quick
 
 # These take long on purpose.
-order-long chaos hostile: export RUNTRACED_TEST_MINUTES = 600
+order-long chaos hostile: export RUNTRACED_TEST_MINUTES ?= 600
 
 # The order tests with 5,000 cases, far more than in `make test`.
 order-long: postgres

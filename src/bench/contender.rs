@@ -37,7 +37,8 @@ impl Contender {
         setup: &ContenderSetup<'_>,
         progress: &BenchProgress,
     ) -> anyhow::Result<Self> {
-        progress.stage(&format!("making a database with {} slots", setup.slots));
+        let slots = setup.slots;
+        progress.stage(&format!("making a database, number of slots: {slots}"));
         let scratch = ScratchDatabase::of_this_process(url, setup.suffix)?;
         match Self::on(args, &scratch, setup, progress).await {
             Ok(contender) => Ok(contender),
@@ -73,9 +74,22 @@ impl Contender {
     ///
     /// # Errors
     /// When the daemon complained, or the database is still there.
-    pub async fn remove(self) -> anyhow::Result<()> {
+    async fn remove(self) -> anyhow::Result<()> {
         let stopped = stop_daemon(self.daemon).await;
         self.bench.scratch.remove().await?;
         stopped
     }
+}
+
+/// Stops all daemons and drops all databases, whether or not one of them fails.
+///
+/// # Errors
+/// The first of [`Contender::remove`].
+pub(super) async fn remove_all(contenders: Vec<Contender>) -> anyhow::Result<()> {
+    let mut removed = Ok(());
+    for contender in contenders {
+        let one = contender.remove().await;
+        removed = removed.and(one);
+    }
+    removed
 }

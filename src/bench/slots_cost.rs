@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::contender::{Contender, ContenderSetup};
+use super::contender::{Contender, ContenderSetup, remove_all};
 use super::extras::measure_rate;
 use super::figures::Spread;
 use super::progress::BenchProgress;
@@ -49,10 +49,9 @@ pub async fn run(args: &BenchArgs, url: &str) -> anyhow::Result<()> {
         anyhow::Ok(figures)
     }
     .await;
-    for contender in contenders {
-        contender.remove().await?;
-    }
+    let removed = remove_all(contenders).await;
     let figures = measured?;
+    removed?;
     progress.clear();
     output::print(&text(&figures))?;
     write_file(

@@ -221,8 +221,8 @@ fn not_yet(plan: &CapacityPlan) -> String {
             slots.div_ceil(plan.databases)
         ),
         None => format!(
-            "One store over {servers} servers does not exist. Slots would not help: {MOST_SLOTS} are the most, \
-             so {MOST_SLOTS} servers too."
+            "One store over {servers} servers does not exist. A store has at most {MOST_SLOTS} slots, \
+             so it could use at most {MOST_SLOTS} servers."
         ),
     }
 }
@@ -305,7 +305,7 @@ mod tests {
         );
         assert!(six.contains("32 slots, at most 6 on a server"), "{six}");
         let many = said(1e8);
-        assert!(many.contains("64 are the most"), "{many}");
+        assert!(many.contains("at most 64 slots"), "{many}");
     }
 
     #[test]

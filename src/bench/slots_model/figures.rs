@@ -146,12 +146,8 @@ pub(super) fn slot_costs(
             .filter(|one| one.part.is_of_daemon() == of_daemon);
         parts.fold(WorkCost::default(), |sum, one| sum.and(one.cost_us))
     };
-    let sums = WorkCost {
-        per_event: coordination.sums_us_per_event,
-        per_transaction: 0.0,
-    };
     SlotCosts {
-        worker: sum(false).and(sums),
+        worker: sum(false),
         daemon: sum(true),
         change_of_slot: coordination.change_of_slot_us,
         shared: WorkCost {
@@ -218,7 +214,7 @@ mod tests {
         let costs = slot_costs(&parts, &large, &coordination);
         // Two parts are of the daemon, five of Postgres.
         equal(costs.daemon.per_event, 20.0);
-        equal(costs.worker.per_event, 57.0);
+        equal(costs.worker.per_event, 50.0);
         equal(costs.worker.per_transaction, 5_000.0);
         equal(costs.shared.per_event, 2.0);
         equal(costs.shared.per_transaction, 200.0);

@@ -12,7 +12,7 @@ use self::figures::{
     ModelReport, ModelRound, TrialFigures, WorkloadModel, change_of_slot, part_costs, slot_costs,
 };
 use self::parts::PartWatch;
-use super::contender::{Contender, ContenderSetup};
+use super::contender::{Contender, ContenderSetup, remove_all};
 use super::load::Pace;
 use super::measure::BenchHarness;
 use super::progress::BenchProgress;
@@ -62,7 +62,7 @@ pub struct Coordination {
     pub session_us: f64,
     /// How often events name sessions.
     pub session_names_per_event: f64,
-    /// For the sums of runs.
+    /// For the sums of runs. Daemons take a twentieth of a processor for them, so they are not in the rates.
     pub sums_us_per_event: f64,
 }
 
@@ -110,10 +110,9 @@ pub async fn run(args: &BenchArgs, url: &str) -> anyhow::Result<()> {
         anyhow::Ok((contenders[0].bench.scratch.settings().await?, workloads))
     }
     .await;
-    for contender in contenders {
-        contender.remove().await?;
-    }
+    let removed = remove_all(contenders).await;
     let (postgres, workloads) = measured?;
+    removed?;
     let report = ModelReport {
         note: text::NOTE,
         assumptions: &text::ASSUMPTIONS,

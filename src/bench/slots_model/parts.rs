@@ -58,8 +58,8 @@ impl CpuPart {
         match self {
             Self::DaemonWriters => "daemon: writers",
             Self::DaemonRest => "daemon: all else",
-            Self::WriterSessions => "Postgres: sessions of writers",
-            Self::BackgroundSessions => "Postgres: background sessions",
+            Self::WriterSessions => "Postgres: processes of writers",
+            Self::BackgroundSessions => "Postgres: background processes",
             Self::WalWriter => "Postgres: WAL writer",
             Self::PageWriters => "Postgres: checkpointer, page writer",
             Self::Upkeep => "Postgres: autovacuum and the rest",

@@ -19,14 +19,16 @@ pub(super) const ASSUMPTIONS: [&str; 10] = [
     "Only processors limit. Disks, the network, waits for locks and the locks of the write-ahead log do not. \
      The last column says what a worker's disk must take.",
     "A store has 4 slots for each worker, at most 64. All slots are equally busy.",
-    "A daemon writes to all slots. Its memory budget of 64 MiB is full. Half of these events are in transactions, \
+    "A daemon writes to all slots. Its memory budget of 64 MiB is full of events. Half of them are in transactions, \
      one for each slot, of at most 10,000 events. A transaction is of one slot.",
     "A daemon has a writer for each slot, up to 16, and a writer has a connection to each worker that has its slots. \
      If a connection serves several slots, it changes the slot with each transaction.",
     "What is in no slot is on one more server, of 16 cores. Each transaction has a part there, which writes its row of the ledger \
-     and the sessions that it names. A session is named once by itself and once by each of its runs.",
+     and the sessions that it names. A session is named once by itself and once by each of its runs. \
+     The short transaction in which a writer makes new sessions first is left out.",
     "Workers do not get less work because of that server. Nothing is added for committing on two servers at once.",
-    "Each worker makes the sums of its own runs. What daemons do in the background grows with the events.",
+    "What daemons do in the background grows with the events, apart from the sums of runs: a daemon takes a twentieth \
+     of a processor for them, and they fall behind.",
     "CPU time is that of an event plus that of its transaction. Both come from transactions of two sizes, \
      with empty tables and ascending ids.",
 ];
@@ -128,7 +130,7 @@ fn add_coordination(text: &mut String, workload: &WorkloadModel) {
         ),
         cost("shared: each session", shared.session_us, names),
         cost(
-            "Postgres: sums of runs",
+            "Postgres: sums of runs (not in the rates)",
             shared.sums_us_per_event,
             "for an event".to_owned()
         ),

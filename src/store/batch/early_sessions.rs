@@ -13,11 +13,16 @@ use super::error::BatchError;
 use crate::event::{Event, Timestamp};
 use crate::store::encode::PgTime;
 
-/// Makes the sessions that events name and that do not exist. If the batch fails afterwards, they
-/// stay without content, and retention deletes them.
+/// The batch that follows makes again what a crash loses, so nobody waits for the disk. And it waits itself
+/// for whoever holds a session for long.
+const SETTINGS: &str = "SET LOCAL synchronous_commit = off; SET LOCAL lock_timeout = '100ms'";
+
+/// Makes the sessions that events name and that do not exist. If the events are refused afterwards, the
+/// sessions stay without content, unless `--retain` or a rule deletes them. So an event that is
+/// written alone, as those that Postgres refused before, makes none.
 ///
-/// Sessions that a tenant's event names are left to the batch: only its locks tell whether the
-/// tenant may have them.
+/// Sessions that a tenant's event names are left to the batch: only the locks of the batch tell
+/// whether the tenant may have them.
 ///
 /// # Errors
 /// When Postgres refuses or does not answer.
@@ -26,13 +31,10 @@ pub async fn make_sessions_early(
     events: &[&Event],
 ) -> Result<(), BatchError> {
     let (ids, times): (Vec<Uuid>, Vec<PgTime>) = without_tenant(events).into_iter().unzip();
-    if ids.is_empty() {
+    if ids.is_empty() || events.len() == 1 {
         return Ok(());
     }
-    // The batch that follows makes what a crash takes back, so nobody waits for the disk.
-    sqlx::raw_sql("SET LOCAL synchronous_commit = off")
-        .execute(&mut *conn)
-        .await?;
+    sqlx::raw_sql(SETTINGS).execute(&mut *conn).await?;
     sqlx::query(include_str!("../sql/make_sessions.sql"))
         .bind(ids)
         .bind(times)

@@ -38,7 +38,7 @@ use super::batch::{
     BatchError, GoneIds, RunTotalsCache, make_sessions_early, write_by_month, write_by_slot,
     write_unless_gone,
 };
-use super::error::{FailureClass, classify_failure};
+use super::error::{FailureClass, classify_failure, is_lock_timeout};
 use super::layout::TraceLayout;
 use super::outcome::{EventOutcome, OutcomeCounts};
 use super::plan::Rung;
@@ -323,6 +323,21 @@ impl Writer {
         }
     }
 
+    /// Makes the sessions that events name, before the batch. This only saves others from waiting: if
+    /// the database refuses it, or somebody holds a session, the batch itself tells.
+    async fn make_sessions(&mut self, events: &[&Event]) -> Result<(), BatchError> {
+        let make = async |tx: &mut PgConnection, _: &mut _| make_sessions_early(tx, events).await;
+        match self.session.transaction(make).await {
+            Err(BatchError::Sql(error))
+                if classify_failure(&error) == FailureClass::Unavailable
+                    && !is_lock_timeout(&error) =>
+            {
+                Err(error.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Writes events and their counts in one transaction. Also returns what its phases took,
     /// and when the last one ended.
     async fn commit(
@@ -336,9 +351,7 @@ impl Writer {
         let render = self.spool.is_some().then_some(self.config.render);
         let known = self.layout.take();
         if let Some(TraceLayout::InSlots(_)) = known {
-            let make =
-                async |tx: &mut PgConnection, _: &mut _| make_sessions_early(tx, events).await;
-            self.session.transaction(make).await?;
+            self.make_sessions(events).await?;
         }
         let (written, counts, reading, ended, layout) = self
             .transaction(async |tx, cache| {

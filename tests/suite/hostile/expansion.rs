@@ -40,7 +40,7 @@ impl Backends {
             while !stopped.load(Relaxed) {
                 let pids: Vec<i32> = sqlx::query_scalar(
                     "SELECT pid FROM pg_stat_activity
-                     WHERE datname = current_database() AND application_name = 'runtraced'",
+                     WHERE datname = current_database() AND application_name LIKE 'runtraced%'",
                 )
                 .fetch_all(&mut conn)
                 .await

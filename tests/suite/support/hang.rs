@@ -1,4 +1,4 @@
-//! Ends the test program when one test does not end: otherwise nobody would learn which one hangs.
+//! Ends the test program when one test with a database does not end: otherwise nobody would learn which one hangs.
 
 use std::{
     collections::BTreeMap,
