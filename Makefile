@@ -19,6 +19,7 @@ MONTH_TESTS = order:: copy_rows:: bridged:: contents:: retention:: totals:: conc
 # The same in the layout in slots, and what else depends on tables being tables, or on how batches are cut.
 SLOT_TESTS = order:: copy_rows:: bridged:: totals:: concurrency:: rls:: views:: keys::tenancy bad_input::conflicts \
 	chaos:: kill:: drain:: ledger:: streams:: clocks:: histograms:: sessions:: \
+	dashboards:: health:: http_events:: jsonb:: limits:: mask:: otlp_doors:: send:: spans:: \
 	spool::accounting spool::away spool::commands spool::person spool::poison spool::progress spool::restart
 
 # What depends on the version of Postgres, with 15 to 18. RUNTRACED_TEST_POSTGRES names the folder of one.
