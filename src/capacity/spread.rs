@@ -132,8 +132,8 @@ impl WorkCost {
     }
 }
 
-/// The slots of a store on so many servers: a power of two, about four for each server. `None`: there
-/// are more servers than slots can be.
+/// The slots of a store on so many servers: a power of two, four for each server or more while 64
+/// are enough. `None`: there are more servers than slots can be.
 #[must_use]
 pub fn slots_to_spread(servers: u64) -> Option<u64> {
     let wanted = servers.saturating_mul(SLOTS_PER_SERVER);

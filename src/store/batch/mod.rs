@@ -27,7 +27,7 @@ mod tenancy;
 mod views;
 mod write;
 
-pub use self::early_sessions::make_sessions_early;
+pub use self::early_sessions::EarlySessions;
 pub use self::error::BatchError;
 pub use self::gone::{GoneIds, write_unless_gone};
 pub use self::large_runs::{RunSizes, few_rows, postpone};

@@ -35,7 +35,7 @@ pub use self::replay::ReplayError;
 use self::session::LazySession;
 use self::told::{committed, rolled_back};
 use super::batch::{
-    BatchError, GoneIds, RunTotalsCache, make_sessions_early, write_by_month, write_by_slot,
+    BatchError, EarlySessions, GoneIds, RunTotalsCache, write_by_month, write_by_slot,
     write_unless_gone,
 };
 use super::error::{FailureClass, classify_failure, is_lock_timeout};
@@ -326,7 +326,10 @@ impl Writer {
     /// Makes the sessions that events name, before the batch. This only saves others from waiting: if
     /// the database refuses it, or somebody holds a session, the batch itself tells.
     async fn make_sessions(&mut self, events: &[&Event]) -> Result<(), BatchError> {
-        let make = async |tx: &mut PgConnection, _: &mut _| make_sessions_early(tx, events).await;
+        let Some(sessions) = EarlySessions::of(events) else {
+            return Ok(());
+        };
+        let make = async |tx: &mut PgConnection, _: &mut _| sessions.make(tx).await;
         match self.session.transaction(make).await {
             Err(BatchError::Sql(error))
                 if classify_failure(&error) == FailureClass::Unavailable
