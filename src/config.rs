@@ -18,7 +18,10 @@ use std::time::Duration;
 use clap::ArgAction::SetTrue;
 use clap::Args;
 
-pub use database::{DatabaseSource, database_address, default_data_dir, parse_database_url};
+pub use database::{
+    DatabaseSource, MAX_SERVERS, database_address, default_data_dir, given_urls,
+    parse_database_url, parse_database_urls,
+};
 pub use dialects::{DialectFault, read_dialects};
 pub use doors::{ConnectionArgs, TlsArgs};
 pub use masking::{MaskArgs, MaskKeyFile, MaskSettings};
@@ -62,9 +65,16 @@ const MIN_RUN_TIMEOUT: Duration = Duration::from_secs(1);
 #[command(after_help = UNITS_HELP, after_long_help = UNITS_HELP)]
 pub struct ServeArgs {
     /// Postgres to write to; without it, a private one in --data-dir. Needs session
-    /// pooling or no pooler: transaction pooling does not work.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
-    pub database_url: Option<String>,
+    /// pooling or no pooler: transaction pooling does not work. Several, with the flag repeated or
+    /// spaces between them: the servers of one store, in the order of `runtraced migrate`.
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        value_delimiter = ' '
+    )]
+    pub database_url: Vec<String>,
     /// Folder of the private Postgres; without it, $XDG_DATA_HOME/runtraced or
     /// ~/.local/share/runtraced; for root, /var/lib/runtraced.
     #[arg(long, env = "RUNTRACED_DATA_DIR", value_name = "DIR")]
@@ -390,12 +400,14 @@ impl ServeArgs {
     }
 
     fn database(&self, flags: &mut FlagReader) -> Option<DatabaseSource> {
-        // Scripts set a variable to nothing to say that it is not set.
-        let url = self.database_url.as_deref().filter(|url| !url.is_empty())?;
-        match parse_database_url(url) {
-            Ok(options) => Some(DatabaseSource::Url(Box::new(options))),
-            Err(fault) => {
-                flags.fault(format!("--database-url {fault}"));
+        let urls = given_urls(&self.database_url);
+        match parse_database_urls(&urls) {
+            Ok(servers) if servers.is_empty() => None,
+            Ok(servers) => Some(DatabaseSource::Urls(servers)),
+            Err(faults) => {
+                for fault in faults {
+                    flags.fault(format!("--database-url {fault}"));
+                }
                 None
             }
         }

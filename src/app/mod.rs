@@ -35,6 +35,7 @@ use crate::config::{Config, DatabaseSource, SpoolSettings};
 use crate::listen::{Tls, TlsReloader};
 use crate::mask::Masker;
 use crate::spool::{Spool, SpoolError, SpoolFolder, SpoolLimits};
+use crate::store::StoreServer;
 
 /// The addresses on which the daemon listens.
 #[derive(Clone, Copy, Debug)]
@@ -58,8 +59,8 @@ struct DaemonCore {
     config: Config,
     /// The id of this daemon process in the ledger.
     instance: Uuid,
-    /// How to connect to Postgres.
-    options: PgConnectOptions,
+    /// How to connect to each server of the store, in their order.
+    servers: Vec<PgConnectOptions>,
     spool: Option<Arc<Spool>>,
     /// Masks secrets, if that is wanted.
     masker: Option<Arc<Masker>>,
@@ -97,12 +98,12 @@ impl App {
             .map(|settings| open_spool(settings, instance))
             .transpose()?;
         let masker = config.mask.as_ref().map(mask_key::masker).transpose()?;
-        let (private, options) = match &config.database {
-            DatabaseSource::Url(options) => (None, (**options).clone()),
+        let (private, servers) = match &config.database {
+            DatabaseSource::Urls(servers) => (None, servers.clone()),
             DatabaseSource::Private { data_dir, bin_dir } => {
                 let private = PrivateDatabase::start(data_dir, bin_dir.as_deref()).await?;
                 let options = private.options()?;
-                (Some(private), options)
+                (Some(private), vec![options])
             }
         };
         let url = private.as_ref().map(PrivateDatabase::url);
@@ -120,7 +121,10 @@ impl App {
             core: DaemonCore {
                 config,
                 instance,
-                options,
+                servers: StoreServer::all(servers.len())
+                    .zip(servers)
+                    .map(|(server, options)| server.mark(options))
+                    .collect(),
                 spool,
                 masker,
             },

@@ -165,8 +165,8 @@ impl DaemonCore {
         );
         let endpoint = endpoints.open(HTTP, sockets.http);
         helpers.spawn(listen::serve(endpoint, http, phases.stop.clone()));
-        helpers.refresh_keys(&self.config, self.options.clone(), shared.keys.clone());
-        helpers.maintain_database(&self.config, self.options.clone(), shared, load);
+        helpers.refresh_keys(&self.config, self.servers[0].clone(), shared.keys.clone());
+        helpers.maintain_database(&self.config, self.servers[0].clone(), shared, load);
         Ok(RunningParts {
             phases,
             tasks,

@@ -44,7 +44,7 @@ impl DaemonCore {
                 linger: config.linger,
             },
             writer: WriterConfig {
-                database: self.options.clone(),
+                database: self.servers[0].clone(),
                 instance: self.instance,
                 run_timeout_ms: run_timeout_ms(config),
                 commit_timeout: config.commit_timeout,
@@ -156,7 +156,7 @@ impl DaemonCore {
             JwtKeys::read(&text).map_err(|error| failed(error.to_string()))
         });
         Ok(WebConfig {
-            database: self.options.clone(),
+            databases: self.servers.clone(),
             authenticator,
             open_to: match addresses.http.ip().is_loopback() && !config.require_keys {
                 false => OpenTo::Nobody,

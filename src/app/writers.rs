@@ -25,7 +25,7 @@ impl DaemonCore {
     }
 
     async fn layout(&self) -> Result<TraceLayout, sqlx::Error> {
-        let options = self.options.clone().disable_statement_logging();
+        let options = self.servers[0].clone().disable_statement_logging();
         let mut conn = options.connect().await?;
         let layout = TraceLayout::find(&mut conn).await?;
         conn.close().await?;

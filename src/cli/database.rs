@@ -6,16 +6,28 @@ use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
 
 use super::output::{EXIT_UNAVAILABLE, EXIT_USAGE};
-use crate::config::{self, FlagReader, parse_database_url};
+use crate::config::{
+    self, FlagReader, MAX_SERVERS, database_address, given_urls, parse_database_urls,
+};
 use crate::postgres::{PrivateError, PrivatePostgres};
 use crate::query::{self, InspectError};
+use crate::store::StoreServer;
+
+const _: () = assert!(MAX_SERVERS == StoreServer::MOST);
 
 /// Which database to read.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DatabaseArgs {
-    /// URL of the database; without it, the private Postgres in --data-dir.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
-    pub database_url: Option<String>,
+    /// URL of the database; without it, the private Postgres in --data-dir. Several, with the flag
+    /// repeated or spaces between them: the servers of one store.
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        value_delimiter = ' '
+    )]
+    pub database_url: Vec<String>,
     /// The --data-dir of `runtraced serve`; without it, $XDG_DATA_HOME/runtraced or
     /// ~/.local/share/runtraced; for root, /var/lib/runtraced.
     #[arg(long, env = "RUNTRACED_DATA_DIR", value_name = "DIR")]
@@ -34,6 +46,19 @@ pub enum NoDatabase {
     /// The connection failed.
     #[error(transparent)]
     Connect(#[from] InspectError),
+    /// The command reads or writes one database.
+    #[error("this command takes one --database-url: that of the server it is for")]
+    Several,
+    /// Not all servers of a store were given, or not in their order.
+    #[error(
+        "the database at {address} is server {there} of its store, and was given as server {given}: give --database-url once for each server, in the order of `runtraced migrate`"
+    )]
+    #[allow(missing_docs)]
+    OtherServer {
+        address: String,
+        there: StoreServer,
+        given: StoreServer,
+    },
 }
 
 impl NoDatabase {
@@ -41,51 +66,108 @@ impl NoDatabase {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Url(_) => EXIT_USAGE,
+            Self::Url(_) | Self::Several | Self::OtherServer { .. } => EXIT_USAGE,
             Self::NotRunning(_) | Self::Connect(_) => EXIT_UNAVAILABLE,
         }
     }
 }
 
 impl DatabaseArgs {
-    /// Checks the URL's syntax, if there is one.
+    /// Checks the syntax of the URLs.
     pub fn check(&self, flags: &mut FlagReader) {
-        if let Some(Err(fault)) = self.given_url().map(parse_database_url) {
+        for fault in parse_database_urls(&given_urls(&self.database_url))
+            .err()
+            .unwrap_or_default()
+        {
             flags.fault(format!("--database-url {fault}"));
         }
     }
 
-    /// The URL of the database.
+    /// The URLs of all servers.
     ///
     /// # Errors
     /// If none is given and no private Postgres runs; says what to do.
-    pub fn url(&self) -> Result<String, NoDatabase> {
-        if let Some(url) = self.given_url() {
-            return Ok(url.to_owned());
+    pub fn urls(&self) -> Result<Vec<String>, NoDatabase> {
+        let given = given_urls(&self.database_url);
+        if !given.is_empty() {
+            return Ok(given);
         }
         let default = config::default_data_dir;
         let data_dir = self.data_dir.clone().unwrap_or_else(default);
-        Ok(PrivatePostgres::locate(&data_dir)?.url)
+        Ok(vec![PrivatePostgres::locate(&data_dir)?.url])
     }
 
-    /// The database in the form that connections need.
+    /// The URL of the only database.
     ///
     /// # Errors
-    /// As [`Self::url`], and if the URL is malformed.
+    /// As [`Self::urls`], and if there are several.
+    pub fn url(&self) -> Result<String, NoDatabase> {
+        let mut urls = self.urls()?;
+        match (urls.pop(), urls.is_empty()) {
+            (Some(only), true) => Ok(only),
+            _ => Err(NoDatabase::Several),
+        }
+    }
+
+    /// All servers in the form that connections need.
+    ///
+    /// # Errors
+    /// As [`Self::urls`], and if a URL is malformed.
+    pub fn servers(&self) -> Result<Vec<PgConnectOptions>, NoDatabase> {
+        let parsed = parse_database_urls(&self.urls()?);
+        parsed.map_err(|faults| NoDatabase::Url(faults.join("; ")))
+    }
+
+    /// The only database, in the form that connections need.
+    ///
+    /// # Errors
+    /// As [`Self::servers`], and if there are several.
     pub fn options(&self) -> Result<PgConnectOptions, NoDatabase> {
-        parse_database_url(&self.url()?).map_err(NoDatabase::Url)
+        let mut servers = self.servers()?;
+        match (servers.pop(), servers.is_empty()) {
+            (Some(only), true) => Ok(only),
+            _ => Err(NoDatabase::Several),
+        }
     }
 
-    /// Connects to the database.
+    /// Connects to the only database.
     ///
     /// # Errors
-    /// As [`Self::options`], and if the server does not answer.
+    /// As [`Self::options`], if the server does not answer, and if its store has more servers.
     pub async fn connect(&self) -> Result<PgConnection, NoDatabase> {
-        Ok(query::connect(&self.options()?).await?)
+        let options = self.options()?;
+        connect_as(&options, StoreServer::ALONE).await
     }
 
-    /// Scripts set a variable to nothing to say that it is not set.
-    fn given_url(&self) -> Option<&str> {
-        self.database_url.as_deref().filter(|url| !url.is_empty())
+    /// Connects to all servers of a store, in their order.
+    ///
+    /// # Errors
+    /// As [`Self::servers`], if a server does not answer, and if they are not all servers of a
+    /// store in their order.
+    pub async fn connect_all(&self) -> Result<Vec<PgConnection>, NoDatabase> {
+        let servers = self.servers()?;
+        let mut connections = Vec::with_capacity(servers.len());
+        for (server, options) in StoreServer::all(servers.len()).zip(&servers) {
+            connections.push(connect_as(options, server).await?);
+        }
+        Ok(connections)
+    }
+}
+
+/// Connects to a database that must be this server of its store.
+async fn connect_as(
+    options: &PgConnectOptions,
+    server: StoreServer,
+) -> Result<PgConnection, NoDatabase> {
+    let mut conn = query::connect(options).await?;
+    let there = StoreServer::find(&mut conn).await;
+    let there = there.map_err(InspectError::from)?;
+    match there == server {
+        true => Ok(conn),
+        false => Err(NoDatabase::OtherServer {
+            address: database_address(options),
+            there,
+            given: server,
+        }),
     }
 }

@@ -1,6 +1,7 @@
 //! `runtraced migrate`.
 
 mod plan;
+mod servers;
 mod slots;
 
 use std::fs;
@@ -16,7 +17,7 @@ use sqlx::postgres::PgConnectOptions;
 use super::database::NoDatabase;
 use super::output::{self, EXIT_REFUSED};
 use crate::app::database::migrate_now;
-use crate::config::{Faults, database_address, parse_database_url};
+use crate::config::{Faults, database_address, parse_database_urls};
 use crate::query;
 use crate::store::{
     CustomerTables, ExportFormat, PartitionError, PlaceError, SlotCount, SlotError,
@@ -27,15 +28,18 @@ use crate::store::{
 /// Bring a database's schema up to date.
 #[derive(Args, Debug)]
 pub struct MigrateArgs {
-    /// URL of the database.
+    /// URL of the database. Several, with the flag repeated or spaces between them: the servers of
+    /// one store. Their databases note that, and in which order they are; neither can change later,
+    /// and they must be empty.
     #[arg(
         long,
         env = "DATABASE_URL",
         hide_env_values = true,
         value_name = "URL",
+        value_delimiter = ' ',
         required_unless_present = "export"
     )]
-    pub database_url: Option<String>,
+    pub database_url: Vec<String>,
     /// Also build indexes for searching what was said, without holding up writers. They take disk,
     /// and time from writers. Needs the extension pg_trgm.
     #[arg(long)]
@@ -87,9 +91,10 @@ pub enum FileFormat {
 }
 
 impl MigrateArgs {
-    pub(super) fn options(&self) -> Result<PgConnectOptions, Faults> {
-        let url = self.database_url.as_deref().unwrap_or_default();
-        parse_database_url(url).map_err(|fault| Faults(vec![format!("--database-url {fault}")]))
+    pub(super) fn servers(&self) -> Result<Vec<PgConnectOptions>, Faults> {
+        let named = |fault: String| format!("--database-url {fault}");
+        let servers = parse_database_urls(&self.database_url);
+        servers.map_err(|faults| Faults(faults.into_iter().map(named).collect()))
     }
 
     /// Where the customer tables are to be; `None`: where they are.
@@ -111,7 +116,7 @@ impl MigrateArgs {
             ));
         }
         if self.export.is_none()
-            && let Err(Faults(more)) = self.options()
+            && let Err(Faults(more)) = self.servers()
         {
             faults.extend(more);
         }
@@ -150,10 +155,28 @@ pub async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
     if let Some(folder) = &args.export {
         return export(folder, args.format, args.customers().as_ref());
     }
-    let options = args.options()?;
-    let address = database_address(&options);
+    let servers = args.servers()?;
+    let Some(store) = servers::find(&servers).await? else {
+        return migrate_one(&args, &servers[0]).await;
+    };
+    for server in &store.servers {
+        output::print(&format!("server {}, {}\n", server.place, server.address()))?;
+        let migrated = migrate_one(&args, &server.options).await?;
+        if migrated != ExitCode::SUCCESS {
+            return Ok(migrated);
+        }
+    }
+    if args.plan {
+        return Ok(ExitCode::SUCCESS);
+    }
+    servers::join(&store).await
+}
+
+/// Migrates one database.
+async fn migrate_one(args: &MigrateArgs, options: &PgConnectOptions) -> anyhow::Result<ExitCode> {
+    let address = database_address(options);
     // First, because the errors of migrations do not tell a server that is away.
-    let mut connection = query::connect(&options).await.map_err(NoDatabase::from)?;
+    let mut connection = query::connect(options).await.map_err(NoDatabase::from)?;
     let unreadable = || format!("cannot read the migrations at {address}");
     let found = pending_migrations(&mut connection).await;
     let found = found.with_context(unreadable)?;
@@ -178,7 +201,7 @@ pub async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
         return Ok(refusal.map_or(ExitCode::SUCCESS, |why| output::fail(EXIT_REFUSED, why)));
     }
     drop(connection);
-    let applied = migrate_now(&options).await.map_err(|error| match error {
+    let applied = migrate_now(options).await.map_err(|error| match error {
         MigrateError::Execute(error) if is_unfit(&error) => anyhow!(reason(&error)),
         error => error.into(),
     });
@@ -193,7 +216,7 @@ pub async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
     };
     output::print(&lines)?;
     if let Some(wanted) = args.customers() {
-        let mut connection = query::connect(&options).await.map_err(NoDatabase::from)?;
+        let mut connection = query::connect(options).await.map_err(NoDatabase::from)?;
         match place_customer_tables(&mut connection, &wanted).await {
             Ok(()) => output::print(&format!("{wanted}\n"))?,
             Err(PlaceError::Refused(why)) => return Ok(output::fail(EXIT_REFUSED, why)),
@@ -203,7 +226,7 @@ pub async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
         }
     }
     if args.partition.is_some() {
-        let mut connection = query::connect(&options).await.map_err(NoDatabase::from)?;
+        let mut connection = query::connect(options).await.map_err(NoDatabase::from)?;
         match partition_by_month(&mut connection).await {
             Ok(locked) => output::print(&partitioned(locked))?,
             Err(error @ (PartitionError::Referred(_) | PartitionError::InSlots)) => {
@@ -215,7 +238,7 @@ pub async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
         }
     }
     if let Some(slots) = args.slots {
-        let mut connection = query::connect(&options).await.map_err(NoDatabase::from)?;
+        let mut connection = query::connect(options).await.map_err(NoDatabase::from)?;
         match slots::run(&mut connection, slots).await {
             Ok(()) => {}
             Err(SlotError::Sql(error)) => {
@@ -225,7 +248,7 @@ pub async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
         }
     }
     if args.search_index {
-        let mut connection = query::connect(&options).await.map_err(NoDatabase::from)?;
+        let mut connection = query::connect(options).await.map_err(NoDatabase::from)?;
         let built = build_search_index(&mut connection)
             .await
             .context("cannot build the search indexes")?;

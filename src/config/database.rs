@@ -1,5 +1,6 @@
 //! Which Postgres the daemon writes to.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -11,8 +12,8 @@ const OTHERS_MAY_ENTER: u32 = 0o001;
 /// The Postgres to write to.
 #[derive(Clone, Debug)]
 pub enum DatabaseSource {
-    /// A server that somebody else runs.
-    Url(Box<PgConnectOptions>),
+    /// Servers that somebody else runs, in the order of the store.
+    Urls(Vec<PgConnectOptions>),
     /// A private server, which the daemon runs.
     Private {
         /// The folder it lives in.
@@ -35,6 +36,44 @@ pub fn parse_database_url(url: &str) -> Result<PgConnectOptions, String> {
     }
     url.parse()
         .map_err(|_| format!("is not a valid Postgres URL; {EXAMPLE}"))
+}
+
+/// The URLs that were given. Scripts set a variable to nothing to say that it is not set.
+#[must_use]
+pub fn given_urls(urls: &[String]) -> Vec<String> {
+    urls.iter().filter(|url| !url.is_empty()).cloned().collect()
+}
+
+/// The most servers of a store.
+pub const MAX_SERVERS: usize = 64;
+
+/// Parses the URLs of a store's servers.
+///
+/// # Errors
+/// Each fault, to be put behind the flag's name.
+pub fn parse_database_urls(urls: &[String]) -> Result<Vec<PgConnectOptions>, Vec<String>> {
+    let (mut servers, mut faults) = (Vec::with_capacity(urls.len()), Vec::new());
+    for url in urls {
+        match parse_database_url(url) {
+            Ok(options) => servers.push(options),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    if servers.len() > MAX_SERVERS {
+        faults.push(format!("is there more than {MAX_SERVERS} times"));
+    }
+    let mut names = BTreeSet::new();
+    for server in &servers {
+        let database = server.get_database().unwrap_or(server.get_username());
+        let address = database_address(server);
+        if !names.insert((address.clone(), database.to_owned())) {
+            faults.push(format!("names the database {database} at {address} twice"));
+        }
+    }
+    match faults.is_empty() {
+        true => Ok(servers),
+        false => Err(faults),
+    }
 }
 
 /// The host and port, or the socket folder, that a URL leads to; for messages.

@@ -117,7 +117,7 @@ fn unreachable(address: &str, why: &str) -> Finding {
 /// How to connect to the database.
 fn database(config: &Config) -> Result<PgConnectOptions, Finding> {
     match &config.database {
-        DatabaseSource::Url(options) => Ok((**options).clone()),
+        DatabaseSource::Urls(servers) => Ok(servers[0].clone()),
         DatabaseSource::Private { data_dir, bin_dir } => {
             let programs = Binaries::find(bin_dir.as_deref(), None, data_dir);
             let url = private_url(

@@ -177,6 +177,11 @@ fn epoch(checked: Result<(), sqlx::Error>) -> Finding {
             "the runs move to slots, and nobody writes meanwhile",
             "wait; if nothing moves them, run `runtraced migrate --slots` again",
         ),
+        Some(Unfit::Server { there, meant }) => failure(
+            CHECK,
+            format!("this is server {there} of its store, and was given as server {meant}"),
+            "give --database-url once for each server, in the order of `runtraced migrate`",
+        ),
         None => failure(
             CHECK,
             reason(&error),

@@ -3,6 +3,8 @@
 use sqlx::Error;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
+use super::servers::StoreServer;
+
 /// Why this version must not write to a database that answers. It is carried by
 /// [`Error::Configuration`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +31,15 @@ pub enum Unfit {
         "the traces move to slots, and nobody writes meanwhile; if nothing moves them, run `runtraced migrate --slots` again"
     )]
     Moving,
+    /// The database is another server of a store than the connection was meant for.
+    #[error(
+        "the database is server {there} of its store, and the daemon takes it for server {meant}: give `runtraced migrate` and all daemons the same --database-url in the same order, once for each server"
+    )]
+    #[allow(missing_docs)]
+    Server {
+        there: StoreServer,
+        meant: StoreServer,
+    },
 }
 
 impl From<Unfit> for Error {

@@ -6,6 +6,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{PgConnection, SqlStr};
 
 use super::error::Unfit;
+use super::servers::StoreServer;
 
 /// Every migration of `migrations/`.
 pub static MIGRATIONS: LazyLock<Migrator> =
@@ -64,10 +65,12 @@ pub async fn check(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
 
 /// The same in a schema that can be asked.
 async fn check_known(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let (applied, epoch): (Vec<i64>, i32) =
-        sqlx::query_as("SELECT public.ingest_migrations(), public.ingest_write_epoch()")
-            .fetch_one(&mut *conn)
-            .await?;
+    let (applied, epoch, meant, is_placed): (Vec<i64>, i32, Option<String>, bool) = sqlx::query_as(
+        "SELECT public.ingest_migrations(), public.ingest_write_epoch(), current_setting('runtraced.server', true),
+                to_regprocedure('public.store_server()') IS NOT NULL",
+    )
+    .fetch_one(&mut *conn)
+    .await?;
     if MIGRATIONS
         .iter()
         .any(|migration| !applied.contains(&migration.version))
@@ -83,6 +86,15 @@ async fn check_known(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
             theirs: epoch,
         }
         .into());
+    }
+    // On another server than it is meant for, a daemon would write runs where nobody looks for them.
+    let meant = StoreServer::meant(meant.as_deref())?;
+    let there = match is_placed {
+        true => StoreServer::find(conn).await?,
+        false => StoreServer::ALONE,
+    };
+    if there != meant {
+        return Err(Unfit::Server { there, meant }.into());
     }
     check_others(conn).await
 }

@@ -101,6 +101,9 @@ pub async fn watch_database(
             (_, Some(Unfit::Behind)) => {
                 readiness.set(Err("the schema is not up to date; run `runtraced migrate`"))
             }
+            (_, Some(Unfit::Server { .. })) => {
+                readiness.database_away("the database is not the server that --database-url says")
+            }
             (_, Some(_)) => readiness.database_away("daemons of another version write here"),
             (Err(error), None) if is_timeout(error) => {
                 readiness.database_away("the database does not answer");

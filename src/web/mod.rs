@@ -53,8 +53,8 @@ use crate::query::{ReadPool, ReadTransaction};
 /// The settings of the web.
 #[derive(Debug)]
 pub struct WebConfig {
-    /// The database to read.
-    pub database: PgConnectOptions,
+    /// The servers of the store, in their order.
+    pub databases: Vec<PgConnectOptions>,
     /// Checks the key of somebody who logs in.
     pub authenticator: Authenticator,
     /// Whose requests need no key.
@@ -136,7 +136,7 @@ pub fn no_route(is_method: bool) -> Response {
 
 /// The routes, and what tells of decided approvals.
 pub fn routes(config: WebConfig) -> (Router, ApprovalWatch) {
-    let pool = ReadPool::new(config.database);
+    let pool = ReadPool::new(config.databases[0].clone());
     let approvals = ApprovalWatch::new(pool.clone());
     let state = Arc::new(WebState {
         live: LiveHub::new(pool.clone(), config.stop.clone()),

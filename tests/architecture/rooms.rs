@@ -80,20 +80,26 @@ pub const ROOMS: &[Room] = &[
         rule: "SQL, protobuf, the format of HTTP refusals: the caller passes in the function that writes one",
     },
     Room {
-        name: "store/error",
-        uses: &[],
-        without: &["tonic", "prost"],
-        rule: "SQL",
-    },
-    Room {
         name: "store/layout",
         uses: &[],
         without: &["tonic", "prost"],
         rule: "statements on rows: it says how the database keeps them",
     },
     Room {
+        name: "store/servers",
+        uses: &["store/layout"],
+        without: &["tonic", "prost"],
+        rule: "statements on rows: it says which server has them",
+    },
+    Room {
+        name: "store/error",
+        uses: &["store/servers"],
+        without: &["tonic", "prost"],
+        rule: "SQL",
+    },
+    Room {
         name: "store/schema",
-        uses: &["store/error"],
+        uses: &["store/error", "store/servers"],
         without: &["tonic", "prost"],
         rule: "tables: it says who may write, and by which rules",
     },
@@ -152,7 +158,13 @@ pub const ROOMS: &[Room] = &[
     },
     Room {
         name: "store/admin",
-        uses: &["auth", "store/error", "store/layout", "store/schema"],
+        uses: &[
+            "auth",
+            "store/error",
+            "store/layout",
+            "store/schema",
+            "store/servers",
+        ],
         without: &["tonic", "prost"],
         rule: "code that writes events",
     },

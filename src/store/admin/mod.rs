@@ -15,6 +15,7 @@ mod prebuilt;
 mod prices;
 mod reader;
 mod search_index;
+mod servers;
 mod slots;
 
 pub use customer_tables::{
@@ -35,4 +36,5 @@ pub use prices::{
 };
 pub use reader::{DecidedBy, READER_ROLE, decide_approval, grant_reader};
 pub use search_index::build_search_index;
+pub use servers::{JoinError, common_store, has_traces, join_store};
 pub use slots::{SlotError, SlotMove, leave_slot_move, move_to_slots};
