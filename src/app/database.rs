@@ -14,7 +14,7 @@ use crate::config::{database_address, parse_database_url};
 use crate::listen::is_old_version;
 use crate::postgres::{PrivateConfig, PrivateError, PrivatePostgres, StopMode};
 use crate::store::{is_conflict, is_lock_timeout, is_passing, is_unfit, migrate, reason, sqlstate};
-use crate::telemetry::Readiness;
+use crate::telemetry::ServerReadiness;
 
 /// The time between attempts to reach the database at start.
 const CONNECT_RETRY_INTERVAL: Duration = Duration::from_millis(500);
@@ -115,7 +115,7 @@ impl PrivateDatabase {
 /// When a migration itself fails, or the database refuses for good.
 pub async fn migrate_when_reachable(
     options: &PgConnectOptions,
-    readiness: &Readiness,
+    readiness: &ServerReadiness,
 ) -> Result<(), DatabaseError> {
     let mut told = BTreeSet::new();
     loop {

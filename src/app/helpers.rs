@@ -7,7 +7,9 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
+use super::DaemonServer;
 use super::database::migrate_when_reachable;
 use super::error::AppError;
 use super::refresh_keys::refresh_keys;
@@ -22,7 +24,7 @@ use crate::own_spans::OwnSpans;
 use crate::pipeline::Gate;
 use crate::reap::{ReapCounts, ReapPace, ReapSettings, reap_forever};
 use crate::store::{Session, SessionUse};
-use crate::telemetry::{Readiness, watch_database};
+use crate::telemetry::{ServerReadiness, watch_database};
 
 /// How long a statement of the reaper may take.
 const REAP_LIMIT: Duration = Duration::from_secs(5);
@@ -80,24 +82,25 @@ impl Helpers {
         self.spawn(refresh_keys(database, table, cache, self.stop.clone()));
     }
 
-    /// Migrates the schema, then checks the health of the database, sweeps and reaps.
+    /// Migrates the schema of a server, then checks its health, sweeps and reaps.
     pub fn maintain_database(
         &mut self,
         config: &Config,
-        database: PgConnectOptions,
+        server: &DaemonServer,
+        readiness: ServerReadiness,
         shared: &SharedState,
         load: WriteLoad,
     ) {
         let (config, stop) = (config.clone(), self.stop.clone());
         let shared = MaintenanceState {
-            readiness: shared.readiness.clone(),
+            readiness,
             sweeps: shared.sweeps.clone(),
             reaped: shared.reaped.clone(),
             load,
             own_spans: shared.own_spans.clone(),
         };
-        self.tasks
-            .spawn(maintain_database(database, config, shared, stop));
+        let maintain = maintain_database(server.options.clone(), config, shared, stop);
+        self.tasks.spawn(maintain.instrument(server.span()));
     }
 
     /// Waits for the first task that ends, and says why it did.
@@ -116,7 +119,7 @@ impl Helpers {
 
 /// What the care for the database tells other parts.
 struct MaintenanceState {
-    readiness: Readiness,
+    readiness: ServerReadiness,
     sweeps: Arc<SweepCounts>,
     reaped: Arc<ReapCounts>,
     load: WriteLoad,

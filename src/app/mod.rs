@@ -26,6 +26,7 @@ use std::sync::Arc;
 
 use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
+use tracing::Span;
 use uuid::Uuid;
 
 use self::database::PrivateDatabase;
@@ -59,11 +60,30 @@ struct DaemonCore {
     config: Config,
     /// The id of this daemon process in the ledger.
     instance: Uuid,
-    /// How to connect to each server of the store, in their order.
-    servers: Vec<PgConnectOptions>,
-    spool: Option<Arc<Spool>>,
+    /// The servers of the store, in their order.
+    servers: Vec<DaemonServer>,
     /// Masks secrets, if that is wanted.
     masker: Option<Arc<Masker>>,
+}
+
+/// One server of the store.
+#[derive(Clone, Debug)]
+struct DaemonServer {
+    place: StoreServer,
+    /// How to connect to it.
+    options: PgConnectOptions,
+    /// What it cannot take yet.
+    spool: Option<Arc<Spool>>,
+}
+
+impl DaemonServer {
+    /// Around what is logged about it. The only server needs no name.
+    fn span(&self) -> Span {
+        match self.place.has_others() {
+            true => tracing::error_span!("server", place = %self.place),
+            false => Span::none(),
+        }
+    }
 }
 
 /// The bound sockets, and the certificates that both use.
@@ -92,13 +112,14 @@ impl App {
         let tls = config.tls.clone().map(TlsReloader::load).transpose()?;
         let instance = Uuid::now_v7();
         // Opening may fail, so it comes before starting a private Postgres.
-        let spool = config
-            .spool
-            .as_ref()
-            .map(|settings| open_spool(settings, instance))
-            .transpose()?;
+        let places: Vec<StoreServer> = StoreServer::all(config.database.servers()).collect();
+        let spools: Result<Vec<_>, SpoolError> = places
+            .iter()
+            .map(|place| open_spool(config.spool.as_ref(), *place, instance))
+            .collect();
+        let spools = spools?;
         let masker = config.mask.as_ref().map(mask_key::masker).transpose()?;
-        let (private, servers) = match &config.database {
+        let (private, databases) = match &config.database {
             DatabaseSource::Urls(servers) => (None, servers.clone()),
             DatabaseSource::Private { data_dir, bin_dir } => {
                 let private = PrivateDatabase::start(data_dir, bin_dir.as_deref()).await?;
@@ -121,11 +142,16 @@ impl App {
             core: DaemonCore {
                 config,
                 instance,
-                servers: StoreServer::all(servers.len())
-                    .zip(servers)
-                    .map(|(server, options)| server.mark(options))
+                servers: places
+                    .into_iter()
+                    .zip(databases)
+                    .zip(spools)
+                    .map(|((place, options), spool)| DaemonServer {
+                        place,
+                        options: place.mark(options),
+                        spool,
+                    })
                     .collect(),
-                spool,
                 masker,
             },
             sockets: Sockets { grpc, http, tls },
@@ -140,12 +166,22 @@ const MAX_SEGMENT_BYTES: u64 = 16 << 20;
 /// The least number of segments of a full spool, for the same reason.
 const MIN_SEGMENTS: u64 = 8;
 
-fn open_spool(settings: &SpoolSettings, instance: Uuid) -> Result<Arc<Spool>, SpoolError> {
-    let limits = SpoolLimits {
-        total_bytes: settings.bytes,
-        segment_bytes: MAX_SEGMENT_BYTES.min(settings.bytes / MIN_SEGMENTS),
+/// Opens the spool of a server. With several servers, each has a folder and an equal part of the bytes.
+fn open_spool(
+    settings: Option<&SpoolSettings>,
+    place: StoreServer,
+    instance: Uuid,
+) -> Result<Option<Arc<Spool>>, SpoolError> {
+    let Some(settings) = settings else {
+        return Ok(None);
     };
-    let spool = SpoolFolder::open(&settings.dir, limits, instance)?;
+    let bytes = settings.bytes / place.of() as u64;
+    let limits = SpoolLimits {
+        total_bytes: bytes,
+        segment_bytes: MAX_SEGMENT_BYTES.min(bytes / MIN_SEGMENTS),
+    };
+    let folder = place.spool_folder(&settings.dir);
+    let spool = SpoolFolder::open(&folder, limits, instance)?;
     let found = spool.found_events();
     if found > 0 {
         tracing::info!(
@@ -153,7 +189,7 @@ fn open_spool(settings: &SpoolSettings, instance: Uuid) -> Result<Arc<Spool>, Sp
             "the spool holds events of an earlier daemon"
         );
     }
-    Ok(Arc::new(spool))
+    Ok(Some(Arc::new(spool)))
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {

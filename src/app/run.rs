@@ -22,7 +22,7 @@ use crate::listen::{self, RequestLimit};
 use crate::own_spans::WorkSpan;
 use crate::pipeline::{Gate, Pipeline};
 use crate::store::ShardCounts;
-use crate::telemetry::{Metrics, router};
+use crate::telemetry::{Metrics, ServerSources, router};
 use crate::web;
 
 /// The running parts that the shutdown needs.
@@ -34,7 +34,7 @@ struct RunningParts {
     writers: Vec<JoinHandle<()>>,
     helpers: Helpers,
     counts: Arc<[Arc<ShardCounts>]>,
-    gate: Arc<Gate>,
+    gates: Vec<Arc<Gate>>,
 }
 
 impl App {
@@ -50,7 +50,7 @@ impl App {
             private,
         } = self;
         let (own_spans, sender) = core.own_spans()?;
-        let shared = SharedState::new(core.spool.clone(), own_spans);
+        let shared = SharedState::new(core.servers.len(), own_spans);
         let mut running = core.start(sockets, addresses, &shared).await?;
         let private = private.map(|private| {
             let stop = running.phases.stop.clone();
@@ -63,7 +63,7 @@ impl App {
         tracing::info!("shutting down");
         shared.readiness.shut_down();
         let deadline = Instant::now() + core.config.drain_timeout;
-        let gate = running.gate.clone();
+        let gates = running.gates.clone();
         let mut span = shared.own_spans.work("drain");
         span.always();
         let in_flight = running.shut_down(deadline, &mut span).await;
@@ -77,7 +77,7 @@ impl App {
         match (failed, in_flight) {
             (Some(error), _) => Err(error),
             (None, 0) => {
-                core.report_end(gate.spool_problem());
+                core.report_end(gates.iter().find_map(|gate| gate.spool_problem()));
                 Ok(())
             }
             (None, events) => Err(AppError::Unsettled(events)),
@@ -88,8 +88,12 @@ impl App {
 impl DaemonCore {
     /// Logs what the next daemon must do.
     fn report_end(&self, spool_problem: Option<&'static str>) {
-        let spool = self.spool.as_ref();
-        match (spool.map_or(0, |spool| spool.usage().events), spool_problem) {
+        let spools = self
+            .servers
+            .iter()
+            .filter_map(|server| server.spool.as_ref());
+        let spooled: u64 = spools.map(|spool| spool.usage().events).sum();
+        match (spooled, spool_problem) {
             (0, _) => tracing::info!("all settled"),
             (events, None) => {
                 tracing::info!(events, "events stay in the spool for the next daemon");
@@ -121,11 +125,8 @@ impl DaemonCore {
             self.pipeline_config(writers, &phases, shared),
             &phases.writer_ended,
         )?;
-        let (counts, gate) = (pipeline.counts(), pipeline.gate());
-        let load = WriteLoad {
-            gate: gate.clone(),
-            histograms: pipeline.histograms(),
-        };
+        let (counts, gates) = (pipeline.counts(), pipeline.gates());
+        let histograms = pipeline.histograms();
         let metrics = self.metrics(shared, &pipeline, &endpoints);
         let pipeline = Arc::new(pipeline);
         let intake = self.intake(&pipeline, shared, &phases, &tasks);
@@ -165,8 +166,17 @@ impl DaemonCore {
         );
         let endpoint = endpoints.open(HTTP, sockets.http);
         helpers.spawn(listen::serve(endpoint, http, phases.stop.clone()));
-        helpers.refresh_keys(&self.config, self.servers[0].clone(), shared.keys.clone());
-        helpers.maintain_database(&self.config, self.servers[0].clone(), shared, load);
+        // The first server has the keys of the store.
+        let keys = self.servers[0].options.clone();
+        helpers.refresh_keys(&self.config, keys, shared.keys.clone());
+        for (number, (server, gate)) in self.servers.iter().zip(&gates).enumerate() {
+            let load = WriteLoad {
+                gate: gate.clone(),
+                histograms: histograms.clone(),
+            };
+            let readiness = shared.readiness.of_server(number, server.spool.clone());
+            helpers.maintain_database(&self.config, server, readiness, shared, load);
+        }
         Ok(RunningParts {
             phases,
             tasks,
@@ -174,7 +184,7 @@ impl DaemonCore {
             writers,
             helpers,
             counts,
-            gate,
+            gates,
         })
     }
 
@@ -194,8 +204,16 @@ impl DaemonCore {
             reaped: shared.reaped.clone(),
             budget: (pipeline.budget(), self.config.memory_budget_bytes),
             readiness: shared.readiness.clone(),
-            spool: self.spool.clone(),
-            gate: pipeline.gate(),
+            servers: self
+                .servers
+                .iter()
+                .zip(pipeline.gates())
+                .map(|(server, gate)| ServerSources {
+                    place: server.place,
+                    spool: server.spool.clone(),
+                    gate,
+                })
+                .collect(),
             endpoints: endpoints.counts.clone(),
             histograms: pipeline.histograms(),
             own_spans: shared.own_spans.counts(),

@@ -8,17 +8,18 @@ use super::drain::Phases;
 use super::error::AppError;
 use super::shared::SharedState;
 use super::stored_events::{frame_decoder, render_event};
-use super::{Addresses, DaemonCore};
+use super::{Addresses, DaemonCore, DaemonServer};
 use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::event::FieldLimits;
+use crate::histograms::Histograms;
 use crate::ingest::events::EventsIngest;
 use crate::ingest::native::{
     DecisionSource, NativeIngest, ReceiveBudget, ReceiveLimits, StreamLimits, encode_frame,
 };
 use crate::ingest::otlp::{MapOptions, OtlpConfig, OtlpIngest};
 use crate::ingest::{Intake, IntakeConfig, Preparer};
-use crate::pipeline::{BatchLimits, Pipeline, PipelineConfig, SpoolConfig};
+use crate::pipeline::{BatchLimits, Pipeline, PipelineConfig, ServerConfig, SpoolConfig};
 use crate::store::{WhenAway, WriterConfig};
 use crate::web::{JwtKeys, OpenTo, WebConfig, WebSessions};
 
@@ -27,40 +28,49 @@ use crate::web::{JwtKeys, OpenTo, WebConfig, WebSessions};
 const OTLP_EXPANSION_FACTOR: usize = 4;
 
 impl DaemonCore {
+    /// `writers`: how many each server has.
     pub(super) fn pipeline_config(
         &self,
-        writers: usize,
+        writers: Vec<usize>,
         phases: &Phases,
         shared: &SharedState,
     ) -> PipelineConfig {
         let config = &self.config;
-        let spool = self.spool.clone().zip(config.spool.as_ref());
+        let histograms = Arc::<Histograms>::default();
+        let server = |(server, writers): (&DaemonServer, usize)| {
+            let spool = server.spool.clone().zip(config.spool.as_ref());
+            ServerConfig {
+                writers,
+                writer: WriterConfig {
+                    database: server.options.clone(),
+                    instance: self.instance,
+                    run_timeout_ms: run_timeout_ms(config),
+                    commit_timeout: config.commit_timeout,
+                    when_away: WhenAway::Wait,
+                    render: render_event,
+                    give_up: phases.give_up.clone(),
+                    histograms: histograms.clone(),
+                    own_spans: shared.own_spans.clone(),
+                },
+                spool: spool.map(|(spool, settings)| SpoolConfig {
+                    spool,
+                    encode: encode_frame,
+                    decode: frame_decoder(config.contents),
+                    after: settings.after,
+                }),
+                span: server.span(),
+            }
+        };
         PipelineConfig {
-            writers,
+            servers: self.servers.iter().zip(writers).map(server).collect(),
             memory_budget_bytes: config.memory_budget_bytes,
             limits: BatchLimits {
                 max_events: config.batch_events,
                 max_bytes: config.batch_bytes,
                 linger: config.linger,
             },
-            writer: WriterConfig {
-                database: self.servers[0].clone(),
-                instance: self.instance,
-                run_timeout_ms: run_timeout_ms(config),
-                commit_timeout: config.commit_timeout,
-                when_away: WhenAway::Wait,
-                render: render_event,
-                give_up: phases.give_up.clone(),
-                histograms: Arc::default(),
-                own_spans: shared.own_spans.clone(),
-            },
-            spool: spool.map(|(spool, settings)| SpoolConfig {
-                spool,
-                encode: encode_frame,
-                decode: frame_decoder(config.contents),
-                after: settings.after,
-            }),
             draining: phases.draining.clone(),
+            histograms,
         }
     }
 
@@ -156,7 +166,11 @@ impl DaemonCore {
             JwtKeys::read(&text).map_err(|error| failed(error.to_string()))
         });
         Ok(WebConfig {
-            databases: self.servers.clone(),
+            databases: self
+                .servers
+                .iter()
+                .map(|server| server.options.clone())
+                .collect(),
             authenticator,
             open_to: match addresses.http.ip().is_loopback() && !config.require_keys {
                 false => OpenTo::Nobody,

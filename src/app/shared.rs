@@ -8,7 +8,6 @@ use crate::ingest::RepairCounts;
 use crate::ingest::otlp::OtlpCounts;
 use crate::own_spans::OwnSpans;
 use crate::reap::ReapCounts;
-use crate::spool::Spool;
 use crate::telemetry::Readiness;
 
 /// Readiness, counts and keys of one daemon.
@@ -23,9 +22,10 @@ pub(super) struct SharedState {
 }
 
 impl SharedState {
-    pub fn new(spool: Option<Arc<Spool>>, own_spans: OwnSpans) -> Self {
+    /// Of so many servers.
+    pub fn new(servers: usize, own_spans: OwnSpans) -> Self {
         Self {
-            readiness: Readiness::new(spool),
+            readiness: Readiness::new(servers),
             sweeps: Arc::default(),
             reaped: Arc::default(),
             repairs: Arc::default(),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::time::timeout;
 
@@ -12,23 +13,30 @@ use crate::store::TraceLayout;
 const LIMIT: Duration = Duration::from_secs(2);
 
 impl DaemonCore {
-    /// As many as the flag says, or as the database has slots.
-    pub(super) async fn writers(&self) -> usize {
-        match self.config.writers {
-            Some(writers) => writers,
-            None => {
-                let layout = timeout(LIMIT, self.layout()).await;
-                let known = layout.ok().and_then(Result::ok);
-                known.unwrap_or(TraceLayout::Plain).fitting_writers()
-            }
+    /// For each server, as many as the flag says, or as its database has slots.
+    pub(super) async fn writers(&self) -> Vec<usize> {
+        if let Some(writers) = self.config.writers {
+            return vec![writers; self.servers.len()];
         }
+        // All at once: some may be away.
+        let asked: Vec<_> = self
+            .servers
+            .iter()
+            .map(|server| tokio::spawn(timeout(LIMIT, layout(server.options.clone()))))
+            .collect();
+        let mut writers = Vec::with_capacity(asked.len());
+        for answer in asked {
+            let layout = answer.await.ok().and_then(Result::ok).and_then(Result::ok);
+            writers.push(layout.unwrap_or(TraceLayout::Plain).fitting_writers());
+        }
+        writers
     }
+}
 
-    async fn layout(&self) -> Result<TraceLayout, sqlx::Error> {
-        let options = self.servers[0].clone().disable_statement_logging();
-        let mut conn = options.connect().await?;
-        let layout = TraceLayout::find(&mut conn).await?;
-        conn.close().await?;
-        Ok(layout)
-    }
+async fn layout(options: PgConnectOptions) -> Result<TraceLayout, sqlx::Error> {
+    let options = options.disable_statement_logging();
+    let mut conn = options.connect().await?;
+    let layout = TraceLayout::find(&mut conn).await?;
+    conn.close().await?;
+    Ok(layout)
 }

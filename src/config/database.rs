@@ -23,6 +23,17 @@ pub enum DatabaseSource {
     },
 }
 
+impl DatabaseSource {
+    /// How many servers there are.
+    #[must_use]
+    pub fn servers(&self) -> usize {
+        match self {
+            Self::Urls(servers) => servers.len(),
+            Self::Private { .. } => 1,
+        }
+    }
+}
+
 /// Parses a database URL. The error does not repeat it: it may hold a password.
 ///
 /// # Errors

@@ -9,6 +9,10 @@ use crate::event::Refusal;
 use crate::histograms::{AckedAs, BatchClock};
 use crate::store::EventOutcome;
 
+/// The position of an event that another server of the store has too, and counts. Batches have fewer
+/// events.
+pub(super) const COPY: u32 = u32::MAX;
+
 /// The batch was dropped unsettled because the daemon is shutting down. The client must
 /// send it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -91,6 +95,12 @@ impl Tracker {
     pub fn settle(&self, outcomes: impl Iterator<Item = (u32, Option<EventOutcome>)>) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (index, outcome) in outcomes {
+            if index == COPY {
+                if outcome.is_none() {
+                    state.outcome.durability = Durability::Spooled;
+                }
+                continue;
+            }
             match outcome {
                 Some(EventOutcome::Committed) => state.outcome.committed += 1,
                 Some(EventOutcome::Duplicate) => state.outcome.duplicate += 1,

@@ -4,6 +4,7 @@
 //! to no run, such as sessions, is on every server that needs it.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
@@ -49,6 +50,15 @@ impl StoreServer {
     #[must_use]
     pub fn has_others(self) -> bool {
         self.of > 1
+    }
+
+    /// The folder of its spool, below that of a daemon.
+    #[must_use]
+    pub fn spool_folder(self, whole: &Path) -> PathBuf {
+        match self.has_others() {
+            true => whole.join(format!("server_{:02}", self.number)),
+            false => whole.to_owned(),
+        }
     }
 
     /// Makes connections say which server they are meant for. Writers check it.

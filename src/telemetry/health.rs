@@ -1,6 +1,6 @@
 //! Whether the daemon can make events durable now.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::PgConnection;
@@ -17,33 +17,51 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// How long the database may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Whether the daemon is ready, and the reason if it is not.
+/// Whether the daemon is ready, and the reason if it is not. With several servers, it is ready if the
+/// events of all of them can be made durable.
 #[derive(Clone, Debug)]
 pub struct Readiness {
-    state: watch::Sender<Result<(), &'static str>>,
+    state: watch::Sender<ReadyState>,
+    servers: Arc<Mutex<Vec<ReadyState>>>,
+}
+
+/// The reason why something is not ready.
+type ReadyState = Result<(), &'static str>;
+
+/// What one server of the store adds to the readiness.
+#[derive(Clone, Debug)]
+pub struct ServerReadiness {
+    whole: Readiness,
+    server: usize,
     spool: Option<Arc<Spool>>,
 }
 
 /// The final state.
-const SHUTTING_DOWN: Result<(), &str> = Err("shutting down");
+const SHUTTING_DOWN: ReadyState = Err("shutting down");
 
 impl Readiness {
-    /// The state "starting". With a spool, events can be made durable while the database
-    /// is away.
+    /// The state "starting", of so many servers.
     #[must_use]
-    pub fn new(spool: Option<Arc<Spool>>) -> Self {
-        let state = watch::Sender::new(Err("starting"));
-        Self { state, spool }
+    pub fn new(servers: usize) -> Self {
+        let starting = Err("starting");
+        Self {
+            state: watch::Sender::new(starting),
+            servers: Arc::new(Mutex::new(vec![starting; servers])),
+        }
     }
 
-    /// Sets the state while the database is away: ready only if the spool accepts events.
-    pub fn database_away(&self, reason: &'static str) {
-        let spooling = self.spool.as_ref().is_some_and(|spool| !spool.refusing());
-        self.set(if spooling { Ok(()) } else { Err(reason) });
+    /// The part of a server. With a spool, its events can be made durable while it is away.
+    #[must_use]
+    pub fn of_server(&self, server: usize, spool: Option<Arc<Spool>>) -> ServerReadiness {
+        ServerReadiness {
+            whole: self.clone(),
+            server,
+            spool,
+        }
     }
 
     /// Changes the state. Has no effect after [`Self::shut_down`].
-    pub fn set(&self, state: Result<(), &'static str>) {
+    fn set(&self, state: ReadyState) {
         self.state.send_if_modified(|now| {
             *now != SHUTTING_DOWN && std::mem::replace(now, state) != state
         });
@@ -58,21 +76,41 @@ impl Readiness {
     ///
     /// # Errors
     /// The reason if the daemon is not ready.
-    pub fn get(&self) -> Result<(), &'static str> {
+    pub fn get(&self) -> ReadyState {
         *self.state.borrow()
     }
 
     /// Subscribes to changes of the state.
     #[must_use]
-    pub fn subscribe(&self) -> watch::Receiver<Result<(), &'static str>> {
+    pub fn subscribe(&self) -> watch::Receiver<ReadyState> {
         self.state.subscribe()
+    }
+}
+
+impl ServerReadiness {
+    /// Sets the state while the database is away: ready only if the spool accepts events.
+    pub fn database_away(&self, reason: &'static str) {
+        let spooling = self.spool.as_ref().is_some_and(|spool| !spool.refusing());
+        self.set(if spooling { Ok(()) } else { Err(reason) });
+    }
+
+    /// Changes the state of the server.
+    pub fn set(&self, state: ReadyState) {
+        let mut servers = self
+            .whole
+            .servers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        servers[self.server] = state;
+        let not_ready = servers.iter().find(|state| state.is_err());
+        self.whole.set(not_ready.copied().unwrap_or(Ok(())));
     }
 }
 
 /// Checks the database periodically until `stop`.
 pub async fn watch_database(
     options: PgConnectOptions,
-    readiness: Readiness,
+    readiness: ServerReadiness,
     stop: CancellationToken,
 ) {
     let read = SessionUse::Read;
@@ -144,4 +182,27 @@ async fn ping(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
         return Err(sqlx::Error::PoolClosed);
     }
     check_schema(conn).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_is_ready_if_all_of_its_servers_are() {
+        let readiness = Readiness::new(2);
+        let server = |number| readiness.of_server(number, None);
+        server(0).set(Ok(()));
+        assert_eq!(readiness.get(), Err("starting"));
+        server(1).set(Ok(()));
+        assert_eq!(readiness.get(), Ok(()));
+        server(1).database_away("away");
+        server(0).set(Ok(()));
+        assert_eq!(readiness.get(), Err("away"));
+        server(1).set(Ok(()));
+        assert_eq!(readiness.get(), Ok(()));
+        readiness.shut_down();
+        server(0).set(Ok(()));
+        assert_eq!(readiness.get(), SHUTTING_DOWN);
+    }
 }

@@ -11,11 +11,11 @@ use super::metrics::Metrics;
 
 /// The routes of the pages.
 pub fn router(metrics: Arc<Metrics>) -> Router {
-    let (readiness, gate) = (metrics.readiness.clone(), metrics.gate.clone());
+    let (readiness, sources) = (metrics.readiness.clone(), metrics.clone());
     let ready = move || async move {
         match readiness.get() {
             // Events can be made durable, so clients need not go elsewhere.
-            Ok(()) => match gate.spool_problem() {
+            Ok(()) => match sources.spool_problem() {
                 None => (StatusCode::OK, "ready\n".to_owned()),
                 Some(problem) => (StatusCode::OK, format!("ready, but {problem}\n")),
             },

@@ -1,6 +1,7 @@
 //! Prometheus metrics. They are read from the same counts as the ledger.
 
 mod reaped;
+mod spools;
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use crate::own_spans::OwnSpanCounts;
 use crate::pipeline::Gate;
 use crate::reap::ReapCounts;
 use crate::spool::Spool;
-use crate::store::ShardCounts;
+use crate::store::{ShardCounts, StoreServer};
 
 /// The sources of `/metrics`.
 #[derive(Debug)]
@@ -50,10 +51,8 @@ pub struct Metrics {
     pub budget: (Arc<Semaphore>, usize),
     /// The readiness.
     pub readiness: Readiness,
-    /// The spool, if there is one.
-    pub spool: Option<Arc<Spool>>,
-    /// The gate: whether events go to Postgres or to the spool.
-    pub gate: Arc<Gate>,
+    /// The servers of the store.
+    pub servers: Vec<ServerSources>,
     /// Connections, one entry for each of [`ENDPOINT_NAMES`].
     pub endpoints: [Arc<EndpointCounts>; ENDPOINT_NAMES.len()],
     /// What requests and transactions take.
@@ -62,7 +61,25 @@ pub struct Metrics {
     pub own_spans: Arc<OwnSpanCounts>,
 }
 
+/// What one server of the store adds.
+#[derive(Debug)]
+pub struct ServerSources {
+    /// Which server it is.
+    pub place: StoreServer,
+    /// Its spool, if there is one.
+    pub spool: Option<Arc<Spool>>,
+    /// Its gate: whether events go to Postgres or to the spool.
+    pub gate: Arc<Gate>,
+}
+
 impl Metrics {
+    /// Why a spool is not replayed although its server is there.
+    pub(super) fn spool_problem(&self) -> Option<&'static str> {
+        self.servers
+            .iter()
+            .find_map(|server| server.gate.spool_problem())
+    }
+
     /// The text of `/metrics`.
     ///
     /// # Errors
@@ -141,9 +158,7 @@ impl Collector for Metrics {
             self.histograms.oldest_unsettled(),
         )?;
         encode_histograms(&mut encoder, &self.histograms)?;
-        if let Some(spool) = &self.spool {
-            encode_spool(&mut encoder, spool, &self.gate)?;
-        }
+        spools::encode(&mut encoder, &self.servers)?;
         let repairs = &self.repairs;
         for (name, help, repaired) in [
             (
@@ -333,63 +348,6 @@ fn encode_own_spans(encoder: &mut DescriptorEncoder, counts: &OwnSpanCounts) -> 
         ConstCounter::new(count.load(Relaxed)).encode(family.encode_family(&labels)?)?;
     }
     Ok(())
-}
-
-fn encode_spool(encoder: &mut DescriptorEncoder, spool: &Spool, gate: &Gate) -> fmt::Result {
-    let usage = spool.usage();
-    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-    for (name, help, value) in [
-        (
-            "spooling",
-            "1 while the database is away or too slow and events go to the spool",
-            usize::from(gate.is_closed()),
-        ),
-        (
-            "spool_refusing",
-            "1 if the last write to the spool failed: it is full, or its disk failed",
-            usize::from(spool.refusing()),
-        ),
-        (
-            "spool_stalled",
-            "1 if the spool has not moved for a minute although the database is there",
-            usize::from(gate.is_stalled()),
-        ),
-        (
-            "spool_other_database",
-            "1 if the spool holds events of another database, and is not replayed",
-            usize::from(gate.is_other_database()),
-        ),
-        (
-            "spool_budget_bytes",
-            "Bytes that the spool may take on disk",
-            size(spool.budget_bytes()),
-        ),
-        (
-            "spool_used_bytes",
-            "Bytes of the spool on disk",
-            size(usage.bytes),
-        ),
-        (
-            "spool_files",
-            "Segment files of the spool",
-            size(usage.segments),
-        ),
-        (
-            "spool_quarantined_files",
-            "Quarantined spool files",
-            size(usage.quarantined),
-        ),
-    ] {
-        gauge(encoder, name, help, value)?;
-    }
-    seconds(
-        encoder,
-        "spool_oldest_seconds",
-        "Age of the oldest segment file of the spool that holds events",
-        spool.oldest_age().unwrap_or_default(),
-    )?;
-    let help = "Damaged places found in the spool; their events are lost";
-    counter(encoder, "spool_damage", help, usage.damaged)
 }
 
 fn encode_histograms(encoder: &mut DescriptorEncoder, histograms: &Histograms) -> fmt::Result {
