@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use runtraced::proto;
 use runtraced_client::{Client, RetryPolicy};
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 
 use super::watchdog;
 
@@ -267,28 +267,15 @@ impl Daemon {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let instance = self.instance();
-        let mut conn = PgConnection::connect(&self.database_url).await.unwrap();
+        let mut conns = super::servers::connect_all(&self.database_url).await;
         loop {
             // Anew each time: what a client sent before it went may come until now.
             let metrics = self.metrics().await;
-            let row: Option<[i64; 8]> = sqlx::query_as(
-                "SELECT received, committed, duplicate, refused, spooled, dead_lettered, ignored, in_flight
-                 FROM (SELECT coalesce(sum(received), 0)::bigint AS received,
-                              coalesce(sum(committed), 0)::bigint AS committed,
-                              coalesce(sum(duplicate), 0)::bigint AS duplicate,
-                              coalesce(sum(refused), 0)::bigint AS refused,
-                              coalesce(sum(spooled), 0)::bigint AS spooled,
-                              coalesce(sum(dead_lettered), 0)::bigint AS dead_lettered,
-                              coalesce(sum(ignored), 0)::bigint AS ignored,
-                              coalesce(sum(in_flight), 0)::bigint AS in_flight
-                       FROM ingest_reconciliation WHERE instance = $1::uuid) t",
-            )
-            .bind(&instance)
-            .fetch_optional(&mut conn)
-            .await
-            .unwrap()
-            .map(|row: (i64, i64, i64, i64, i64, i64, i64, i64)| row.into());
-            let row = row.unwrap();
+            let mut row = [0; 8];
+            for conn in &mut conns {
+                let here = ledger_of(conn, &instance).await;
+                row.iter_mut().zip(here).for_each(|(sum, one)| *sum += one);
+            }
             let received = metrics["runtraced_events_received_total"];
             let same = OUTCOMES.iter().zip(&row[1..]).all(|(outcome, count)| {
                 metrics[&format!("runtraced_events_settled_total{{outcome=\"{outcome}\"}}")]
@@ -347,6 +334,22 @@ impl Daemon {
             .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
             .find(|line| line["fields"]["message"] == message)
     }
+}
+
+/// What the ledger of one server says of a daemon: all that came, what became of it, and what is in flight.
+async fn ledger_of(conn: &mut PgConnection, instance: &str) -> [i64; 8] {
+    let row: (i64, i64, i64, i64, i64, i64, i64, i64) = sqlx::query_as(
+        "SELECT coalesce(sum(received), 0)::bigint, coalesce(sum(committed), 0)::bigint,
+                coalesce(sum(duplicate), 0)::bigint, coalesce(sum(refused), 0)::bigint,
+                coalesce(sum(spooled), 0)::bigint, coalesce(sum(dead_lettered), 0)::bigint,
+                coalesce(sum(ignored), 0)::bigint, coalesce(sum(in_flight), 0)::bigint
+         FROM ingest_reconciliation WHERE instance = $1::uuid",
+    )
+    .bind(instance)
+    .fetch_one(conn)
+    .await
+    .unwrap();
+    row.into()
 }
 
 impl Drop for Daemon {

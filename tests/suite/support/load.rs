@@ -90,6 +90,11 @@ impl Oracle {
 
     /// Every acknowledged event has its row.
     pub async fn check_acked(&self, conn: &mut PgConnection) {
+        self.check_acked_on(std::slice::from_mut(conn)).await;
+    }
+
+    /// The same on several servers.
+    pub async fn check_acked_on(&self, conns: &mut [PgConnection]) {
         let mut wanted: [HashSet<Uuid>; 6] = Default::default();
         {
             let inner = self.0.lock().unwrap();
@@ -110,12 +115,15 @@ impl Oracle {
         for (filter, wanted) in filters.into_iter().zip(wanted) {
             let ids: Vec<Uuid> = wanted.iter().copied().collect();
             let query = format!("SELECT id FROM {filter} AND id = ANY ($1)");
-            let found: Vec<Uuid> = sqlx::query_scalar(AssertSqlSafe(query))
-                .bind(&ids)
-                .fetch_all(&mut *conn)
-                .await
-                .unwrap();
-            let found: HashSet<Uuid> = found.into_iter().collect();
+            let mut found: HashSet<Uuid> = HashSet::new();
+            for conn in &mut *conns {
+                let here: Vec<Uuid> = sqlx::query_scalar(AssertSqlSafe(query.clone()))
+                    .bind(&ids)
+                    .fetch_all(conn)
+                    .await
+                    .unwrap();
+                found.extend(here);
+            }
             let lost: Vec<_> = wanted.difference(&found).collect();
             assert!(lost.is_empty(), "acked, but not in {filter}: {lost:?}");
         }
@@ -123,6 +131,11 @@ impl Oracle {
 
     /// Every run is there exactly as it is to be.
     pub async fn check_all(&self, conn: &mut PgConnection) {
+        self.check_all_on(std::slice::from_mut(conn)).await;
+    }
+
+    /// The same on several servers.
+    pub async fn check_all_on(&self, conns: &mut [PgConnection]) {
         let runs = self.0.lock().unwrap().runs.clone();
         assert!(!runs.is_empty(), "no load");
         let ids: Vec<Uuid> = runs.iter().map(|(id, _)| *id).collect();
@@ -136,11 +149,15 @@ impl Oracle {
                    total_tokens_input::bigint, total_tokens_output::bigint
             FROM agent_runs r WHERE r.id = ANY ($1)";
         type Found = (Uuid, bool, i64, i64, i64, i64, i64, i64);
-        let found: Vec<Found> = sqlx::query_as(query)
-            .bind(&ids)
-            .fetch_all(&mut *conn)
-            .await
-            .unwrap();
+        let mut found: Vec<Found> = Vec::new();
+        for conn in conns {
+            let here: Vec<Found> = sqlx::query_as(query)
+                .bind(&ids)
+                .fetch_all(conn)
+                .await
+                .unwrap();
+            found.extend(here);
+        }
         assert_eq!(found.len(), runs.len(), "runs");
         for (id, ended, completed, steps, messages, counts, input, output) in found {
             let got = Want {

@@ -11,6 +11,7 @@ pub mod pg;
 pub mod process;
 pub mod product;
 pub mod random;
+pub mod servers;
 pub mod spool;
 pub mod stream;
 pub mod supabase;

@@ -1,0 +1,186 @@
+//! Writing to a store on several servers: where rows go, and what befalls one server alone.
+
+use std::time::Duration;
+
+use rand::random;
+use runtraced::proto::Durability;
+use runtraced::store::server_of;
+use runtraced_client::RetryPolicy;
+use serde_json::json;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::retention::rows::ended_run;
+use crate::support::daemon::{AWAY, Daemon};
+use crate::support::events::{message, new_id, run_started, session_titled};
+use crate::support::load::Load;
+use crate::support::pg;
+use crate::support::servers::{connect_all, id_on, join, store};
+use crate::support::spool::SpoolDir;
+use crate::support::tables::{content, count, eventually, value};
+
+/// How many events a server has settled, by its ledger.
+async fn received(conn: &mut PgConnection) -> i64 {
+    let sum = "SELECT coalesce(sum(received), 0)::bigint FROM ingest_reconciliation";
+    value(conn, sum).await.as_i64().unwrap()
+}
+
+/// Scenario: the same runs, messages and sessions come to a store of three servers and to one of one, in
+/// batches of several runs, twice.
+/// Guarantees: each run is on its server and nowhere else, with the same rows; each server has all that was
+/// said of sessions; clients are told of each event once, and the ledger of a server counts what it has.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rows_are_those_of_one_server() {
+    const SERVERS: usize = 3;
+    let (spread, whole) = (store(SERVERS).await, pg::database().await);
+    let mut conns = spread.connect().await;
+    let mut whole_conn = whole.connect().await;
+    let daemons = [
+        Daemon::spawn_as_is(&spread.urls(), &[]).await,
+        Daemon::spawn_as_is(whole.url(), &[]).await,
+    ];
+    let sessions: Vec<Uuid> = (0..6).map(|_| new_id()).collect();
+    let runs: Vec<Uuid> = (0..40).map(|_| new_id()).collect();
+    let mut events = Vec::new();
+    for (run, session) in runs.iter().zip(sessions.iter().cycle()) {
+        events.extend(ended_run(*run, Some(*session), "a"));
+    }
+    for (number, session) in sessions.iter().enumerate() {
+        events.push(session_titled(1, *session, &format!("the {number}th")));
+        events.push(message(2, None, Some(*session), new_id()));
+    }
+    for daemon in &daemons {
+        daemon.wait_ready().await;
+        for batch in events.chunks(17) {
+            let outcome = daemon.submit(batch.to_vec()).await;
+            assert_eq!(outcome.committed, batch.len() as u64, "{outcome:?}");
+        }
+        let again = daemon.submit(events.clone()).await;
+        assert_eq!(again.duplicate, events.len() as u64, "{again:?}");
+    }
+    for (server, conn) in conns.iter_mut().enumerate() {
+        let here = |id: &&Uuid| server_of(**id, SERVERS) == server;
+        let own: Vec<Uuid> = runs.iter().filter(here).copied().collect();
+        assert!(!own.is_empty());
+        let own_sessions: Vec<Uuid> = sessions.iter().filter(here).copied().collect();
+        assert_eq!(
+            content(conn, &own, &[]).await,
+            content(&mut whole_conn, &own, &[]).await
+        );
+        let all = i64::try_from(own.len()).unwrap();
+        assert_eq!(count(conn, "agent_runs").await, all, "no others");
+        let alone = "agent_messages WHERE run_id IS NULL";
+        let alone = count(conn, alone).await;
+        assert_eq!(alone, i64::try_from(own_sessions.len()).unwrap());
+        let titles = "SELECT jsonb_agg(title ORDER BY title) FROM agent_sessions";
+        assert_eq!(
+            value(conn, titles).await,
+            value(&mut whole_conn, titles).await
+        );
+    }
+    let [spread_daemon, whole_daemon] = daemons;
+    spread_daemon.check_counts().await;
+    let mut counted = 0;
+    for conn in &mut conns {
+        counted += received(conn).await;
+    }
+    // What is said of a session is an event on each server.
+    let copies = 2 * sessions.len() * (SERVERS - 1);
+    assert_eq!(counted, i64::try_from(2 * events.len() + copies).unwrap());
+    spread_daemon.finish().await;
+    whole_daemon.finish().await;
+}
+
+/// Scenario: under load, one of two servers crashes; the daemon is killed with SIGKILL while it is away, and a
+/// new one starts; then the server comes back.
+/// Guarantees: the other server goes on; the daemon stays ready, and metrics tell which server is away; in the
+/// end every acked event is there once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_away_does_not_stop_the_other() {
+    let mut clusters = [pg::own_cluster().await, pg::own_cluster().await];
+    let urls = clusters.each_ref().map(|cluster| cluster.url().to_owned());
+    let urls = urls.join(" ");
+    join(&urls).await;
+    let spool = SpoolDir::new();
+    let flags = spool.flags(&["--spool-after", "300ms"]);
+    let mut daemon = Daemon::spawn_as_is(&urls, &flags).await;
+    daemon.wait_ready().await;
+    daemon.expect_warnings(AWAY);
+    let seed = random::<u32>().into();
+    let load = Load::spooled_too(seed, &[daemon.grpc_url()], 2, RetryPolicy::default()).await;
+    load.wait_for_acks(20).await;
+    clusters[1].stop_immediate().await;
+    let mut first = clusters_conn(clusters[0].url()).await;
+    let before = count(&mut first, "agent_runs").await;
+    let more = format!("SELECT count(*) > {} AS more FROM agent_runs", before + 5);
+    eventually(&mut first, &more, json!({"more": true})).await;
+    assert_eq!(daemon.get("/readyz").await.0, 200);
+    let metrics = daemon.metrics().await;
+    let spooling = |server: &str| metrics[&format!("runtraced_spooling{{server=\"{server}\"}}")];
+    assert_eq!((spooling("1/2"), spooling("2/2")), (0, 1));
+    let oracle = load.finish().await;
+    assert!(oracle.spooled() > 0);
+    daemon.kill();
+
+    let mut daemon = Daemon::spawn_as_is(&urls, &flags).await;
+    daemon.expect_warnings(AWAY);
+    let (on_first, on_second) = (id_on(0, 2), id_on(1, 2));
+    let sent = vec![run_started(0, on_first), run_started(0, on_second)];
+    let client = daemon.client().await;
+    let answer = client.submit(sent).await.unwrap();
+    assert_eq!(answer.durability(), Durability::Spooled);
+    let there = format!("SELECT count(*) AS n FROM agent_runs WHERE id = '{on_first}'");
+    eventually(&mut first, &there, json!({"n": 1})).await;
+    clusters[1].start().await;
+    let mut second = clusters_conn(clusters[1].url()).await;
+    let there = format!("SELECT count(*) AS n FROM agent_runs WHERE id = '{on_second}'");
+    eventually(&mut second, &there, json!({"n": 1})).await;
+    let mut conns = connect_all(&urls).await;
+    let until = tokio::time::Instant::now() + Duration::from_secs(60);
+    while daemon.metrics().await["runtraced_events_settled_total{outcome=\"spooled\"}"] > 0 {
+        assert!(
+            tokio::time::Instant::now() < until,
+            "the spool is not replayed"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    oracle.check_all_on(&mut conns).await;
+    oracle.check_acked_on(&mut conns).await;
+    daemon.finish().await;
+}
+
+async fn clusters_conn(url: &str) -> PgConnection {
+    connect_all(url).await.remove(0)
+}
+
+/// Scenario: a daemon is given the servers in another order, another one of them alone.
+/// Guarantees: it writes nothing, is not ready, and says what is wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_writes_only_to_the_servers_that_it_was_made_for() {
+    let spread = store(2).await;
+    let mut conns = spread.connect().await;
+    let urls: Vec<&str> = spread.each().collect();
+    let swapped = format!("{} {}", urls[1], urls[0]);
+    for (given, there, meant) in [(swapped.as_str(), "2/2", "1/2"), (urls[0], "1/2", "1/1")] {
+        let mut daemon = Daemon::spawn_as_is(given, &[]).await;
+        daemon.expect_warnings("nothing is written to the database");
+        let why =
+            format!("is server {there} of its store, and the daemon takes it for server {meant}");
+        let until = tokio::time::Instant::now() + Duration::from_secs(30);
+        while !daemon.logs().contains(&why) {
+            assert!(tokio::time::Instant::now() < until, "{}", daemon.logs());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let (status, said) = daemon.get("/readyz").await;
+        assert_eq!(status, 503, "{said}");
+        assert!(
+            said.contains("not the server that --database-url says"),
+            "{said}"
+        );
+        assert!(daemon.terminate().await.success(), "{}", daemon.logs());
+        daemon.check_logs();
+    }
+    for conn in &mut conns {
+        assert_eq!(received(conn).await, 0);
+    }
+}
