@@ -143,3 +143,34 @@ impl TrackerState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::histograms::{BatchSource, Histograms};
+
+    #[test]
+    fn a_copy_on_another_server_is_not_counted_and_must_be_durable() {
+        let histograms = Arc::new(Histograms::default());
+        let budget = Arc::new(Semaphore::new(1));
+        let share = BudgetShare {
+            _budget: budget.clone().try_acquire_owned().unwrap(),
+            _committed_budget: None,
+        };
+        let clock = histograms.admitted(BatchSource::default(), None);
+        let (tracker, mut ticket) = Tracker::new(2, Vec::new(), share, clock);
+        tracker.settle([(0, Some(EventOutcome::Committed))].into_iter());
+        assert!(ticket.try_settled().is_none(), "the copy is not settled");
+        tracker.settle([(COPY, None)].into_iter());
+        let outcome = ticket.try_settled().unwrap().unwrap();
+        assert_eq!((outcome.committed, outcome.spooled), (1, 0));
+        assert_eq!(
+            outcome.durability,
+            Durability::Spooled,
+            "the copy is in the spool"
+        );
+        assert_eq!(budget.available_permits(), 1);
+    }
+}
