@@ -13,7 +13,7 @@ use crate::support::random::{Random, World, from_env};
 use crate::support::tables::content;
 
 /// Two customers and users that exist, and one of each that does not.
-async fn populate(urls: [&str; 2]) -> World {
+pub async fn populate<'u>(urls: impl IntoIterator<Item = &'u str>) -> World {
     let ids: Vec<Uuid> = (1..=6).map(Uuid::from_u128).collect();
     for url in urls {
         let mut conn = PgConnection::connect(url).await.unwrap();
@@ -41,7 +41,7 @@ async fn populate(urls: [&str; 2]) -> World {
 }
 
 /// Sends batches over several calls at once, spread over the clients.
-async fn deliver(clients: &[Client], batches: Vec<Vec<Event>>) {
+pub async fn deliver(clients: &[Client], batches: Vec<Vec<Event>>) {
     let mut lanes: Vec<Vec<Vec<Event>>> = vec![Vec::new(); clients.len() * 2];
     let count = lanes.len();
     for (number, batch) in batches.into_iter().enumerate() {

@@ -2,21 +2,24 @@
 
 use std::time::Duration;
 
-use rand::random;
-use runtraced::proto::Durability;
+use rand::{random, random_range};
+use runtraced::proto::{Durability, Event};
 use runtraced::store::server_of;
-use runtraced_client::RetryPolicy;
+use runtraced_client::{Client, RetryPolicy};
 use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::order::{deliver, populate};
 use crate::retention::rows::ended_run;
 use crate::support::daemon::{AWAY, Daemon};
 use crate::support::events::{message, new_id, run_started, session_titled};
 use crate::support::load::Load;
 use crate::support::pg;
+use crate::support::random::{Random, from_env};
 use crate::support::servers::{connect_all, id_on, join, store};
 use crate::support::spool::SpoolDir;
+use crate::support::stream::{deliver as deliver_all, lanes};
 use crate::support::tables::{content, count, eventually, value};
 
 /// How many events a server has settled, by its ledger.
@@ -89,6 +92,102 @@ async fn the_rows_are_those_of_one_server() {
     assert_eq!(counted, i64::try_from(2 * events.len() + copies).unwrap());
     spread_daemon.finish().await;
     whole_daemon.finish().await;
+}
+
+/// Scenario: events of every kind, contradicting each other, are delivered once to one server, and again
+/// shuffled, repeated and split, over concurrent calls to two daemons, to a store of two servers. Every
+/// second scenario comes with the power of one customer alone.
+/// The runs and sessions of a scenario are on one server: what differs between two is documented.
+/// Guarantees: that server has the same rows, with the same columns; the other has the sessions that events
+/// describe, described alike, and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn any_order_and_split_over_servers_ends_in_the_same_rows() {
+    let (whole, spread) = (pg::database().await, store(2).await);
+    let world = populate(spread.each().chain([whole.url()])).await;
+    let reference = Daemon::spawn_as_is(whole.url(), &[]).await;
+    let daemons = [
+        Daemon::spawn_as_is(&spread.urls(), &[]).await,
+        Daemon::spawn_as_is(&spread.urls(), &[]).await,
+    ];
+    for daemon in daemons.iter().chain([&reference]) {
+        daemon.wait_ready().await;
+    }
+    let one = [reference.client().await];
+    let two = [daemons[0].client().await, daemons[1].client().await];
+    let (mut whole_conn, mut conns) = (whole.connect().await, spread.connect().await);
+    let first = from_env("RUNTRACED_TEST_SEED", random::<u32>().into());
+    let together = (first..).filter_map(|seed| {
+        let mut random = Random::new(seed, &world);
+        let scenario = random.scenario();
+        let mut ids = scenario.runs.iter().chain(&scenario.sessions);
+        let home = server_of(*ids.next()?, 2);
+        ids.all(|id| server_of(*id, 2) == home)
+            .then_some((seed, random, scenario, home))
+    });
+    let cases = usize::try_from(from_env("RUNTRACED_TEST_CASES", 30)).unwrap();
+    let described = "SELECT coalesce(jsonb_agg(to_jsonb(s) - '{created_at,updated_at,changed_at}'::text[] ORDER BY s.id), '[]')
+                     FROM agent_sessions AS s WHERE s.merge_times IS NOT NULL";
+    for (seed, mut random, scenario, home) in together.take(cases) {
+        println!("RUNTRACED_TEST_SEED={seed} RUNTRACED_TEST_CASES=1");
+        let as_sender = |clients: &[Client]| -> Vec<Client> {
+            let bound = |client: &Client| client.clone().for_customer(world.customers[0]);
+            match seed % 2 {
+                0 => clients.to_vec(),
+                _ => clients.iter().map(bound).collect(),
+            }
+        };
+        let in_order = scenario.events.chunks(7).map(<[Event]>::to_vec).collect();
+        deliver(&as_sender(&one), in_order).await;
+        let batches = random.delivery(&scenario.events);
+        deliver(&as_sender(&two), batches).await;
+        let want = content(&mut whole_conn, &scenario.runs, &scenario.sessions).await;
+        let got = content(&mut conns[home], &scenario.runs, &scenario.sessions).await;
+        for (got, want) in got.iter().zip(&want) {
+            assert_eq!(got, want);
+        }
+        assert_eq!(got.len(), want.len());
+        let copies = content(&mut conns[1 - home], &scenario.runs, &scenario.sessions).await;
+        let others: Vec<&String> = copies
+            .iter()
+            .filter(|row| !row.starts_with("agent_sessions "))
+            .collect();
+        assert_eq!(others, Vec::<&String>::new());
+        let [one, other] = &mut conns[..] else {
+            panic!("two servers");
+        };
+        assert_eq!(value(one, described).await, value(other, described).await);
+    }
+    for daemon in daemons {
+        daemon.finish().await;
+    }
+    reference.finish().await;
+}
+
+/// Scenario: the daemon is killed with SIGKILL five times under load; everything is sent again to a new one.
+/// Guarantees: after each kill the row of every acked event is on its server; after the retry everything is
+/// there exactly once, with exact totals.
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_loses_nothing_acked_on_any_server() {
+    let spread = store(2).await;
+    let mut conns = spread.connect().await;
+    let mut daemon = Daemon::spawn_as_is(&spread.urls(), &[]).await;
+    daemon.wait_ready().await;
+    let mut acked = 0;
+    for _ in 0..5 {
+        let patience = Duration::from_millis(200);
+        let load = Load::on_mortal(patience, random(), daemon.grpc_url(), 3).await;
+        tokio::time::sleep(Duration::from_millis(random_range(20..500))).await;
+        daemon.kill();
+        let oracle = load.given_up().await;
+        acked += oracle.acked();
+        oracle.check_acked_on(&mut conns).await;
+        daemon = Daemon::spawn_as_is(&spread.urls(), &[]).await;
+        daemon.wait_ready().await;
+        deliver_all(&[daemon.client().await], lanes(oracle.batches(), 3)).await;
+        oracle.check_all_on(&mut conns).await;
+    }
+    assert!(acked > 5, "too few acks to prove anything: {acked}");
+    daemon.finish().await;
 }
 
 /// Scenario: under load, one of two servers crashes; the daemon is killed with SIGKILL while it is away, and a
