@@ -158,13 +158,22 @@ pub struct BenchArgs {
         conflicts_with_all = ["outage", "html", "markdown", "otel_cost", "read_cost", "prune_cost", "months_cost"]
     )]
     pub slots_cost: bool,
+    /// Instead of rates, measure what spreading a store over several servers costs: `steps` and
+    /// `agent` with 1, 2 and 4 databases of this one server. --connections is the number of all writers.
+    #[arg(
+        long,
+        env = "RUNTRACED_BENCH_SERVERS_COST",
+        value_parser = BoolishValueParser::new(),
+        conflicts_with_all = ["outage", "html", "markdown", "otel_cost", "read_cost", "prune_cost", "months_cost", "slots_cost"]
+    )]
+    pub servers_cost: bool,
     /// Instead of rates, measure the CPU time of each part of the daemon and of Postgres with slots,
     /// and compute what slots on up to 64 servers would reach. Slots on several servers do not exist.
     #[arg(
         long,
         env = "RUNTRACED_BENCH_SLOTS_MODEL",
         value_parser = BoolishValueParser::new(),
-        conflicts_with_all = ["outage", "html", "markdown", "otel_cost", "read_cost", "prune_cost", "months_cost", "slots_cost"]
+        conflicts_with_all = ["outage", "html", "markdown", "otel_cost", "read_cost", "prune_cost", "months_cost", "slots_cost", "servers_cost"]
     )]
     pub slots_model: bool,
     /// Begin with a copy of this database of the server. Nobody may be connected to it.

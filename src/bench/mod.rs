@@ -5,6 +5,7 @@ mod args;
 mod contender;
 mod database;
 mod direct;
+mod division_cost;
 mod exports;
 mod extras;
 mod figures;
@@ -22,7 +23,6 @@ mod progress;
 mod prune_cost;
 mod read_cost;
 mod rows;
-mod slots_cost;
 mod slots_model;
 mod svg;
 mod table;
@@ -74,6 +74,7 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
         || args.prune_cost
         || args.months_cost
         || args.slots_cost
+        || args.servers_cost
         || args.slots_model;
     let kinds = args.workloads();
     if args.measures_histories() && (in_other_ways || !kinds.iter().all(|kind| kind.is_history())) {
@@ -128,7 +129,10 @@ async fn measure_and_print(args: &BenchArgs, url: &str) -> anyhow::Result<()> {
         return months_cost::run(args, url).await;
     }
     if args.slots_cost {
-        return slots_cost::run(args, url).await;
+        return division_cost::run(args, url, &division_cost::SLOTS).await;
+    }
+    if args.servers_cost {
+        return division_cost::run(args, url, &division_cost::SERVERS).await;
     }
     if args.slots_model {
         return slots_model::run(args, url).await;
@@ -246,6 +250,20 @@ async fn start_harness(
     more_flags: &[&str],
     progress: BenchProgress,
 ) -> anyhow::Result<(BenchHarness, ChildDaemon)> {
+    let all = std::slice::from_ref(scratch);
+    start_harness_on(args, all, connections, more_flags, progress).await
+}
+
+/// The same on a store of several databases of one server. The harness looks at the first.
+async fn start_harness_on(
+    args: &BenchArgs,
+    databases: &[ScratchDatabase],
+    connections: usize,
+    more_flags: &[&str],
+    progress: BenchProgress,
+) -> anyhow::Result<(BenchHarness, ChildDaemon)> {
+    let scratch = databases.first().context("no database")?;
+    let urls: Vec<&str> = databases.iter().map(|one| one.url.as_str()).collect();
     progress.stage("starting a daemon");
     let writers = connections.to_string();
     // Without a spool, an ack means that the events are committed.
@@ -254,7 +272,7 @@ async fn start_harness(
         .into();
     flags.extend(args.serve.iter().map(OsStr::new));
     flags.extend(more_flags.iter().map(OsStr::new));
-    let mut daemon = ChildDaemon::spawn(&flags, &[("DATABASE_URL", &scratch.url)])?;
+    let mut daemon = ChildDaemon::spawn(&flags, &[("DATABASE_URL", &urls.join(" "))])?;
     let listening = daemon.ready().await?;
     let bench = BenchHarness {
         scratch: scratch.clone(),

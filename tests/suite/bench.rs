@@ -213,22 +213,25 @@ async fn pruning_and_writing_are_measured_side_by_side() {
     }
 }
 
-/// Scenario: databases with 1, 4 and 16 slots are measured in turns.
+/// Scenario: stores with 1, 4 and 16 slots are measured in turns, and stores of 1, 2 and 4 databases.
 /// Guarantees: each has figures for both workloads, and nothing is left of the databases.
 #[tokio::test]
-async fn numbers_of_slots_are_compared() {
+async fn divided_stores_are_compared() {
     let database = pg::plain_database().await;
-    let flags = ["--slots-cost", "--rows", "2000", "--rounds", "1"];
-    let table = printed(database.url(), &flags);
-    for line in [
-        "steps         1  ",
-        "steps        16  ",
-        "agent         4  ",
-    ] {
-        assert!(table.contains(line), "{table}");
+    for (flag, most) in [("--slots-cost", "16"), ("--servers-cost", " 4")] {
+        let flags = [flag, "--rows", "2000", "--rounds", "1"];
+        let table = printed(database.url(), &flags);
+        for line in ["steps           1  ", "agent           4  "] {
+            assert!(table.contains(line), "{table}");
+        }
+        assert!(
+            table.contains(&format!("steps          {most}  ")),
+            "{table}"
+        );
     }
     let mut conn = database.connect().await;
-    let left = "SELECT count(*) FROM pg_database WHERE datname ~ '^runtraced_bench_.*_16$'";
+    let left =
+        "SELECT count(*) FROM pg_database WHERE datname ~ '^runtraced_bench_.*_(16_1|1_4|1_4_4)$'";
     let left: i64 = sqlx::query_scalar(left).fetch_one(&mut conn).await.unwrap();
     assert_eq!(left, 0);
 }

@@ -84,6 +84,7 @@ impl ModelTrial {
         ContenderSetup {
             suffix,
             slots,
+            servers: 1,
             writers,
             flags,
         }
