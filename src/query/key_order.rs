@@ -31,7 +31,11 @@ impl<'a> TimeKey<'a> {
             .split_once('-')
             .unwrap_or((text, ""));
         let year: i64 = year.parse().unwrap_or(0);
-        let year = if before_christ.is_some() { 1 - year } else { year };
+        let year = if before_christ.is_some() {
+            1 - year
+        } else {
+            year
+        };
         Self::At(year, rest)
     }
 }

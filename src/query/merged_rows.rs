@@ -88,7 +88,11 @@ mod tests {
 
     use super::*;
 
-    fn merged(order: RowsByTime, column: &str, lists: &[&[(Option<&str>, i64, u128)]]) -> Vec<u128> {
+    fn merged(
+        order: RowsByTime,
+        column: &str,
+        lists: &[&[(Option<&str>, i64, u128)]],
+    ) -> Vec<u128> {
         let row = |(at, seq, id): &(Option<&str>, i64, u128)| {
             json!({ column: at, "seq": seq, "id": Uuid::from_u128(*id) }).to_string()
         };
@@ -98,7 +102,13 @@ mod tests {
             .collect();
         let rows = order.merged(lists, 4).unwrap();
         rows.iter()
-            .map(|row| serde_json::from_str::<RowKey>(row).unwrap().id.unwrap().as_u128())
+            .map(|row| {
+                serde_json::from_str::<RowKey>(row)
+                    .unwrap()
+                    .id
+                    .unwrap()
+                    .as_u128()
+            })
             .collect()
     }
 
@@ -110,7 +120,10 @@ mod tests {
         );
         let lists: [&[_]; 2] = [&[(one, 1, 1), (one, 3, 2)], &[(one, 2, 4), (two, 0, 3)]];
         assert_eq!(merged(RowsByTime::Messages, "at", &lists), [1, 4, 2, 3]);
-        let lists: [&[_]; 2] = [&[(one, 0, 1), (None, 0, 2)], &[(two, 0, 3), (None, 0, 4), (None, 0, 5)]];
+        let lists: [&[_]; 2] = [
+            &[(one, 0, 1), (None, 0, 2)],
+            &[(two, 0, 3), (None, 0, 4), (None, 0, 5)],
+        ];
         assert_eq!(merged(RowsByTime::Runs, "started_at", &lists), [1, 3, 2, 4]);
         let lists: [&[_]; 2] = [&[(None, 0, 2), (one, 0, 1)], &[(two, 0, 3)]];
         let oldest = merged(RowsByTime::OldestApprovals, "created_at", &lists);

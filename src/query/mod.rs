@@ -7,6 +7,7 @@ mod approval_queue;
 mod conversation;
 mod costs;
 mod counted_runs;
+mod counted_store;
 mod customers;
 mod dead_letters;
 mod export;
@@ -49,6 +50,7 @@ pub use costs::{
     COST_ROWS, CostBy, CostTable, UNPRICED_ROWS, cost_statement, plan_sums, unpriced_statement,
 };
 pub use counted_runs::CountedRuns;
+pub use counted_store::{CountedStore, Counting, OtherServers};
 pub use customers::{CustomerRow, customers};
 pub use dead_letters::{DeadLetterFilter, DeadLetterRow, dead_letters};
 pub use export::{ExportKey, ExportPage, export_keys, export_page, export_statement};
@@ -72,8 +74,9 @@ pub use skeleton::{
 pub use sql_text::SqlText;
 pub use stats::{
     STATS_PARTS, STATS_ROWS, StatsStatements, customer_names_statement, facets_statement,
-    stats_statements,
+    stats_statements, stats_sums,
 };
+pub use sums::SumsPart;
 pub use timeline::{RunText, TimelineItem, run_text, timeline_items, timeline_json, waterfall};
 
 /// How long a database may take to accept a connection. A person waits for it.

@@ -71,7 +71,8 @@ impl ReadPools {
     where
         F: Future<Output = Result<T, E>>,
     {
-        answers(&self.all, ask).await.into_iter().collect()
+        let pools = self.all.iter().cloned();
+        answers(pools, ask).await.into_iter().collect()
     }
 
     /// Asks all servers for what only one of them has. Returns which has it.
@@ -86,7 +87,8 @@ impl ReadPools {
         F: Future<Output = Result<Option<T>, E>>,
     {
         let mut failed = None;
-        for (answer, pool) in answers(&self.all, ask).await.into_iter().zip(&*self.all) {
+        let found = answers(self.all.iter().cloned(), ask).await;
+        for (answer, pool) in found.into_iter().zip(&*self.all) {
             match answer {
                 Ok(Some(found)) => return Ok(Some((pool.clone(), found))),
                 Ok(None) => {}
@@ -98,19 +100,11 @@ impl ReadPools {
 }
 
 /// What each of these servers answers, in their order. All are asked at the same time.
-pub(super) async fn answers<F: Future>(
-    pools: &[ReadPool],
-    ask: impl Fn(ReadPool) -> F,
+pub(super) async fn answers<S, F: Future>(
+    servers: impl IntoIterator<Item = S>,
+    ask: impl Fn(S) -> F,
 ) -> Vec<F::Output> {
-    let asked = pools.iter().map(|pool| ask(pool.clone()));
-    if pools.len() == 1 {
-        let mut answers = Vec::new();
-        for one in asked {
-            answers.push(one.await);
-        }
-        return answers;
-    }
-    all_of(asked.map(Box::pin).collect()).await
+    all_of(servers.into_iter().map(ask).map(Box::pin).collect()).await
 }
 
 /// The results of all these futures, which run at the same time.
@@ -172,7 +166,10 @@ mod tests {
             };
             pools.find(ask).await.map(|found| found.map(|(_, one)| one))
         };
-        assert_eq!(found([Err("away"), Ok(None), Ok(Some(7))]).await, Ok(Some(7)));
+        assert_eq!(
+            found([Err("away"), Ok(None), Ok(Some(7))]).await,
+            Ok(Some(7))
+        );
         assert_eq!(found([Ok(None); 3]).await, Ok(None));
         assert_eq!(found([Ok(None), Err("away"), Ok(None)]).await, Err("away"));
     }

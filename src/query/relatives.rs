@@ -64,8 +64,8 @@ impl SessionContent {
 }
 
 impl RunHead {
-    /// The head of a run, which its own server gave, with what the other servers know around it. `away` gets the
-    /// servers that cannot say it now.
+    /// The head of a run that its own server gave, with what the other servers have around it. Those that cannot say it
+    /// now are `away`.
     ///
     /// # Errors
     /// If a row is not as the statements give it.
@@ -80,20 +80,25 @@ impl RunHead {
         let links: RunLinks =
             serde_json::from_str(&self.run).map_err(|error| sqlx::Error::Decode(error.into()))?;
         let own = pools.place_of(links.run_id);
-        let others: Vec<usize> = (0..pools.all().len()).filter(|one| *one != own).collect();
-        let asked: Vec<ReadPool> = others.iter().map(|one| pools.all()[*one].clone()).collect();
-        let found = answers(&asked, |pool| {
-            timeout(PATIENCE, async move { links.around(&pool, reader).await })
-        })
+        let others = pools.all().iter().enumerate();
+        let found = answers(
+            others.filter(|(one, _)| *one != own),
+            |(server, pool)| async move {
+                (server, timeout(PATIENCE, links.around(pool, reader)).await)
+            },
+        )
         .await;
         let mut around = Vec::new();
-        for (server, answer) in others.into_iter().zip(found) {
+        for (server, answer) in found {
             match answer {
                 Ok(Ok(found)) => around.push((server, found)),
                 Ok(Err(_)) | Err(_) => self.away.push(server + 1),
             }
         }
-        self.join(around, links.parent_run_id.map(|parent| pools.place_of(parent)))?;
+        self.join(
+            around,
+            links.parent_run_id.map(|parent| pools.place_of(parent)),
+        )?;
         Ok(self)
     }
 

@@ -2,7 +2,7 @@
 
 use super::counted_runs::CountedRuns;
 use super::sql_text::SqlText;
-use super::sums::{self, has_sums, sums};
+use super::sums::{self, SumsPart, sums};
 
 /// The most rows of each list.
 pub const STATS_ROWS: usize = 50;
@@ -138,6 +138,33 @@ LIMIT {MORE}";
 /// The parts of `run_sums` that statistics need.
 pub const STATS_PARTS: [&str; 4] = ["runs", "calls", "tools", "errors"];
 
+/// Whether there are points. Where there are none, agents and calls by time make them.
+fn points(counted: &CountedRuns, bucket_s: u64) -> (bool, Option<u64>) {
+    let has_points = counted.has_points();
+    (has_points, (!has_points).then_some(bucket_s))
+}
+
+/// The sums that [`stats_statements`] needs of other servers.
+#[must_use]
+pub fn stats_sums(counted: &CountedRuns, bucket_s: u64) -> Vec<SumsPart> {
+    let (has_points, by_time) = points(counted, bucket_s);
+    let part = |part, width_s| SumsPart {
+        part,
+        width_s,
+        by: None,
+    };
+    let mut parts = vec![
+        part("runs", by_time),
+        part("calls", by_time),
+        part("tools", None),
+        part("errors", None),
+    ];
+    if has_points {
+        parts.push(part(sums::POINTS, Some(bucket_s)));
+    }
+    parts
+}
+
 /// Statements over runs, in buckets of `bucket_s` seconds.
 #[must_use]
 pub fn stats_statements(counted: &CountedRuns, bucket_s: u64) -> StatsStatements {
@@ -149,9 +176,7 @@ pub fn stats_statements(counted: &CountedRuns, bucket_s: u64) -> StatsStatements
             .replace("{MORE}", &(STATS_ROWS + 1).to_string())
             .replace("{POINTS}", &POINTS.to_string())
     };
-    // Where there are no points, agents and calls by time make them.
-    let has_points = has_sums(sums::POINTS, &counted.filter) && counted.ids.is_none();
-    let by_time = (!has_points).then_some(bucket_s);
+    let (has_points, by_time) = points(counted, bucket_s);
     let mut runs = SqlText::new("WITH run AS MATERIALIZED (\n  SELECT s.* FROM ");
     runs.append(&sums("runs", counted, by_time))
         .push(" AS s\n), used AS MATERIALIZED (\n  SELECT s.* FROM ")
