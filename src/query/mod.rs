@@ -11,6 +11,7 @@ mod counted_store;
 mod customers;
 mod dead_letters;
 mod export;
+mod facets;
 mod key_order;
 mod keys;
 mod ledger;
@@ -40,11 +41,12 @@ use sqlx::{Connection as _, PgConnection};
 use crate::config::database_address;
 
 pub use approval_queue::{
-    ApprovalPlace, ApprovalsOf, approval_statement, approvals_statement, asked_statement,
-    decided_statement, decision_counts_statement, pending_statement,
+    ApprovalPlace, ApprovalsOf, approval_statement, approvals_order, approvals_statement,
+    asked_statement, decided_statement, decision_counts_statement, pending_statement,
 };
 pub use conversation::{
-    ConversationOf, MessagePlace, conversation_statement, session_runs_statement, session_statement,
+    ConversationOf, MessagePlace, SESSION_RUNS, conversation_statement, session_runs_statement,
+    session_statement,
 };
 pub use costs::{
     COST_ROWS, CostBy, CostTable, UNPRICED_ROWS, cost_statement, plan_sums, unpriced_statement,
@@ -54,6 +56,7 @@ pub use counted_store::{CountedStore, Counting, OtherServers};
 pub use customers::{CustomerRow, customers};
 pub use dead_letters::{DeadLetterFilter, DeadLetterRow, dead_letters};
 pub use export::{ExportKey, ExportPage, export_keys, export_page, export_statement};
+pub use facets::{FacetsStatement, customer_names_statement};
 pub use keys::{KeyRow, keys};
 pub use ledger::{LedgerSum, ledger_sum};
 pub use merged_rows::RowsByTime;
@@ -72,10 +75,7 @@ pub use skeleton::{
     step_digests,
 };
 pub use sql_text::SqlText;
-pub use stats::{
-    STATS_PARTS, STATS_ROWS, StatsStatements, customer_names_statement, facets_statement,
-    stats_statements, stats_sums,
-};
+pub use stats::{STATS_PARTS, STATS_ROWS, StatsStatements, stats_statements, stats_sums};
 pub use sums::SumsPart;
 pub use timeline::{RunText, TimelineItem, run_text, timeline_items, timeline_json, waterfall};
 
