@@ -61,7 +61,7 @@ pub struct RunPage {
     /// Ids and rows in JSON.
     pub rows: Vec<(Uuid, String)>,
     /// The place of each row.
-    pub(super) places: Vec<RunPlace>,
+    pub places: Vec<RunPlace>,
     /// Where the next page begins.
     pub next: Option<RunPlace>,
     /// How far the search has come, if it did not fill the page.
