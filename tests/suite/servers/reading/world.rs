@@ -104,6 +104,19 @@ impl World {
             fill(&database, here.map(|(_, event)| event.clone()).collect()).await;
             databases.push(database);
         }
+        let customer = CUSTOMERS[0].to_string();
+        let read = [
+            "keys",
+            "create",
+            "--read",
+            "--name",
+            "r",
+            "--customer",
+            &customer,
+        ];
+        // The last one is of no use, but the command lets the role of readers into the database.
+        let [of_one, of_several, _] =
+            [0, 1, 2].map(|place| runtraced(databases[place].url(), &read));
         join(&databases[1..]).await;
         let several = [
             "--database-url",
@@ -115,20 +128,9 @@ impl World {
             Daemon::start(databases[0].url()).await,
             Daemon::with_args(databases[1].url(), &several).await,
         ];
-        let customer = CUSTOMERS[0].to_string();
-        let read = [
-            "keys",
-            "create",
-            "--read",
-            "--name",
-            "r",
-            "--customer",
-            &customer,
-        ];
-        let keys = [0, 1].map(|place| runtraced(databases[place].url(), &read));
         Self {
             daemons,
-            keys: vec![[String::new(), String::new()], keys],
+            keys: vec![[String::new(), String::new()], [of_one, of_several]],
             runs,
             parent,
             session,
