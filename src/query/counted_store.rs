@@ -187,3 +187,58 @@ impl CountedStore {
         shortest.fewer(attempt)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::{CostBy, cost_statement, stats_sums};
+
+    fn counted(back_to: Option<&str>, ids: Option<&str>) -> CountedRuns {
+        let mut counted = CountedRuns::all(RunSearch::default());
+        counted.ids = ids.map(str::to_owned);
+        counted.back_to = back_to.map(str::to_owned);
+        counted
+    }
+
+    #[test]
+    fn no_server_counts_further_back_than_another() {
+        let (early, late) = ("2026-01-01T00:00:05Z", "2026-01-01T00:00:05.000001Z");
+        let aligned = CountedStore {
+            first: counted(Some(early), Some("{1}")),
+            others: vec![counted(Some(late), Some("{2}")), counted(None, None)],
+        }
+        .aligned();
+        let of = |counted: &CountedRuns| cost_statement(CostBy::Agent, counted).for_psql();
+        assert!(
+            aligned
+                .all()
+                .all(|one| one.back_to.as_deref() == Some(late))
+        );
+        let since =
+            format!("r.started_at >= '{late}'::timestamptz AND r.id = ANY ('{{1}}'::uuid[])");
+        assert!(of(&aligned.first).contains(&since));
+        assert!(of(&aligned.others[0]).contains("public.run_sums_of('{2}'::uuid[]"));
+        let since = format!("run_sums_between('{late}'::timestamptz, ");
+        assert!(of(&aligned.others[1]).contains(&since));
+        // One server has no sums by time alone, so no other hands them over.
+        let parts = |counted: &CountedRuns| stats_sums(counted, 3_600).len();
+        assert_eq!(aligned.all().map(parts).collect::<Vec<_>>(), [4; 3]);
+        assert_eq!(parts(&counted(None, None)), 5);
+    }
+
+    #[test]
+    fn too_many_sums_are_a_reason_to_count_fewer_runs() {
+        let store = CountedStore {
+            first: counted(None, None),
+            others: vec![counted(None, None)],
+        };
+        let too_many: Result<(), sqlx::Error> = Err(TooManySums.into());
+        assert!(store.fewer(&too_many).is_some());
+        assert!(
+            store
+                .fewer(&Err::<(), _>(sqlx::Error::PoolTimedOut))
+                .is_none()
+        );
+        assert!(store.fewer(&Ok(())).is_none());
+    }
+}

@@ -73,8 +73,8 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn what_a_server_cannot_say_is_not_known() {
+    #[tokio::test]
+    async fn what_a_server_cannot_say_is_not_known() {
         let (run, one) = (
             ApprovalsOf::Run(Uuid::nil()),
             ApprovalsOf::One(Uuid::from_u128(1)),
