@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::merged_rows::RowsByTime;
 use super::sql_text::SqlText;
 
 /// Characters of the arguments of an approval.
@@ -31,17 +32,25 @@ fn select() -> SqlText {
     ))
 }
 
-/// Approvals of a status, the newest first; pending ones, the oldest first.
+/// The order of the approvals of a status: the newest first; pending ones, the oldest first.
+#[must_use]
+pub fn approvals_order(status: &[String]) -> RowsByTime {
+    match status.iter().all(|status| status == "pending") && !status.is_empty() {
+        true => RowsByTime::OldestApprovals,
+        false => RowsByTime::NewestApprovals,
+    }
+}
+
+/// Approvals of a status in their order.
 #[must_use]
 pub fn approvals_statement(
     status: &[String],
     after: Option<&ApprovalPlace>,
     limit: usize,
 ) -> SqlText {
-    let oldest_first = status.iter().all(|status| status == "pending") && !status.is_empty();
-    let (order, beyond) = match oldest_first {
-        true => ("", ">"),
-        false => (" DESC", "<"),
+    let (order, beyond) = match approvals_order(status) {
+        RowsByTime::OldestApprovals => ("", ">"),
+        _ => (" DESC", "<"),
     };
     let mut sql = select();
     match status.is_empty() {

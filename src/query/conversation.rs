@@ -8,7 +8,7 @@ use super::sql_text::SqlText;
 /// Characters of each text of a message.
 const TEXT_CHARS: usize = 20_000;
 /// Runs of a session that are listed.
-const RUNS: usize = 500;
+pub const SESSION_RUNS: usize = 500;
 
 /// Whose messages.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +92,8 @@ pub fn session_runs_statement(session: Uuid) -> SqlText {
     let mut sql = SqlText::new(NEAR);
     sql.push("r.session_id = ")
         .bind(&session.to_string(), "uuid")
-        .push(&format!(" ORDER BY r.started_at, r.id LIMIT {RUNS}"));
+        .push(&format!(
+            " ORDER BY r.started_at, r.id LIMIT {SESSION_RUNS}"
+        ));
     sql
 }

@@ -4,7 +4,7 @@ use sqlx::{PgConnection, Row as _};
 
 use super::counted_runs::CountedRuns;
 use super::sql_text::SqlText;
-use super::sums::sums;
+use super::sums::{ACCOUNTS, SumsPart, sums};
 
 /// The most rows of the list of models without a price.
 pub const UNPRICED_ROWS: usize = 50;
@@ -60,8 +60,55 @@ impl CostBy {
     fn part(self) -> &'static str {
         match self {
             Self::Agent | Self::Model | Self::Day => "calls",
-            Self::Session | Self::Customer | Self::User => "accounts",
+            Self::Session | Self::Customer | Self::User => ACCOUNTS,
         }
+    }
+
+    /// The column of `run_sums` that holds its key where the rest of an account is not needed.
+    fn column(self) -> &'static str {
+        match self {
+            Self::Session => "session_id",
+            Self::Customer => "customer_id",
+            Self::Agent | Self::Model | Self::User | Self::Day => "name",
+        }
+    }
+
+    /// Accounts, summed up by its key: rows with some columns of `run_sums`.
+    pub(super) fn accounts(self, sums: &SqlText) -> SqlText {
+        let mut sql = SqlText::new(&format!(
+            "SELECT {} AS {}, sum(s.runs) AS runs, sum(s.calls) AS calls, sum(s.tokens_input) AS tokens_input,\n    \
+             sum(s.tokens_output) AS tokens_output, sum(s.tokens_cache_read) AS tokens_cache_read, sum(s.cost_usd) AS cost_usd,\n    \
+             sum(s.cost_reported_usd) AS cost_reported_usd, sum(s.unpriced_calls) AS unpriced_calls\n  FROM ",
+            self.key(),
+            self.column()
+        ));
+        sql.append(sums).push(" AS s");
+        self.push_join(&mut sql);
+        sql.push("\n  GROUP BY 1");
+        sql
+    }
+
+    /// Appends the table that its key needs beside `run_sums AS s`.
+    fn push_join(self, sql: &mut SqlText) {
+        if self == Self::User {
+            sql.push("\n  LEFT JOIN agent_sessions AS o ON o.id = s.session_id");
+        }
+    }
+
+    /// The sums that [`cost_statement`] and [`unpriced_statement`] need of other servers.
+    #[must_use]
+    pub fn sums_parts(self) -> Vec<SumsPart> {
+        let second = if self.part() == ACCOUNTS {
+            "calls"
+        } else {
+            "runs"
+        };
+        let of = |part| SumsPart {
+            part,
+            width_s: None,
+            by: Some(self),
+        };
+        [self.part(), second].map(of).to_vec()
     }
 }
 
@@ -128,9 +175,7 @@ pub fn cost_statement(by: CostBy, counted: &CountedRuns) -> SqlText {
          s.tokens_cache_read, s.cost_usd, s.cost_reported_usd, s.unpriced_calls\n  FROM "
     ));
     sql.append(&sums(by.part(), counted, None)).push(" AS s");
-    if by == CostBy::User {
-        sql.push("\n  LEFT JOIN agent_sessions AS o ON o.id = s.session_id");
-    }
+    by.push_join(&mut sql);
     if by.part() == "calls" {
         let (key, runs) = match by {
             CostBy::Model => ("NULL", "0"),

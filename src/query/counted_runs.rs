@@ -6,9 +6,10 @@ use jiff::{Timestamp, ToSpan as _};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::counted_store::TooManySums;
 use super::run_pieces::{Found, took_too_long};
 use super::run_search::{RunOrder, RunPlace, RunSearch, TimeBound};
-use super::sums::has_sums;
+use super::sums::{POINTS, SumsPart, has_sums};
 
 /// Of the time that an answer may take, a search for runs has this part. The rest is for their sums.
 const SEARCH_SHARE: f64 = 0.4;
@@ -30,6 +31,12 @@ pub struct CountedRuns {
     pub back_to: Option<String>,
     /// The time in which they were to be counted; `None`: any.
     time: Option<Duration>,
+    /// Of `ids`, only runs since this time count.
+    pub(super) ids_since: Option<String>,
+    /// Another server of the store has no sums by time alone.
+    without_points: bool,
+    /// What the other servers of the store have of each part: rows of `run_sums` as JSON.
+    pub(super) others: Vec<(SumsPart, String)>,
 }
 
 impl CountedRuns {
@@ -41,6 +48,35 @@ impl CountedRuns {
             ids: None,
             back_to: None,
             time: None,
+            ids_since: None,
+            without_points: false,
+            others: Vec::new(),
+        }
+    }
+
+    /// Whether the database finds the runs by the filter.
+    pub(super) fn has_no_ids(&self) -> bool {
+        self.ids.is_none()
+    }
+
+    /// Whether there are sums by time alone, of all agents.
+    pub(super) fn has_points(&self) -> bool {
+        self.has_no_ids() && !self.without_points && has_sums(POINTS, &self.filter)
+    }
+
+    /// Whether they are to be counted in less time than others.
+    pub(super) fn has_less_time_than(&self, other: &Self) -> bool {
+        let time = |counted: &Self| counted.time.unwrap_or(Duration::MAX);
+        time(self) < time(other)
+    }
+
+    /// Lets the runs go back no further than those of other servers, and take sums by time alone only if all do.
+    pub(super) fn align(&mut self, back_to: Option<&str>, by_sums: bool) {
+        self.without_points = !by_sums;
+        if let Some(back_to) = back_to.filter(|time| self.back_to.as_deref() != Some(*time)) {
+            self.filter.since = Some(TimeBound::At(back_to.to_owned()));
+            self.back_to = Some(back_to.to_owned());
+            self.ids_since = self.back_to.clone();
         }
     }
 
@@ -54,7 +90,11 @@ impl CountedRuns {
     /// counted.
     pub fn fewer<T>(&self, attempt: &Result<T, sqlx::Error>) -> Option<Duration> {
         let error = attempt.as_ref().err()?;
-        took_too_long(error).then_some(())?;
+        let is_too_much = match error {
+            sqlx::Error::Decode(cause) => cause.is::<TooManySums>(),
+            error => took_too_long(error),
+        };
+        is_too_much.then_some(())?;
         match self.time {
             None => Some(FIRST_ATTEMPT),
             Some(time) => (time > LAST_ATTEMPT).then(|| time / 4),
@@ -131,10 +171,9 @@ impl CountedRuns {
             filter.since = Some(TimeBound::At(back_to.clone()));
         }
         Self {
-            filter,
             ids: Some(format!("{{{}}}", ids.join(","))),
             back_to,
-            time: None,
+            ..Self::all(filter)
         }
     }
 }

@@ -7,14 +7,21 @@ mod approval_queue;
 mod conversation;
 mod costs;
 mod counted_runs;
+mod counted_store;
 mod customers;
 mod dead_letters;
 mod export;
+mod facets;
+mod key_order;
 mod keys;
 mod ledger;
+mod merged_page;
+mod merged_rows;
 mod payload;
 mod prices;
 mod read_pool;
+mod read_pools;
+mod relatives;
 mod run_id;
 mod run_list;
 mod run_pieces;
@@ -34,24 +41,30 @@ use sqlx::{Connection as _, PgConnection};
 use crate::config::database_address;
 
 pub use approval_queue::{
-    ApprovalPlace, ApprovalsOf, approval_statement, approvals_statement, asked_statement,
-    decided_statement, decision_counts_statement, pending_statement,
+    ApprovalPlace, ApprovalsOf, approval_statement, approvals_order, approvals_statement,
+    asked_statement, decided_statement, decision_counts_statement, pending_statement,
 };
 pub use conversation::{
-    ConversationOf, MessagePlace, conversation_statement, session_runs_statement, session_statement,
+    ConversationOf, MessagePlace, SESSION_RUNS, conversation_statement, session_runs_statement,
+    session_statement,
 };
 pub use costs::{
     COST_ROWS, CostBy, CostTable, UNPRICED_ROWS, cost_statement, plan_sums, unpriced_statement,
 };
 pub use counted_runs::CountedRuns;
+pub use counted_store::{CountedStore, Counting, OtherServers};
 pub use customers::{CustomerRow, customers};
 pub use dead_letters::{DeadLetterFilter, DeadLetterRow, dead_letters};
 pub use export::{ExportKey, ExportPage, export_keys, export_page, export_statement};
+pub use facets::{FacetsStatement, customer_names_statement};
 pub use keys::{KeyRow, keys};
 pub use ledger::{LedgerSum, ledger_sum};
+pub use merged_rows::RowsByTime;
 pub use payload::{MAX_HITS, PayloadItem, PayloadRequest, find_statement};
 pub use prices::{PriceListRow, UnpricedModel, prices, unpriced_models};
 pub use read_pool::{ReadAs, ReadPool, ReadTransaction};
+pub use read_pools::ReadPools;
+pub use relatives::fullest_session;
 pub use run_id::{IdPrefix, RunLookup, find_run};
 pub use run_list::{RunPage, found_runs};
 pub use run_pieces::briefly;
@@ -62,10 +75,8 @@ pub use skeleton::{
     step_digests,
 };
 pub use sql_text::SqlText;
-pub use stats::{
-    STATS_PARTS, STATS_ROWS, StatsStatements, customer_names_statement, facets_statement,
-    stats_statements,
-};
+pub use stats::{STATS_PARTS, STATS_ROWS, StatsStatements, stats_statements, stats_sums};
+pub use sums::SumsPart;
 pub use timeline::{RunText, TimelineItem, run_text, timeline_items, timeline_json, waterfall};
 
 /// How long a database may take to accept a connection. A person waits for it.

@@ -60,6 +60,8 @@ CROSS JOIN LATERAL (
 pub struct RunPage {
     /// Ids and rows in JSON.
     pub rows: Vec<(Uuid, String)>,
+    /// The place of each row.
+    pub places: Vec<RunPlace>,
     /// Where the next page begins.
     pub next: Option<RunPlace>,
     /// How far the search has come, if it did not fill the page.
@@ -115,6 +117,7 @@ impl RunSearch {
             next,
             searched_back_to: searched.and_then(|place| place.key),
             statement: self.statement(&hits),
+            places,
         })
     }
 

@@ -12,7 +12,7 @@ use super::sql_text::SqlText;
 /// Longer errors of steps are cut.
 const ERROR_CHARS: usize = 200;
 /// Runs beside a run that are listed.
-const NEAR_RUNS: usize = 100;
+pub(super) const NEAR_RUNS: usize = 100;
 /// Rows of the largest skeleton.
 const MAX_ROWS: usize = 100_000;
 
@@ -183,6 +183,8 @@ pub struct RunHead {
     pub parent: Option<String>,
     pub children: Vec<String>,
     pub siblings: Vec<String>,
+    /// The numbers of the servers, from 1, that could not say what they have around the run.
+    pub away: Vec<usize>,
 }
 
 impl RunHead {
@@ -213,27 +215,35 @@ fn head_statements(run: Uuid) -> HeadStatements {
         sql.bind(&id, "uuid").push(")");
         sql
     };
-    let mut session = SqlText::new(
-        "SELECT s.id AS session_id, s.title, s.user_id, s.customer_id, s.external_id \
-         FROM agent_sessions AS s WHERE s.id = ",
-    );
-    session.append(&of_run("session_id"));
-    let near = |condition: &str, value: &SqlText| {
-        let mut sql = SqlText::new(NEAR);
-        sql.push(condition).append(value).push(" AND r.id <> ");
-        sql.bind(&id, "uuid")
-            .push(&format!(" ORDER BY r.started_at, r.id LIMIT {NEAR_RUNS}"));
-        sql
-    };
+    let near = |condition: &str, value: &SqlText| near_statement(run, condition, value);
     let mut this = SqlText::default();
     this.bind(&id, "uuid");
     HeadStatements {
         run: run_statement(run),
-        session,
+        session: head_session_statement(&of_run("session_id")),
         parent: near("r.id = ", &of_run("parent_run_id")),
         children: near("r.parent_run_id = ", &this),
         siblings: near("r.parent_run_id = ", &of_run("parent_run_id")),
     }
+}
+
+/// The session with an id, which is SQL.
+pub(super) fn head_session_statement(id: &SqlText) -> SqlText {
+    let mut sql = SqlText::new(
+        "SELECT s.id AS session_id, s.title, s.user_id, s.customer_id, s.external_id \
+         FROM agent_sessions AS s WHERE s.id = ",
+    );
+    sql.append(id);
+    sql
+}
+
+/// The first runs of which a condition ends with a value that is SQL, but not this run.
+pub(super) fn near_statement(run: Uuid, condition: &str, value: &SqlText) -> SqlText {
+    let mut sql = SqlText::new(NEAR);
+    sql.push(condition).append(value).push(" AND r.id <> ");
+    sql.bind(&run.to_string(), "uuid")
+        .push(&format!(" ORDER BY r.started_at, r.id LIMIT {NEAR_RUNS}"));
+    sql
 }
 
 /// The queries of a run's head and rows, ready for psql.
@@ -265,6 +275,7 @@ pub async fn run_head(conn: &mut PgConnection, run: Uuid) -> Result<Option<RunHe
         parent: statements.parent.json_row(conn).await?,
         children: statements.children.json_rows(conn).await?,
         siblings: statements.siblings.json_rows(conn).await?,
+        away: Vec::new(),
     }))
 }
 

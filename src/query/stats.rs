@@ -1,15 +1,13 @@
-//! Sums over a window of time: runs, durations, tokens, costs, tools, errors; values of filters.
+//! Sums over a window of time: runs, durations, tokens, costs, tools, errors.
 
 use super::counted_runs::CountedRuns;
 use super::sql_text::SqlText;
-use super::sums::{self, has_sums, sums};
+use super::sums::{self, SumsPart, sums};
 
 /// The most rows of each list.
 pub const STATS_ROWS: usize = 50;
 /// The most points of a series.
 const POINTS: usize = 2_000;
-/// Runs from which the values of filters come.
-const FACET_RUNS: usize = 2_000;
 
 /// The statements of the statistics of a window. A list that has a row more than [`STATS_ROWS`] has more.
 #[derive(Clone, Debug)]
@@ -138,6 +136,33 @@ LIMIT {MORE}";
 /// The parts of `run_sums` that statistics need.
 pub const STATS_PARTS: [&str; 4] = ["runs", "calls", "tools", "errors"];
 
+/// Whether there are points. Where there are none, agents and calls by time make them.
+fn points(counted: &CountedRuns, bucket_s: u64) -> (bool, Option<u64>) {
+    let has_points = counted.has_points();
+    (has_points, (!has_points).then_some(bucket_s))
+}
+
+/// The sums that [`stats_statements`] needs of other servers.
+#[must_use]
+pub fn stats_sums(counted: &CountedRuns, bucket_s: u64) -> Vec<SumsPart> {
+    let (has_points, by_time) = points(counted, bucket_s);
+    let part = |part, width_s| SumsPart {
+        part,
+        width_s,
+        by: None,
+    };
+    let mut parts = vec![
+        part("runs", by_time),
+        part("calls", by_time),
+        part("tools", None),
+        part("errors", None),
+    ];
+    if has_points {
+        parts.push(part(sums::POINTS, Some(bucket_s)));
+    }
+    parts
+}
+
 /// Statements over runs, in buckets of `bucket_s` seconds.
 #[must_use]
 pub fn stats_statements(counted: &CountedRuns, bucket_s: u64) -> StatsStatements {
@@ -149,9 +174,7 @@ pub fn stats_statements(counted: &CountedRuns, bucket_s: u64) -> StatsStatements
             .replace("{MORE}", &(STATS_ROWS + 1).to_string())
             .replace("{POINTS}", &POINTS.to_string())
     };
-    // Where there are no points, agents and calls by time make them.
-    let has_points = has_sums(sums::POINTS, &counted.filter) && counted.ids.is_none();
-    let by_time = (!has_points).then_some(bucket_s);
+    let (has_points, by_time) = points(counted, bucket_s);
     let mut runs = SqlText::new("WITH run AS MATERIALIZED (\n  SELECT s.* FROM ");
     runs.append(&sums("runs", counted, by_time))
         .push(" AS s\n), used AS MATERIALIZED (\n  SELECT s.* FROM ")
@@ -182,42 +205,4 @@ pub fn stats_statements(counted: &CountedRuns, bucket_s: u64) -> StatsStatements
         tools,
         errors,
     }
-}
-
-/// Values of filters in the latest runs.
-#[must_use]
-pub fn facets_statement() -> SqlText {
-    let most = |select: &str, from: &str| {
-        format!(
-            "(SELECT coalesce(json_agg(v.value ORDER BY v.n DESC, v.value), '[]') FROM (\
-             SELECT {select} AS value, count(*) AS n FROM latest AS r{from} \
-             GROUP BY 1 HAVING {select} IS NOT NULL ORDER BY 2 DESC, 1 LIMIT {STATS_ROWS}) AS v)"
-        )
-    };
-    let agents = most("r.agent_id", "");
-    let models = most(
-        "t.model",
-        " JOIN agent_steps AS t ON t.run_id = r.id AND t.model IS NOT NULL",
-    );
-    let tools = most(
-        "t.name",
-        " JOIN agent_steps AS t ON t.run_id = r.id AND t.step_type = 'tool_call'",
-    );
-    let customers = most("r.customer_id", "");
-    let tags = most(
-        "t.tag",
-        " CROSS JOIN LATERAL jsonb_array_elements_text(r.tags) AS t (tag)",
-    );
-    SqlText::new(&format!(
-        "WITH latest AS MATERIALIZED (\n  SELECT r.id, r.agent_id, r.customer_id, {} AS tags\n  FROM agent_runs AS r\n  \
-         WHERE r.started_at IS NOT NULL ORDER BY r.started_at DESC LIMIT {FACET_RUNS}\n)\n\
-         SELECT {agents} AS agents,\n  {models} AS models,\n  {tools} AS tools,\n  {customers} AS customers,\n  {tags} AS tags",
-        super::run_list::TAGS
-    ))
-}
-
-/// Names of customers.
-#[must_use]
-pub fn customer_names_statement() -> SqlText {
-    SqlText::new("SELECT c.id, c.name FROM customer_names() AS c ORDER BY c.name LIMIT 1000")
 }

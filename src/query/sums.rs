@@ -1,5 +1,6 @@
 //! Where sums over the runs of a filter come from: rows of `run_sums`, as functions of the database give them.
 
+use super::costs::CostBy;
 use super::counted_runs::CountedRuns;
 use super::run_search::{RunOrder, RunSearch, push_time};
 use super::sql_text::SqlText;
@@ -9,16 +10,72 @@ pub(super) const QUARTER_S: u64 = 900;
 /// The part that has a row for each time, and no agents.
 pub(super) const POINTS: &str = "points";
 /// The part that does not tell which models the runs call.
-const ACCOUNTS: &str = "accounts";
+pub(super) const ACCOUNTS: &str = "accounts";
+
+/// The most rows of one part that a server of a store hands over to the first.
+pub(super) const MOST_ROWS: i64 = 100_000;
+
+/// Sums that one statement needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SumsPart {
+    pub(super) part: &'static str,
+    pub(super) width_s: Option<u64>,
+    /// What it sums them by; `None`: by all that there is.
+    pub(super) by: Option<CostBy>,
+}
+
+/// The statement that gives the sums of one part on one server as JSON, and how many they are.
+pub(super) fn handed_over_statement(part: SumsPart, runs: &CountedRuns) -> SqlText {
+    let mut sql = SqlText::new(
+        "SELECT count(*) AS count, coalesce(json_agg(json_strip_nulls(row_to_json(q))), '[]')::text AS sums\nFROM (\n  ",
+    );
+    let sums = own_sums(part.part, runs, part.width_s);
+    // There are as many accounts as sessions, so these are summed up here.
+    match part.by.filter(|_| part.part == ACCOUNTS) {
+        Some(by) => sql.append(&by.accounts(&sums)),
+        None => sql.push("SELECT s.* FROM ").append(&sums).push(" AS s"),
+    };
+    sql.push(&format!("\n  LIMIT {}\n) AS q", MOST_ROWS + 1));
+    sql
+}
+
+/// The rows of one part, also those that other servers have handed over.
+pub(super) fn sums(part: &str, runs: &CountedRuns, width_s: Option<u64>) -> SqlText {
+    let own = own_sums(part, runs, width_s);
+    if runs.others.is_empty() {
+        return own;
+    }
+    let mut sql = SqlText::new("(\n    SELECT s.* FROM ");
+    sql.append(&own).push(" AS s");
+    let is_asked = |one: &SumsPart| one.part == part && one.width_s == width_s;
+    for (_, rows) in runs.others.iter().filter(|(one, _)| is_asked(one)) {
+        sql.push(
+            "\n    UNION ALL SELECT o.* FROM jsonb_populate_recordset(NULL::public.run_sums, ",
+        )
+        .bind(rows, "jsonb")
+        .push(") AS o");
+    }
+    sql.push("\n  )");
+    sql
+}
 
 /// The rows of one part, such as `runs`, by times of a width; without one, the time does not matter. Filters that
 /// `run_sums` does not know need the runs themselves, and so do times that are narrower than those of the sums.
-pub(super) fn sums(part: &str, runs: &CountedRuns, width_s: Option<u64>) -> SqlText {
+fn own_sums(part: &str, runs: &CountedRuns, width_s: Option<u64>) -> SqlText {
     let mut sql = SqlText::default();
     let width = width_s.unwrap_or(QUARTER_S);
     let filter = &runs.filter;
     if let Some(ids) = &runs.ids {
-        sql.push("public.run_sums_of(").bind(ids, "uuid[]");
+        sql.push("public.run_sums_of(");
+        match &runs.ids_since {
+            None => sql.bind(ids, "uuid[]"),
+            Some(since) => sql
+                .push("ARRAY(\n    SELECT r.id FROM agent_runs AS r WHERE r.started_at >= ")
+                .bind(since, "timestamptz")
+                .push(" AND r.id = ANY (")
+                .bind(ids, "uuid[]")
+                .push(")\n  )"),
+        };
     } else if has_sums(part, filter) && width >= QUARTER_S {
         sql.push("public.run_sums_between(");
         match &filter.since {

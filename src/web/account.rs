@@ -100,7 +100,7 @@ impl WebState {
         let ReaderKind::Key { id, .. } = reader.kind else {
             return None;
         };
-        let mut tx = self.pool.begin(&ReadAs::Daemon).await.ok()?;
+        let mut tx = self.pools.first().begin(&ReadAs::Daemon).await.ok()?;
         let mut sql = SqlText::new("SELECT k.name FROM ingest_keys AS k WHERE k.id = ");
         sql.bind(&id.to_string(), "uuid");
         let rows = sql.rows(&mut tx).await.ok()?;

@@ -13,9 +13,9 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 use uuid::{NonNilUuid, Uuid};
 
+use super::decision_counts::decision_counts;
 use crate::query::{
-    ApprovalsOf, ReadAs, ReadPool, ReadTransaction, asked_statement, decided_statement,
-    decision_counts_statement,
+    ApprovalsOf, ReadAs, ReadPool, ReadPools, ReadTransaction, asked_statement, decided_statement,
 };
 
 /// How often the database is asked.
@@ -31,7 +31,7 @@ pub struct ApprovalWatch(Arc<Watched>);
 
 #[derive(Debug)]
 struct Watched {
-    pool: ReadPool,
+    pools: ReadPools,
     state: Mutex<WatchState>,
     look: Notify,
 }
@@ -72,9 +72,9 @@ pub struct AgentDecision {
 }
 
 impl ApprovalWatch {
-    pub(super) fn new(pool: ReadPool) -> Self {
+    pub(super) fn new(pools: ReadPools) -> Self {
         Self(Arc::new(Watched {
-            pool,
+            pools,
             state: Mutex::default(),
             look: Notify::new(),
         }))
@@ -127,10 +127,21 @@ impl ApprovalWatch {
         of: ApprovalsOf,
         tenant: Option<NonNilUuid>,
     ) -> Result<Vec<AgentDecision>, sqlx::Error> {
-        let mut tx = self.begin_as(tenant).await?;
-        let rows = decided_statement(of, tenant.is_some())
-            .rows(&mut tx)
-            .await?;
+        let statement = &decided_statement(of, tenant.is_some());
+        let ask = |pool: ReadPool| async move {
+            let mut tx = begin_as(&pool, tenant).await?;
+            statement.rows(&mut tx).await
+        };
+        let rows = match of {
+            ApprovalsOf::Run(run) => ask(self.0.pools.one_of(run).clone()).await?,
+            ApprovalsOf::One(_) => {
+                let found = self.0.pools.find(|pool| async {
+                    let rows = ask(pool).await?;
+                    Ok::<_, sqlx::Error>((!rows.is_empty()).then_some(rows))
+                });
+                found.await?.map(|(_, rows)| rows).unwrap_or_default()
+            }
+        };
         rows.iter()
             .map(|row| {
                 Ok(AgentDecision {
@@ -143,20 +154,6 @@ impl ApprovalWatch {
             .collect()
     }
 
-    /// Begins to read with the rights of the daemon and the claims of an agent. The statement
-    /// asks for them, so the role of readers need not exist.
-    async fn begin_as(&self, tenant: Option<NonNilUuid>) -> Result<ReadTransaction, sqlx::Error> {
-        let mut tx = self.0.pool.begin(&ReadAs::Daemon).await?;
-        if let Some(customer) = tenant {
-            let claims = json!({ "runtraced_customer": customer }).to_string();
-            sqlx::query("SELECT set_config('request.jwt.claims', $1, true)")
-                .bind(claims)
-                .execute(&mut *tx)
-                .await?;
-        }
-        Ok(tx)
-    }
-
     /// What the agents of a tenant may know about an approval, as JSON. `None`: it is not there, or not
     /// theirs.
     pub(super) async fn asked(
@@ -164,9 +161,13 @@ impl ApprovalWatch {
         approval: Uuid,
         tenant: Option<NonNilUuid>,
     ) -> Result<Option<String>, sqlx::Error> {
-        let mut tx = self.begin_as(tenant).await?;
-        let statement = asked_statement(approval, tenant.is_some());
-        statement.json_row(&mut tx).await
+        let statement = &asked_statement(approval, tenant.is_some());
+        let ask = |pool: ReadPool| async move {
+            let mut tx = begin_as(&pool, tenant).await?;
+            statement.json_row(&mut tx).await
+        };
+        let found = self.0.pools.find(ask).await?;
+        Ok(found.map(|(_, row)| row))
     }
 
     /// Something was decided here: the task looks at once.
@@ -209,32 +210,34 @@ impl ApprovalWatch {
                 }
                 state.waiting.keys().copied().collect()
             };
-            // While the database is away, nothing is decided.
-            let Ok(counts) = self.counts(&all).await else {
-                continue;
-            };
+            let counts = decision_counts(&self.0.pools, &all).await;
             let state = self.state();
             for of in all {
-                let count = counts.get(&of).copied().unwrap_or(0);
+                // While a database is away, nothing is decided that may be in it.
+                let Some(count) = counts.of(of) else {
+                    continue;
+                };
                 if let Some(sender) = state.waiting.get(&of) {
                     sender.send_if_modified(|known| std::mem::replace(known, count) != count);
                 }
             }
         }
     }
+}
 
-    async fn counts(&self, all: &[ApprovalsOf]) -> Result<HashMap<ApprovalsOf, i64>, sqlx::Error> {
-        let mut tx = self.0.pool.begin(&ReadAs::Daemon).await?;
-        let rows = decision_counts_statement(all).rows(&mut tx).await?;
-        rows.iter()
-            .map(|row| {
-                let id = row.try_get("id")?;
-                let of = match row.try_get("is_run")? {
-                    true => ApprovalsOf::Run(id),
-                    false => ApprovalsOf::One(id),
-                };
-                Ok((of, row.try_get("decided")?))
-            })
-            .collect()
+/// Begins to read with the rights of the daemon and the claims of an agent. The statement asks for
+/// them, so the role of readers need not exist.
+async fn begin_as(
+    pool: &ReadPool,
+    tenant: Option<NonNilUuid>,
+) -> Result<ReadTransaction, sqlx::Error> {
+    let mut tx = pool.begin(&ReadAs::Daemon).await?;
+    if let Some(customer) = tenant {
+        let claims = json!({ "runtraced_customer": customer }).to_string();
+        sqlx::query("SELECT set_config('request.jwt.claims', $1, true)")
+            .bind(claims)
+            .execute(&mut *tx)
+            .await?;
     }
+    Ok(tx)
 }

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::Value;
+use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::access::{ReaderKind, WebReader};
@@ -13,8 +14,8 @@ use super::error::{WebError, json_answer};
 use super::params::{Params, id, read_cursor, write_cursor};
 use super::{Shared, WebState};
 use crate::query::{
-    ApprovalPlace, ReadAs, ReadTransaction, SqlText, approval_statement, approvals_statement,
-    pending_statement,
+    ApprovalPlace, ReadAs, ReadPool, ReadTransaction, SqlText, approval_statement, approvals_order,
+    approvals_statement, pending_statement,
 };
 use crate::store::{self, DecidedBy};
 
@@ -36,25 +37,31 @@ pub(super) async fn queue(State(state): Shared, request: Request) -> Result<Resp
         _ => None,
     };
     let status = params.all("status");
-    let mut tx = state.pool.begin(&state.reader(&head)?.read_as).await?;
-    let statement = approvals_statement(&status, after.as_ref(), limit + 1);
-    let mut rows = statement.json_rows(&mut tx).await?;
+    let reader = &state.reader(&head)?.read_as;
+    let statement = &approvals_statement(&status, after.as_ref(), limit + 1);
+    let waiting = &pending_statement();
+    let parts = state.pools.each(|pool| async move {
+        let mut tx = pool.begin(reader).await?;
+        let rows = statement.json_rows(&mut tx).await?;
+        let pending = waiting.rows(&mut tx).await?;
+        let pending = pending.first().ok_or(sqlx::Error::RowNotFound)?;
+        Ok::<_, sqlx::Error>((rows, pending.try_get::<i64, _>("pending")?))
+    });
+    let (rows, pending): (Vec<_>, Vec<_>) = parts.await?.into_iter().unzip();
+    let pending: i64 = pending.into_iter().sum();
+    let mut rows = approvals_order(&status).merged(rows, limit + 1)?;
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next = match (more, rows.last()) {
         (true, Some(last)) => approval_cursor(last),
         _ => None,
     };
-    let waiting = pending_statement();
-    let pending = waiting.json_row(&mut tx).await?;
-    let pending: Value = serde_json::from_str(&pending.unwrap_or_default()).unwrap_or_default();
     let shown = approvals_statement(&status, after.as_ref(), limit);
-    let sql = SqlText::all_for_psql(&[&shown, &waiting]);
+    let sql = SqlText::all_for_psql(&[&shown, waiting]);
     let body = format!(
-        "{{\"rows\":[{}],\"next\":{},\"pending\":{},\"sql\":{}}}",
+        "{{\"rows\":[{}],\"next\":{},\"pending\":{pending},\"sql\":{}}}",
         rows.join(","),
         Value::from(next),
-        pending["pending"],
         Value::from(sql)
     );
     Ok(json_answer(StatusCode::OK, body))
@@ -102,13 +109,15 @@ pub(super) async fn decide(
     if decision.note.as_ref().is_some_and(is_long) {
         return Err(WebError::TooLarge);
     }
-    let row = approval_statement(approval);
-    let mut tx = state.pool.begin(&reader.read_as).await?;
-    row.json_row(&mut tx).await?.ok_or(NO_APPROVAL)?;
-    drop(tx);
-    let decided = state.write_decision(&reader, approval, &decision).await?;
-    let mut tx = state.pool.begin(&reader.read_as).await?;
-    let now = row.json_row(&mut tx).await?.ok_or(NO_APPROVAL)?;
+    let found = state.approval(&reader.read_as, approval).await?;
+    let (pool, _) = found.ok_or(NO_APPROVAL)?;
+    let decided = state.write_decision(&pool, &reader, approval, &decision);
+    let decided = decided.await?;
+    let mut tx = pool.begin(&reader.read_as).await?;
+    let now = approval_statement(approval)
+        .json_row(&mut tx)
+        .await?
+        .ok_or(NO_APPROVAL)?;
     if decided {
         return Ok(json_answer(
             StatusCode::OK,
@@ -128,10 +137,25 @@ pub(super) async fn decide(
 }
 
 impl WebState {
+    /// An approval, and the server that has it. `None`: it is not there, or the reader may not see it.
+    pub(super) async fn approval(
+        &self,
+        reader: &ReadAs,
+        approval: Uuid,
+    ) -> Result<Option<(ReadPool, String)>, sqlx::Error> {
+        let statement = &approval_statement(approval);
+        let ask = |pool: ReadPool| async move {
+            let mut tx = pool.begin(reader).await?;
+            statement.json_row(&mut tx).await
+        };
+        self.pools.find(ask).await
+    }
+
     /// Writes a decision, as the daemon for the owner of a key, and as the user for a user.
     /// Returns whether it stands.
     async fn write_decision(
         &self,
+        pool: &ReadPool,
         reader: &WebReader,
         approval: Uuid,
         decision: &Decision,
@@ -149,10 +173,10 @@ impl WebState {
             true => reader.read_as.clone(),
             false => ReadAs::Daemon,
         };
-        let mut tx: ReadTransaction = self.pool.begin_write(&ReadAs::Daemon).await?;
+        let mut tx: ReadTransaction = pool.begin_write(&ReadAs::Daemon).await?;
         store::check_schema(&mut tx).await?;
         drop(tx);
-        let mut tx = self.pool.begin_write(&write_as).await?;
+        let mut tx = pool.begin_write(&write_as).await?;
         let note = decision
             .note
             .as_ref()

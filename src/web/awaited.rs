@@ -179,11 +179,10 @@ impl Looker {
                 (state.approvals.asked(approval, tenant).await?, None)
             }
             Self::Reader(reader) => {
-                let statement = approval_statement(approval);
-                let mut tx = state.pool.begin(&reader.read_as).await?;
+                let found = state.approval(&reader.read_as, approval).await?;
                 (
-                    statement.json_row(&mut tx).await?,
-                    Some(statement.for_psql()),
+                    found.map(|(_, row)| row),
+                    Some(approval_statement(approval).for_psql()),
                 )
             }
         };

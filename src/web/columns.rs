@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Serialize, Serializer};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::query::{RunHead, Skeleton, StepTokens};
@@ -176,8 +177,13 @@ pub(super) fn columns_json(Skeleton { rows, more }: &Skeleton) -> String {
 /// A skeleton as the members of a JSON object.
 pub(super) fn skeleton_members(head: &RunHead, rows: &Skeleton) -> String {
     let none = || "null".to_owned();
+    // With one server, no other one can be away.
+    let away = match head.away.as_slice() {
+        [] => String::new(),
+        away => format!(",\"servers_away\":{}", json!(away)),
+    };
     format!(
-        "\"run\":{},\"session\":{},\"parent\":{},\"children\":[{}],\"siblings\":[{}],\"rows\":{}",
+        "\"run\":{},\"session\":{},\"parent\":{},\"children\":[{}],\"siblings\":[{}],\"rows\":{}{away}",
         head.run,
         head.session.clone().unwrap_or_else(none),
         head.parent.clone().unwrap_or_else(none),

@@ -11,11 +11,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _, once};
+use uuid::Uuid;
 
 use super::WebState;
 use super::error::WebError;
 use crate::auth::Identity;
-use crate::query::{ExportKey, ExportPage, SqlText, export_keys, export_page};
+use crate::query::{ExportKey, ExportPage, SqlText, export_keys, export_page, export_statement};
 
 /// Exports at the same time.
 const EXPORTS: usize = 16;
@@ -67,12 +68,7 @@ pub(super) fn whole(parts: mpsc::Receiver<ExportPart>) -> impl Stream<Item = Exp
 impl WebState {
     /// Reads the events of a run and sends them, as fast as the client takes them, until its
     /// right to read ends.
-    pub(super) async fn send_events(
-        &self,
-        head: &Parts,
-        events: &SqlText,
-        to: &mpsc::Sender<ExportPart>,
-    ) {
+    pub(super) async fn send_events(&self, head: &Parts, run: Uuid, to: &mpsc::Sender<ExportPart>) {
         let revoked = async {
             match head.extensions.get::<Identity>() {
                 Some(identity) => identity.revoked().await,
@@ -81,7 +77,7 @@ impl WebState {
         };
         tokio::select! {
             // What is missing at the end tells the client.
-            _ = self.send_pages(head, events, to) => {}
+            _ = self.send_pages(head, run, to) => {}
             () = revoked => {}
             () = to.closed() => {}
             () = self.stop.cancelled() => {}
@@ -92,14 +88,15 @@ impl WebState {
     async fn send_pages(
         &self,
         head: &Parts,
-        events: &SqlText,
+        run: Uuid,
         to: &mpsc::Sender<ExportPart>,
     ) -> Option<()> {
-        let keys = self.keys(head, events).await.ok()?;
+        let events = export_statement(run);
+        let keys = self.keys(head, run, &events).await.ok()?;
         let (mut rest, mut size) = (keys.as_slice(), FIRST_EVENTS);
         while !rest.is_empty() {
             let asked = &rest[..size.min(rest.len())];
-            let page = match self.page(head, events, asked).await {
+            let page = match self.page(head, run, &events, asked).await {
                 Ok(page) => page,
                 // Perhaps it was too much at once.
                 Err(WebError::Database(_)) if asked.len() > 1 => {
@@ -127,20 +124,26 @@ impl WebState {
             .ok()
     }
 
-    async fn keys(&self, head: &Parts, events: &SqlText) -> Result<Vec<ExportKey>, WebError> {
+    async fn keys(
+        &self,
+        head: &Parts,
+        run: Uuid,
+        events: &SqlText,
+    ) -> Result<Vec<ExportKey>, WebError> {
         let _turn = self.exports.turns.acquire().await;
-        let (_, mut tx) = self.begin(head).await?;
+        let (_, mut tx) = self.begin_at(head, run).await?;
         Ok(export_keys(&mut tx, events).await?)
     }
 
     async fn page(
         &self,
         head: &Parts,
+        run: Uuid,
         events: &SqlText,
         keys: &[ExportKey],
     ) -> Result<ExportPage, WebError> {
         let _turn = self.exports.turns.acquire().await;
-        let (_, mut tx) = self.begin(head).await?;
+        let (_, mut tx) = self.begin_at(head, run).await?;
         Ok(export_page(&mut tx, events, keys, PAGE_BYTES).await?)
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::error::WebError;
 use super::live::{LiveOf, Topic};
 use super::live_source::LiveSource;
-use crate::query::{ReadAs, ReadPool};
+use crate::query::{ReadAs, ReadPools};
 
 /// The least time between two looks at the database.
 const MIN_INTERVAL: Duration = Duration::from_millis(500);
@@ -23,7 +23,7 @@ const BLIND: Duration = Duration::from_secs(10);
 /// What the task of a topic needs.
 pub(super) struct Follower {
     pub(super) topic: Weak<Topic>,
-    pub(super) pool: ReadPool,
+    pub(super) pools: ReadPools,
     pub(super) looks: Arc<Semaphore>,
     pub(super) name: (LiveOf, ReadAs),
 }
@@ -45,7 +45,7 @@ impl Follower {
                 return;
             };
             let begun = Instant::now();
-            let found = LiveSource::read(&self.pool, &self.name.0, &self.name.1).await;
+            let found = LiveSource::read(&self.pools, &self.name.0, &self.name.1).await;
             wait = pause(begun.elapsed(), found.is_err());
             match found {
                 Ok(source) => {

@@ -19,7 +19,7 @@ use super::error::WebError;
 use super::follower::Follower;
 use super::live_bytes::{LiveBytes, LiveShare};
 use super::live_source::{Change, LiveSource};
-use crate::query::{ReadAs, ReadPool, RunSearch};
+use crate::query::{ReadAs, ReadPools, RunSearch};
 
 /// Changes that a topic keeps, and that a client may lag behind.
 const KEPT_CHANGES: usize = 16;
@@ -55,7 +55,7 @@ pub(super) struct LiveEvent {
 /// All topics.
 #[derive(Debug)]
 pub(super) struct LiveHub {
-    pool: ReadPool,
+    pools: ReadPools,
     topics: Mutex<HashMap<(LiveOf, ReadAs), Weak<Topic>>>,
     places: Arc<Semaphore>,
     looks: Arc<Semaphore>,
@@ -94,9 +94,9 @@ impl TopicState {
 }
 
 impl LiveHub {
-    pub(super) fn new(pool: ReadPool, stop: CancellationToken) -> Self {
+    pub(super) fn new(pools: ReadPools, stop: CancellationToken) -> Self {
         Self {
-            pool,
+            pools,
             topics: Mutex::default(),
             places: Arc::new(Semaphore::new(MAX_CLIENTS)),
             looks: Arc::new(Semaphore::new(LOOKS)),
@@ -119,7 +119,7 @@ impl LiveHub {
         if let Some(topic) = self.found(&name)? {
             return Ok(topic);
         }
-        let source = LiveSource::read(&self.pool, &name.0, reader).await?;
+        let source = LiveSource::read(&self.pools, &name.0, reader).await?;
         let topic = Topic::new(source, self.bytes.clone()).ok_or(WebError::Busy)?;
         let topic = Arc::new(topic);
         let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
@@ -132,7 +132,7 @@ impl LiveHub {
         drop(topics);
         let follower = Follower {
             topic: Arc::downgrade(&topic),
-            pool: self.pool.clone(),
+            pools: self.pools.clone(),
             looks: self.looks.clone(),
             name,
         };

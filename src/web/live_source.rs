@@ -9,7 +9,7 @@ use super::columns::skeleton_members;
 use super::error::WebError;
 use super::live::LiveOf;
 use crate::query::{
-    ReadAs, ReadPool, RunHead, RunPage, Skeleton, SkeletonRow, run_head, skeleton_rows,
+    ReadAs, ReadPools, RunHead, RunPage, Skeleton, SkeletonRow, run_head, skeleton_rows,
 };
 
 /// Fields of a run that change while nothing happens.
@@ -36,17 +36,19 @@ impl LiveSource {
     /// # Errors
     /// If there is no such run, or the database cannot be read.
     pub(super) async fn read(
-        pool: &ReadPool,
+        pools: &ReadPools,
         of: &LiveOf,
         reader: &ReadAs,
     ) -> Result<Self, WebError> {
-        let mut tx = pool.begin_shared(reader).await?;
         match of {
-            LiveOf::List(search) => Ok(Self::List(search.page(&mut tx).await?)),
+            LiveOf::List(search) => Ok(Self::List(search.page_of_all(pools, reader).await?)),
             LiveOf::Run(run) => {
+                let mut tx = pools.one_of(*run).begin_shared(reader).await?;
                 let head = run_head(&mut tx, *run).await?;
                 let head = head.ok_or(WebError::NotFound("there is no such run"))?;
                 let rows = skeleton_rows(&mut tx, *run).await?;
+                drop(tx);
+                let head = head.with_relatives(pools, reader).await?;
                 Ok(Self::Run(Box::new((head, rows))))
             }
         }
@@ -188,6 +190,9 @@ fn around_change(now: &RunHead, before: &RunHead) -> String {
         if now != before {
             members.push_str(&format!(",\"{name}\":[{}]", now.join(",")));
         }
+    }
+    if now.away != before.away {
+        members.push_str(&format!(",\"servers_away\":{}", json!(now.away)));
     }
     members
 }

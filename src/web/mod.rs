@@ -11,6 +11,7 @@ mod approvals;
 mod assets;
 mod awaited;
 mod columns;
+mod decision_counts;
 mod error;
 mod export;
 mod follower;
@@ -19,6 +20,7 @@ mod jwt;
 mod live;
 mod live_bytes;
 mod live_source;
+mod messages;
 mod params;
 mod peer;
 mod run;
@@ -36,6 +38,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use self::access::WebReader;
 pub use self::access::use_session;
@@ -48,7 +51,8 @@ use self::live::LiveHub;
 pub use self::peer::{OpenTo, WebEnds};
 pub use self::sessions::WebSessions;
 use crate::auth::Authenticator;
-use crate::query::{ReadPool, ReadTransaction};
+use crate::query::{ReadPools, ReadTransaction};
+use crate::store::server_of;
 
 /// The settings of the web.
 #[derive(Debug)]
@@ -74,7 +78,7 @@ pub struct WebConfig {
 /// What the handlers share.
 #[derive(Debug)]
 struct WebState {
-    pool: ReadPool,
+    pools: ReadPools,
     authenticator: Authenticator,
     tls: bool,
     read_role: String,
@@ -90,10 +94,21 @@ struct WebState {
 type Shared = axum::extract::State<Arc<WebState>>;
 
 impl WebState {
-    /// Begins to read as the sender of a request, for as long as that may take.
+    /// Begins to read from the first server as the sender of a request, for as long as that may take.
     async fn begin(&self, head: &Parts) -> Result<(WebReader, ReadTransaction), WebError> {
         let reader = self.reader(head)?;
-        let tx = self.pool.begin_shared(&reader.read_as).await?;
+        let tx = self.pools.first().begin_shared(&reader.read_as).await?;
+        Ok((reader, tx))
+    }
+
+    /// The same from the server that has a run.
+    async fn begin_at(
+        &self,
+        head: &Parts,
+        run: Uuid,
+    ) -> Result<(WebReader, ReadTransaction), WebError> {
+        let reader = self.reader(head)?;
+        let tx = self.pools.one_of(run).begin_shared(&reader.read_as).await?;
         Ok((reader, tx))
     }
 }
@@ -136,12 +151,12 @@ pub fn no_route(is_method: bool) -> Response {
 
 /// The routes, and what tells of decided approvals.
 pub fn routes(config: WebConfig) -> (Router, ApprovalWatch) {
-    let pool = ReadPool::new(config.databases[0].clone());
-    let approvals = ApprovalWatch::new(pool.clone());
+    let pools = ReadPools::new(config.databases, server_of);
+    let approvals = ApprovalWatch::new(pools.clone());
     let state = Arc::new(WebState {
-        live: LiveHub::new(pool.clone(), config.stop.clone()),
+        live: LiveHub::new(pools.clone(), config.stop.clone()),
         approvals: approvals.clone(),
-        pool,
+        pools,
         authenticator: config.authenticator,
         tls: config.tls,
         read_role: config.read_role,

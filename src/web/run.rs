@@ -16,16 +16,14 @@ use uuid::Uuid;
 use super::columns::skeleton_members;
 use super::error::{WebError, json_answer};
 use super::export::{ExportPart, whole};
-use super::params::{Params, id, read_cursor, write_cursor};
+use super::messages::MessagePage;
+use super::params::{Params, id};
 use super::{Shared, WebState};
 use crate::query::{
-    ConversationOf, MAX_HITS, MessagePlace, PayloadItem, PayloadRequest, SqlText,
-    conversation_statement, export_statement, find_statement, run_for_psql, run_head, run_row,
-    session_runs_statement, session_statement, skeleton_rows, step_digests,
+    ConversationOf, MAX_HITS, PayloadItem, PayloadRequest, RowsByTime, SESSION_RUNS,
+    find_statement, fullest_session, run_for_psql, run_head, run_row, session_runs_statement,
+    session_statement, skeleton_rows, step_digests,
 };
-
-/// Messages of a page of a conversation, unless the request says otherwise.
-const DEFAULT_MESSAGES: usize = 100;
 
 const NO_RUN: WebError = WebError::NotFound("there is no such run");
 
@@ -38,14 +36,19 @@ pub(super) async fn skeleton(
     let (head, _) = request.into_parts();
     let params = Params::of(head.uri.query())?;
     let run = id(&run)?;
-    let (_, mut tx) = state.begin(&head).await?;
+    let (reader, mut tx) = state.begin_at(&head, run).await?;
     let found = run_head(&mut tx, run).await?.ok_or(NO_RUN)?;
     let rows = skeleton_rows(&mut tx, run).await?;
+    let digests = match params.flag("digests") {
+        true => Some(step_digests(&mut tx, run).await?),
+        false => None,
+    };
+    drop(tx);
+    let found = found.with_relatives(&state.pools, &reader.read_as).await?;
     let sql = Value::from(run_for_psql(run));
     let mut body = format!("{{{},\"sql\":{sql}}}", skeleton_members(&found, &rows));
-    if params.flag("digests") {
-        let digests: serde_json::Map<_, _> = step_digests(&mut tx, run)
-            .await?
+    if let Some(digests) = digests {
+        let digests: serde_json::Map<_, _> = digests
             .into_iter()
             .map(|(step, input, output)| {
                 let both = [input, output].map(Option::unwrap_or_default).join(" ");
@@ -88,7 +91,7 @@ pub(super) async fn payload(
     let statement = asked
         .statement()
         .ok_or_else(|| WebError::BadRequest("the item has no field of this name".to_owned()))?;
-    let (_, mut tx) = state.begin(&head).await?;
+    let (_, mut tx) = state.begin_at(&head, run).await?;
     let found = asked.read(&mut tx).await?;
     let found = found.ok_or(WebError::NotFound("there is no such payload"))?;
     let mut body = found;
@@ -123,8 +126,9 @@ pub(super) async fn find(
     let params = Params::of(head.uri.query())?;
     let text = params.get("q");
     let text = text.ok_or_else(|| WebError::BadRequest("q is missing".to_owned()))?;
-    let statement = find_statement(id(&run)?, text);
-    let (_, mut tx) = state.begin(&head).await?;
+    let run = id(&run)?;
+    let statement = find_statement(run, text);
+    let (_, mut tx) = state.begin_at(&head, run).await?;
     let mut hits = statement.json_rows(&mut tx).await?;
     let more = hits.len() > MAX_HITS;
     hits.truncate(MAX_HITS);
@@ -144,9 +148,11 @@ pub(super) async fn run_conversation(
 ) -> Result<Response, WebError> {
     let (head, _) = request.into_parts();
     let run = id(&run)?;
-    let (_, mut tx) = state.begin(&head).await?;
+    let (_, mut tx) = state.begin_at(&head, run).await?;
     run_row(&mut tx, run).await?.ok_or(NO_RUN)?;
-    let body = conversation(&head, &mut tx, ConversationOf::Run(run), &[]).await?;
+    let page = MessagePage::of(&head, ConversationOf::Run(run))?;
+    let messages = page.read(&mut tx).await?;
+    let body = page.members(messages, &[]);
     Ok(json_answer(StatusCode::OK, format!("{{{body}}}")))
 }
 
@@ -158,69 +164,36 @@ pub(super) async fn session_conversation(
 ) -> Result<Response, WebError> {
     let (head, _) = request.into_parts();
     let session = id(&session)?;
-    let (_, mut tx) = state.begin(&head).await?;
+    let reader = &state.reader(&head)?.read_as;
+    let page = &MessagePage::of(&head, ConversationOf::Session(session))?;
     let (about, of_session) = (session_statement(session), session_runs_statement(session));
-    let found = about.json_row(&mut tx).await?;
-    let runs = of_session.json_rows(&mut tx).await?;
+    let (about_it, its_runs) = (&about, &of_session);
+    let parts = state.pools.each(|pool| async move {
+        let mut tx = pool.begin_shared(reader).await?;
+        let found = about_it.json_row(&mut tx).await?;
+        let runs = its_runs.json_rows(&mut tx).await?;
+        // Where the session is not, it has no messages.
+        let messages = match (&found, runs.is_empty()) {
+            (None, true) => Vec::new(),
+            _ => page.read(&mut tx).await?,
+        };
+        Ok::<_, sqlx::Error>((found, (runs, messages)))
+    });
+    let (found, lists): (Vec<_>, Vec<_>) = parts.await?.into_iter().unzip();
+    let (runs, messages): (Vec<_>, Vec<_>) = lists.into_iter().unzip();
+    let found = fullest_session(found);
+    let runs = RowsByTime::Runs.merged(runs, SESSION_RUNS)?;
     if found.is_none() && runs.is_empty() {
         return Err(WebError::NotFound("there is no such session"));
     }
-    let of = ConversationOf::Session(session);
-    let body = conversation(&head, &mut tx, of, &[&about, &of_session]).await?;
+    let messages = RowsByTime::Messages.merged(messages, page.limit + 1)?;
+    let body = page.members(messages, &[&about, &of_session]);
     let found = found.unwrap_or_else(|| "null".to_owned());
     let body = format!(
         "{{{body},\"session\":{found},\"runs\":[{}]}}",
         runs.join(",")
     );
     Ok(json_answer(StatusCode::OK, body))
-}
-
-async fn conversation(
-    head: &Parts,
-    conn: &mut sqlx::PgConnection,
-    of: ConversationOf,
-    also: &[&SqlText],
-) -> Result<String, WebError> {
-    let params = Params::of(head.uri.query())?;
-    let limit = params.limit(DEFAULT_MESSAGES)?;
-    let after = params.get("cursor").map(message_place).transpose()?;
-    let statement = conversation_statement(of, after.as_ref(), limit + 1);
-    let mut rows = statement.json_rows(conn).await?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next = match (more, rows.last()) {
-        (true, Some(last)) => message_cursor(last),
-        _ => None,
-    };
-    let shown = conversation_statement(of, after.as_ref(), limit);
-    let sql = Value::from(SqlText::all_for_psql(&[&[&shown], also].concat()));
-    Ok(format!(
-        "\"rows\":[{}],\"next\":{},\"sql\":{sql}",
-        rows.join(","),
-        Value::from(next)
-    ))
-}
-
-/// The cursor behind a message.
-fn message_cursor(row: &str) -> Option<String> {
-    let row: Value = serde_json::from_str(row).ok()?;
-    let id = Uuid::try_parse(row["id"].as_str()?).ok()?;
-    let key = format!(
-        "{} {}",
-        row["seq"].as_i64().unwrap_or(-1),
-        row["at"].as_str()?
-    );
-    Some(write_cursor(Some(&key), id))
-}
-
-fn message_place(cursor: &str) -> Result<MessagePlace, WebError> {
-    let malformed = || WebError::BadRequest("the cursor is not one of this API".to_owned());
-    let (key, id) = read_cursor(cursor)?;
-    let key = key.ok_or_else(malformed)?;
-    let (seq, at) = key.split_once(' ').ok_or_else(malformed)?;
-    let seq = seq.parse().map_err(|_| malformed())?;
-    let at = at.to_owned();
-    Ok(MessagePlace { at, seq, id })
 }
 
 /// `GET /api/runs/ID/export`.
@@ -232,12 +205,12 @@ pub(super) async fn export(
     let (head, _) = request.into_parts();
     let run = id(&run)?;
     let place = state.exports.place().ok_or(WebError::Busy)?;
-    let (reader, mut tx) = state.begin(&head).await?;
+    let (reader, mut tx) = state.begin_at(&head, run).await?;
     run_row(&mut tx, run).await?.ok_or(NO_RUN)?;
     drop((reader, tx));
     // One page waits for the client while the next one is read.
     let (to, from) = mpsc::channel(1);
-    tokio::spawn(send_export(state, head, export_statement(run), to, place));
+    tokio::spawn(send_export(state, head, run, to, place));
     let kind = HeaderValue::from_static("application/x-ndjson");
     let store = HeaderValue::from_static("no-store");
     let name = HeaderValue::try_from(format!("attachment; filename=\"{run}.jsonl\""));
@@ -253,9 +226,9 @@ pub(super) async fn export(
 async fn send_export(
     state: Arc<WebState>,
     head: Parts,
-    events: SqlText,
+    run: Uuid,
     to: mpsc::Sender<ExportPart>,
     _place: OwnedSemaphorePermit,
 ) {
-    state.send_events(&head, &events, &to).await;
+    state.send_events(&head, run, &to).await;
 }

@@ -14,8 +14,8 @@ use crate::query::RunPage;
 pub(super) async fn list(State(state): Shared, request: Request) -> Result<Response, WebError> {
     let (head, _) = request.into_parts();
     let search = Params::of(head.uri.query())?.run_search()?;
-    let (_, mut tx) = state.begin(&head).await?;
-    let page = search.page(&mut tx).await?;
+    let reader = state.reader(&head)?;
+    let page = search.page_of_all(&state.pools, &reader.read_as).await?;
     let sql = Value::from(page.statement.for_psql());
     let body = format!("{{{},\"sql\":{sql}}}", page_members(&page));
     Ok(json_answer(StatusCode::OK, body))

@@ -14,9 +14,10 @@ use super::Shared;
 use super::error::{WebError, json_answer};
 use super::params::{Params, age};
 use crate::query::{
-    CostBy, CostTable, CountedRuns, RunSearch, STATS_PARTS, STATS_ROWS, SqlText, StatsStatements,
-    TimeBound, UNPRICED_ROWS, briefly, cost_statement, customer_names_statement, facets_statement,
-    plan_sums, stats_statements, unpriced_statement,
+    CostBy, CostTable, CountedStore, Counting, FacetsStatement, OtherServers, RunSearch,
+    STATS_PARTS, STATS_ROWS, SqlText, StatsStatements, TimeBound, UNPRICED_ROWS, briefly,
+    cost_statement, customer_names_statement, plan_sums, stats_statements, stats_sums,
+    unpriced_statement,
 };
 
 /// The window if the request names none.
@@ -56,24 +57,31 @@ fn filter(params: &Params, window: Duration) -> Result<RunSearch, WebError> {
 pub(super) async fn stats(State(state): Shared, request: Request) -> Result<Response, WebError> {
     let (head, _) = request.into_parts();
     let params = Params::of(head.uri.query())?;
-    let filter = filter(&params, DEFAULT_WINDOW)?;
+    let mut filter = filter(&params, DEFAULT_WINDOW)?;
     let time = counting_time(&params)?;
-    let (_, mut tx) = state.begin(&head).await?;
+    let (reader, mut tx) = state.begin(&head).await?;
+    let servers = OtherServers::of(&state.pools, &reader.read_as);
     plan_sums(&mut tx).await?;
     let (since, until, seconds) = window(&mut tx, &filter).await?;
+    if servers.has_some() {
+        // Their clocks may differ.
+        filter.since = Some(TimeBound::At(since.clone()));
+    }
     let wide_enough = |bucket: &&u64| seconds / POINTS <= **bucket as f64;
     let bucket = *BUCKETS.iter().find(wide_enough).unwrap_or(&BUCKETS[10]);
-    let mut counted = CountedRuns::in_time(&mut tx, &filter, &STATS_PARTS, time).await?;
+    let parts = Counting::InTime(&STATS_PARTS);
+    let mut counted = CountedStore::count(&mut tx, servers, &filter, parts, time).await?;
     let sums = loop {
-        let statements = stats_statements(&counted, bucket);
-        let mut part = briefly(&mut tx, COUNTING_TIMEOUT).await?;
-        let sums = stats_members(&mut part, &statements).await;
-        part.rollback().await?;
+        let sums = stats_of(&mut tx, servers, &counted, bucket).await;
         match counted.fewer(&sums) {
-            Some(time) => counted = CountedRuns::newest(&mut tx, &filter, time).await?,
+            Some(time) => {
+                let newest = Counting::Newest;
+                counted = CountedStore::count(&mut tx, servers, &filter, newest, time).await?;
+            }
             None => break sums?,
         }
     };
+    let counted = counted.first;
     let statements = stats_statements(&counted.by_filter(), bucket);
     let sql = json!({
         "runs": statements.runs.for_psql(),
@@ -87,6 +95,22 @@ pub(super) async fn stats(State(state): Shared, request: Request) -> Result<Resp
         Value::from(counted.back_to)
     );
     Ok(json_answer(StatusCode::OK, body))
+}
+
+/// The sums of statistics over all servers, as members of a JSON object.
+async fn stats_of(
+    conn: &mut PgConnection,
+    servers: OtherServers<'_>,
+    counted: &CountedStore,
+    bucket: u64,
+) -> Result<String, sqlx::Error> {
+    let parts = stats_sums(&counted.first, bucket);
+    let all = counted.with_others(servers, &parts, COUNTING_TIMEOUT);
+    let statements = stats_statements(&all.await?, bucket);
+    let mut part = briefly(conn, COUNTING_TIMEOUT).await?;
+    let sums = stats_members(&mut part, &statements).await;
+    part.rollback().await?;
+    sums
 }
 
 /// The sums of statistics, as members of a JSON object.
@@ -185,25 +209,33 @@ async fn window(
 pub(super) async fn cost(State(state): Shared, request: Request) -> Result<Response, WebError> {
     let (head, _) = request.into_parts();
     let params = Params::of(head.uri.query())?;
-    let filter = filter(&params, DEFAULT_COST_WINDOW)?;
+    let mut filter = filter(&params, DEFAULT_COST_WINDOW)?;
     let by = CostBy::named(params.get("by").unwrap_or("agent")).ok_or_else(|| {
         WebError::BadRequest(
             "by is not one of agent, model, session, customer, user, day".to_owned(),
         )
     })?;
     let time = counting_time(&params)?;
-    let (_, mut tx) = state.begin(&head).await?;
+    let (reader, mut tx) = state.begin(&head).await?;
+    let servers = OtherServers::of(&state.pools, &reader.read_as);
     plan_sums(&mut tx).await?;
-    let mut counted = CountedRuns::in_time(&mut tx, &filter, &by.parts(), time).await?;
+    if servers.has_some() {
+        filter.since = Some(TimeBound::At(window(&mut tx, &filter).await?.0));
+    }
+    let parts = by.parts();
+    let parts = Counting::InTime(&parts);
+    let mut counted = CountedStore::count(&mut tx, servers, &filter, parts, time).await?;
     let (costs, unpriced) = loop {
-        let mut part = briefly(&mut tx, COUNTING_TIMEOUT).await?;
-        let costs = costs_of(&mut part, by, &counted).await;
-        part.rollback().await?;
+        let costs = costs_of(&mut tx, servers, by, &counted).await;
         match counted.fewer(&costs) {
-            Some(time) => counted = CountedRuns::newest(&mut tx, &filter, time).await?,
+            Some(time) => {
+                let newest = Counting::Newest;
+                counted = CountedStore::count(&mut tx, servers, &filter, newest, time).await?;
+            }
             None => break costs?,
         }
     };
+    let counted = counted.first;
     let (unpriced, more_unpriced) = first_rows(unpriced, UNPRICED_ROWS);
     let body = format!(
         "{{\"counted_back_to\":{},\"totals\":{},\"rows\":[{}],\"unpriced\":[{unpriced}],\"more\":{},\"sql\":{}}}",
@@ -219,22 +251,30 @@ pub(super) async fn cost(State(state): Shared, request: Request) -> Result<Respo
 /// Costs, and the models without a price.
 async fn costs_of(
     conn: &mut PgConnection,
+    servers: OtherServers<'_>,
     by: CostBy,
-    counted: &CountedRuns,
+    counted: &CountedStore,
 ) -> Result<(CostTable, Vec<String>), sqlx::Error> {
-    let costs = CostTable::read(conn, &cost_statement(by, counted)).await?;
-    let unpriced = unpriced_statement(counted).json_rows(conn).await?;
-    Ok((costs, unpriced))
+    let parts = by.sums_parts();
+    let all = counted.with_others(servers, &parts, COUNTING_TIMEOUT);
+    let all = all.await?;
+    let mut part = briefly(conn, COUNTING_TIMEOUT).await?;
+    let found = async {
+        let costs = CostTable::read(&mut part, &cost_statement(by, &all)).await?;
+        let unpriced = unpriced_statement(&all).json_rows(&mut part).await?;
+        Ok((costs, unpriced))
+    }
+    .await;
+    part.rollback().await?;
+    found
 }
 
 /// `GET /api/facets`.
 pub(super) async fn facets(State(state): Shared, request: Request) -> Result<Response, WebError> {
     let (head, _) = request.into_parts();
-    let statement = facets_statement();
-    let (_, mut tx) = state.begin(&head).await?;
-    let row = statement.json_row(&mut tx).await?.unwrap_or_default();
-    drop(tx);
-    let mut facets: Value = serde_json::from_str(&row).unwrap_or_default();
+    let reader = state.reader(&head)?;
+    let statement = FacetsStatement::of(&state.pools);
+    let mut facets = statement.read(&state.pools, &reader.read_as).await?;
     // A role that only writes traces may not read names.
     let (_, mut tx) = state.begin(&head).await?;
     let names = customer_names_statement().json_rows(&mut tx).await;
@@ -250,6 +290,6 @@ pub(super) async fn facets(State(state): Shared, request: Request) -> Result<Res
             *customer = json!({ "id": customer.take(), "name": name });
         }
     }
-    facets["sql"] = Value::from(statement.for_psql());
+    facets["sql"] = Value::from(statement.sql.for_psql());
     Ok(json_answer(StatusCode::OK, facets.to_string()))
 }

@@ -1,6 +1,6 @@
 //! The page's API on the real daemon: what it shows, to whom, and how it holds up.
 
-mod client;
+pub mod client;
 mod costs;
 mod counting;
 mod deciding;
@@ -29,7 +29,7 @@ use crate::support::events::{
 };
 
 /// Runs the program on a database, and returns what it printed.
-fn runtraced(database: &str, args: &[&str]) -> String {
+pub fn runtraced(database: &str, args: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_runtraced"))
         .args(args)
         .env("DATABASE_URL", database)
@@ -66,7 +66,7 @@ fn finished(millis: i64, run: Uuid, agent: &str, tool: &str) -> Vec<Event> {
 }
 
 /// A request for approval that expires at a time.
-fn approval(
+pub fn approval(
     millis: i64,
     run: Uuid,
     approval: Uuid,
