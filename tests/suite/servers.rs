@@ -1,3 +1,4 @@
 //! One store on several servers.
 
+mod reading;
 mod writing;

@@ -1,3 +1,0 @@
-//! One store on several servers.
-
-mod reading;
