@@ -332,7 +332,7 @@ impl ServeArgs {
     /// Every fault found.
     pub fn config(self) -> Result<Config, Faults> {
         let mut flags = FlagReader::default();
-        let database = self.database(&mut flags);
+        let database = database::source(&mut flags, &self.database_url);
         let tls = self.tls.files(&mut flags);
         let require_keys = flags.switch(&self.require_keys);
         let open = flags.switch(&self.insecure) || require_keys;
@@ -397,20 +397,6 @@ impl ServeArgs {
             otel: self.otel.settings(&mut flags),
         };
         flags.finish(config)
-    }
-
-    fn database(&self, flags: &mut FlagReader) -> Option<DatabaseSource> {
-        let urls = given_urls(&self.database_url);
-        match parse_database_urls(&urls) {
-            Ok(servers) if servers.is_empty() => None,
-            Ok(servers) => Some(DatabaseSource::Urls(servers)),
-            Err(faults) => {
-                for fault in faults {
-                    flags.fault(format!("--database-url {fault}"));
-                }
-                None
-            }
-        }
     }
 }
 

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use sqlx::postgres::PgConnectOptions;
 
+use super::values::FlagReader;
+
 /// Execute permission of everybody: without it on a folder, other users cannot enter it.
 const OTHERS_MAY_ENTER: u32 = 0o001;
 
@@ -21,6 +23,20 @@ pub enum DatabaseSource {
         /// The folder with its programs; `None`: look for them.
         bin_dir: Option<PathBuf>,
     },
+}
+
+/// Checks the flag of the servers. `None`: there is none.
+pub(super) fn source(flags: &mut FlagReader, urls: &[String]) -> Option<DatabaseSource> {
+    match parse_database_urls(&given_urls(urls)) {
+        Ok(servers) if servers.is_empty() => None,
+        Ok(servers) => Some(DatabaseSource::Urls(servers)),
+        Err(faults) => {
+            for fault in faults {
+                flags.fault(format!("--database-url {fault}"));
+            }
+            None
+        }
+    }
 }
 
 impl DatabaseSource {
