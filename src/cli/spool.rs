@@ -72,6 +72,17 @@ impl SpoolFolderArgs {
     }
 }
 
+/// The spools of a daemon on so many servers: one for each, in their order. A daemon on one server
+/// has one, in the folder itself.
+pub(super) fn server_folders(folder: &Path, servers: usize) -> Vec<PathBuf> {
+    match servers {
+        1 => vec![folder.to_owned()],
+        _ => (1..=servers)
+            .map(|number| folder.join(format!("server_{number:02}")))
+            .collect(),
+    }
+}
+
 impl SpoolArgs {
     pub(super) fn check(&self) -> Result<(), Faults> {
         let mut flags = FlagReader::default();

@@ -12,6 +12,7 @@ mod dead_letters;
 mod export;
 mod keys;
 mod ledger;
+mod merged_costs;
 mod payload;
 mod prices;
 mod read_pool;
@@ -44,11 +45,12 @@ pub use costs::{
     COST_ROWS, CostBy, CostTable, UNPRICED_ROWS, cost_statement, plan_sums, unpriced_statement,
 };
 pub use counted_runs::CountedRuns;
-pub use customers::{CustomerRow, customers};
+pub use customers::{CustomerRow, customers, customers_are_copied};
 pub use dead_letters::{DeadLetterFilter, DeadLetterRow, dead_letters};
 pub use export::{ExportKey, ExportPage, export_keys, export_page, export_statement};
 pub use keys::{KeyRow, keys};
-pub use ledger::{LedgerSum, ledger_sum};
+pub use ledger::{LedgerSum, ledger_starts, ledger_sum};
+pub use merged_costs::merged_costs;
 pub use payload::{MAX_HITS, PayloadItem, PayloadRequest, find_statement};
 pub use prices::{PriceListRow, UnpricedModel, prices, unpriced_models};
 pub use read_pool::{ReadAs, ReadPool, ReadTransaction};
