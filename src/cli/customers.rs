@@ -213,7 +213,9 @@ async fn listed(
     }
     // The first server, which has the keys, has the first word.
     let rows = lists.into_iter().flatten();
-    let rows = rows.filter(|row| copies.remove(&row.id).is_some()).collect();
+    let rows = rows
+        .filter(|row| copies.remove(&row.id).is_some())
+        .collect();
     Ok(merge(vec![rows, Vec::new()], usize::MAX, |row| {
         let created = row.created_at.as_deref().map(Moment::read);
         (created.is_none(), created, row.id)

@@ -48,7 +48,9 @@ pub enum NoDatabase {
     #[error(transparent)]
     Connect(#[from] InspectError),
     /// The command reads or writes one database.
-    #[error("this command takes one --database-url: that of the server it is for; without the flag, DATABASE_URL must have only one")]
+    #[error(
+        "this command takes one --database-url: that of the server it is for; without the flag, DATABASE_URL must have only one"
+    )]
     Several,
     /// Not all servers of a store were given, or not in their order.
     #[error(

@@ -46,10 +46,7 @@ pub(super) async fn delete_sessions(
 }
 
 /// Why rows cannot be deleted. `server`: where, if there are several.
-pub(super) fn cannot_delete(
-    error: sqlx::Error,
-    server: Option<&str>,
-) -> anyhow::Result<ExitCode> {
+pub(super) fn cannot_delete(error: sqlx::Error, server: Option<&str>) -> anyhow::Result<ExitCode> {
     const FORBIDDEN: &str = "this role may not delete traces: use the owner of the tables, or run `runtraced grant --role ROLE --retention` as the owner";
     const AGAIN: &str = "not everything is deleted; repeat the command";
     match (is_forbidden(&error), server) {

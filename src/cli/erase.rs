@@ -289,7 +289,8 @@ impl EraseReport {
     fn json(&self) -> serde_json::Value {
         let erased = &self.erased;
         let spools = self.unused_spools.iter();
-        let mut spools = spools.map(|spool| serde_json::json!({"folder": spool.folder, "events": spool.events}));
+        let mut spools =
+            spools.map(|spool| serde_json::json!({"folder": spool.folder, "events": spool.events}));
         serde_json::json!({
             "dry_run": self.counts_only,
             "rows": rows_json(erased.rows),

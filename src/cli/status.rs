@@ -3,7 +3,11 @@
 mod http;
 
 use std::{
-    collections::{HashMap, HashSet}, fmt::Write as _, process::ExitCode, time::Duration};
+    collections::{HashMap, HashSet},
+    fmt::Write as _,
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::bail;
 use tokio::time::timeout;

@@ -45,7 +45,9 @@ pub(super) async fn examine(
         members.push(member);
         if server.has_others() {
             let name = format!("server {server}, {}: ", database_address(&options));
-            found.iter_mut().for_each(|one| one.found.insert_str(0, &name));
+            found
+                .iter_mut()
+                .for_each(|one| one.found.insert_str(0, &name));
         }
         findings.extend(found);
     }

@@ -25,7 +25,9 @@ pub(super) fn examine(
         let mut found = checks(&own, state, identity.as_deref());
         if identities.len() > 1 {
             let name = format!("server {}/{}: ", place + 1, identities.len());
-            found.iter_mut().for_each(|one| one.found.insert_str(0, &name));
+            found
+                .iter_mut()
+                .for_each(|one| one.found.insert_str(0, &name));
         }
         findings.extend(found);
     }

@@ -55,24 +55,33 @@ pub(super) fn examine(members: &[StoreMember]) -> Vec<Finding> {
 
 fn one_store(members: &[StoreMember]) -> Finding {
     const CHECK: &str = "store";
-    const MIGRATE: &str = "run `runtraced migrate` with all --database-url, in the order of the store";
+    const MIGRATE: &str =
+        "run `runtraced migrate` with all --database-url, in the order of the store";
     let of = members.len();
     let stores: Vec<Option<Uuid>> = members
         .iter()
         .map(|member| member.place.map(|place| place.store))
         .collect();
     if let Some(alone) = stores.iter().position(Option::is_none) {
-        let found = format!("server {}/{of} does not say that it belongs to a store", alone + 1);
+        let found = format!(
+            "server {}/{of} does not say that it belongs to a store",
+            alone + 1
+        );
         return failure(CHECK, found, MIGRATE);
     }
     if let Some(other) = stores.iter().position(|store| *store != stores[0]) {
-        let found = format!("server {}/{of} belongs to another store than server 1/{of}", other + 1);
+        let found = format!(
+            "server {}/{of} belongs to another store than server 1/{of}",
+            other + 1
+        );
         return failure(CHECK, found, "correct --database-url");
     }
     let says = |(number, member): (usize, &StoreMember)| {
         let server = member.place.map(|place| place.server.to_string());
         let meant = format!("{}/{of}", number + 1);
-        server.filter(|server| *server != meant).map(|there| (meant, there))
+        server
+            .filter(|server| *server != meant)
+            .map(|there| (meant, there))
     };
     match members.iter().enumerate().find_map(says) {
         Some((meant, there)) => failure(

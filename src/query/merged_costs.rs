@@ -31,7 +31,12 @@ pub async fn merged_costs(
         CostBy::Day => "p.key DESC",
         _ => "sum(p.cost_usd) DESC NULLS LAST, p.key",
     };
-    let listed = statement(rows, "p.key, max(p.name) AS name, ", "GROUP BY p.key", order);
+    let listed = statement(
+        rows,
+        "p.key, max(p.name) AS name, ",
+        "GROUP BY p.key",
+        order,
+    );
     let totals = servers.iter().map(|server| &server.totals);
     let totals = statement(totals, "", "", "1").json_row(conn).await?;
     Ok(CostTable {

@@ -212,8 +212,7 @@ async fn owners_of_all(
             Mentions::find(conn, key, &found).await
         };
         let mentioned = mentioned.await;
-        let mentioned =
-            mentioned.map_err(|source| failed(server, &Erased::default(), source))?;
+        let mentioned = mentioned.map_err(|source| failed(server, &Erased::default(), source))?;
         owners = owners.and(&mentioned.owners);
     }
     Ok(owners.names().len())

@@ -50,6 +50,7 @@ mod rls;
 mod role;
 mod schema;
 mod send;
+mod servers;
 mod sessions;
 mod slots;
 mod spans;

@@ -1,0 +1,3 @@
+//! One store on several servers.
+
+mod commands;
