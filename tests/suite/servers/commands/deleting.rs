@@ -96,7 +96,7 @@ async fn a_session_goes_from_all_servers() {
     }
 
     let late = format!(
-        "INSERT INTO agent_runs (id, agent_id, parent_run_id) VALUES ('{}', 'a', '{grandchild}')",
+        "INSERT INTO agent_runs (id, agent_id, agent_type, parent_run_id) VALUES ('{}', 'a', 'a', '{grandchild}')",
         id_on(1)
     );
     run_sql(&mut conns[1], &late).await;
