@@ -84,7 +84,7 @@ fn the_tests_and_scripts_that_are_named_exist() {
         let mut text = fs::read_to_string(markdown::path(&format!("tests/suite/{module}.rs")));
         let folder = format!("tests/suite/{module}");
         if markdown::path(&folder).is_dir() {
-            text = text.map(|text| text + &super::commands::sources(&folder));
+            text = Ok(text.unwrap_or_default() + &super::commands::sources(&folder));
         }
         let text = text.unwrap_or_else(|_| panic!("{command}: there is no module {module}"));
         assert!(
