@@ -104,12 +104,12 @@ struct CostPart {
     rows: Vec<Value>,
 }
 
-fn read(row: &String) -> Result<Value, InspectError> {
+fn read(row: &str) -> Result<Value, InspectError> {
     Ok(serde_json::from_str(row)?)
 }
 
 fn rows_of(costs: &CostTable) -> Result<Vec<Value>, InspectError> {
-    costs.rows.iter().map(read).collect()
+    costs.rows.iter().map(|row| read(row)).collect()
 }
 
 /// The costs of each server, which each row names.
