@@ -48,9 +48,7 @@ pub enum NoDatabase {
     #[error(transparent)]
     Connect(#[from] InspectError),
     /// The command reads or writes one database.
-    #[error(
-        "this command takes one --database-url: that of the server it is for; without the flag, DATABASE_URL must have only one"
-    )]
+    #[error("this command takes one --database-url: that of the server to open")]
     Several,
     /// Not all servers of a store were given, or not in their order.
     #[error(

@@ -199,6 +199,40 @@ async fn nothing_is_erased_while_a_server_is_away() {
     assert_eq!(runs(&servers).await, [1, 0]);
 }
 
+/// Scenario: the second server cannot delete runs, after the first one has; then it can.
+/// Guarantees: the command says where it failed, and what is deleted; the same command does the rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erase_that_fails_half_way_says_so_and_goes_on() {
+    let servers = TwoServers::new().await;
+    let session = new_id();
+    for server in [0, 1] {
+        servers
+            .send(server, vec![in_session(id_on(server), session)])
+            .await;
+    }
+    servers.join().await;
+    let mut conn = servers.databases[1].connect().await;
+    let refuse = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not here'; END $$";
+    run_sql(&mut conn, refuse).await;
+    let trigger = "CREATE TRIGGER refuse BEFORE DELETE ON agent_sessions FOR EACH ROW EXECUTE FUNCTION refuse()";
+    run_sql(&mut conn, trigger).await;
+    let args = ["erase", "--session", &session.to_string(), "--yes"];
+    let (code, said) = runtraced(&args, &servers.urls()).await;
+    assert_eq!(code, 1, "{said}");
+    assert!(
+        said.contains("agent_runs") && said.contains("deleted rows"),
+        "{said}"
+    );
+    assert!(
+        said.contains("repeat the command: server 2/2, ") && said.contains("not here"),
+        "{said}"
+    );
+    run_sql(&mut conn, "DROP TRIGGER refuse ON agent_sessions").await;
+    servers.run(&args).await;
+    assert_eq!(runs(&servers).await, [0, 0]);
+    assert_eq!(count(&mut conn, "agent_sessions").await, 0);
+}
+
 /// Scenario: old runs are on both servers, and one that is not old.
 /// Guarantees: prune counts and deletes the old ones of both.
 #[tokio::test(flavor = "multi_thread")]

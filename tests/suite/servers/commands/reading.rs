@@ -9,7 +9,9 @@ use uuid::Uuid;
 
 use super::{TwoServers, id_on};
 use crate::support::daemon::Daemon;
-use crate::support::events::{BASE_SECONDS, new_id, run_ended, run_started, step, tokens};
+use crate::support::events::{
+    BASE_SECONDS, new_id, run_ended, run_started, started_with, step, tokens,
+};
 use crate::support::pg;
 use crate::support::process::runtraced;
 
@@ -184,6 +186,49 @@ async fn costs_are_added_up() {
     }
     let table = servers.run(&["cost", "--since", "1h"]).await;
     assert!(table.lines().last().unwrap().contains("0.3000"), "{table}");
+}
+
+/// Scenario: one server has runs of more agents than are listed, and the other has one of an agent that both have.
+/// Guarantees: each server is answered for, in the list and in JSON; the total is that of both.
+#[tokio::test(flavor = "multi_thread")]
+async fn costs_that_cannot_be_added_up_are_those_of_each_server() {
+    let servers = TwoServers::new().await;
+    let of_agent = |id, agent: usize| {
+        let mut events = run(id, 1);
+        events[0] = started_with(events[0].clone(), |run| {
+            run.agent_id = format!("agent-{agent:03}")
+        });
+        events
+    };
+    servers
+        .send(
+            0,
+            (0..401)
+                .flat_map(|agent| of_agent(id_on(0), agent))
+                .collect(),
+        )
+        .await;
+    servers.send(1, of_agent(id_on(1), 0)).await;
+    servers.join().await;
+    let (code, said) = runtraced(&["cost", "--since", "1h"], &servers.urls()).await;
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.contains("server 1/2, ") && said.contains("server 2/2, "),
+        "{said}"
+    );
+    assert!(said.contains("cannot be added up"), "{said}");
+    let total = said
+        .lines()
+        .find(|line| line.trim_start().starts_with("total"))
+        .unwrap();
+    assert!(total.contains("402,000,000"), "{total}");
+    let (_, said) = runtraced(&["cost", "--since", "1h", "--json"], &servers.urls()).await;
+    let rows: Value = serde_json::from_str(&said[..said.rfind(']').unwrap() + 1]).unwrap();
+    let of = |server: &str| {
+        let rows = rows.as_array().unwrap().iter();
+        rows.filter(|row| row["server"] == server).count()
+    };
+    assert_eq!((of("1/2"), of("2/2")), (400, 1));
 }
 
 /// Scenario: the status of a store whose servers have counts of a daemon each.
