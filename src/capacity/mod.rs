@@ -7,8 +7,7 @@ mod model;
 mod spread;
 
 pub use costs::{MeasuredCosts, UnreadCosts};
-pub use model::{CapacityPlan, EventRate, Hardware, TraceVolume};
+pub use model::{CapacityPlan, EventRate, Hardware, MOST_SERVERS, TraceVolume};
 pub use spread::{
     CostPoint, MOST_SLOTS, SlotCosts, SpreadLimit, SpreadRate, SpreadSettings, WorkCost, rates,
-    slots_to_spread,
 };

@@ -6,8 +6,9 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use super::costs::MeasuredCosts;
-use super::spread::slots_to_spread;
 
+/// The most servers of one trace store.
+pub const MOST_SERVERS: u64 = 64;
 /// The number of slots of the plain layout.
 const PLAIN_LAYOUT: u64 = 1;
 
@@ -109,9 +110,9 @@ pub struct CapacityPlan {
     pub databases: u64,
     /// Slots of each database. 1: the plain layout, because events of agent runs were slower with more.
     pub slots_per_database: u64,
-    /// What cannot be had yet: the slots of one store over as many servers as there are databases. `None`:
-    /// one server takes it, or there are more servers than slots can be.
-    pub slots_if_spread: Option<u64>,
+    /// The servers of one trace store that takes it, each with one of the databases. `None`: a store
+    /// cannot have so many.
+    pub servers_of_one_store: Option<u64>,
     /// Daemons for each database.
     pub daemons_per_database: u64,
     /// How long rows could be kept on as many databases as the processors need, in seconds.
@@ -145,7 +146,7 @@ impl CapacityPlan {
             databases_by_disk,
             databases,
             slots_per_database: PLAIN_LAYOUT,
-            slots_if_spread: slots_to_spread(databases).filter(|_| databases > 1),
+            servers_of_one_store: (databases <= MOST_SERVERS).then_some(databases),
             daemons_per_database: whole(of_each, hardware.daemon_cores * hardware.share),
             kept_seconds_by_cores: float(databases_by_cores) * usable_disk / stored_per_second,
             volume,
@@ -192,7 +193,8 @@ mod tests {
     fn a_small_volume_takes_one_of_each() {
         let plan = plan(10.0, 900.0, 30.0);
         assert_eq!((plan.databases, plan.daemons_per_database), (1, 1));
-        assert_eq!((plan.slots_per_database, plan.slots_if_spread), (1, None));
+        assert_eq!(plan.slots_per_database, 1);
+        assert_eq!(plan.servers_of_one_store, Some(1));
         assert!(plan.kept_seconds_by_cores > 365.0 * DAY);
     }
 
@@ -203,8 +205,7 @@ mod tests {
         let plan = plan(2_000_000.0, 900.0, 0.01);
         assert_eq!((plan.databases_by_cores, plan.databases_by_disk), (6, 1));
         assert_eq!(plan.databases, 6);
-        // Four for each would be 24.
-        assert_eq!(plan.slots_if_spread, Some(32));
+        assert_eq!(plan.servers_of_one_store, Some(6));
     }
 
     #[test]
@@ -218,7 +219,7 @@ mod tests {
         );
         assert_eq!(plan.databases_by_disk, 2_299);
         assert_eq!(plan.databases, plan.databases_by_disk);
-        assert_eq!(plan.slots_if_spread, None);
+        assert_eq!(plan.servers_of_one_store, None);
         let kept = plan.kept_seconds_by_cores;
         let again = self::plan(2_000_000.0, 900.0, kept / DAY * 0.999);
         assert_eq!(again.databases, again.databases_by_cores);

@@ -134,8 +134,7 @@ impl WorkCost {
 
 /// The slots of a store on so many servers: a power of two, four for each server or more while 64
 /// are enough. `None`: there are more servers than slots can be.
-#[must_use]
-pub fn slots_to_spread(servers: u64) -> Option<u64> {
+fn slots_to_spread(servers: u64) -> Option<u64> {
     let wanted = servers.saturating_mul(SLOTS_PER_SERVER);
     (servers <= MOST_SLOTS).then(|| wanted.next_power_of_two().min(MOST_SLOTS))
 }

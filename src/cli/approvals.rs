@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use serde_json::Value;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::database::DatabaseArgs;
+use super::database::{DatabaseArgs, StoreConnection};
+use super::merged::{Moment, merge, merge_down};
 use super::output::{self, EXIT_REFUSED, shortened};
 use crate::config::{Faults, FlagReader, FlagValue};
 use crate::query::{InspectError, SqlText, approval_statement, approvals_statement};
@@ -103,16 +103,16 @@ pub async fn run(args: ApprovalsArgs) -> anyhow::Result<ExitCode> {
     let database = args
         .decide_args()
         .map_or(&args.database, |(args, _)| &args.database);
-    let mut conn = database.connect().await?;
+    let mut servers = database.connect_all().await?;
     if let Some(decision) = decision {
-        return decide(&mut conn, &decision).await;
+        return decide(&mut servers, &decision).await;
     }
     let status: &[String] = if args.all {
         &[]
     } else {
         &["pending".to_owned()]
     };
-    let rows = read(&mut conn, &approvals_statement(status, None, ROWS)).await?;
+    let rows = listed(&mut servers, status).await?;
     let text = match args.json {
         true => format!("{}\n", serde_json::to_string_pretty(&rows)?),
         false if rows.is_empty() => "No approvals.\n".to_owned(),
@@ -150,19 +150,54 @@ pub async fn run(args: ApprovalsArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn read(conn: &mut PgConnection, statement: &SqlText) -> Result<Vec<Value>, InspectError> {
-    let rows = statement.json_rows(conn).await?;
+/// The approvals of all servers, in the order of [`approvals_statement`].
+async fn listed(servers: &mut [StoreConnection], status: &[String]) -> anyhow::Result<Vec<Value>> {
+    let statement = approvals_statement(status, None, ROWS);
+    let mut lists = Vec::with_capacity(servers.len());
+    for server in servers {
+        lists.push(read(server, &statement).await?);
+    }
+    let key = |row: &Value| {
+        let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
+        let asked = row["created_at"].as_str().map(Moment::read);
+        (asked.unwrap_or(Moment::Early), text("id"))
+    };
+    Ok(match status.is_empty() {
+        true => merge_down(lists, ROWS, key),
+        false => merge(lists, ROWS, key),
+    })
+}
+
+async fn read(server: &mut StoreConnection, statement: &SqlText) -> anyhow::Result<Vec<Value>> {
+    let rows = statement.json_rows(&mut server.conn).await;
+    let rows = rows.map_err(|error| server.failed(InspectError::from(error)))?;
     let rows: Result<Vec<Value>, _> = rows.iter().map(|row| serde_json::from_str(row)).collect();
-    Ok(rows?)
+    rows.map_err(|error| server.failed(InspectError::from(error)))
+}
+
+/// An approval that waits for a decision, and the server that has it.
+async fn waiting(
+    servers: &mut [StoreConnection],
+    id: Uuid,
+) -> anyhow::Result<Option<(&mut StoreConnection, Value)>> {
+    for server in servers {
+        let found = read(server, &approval_statement(id)).await?.into_iter();
+        let mut waits = found.filter(|row| row["status"] == "pending" && row["overdue"] != true);
+        if let Some(request) = waits.next() {
+            return Ok(Some((server, request)));
+        }
+    }
+    Ok(None)
 }
 
 /// Decides an approval, if it is still what was shown.
-async fn decide(conn: &mut PgConnection, decision: &DecisionToMake) -> anyhow::Result<ExitCode> {
+async fn decide(
+    servers: &mut [StoreConnection],
+    decision: &DecisionToMake,
+) -> anyhow::Result<ExitCode> {
     let DecisionToMake { id, status, .. } = decision;
-    let found = read(conn, &approval_statement(*id)).await?;
-    let waits = |row: &&Value| row["status"] == "pending" && row["overdue"] != true;
     let none = format!("{id} does not wait for a decision");
-    let Some(request) = found.first().filter(waits) else {
+    let Some((server, request)) = waiting(servers, *id).await? else {
         return Ok(output::fail(EXIT_REFUSED, none));
     };
     let revision = request["revision"].as_str().unwrap_or_default();
@@ -174,11 +209,12 @@ async fn decide(conn: &mut PgConnection, decision: &DecisionToMake) -> anyhow::R
         None => Some("nothing is decided yet"),
     };
     if let Some(reason) = reason {
-        output::print(&in_full(request))?;
+        output::print(&in_full(&request))?;
         let reason = format!("{reason}; to decide what is printed here, add --shown {short}");
         return Ok(output::fail(EXIT_REFUSED, reason));
     }
     let (note, by) = (decision.note.as_deref(), DecidedBy::operator(DECIDED_BY));
+    let conn = &mut server.conn;
     if !store::decide_approval(conn, *id, status, note, Some(&by), revision).await? {
         return Ok(output::fail(EXIT_REFUSED, none));
     }

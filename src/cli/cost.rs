@@ -5,11 +5,12 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::database::DatabaseArgs;
+use super::database::{DatabaseArgs, StoreConnection};
 use super::output;
 use crate::config::{Faults, FlagReader, FlagValue};
 use crate::query::{
     COST_ROWS, CostBy, CostTable, CountedRuns, InspectError, RunSearch, TimeBound, cost_statement,
+    merged_costs,
 };
 
 /// What costs can be summed by.
@@ -55,32 +56,87 @@ impl CostArgs {
 /// If a value is invalid, the database cannot be read, or stdout fails.
 pub async fn run(args: CostArgs) -> anyhow::Result<ExitCode> {
     let (by, search) = args.request()?;
-    let mut conn = args.database.connect().await?;
+    let mut servers = args.database.connect_all().await?;
     let statement = cost_statement(by, &CountedRuns::all(search));
-    let costs = CostTable::read(&mut conn, &statement).await;
-    let costs = costs.map_err(InspectError::Query)?;
-    let read = |row: &String| serde_json::from_str(row);
-    let rows: Result<Vec<Value>, _> = costs.rows.iter().map(read).collect();
-    let rows = rows.map_err(InspectError::Columns)?;
-    let text = match args.json {
-        true => format!("{}\n", serde_json::to_string_pretty(&rows)?),
-        false if rows.is_empty() => "No calls.\n".to_owned(),
-        false => {
-            let total = read(&costs.totals).map_err(InspectError::Columns)?;
-            table(args.by.text(), &rows, &total)
+    let mut tables = Vec::with_capacity(servers.len());
+    for server in &mut servers {
+        let table = CostTable::read(&mut server.conn, &statement).await;
+        let table = table.map_err(InspectError::Query);
+        tables.push(table.map_err(|error| server.failed(error))?);
+    }
+    let (costs, each) = match (tables.len(), servers.first_mut()) {
+        (2.., Some(first)) => {
+            let all = merged_costs(&mut first.conn, by, &tables).await;
+            (all.map_err(InspectError::Query)?, tables)
         }
+        _ => (tables.remove(0), Vec::new()),
+    };
+    let total = read(&costs.totals)?;
+    let parts = match costs.more && !each.is_empty() {
+        true => of_servers(&servers, &each)?,
+        false => vec![CostPart {
+            server: None,
+            rows: rows_of(&costs)?,
+        }],
+    };
+    let text = match args.json {
+        true => json(parts)?,
+        false if parts.iter().all(|part| part.rows.is_empty()) => "No calls.\n".to_owned(),
+        false => table(args.by.text(), &parts, &total),
     };
     output::print(&text)?;
     if costs.more {
         // On stdout is the list alone, for programs that read it.
-        let note = format!("only the first {COST_ROWS} are listed; the total has all");
+        let note = match each.is_empty() {
+            true => format!("only the first {COST_ROWS} are listed; the total has all"),
+            false => format!(
+                "a server has more than {COST_ROWS}, so they cannot be added up: the first {COST_ROWS} of each server are listed; the total has all"
+            ),
+        };
         writeln!(io::stderr(), "runtraced: {note}")?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The rows, and below them the sums of all runs.
-fn table(by: &str, rows: &[Value], total: &Value) -> String {
+/// Costs of the whole store, or of one of its servers.
+struct CostPart {
+    server: Option<String>,
+    rows: Vec<Value>,
+}
+
+fn read(row: &str) -> Result<Value, InspectError> {
+    Ok(serde_json::from_str(row)?)
+}
+
+fn rows_of(costs: &CostTable) -> Result<Vec<Value>, InspectError> {
+    costs.rows.iter().map(|row| read(row)).collect()
+}
+
+/// The costs of each server, which each row names.
+fn of_servers(
+    servers: &[StoreConnection],
+    tables: &[CostTable],
+) -> Result<Vec<CostPart>, InspectError> {
+    let part = |(server, costs): (&StoreConnection, &CostTable)| {
+        let mut rows = rows_of(costs)?;
+        for row in &mut rows {
+            row["server"] = server.server.to_string().into();
+        }
+        Ok(CostPart {
+            server: Some(server.name()),
+            rows,
+        })
+    };
+    servers.iter().zip(tables).map(part).collect()
+}
+
+fn json(parts: Vec<CostPart>) -> anyhow::Result<String> {
+    let rows: Vec<Value> = parts.into_iter().flat_map(|part| part.rows).collect();
+    Ok(format!("{}\n", serde_json::to_string_pretty(&rows)?))
+}
+
+/// The rows, those of each server under its name, and below them the sums of all runs.
+fn table(by: &str, parts: &[CostPart], total: &Value) -> String {
     let cells = |key: String, row: &Value| {
         let count = |name: &str| output::thousands(row[name].as_i64().unwrap_or_default());
         let cost = row["cost_usd"].as_f64();
@@ -94,7 +150,19 @@ fn table(by: &str, rows: &[Value], total: &Value) -> String {
             count("unpriced_calls"),
         ]
     };
-    let key = |row: &Value| output::printable(row["key"].as_str().unwrap_or("(none)"));
+    let mut rows = Vec::new();
+    for part in parts {
+        if let Some(name) = &part.server {
+            let mut heading = [const { String::new() }; 7];
+            heading[0].clone_from(name);
+            rows.push(heading);
+        }
+        rows.extend(part.rows.iter().map(|row| {
+            let key = row["key"].as_str().unwrap_or("(none)");
+            cells(output::printable(key), row)
+        }));
+    }
+    rows.push(cells("total".to_owned(), total));
     output::table(
         &[
             by,
@@ -106,8 +174,6 @@ fn table(by: &str, rows: &[Value], total: &Value) -> String {
             "without a price",
         ],
         &[1, 2, 3, 4, 5, 6],
-        rows.iter()
-            .map(|row| cells(key(row), row))
-            .chain([cells("total".to_owned(), total)]),
+        rows.into_iter(),
     )
 }

@@ -1,12 +1,14 @@
 //! `runtraced customers`: adds and lists the customers that keys are bound to.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+use anyhow::{Context as _, anyhow};
 use clap::{Subcommand, ValueEnum};
-use sqlx::PgConnection;
 use uuid::{NonNilUuid, Uuid};
 
-use super::database::DatabaseArgs;
+use super::database::{DatabaseArgs, StoreConnection};
+use super::merged::{Moment, merge};
 use super::output::{self, EXIT_REFUSED, shortened};
 use crate::config::{Faults, FlagReader, FlagValue};
 use crate::query::{self, CustomerRow};
@@ -137,31 +139,87 @@ impl AddCustomerArgs {
 /// If a value is invalid, or stdout or a query fails.
 pub async fn run(args: CustomersArgs) -> anyhow::Result<ExitCode> {
     let action = args.action()?;
-    let mut conn = args.database().connect().await?;
-    if !store::find_customer_tables(&mut conn).await? {
-        let text = "this database has no customer tables, so there are no customers to add or list; \
-                    `runtraced keys create --customer` takes any id";
-        return Ok(output::fail(EXIT_REFUSED, text));
+    let mut servers = args.database().connect_all().await?;
+    for server in &mut servers {
+        let found = store::find_customer_tables(&mut server.conn).await;
+        if !found.map_err(|error| server.failed(error))? {
+            let text = "this database has no customer tables, so there are no customers to add or list; \
+                        `runtraced keys create --customer` takes any id";
+            let refusal = server.failed(anyhow!(text));
+            return Ok(output::fail(EXIT_REFUSED, format!("{refusal:#}")));
+        }
     }
     match action {
-        CustomersAction::Add(customer) => add(&mut conn, &customer).await,
+        CustomersAction::Add(customer) => add(&mut servers, &customer).await,
         CustomersAction::List { deleted, json } => {
-            let customers = query::customers(&mut conn, deleted).await?;
+            let customers = listed(&mut servers, deleted).await?;
             output::print(&list(customers, json)?)?;
             Ok(ExitCode::SUCCESS)
         }
     }
 }
 
-async fn add(conn: &mut PgConnection, customer: &NewCustomer) -> anyhow::Result<ExitCode> {
-    if !store::add_customer(conn, customer).await? {
-        let id = customer.id;
+/// Adds a customer on all servers. A server that another one sends its customers to gets this one,
+/// too.
+async fn add(servers: &mut [StoreConnection], customer: &NewCustomer) -> anyhow::Result<ExitCode> {
+    let (id, mut is_new) = (customer.id, false);
+    for server in servers {
+        let others = server.server.has_others();
+        if others && query::customers_are_copied(&mut server.conn).await? {
+            continue;
+        }
+        match store::add_customer(&mut server.conn, customer).await {
+            Ok(added) => is_new |= added,
+            Err(error) if others => {
+                return Err(server.failed(error)).with_context(|| {
+                    format!("the customer is not on all servers; repeat the command with --id {id}")
+                });
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if !is_new {
         let text = format!("there is a customer {id} already; choose another --id");
         return Ok(output::fail(EXIT_REFUSED, text));
     }
     // Only the id goes to stdout, for scripts.
-    output::print(&format!("{}\n", customer.id))?;
+    output::print(&format!("{id}\n"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The customers of all servers, each once, oldest first.
+async fn listed(
+    servers: &mut [StoreConnection],
+    deleted: bool,
+) -> anyhow::Result<Vec<CustomerRow>> {
+    let mut lists = Vec::with_capacity(servers.len());
+    for server in servers {
+        let rows = query::customers(&mut server.conn, deleted).await;
+        lists.push(rows.map_err(|error| server.failed(error))?);
+    }
+    if lists.len() == 1 {
+        return Ok(lists.remove(0));
+    }
+    let mut copies: BTreeMap<Uuid, usize> = BTreeMap::new();
+    for row in lists.iter().flatten() {
+        *copies.entry(row.id).or_default() += 1;
+    }
+    let missing = copies.values().filter(|copies| **copies < lists.len());
+    match missing.count() {
+        0 => {}
+        missing => output::warn(format!(
+            "customers that are not on all servers: {missing}; copy them (docs/OPERATIONS.md)"
+        )),
+    }
+    // The first server, which has the keys, has the first word.
+    let rows = lists.into_iter().flatten();
+    let rows = rows
+        .filter(|row| copies.remove(&row.id).is_some())
+        .collect();
+    Ok(merge(vec![rows, Vec::new()], usize::MAX, |row| {
+        let created = row.created_at.as_deref().map(Moment::read);
+        (created.is_none(), created, row.id)
+    }))
 }
 
 fn list(customers: Vec<CustomerRow>, json: bool) -> anyhow::Result<String> {

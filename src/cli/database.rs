@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
+use uuid::Uuid;
 
 use super::output::{EXIT_UNAVAILABLE, EXIT_USAGE};
 use crate::config::{
@@ -11,7 +12,7 @@ use crate::config::{
 };
 use crate::postgres::{PrivateError, PrivatePostgres};
 use crate::query::{self, InspectError};
-use crate::store::StoreServer;
+use crate::store::{StoreServer, server_of};
 
 const _: () = assert!(MAX_SERVERS == StoreServer::MOST);
 
@@ -47,7 +48,7 @@ pub enum NoDatabase {
     #[error(transparent)]
     Connect(#[from] InspectError),
     /// The command reads or writes one database.
-    #[error("this command takes one --database-url: that of the server it is for")]
+    #[error("this command takes one --database-url: that of the server to open")]
     Several,
     /// Not all servers of a store were given, or not in their order.
     #[error(
@@ -118,52 +119,89 @@ impl DatabaseArgs {
         parsed.map_err(|faults| NoDatabase::Url(faults.join("; ")))
     }
 
-    /// The only database, in the form that connections need.
-    ///
-    /// # Errors
-    /// As [`Self::servers`], and if there are several.
-    pub fn options(&self) -> Result<PgConnectOptions, NoDatabase> {
-        let mut servers = self.servers()?;
-        match (servers.pop(), servers.is_empty()) {
-            (Some(only), true) => Ok(only),
-            _ => Err(NoDatabase::Several),
-        }
-    }
-
-    /// Connects to the only database.
-    ///
-    /// # Errors
-    /// As [`Self::options`], if the server does not answer, and if its store has more servers.
-    pub async fn connect(&self) -> Result<PgConnection, NoDatabase> {
-        let options = self.options()?;
-        connect_as(&options, StoreServer::ALONE).await
-    }
-
     /// Connects to all servers of a store, in their order.
     ///
     /// # Errors
     /// As [`Self::servers`], if a server does not answer, and if they are not all servers of a
     /// store in their order.
-    pub async fn connect_all(&self) -> Result<Vec<PgConnection>, NoDatabase> {
+    pub async fn connect_all(&self) -> Result<Vec<StoreConnection>, NoDatabase> {
+        self.connect_for(None).await
+    }
+
+    /// Connects to the server of a run, which need not exist; without one, to all.
+    ///
+    /// # Errors
+    /// As [`Self::connect_all`], of these servers.
+    pub async fn connect_for(&self, run: Option<Uuid>) -> Result<Vec<StoreConnection>, NoDatabase> {
         let servers = self.servers()?;
+        let only = run.map(|run| server_of(run, servers.len()));
         let mut connections = Vec::with_capacity(servers.len());
-        for (server, options) in StoreServer::all(servers.len()).zip(&servers) {
-            connections.push(connect_as(options, server).await?);
+        let numbered = StoreServer::all(servers.len()).zip(&servers).enumerate();
+        for (place, (server, options)) in numbered {
+            if only.is_none_or(|only| only == place) {
+                connections.push(connect_as(options, server).await?);
+            }
         }
         Ok(connections)
     }
+
+    /// Connects to the first server, which has what belongs to the store as a whole.
+    ///
+    /// # Errors
+    /// As [`Self::connect_all`], of this server.
+    pub async fn connect_first(&self) -> Result<StoreConnection, NoDatabase> {
+        let servers = self.servers()?;
+        let first = StoreServer::all(servers.len()).zip(&servers).next();
+        let (server, options) = first.ok_or(NoDatabase::Several)?;
+        connect_as(options, server).await
+    }
+}
+
+/// A connection to a server of a store.
+pub struct StoreConnection {
+    /// Which one it is.
+    pub server: StoreServer,
+    /// Where it is.
+    pub options: PgConnectOptions,
+    #[allow(missing_docs)]
+    pub conn: PgConnection,
+}
+
+impl StoreConnection {
+    /// What to call it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        server_name(self.server, &self.options)
+    }
+
+    /// An error of this server. It says which one that is, if there are several.
+    pub fn failed(&self, error: impl Into<anyhow::Error>) -> anyhow::Error {
+        match self.server.has_others() {
+            true => error.into().context(self.name()),
+            false => error.into(),
+        }
+    }
+}
+
+/// What to call a server of a store: `server 2/3, db:5432`.
+pub(super) fn server_name(server: StoreServer, options: &PgConnectOptions) -> String {
+    format!("server {server}, {}", database_address(options))
 }
 
 /// Connects to a database that must be this server of its store.
 async fn connect_as(
     options: &PgConnectOptions,
     server: StoreServer,
-) -> Result<PgConnection, NoDatabase> {
+) -> Result<StoreConnection, NoDatabase> {
     let mut conn = query::connect(options).await?;
     let there = StoreServer::find(&mut conn).await;
     let there = there.map_err(InspectError::from)?;
     match there == server {
-        true => Ok(conn),
+        true => Ok(StoreConnection {
+            server,
+            options: options.clone(),
+            conn,
+        }),
         false => Err(NoDatabase::OtherServer {
             address: database_address(options),
             there,

@@ -6,12 +6,12 @@ use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use prost::Message as _;
 use runtraced_client::{Client, ClientError, RetryPolicy};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    database::DatabaseArgs,
+    database::{DatabaseArgs, StoreConnection},
     endpoint::EndpointArgs,
+    merged::{Moment, merge},
     output::{self, EXIT_REFUSED, shortened},
 };
 use crate::{
@@ -163,23 +163,52 @@ impl DeadLettersArgs {
 /// If a value is invalid, or stdout, a query or the daemon fails.
 pub async fn run(args: DeadLettersArgs) -> anyhow::Result<ExitCode> {
     let action = args.action()?;
-    let mut conn = args.database().connect().await?;
+    let mut servers = args.database().connect_all().await?;
     match action {
-        DeadLettersAction::List(filter) => list(&mut conn, &filter).await,
-        DeadLettersAction::Show(id) => show(&mut conn, id).await,
-        DeadLettersAction::Replay(filter, daemon) => replay(&mut conn, filter, daemon).await,
-        DeadLettersAction::Drop(filter) => {
-            let dropped = store::drop_dead_letters(&mut conn, filter.ids, filter.code)
-                .await
-                .context("cannot delete dead letters")?;
-            output::print(&format!("{dropped} dropped\n"))?;
-            Ok(ExitCode::SUCCESS)
-        }
+        DeadLettersAction::List(filter) => list(&mut servers, &filter).await,
+        DeadLettersAction::Show(id) => show(&mut servers, id).await,
+        DeadLettersAction::Replay(filter, daemon) => replay(&mut servers, &filter, daemon).await,
+        DeadLettersAction::Drop(filter) => drop_letters(&mut servers, &filter).await,
     }
 }
 
-async fn list(conn: &mut PgConnection, filter: &DeadLetterFilter) -> anyhow::Result<ExitCode> {
-    let letters = query::dead_letters(conn, filter).await?;
+/// The dead letters of all servers, oldest first.
+async fn letters_of(
+    servers: &mut [StoreConnection],
+    filter: &DeadLetterFilter,
+) -> anyhow::Result<Vec<DeadLetterRow>> {
+    let mut lists = Vec::with_capacity(servers.len());
+    for server in servers {
+        let letters = query::dead_letters(&mut server.conn, filter).await;
+        lists.push(letters.map_err(|error| server.failed(error))?);
+    }
+    let limit = usize::try_from(filter.limit).unwrap_or(usize::MAX);
+    Ok(merge(lists, limit, |letter| {
+        (Moment::read(&letter.received_at), letter.id)
+    }))
+}
+
+async fn drop_letters(
+    servers: &mut [StoreConnection],
+    filter: &DeadLetterFilter,
+) -> anyhow::Result<ExitCode> {
+    let mut dropped = 0;
+    for server in servers {
+        let (ids, code) = (filter.ids.clone(), filter.code.clone());
+        let done = store::drop_dead_letters(&mut server.conn, ids, code).await;
+        dropped += done
+            .map_err(|error| server.failed(error))
+            .context("cannot delete dead letters")?;
+    }
+    output::print(&format!("{dropped} dropped\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(
+    servers: &mut [StoreConnection],
+    filter: &DeadLetterFilter,
+) -> anyhow::Result<ExitCode> {
+    let letters = letters_of(servers, filter).await?;
     if letters.is_empty() {
         output::print("No dead letters.\n")?;
         return Ok(ExitCode::SUCCESS);
@@ -202,14 +231,14 @@ async fn list(conn: &mut PgConnection, filter: &DeadLetterFilter) -> anyhow::Res
     Ok(ExitCode::SUCCESS)
 }
 
-async fn show(conn: &mut PgConnection, id: Uuid) -> anyhow::Result<ExitCode> {
+async fn show(servers: &mut [StoreConnection], id: Uuid) -> anyhow::Result<ExitCode> {
     let filter = DeadLetterFilter {
         ids: Some(vec![id]),
         replayed_too: true,
         limit: 1,
         ..DeadLetterFilter::default()
     };
-    let Some(letter) = query::dead_letters(conn, &filter).await?.pop() else {
+    let Some(letter) = letters_of(servers, &filter).await?.pop() else {
         return Ok(output::fail(
             EXIT_REFUSED,
             format!("there is no dead letter {id}"),
@@ -220,39 +249,64 @@ async fn show(conn: &mut PgConnection, id: Uuid) -> anyhow::Result<ExitCode> {
 }
 
 async fn replay(
-    conn: &mut PgConnection,
-    mut filter: DeadLetterFilter,
+    servers: &mut [StoreConnection],
+    filter: &DeadLetterFilter,
     daemon: &EndpointArgs,
 ) -> anyhow::Result<ExitCode> {
     let client = daemon.connect(RetryPolicy::default()).await?;
-    let (mut replayed, mut refused) = (0, 0);
-    loop {
-        let letters = query::dead_letters(conn, &filter).await?;
-        let Some(last) = letters.last() else { break };
-        // Letters that are refused again stay; the next page must not start with them.
-        filter.after = Some((last.received_at.clone(), last.id));
-        let mut done = Vec::new();
-        for letter in &letters {
-            let sent = send(&client, letter).await;
-            match sent.map_err(|error| daemon.error(&error))? {
-                None => done.push(letter.id),
-                Some(why) => {
-                    refused += 1;
-                    output::warn(format!("{}: {why}", letter.id));
-                }
-            }
-        }
-        store::mark_replayed(conn, &done)
-            .await
-            .context("cannot mark dead letters as replayed")?;
-        replayed += done.len();
+    let mut sent = ReplayCounts::default();
+    for server in servers {
+        replay_of(server, filter.clone(), daemon, &client, &mut sent).await?;
     }
+    let ReplayCounts { replayed, refused } = sent;
     output::print(&format!("{replayed} replayed, {refused} refused\n"))?;
     Ok(if refused == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(EXIT_REFUSED)
     })
+}
+
+/// What became of dead letters that were sent again.
+#[derive(Default)]
+struct ReplayCounts {
+    replayed: usize,
+    refused: usize,
+}
+
+/// Sends the dead letters of one server, a page at a time.
+async fn replay_of(
+    server: &mut StoreConnection,
+    mut filter: DeadLetterFilter,
+    daemon: &EndpointArgs,
+    client: &Client,
+    sent: &mut ReplayCounts,
+) -> anyhow::Result<()> {
+    loop {
+        let letters = query::dead_letters(&mut server.conn, &filter).await;
+        let letters = letters.map_err(|error| server.failed(error))?;
+        let Some(last) = letters.last() else {
+            return Ok(());
+        };
+        // Letters that are refused again stay; the next page must not start with them.
+        filter.after = Some((last.received_at.clone(), last.id));
+        let mut done = Vec::new();
+        for letter in &letters {
+            let outcome = send(client, letter).await;
+            match outcome.map_err(|error| daemon.error(&error))? {
+                None => done.push(letter.id),
+                Some(why) => {
+                    sent.refused += 1;
+                    output::warn(format!("{}: {why}", letter.id));
+                }
+            }
+        }
+        store::mark_replayed(&mut server.conn, &done)
+            .await
+            .map_err(|error| server.failed(error))
+            .context("cannot mark dead letters as replayed")?;
+        sent.replayed += done.len();
+    }
 }
 
 /// Sends a dead letter; gives the reason if it was refused.

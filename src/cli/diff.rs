@@ -62,12 +62,12 @@ impl ComparedStep {
 /// If there is no such run, the database cannot be read, or stdout fails.
 pub async fn run(args: DiffArgs) -> anyhow::Result<ExitCode> {
     let (first, second) = args.prefixes()?;
-    let mut conn = args.database.connect().await?;
-    let first = timeline::find(&mut conn, first).await?;
-    let second = timeline::find(&mut conn, second).await?;
+    // They may be on different servers.
+    let (first, mut left) = timeline::find(&args.database, first).await?;
+    let (second, mut right) = timeline::find(&args.database, second).await?;
     let (left, right) = (
-        steps(&mut conn, first).await?,
-        steps(&mut conn, second).await?,
+        steps(&mut left.conn, first).await?,
+        steps(&mut right.conn, second).await?,
     );
     if left.len().max(right.len()) > MAX_STEPS {
         bail!("a run of more than {MAX_STEPS} steps cannot be compared");

@@ -2,23 +2,22 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::customer_flag::customer_of;
 use super::database::DatabaseArgs;
+use super::delete_sessions::{DeleteSession, cannot_delete, delete_sessions};
 use super::output::{self, EXIT_REFUSED};
-use super::spool::SpoolFolderArgs;
+use super::spool::{SpoolFolderArgs, server_folders};
 use super::unused_spool::UnusedSpool;
 use crate::config::{Faults, FlagReader, FlagValue};
-use crate::reap::{Erased, ForeignKey, HeldRows, RowCounts, Subject, erase, is_forbidden};
-use crate::store::{Session, SessionUse, identify_database};
-
-/// How long one statement may take: some read a whole table.
-const STATEMENT_LIMIT: Duration = Duration::from_secs(1_800);
+use crate::reap::{
+    EraseFailure, Erased, ForeignKey, HeldRows, RowCounts, Subject, erase, erase_everywhere,
+};
+use crate::store::identify_database;
 
 /// Erase all traces of a customer, a session or a user, and their dead letters.
 ///
@@ -79,23 +78,29 @@ impl EraseArgs {
         flags.finish(session)
     }
 
-    async fn unused_spool(
+    /// The spools of the servers that no daemon uses. With several servers, each has a folder.
+    async fn unused_spools(
         &self,
-        conn: &mut PgConnection,
-    ) -> Result<Option<UnusedSpool>, sqlx::Error> {
-        let identity = identify_database(conn).await?;
+        servers: &mut [&mut PgConnection],
+    ) -> Result<Vec<UnusedSpool>, sqlx::Error> {
         let folder = SpoolFolderArgs {
             spool_dir: self.spool_dir.clone(),
             data_dir: self.database.data_dir.clone(),
         };
-        Ok(UnusedSpool::in_folder(&folder.path(), &identity))
+        let folders = server_folders(&folder.path(), servers.len());
+        let mut spools = Vec::new();
+        for (conn, folder) in servers.iter_mut().zip(folders) {
+            let identity = identify_database(conn).await?;
+            spools.extend(UnusedSpool::in_folder(&folder, &identity));
+        }
+        Ok(spools)
     }
 
-    async fn subject(&self, conn: &mut PgConnection) -> anyhow::Result<Subject> {
+    async fn subject(&self, servers: &mut [&mut PgConnection]) -> anyhow::Result<Subject> {
         if let Some(session) = self.session()? {
             return Ok(Subject::Session(session));
         }
-        let customer = customer_of(conn, self.subject.customer.as_deref()).await?;
+        let customer = customer_of(servers, self.subject.customer.as_deref()).await?;
         match (&self.subject.user, customer) {
             (Some(user), customer) => Ok(Subject::User {
                 user: user.clone(),
@@ -111,7 +116,7 @@ impl EraseArgs {
 /// What the command did, and what it found beside the database.
 struct EraseReport {
     erased: Erased,
-    unused_spool: Option<UnusedSpool>,
+    unused_spools: Vec<UnusedSpool>,
     /// Nothing was erased: the rows are those that would be.
     counts_only: bool,
 }
@@ -123,22 +128,16 @@ struct EraseReport {
 pub async fn run(args: EraseArgs) -> anyhow::Result<ExitCode> {
     args.session()?;
     let counts_only = args.dry_run || !args.yes;
-    let mut session = delete_session(&args.database, "runtraced erase").await?;
-    let (erased, unused_spool) = {
-        let mut open = session.acquire().await?;
-        let subject = args.subject(open.conn()).await?;
-        let spool = args.unused_spool(open.conn()).await?;
-        (erase(open.conn(), &subject, counts_only).await, spool)
-    };
-    session.release(erased.as_ref().err());
+    let mut sessions = delete_sessions(&args.database, "runtraced erase").await?;
+    let (erased, unused_spools) = erase_on(&mut sessions, &args, counts_only).await?;
     let erased = match erased {
         Ok(erased) => erased,
-        Err(error) => return failed(error),
+        Err(failure) => return failed(failure, &sessions),
     };
     let refusal = refusal(args.subject.user.as_deref(), erased.customers);
     let report = EraseReport {
         erased,
-        unused_spool,
+        unused_spools,
         counts_only: counts_only || refusal.is_some(),
     };
     output::print(&match args.json {
@@ -158,38 +157,53 @@ pub async fn run(args: EraseArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
+/// Erases on all servers, or counts. Also returns the spools that no daemon uses.
+async fn erase_on(
+    sessions: &mut [DeleteSession],
+    args: &EraseArgs,
+    counts_only: bool,
+) -> anyhow::Result<(Result<Erased, EraseFailure>, Vec<UnusedSpool>)> {
+    let mut open = Vec::with_capacity(sessions.len());
+    for one in sessions.iter_mut() {
+        open.push(one.session.acquire().await?);
+    }
+    let mut servers: Vec<&mut PgConnection> = open.iter_mut().map(|one| one.conn()).collect();
+    let subject = args.subject(&mut servers).await?;
+    let spools = args.unused_spools(&mut servers).await?;
+    let erased = match servers.as_mut_slice() {
+        [only] => erase(only, &subject, counts_only)
+            .await
+            .map_err(EraseFailure::alone),
+        all => erase_everywhere(all, &subject, counts_only).await,
+    };
+    drop(open);
+    let failure = erased.as_ref().err();
+    for (place, one) in sessions.iter_mut().enumerate() {
+        let failure = failure.filter(|failure| failure.server == place);
+        one.session.release(failure.map(|failure| &failure.source));
+    }
+    Ok((erased, spools))
+}
+
+/// Why rows cannot be erased; with several servers, also what is erased already.
+fn failed(failure: EraseFailure, sessions: &[DeleteSession]) -> anyhow::Result<ExitCode> {
+    let server = sessions.get(failure.server);
+    let Some(server) = server.filter(|one| one.server.has_others()) else {
+        return cannot_delete(failure.source, None);
+    };
+    output::print(&match failure.erased.rows == RowCounts::default() {
+        true => "No rows are deleted so far.\n".to_owned(),
+        false => rows_table(failure.erased.rows, false),
+    })?;
+    cannot_delete(failure.source, Some(&server.name))
+}
+
 /// Why nothing was erased, if the user's name is in the traces of several customers.
 fn refusal(user: Option<&str>, customers: usize) -> Option<String> {
     (customers > 1).then(|| {
         let user = user.unwrap_or_default();
         format!("nothing is erased: {user} is a user of {customers} customers; say which one with --customer")
     })
-}
-
-/// A session that may delete.
-///
-/// # Errors
-/// If there is no database.
-pub(super) async fn delete_session(
-    database: &DatabaseArgs,
-    name: &'static str,
-) -> anyhow::Result<Session> {
-    // Says what is wrong with the address in words of its own.
-    drop(database.connect().await?);
-    let options = database.options()?;
-    let write = SessionUse::Write;
-    Ok(Session::new(options, name, write, STATEMENT_LIMIT, || ()))
-}
-
-/// Why rows cannot be deleted.
-pub(super) fn failed(error: sqlx::Error) -> anyhow::Result<ExitCode> {
-    match is_forbidden(&error) {
-        true => Ok(output::fail(
-            EXIT_REFUSED,
-            "this role may not delete traces: use the owner of the tables, or run `runtraced grant --role ROLE --retention` as the owner",
-        )),
-        false => Err(error).context("not everything is deleted; repeat the command"),
-    }
 }
 
 /// The rows by table.
@@ -218,7 +232,7 @@ impl EraseReport {
     /// Whether nothing is left to erase, as far as one can see.
     fn is_complete(&self, ignores_old_spools: bool) -> bool {
         let erased = &self.erased;
-        let has_left = erased.left_behind > 0 || self.unused_spool.is_some();
+        let has_left = erased.left_behind > 0 || !self.unused_spools.is_empty();
         !erased.comes_again
             && erased.held.is_empty()
             && erased.unswept == 0
@@ -267,14 +281,16 @@ impl EraseReport {
             "Events of anybody in spools that no daemon has used for two days",
             ". Delete these spools, or replay them and repeat the command.",
         ));
-        lines.extend(self.unused_spool.iter().map(UnusedSpool::text));
+        lines.extend(self.unused_spools.iter().map(UnusedSpool::text));
         lines.push("Not reached: backups, the write-ahead log, replicas, tables about customers and users, quarantined spool files.\n".to_owned());
         lines.join("\n")
     }
 
     fn json(&self) -> serde_json::Value {
         let erased = &self.erased;
-        let spool = self.unused_spool.as_ref();
+        let spools = self.unused_spools.iter();
+        let mut spools =
+            spools.map(|spool| serde_json::json!({"folder": spool.folder, "events": spool.events}));
         serde_json::json!({
             "dry_run": self.counts_only,
             "rows": rows_json(erased.rows),
@@ -287,7 +303,8 @@ impl EraseReport {
             "customers": erased.customers,
             "spooled_events": erased.spooled,
             "left_behind_events": erased.left_behind,
-            "unused_spool": spool.map(|spool| serde_json::json!({"folder": spool.folder, "events": spool.events})),
+            "unused_spool": spools.next(),
+            "more_unused_spools": spools.collect::<Vec<_>>(),
             "not_reached": ["backups", "write-ahead log", "replicas", "tables about customers and users", "quarantined spool files"],
         })
     }

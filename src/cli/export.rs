@@ -40,10 +40,9 @@ impl ExportArgs {
 /// If there is no such run, the database cannot be read, or stdout fails.
 pub async fn run(args: ExportArgs) -> anyhow::Result<ExitCode> {
     let prefix = args.prefix()?;
-    let mut conn = args.database.connect().await?;
-    let run = timeline::find(&mut conn, prefix).await?;
+    let (run, mut server) = timeline::find(&args.database, prefix).await?;
     let statement = export_statement(run);
-    let mut rows = statement.query().fetch(&mut conn);
+    let mut rows = statement.query().fetch(&mut server.conn);
     while let Some(row) = rows.next().await {
         let line: String = row
             .and_then(|row| row.try_get("event"))

@@ -51,24 +51,34 @@ impl GrantArgs {
 /// If the database does not answer, or its role does not own the tables.
 pub async fn run(args: GrantArgs) -> anyhow::Result<ExitCode> {
     args.check()?;
-    let mut conn = args.database.connect().await?;
+    let mut servers = args.database.connect_all().await?;
     let what = match (args.revoke, args.retention) {
         (false, false) => Grant::Give,
         (false, true) => Grant::GiveRetention,
         (true, _) => Grant::Take,
     };
     let role = &args.role;
-    match grant(&mut conn, role, what).await {
-        Ok(()) => {}
-        Err(GrantError::Sql(error)) => {
-            return Err(error).with_context(|| format!("cannot change the rights of {role}"));
+    for server in &mut servers {
+        let conn = &mut server.conn;
+        match grant(conn, role, what).await {
+            Ok(()) => {}
+            Err(GrantError::Sql(error)) => {
+                return Err(server.failed(error))
+                    .with_context(|| format!("cannot change the rights of {role}"));
+            }
+            Err(error) => {
+                return Ok(output::fail(
+                    EXIT_REFUSED,
+                    format!("{:#}", server.failed(error)),
+                ));
+            }
         }
-        Err(error) => return Ok(output::fail(EXIT_REFUSED, error)),
-    }
-    if let Some(reader) = &args.reader {
-        grant_reader(&mut conn, reader, Some(role))
-            .await
-            .with_context(|| format!("cannot let {role} take the role {reader}"))?;
+        if let Some(reader) = &args.reader {
+            let granted = grant_reader(conn, reader, Some(role)).await;
+            granted
+                .map_err(|error| server.failed(error))
+                .with_context(|| format!("cannot let {role} take the role {reader}"))?;
+        }
     }
     output::print(&match what {
         Grant::Give | Grant::GiveRetention => {

@@ -9,6 +9,7 @@ use uuid::{NonNilUuid, Uuid};
 
 use super::{
     database::DatabaseArgs,
+    failure,
     output::{self, EXIT_REFUSED, shortened},
 };
 use crate::{
@@ -165,9 +166,10 @@ impl CreateKeyArgs {
 /// If a value is invalid, or stdout or a query fails.
 pub async fn run(args: KeysArgs) -> anyhow::Result<ExitCode> {
     let action = args.action()?;
-    let mut conn = args.database().connect().await?;
+    // The first server has the keys of the whole store.
+    let mut conn = args.database().connect_first().await?.conn;
     match action {
-        KeysAction::Create(request) => create(&mut conn, &request).await,
+        KeysAction::Create(request) => create(&mut conn, &request, args.database()).await,
         KeysAction::List { revoked, json } => {
             let keys = query::keys(&mut conn, revoked).await?;
             output::print(&list(keys, json)?)?;
@@ -183,7 +185,11 @@ pub async fn run(args: KeysArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-async fn create(conn: &mut PgConnection, request: &KeyRequest) -> anyhow::Result<ExitCode> {
+async fn create(
+    conn: &mut PgConnection,
+    request: &KeyRequest,
+    database: &DatabaseArgs,
+) -> anyhow::Result<ExitCode> {
     let customer = match request.customer.map(NonNilUuid::new) {
         Some(None) => return refused(KeyError::UnknownCustomer(Uuid::nil())),
         customer => customer.flatten(),
@@ -196,14 +202,7 @@ async fn create(conn: &mut PgConnection, request: &KeyRequest) -> anyhow::Result
     }
     // Such a key reads under a role of its own, so that the policies decide.
     if customer.is_some() && access != KeyAccess::Write {
-        let granted = store::grant_reader(conn, store::READER_ROLE, None).await;
-        if let Err(error) = granted {
-            output::warn(format_args!(
-                "the key reads nothing until the role {} exists and the daemon may take it: {}; see `runtraced grant --role ROLE --reader`",
-                store::READER_ROLE,
-                store::reason(&error)
-            ));
-        }
+        make_reader(database).await;
     }
     // Only the key goes to stdout, for scripts.
     output::warn(format_args!(
@@ -212,6 +211,28 @@ async fn create(conn: &mut PgConnection, request: &KeyRequest) -> anyhow::Result
     ));
     output::print(&format!("{}\n", key.text))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Creates the role of readers on all servers, or says what to do.
+async fn make_reader(database: &DatabaseArgs) {
+    if let Err(why) = try_make_reader(database).await {
+        output::warn(format_args!(
+            "the key reads nothing until the role {} exists and the daemon may take it: {why}; see `runtraced grant --role ROLE --reader`",
+            store::READER_ROLE,
+        ));
+    }
+}
+
+async fn try_make_reader(database: &DatabaseArgs) -> Result<(), String> {
+    let servers = database.connect_all().await;
+    for mut server in servers.map_err(|error| failure::explain(&error))? {
+        let granted = store::grant_reader(&mut server.conn, store::READER_ROLE, None).await;
+        granted.map_err(|error| match server.server.has_others() {
+            true => format!("{}: {}", server.name(), store::reason(&error)),
+            false => store::reason(&error),
+        })?;
+    }
+    Ok(())
 }
 
 fn list(keys: Vec<KeyRow>, json: bool) -> anyhow::Result<String> {

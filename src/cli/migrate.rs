@@ -20,9 +20,9 @@ use crate::app::database::migrate_now;
 use crate::config::{Faults, database_address, parse_database_urls};
 use crate::query;
 use crate::store::{
-    CustomerTables, ExportFormat, PartitionError, PlaceError, SlotCount, SlotError,
-    build_search_index, customer_tables, export_migrations, is_unfit, partition_by_month,
-    pending_migrations, place_customer_tables, place_refusal, reason,
+    CustomerTables, ExportFormat, PartitionError, PlaceError, SlotCount, SlotError, StorePlace,
+    StoreServer, build_search_index, customer_tables, export_migrations, is_unfit,
+    partition_by_month, pending_migrations, place_customer_tables, place_refusal, reason,
 };
 
 /// Bring a database's schema up to date.
@@ -157,11 +157,11 @@ pub async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
     }
     let servers = args.servers()?;
     let Some(store) = servers::find(&servers).await? else {
-        return migrate_one(&args, &servers[0]).await;
+        return migrate_one(&args, &servers[0], StoreServer::ALONE).await;
     };
     for server in &store.servers {
         output::print(&format!("server {}, {}\n", server.place, server.address()))?;
-        let migrated = migrate_one(&args, &server.options).await?;
+        let migrated = migrate_one(&args, &server.options, server.place).await?;
         if migrated != ExitCode::SUCCESS {
             return Ok(migrated);
         }
@@ -172,12 +172,28 @@ pub async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
     servers::join(&store).await
 }
 
-/// Migrates one database.
-async fn migrate_one(args: &MigrateArgs, options: &PgConnectOptions) -> anyhow::Result<ExitCode> {
+/// Migrates one database, which is given as this server of its store.
+async fn migrate_one(
+    args: &MigrateArgs,
+    options: &PgConnectOptions,
+    given: StoreServer,
+) -> anyhow::Result<ExitCode> {
     let address = database_address(options);
     // First, because the errors of migrations do not tell a server that is away.
     let mut connection = query::connect(options).await.map_err(NoDatabase::from)?;
     let unreadable = || format!("cannot read the migrations at {address}");
+    let place = StorePlace::find(&mut connection).await;
+    if let Some(place) = place.with_context(unreadable)?
+        && place.server != given
+    {
+        let there = place.server;
+        return Err(NoDatabase::OtherServer {
+            address,
+            there,
+            given,
+        }
+        .into());
+    }
     let found = pending_migrations(&mut connection).await;
     let found = found.with_context(unreadable)?;
     let customers = customer_tables(&mut connection).await;

@@ -8,11 +8,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::output;
-use crate::capacity::{CapacityPlan, EventRate, Hardware, MOST_SLOTS, MeasuredCosts, TraceVolume};
+use crate::capacity::{
+    CapacityPlan, EventRate, Hardware, MOST_SERVERS, MOST_SLOTS, MeasuredCosts, TraceVolume,
+};
 use crate::config::{Faults, FlagReader, FlagValue};
-use crate::store::SlotCount;
+use crate::store::{SlotCount, StoreServer};
 
 /// What is computed with must be what can be made.
+const _: () = assert!(MOST_SERVERS == StoreServer::MOST as u64);
 const _: () = assert!(MOST_SLOTS == SlotCount::MOST as u64);
 
 /// The longest time for which rows may be kept.
@@ -202,27 +205,21 @@ fn for_people(plan: &CapacityPlan) -> String {
         );
     }
     if plan.databases > 1 {
-        let _ = writeln!(
-            text,
-            "One database does not take this, and one trace store is one database: divide it by tenant \
-             (docs/SCALING.md), keep rows for less time, or take larger machines.\n{}",
-            not_yet(plan)
-        );
+        let _ = writeln!(text, "{}", for_several(plan));
     }
     text
 }
 
-/// What one store over several servers would need, if it existed.
-fn not_yet(plan: &CapacityPlan) -> String {
-    let servers = count(plan.databases);
-    match plan.slots_if_spread {
-        Some(slots) => format!(
-            "One store over {servers} servers does not exist yet. It would have {slots} slots, at most {} on a server.",
-            slots.div_ceil(plan.databases)
+/// What to do if one database does not take it.
+fn for_several(plan: &CapacityPlan) -> String {
+    match plan.servers_of_one_store {
+        Some(servers) => format!(
+            "One database does not take this. One trace store over {servers} servers does: give --database-url {servers} times \
+             (docs/SCALING.md). Their number cannot change later. Or keep rows for less time, or take larger machines."
         ),
         None => format!(
-            "One store over {servers} servers does not exist. A store has at most {MOST_SLOTS} slots, \
-             so it could use at most {MOST_SLOTS} servers."
+            "One database does not take this, and one trace store has at most {MOST_SERVERS} servers: divide it by tenant \
+             (docs/SCALING.md), keep rows for less time, or take larger machines."
         ),
     }
 }
@@ -296,16 +293,18 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_exist_is_called_so() {
-        assert!(!said(1_000.0).contains("does not exist"));
+    fn what_one_database_does_not_take_several_servers_do_up_to_a_limit() {
+        assert!(!said(1_000.0).contains("One database does not take this"));
         let six = said(2e6);
         assert!(
-            six.contains("One store over 6 servers does not exist yet."),
+            six.contains("One trace store over 6 servers does: give --database-url 6 times"),
             "{six}"
         );
-        assert!(six.contains("32 slots, at most 6 on a server"), "{six}");
         let many = said(1e8);
-        assert!(many.contains("at most 64 slots"), "{many}");
+        assert!(
+            many.contains("at most 64 servers: divide it by tenant"),
+            "{many}"
+        );
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! `runtraced prices`: what models cost.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Subcommand;
 
-use super::database::DatabaseArgs;
+use super::database::{DatabaseArgs, StoreConnection};
+use super::merged::Moment;
 use super::output;
 use crate::config::{Faults, FlagReader, FlagValue};
-use crate::query::{self, PriceListRow};
+use crate::query::{self, PriceListRow, UnpricedModel};
 use crate::store::{self, PriceRow};
 
 /// List and set the prices of models.
@@ -117,16 +120,19 @@ impl PricesArgs {
 /// If a value is invalid, or stdout or a query fails.
 pub async fn run(args: PricesArgs) -> anyhow::Result<ExitCode> {
     let price = args.price()?;
-    let mut conn = args.database().connect().await?;
+    let mut servers = args.database().connect_all().await?;
     match (args.command, price) {
         (PricesCommand::Set(set), Some(price)) => {
-            store::set_price(&mut conn, &set.model, &price)
-                .await
-                .context("cannot write the price")?;
+            for server in &mut servers {
+                let written = store::set_price(&mut server.conn, &set.model, &price).await;
+                written
+                    .map_err(|error| server.failed(error))
+                    .context("cannot write the price")?;
+            }
             output::print(&format!("the price of {} is set\n", set.model))?;
         }
         (PricesCommand::Missing(list), _) => {
-            let rows = query::unpriced_models(&mut conn).await?;
+            let rows = unpriced(&mut servers).await?;
             let text = match list.json {
                 true => format!("{}\n", serde_json::to_string_pretty(&rows)?),
                 false if rows.is_empty() => "Every model has a price.\n".to_owned(),
@@ -146,7 +152,9 @@ pub async fn run(args: PricesArgs) -> anyhow::Result<ExitCode> {
             output::print(&text)?;
         }
         (PricesCommand::List(list), _) => {
-            let rows = query::prices(&mut conn).await?;
+            // Every server has the same prices.
+            let first = servers.first_mut().context("there is no server")?;
+            let rows = query::prices(&mut first.conn).await?;
             let text = match list.json {
                 true => format!("{}\n", serde_json::to_string_pretty(&rows)?),
                 false => table(rows),
@@ -156,6 +164,34 @@ pub async fn run(args: PricesArgs) -> anyhow::Result<ExitCode> {
         (PricesCommand::Set(_), None) => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The models without a price in the traces of any server, the most used first.
+async fn unpriced(servers: &mut [StoreConnection]) -> anyhow::Result<Vec<UnpricedModel>> {
+    let mut lists = Vec::with_capacity(servers.len());
+    for server in servers {
+        let rows = query::unpriced_models(&mut server.conn).await;
+        lists.push(rows.map_err(|error| server.failed(error))?);
+    }
+    if lists.len() == 1 {
+        return Ok(lists.remove(0));
+    }
+    let mut models: BTreeMap<Option<String>, UnpricedModel> = BTreeMap::new();
+    for row in lists.into_iter().flatten() {
+        let sum = models.entry(row.model.clone()).or_insert(UnpricedModel {
+            model: row.model,
+            calls: 0,
+            last_at: None,
+        });
+        sum.calls += row.calls;
+        sum.last_at = [sum.last_at.take(), row.last_at]
+            .into_iter()
+            .flatten()
+            .max_by_key(|time| Moment::read(time));
+    }
+    let mut models: Vec<UnpricedModel> = models.into_values().collect();
+    models.sort_by_key(|row| Reverse(row.calls));
+    Ok(models)
 }
 
 fn table(rows: Vec<PriceListRow>) -> String {

@@ -2,12 +2,15 @@
 
 use std::process::ExitCode;
 
+use sqlx::PgConnection;
+
 use super::customer_flag::customer_of;
 use super::database::DatabaseArgs;
-use super::erase::{delete_session, failed, held_text, rows_json, rows_table};
+use super::delete_sessions::{DeleteSession, cannot_delete, delete_sessions};
+use super::erase::{held_text, rows_json, rows_table};
 use super::output::{self, EXIT_REFUSED};
 use crate::config::{self, Faults, FlagReader, FlagValue};
-use crate::reap::{PruneFilter, PrunedRows, ReapPace, RowCounts, prune};
+use crate::reap::{Customer, PruneFilter, PrunedRows, ReapPace, RowCounts, prune};
 
 /// Delete runs that ended and have not changed for some time, with all that is in them.
 ///
@@ -80,28 +83,30 @@ pub async fn run(args: PruneArgs) -> anyhow::Result<ExitCode> {
         mut filter,
         share_percent,
     } = args.request()?;
-    let mut session = delete_session(&args.database, "runtraced prune").await?;
-    let pruned = {
-        let mut open = session.acquire().await?;
-        filter.customer = customer_of(open.conn(), args.customer.as_deref()).await?;
-        prune(
-            open.conn(),
-            &filter,
-            args.dry_run,
-            &ReapPace::of_share(share_percent),
-        )
-        .await
-    };
-    session.release(pruned.as_ref().err());
+    let mut sessions = delete_sessions(&args.database, "runtraced prune").await?;
+    filter.customer = customer(&mut sessions, args.customer.as_deref()).await?;
+    let mut all = PrunedRows::default();
+    for one in &mut sessions {
+        let pruned = {
+            let mut open = one.session.acquire().await?;
+            let pace = ReapPace::of_share(share_percent);
+            prune(open.conn(), &filter, args.dry_run, &pace).await
+        };
+        one.session.release(pruned.as_ref().err());
+        match pruned {
+            Ok(pruned) => all += pruned,
+            Err(error) => {
+                let server = one.server.has_others().then_some(&*one.name);
+                return cannot_delete(error, server);
+            }
+        }
+    }
     let PrunedRows {
         rows,
         busy,
         held,
         unswept,
-    } = match pruned {
-        Ok(pruned) => pruned,
-        Err(error) => return failed(error),
-    };
+    } = all;
     output::print(&match args.json {
         true => format!("{}\n", serde_json::to_string_pretty(&rows_json(rows))?),
         false if rows == RowCounts::default() => "No such runs.\n".to_owned(),
@@ -126,4 +131,22 @@ pub async fn run(args: PruneArgs) -> anyhow::Result<ExitCode> {
         true => ExitCode::from(EXIT_REFUSED),
         false => ExitCode::SUCCESS,
     })
+}
+
+/// The customer of the flag. Any server may know its name.
+async fn customer(
+    sessions: &mut [DeleteSession],
+    flag: Option<&str>,
+) -> anyhow::Result<Option<Customer>> {
+    let mut open = Vec::with_capacity(sessions.len());
+    for one in sessions.iter_mut() {
+        open.push(one.session.acquire().await?);
+    }
+    let mut servers: Vec<&mut PgConnection> = open.iter_mut().map(|one| one.conn()).collect();
+    let found = customer_of(&mut servers, flag).await;
+    drop(open);
+    for one in sessions {
+        one.session.release(None);
+    }
+    found
 }

@@ -1,5 +1,6 @@
 //! `runtraced runs`: the latest runs as a table.
 
+mod listed;
 mod tail;
 
 use std::process::ExitCode;
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::{
     config::{Faults, FlagReader, FlagValue},
-    query::{self, InspectError, RunFilter, RunSearch, RunSummary, TimeBound},
+    query::{InspectError, RunFilter, RunSearch, RunSummary, TimeBound},
 };
 
 /// Longer names and agents are cut in the table, so that a row fits a wide terminal.
@@ -100,13 +101,13 @@ impl RunsArgs {
 /// If a value is invalid, the database cannot be read, or stdout fails.
 pub async fn run(args: RunsArgs) -> anyhow::Result<ExitCode> {
     let (filter, search) = (args.filter()?, args.search()?);
-    let mut connection = args.database.connect().await?;
+    let mut servers = args.database.connect_all().await?;
     if let (Some(search), true) = (&search, args.tail) {
-        return tail::follow(&mut connection, search).await;
+        return tail::follow(&mut servers, search).await;
     }
     let rows = match search {
-        None => query::runs(&mut connection, &filter).await?,
-        Some(search) => query::found_runs(&mut connection, &search).await?,
+        None => listed::latest(&mut servers, &filter).await?,
+        Some(search) => listed::found(&mut servers, &search).await?,
     };
     let text = if args.json {
         format!("{}\n", serde_json::to_string_pretty(&rows)?)

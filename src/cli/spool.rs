@@ -1,5 +1,7 @@
 //! `runtraced spool`: lists, checks and sends the content of a spool.
 
+mod folders;
+
 use std::{
     fmt::Write as _,
     path::{Path, PathBuf},
@@ -8,15 +10,16 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
-use runtraced_client::RetryPolicy;
+use runtraced_client::{Client, RetryPolicy};
 
+pub(super) use self::folders::server_folders;
 use super::count;
 use super::endpoint::EndpointArgs;
 use super::output::{self, EXIT_REFUSED};
 use crate::{
     config::{self, Faults, FlagReader},
     ingest::native::decode_frame,
-    spool::{self, Spool, SpoolError, SpoolFile, SpoolFolder, SpoolLimits},
+    spool::{Spool, SpoolError, SpoolFile, SpoolFolder, SpoolLimits},
 };
 
 /// List, check or send the content of a spool.
@@ -90,10 +93,10 @@ pub async fn run(args: SpoolArgs) -> anyhow::Result<ExitCode> {
     args.check()?;
     match args.command {
         SpoolCommand::Ls(folder) => {
-            output::print(&table(&spool::list(&folder.path())?))?;
+            output::print(&table(&folders::files_in(&folder.path())?))?;
             Ok(ExitCode::SUCCESS)
         }
-        SpoolCommand::Verify(folder) => verify(&spool::list(&folder.path())?),
+        SpoolCommand::Verify(folder) => verify(&folders::files_in(&folder.path())?),
         SpoolCommand::Replay(args) => replay(&args).await,
         SpoolCommand::Rebind(folder) => rebind(&folder.path()),
     }
@@ -119,11 +122,15 @@ fn open_unused(folder: &Path) -> anyhow::Result<Spool> {
 }
 
 fn rebind(folder: &Path) -> anyhow::Result<ExitCode> {
-    let spool = open_unused(folder)?;
-    spool.set_owner(None)?;
+    let mut events = 0;
+    for folder in folders::spools_in(folder)? {
+        let spool = open_unused(&folder)?;
+        spool.set_owner(None)?;
+        events += spool.found_events();
+    }
     output::print(&format!(
         "the next daemon on this spool replays {} events into its database\n",
-        count(spool.found_events())
+        count(events)
     ))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -151,10 +158,40 @@ fn verify(files: &[SpoolFile]) -> anyhow::Result<ExitCode> {
     })
 }
 
+/// What became of events that were sent again.
+#[derive(Default)]
+struct SentEvents {
+    sent: u64,
+    refused: u64,
+}
+
 async fn replay(args: &ReplaySpoolArgs) -> anyhow::Result<ExitCode> {
-    let spool = open_unused(&args.folder.path())?;
+    let folders = folders::spools_in(&args.folder.path())?;
+    let spools: anyhow::Result<Vec<Spool>> =
+        folders.iter().map(|folder| open_unused(folder)).collect();
+    let spools = spools?;
     let client = args.daemon.connect(RetryPolicy::default()).await?;
-    let (mut sent, mut refused) = (0, 0);
+    let mut events = SentEvents::default();
+    for spool in &spools {
+        replay_spool(spool, &client, &args.daemon, &mut events).await?;
+    }
+    let SentEvents { sent, refused } = events;
+    let text = format!("{} events sent, {} refused\n", count(sent), count(refused));
+    output::print(&text)?;
+    Ok(if refused == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(EXIT_REFUSED)
+    })
+}
+
+/// Sends the events of one spool.
+async fn replay_spool(
+    spool: &Spool,
+    client: &Client,
+    daemon: &EndpointArgs,
+    events: &mut SentEvents,
+) -> anyhow::Result<()> {
     while let Some(frame) = spool.read()? {
         let Some(parts) = decode_frame(&frame.payload) else {
             bail!(
@@ -165,7 +202,7 @@ async fn replay(args: &ReplaySpoolArgs) -> anyhow::Result<ExitCode> {
         let mut all_accepted = true;
         let mut first = 0;
         for part in parts {
-            let events = part.events.len();
+            let number = part.events.len();
             // Events of a tenant must not gain rights by being spooled.
             let sender = match part.tenant {
                 Some(tenant) => client.clone().for_customer(tenant.get()),
@@ -174,16 +211,16 @@ async fn replay(args: &ReplaySpoolArgs) -> anyhow::Result<ExitCode> {
             let response = sender
                 .submit_committed(part.events)
                 .await
-                .map_err(|error| args.daemon.error(&error))
+                .map_err(|error| daemon.error(&error))
                 .context("the remaining events stay in the spool")?;
-            sent += events as u64;
+            events.sent += number as u64;
             for refusal in response.outcome.unwrap_or_default().refused {
                 all_accepted = false;
-                refused += 1;
+                events.refused += 1;
                 let (at, why) = (first + refusal.index as usize, &refusal.reason);
                 output::warn(format!("frame {}, event {at}: {why}", frame.sequence));
             }
-            first += events;
+            first += number;
         }
         if all_accepted {
             spool.ack();
@@ -192,13 +229,7 @@ async fn replay(args: &ReplaySpoolArgs) -> anyhow::Result<ExitCode> {
             spool.quarantine();
         }
     }
-    let text = format!("{} events sent, {} refused\n", count(sent), count(refused));
-    output::print(&text)?;
-    Ok(if refused == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(EXIT_REFUSED)
-    })
+    Ok(())
 }
 
 fn is_sound(file: &SpoolFile) -> bool {

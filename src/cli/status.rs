@@ -2,14 +2,19 @@
 
 mod http;
 
-use std::{collections::HashMap, fmt::Write as _, process::ExitCode, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Write as _,
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::bail;
 use tokio::time::timeout;
 
 use super::{
     count,
-    database::DatabaseArgs,
+    database::{DatabaseArgs, StoreConnection},
     endpoint::ClientTlsArgs,
     failure,
     output::{self, EXIT_REFUSED, EXIT_UNAVAILABLE, thousands},
@@ -92,8 +97,8 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let ledger = timeout(DATABASE_TIMEOUT, async {
-        let mut connection = args.database.connect().await?;
-        anyhow::Ok(query::ledger_sum(&mut connection).await?)
+        let mut servers = args.database.connect_all().await?;
+        ledger_of(&mut servers).await
     });
     let ledger = match ledger.await {
         Ok(Ok(ledger)) => Ok(ledger),
@@ -111,6 +116,22 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
         (true, Err(_)) => ExitCode::from(EXIT_UNAVAILABLE),
         (true, Ok(_)) => ExitCode::SUCCESS,
     })
+}
+
+/// The sums of the ledgers of all servers. What was written to several servers counts for each.
+async fn ledger_of(servers: &mut [StoreConnection]) -> anyhow::Result<LedgerSum> {
+    let mut sum = LedgerSum::default();
+    let mut starts = HashSet::new();
+    for server in servers {
+        let ledger = query::ledger_sum(&mut server.conn).await;
+        sum += ledger.map_err(|error| server.failed(error))?;
+        if server.server.has_others() {
+            let daemons = query::ledger_starts(&mut server.conn).await;
+            starts.extend(daemons.map_err(|error| server.failed(error))?);
+            sum.daemons = i64::try_from(starts.len())?;
+        }
+    }
+    Ok(sum)
 }
 
 /// Prints what `/readyz` says, and nothing else.

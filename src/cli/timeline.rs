@@ -8,7 +8,10 @@ use anyhow::bail;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{database::DatabaseArgs, output};
+use super::{
+    database::{DatabaseArgs, StoreConnection},
+    output,
+};
 use crate::{
     config::{Faults, FlagReader, FlagValue},
     query::{self, IdPrefix, InspectError, RunLookup},
@@ -76,8 +79,8 @@ impl TimelineArgs {
 /// fails.
 pub async fn run(args: TimelineArgs) -> anyhow::Result<ExitCode> {
     let request = args.request()?;
-    let mut connection = args.database.connect().await?;
-    let run = find(&mut connection, request.prefix).await?;
+    let (run, server) = find(&args.database, request.prefix).await?;
+    let mut connection = server.conn;
     let text = if args.json {
         query::timeline_json(&mut connection, run).await? + "\n"
     } else {
@@ -92,17 +95,29 @@ pub async fn run(args: TimelineArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) async fn find(connection: &mut PgConnection, prefix: IdPrefix) -> anyhow::Result<Uuid> {
-    match query::find_run(connection, prefix).await? {
-        RunLookup::One(run) => Ok(run),
-        RunLookup::None => bail!("no such run; `runtraced runs` lists the latest ones"),
-        RunLookup::Several(runs) => {
+/// The run that a prefix means, and its server.
+pub(super) async fn find(
+    database: &DatabaseArgs,
+    prefix: IdPrefix,
+) -> anyhow::Result<(Uuid, StoreConnection)> {
+    let mut servers = database.connect_for(prefix.whole()).await?;
+    let mut found: Vec<(Uuid, usize)> = Vec::new();
+    for (place, server) in servers.iter_mut().enumerate() {
+        let runs = query::find_run(&mut server.conn, prefix).await;
+        let runs = runs.map_err(|error| server.failed(error))?.runs();
+        found.extend(runs.into_iter().map(|run| (run, place)));
+    }
+    let runs = found.iter().map(|(run, _)| *run).collect();
+    match (RunLookup::of_all(runs), found.first()) {
+        (RunLookup::One(run), Some((_, place))) => Ok((run, servers.swap_remove(*place))),
+        (RunLookup::Several(runs), _) => {
             let mut text = "several runs have this prefix; add digits:".to_owned();
             for run in runs {
                 text.push_str(&format!("\n  {run}"));
             }
             bail!(text)
         }
+        _ => bail!("no such run; `runtraced runs` lists the latest ones"),
     }
 }
 

@@ -8,10 +8,11 @@ use tokio::time::timeout;
 
 use super::finding::{Finding, failure, fine};
 use super::server::{self, ServerFacts};
+use super::store::{self, StoreMember};
 use super::{ExplainSql, clock, pooler, rights, schema};
 use crate::config::{Config, DatabaseSource, database_address, parse_database_url};
 use crate::postgres::{Binaries, PrivateError, PrivatePostgres};
-use crate::store::{TraceLayout, identify_database};
+use crate::store::{StoreServer, TraceLayout, identify_database};
 
 const CHECK: &str = "database";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -20,20 +21,50 @@ const OWN_CONNECTIONS: usize = 4;
 /// Connections while somebody reads over HTTP.
 const READ_CONNECTIONS: usize = 6;
 
-/// Makes all checks of the database. Returns what tells it from every other one.
+/// Makes all checks of the database, on each server. Returns what tells each database from every
+/// other one, if that is known.
 pub(super) async fn examine(
     config: &Config,
     explain: ExplainSql,
     findings: &mut Vec<Finding>,
-) -> Option<String> {
-    let options = match database(config) {
-        Ok(options) => options,
+) -> Vec<Option<String>> {
+    let databases = match databases(config) {
+        Ok(databases) => databases,
         Err(finding) => {
             findings.push(finding);
-            return None;
+            return vec![None];
         }
     };
+    let (mut identities, mut members) = (Vec::new(), Vec::new());
+    for (server, options) in StoreServer::all(databases.len()).zip(databases) {
+        let mut found = Vec::new();
+        // Writers say the same, and the check of the schema compares it.
+        let options = server.mark(options);
+        let (identity, member) = examine_one(&options, config, explain, &mut found).await;
+        identities.push(identity);
+        members.push(member);
+        if server.has_others() {
+            let name = format!("server {server}, {}: ", database_address(&options));
+            found
+                .iter_mut()
+                .for_each(|one| one.found.insert_str(0, &name));
+        }
+        findings.extend(found);
+    }
+    findings.extend(store::examine(&members));
+    identities
+}
+
+/// Makes all checks of one server.
+async fn examine_one(
+    options: &PgConnectOptions,
+    config: &Config,
+    explain: ExplainSql,
+    findings: &mut Vec<Finding>,
+) -> (Option<String>, StoreMember) {
+    let (mut identity, mut member) = (None, StoreMember::default());
     let options = options
+        .clone()
         .application_name("runtraced doctor")
         .disable_statement_logging();
     let address = database_address(&options);
@@ -41,23 +72,27 @@ pub(super) async fn examine(
         Ok(Ok(conn)) => conn,
         Ok(Err(error)) => {
             findings.push(unreachable(&address, &explain(&error)));
-            return None;
+            return (identity, member);
         }
         Err(_) => {
             let silent = format!("no answer within {CONNECT_TIMEOUT:?}; correct --database-url");
             findings.push(unreachable(&address, &silent));
-            return None;
+            return (identity, member);
         }
     };
     findings.push(fine(CHECK, format!("{address} answers")));
-    let mut identity = None;
     let asked = ask(&mut conn, &options, config, findings, &mut identity).await;
     if let Err(error) = asked {
         findings.push(unanswered(&explain(&error)));
+    } else {
+        match StoreMember::ask(&mut conn).await {
+            Ok(found) => member = found,
+            Err(error) => findings.push(unanswered(&explain(&error))),
+        }
     }
     // The answers matter, not the farewell.
     let _ = conn.close().await;
-    identity
+    (identity, member)
 }
 
 async fn ask(
@@ -114,10 +149,10 @@ fn unreachable(address: &str, why: &str) -> Finding {
     )
 }
 
-/// How to connect to the database.
-fn database(config: &Config) -> Result<PgConnectOptions, Finding> {
+/// How to connect to each server.
+fn databases(config: &Config) -> Result<Vec<PgConnectOptions>, Finding> {
     match &config.database {
-        DatabaseSource::Urls(servers) => Ok(servers[0].clone()),
+        DatabaseSource::Urls(servers) => Ok(servers.clone()),
         DatabaseSource::Private { data_dir, bin_dir } => {
             let programs = Binaries::find(bin_dir.as_deref(), None, data_dir);
             let url = private_url(
@@ -125,6 +160,7 @@ fn database(config: &Config) -> Result<PgConnectOptions, Finding> {
                 programs,
             )?;
             parse_database_url(&url)
+                .map(|options| vec![options])
                 .map_err(|fault| failure(CHECK, fault, "remove connection.json"))
         }
     }

@@ -14,6 +14,7 @@ mod schema;
 mod server;
 mod slots;
 mod spool_folder;
+mod store;
 
 use crate::config::Config;
 
@@ -30,8 +31,8 @@ pub async fn examine(config: &Config, explain: ExplainSql) -> Vec<Finding> {
     findings.extend(machine::certificates(config));
     findings.extend(machine::collector(config));
     findings.push(masking::examine(config));
-    let identity = database::examine(config, explain, &mut findings).await;
-    let (of_spool, runs) = spool_folder::examine(config, identity.as_deref());
+    let identities = database::examine(config, explain, &mut findings).await;
+    let (of_spool, runs) = spool_folder::examine(config, &identities);
     findings.extend(of_spool);
     findings.push(machine::addresses(config, runs));
     findings

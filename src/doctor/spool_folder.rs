@@ -4,17 +4,34 @@ use super::finding::{Finding, failure, fine, warning};
 use crate::config::{Config, SpoolSettings};
 use crate::spool::{SpoolError, SpoolFolderState, look_at};
 
-/// Also returns whether a daemon uses the spool, if that is known. `identity`: what tells the database from every other one, if it was
-/// asked.
-pub(super) fn examine(config: &Config, identity: Option<&str>) -> (Vec<Finding>, Option<bool>) {
-    match &config.spool {
-        None => (vec![no_spool()], None),
-        Some(settings) => {
-            let state = look_at(&settings.dir);
-            let in_use = state.as_ref().ok().map(|state| state.in_use);
-            (checks(settings, state, identity), in_use)
+/// Also returns whether a daemon uses the spool, if that is known. `identities`: what tells the database of each server from every other
+/// one, if it was asked. With several servers, each has a spool in a folder of its own.
+pub(super) fn examine(
+    config: &Config,
+    identities: &[Option<String>],
+) -> (Vec<Finding>, Option<bool>) {
+    let Some(settings) = &config.spool else {
+        return (vec![no_spool()], None);
+    };
+    let (mut findings, mut runs) = (Vec::new(), None);
+    for (place, identity) in identities.iter().enumerate() {
+        let mut own = settings.clone();
+        if identities.len() > 1 {
+            own.dir.push(format!("server_{:02}", place + 1));
         }
+        let state = look_at(&own.dir);
+        let in_use = state.as_ref().ok().map(|state| state.in_use);
+        runs = runs.max(in_use);
+        let mut found = checks(&own, state, identity.as_deref());
+        if identities.len() > 1 {
+            let name = format!("server {}/{}: ", place + 1, identities.len());
+            found
+                .iter_mut()
+                .for_each(|one| one.found.insert_str(0, &name));
+        }
+        findings.extend(found);
     }
+    (findings, runs)
 }
 
 fn no_spool() -> Finding {

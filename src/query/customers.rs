@@ -45,3 +45,14 @@ pub async fn customers(
         .await?;
     Ok(customers)
 }
+
+/// Whether another server sends the rows of `customers` to this one (logical replication).
+///
+/// # Errors
+/// [`InspectError`] if the query fails.
+pub async fn customers_are_copied(connection: &mut PgConnection) -> Result<bool, InspectError> {
+    let copied = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid = to_regclass('customers'))",
+    );
+    Ok(copied.fetch_one(connection).await?)
+}

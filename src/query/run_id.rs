@@ -31,6 +31,38 @@ pub enum RunLookup {
     Several(Vec<Uuid>),
 }
 
+impl IdPrefix {
+    /// The id, if the prefix is a whole one.
+    #[must_use]
+    pub fn whole(self) -> Option<Uuid> {
+        (self.first == self.last).then_some(self.first)
+    }
+}
+
+impl RunLookup {
+    /// What was found in several databases as one.
+    #[must_use]
+    pub fn of_all(mut found: Vec<Uuid>) -> Self {
+        found.sort_unstable();
+        found.truncate(usize::try_from(MAX_CANDIDATES).unwrap_or(usize::MAX));
+        match found.as_slice() {
+            [] => Self::None,
+            [id] => Self::One(*id),
+            _ => Self::Several(found),
+        }
+    }
+
+    /// The runs that were found.
+    #[must_use]
+    pub fn runs(self) -> Vec<Uuid> {
+        match self {
+            Self::None => Vec::new(),
+            Self::One(run) => vec![run],
+            Self::Several(runs) => runs,
+        }
+    }
+}
+
 impl FromStr for IdPrefix {
     type Err = String;
 
@@ -64,11 +96,7 @@ pub async fn find_run(
         .bind(MAX_CANDIDATES)
         .fetch_all(connection)
         .await?;
-    Ok(match ids.as_slice() {
-        [] => RunLookup::None,
-        [id] => RunLookup::One(*id),
-        _ => RunLookup::Several(ids),
-    })
+    Ok(RunLookup::of_all(ids))
 }
 
 #[cfg(test)]
@@ -82,7 +110,8 @@ mod tests {
         assert_eq!(prefix.first, id("018f4e2a-7000-0000-0000-000000000000"));
         assert_eq!(prefix.last, id("018f4e2a-7fff-ffff-ffff-ffffffffffff"));
         let whole: IdPrefix = prefix.first.to_string().parse().unwrap();
-        assert_eq!(whole.first, whole.last);
+        assert_eq!(whole.whole(), Some(prefix.first));
+        assert_eq!(prefix.whole(), None);
         for text in ["", "-", "xyz", "018f4e2a-7000-0000-0000-0000000000000", "ü"] {
             assert!(text.parse::<IdPrefix>().is_err(), "{text}");
         }

@@ -77,6 +77,36 @@ pub async fn named_customer(
     })
 }
 
+/// The same in all servers of a store. The tables of customers should be the same on all.
+///
+/// # Errors
+/// If a database fails.
+pub async fn named_customer_anywhere<'a>(
+    servers: impl IntoIterator<Item = &'a mut PgConnection>,
+    text: &str,
+) -> Result<NamedCustomer, sqlx::Error> {
+    let mut found = NamedCustomer::Unknown;
+    for conn in servers {
+        found = found.or(named_customer(conn, text).await?);
+    }
+    Ok(found)
+}
+
+impl NamedCustomer {
+    /// What two servers know together.
+    fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Unknown, known) | (known, Self::Unknown) => known,
+            (Self::One(one), Self::One(other)) => match (one.id, other.id) {
+                (Some(id), Some(other)) if id != other => Self::Several(vec![id, other]),
+                (Some(_), _) => Self::One(one),
+                (None, _) => Self::One(other),
+            },
+            (Self::Several(ids), _) | (_, Self::Several(ids)) => Self::Several(ids),
+        }
+    }
+}
+
 /// Whether traces name a customer that the table of customers does not have, or did before it was
 /// erased.
 async fn is_named_by_traces(conn: &mut PgConnection, name: &str) -> Result<bool, sqlx::Error> {

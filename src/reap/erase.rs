@@ -4,6 +4,7 @@
 //! interruption loses nothing: the same command finds what has tombstones of its subject. Then it
 //! deletes, until it finds nothing more.
 
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use sqlx::{PgConnection, Row as _};
@@ -59,6 +60,21 @@ pub struct Erased {
     pub customers: usize,
 }
 
+impl AddAssign for Erased {
+    fn add_assign(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.decisions += other.decisions;
+        self.mentions += other.mentions;
+        self.spooled += other.spooled;
+        self.left_behind += other.left_behind;
+        self.comes_again |= other.comes_again;
+        self.held.extend(other.held);
+        self.unswept += other.unswept;
+        self.has_old_sums |= other.has_old_sums;
+        self.customers = self.customers.max(other.customers);
+    }
+}
+
 impl Erased {
     fn note_mentions(&mut self, mentions: MentionCounts) {
         self.rows.messages += mentions.messages;
@@ -75,9 +91,22 @@ pub async fn erase(
     subject: &Subject,
     dry_run: bool,
 ) -> Result<Erased, sqlx::Error> {
+    let key = SubjectKey::of(conn, subject).await?;
+    erase_known(conn, subject, key, dry_run).await
+}
+
+/// The same with what is known of the subject.
+///
+/// # Errors
+/// As [`erase`].
+pub(super) async fn erase_known(
+    conn: &mut PgConnection,
+    subject: &Subject,
+    mut key: SubjectKey,
+    dry_run: bool,
+) -> Result<Erased, sqlx::Error> {
     let mut erased = Erased::default();
     let layout = TraceLayout::find(conn).await?;
-    let mut key = SubjectKey::of(conn, subject).await?;
     let found = find(conn, &key).await?;
     let mentions = Mentions::find(conn, &key, &found).await?;
     if key.is_ambiguous() {
@@ -97,6 +126,8 @@ pub async fn erase(
         if let Subject::Session(session) = subject {
             bury(conn, &key, &[*session], &[]).await?;
         }
+        let (sessions, runs) = key.elsewhere.missing(conn, &found).await?;
+        bury(conn, &key, &sessions, &runs).await?;
         if !delete_all(conn, layout, &key, &mut erased.rows).await? {
             find_held(conn, layout, &key, &mut erased).await?;
         }

@@ -16,6 +16,10 @@ pub(super) struct SubjectRows {
     pub letters: SubjectLetters,
     /// The customers whose they are.
     pub owners: SubjectOwners,
+    /// The sessions, and whose each is.
+    pub owned_sessions: Vec<OwnedId>,
+    /// The same of the runs.
+    pub owned_runs: Vec<OwnedId>,
 }
 
 impl SubjectRows {
@@ -49,6 +53,8 @@ pub(super) async fn find(
         .bind(subject.uuid.is_some())
         .bind(&subject.mark)
         .bind(subject.customer_names())
+        .bind(subject.elsewhere.sessions.ids())
+        .bind(subject.elsewhere.sessions.owners())
         .fetch_all(&mut *conn)
         .await?;
     let ids = |rows: &[OwnedId]| rows.iter().map(|(id, _)| *id).collect::<Vec<_>>();
@@ -61,6 +67,8 @@ pub(super) async fn find(
         .bind(subject.customer_names())
         .bind(owner_of_gone(subject))
         .bind(USER_PATHS.as_slice())
+        .bind(subject.elsewhere.runs.ids())
+        .bind(subject.elsewhere.runs.owners())
         .fetch_all(&mut *conn)
         .await?;
     let all = || runs.iter().chain(&sessions);
@@ -75,11 +83,13 @@ pub(super) async fn find(
         sessions: ids(&sessions),
         runs: ids(&runs),
         letters,
+        owned_sessions: sessions,
+        owned_runs: runs,
     })
 }
 
 /// The customer of the subject's runs that are gone, if it is known.
-fn owner_of_gone(subject: &SubjectKey) -> Option<String> {
+pub(super) fn owner_of_gone(subject: &SubjectKey) -> Option<String> {
     match (subject.kind, &subject.customer) {
         ("customer", _) => Some(subject.id.clone()),
         (_, Some(customer)) => Some(customer.key()),
@@ -88,4 +98,4 @@ fn owner_of_gone(subject: &SubjectKey) -> Option<String> {
 }
 
 /// A run or session, and the customer whose it is.
-type OwnedId = (Uuid, Option<String>);
+pub(super) type OwnedId = (Uuid, Option<String>);

@@ -166,6 +166,7 @@ mod tests {
             customer: None,
             owners: SubjectOwners::default(),
             mark: String::new(),
+            elsewhere: Default::default(),
         };
         let ids = HashSet::from([id]);
         for hex in [

@@ -13,6 +13,7 @@ mod counts;
 mod customer;
 mod delete;
 mod erase;
+mod everywhere;
 mod found;
 mod gone;
 mod held;
@@ -31,8 +32,9 @@ mod tidy;
 mod whose;
 
 pub use counts::{ReapCounts, RowCounts};
-pub use customer::{Customer, NamedCustomer, named_customer};
+pub use customer::{Customer, NamedCustomer, named_customer, named_customer_anywhere};
 pub use erase::{Erased, erase};
+pub use everywhere::{EraseFailure, erase_everywhere};
 pub use held::{ForeignKey, HeldRows};
 pub use pace::ReapPace;
 pub use prune::{PruneFilter, PrunedRows, prune};

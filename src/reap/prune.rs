@@ -1,5 +1,6 @@
 //! Deletes old runs on demand.
 
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use sqlx::PgConnection;
@@ -55,6 +56,15 @@ pub struct PrunedRows {
     pub held: Vec<HeldRows>,
     /// Scopes with contents that nothing may need, and that others had locked each time.
     pub unswept: u64,
+}
+
+impl AddAssign for PrunedRows {
+    fn add_assign(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.busy += other.busy;
+        self.held.extend(other.held);
+        self.unswept += other.unswept;
+    }
 }
 
 /// How often to look for runs that were locked.

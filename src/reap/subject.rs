@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::customer::Customer;
+use super::everywhere::Elsewhere;
 use super::whose::SubjectOwners;
 
 /// Where the metadata of a run names its user: paths as Postgres writes them.
@@ -42,7 +43,7 @@ pub enum Subject {
 }
 
 /// A subject, as the statements ask for it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct SubjectKey {
     /// What it is.
     pub kind: &'static str,
@@ -60,6 +61,8 @@ pub(super) struct SubjectKey {
     pub owners: SubjectOwners,
     /// What tombstones have in its place: they must not name who was erased.
     pub mark: String,
+    /// What is known of it from other servers of the store.
+    pub elsewhere: Elsewhere,
 }
 
 impl SubjectKey {
@@ -103,6 +106,7 @@ impl SubjectKey {
             is_global,
             customer,
             mark: String::new(),
+            elsewhere: Elsewhere::default(),
         }
     }
 

@@ -1,5 +1,6 @@
 -- The runs of a subject, with the runs that they started. $1 to $4 as in subject_sessions.sql, $5 its sessions, $6 the customer that
--- the runs of a user belong to (NULL: any), $7 the customer of runs that are gone (NULL: not known), $8 where metadata names a user. A run
+-- the runs of a user belong to (NULL: any), $7 the customer of runs that are gone (NULL: not known), $8 where metadata names a user, $9 and
+-- $10 runs of the subject on other servers of the store, and whose they are: here may be runs that they started. A run
 -- of another customer stays, whatever it names as its parent. Whose a run is, its key says, or else the run.
 WITH RECURSIVE runs AS NOT MATERIALIZED (
     SELECT id, session_id, parent_run_id, start_event_at, metadata, end_metadata, observed,
@@ -43,6 +44,10 @@ WITH RECURSIVE runs AS NOT MATERIALIZED (
         FROM ingest_tombstones g
         LEFT JOIN runs r ON r.id = g.id
         WHERE g.erased_for = $4::text AND NOT g.is_session
+          AND NOT EXISTS (SELECT FROM unnest($9::uuid[]) AS f (id) WHERE f.id = g.id)
+        UNION ALL
+        SELECT f.id, f.owner
+        FROM unnest($9::uuid[], $10::text[]) AS f (id, owner)
     ) AS o
     UNION
     SELECT c.id, c.owner

@@ -35,6 +35,15 @@ impl SubjectOwners {
         self
     }
 
+    /// These and those of other rows.
+    pub fn with(self, others: &Self) -> Self {
+        let nobody = self.nobody || others.nobody;
+        Self {
+            nobody,
+            ..self.and(&others.customers)
+        }
+    }
+
     pub fn is_unknown(&self) -> bool {
         self.customers.is_empty() && !self.nobody
     }

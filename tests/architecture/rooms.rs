@@ -87,7 +87,7 @@ pub const ROOMS: &[Room] = &[
     },
     Room {
         name: "store/servers",
-        uses: &["store/layout"],
+        uses: &[],
         without: &["tonic", "prost"],
         rule: "statements on rows: it says which server has them",
     },

@@ -1,4 +1,5 @@
 //! One store on several servers.
 
+mod commands;
 mod reading;
 mod writing;

@@ -4,13 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use sqlx::PgConnection;
 use tokio::time::sleep;
 use uuid::Uuid;
 
+use super::super::database::StoreConnection;
 use super::super::output::{self, duration, one_line, thousands};
-use super::LocalClock;
-use crate::query::{self, RunSearch, RunSummary};
+use super::{LocalClock, listed};
+use crate::query::{RunSearch, RunSummary};
 
 /// How often the database is asked.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -22,13 +22,13 @@ const REMEMBERED: usize = 10_000;
 /// # Errors
 /// If the database cannot be read or stdout fails.
 pub(super) async fn follow(
-    conn: &mut PgConnection,
+    servers: &mut [StoreConnection],
     search: &RunSearch,
 ) -> anyhow::Result<ExitCode> {
     let clock = LocalClock::now();
     let mut told: HashMap<Uuid, Option<String>> = HashMap::new();
     loop {
-        let rows = query::found_runs(conn, search).await?;
+        let rows = listed::found(servers, search).await?;
         let mut text = String::new();
         let mut listed = HashSet::new();
         for row in rows.iter().rev() {

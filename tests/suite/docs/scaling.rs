@@ -43,8 +43,8 @@ async fn a_plan_is_made_of_measured_costs() {
     // 2,000,000 rows of 50 µs are 100 cores, of which a machine may use 9.6.
     assert_eq!(plan["databases_by_cores"], 11, "{said}");
     assert_eq!(
-        (&plan["slots_per_database"], &plan["slots_if_spread"]),
-        (&json!(1), &json!(64))
+        (&plan["slots_per_database"], &plan["servers_of_one_store"]),
+        (&json!(1), &json!(11))
     );
     assert_eq!(plan["costs"]["source"], "agent, today: runtraced bench");
 

@@ -1,0 +1,79 @@
+//! The folders of spools: a daemon that writes to several servers has one for each.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::spool::{self, SpoolError, SpoolFile};
+
+/// What the folder of a server is called, before its number.
+const PREFIX: &str = "server_";
+
+/// The spools of a daemon on so many servers: one for each, in their order. A daemon on one server
+/// has one, in the folder itself.
+pub fn server_folders(folder: &Path, servers: usize) -> Vec<PathBuf> {
+    match servers {
+        1 => vec![folder.to_owned()],
+        _ => (1..=servers)
+            .map(|number| folder.join(format!("{PREFIX}{number:02}")))
+            .collect(),
+    }
+}
+
+/// The spools in a folder: those of servers, and the folder itself if it has files of its own, or
+/// nothing else.
+///
+/// # Errors
+/// If the folder cannot be read.
+pub(super) fn spools_in(folder: &Path) -> Result<Vec<PathBuf>, SpoolError> {
+    let unusable = |source| SpoolError::Folder {
+        folder: folder.to_owned(),
+        source,
+    };
+    let mut spools = of_servers(folder).map_err(unusable)?;
+    if spools.is_empty() || !spool::list(folder)?.is_empty() {
+        spools.insert(0, folder.to_owned());
+    }
+    Ok(spools)
+}
+
+/// The files of all spools in a folder. Those of a server begin with its folder.
+///
+/// # Errors
+/// If a folder cannot be read.
+pub(super) fn files_in(folder: &Path) -> Result<Vec<SpoolFile>, SpoolError> {
+    let mut all = Vec::new();
+    for spool in spools_in(folder)? {
+        let mut files = spool::list(&spool)?;
+        if spool != folder
+            && let Some(name) = spool.file_name()
+        {
+            let name = name.to_string_lossy();
+            for file in &mut files {
+                file.name = format!("{name}/{}", file.name);
+            }
+        }
+        all.extend(files);
+    }
+    Ok(all)
+}
+
+/// The folders of servers in the folder of a spool, in their order.
+fn of_servers(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        let is_number = |text: &str| text.len() == 2 && text.bytes().all(|c| c.is_ascii_digit());
+        if number.is_some_and(is_number) && entry.file_type()?.is_dir() {
+            found.push(entry.path());
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
