@@ -43,6 +43,11 @@ impl TestStore {
         self.databases.iter().map(TestDatabase::url)
     }
 
+    /// The name of a server's database.
+    pub fn name_of(&self, server: usize) -> &str {
+        &self.databases[server].name
+    }
+
     /// Connections to all servers.
     pub async fn connect(&self) -> Vec<PgConnection> {
         connect_all(&self.urls()).await

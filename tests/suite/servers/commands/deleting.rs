@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{TwoServers, id_on};
-use crate::retention::rows::{age, run_sql};
+use crate::retention::rows::{age, age_sessions, run_sql};
 use crate::support::events::{
     event, id, message, new_id, run_ended, run_started, session_titled, started_with, step,
 };
 use crate::support::process::runtraced;
-use crate::support::tables::count;
+use crate::support::tables::{count, value};
 
 /// Runs `erase --json` on all servers.
 async fn erase(servers: &TwoServers, args: &[&str]) -> (i32, Value) {
@@ -253,4 +253,32 @@ async fn old_runs_go_from_all_servers() {
         assert_eq!(servers.json(&args).await["agent_runs"], 2);
         assert_eq!(runs(&servers).await, left);
     }
+}
+
+/// Scenario: of two sessions without runs on a server, events describe one, whose runs are on the other server. Both are old.
+/// Guarantees: prune leaves the one that is described, for the server may get runs of it; the other goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_known_of_a_session_stays_on_all_servers() {
+    let servers = TwoServers::new().await;
+    let (described, named) = (new_id(), new_id());
+    let title = || session_titled(0, described, "ours");
+    servers
+        .send(0, vec![title(), in_session(id_on(0), described)])
+        .await;
+    let gone = id_on(1);
+    let ended = run_ended(9, gone, EndStatus::Completed);
+    servers
+        .send(1, vec![title(), in_session(gone, named), ended])
+        .await;
+    for conn in &mut servers.connect().await {
+        age(conn, &[gone], 40).await;
+        age_sessions(conn, &[described, named], 40).await;
+    }
+    servers.join().await;
+    servers.run(&["prune", "--older-than", "30d"]).await;
+    for conn in &mut servers.connect().await {
+        let left = "SELECT jsonb_agg(title) FROM agent_sessions";
+        assert_eq!(value(conn, left).await, json!(["ours"]));
+    }
+    assert_eq!(runs(&servers).await, [1, 0]);
 }

@@ -12,6 +12,7 @@ use crate::support::events::{
     started_with, step, tokens,
 };
 use crate::support::pg::{self, TestDatabase};
+use crate::support::servers::{TestStore, id_on, store};
 use crate::web::runtraced;
 
 /// Two customers.
@@ -31,18 +32,8 @@ pub struct World {
     pub session: Uuid,
     /// That wait for a decision, on each server at least one.
     pub approvals: Vec<Uuid>,
-    /// One database, and the two servers.
-    databases: Vec<TestDatabase>,
-}
-
-/// Events, and the run or the session that says where each belongs; `None`: on every server.
-type Placed = Vec<(Option<Uuid>, Event)>;
-
-/// An id that is on a server.
-fn id_on(server: usize) -> Uuid {
-    std::iter::repeat_with(new_id)
-        .find(|id| server_of(*id, SERVERS) == server)
-        .unwrap()
+    whole: TestDatabase,
+    spread: TestStore,
 }
 
 /// One finished run, which differs from the others in everything that is listed.
@@ -88,21 +79,25 @@ fn run_events(number: usize, run: Uuid, parent: Option<Uuid>, session: Option<Uu
 impl World {
     /// Daemons that have read what others have written and left.
     pub async fn new() -> Self {
-        let (session, parent) = (id_on(1), id_on(0));
+        let (session, parent) = (id_on(1, SERVERS), id_on(0, SERVERS));
         let mut runs = vec![parent];
-        runs.extend((1..RUNS).map(|number| id_on(number * 7 / 5 % 2)));
-        let approvals = [0, 1, 0, 1].map(|server| (id_on(server), server));
+        runs.extend((1..RUNS).map(|number| id_on(number * 7 / 5 % 2, SERVERS)));
+        let approvals = [0, 1, 0, 1].map(|server| (id_on(server, SERVERS), server));
         let events = events(&runs, session, &approvals);
-        let mut databases = Vec::new();
-        for server in [None, Some(0), Some(1)] {
-            let database = pg::database().await;
-            let is_here = |place: &Option<Uuid>| match (server, place) {
-                (Some(server), Some(place)) => server_of(*place, SERVERS) == server,
-                _ => true,
-            };
-            let here = events.iter().filter(|(place, _)| is_here(place));
-            fill(&database, here.map(|(_, event)| event.clone()).collect()).await;
-            databases.push(database);
+        let (whole, spread) = (pg::database().await, store(SERVERS).await);
+        let urls = [whole.url().to_owned(), spread.urls()];
+        for (customer, name) in CUSTOMERS.iter().zip(["Acme", "Bolt"]) {
+            let customer = customer.to_string();
+            let add = ["customers", "add", "--name", name, "--id", &customer];
+            for urls in &urls {
+                runtraced(urls, &add);
+            }
+        }
+        for (model, input) in [("m", "1"), ("n", "3")] {
+            let price = ["prices", "set", model, "--input", input, "--output", "2"];
+            for urls in &urls {
+                runtraced(urls, &price);
+            }
         }
         let customer = CUSTOMERS[0].to_string();
         let read = [
@@ -114,28 +109,24 @@ impl World {
             "--customer",
             &customer,
         ];
-        // The last one is of no use, but the command lets the role of readers into the database.
-        let [of_one, of_several, _] =
-            [0, 1, 2].map(|place| runtraced(databases[place].url(), &read));
-        join(&databases[1..]).await;
-        let several = [
-            "--database-url",
-            databases[1].url(),
-            "--database-url",
-            databases[2].url(),
-        ];
+        let keys = urls.each_ref().map(|urls| runtraced(urls, &read));
         let daemons = [
-            Daemon::start(databases[0].url()).await,
-            Daemon::with_args(databases[1].url(), &several).await,
+            Daemon::spawn_as_is(&urls[0], &[]).await,
+            Daemon::spawn_as_is(&urls[1], &[]).await,
         ];
+        for daemon in &daemons {
+            daemon.wait_ready().await;
+            daemon.submit(events.clone()).await;
+        }
         Self {
             daemons,
-            keys: vec![[String::new(), String::new()], [of_one, of_several]],
+            keys: vec![[String::new(), String::new()], keys],
             runs,
             parent,
             session,
             approvals: approvals.map(|(approval, _)| approval).to_vec(),
-            databases,
+            whole,
+            spread,
         }
     }
 
@@ -152,8 +143,8 @@ impl World {
 
     /// Lets nobody into the database of the second server.
     pub async fn close_second(&self) {
-        let name = &self.databases[2].name;
-        let mut conn = self.databases[0].connect().await;
+        let name = self.spread.name_of(1);
+        let mut conn = self.whole.connect().await;
         run(
             &mut conn,
             &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"),
@@ -167,8 +158,8 @@ impl World {
 
     /// Undoes [`Self::close_second`].
     pub async fn open_second(&self) {
-        let name = &self.databases[2].name;
-        let mut conn = self.databases[0].connect().await;
+        let name = self.spread.name_of(1);
+        let mut conn = self.whole.connect().await;
         run(
             &mut conn,
             &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"),
@@ -183,16 +174,16 @@ impl World {
     }
 }
 
-/// What happens, and where.
-fn events(runs: &[Uuid], session: Uuid, approvals: &[(Uuid, usize); 4]) -> Placed {
-    let mut all: Placed = Vec::new();
+/// What happens.
+fn events(runs: &[Uuid], session: Uuid, approvals: &[(Uuid, usize); 4]) -> Vec<Event> {
+    let mut all = Vec::new();
     let described = proto::SessionUpsert {
         session_id: id(session),
         title: Some("A long talk".into()),
         customer_id: id(CUSTOMERS[0]),
         ..Default::default()
     };
-    all.push((None, event(0, Body::SessionUpsert(described))));
+    all.push(event(0, Body::SessionUpsert(described)));
     for (number, run) in runs.iter().enumerate() {
         // The runs in the session are on both servers; so are the children of the first run.
         let in_session = number.is_multiple_of(4).then_some(session);
@@ -201,54 +192,17 @@ fn events(runs: &[Uuid], session: Uuid, approvals: &[(Uuid, usize); 4]) -> Place
             7..=12 => Some(runs[number - 6]),
             _ => None,
         };
-        let events = run_events(number, *run, parent, in_session);
-        all.extend(events.into_iter().map(|event| (Some(*run), event)));
+        all.extend(run_events(number, *run, parent, in_session));
     }
     for number in 0..4 {
-        let said = message(number * 100_000 + 5, None, Some(session), new_id());
-        all.push((Some(session), said));
+        all.push(message(number * 100_000 + 5, None, Some(session), new_id()));
     }
     for (number, (approval, server)) in (0_i64..).zip(approvals) {
         let asker = runs.iter().find(|run| server_of(**run, SERVERS) == *server);
         let asker = *asker.unwrap();
-        all.push((
-            Some(asker),
-            approval_requested(500 + number, asker, *approval),
-        ));
+        all.push(approval_requested(500 + number, asker, *approval));
     }
     all
-}
-
-/// Lets a daemon of its own write events into a database.
-async fn fill(database: &TestDatabase, events: Vec<Event>) {
-    for (customer, name) in CUSTOMERS.iter().zip(["Acme", "Bolt"]) {
-        let customer = customer.to_string();
-        runtraced(
-            database.url(),
-            &["customers", "add", "--name", name, "--id", &customer],
-        );
-    }
-    for (model, input) in [("m", "1"), ("n", "3")] {
-        let price = ["prices", "set", model, "--input", input, "--output", "2"];
-        runtraced(database.url(), &price);
-    }
-    let daemon = Daemon::start(database.url()).await;
-    daemon.submit(events).await;
-    daemon.finish().await;
-}
-
-/// Notes that these databases are one store.
-async fn join(databases: &[TestDatabase]) {
-    let store = new_id();
-    for (number, database) in (1..).zip(databases) {
-        let mut conn = database.connect().await;
-        let function = format!(
-            "CREATE FUNCTION public.store_server() RETURNS text LANGUAGE sql IMMUTABLE SET search_path = '' AS \
-             $$ SELECT '{store} {number}/{}' $$",
-            databases.len()
-        );
-        run(&mut conn, &function).await;
-    }
 }
 
 async fn run(conn: &mut PgConnection, sql: &str) {
