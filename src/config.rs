@@ -346,6 +346,7 @@ impl ServeArgs {
                 &mut flags,
                 (&self.spool_bytes, &self.spool_after),
                 self.spool_dir.unwrap_or_else(|| data_dir.join("spool")),
+                database.as_ref().map_or(1, DatabaseSource::servers),
             ),
             database: database.unwrap_or(DatabaseSource::Private {
                 data_dir,

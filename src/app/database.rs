@@ -7,17 +7,22 @@ use std::time::Duration;
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{database_address, parse_database_url};
 use crate::listen::is_old_version;
 use crate::postgres::{PrivateConfig, PrivateError, PrivatePostgres, StopMode};
-use crate::store::{is_conflict, is_lock_timeout, is_passing, is_unfit, migrate, reason, sqlstate};
+use crate::store::{
+    check_before_migration, is_conflict, is_lock_timeout, is_passing, is_unfit, migrate, reason,
+    sqlstate, timed_out,
+};
 use crate::telemetry::ServerReadiness;
 
 /// The time between attempts to reach the database at start.
 const CONNECT_RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// How long the database may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time between attempts to restart the private Postgres.
 const RESTART_RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -167,8 +172,14 @@ pub async fn migrate_now(options: &PgConnectOptions) -> Result<Vec<String>, Migr
             ("statement_timeout", "0"),
             ("idle_in_transaction_session_timeout", "0"),
         ]);
-    let mut conn = options.connect().await.map_err(MigrateError::Execute)?;
-    let applied = migrate(&mut conn).await;
+    let connected = timeout(CONNECT_TIMEOUT, options.connect()).await;
+    let connected = connected.unwrap_or_else(|_| Err(timed_out()));
+    let mut conn = connected.map_err(MigrateError::Execute)?;
+    let checked = check_before_migration(&mut conn).await;
+    let applied = match checked {
+        Ok(()) => migrate(&mut conn).await,
+        Err(error) => Err(MigrateError::Execute(error)),
+    };
     // The answer matters, not the farewell.
     let _ = conn.close().await;
     applied

@@ -32,6 +32,13 @@ pub enum AppError {
     /// The spool cannot be used.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// The spool belongs to a daemon with more servers, or fewer.
+    #[error(
+        "{} holds events, and not for the number of servers that this daemon has, which is {servers}: their runs belong elsewhere. Give this daemon another --spool-dir, and send them with `runtraced spool replay`",
+        folder.display()
+    )]
+    #[allow(missing_docs)]
+    OtherServers { folder: PathBuf, servers: usize },
     /// The TLS files cannot be used.
     #[error("TLS: {0}")]
     Tls(#[from] TlsError),

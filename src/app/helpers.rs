@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -28,18 +29,25 @@ use crate::telemetry::{ServerReadiness, watch_database};
 
 /// How long a statement of the reaper may take.
 const REAP_LIMIT: Duration = Duration::from_secs(5);
+/// The time between attempts to migrate one of several servers that refuses it.
+const MIGRATION_PAUSE: Duration = Duration::from_secs(10);
 /// If a batch waits for longer, the reaper leaves the database to the writers.
 const BUSY_AFTER: Duration = Duration::from_millis(250);
 
 /// What tells whether the writers keep up.
 pub(super) struct WriteLoad {
     pub gate: Arc<Gate>,
+    /// The gates of the other servers.
+    pub others: Vec<Arc<Gate>>,
+    /// Of all servers.
     pub histograms: Arc<Histograms>,
 }
 
 impl WriteLoad {
     fn is_high(&self) -> bool {
-        self.gate.is_closed() || self.histograms.oldest_unsettled() > BUSY_AFTER
+        // While another server is away, batches may wait for that one.
+        let waits = || self.histograms.oldest_unsettled() > BUSY_AFTER;
+        self.gate.is_closed() || !self.others.iter().any(|gate| gate.is_closed()) && waits()
     }
 }
 
@@ -140,7 +148,19 @@ async fn maintain_database(
         own_spans,
     } = shared;
     if config.migrate {
-        let migrated = migrate_when_reachable(&database, &readiness);
+        let migrated = async {
+            loop {
+                match migrate_when_reachable(&database, &readiness).await {
+                    Err(error) if config.database.servers() > 1 => {
+                        // ERROR: a person is needed. The other servers go on, and this one's events are spooled.
+                        tracing::error!(%error, "the server cannot be used; trying again");
+                        readiness.set(Err("the schema of a server cannot be brought up to date"));
+                        sleep(MIGRATION_PAUSE).await;
+                    }
+                    migrated => break migrated,
+                }
+            }
+        };
         tokio::select! {
             migrated = migrated => migrated?,
             () = stop.cancelled() => return Ok(()),

@@ -18,6 +18,7 @@ mod refresh_prices;
 mod run;
 mod settings;
 mod shared;
+mod spools;
 mod stored_events;
 mod writers;
 
@@ -32,10 +33,11 @@ use uuid::Uuid;
 use self::database::PrivateDatabase;
 pub use self::error::AppError;
 use self::own_endpoint::refuse_own;
-use crate::config::{Config, DatabaseSource, SpoolSettings};
+use self::spools::open_spools;
+use crate::config::{Config, DatabaseSource};
 use crate::listen::{Tls, TlsReloader};
 use crate::mask::Masker;
-use crate::spool::{Spool, SpoolError, SpoolFolder, SpoolLimits};
+use crate::spool::Spool;
 use crate::store::StoreServer;
 
 /// The addresses on which the daemon listens.
@@ -113,11 +115,7 @@ impl App {
         let instance = Uuid::now_v7();
         // Opening may fail, so it comes before starting a private Postgres.
         let places: Vec<StoreServer> = StoreServer::all(config.database.servers()).collect();
-        let spools: Result<Vec<_>, SpoolError> = places
-            .iter()
-            .map(|place| open_spool(config.spool.as_ref(), *place, instance))
-            .collect();
-        let spools = spools?;
+        let spools = open_spools(config.spool.as_ref(), &places, instance)?;
         let masker = config.mask.as_ref().map(mask_key::masker).transpose()?;
         let (private, databases) = match &config.database {
             DatabaseSource::Urls(servers) => (None, servers.clone()),
@@ -158,38 +156,6 @@ impl App {
             private,
         })
     }
-}
-
-/// The largest segment. Replayed segments are deleted whole, so small ones free disk
-/// space early.
-const MAX_SEGMENT_BYTES: u64 = 16 << 20;
-/// The least number of segments of a full spool, for the same reason.
-const MIN_SEGMENTS: u64 = 8;
-
-/// Opens the spool of a server. With several servers, each has a folder and an equal part of the bytes.
-fn open_spool(
-    settings: Option<&SpoolSettings>,
-    place: StoreServer,
-    instance: Uuid,
-) -> Result<Option<Arc<Spool>>, SpoolError> {
-    let Some(settings) = settings else {
-        return Ok(None);
-    };
-    let bytes = settings.bytes / place.of() as u64;
-    let limits = SpoolLimits {
-        total_bytes: bytes,
-        segment_bytes: MAX_SEGMENT_BYTES.min(bytes / MIN_SEGMENTS),
-    };
-    let folder = place.spool_folder(&settings.dir);
-    let spool = SpoolFolder::open(&folder, limits, instance)?;
-    let found = spool.found_events();
-    if found > 0 {
-        tracing::info!(
-            events = found,
-            "the spool holds events of an earlier daemon"
-        );
-    }
-    Ok(Some(Arc::new(spool)))
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {

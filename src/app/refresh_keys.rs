@@ -41,7 +41,13 @@ pub async fn refresh_keys(
     let mut logged = false;
     loop {
         let loaded = async {
-            let keys = store::load_keys(session.acquire().await?.conn()).await;
+            let mut open = session.acquire().await?;
+            // Another database's keys are none of this store.
+            let keys = match store::check_server(open.conn()).await {
+                Ok(()) => store::load_keys(open.conn()).await,
+                Err(error) => Err(error),
+            };
+            drop(open);
             session.release(keys.as_ref().err());
             keys
         };

@@ -170,8 +170,13 @@ impl DaemonCore {
         let keys = self.servers[0].options.clone();
         helpers.refresh_keys(&self.config, keys, shared.keys.clone());
         for (number, (server, gate)) in self.servers.iter().zip(&gates).enumerate() {
+            let others = gates
+                .iter()
+                .enumerate()
+                .filter(|(other, _)| *other != number);
             let load = WriteLoad {
                 gate: gate.clone(),
+                others: others.map(|(_, gate)| gate.clone()).collect(),
                 histograms: histograms.clone(),
             };
             let readiness = shared.readiness.of_server(number, server.spool.clone());

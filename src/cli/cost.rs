@@ -10,8 +10,11 @@ use super::output;
 use crate::config::{Faults, FlagReader, FlagValue};
 use crate::query::{
     COST_ROWS, CostBy, CostTable, CountedRuns, InspectError, RunSearch, TimeBound, cost_statement,
-    merged_costs,
+    fixed_time, handed_over,
 };
+
+/// The most sums that one of several servers hands over to the first. JSON of more may be too large for Postgres.
+const MOST_SUMS: i64 = 500_000;
 
 /// What costs can be summed by.
 const KEYS: [&str; 6] = ["agent", "model", "session", "customer", "user", "day"];
@@ -57,86 +60,54 @@ impl CostArgs {
 pub async fn run(args: CostArgs) -> anyhow::Result<ExitCode> {
     let (by, search) = args.request()?;
     let mut servers = args.database.connect_all().await?;
-    let statement = cost_statement(by, &CountedRuns::all(search));
-    let mut tables = Vec::with_capacity(servers.len());
-    for server in &mut servers {
-        let table = CostTable::read(&mut server.conn, &statement).await;
-        let table = table.map_err(InspectError::Query);
-        tables.push(table.map_err(|error| server.failed(error))?);
-    }
-    let (costs, each) = match (tables.len(), servers.first_mut()) {
-        (2.., Some(first)) => {
-            let all = merged_costs(&mut first.conn, by, &tables).await;
-            (all.map_err(InspectError::Query)?, tables)
-        }
-        _ => (tables.remove(0), Vec::new()),
-    };
-    let total = read(&costs.totals)?;
-    let parts = match costs.more && !each.is_empty() {
-        true => of_servers(&servers, &each)?,
-        false => vec![CostPart {
-            server: None,
-            rows: rows_of(&costs)?,
-        }],
-    };
+    let costs = costs(&mut servers, by, search).await?;
+    let rows: Result<Vec<Value>, _> = costs.rows.iter().map(|row| read(row)).collect();
+    let (rows, total) = (rows?, read(&costs.totals)?);
     let text = match args.json {
-        true => json(parts)?,
-        false if parts.iter().all(|part| part.rows.is_empty()) => "No calls.\n".to_owned(),
-        false => table(args.by.text(), &parts, &total),
+        true => format!("{}\n", serde_json::to_string_pretty(&rows)?),
+        false if rows.is_empty() => "No calls.\n".to_owned(),
+        false => table(args.by.text(), &rows, &total),
     };
     output::print(&text)?;
     if costs.more {
         // On stdout is the list alone, for programs that read it.
-        let note = match each.is_empty() {
-            true => format!("only the first {COST_ROWS} are listed; the total has all"),
-            false => format!(
-                "a server has more than {COST_ROWS}, so they cannot be added up: the first {COST_ROWS} of each server are listed; the total has all"
-            ),
-        };
+        let note = format!("only the first {COST_ROWS} are listed; the total has all");
         writeln!(io::stderr(), "runtraced: {note}")?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Costs of the whole store, or of one of its servers.
-struct CostPart {
-    server: Option<String>,
-    rows: Vec<Value>,
+/// The costs of all servers. The first one adds up what the others hand over.
+async fn costs(
+    servers: &mut [StoreConnection],
+    by: CostBy,
+    mut search: RunSearch,
+) -> anyhow::Result<CostTable> {
+    let Some((first, others)) = servers.split_first_mut() else {
+        anyhow::bail!("no server");
+    };
+    if let (Some(since), false) = (&search.since, others.is_empty()) {
+        let since = fixed_time(&mut first.conn, since).await;
+        search.since = Some(since.map_err(|error| first.failed(InspectError::Query(error)))?);
+    }
+    let parts = by.sums_parts();
+    let mut counted = CountedRuns::all(search);
+    let of_server = counted.clone();
+    for server in others {
+        let sums = handed_over(&mut server.conn, &of_server, &parts, MOST_SUMS).await;
+        let sums = sums.map_err(|error| server.failed(InspectError::Query(error)))?;
+        counted.add(&parts, sums);
+    }
+    let costs = CostTable::read(&mut first.conn, &cost_statement(by, &counted)).await;
+    costs.map_err(|error| first.failed(InspectError::Query(error)))
 }
 
 fn read(row: &str) -> Result<Value, InspectError> {
     Ok(serde_json::from_str(row)?)
 }
 
-fn rows_of(costs: &CostTable) -> Result<Vec<Value>, InspectError> {
-    costs.rows.iter().map(|row| read(row)).collect()
-}
-
-/// The costs of each server, which each row names.
-fn of_servers(
-    servers: &[StoreConnection],
-    tables: &[CostTable],
-) -> Result<Vec<CostPart>, InspectError> {
-    let part = |(server, costs): (&StoreConnection, &CostTable)| {
-        let mut rows = rows_of(costs)?;
-        for row in &mut rows {
-            row["server"] = server.server.to_string().into();
-        }
-        Ok(CostPart {
-            server: Some(server.name()),
-            rows,
-        })
-    };
-    servers.iter().zip(tables).map(part).collect()
-}
-
-fn json(parts: Vec<CostPart>) -> anyhow::Result<String> {
-    let rows: Vec<Value> = parts.into_iter().flat_map(|part| part.rows).collect();
-    Ok(format!("{}\n", serde_json::to_string_pretty(&rows)?))
-}
-
-/// The rows, those of each server under its name, and below them the sums of all runs.
-fn table(by: &str, parts: &[CostPart], total: &Value) -> String {
+/// The rows, and below them the sums of all runs.
+fn table(by: &str, costs: &[Value], total: &Value) -> String {
     let cells = |key: String, row: &Value| {
         let count = |name: &str| output::thousands(row[name].as_i64().unwrap_or_default());
         let cost = row["cost_usd"].as_f64();
@@ -150,18 +121,13 @@ fn table(by: &str, parts: &[CostPart], total: &Value) -> String {
             count("unpriced_calls"),
         ]
     };
-    let mut rows = Vec::new();
-    for part in parts {
-        if let Some(name) = &part.server {
-            let mut heading = [const { String::new() }; 7];
-            heading[0].clone_from(name);
-            rows.push(heading);
-        }
-        rows.extend(part.rows.iter().map(|row| {
+    let mut rows: Vec<_> = costs
+        .iter()
+        .map(|row| {
             let key = row["key"].as_str().unwrap_or("(none)");
             cells(output::printable(key), row)
-        }));
-    }
+        })
+        .collect();
     rows.push(cells("total".to_owned(), total));
     output::table(
         &[

@@ -12,7 +12,7 @@ use crate::config::{
 };
 use crate::postgres::{PrivateError, PrivatePostgres};
 use crate::query::{self, InspectError};
-use crate::store::{StoreServer, server_of};
+use crate::store::{StorePlace, StoreServer, server_of};
 
 const _: () = assert!(MAX_SERVERS == StoreServer::MOST);
 
@@ -50,6 +50,9 @@ pub enum NoDatabase {
     /// The command reads or writes one database.
     #[error("this command takes one --database-url: that of the server to open")]
     Several,
+    /// The servers are of different stores.
+    #[error("the database at {0} belongs to another store than the servers before it")]
+    OtherStore(String),
     /// Not all servers of a store were given, or not in their order.
     #[error(
         "the database at {address} is server {there} of its store, and was given as server {given}: give --database-url once for each server, in the order of `runtraced migrate`"
@@ -67,7 +70,9 @@ impl NoDatabase {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Url(_) | Self::Several | Self::OtherServer { .. } => EXIT_USAGE,
+            Self::Url(_) | Self::Several | Self::OtherStore(_) | Self::OtherServer { .. } => {
+                EXIT_USAGE
+            }
             Self::NotRunning(_) | Self::Connect(_) => EXIT_UNAVAILABLE,
         }
     }
@@ -194,8 +199,12 @@ async fn connect_as(
     server: StoreServer,
 ) -> Result<StoreConnection, NoDatabase> {
     let mut conn = query::connect(options).await?;
-    let there = StoreServer::find(&mut conn).await;
-    let there = there.map_err(InspectError::from)?;
+    let place = StorePlace::find(&mut conn).await;
+    let place = place.map_err(InspectError::from)?;
+    if place.is_some_and(|place| !place.is_of_this_process()) {
+        return Err(NoDatabase::OtherStore(database_address(options)));
+    }
+    let there = place.map_or(StoreServer::ALONE, |place| place.server);
     match there == server {
         true => Ok(StoreConnection {
             server,

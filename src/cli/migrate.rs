@@ -17,7 +17,7 @@ use sqlx::postgres::PgConnectOptions;
 use super::database::NoDatabase;
 use super::output::{self, EXIT_REFUSED};
 use crate::app::database::migrate_now;
-use crate::config::{Faults, database_address, parse_database_urls};
+use crate::config::{Faults, database_address, given_urls, parse_database_urls};
 use crate::query;
 use crate::store::{
     CustomerTables, ExportFormat, PartitionError, PlaceError, SlotCount, SlotError, StorePlace,
@@ -93,7 +93,7 @@ pub enum FileFormat {
 impl MigrateArgs {
     pub(super) fn servers(&self) -> Result<Vec<PgConnectOptions>, Faults> {
         let named = |fault: String| format!("--database-url {fault}");
-        let servers = parse_database_urls(&self.database_url);
+        let servers = parse_database_urls(&given_urls(&self.database_url));
         servers.map_err(|faults| Faults(faults.into_iter().map(named).collect()))
     }
 

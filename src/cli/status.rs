@@ -223,13 +223,13 @@ fn ledger_lines(sum: &LedgerSum) -> [(&'static str, String); 3] {
 }
 
 fn spool(metrics: &MetricValues) -> String {
-    let Some(budget) = metrics.0.get("runtraced_spool_budget_bytes") else {
+    let Some(budget) = metrics.of_servers("runtraced_spool_budget_bytes") else {
         return "none: events wait for the database".to_owned();
     };
     let mut text = format!(
         "{} of {} bytes in {} files",
         count(metrics.value("runtraced_spool_used_bytes")),
-        count(*budget),
+        count(budget),
         count(metrics.value("runtraced_spool_files"))
     );
     for (name, note) in [
@@ -274,8 +274,16 @@ impl MetricValues {
         Self(values.collect())
     }
 
-    /// 0 for a metric that the daemon does not have.
+    /// The sum over the servers of a store; 0 for a metric that the daemon does not have.
     fn value(&self, name: &str) -> u64 {
-        self.0.get(name).copied().unwrap_or_default()
+        self.of_servers(name).unwrap_or_default()
+    }
+
+    /// With several servers, each has a metric of the name, with a label.
+    fn of_servers(&self, name: &str) -> Option<u64> {
+        let of_server = format!("{name}{{server=\"");
+        let is_asked = |key: &str| key == name || key.starts_with(&of_server);
+        let values = self.0.iter().filter(|(key, _)| is_asked(key));
+        values.map(|(_, value)| *value).reduce(|sum, one| sum + one)
     }
 }

@@ -23,12 +23,18 @@ pub(super) fn settings(
     flags: &mut FlagReader,
     (bytes, after): (&FlagValue, &FlagValue),
     dir: PathBuf,
+    servers: usize,
 ) -> Option<SpoolSettings> {
     let after = flags.duration(after, MIN_TIMEOUT);
     let size = flags.size(bytes, 0..=u64::MAX);
     if (1..MIN_SPOOL_BYTES).contains(&size) {
         flags.fault(format!(
             "{} {bytes} is below 1MiB, the smallest spool; 0 means no spool",
+            bytes.name()
+        ));
+    } else if size > 0 && size / (servers as u64) < MIN_SPOOL_BYTES {
+        flags.fault(format!(
+            "{} {bytes} is below 1MiB for each of {servers} servers",
             bytes.name()
         ));
     }

@@ -182,6 +182,11 @@ fn epoch(checked: Result<(), sqlx::Error>) -> Finding {
             format!("this is server {there} of its store, and was given as server {meant}"),
             "give --database-url once for each server, in the order of `runtraced migrate`",
         ),
+        Some(Unfit::OtherStore) => failure(
+            CHECK,
+            "the database belongs to another store than a server before it",
+            "give --database-url the servers of one store",
+        ),
         None => failure(
             CHECK,
             reason(&error),

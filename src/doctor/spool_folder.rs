@@ -3,6 +3,7 @@
 use super::finding::{Finding, failure, fine, warning};
 use crate::config::{Config, SpoolSettings};
 use crate::spool::{SpoolError, SpoolFolderState, look_at};
+use crate::store::StoreServer;
 
 /// Also returns whether a daemon uses the spool, if that is known. `identities`: what tells the database of each server from every other
 /// one, if it was asked. With several servers, each has a spool in a folder of its own.
@@ -14,17 +15,15 @@ pub(super) fn examine(
         return (vec![no_spool()], None);
     };
     let (mut findings, mut runs) = (Vec::new(), None);
-    for (place, identity) in identities.iter().enumerate() {
+    for (server, identity) in StoreServer::all(identities.len()).zip(identities) {
         let mut own = settings.clone();
-        if identities.len() > 1 {
-            own.dir.push(format!("server_{:02}", place + 1));
-        }
+        own.dir = server.spool_folder(&settings.dir);
         let state = look_at(&own.dir);
         let in_use = state.as_ref().ok().map(|state| state.in_use);
         runs = runs.max(in_use);
         let mut found = checks(&own, state, identity.as_deref());
         if identities.len() > 1 {
-            let name = format!("server {}/{}: ", place + 1, identities.len());
+            let name = format!("server {server}: ");
             found
                 .iter_mut()
                 .for_each(|one| one.found.insert_str(0, &name));

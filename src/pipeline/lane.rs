@@ -1,5 +1,5 @@
-//! One server of the store: its writers, its spool and its gate. What befalls one server does not stop
-//! the others.
+//! One server of the store: its writers, its spool and its gate. A server that is away does not stop the others while its spool
+//! takes events. Events that wait for it in memory take from the budget of all.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -41,6 +41,8 @@ pub struct ServerConfig {
 /// What all servers share.
 #[derive(Clone, Debug)]
 pub(super) struct CommonParts {
+    /// How many servers there are.
+    pub servers: usize,
     pub limits: BatchLimits,
     pub budget: Arc<Semaphore>,
     pub budget_bytes: usize,
@@ -93,7 +95,11 @@ impl ServerLane {
         let mut shards = Vec::with_capacity(writers);
         let ended = &common.writer_ended;
         for (number, counts) in (0_i32..).zip(&counts) {
-            let (sender, receiver) = crossbeam_channel::bounded(capacity);
+            let (sender, receiver) = match common.servers {
+                1 => crossbeam_channel::bounded(capacity),
+                // Each would take the memory for all that the budget admits.
+                _ => crossbeam_channel::unbounded(),
+            };
             let spooler = spool.as_ref().map(|spool| Spooler {
                 config: spool.clone(),
                 gate: gate.clone(),
@@ -184,7 +190,7 @@ impl ServerLane {
         self.counts[shard]
             .received
             .fetch_add(unit.len() as u64, Relaxed);
-        // The queue has capacity for all that the budget admits. If the writer is gone, dropping the
+        // The queue has room for all that the budget admits. If the writer is gone, dropping the
         // unit fails the ticket.
         let _ = self.shards[shard].try_send(Box::new(unit));
     }

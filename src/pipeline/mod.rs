@@ -94,6 +94,7 @@ impl Pipeline {
     ) -> std::io::Result<(Self, Vec<JoinHandle<()>>)> {
         let budget_bytes = config.memory_budget_bytes;
         let common = CommonParts {
+            servers: config.servers.len(),
             limits: config.limits,
             budget: Arc::new(Semaphore::new(budget_bytes)),
             budget_bytes,

@@ -351,8 +351,15 @@ impl Replayer {
     fn probe(&mut self, runtime: &Runtime) -> Result<(), sqlx::Error> {
         self.parts.writer.set_deadline(self.parts.config.after);
         let probed = runtime.block_on(self.parts.writer.probe());
-        if let Err(error) = &probed {
-            self.check_row(error);
+        match &probed {
+            Ok(()) => {
+                let other = self.parts.gate.is_other_database();
+                self.parts.config.spool.block(other);
+            }
+            Err(error) => {
+                self.note_place(error);
+                self.check_row(error);
+            }
         }
         probed
     }

@@ -54,6 +54,11 @@ impl CountedRuns {
         }
     }
 
+    /// Adds what another server has handed over of these parts.
+    pub fn add(&mut self, parts: &[SumsPart], sums: Vec<String>) {
+        self.others.extend(parts.iter().copied().zip(sums));
+    }
+
     /// Whether the database finds the runs by the filter.
     pub(super) fn has_no_ids(&self) -> bool {
         self.ids.is_none()

@@ -10,10 +10,16 @@ use tokio::time::timeout;
 use super::costs::plan_sums;
 use super::counted_runs::CountedRuns;
 use super::read_pool::{ReadAs, ReadPool, ReadTransaction};
-use super::read_pools::{ReadPools, answers};
+use super::read_pools::{ReadPools, answers, in_time};
 use super::run_pieces::briefly;
-use super::run_search::RunSearch;
+use super::run_search::{RunSearch, TimeBound};
+use super::sql_text::SqlText;
 use super::sums::{MOST_ROWS, SumsPart, handed_over_statement};
+
+/// How long the other servers may take to say which runs they count.
+const COUNT_LIMIT: Duration = Duration::from_secs(12);
+/// Bytes of sums that all other servers may hand over together. The first one is sent them in one statement.
+const MOST_BYTES: usize = 32 << 20;
 
 /// Which runs of a filter are counted.
 #[derive(Clone, Copy, Debug)]
@@ -77,22 +83,55 @@ impl<'a> OtherServers<'a> {
     ) -> Result<Vec<String>, sqlx::Error> {
         let mut tx = self.begin(pool).await?;
         let mut tx = briefly(&mut tx, limit).await?;
-        let mut found = Vec::with_capacity(parts.len());
-        for part in parts {
-            let rows = handed_over_statement(*part, counted).rows(&mut tx).await?;
-            let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-            if row.try_get::<i64, _>("count")? > MOST_ROWS {
-                return Err(TooManySums.into());
-            }
-            found.push(row.try_get("sums")?);
-        }
-        Ok(found)
+        handed_over(&mut tx, counted, parts, MOST_ROWS).await
     }
+}
+
+/// A time of the database's clock. The clocks of other servers may differ.
+///
+/// # Errors
+/// If the statement fails.
+pub async fn fixed_time(
+    conn: &mut PgConnection,
+    bound: &TimeBound,
+) -> Result<TimeBound, sqlx::Error> {
+    let TimeBound::Ago(age) = bound else {
+        return Ok(bound.clone());
+    };
+    let mut sql = SqlText::new("SELECT to_json(now() - ");
+    sql.bind(&format!("{} seconds", age.as_secs()), "interval")
+        .push(") #>> '{}' AS at");
+    let rows = sql.rows(conn).await?;
+    let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    Ok(TimeBound::At(row.try_get("at")?))
+}
+
+/// The sums of one server that the first one needs, as JSON, at most so many rows of each part.
+///
+/// # Errors
+/// If there are more, or a statement fails.
+pub async fn handed_over(
+    conn: &mut PgConnection,
+    counted: &CountedRuns,
+    parts: &[SumsPart],
+    most_rows: i64,
+) -> Result<Vec<String>, sqlx::Error> {
+    let mut found = Vec::with_capacity(parts.len());
+    for part in parts {
+        let statement = handed_over_statement(*part, counted, most_rows);
+        let rows = statement.rows(&mut *conn).await?;
+        let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+        if row.try_get::<i64, _>("count")? > most_rows {
+            return Err(TooManySums.into());
+        }
+        found.push(row.try_get("sums")?);
+    }
+    Ok(found)
 }
 
 /// A server has more sums than it can hand over in time.
 #[derive(Debug, thiserror::Error)]
-#[error("a server of the store has too many sums to hand over")]
+#[error("a server of the store has too many sums to hand over: ask about less time")]
 pub(super) struct TooManySums;
 
 impl From<TooManySums> for sqlx::Error {
@@ -123,9 +162,12 @@ impl CountedStore {
     ) -> Result<Self, sqlx::Error> {
         let (first, others) = tokio::join!(
             which.count(conn, filter, time),
-            answers(servers.pools, |pool| async move {
-                let mut tx = servers.begin(pool).await?;
-                which.count(&mut tx, filter, time).await
+            answers(servers.pools, |pool| {
+                // Meanwhile, the first one holds a transaction open.
+                in_time(COUNT_LIMIT, async move {
+                    let mut tx = servers.begin(pool).await?;
+                    which.count(&mut tx, filter, time).await
+                })
             })
         );
         let counted = Self {
@@ -170,8 +212,14 @@ impl CountedStore {
         });
         // Meanwhile, the first one holds a transaction open.
         let found = timeout(limit, found).await.map_err(|_| TooManySums)?;
+        let mut bytes = 0;
         for server in found {
-            first.others.extend(parts.iter().copied().zip(server?));
+            let sums = server?;
+            bytes += sums.iter().map(String::len).sum::<usize>();
+            if bytes > MOST_BYTES {
+                return Err(TooManySums.into());
+            }
+            first.add(parts, sums);
         }
         Ok(first)
     }

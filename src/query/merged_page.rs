@@ -1,6 +1,7 @@
 //! One page of the list of runs from the pages of all servers.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 
 use super::key_order::TimeKey;
 use super::read_pool::ReadAs;
@@ -40,8 +41,14 @@ impl RunSearch {
         let mut found: Vec<(RunPlace, String)> = Vec::new();
         for page in pages {
             statement.get_or_insert(page.statement);
-            let rows = page.rows.into_iter().map(|(_, row)| row);
-            found.extend(page.places.into_iter().zip(rows));
+            // A run may have gone since it was found.
+            let mut rows: HashMap<_, _> = page.rows.into_iter().collect();
+            let places = page.places.into_iter();
+            found.extend(
+                places
+                    .filter_map(|place| Some((rows.remove(&place.id)?, place)))
+                    .map(|(row, place)| (place, row)),
+            );
         }
         found.sort_by(|(one, _), (other, _)| self.compare(one, other));
         if let Some(end) = &end {

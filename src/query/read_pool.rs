@@ -122,6 +122,7 @@ impl ReadPool {
             // The requests say so themselves.
             .acquire_slow_threshold(ACQUIRE_TIMEOUT)
             .idle_timeout(IDLE_TIMEOUT)
+            .after_connect(|conn, _| Box::pin(check_server(conn)))
             .connect_lazy_with(options);
         Self {
             connections: pool,
@@ -171,6 +172,30 @@ impl ReadPool {
             transaction,
             _place: place,
         })
+    }
+}
+
+/// Whether a new connection leads to the server of the store that it is meant for. Another one has other runs.
+async fn check_server(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let meant: Option<String> = sqlx::query_scalar(
+        "SELECT current_setting('runtraced.server', true)
+         WHERE coalesce(current_setting('runtraced.server', true), '') <> ''
+            OR to_regprocedure('public.store_server()') IS NOT NULL",
+    )
+    .fetch_optional(&mut *conn)
+    .await?
+    .flatten();
+    let Some(meant) = meant.filter(|meant| !meant.is_empty()) else {
+        return Ok(());
+    };
+    let there: String = sqlx::query_scalar("SELECT public.store_server()")
+        .fetch_one(conn)
+        .await?;
+    match there.split(' ').next_back() == Some(&meant) {
+        true => Ok(()),
+        false => Err(sqlx::Error::Configuration(
+            format!("the database is not server {meant} of the store (--database-url)").into(),
+        )),
     }
 }
 

@@ -3,17 +3,16 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::merged_rows::RowsByTime;
 use super::read_pool::{ReadAs, ReadPool};
-use super::read_pools::{ReadPools, answers};
+use super::read_pools::{ReadPools, answers, in_time};
 use super::skeleton::{NEAR_RUNS, RunHead, head_session_statement, near_statement};
 use super::sql_text::SqlText;
 
 /// How long another server may take. The run itself is read already, and whoever looks at it waits.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a run says of others.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -80,21 +79,24 @@ impl RunHead {
         let links: RunLinks =
             serde_json::from_str(&self.run).map_err(|error| sqlx::Error::Decode(error.into()))?;
         let own = pools.place_of(links.run_id);
-        let others = pools.all().iter().enumerate();
-        let found = answers(
-            others.filter(|(one, _)| *one != own),
-            |(server, pool)| async move {
-                (server, timeout(PATIENCE, links.around(pool, reader)).await)
-            },
-        )
+        let (resting, asked): (Vec<_>, Vec<_>) = (0..pools.all().len())
+            .filter(|server| *server != own)
+            .partition(|server| pools.rests(*server));
+        self.away = resting.into_iter().map(|server| server + 1).collect();
+        let found = answers(asked, |server| async move {
+            let pool = &pools.all()[server];
+            (server, in_time(PATIENCE, links.around(pool, reader)).await)
+        })
         .await;
         let mut around = Vec::new();
         for (server, answer) in found {
+            pools.note(server, answer.is_ok());
             match answer {
-                Ok(Ok(found)) => around.push((server, found)),
-                Ok(Err(_)) | Err(_) => self.away.push(server + 1),
+                Ok(found) => around.push((server, found)),
+                Err(_) => self.away.push(server + 1),
             }
         }
+        self.away.sort_unstable();
         self.join(
             around,
             links.parent_run_id.map(|parent| pools.place_of(parent)),

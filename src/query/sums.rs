@@ -24,8 +24,8 @@ pub struct SumsPart {
     pub(super) by: Option<CostBy>,
 }
 
-/// The statement that gives the sums of one part on one server as JSON, and how many they are.
-pub(super) fn handed_over_statement(part: SumsPart, runs: &CountedRuns) -> SqlText {
+/// The statement that gives the sums of one part on one server as JSON, and how many they are, at most one more than `most_rows`.
+pub(super) fn handed_over_statement(part: SumsPart, runs: &CountedRuns, most_rows: i64) -> SqlText {
     let mut sql = SqlText::new(
         "SELECT count(*) AS count, coalesce(json_agg(json_strip_nulls(row_to_json(q))), '[]')::text AS sums\nFROM (\n  ",
     );
@@ -35,7 +35,7 @@ pub(super) fn handed_over_statement(part: SumsPart, runs: &CountedRuns) -> SqlTe
         Some(by) => sql.append(&by.accounts(&sums)),
         None => sql.push("SELECT s.* FROM ").append(&sums).push(" AS s"),
     };
-    sql.push(&format!("\n  LIMIT {}\n) AS q", MOST_ROWS + 1));
+    sql.push(&format!("\n  LIMIT {}\n) AS q", most_rows + 1));
     sql
 }
 

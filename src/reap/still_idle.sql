@@ -1,6 +1,6 @@
 -- Those of the locked sessions $1 that may be deleted: nothing in them belongs to a run, nobody is asked, and they have not changed
 -- since $2 (NULL: all that does not matter). changed_at is up to an hour behind (ensure_sessions.sql). $3: only those in which
--- nothing is left.
+-- nothing is left. One of several servers keeps what was said of a session: others may have runs of it, and it may get some.
 SELECT s.id
 FROM (
     -- Several runs of one session may go at once.
@@ -11,6 +11,7 @@ FROM (
 JOIN agent_sessions s ON s.id = n.id
 WHERE n.since IS NULL
    OR coalesce(s.changed_at, s.updated_at, s.created_at) < n.since - interval '1 hour'
+      AND (s.merge_times IS NULL OR to_regprocedure('public.store_server()') IS NULL)
       AND NOT EXISTS (SELECT FROM agent_runs r WHERE r.session_id = s.id)
       AND NOT EXISTS (
           SELECT FROM agent_messages m

@@ -40,6 +40,11 @@ pub enum Unfit {
         there: StoreServer,
         meant: StoreServer,
     },
+    /// The database belongs to another store than the other servers.
+    #[error(
+        "the database belongs to another store than a server that was asked before: give --database-url the servers of one store"
+    )]
+    OtherStore,
 }
 
 impl From<Unfit> for Error {
@@ -55,6 +60,12 @@ pub fn unfit(error: &Error) -> Option<Unfit> {
         Error::Configuration(error) => error.downcast_ref().copied(),
         _ => None,
     }
+}
+
+/// Whether the database is not the one that was meant: what is written for it must not go there, nor wait for it.
+#[must_use]
+pub fn is_misplaced(error: &Error) -> bool {
+    matches!(unfit(error), Some(Unfit::Server { .. } | Unfit::OtherStore))
 }
 
 /// Whether the error is an [`Unfit`].

@@ -35,12 +35,15 @@ pub use admin::{
 };
 pub use batch::{RunSizes, few_rows, postpone, postponed, settle_bridged_runs, settle_closed_runs};
 pub use error::{
-    Unfit, is_conflict, is_lock_timeout, is_not_migrated, is_outage, is_passing, is_timeout,
-    is_unfit, needs_person, reason, sqlstate, timed_out, unfit,
+    Unfit, is_conflict, is_lock_timeout, is_misplaced, is_not_migrated, is_outage, is_passing,
+    is_timeout, is_unfit, needs_person, reason, sqlstate, timed_out, unfit,
 };
 pub use layout::{SLOT_TABLES, SlotCount, TraceLayout, TracePlace, share_of};
 pub use outcome::{ContentBytes, EventOutcome, OutcomeCounts};
-pub use schema::{EPOCH_LOCK_CLASS, MIGRATIONS, WRITE_EPOCH, check as check_schema};
+pub use schema::{
+    EPOCH_LOCK_CLASS, MIGRATIONS, WRITE_EPOCH, check as check_schema, check_before_migration,
+    check_server,
+};
 pub use servers::{StorePlace, StoreServer, server_of};
 pub use session::{Session, SessionUse, identify_database, turn_off_nagle};
 pub use writer::{

@@ -6,7 +6,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{PgConnection, SqlStr};
 
 use super::error::Unfit;
-use super::servers::StoreServer;
+use super::servers::{StorePlace, StoreServer};
 
 /// Every migration of `migrations/`.
 pub static MIGRATIONS: LazyLock<Migrator> =
@@ -87,16 +87,59 @@ async fn check_known(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
         }
         .into());
     }
-    // On another server than it is meant for, a daemon would write runs where nobody looks for them.
-    let meant = StoreServer::meant(meant.as_deref())?;
-    let there = match is_placed {
-        true => StoreServer::find(conn).await?,
-        false => StoreServer::ALONE,
+    check_place(conn, meant.as_deref(), is_placed).await?;
+    check_others(conn).await
+}
+
+/// Whether a connection leads to the server of the store that it is meant for. On another one, a daemon would write runs where
+/// nobody looks for them.
+///
+/// # Errors
+/// [`Unfit`], as a configuration error, and errors of the database.
+pub async fn check_server(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let (meant, is_placed): (Option<String>, bool) = sqlx::query_as(
+        "SELECT current_setting('runtraced.server', true), to_regprocedure('public.store_server()') IS NOT NULL",
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    check_place(conn, meant.as_deref(), is_placed).await
+}
+
+/// The same; `meant` is the setting of the connection, and `is_placed` whether the database says which server it is.
+async fn check_place(
+    conn: &mut PgConnection,
+    meant: Option<&str>,
+    is_placed: bool,
+) -> Result<(), sqlx::Error> {
+    let meant = StoreServer::meant(meant)?;
+    let place = match is_placed {
+        true => StorePlace::find(conn).await?,
+        false => None,
     };
+    let there = place.map_or(StoreServer::ALONE, |place| place.server);
     if there != meant {
         return Err(Unfit::Server { there, meant }.into());
     }
-    check_others(conn).await
+    match place.is_none_or(StorePlace::is_of_this_process) {
+        true => Ok(()),
+        false => Err(Unfit::OtherStore.into()),
+    }
+}
+
+/// Whether a database may be brought up to date: it is no other server of a store than the connection is meant for. An empty one
+/// may become one.
+///
+/// # Errors
+/// As [`check_server`].
+pub async fn check_before_migration(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let is_placed: bool =
+        sqlx::query_scalar("SELECT to_regprocedure('public.store_server()') IS NOT NULL")
+            .fetch_one(&mut *conn)
+            .await?;
+    match is_placed {
+        true => check_server(conn).await,
+        false => Ok(()),
+    }
 }
 
 /// Whether nobody writes by the rules of another epoch.

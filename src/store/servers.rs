@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
@@ -16,6 +17,9 @@ const SETTING: &str = "runtraced.server";
 /// Runs are divided into so many equal shares, and each server has consecutive ones. So a store could
 /// get more servers later without a share being split.
 const SHARES: usize = 64;
+
+/// The store that this process works with: that of the first database that says so.
+static STORE: OnceLock<Uuid> = OnceLock::new();
 
 /// Which server of a store a database is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -52,13 +56,24 @@ impl StoreServer {
         self.of > 1
     }
 
-    /// The folder of its spool, below that of a daemon.
+    /// The folder of its spool, below that of a daemon. Runs are elsewhere if there are more servers or fewer, so its name
+    /// says how many there are.
     #[must_use]
     pub fn spool_folder(self, whole: &Path) -> PathBuf {
         match self.has_others() {
-            true => whole.join(format!("server_{:02}", self.number)),
+            true => whole.join(format!("server_{:02}_of_{:02}", self.number, self.of)),
             false => whole.to_owned(),
         }
+    }
+
+    /// Whether a folder is called as [`Self::spool_folder`] calls one.
+    #[must_use]
+    pub fn is_spool_folder(name: &str) -> bool {
+        let numbers = name
+            .strip_prefix("server_")
+            .and_then(|rest| rest.split_once("_of_"));
+        let is_number = |text: &str| text.len() == 2 && text.bytes().all(|c| c.is_ascii_digit());
+        numbers.is_some_and(|(number, of)| is_number(number) && is_number(of))
     }
 
     /// Makes connections say which server they are meant for. Writers check it.
@@ -133,6 +148,12 @@ impl StorePlace {
         Self::parse(&text)
             .map(Some)
             .ok_or_else(|| unreadable(&text))
+    }
+
+    /// Whether the store is the one that this process works with. The first that is asked about becomes that.
+    #[must_use]
+    pub fn is_of_this_process(self) -> bool {
+        *STORE.get_or_init(|| self.store) == self.store
     }
 
     fn parse(text: &str) -> Option<Self> {

@@ -139,9 +139,10 @@ pub async fn watch_database(
             (_, Some(Unfit::Behind)) => {
                 readiness.set(Err("the schema is not up to date; run `runtraced migrate`"))
             }
-            (_, Some(Unfit::Server { .. })) => {
-                readiness.database_away("the database is not the server that --database-url says")
-            }
+            // Nothing is spooled for it either.
+            (_, Some(Unfit::Server { .. } | Unfit::OtherStore)) => readiness.set(Err(
+                "a database is not the server of the store that --database-url says",
+            )),
             (_, Some(_)) => readiness.database_away("daemons of another version write here"),
             (Err(error), None) if is_timeout(error) => {
                 readiness.database_away("the database does not answer");
@@ -165,7 +166,9 @@ fn report(found: Option<Unfit>, told: &mut Option<Option<Unfit>>) {
     }
     match found {
         // ERROR: a person is needed. Nothing is lost while the spool has space.
-        Some(Unfit::Behind) => tracing::error!(error = %Unfit::Behind, "not ready"),
+        Some(unfit @ (Unfit::Behind | Unfit::Server { .. } | Unfit::OtherStore)) => {
+            tracing::error!(error = %unfit, "not ready");
+        }
         // WARN: it goes on when the other daemons are gone.
         Some(unfit) => tracing::warn!(error = %unfit, "nothing is written to the database"),
         None => tracing::info!("ready"),

@@ -70,7 +70,8 @@ impl WebState {
                 ("all", "none")
             }
             ReaderKind::Key { customer, .. } => {
-                answer["name"] = self.key_name(reader).await.map_or(Value::Null, Value::from);
+                let name = self.key_name(reader).await.ok().flatten();
+                answer["name"] = name.map_or(Value::Null, Value::from);
                 answer["customer_id"] = json!(customer);
                 (
                     if customer.is_some() {
@@ -95,16 +96,16 @@ impl WebState {
         answer
     }
 
-    /// The name of a reader's key, for people.
-    pub(super) async fn key_name(&self, reader: &WebReader) -> Option<String> {
+    /// The name of a reader's key, for people. `None`: there is no such key any more.
+    pub(super) async fn key_name(&self, reader: &WebReader) -> Result<Option<String>, sqlx::Error> {
         let ReaderKind::Key { id, .. } = reader.kind else {
-            return None;
+            return Ok(None);
         };
-        let mut tx = self.pools.first().begin(&ReadAs::Daemon).await.ok()?;
+        let mut tx = self.pools.first().begin(&ReadAs::Daemon).await?;
         let mut sql = SqlText::new("SELECT k.name FROM ingest_keys AS k WHERE k.id = ");
         sql.bind(&id.to_string(), "uuid");
-        let rows = sql.rows(&mut tx).await.ok()?;
-        rows.first()?.try_get("name").ok()
+        let rows = sql.rows(&mut tx).await?;
+        rows.first().map(|row| row.try_get("name")).transpose()
     }
 }
 

@@ -134,13 +134,10 @@ impl ApprovalWatch {
         };
         let rows = match of {
             ApprovalsOf::Run(run) => ask(self.0.pools.one_of(run).clone()).await?,
-            ApprovalsOf::One(_) => {
-                let found = self.0.pools.find(|pool| async {
-                    let rows = ask(pool).await?;
-                    Ok::<_, sqlx::Error>((!rows.is_empty()).then_some(rows))
-                });
-                found.await?.map(|(_, rows)| rows).unwrap_or_default()
-            }
+            ApprovalsOf::One(approval) => match self.holder(approval, tenant).await? {
+                Some((pool, _)) => ask(pool).await?,
+                None => Vec::new(),
+            },
         };
         rows.iter()
             .map(|row| {
@@ -161,13 +158,31 @@ impl ApprovalWatch {
         approval: Uuid,
         tenant: Option<NonNilUuid>,
     ) -> Result<Option<String>, sqlx::Error> {
+        let holder = self.holder(approval, tenant).await?;
+        Ok(holder.map(|(_, row)| row))
+    }
+
+    /// The server of an approval, and what its agent may know of it. `None`: it is not there, or not theirs, or it is on
+    /// several servers: whoever may write to one of them could decide there for the others.
+    ///
+    /// # Errors
+    /// If a server cannot say whether it has it.
+    async fn holder(
+        &self,
+        approval: Uuid,
+        tenant: Option<NonNilUuid>,
+    ) -> Result<Option<(ReadPool, String)>, sqlx::Error> {
         let statement = &asked_statement(approval, tenant.is_some());
         let ask = |pool: ReadPool| async move {
             let mut tx = begin_as(&pool, tenant).await?;
             statement.json_row(&mut tx).await
         };
-        let found = self.0.pools.find(ask).await?;
-        Ok(found.map(|(_, row)| row))
+        let (mut found, failed) = self.0.pools.holders(ask).await;
+        match (failed, found.len()) {
+            (Some(error), _) => Err(error),
+            (None, 1) => Ok(found.pop()),
+            (None, _) => Ok(None),
+        }
     }
 
     /// Something was decided here: the task looks at once.

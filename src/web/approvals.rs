@@ -109,8 +109,8 @@ pub(super) async fn decide(
     if decision.note.as_ref().is_some_and(is_long) {
         return Err(WebError::TooLarge);
     }
-    let found = state.approval(&reader.read_as, approval).await?;
-    let (pool, _) = found.ok_or(NO_APPROVAL)?;
+    let pool = state.place_of_shown(&reader.read_as, approval, &decision.shown);
+    let pool = pool.await?;
     let decided = state.write_decision(&pool, &reader, approval, &decision);
     let decided = decided.await?;
     let mut tx = pool.begin(&reader.read_as).await?;
@@ -137,18 +137,42 @@ pub(super) async fn decide(
 }
 
 impl WebState {
-    /// An approval, and the server that has it. `None`: it is not there, or the reader may not see it.
-    pub(super) async fn approval(
+    /// The server of the approval that a person has seen. Another customer may have written one with the same id to another
+    /// server: then what was shown says which one is meant.
+    async fn place_of_shown(
         &self,
         reader: &ReadAs,
         approval: Uuid,
-    ) -> Result<Option<(ReadPool, String)>, sqlx::Error> {
+        shown: &str,
+    ) -> Result<ReadPool, WebError> {
+        let (mut found, failed) = self.approvals_of(reader, approval).await;
+        let is_shown = |(_, row): &(ReadPool, String)| {
+            let row: Value = serde_json::from_str(row).unwrap_or_default();
+            row["revision"] == shown
+        };
+        match (found.iter().position(is_shown), failed) {
+            (Some(place), _) => Ok(found.swap_remove(place).0),
+            (None, Some(error)) => Err(error.into()),
+            (None, None) => found
+                .into_iter()
+                .next()
+                .map(|(pool, _)| pool)
+                .ok_or(NO_APPROVAL),
+        }
+    }
+
+    /// What the servers have under the id of an approval, as far as the reader may see it; and why a server cannot say.
+    pub(super) async fn approvals_of(
+        &self,
+        reader: &ReadAs,
+        approval: Uuid,
+    ) -> (Vec<(ReadPool, String)>, Option<sqlx::Error>) {
         let statement = &approval_statement(approval);
         let ask = |pool: ReadPool| async move {
             let mut tx = pool.begin(reader).await?;
             statement.json_row(&mut tx).await
         };
-        self.pools.find(ask).await
+        self.pools.holders(ask).await
     }
 
     /// Writes a decision, as the daemon for the owner of a key, and as the user for a user.
@@ -166,7 +190,7 @@ impl WebState {
             ReaderKind::Operator => Some(DecidedBy::operator(OPERATOR)),
             ReaderKind::Key { id, .. } => Some(DecidedBy {
                 key: Some(id),
-                name: self.key_name(reader).await.unwrap_or_default(),
+                name: self.key_name(reader).await?.unwrap_or_default(),
             }),
         };
         let write_as = match is_user {

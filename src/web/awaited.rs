@@ -126,8 +126,8 @@ async fn wait_for_decision(
             return seen.ok_or(NO_APPROVAL);
         }
         let look_again = match seen {
-            Some(_) => deadline,
-            None => deadline.min(Instant::now() + APPEARS),
+            Some(_) if !was_decided => deadline,
+            _ => deadline.min(Instant::now() + APPEARS),
         };
         // Whoever may not see a decision must not notice that there is one.
         let decided = async {
@@ -144,6 +144,15 @@ async fn wait_for_decision(
             () = sleep_until(look_again) => {}
         }
     }
+}
+
+/// Of what several servers have under one id, what nobody has decided, if there is any: a decision about one does not hold for
+/// the others.
+fn undecided_first(rows: impl Iterator<Item = String>) -> Option<String> {
+    rows.min_by_key(|row| {
+        let row: Value = serde_json::from_str(row).unwrap_or_default();
+        row["status"] != "pending"
+    })
 }
 
 impl Looker {
@@ -179,9 +188,12 @@ impl Looker {
                 (state.approvals.asked(approval, tenant).await?, None)
             }
             Self::Reader(reader) => {
-                let found = state.approval(&reader.read_as, approval).await?;
+                let (found, failed) = state.approvals_of(&reader.read_as, approval).await;
+                if let Some(error) = failed {
+                    return Err(error.into());
+                }
                 (
-                    found.map(|(_, row)| row),
+                    undecided_first(found.into_iter().map(|(_, row)| row)),
                     Some(approval_statement(approval).for_psql()),
                 )
             }

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use sqlx::Row as _;
 
-use crate::query::{ApprovalsOf, ReadAs, ReadPool, ReadPools, decision_counts_statement};
+use crate::query::{
+    ApprovalsOf, ReadAs, ReadPool, ReadPools, SHORT_PATIENCE, decision_counts_statement,
+};
 
 /// The counts of one server; `None`: it cannot say them now.
 type OneServer = Option<HashMap<ApprovalsOf, i64>>;
@@ -21,11 +23,11 @@ pub(super) async fn decision_counts<'a>(
     pools: &'a ReadPools,
     all: &[ApprovalsOf],
 ) -> DecisionCounts<'a> {
-    let ask = |pool: ReadPool| async move { Ok::<_, ()>(counts(&pool, all).await.ok()) };
+    let ask = |pool: ReadPool| async move { counts(&pool, all).await };
+    let answers = pools.asked(SHORT_PATIENCE, ask).await;
     DecisionCounts {
         pools,
-        // No answer is an error.
-        servers: pools.each(ask).await.unwrap_or_default(),
+        servers: answers.into_iter().map(Result::ok).collect(),
     }
 }
 
@@ -48,8 +50,7 @@ async fn counts(
 }
 
 impl DecisionCounts<'_> {
-    /// How many are decided; `None`: nobody can say that now. A run is on one server, and so is an approval, but nobody
-    /// knows on which.
+    /// How many are decided; `None`: nobody can say that now. A run is on one server. An approval may be on any.
     pub(super) fn of(&self, of: ApprovalsOf) -> Option<i64> {
         let count = |server: &OneServer| {
             let known = server.as_ref()?;
@@ -57,11 +58,8 @@ impl DecisionCounts<'_> {
         };
         match of {
             ApprovalsOf::Run(run) => self.servers.get(self.pools.place_of(run)).and_then(count),
-            ApprovalsOf::One(_) => {
-                let counts = || self.servers.iter().map(count);
-                let decided = counts().flatten().find(|count| *count > 0);
-                decided.or_else(|| counts().sum())
-            }
+            // Of several servers with the id, each decision is news.
+            ApprovalsOf::One(_) => self.servers.iter().map(count).sum(),
         }
     }
 }
@@ -94,6 +92,7 @@ mod tests {
         assert_eq!(of([none(), some(run, 3)]), (Some(3), Some(0)));
         assert_eq!(of([none(), None]), (None, None));
         assert_eq!(of([None, some(run, 3)]), (Some(3), None));
-        assert_eq!(of([some(one, 1), None]), (None, Some(1)));
+        assert_eq!(of([some(one, 1), None]), (None, None));
+        assert_eq!(of([some(one, 1), some(one, 1)]), (Some(0), Some(2)));
     }
 }

@@ -66,6 +66,7 @@ pub(super) async fn stats(State(state): Shared, request: Request) -> Result<Resp
     if servers.has_some() {
         // Their clocks may differ.
         filter.since = Some(TimeBound::At(since.clone()));
+        filter.until = filter.until.map(|_| TimeBound::At(until.clone()));
     }
     let wide_enough = |bucket: &&u64| seconds / POINTS <= **bucket as f64;
     let bucket = *BUCKETS.iter().find(wide_enough).unwrap_or(&BUCKETS[10]);
@@ -220,7 +221,9 @@ pub(super) async fn cost(State(state): Shared, request: Request) -> Result<Respo
     let servers = OtherServers::of(&state.pools, &reader.read_as);
     plan_sums(&mut tx).await?;
     if servers.has_some() {
-        filter.since = Some(TimeBound::At(window(&mut tx, &filter).await?.0));
+        let (since, until, _) = window(&mut tx, &filter).await?;
+        filter.since = Some(TimeBound::At(since));
+        filter.until = filter.until.map(|_| TimeBound::At(until));
     }
     let parts = by.parts();
     let parts = Counting::InTime(&parts);

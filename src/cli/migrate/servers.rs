@@ -1,8 +1,10 @@
 //! `runtraced migrate` with several servers: they make one store.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
@@ -10,7 +12,9 @@ use crate::cli::database::NoDatabase;
 use crate::cli::output::{self, EXIT_REFUSED};
 use crate::config::database_address;
 use crate::query;
-use crate::store::{JoinError, StorePlace, StoreServer, common_store, has_traces, join_store};
+use crate::store::{
+    JoinError, StorePlace, StoreServer, common_store, has_traces, identify_database, join_store,
+};
 
 /// The servers of a store.
 pub(super) struct Store {
@@ -39,6 +43,7 @@ pub(super) async fn find(databases: &[PgConnectOptions]) -> anyhow::Result<Optio
         return Ok(None);
     }
     let (mut servers, mut found) = (Vec::new(), Vec::new());
+    let mut identities = BTreeSet::new();
     for (place, options) in StoreServer::all(databases.len()).zip(databases) {
         let unreadable = || format!("cannot read the database at {}", database_address(options));
         let mut conn = query::connect(options).await.map_err(NoDatabase::from)?;
@@ -49,14 +54,28 @@ pub(super) async fn find(databases: &[PgConnectOptions]) -> anyhow::Result<Optio
                 database_address(options)
             );
         }
+        if !identities.insert(identity(&mut conn).await.with_context(unreadable)?) {
+            anyhow::bail!(
+                "the database at {} was given twice",
+                database_address(options)
+            );
+        }
         found.push((place, there));
         servers.push(Server {
             place,
-            options: options.clone(),
+            options: place.mark(options.clone()),
         });
     }
     let id = common_store(&found)?;
     Ok(Some(Store { id, servers }))
+}
+
+/// What tells a database from every other one, also from one in a copy of its cluster.
+async fn identity(conn: &mut PgConnection) -> Result<String, sqlx::Error> {
+    let started: String = sqlx::query_scalar("SELECT pg_postmaster_start_time()::text")
+        .fetch_one(&mut *conn)
+        .await?;
+    Ok(format!("{} {started}", identify_database(conn).await?))
 }
 
 /// Notes in each database which server it is.

@@ -5,19 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::spool::{self, SpoolError, SpoolFile};
-
-/// What the folder of a server is called, before its number.
-const PREFIX: &str = "server_";
+use crate::store::StoreServer;
 
 /// The spools of a daemon on so many servers: one for each, in their order. A daemon on one server
 /// has one, in the folder itself.
 pub fn server_folders(folder: &Path, servers: usize) -> Vec<PathBuf> {
-    match servers {
-        1 => vec![folder.to_owned()],
-        _ => (1..=servers)
-            .map(|number| folder.join(format!("{PREFIX}{number:02}")))
-            .collect(),
-    }
+    let servers = StoreServer::all(servers);
+    servers.map(|server| server.spool_folder(folder)).collect()
 }
 
 /// The spools in a folder: those of servers, and the folder itself if it has files of its own, or
@@ -68,9 +62,7 @@ fn of_servers(folder: &Path) -> io::Result<Vec<PathBuf>> {
     for entry in entries {
         let entry = entry?;
         let name = entry.file_name();
-        let number = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
-        let is_number = |text: &str| text.len() == 2 && text.bytes().all(|c| c.is_ascii_digit());
-        if number.is_some_and(is_number) && entry.file_type()?.is_dir() {
+        if name.to_str().is_some_and(StoreServer::is_spool_folder) && entry.file_type()?.is_dir() {
             found.push(entry.path());
         }
     }

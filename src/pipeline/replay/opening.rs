@@ -7,7 +7,7 @@ use tokio::runtime::Runtime;
 
 use super::progress::Progress;
 use super::{DISK_PAUSE, IDLE_INTERVAL, PROBE_INTERVAL, Replayer, ReplayerParts};
-use crate::store::reason;
+use crate::store::{is_misplaced, reason};
 
 /// The state of the opening.
 #[derive(Debug, Default)]
@@ -190,8 +190,17 @@ impl Replayer {
         Ok(found.saturating_sub(self.opening.settled_before))
     }
 
+    /// Spools nothing for a database that is not the one that was meant: with the URLs of all servers in their order, the events
+    /// may belong to another one.
+    pub(super) fn note_place(&self, error: &sqlx::Error) {
+        if is_misplaced(error) {
+            self.parts.config.spool.block(true);
+        }
+    }
+
     fn not_opened(&self, error: &sqlx::Error) -> Duration {
         tracing::debug!(error = reason(error), "the spool is not opened yet");
+        self.note_place(error);
         self.parts.gate.counts_failed(error);
         PROBE_INTERVAL
     }

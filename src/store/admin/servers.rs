@@ -1,9 +1,17 @@
 //! A store on several servers: each database notes which server it is.
 
+use std::time::{Duration, Instant};
+
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use tokio::time::sleep;
 use uuid::Uuid;
 
+use crate::store::schema::EPOCH_LOCK_CLASS;
 use crate::store::servers::{StorePlace, StoreServer};
+
+/// How long to wait for sessions that write. That of the migration ends by itself.
+const WRITERS_LIMIT: Duration = Duration::from_secs(5);
+const WRITERS_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why a database cannot be a server of a store.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +70,30 @@ pub async fn has_traces(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
     .await
 }
 
+/// Waits until nobody has a session that writes: it would not look at the place of the database again.
+async fn wait_for_writers(conn: &mut PgConnection) -> Result<(), JoinError> {
+    let begun = Instant::now();
+    loop {
+        // `objsubid` 2 is the form with two integers.
+        let writes: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND classid::bigint = $1::integer
+               AND pid <> pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))",
+        )
+        .bind(EPOCH_LOCK_CLASS)
+        .fetch_one(&mut *conn)
+        .await?;
+        if !writes {
+            return Ok(());
+        }
+        if begun.elapsed() > WRITERS_LIMIT {
+            return Err(JoinError::Refused(
+                "a daemon is connected to the database: stop it, and run this again".to_owned(),
+            ));
+        }
+        sleep(WRITERS_PAUSE).await;
+    }
+}
+
 /// Notes that a database is a server of a store, unless it says so already.
 ///
 /// # Errors
@@ -71,9 +103,10 @@ pub async fn join_store(
     store: Uuid,
     server: StoreServer,
 ) -> Result<(), JoinError> {
+    wait_for_writers(conn).await?;
     let mut tx = conn.begin().await?;
     // Of two commands at once, the second sees what the first has done.
-    sqlx::query("LOCK TABLE public.agent_sessions IN SHARE ROW EXCLUSIVE MODE")
+    sqlx::query("LOCK TABLE public.agent_runs, public.agent_sessions IN SHARE ROW EXCLUSIVE MODE")
         .execute(&mut *tx)
         .await?;
     let place = StorePlace { store, server };

@@ -4,11 +4,15 @@ mod world;
 
 use std::time::Duration;
 
+use runtraced::proto;
+use runtraced::proto::trace_ingest_client::TraceIngestClient;
 use serde_json::{Value, json};
 
 use self::world::World;
 use crate::support::daemon::Daemon;
-use crate::web::client::{Events, decide_as, get, get_as};
+use crate::support::events::{approval_requested, id};
+use crate::support::valid;
+use crate::web::client::{Events, decide_as, get, get_as, post_as};
 
 /// An answer without its queries and without what goes on with the clock.
 async fn answer(daemon: &Daemon, key: &str, path: &str) -> Value {
@@ -249,5 +253,43 @@ async fn nothing_looks_complete_while_a_server_is_away() {
     let export = get(several, &format!("/api/runs/{run}/export")).await;
     assert!(export.status == 200 && export.body.contains("runStarted"));
     world.open_second().await;
+    world.finish().await;
+}
+
+/// Scenario: an approval waits on one server. Somebody asks for another one with the same id, in a run on the other server, and
+/// decides it there.
+/// Guarantees: who waits for the first is not told that it is decided; a person who saw the first decides the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_about_the_same_id_on_another_server_is_none() {
+    let world = World::new().await;
+    let several = &world.daemons[1];
+    let asked = world.approvals[0];
+    let one = format!("/api/approvals/{asked}");
+    let shown = get(several, &one).await.json()["approval"].clone();
+    let forged = valid::approval_decided(|decision| {
+        (decision.approval_id, decision.run_id) = (id(asked), id(world.on_server(1)));
+        (decision.session_id, decision.decided_by) = (Vec::new().into(), Vec::new().into());
+    });
+    let request = approval_requested(1, world.on_server(1), asked);
+    assert_eq!(several.submit(vec![request, forged]).await.committed, 2);
+    let waited = get(several, &format!("{one}?wait=2s")).await.json();
+    assert_eq!(waited["approval"]["status"], "pending", "{waited}");
+    let mut agent = TraceIngestClient::connect(several.grpc_url().to_owned())
+        .await
+        .unwrap();
+    let watched = proto::WatchApprovalsRequest {
+        approval_id: id(asked),
+        ..Default::default()
+    };
+    let told = async {
+        let mut told = agent.watch_approvals(watched).await.unwrap().into_inner();
+        told.message().await
+    };
+    let early = tokio::time::timeout(Duration::from_secs(3), told).await;
+    assert!(early.is_err(), "{early:?}");
+    let body = json!({"decision": "rejected", "shown": shown["revision"]}).to_string();
+    let decided = post_as(several, "", &format!("{one}/decision"), &body).await;
+    assert_eq!(decided.status, 200, "{decided:?}");
+    assert_eq!(decided.json()["approval"]["run_id"], shown["run_id"]);
     world.finish().await;
 }

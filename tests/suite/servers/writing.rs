@@ -1,6 +1,6 @@
 //! Writing to a store on several servers: where rows go, and what befalls one server alone.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::{random, random_range};
 use runtraced::proto::{Durability, Event};
@@ -8,6 +8,7 @@ use runtraced::store::server_of;
 use runtraced_client::{Client, RetryPolicy};
 use serde_json::json;
 use sqlx::PgConnection;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::order::{deliver, populate};
@@ -16,11 +17,49 @@ use crate::support::daemon::{AWAY, Daemon};
 use crate::support::events::{message, new_id, run_started, session_titled};
 use crate::support::load::Load;
 use crate::support::pg;
+use crate::support::process::runtraced;
 use crate::support::random::{Random, from_env};
 use crate::support::servers::{connect_all, id_on, join, store};
 use crate::support::spool::SpoolDir;
 use crate::support::stream::{deliver as deliver_all, lanes};
 use crate::support::tables::{content, count, eventually, value};
+
+/// Every run, and everything below one, is on its server.
+async fn check_places(conns: &mut [PgConnection]) {
+    let servers = conns.len();
+    for (server, conn) in conns.iter_mut().enumerate() {
+        for (table, run) in [
+            ("agent_runs", "id"),
+            ("agent_steps", "run_id"),
+            ("agent_messages", "run_id"),
+            ("agent_token_counts", "run_id"),
+        ] {
+            let runs = format!("SELECT DISTINCT {run} FROM {table} WHERE {run} IS NOT NULL");
+            let runs: Vec<Uuid> = sqlx::query_scalar(sqlx::AssertSqlSafe(runs))
+                .fetch_all(&mut *conn)
+                .await
+                .unwrap();
+            let strays = runs
+                .iter()
+                .filter(|run| server_of(**run, servers) != server);
+            assert_eq!(strays.count(), 0, "{table} on server {server}");
+        }
+    }
+}
+
+/// Sends sessions one after the other until the daemon is gone. Returns those that were acknowledged.
+async fn describe_sessions(client: Client) -> Vec<Uuid> {
+    let mut acked = Vec::new();
+    loop {
+        let session = new_id();
+        let described = session_titled(1, session, "a title");
+        let answer = timeout(Duration::from_millis(300), client.submit(vec![described])).await;
+        match answer {
+            Ok(Ok(answer)) if answer.durability() == Durability::Committed => acked.push(session),
+            _ => return acked,
+        }
+    }
+}
 
 /// How many events a server has settled, by its ledger.
 async fn received(conn: &mut PgConnection) -> i64 {
@@ -164,8 +203,8 @@ async fn any_order_and_split_over_servers_ends_in_the_same_rows() {
 }
 
 /// Scenario: the daemon is killed with SIGKILL five times under load; everything is sent again to a new one.
-/// Guarantees: after each kill the row of every acked event is on its server; after the retry everything is
-/// there exactly once, with exact totals.
+/// Guarantees: after each kill the row of every acked event is on its server, and every acked session is on all; after the retry
+/// everything is there exactly once, with exact totals.
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_loses_nothing_acked_on_any_server() {
     let spread = store(2).await;
@@ -176,15 +215,26 @@ async fn kill_9_loses_nothing_acked_on_any_server() {
     for _ in 0..5 {
         let patience = Duration::from_millis(200);
         let load = Load::on_mortal(patience, random(), daemon.grpc_url(), 3).await;
+        let sessions = tokio::spawn(describe_sessions(daemon.client().await));
         tokio::time::sleep(Duration::from_millis(random_range(20..500))).await;
         daemon.kill();
         let oracle = load.given_up().await;
         acked += oracle.acked();
         oracle.check_acked_on(&mut conns).await;
+        let described = sessions.await.unwrap();
+        for conn in &mut conns {
+            let ids: Vec<String> = described.iter().map(|id| format!("'{id}'")).collect();
+            let there = format!(
+                "agent_sessions WHERE title = 'a title' AND id = ANY (ARRAY[{}]::uuid[])",
+                ids.join(", ")
+            );
+            assert_eq!(count(conn, &there).await, i64::try_from(ids.len()).unwrap());
+        }
         daemon = Daemon::spawn_as_is(&spread.urls(), &[]).await;
         daemon.wait_ready().await;
         deliver_all(&[daemon.client().await], lanes(oracle.batches(), 3)).await;
         oracle.check_all_on(&mut conns).await;
+        check_places(&mut conns).await;
     }
     assert!(acked > 5, "too few acks to prove anything: {acked}");
     daemon.finish().await;
@@ -235,16 +285,14 @@ async fn a_server_that_is_away_does_not_stop_the_other() {
     let there = format!("SELECT count(*) AS n FROM agent_runs WHERE id = '{on_second}'");
     eventually(&mut second, &there, json!({"n": 1})).await;
     let mut conns = connect_all(&urls).await;
-    let until = tokio::time::Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_secs(60);
     while daemon.metrics().await["runtraced_events_settled_total{outcome=\"spooled\"}"] > 0 {
-        assert!(
-            tokio::time::Instant::now() < until,
-            "the spool is not replayed"
-        );
+        assert!(Instant::now() < until, "the spool is not replayed");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     oracle.check_all_on(&mut conns).await;
     oracle.check_acked_on(&mut conns).await;
+    check_places(&mut conns).await;
     daemon.finish().await;
 }
 
@@ -252,34 +300,102 @@ async fn clusters_conn(url: &str) -> PgConnection {
     connect_all(url).await.remove(0)
 }
 
-/// Scenario: a daemon is given the servers in another order, another one of them alone.
-/// Guarantees: it writes nothing, is not ready, and says what is wrong.
+/// Scenario: daemons with spools are given the servers in another order, and a server of another store; one is given one of them.
+/// Guarantees: they write nothing and spool nothing, are not ready, and say what is wrong. The last one does not start.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_writes_only_to_the_servers_that_it_was_made_for() {
-    let spread = store(2).await;
+    let (spread, other) = (store(2).await, store(2).await);
     let mut conns = spread.connect().await;
-    let urls: Vec<&str> = spread.each().collect();
-    let swapped = format!("{} {}", urls[1], urls[0]);
-    for (given, there, meant) in [(swapped.as_str(), "2/2", "1/2"), (urls[0], "1/2", "1/1")] {
-        let mut daemon = Daemon::spawn_as_is(given, &[]).await;
-        daemon.expect_warnings("nothing is written to the database");
-        let why =
-            format!("is server {there} of its store, and the daemon takes it for server {meant}");
-        let until = tokio::time::Instant::now() + Duration::from_secs(30);
-        while !daemon.logs().contains(&why) {
-            assert!(tokio::time::Instant::now() < until, "{}", daemon.logs());
+    conns.extend(other.connect().await);
+    let urls: Vec<&str> = spread.each().chain(other.each()).collect();
+    for (given, why) in [
+        (
+            [urls[1], urls[0]].join(" "),
+            "is server 2/2 of its store, and the daemon takes it for server 1/2",
+        ),
+        ([urls[0], urls[3]].join(" "), "belongs to another store"),
+    ] {
+        let spool = SpoolDir::new();
+        let mut daemon =
+            Daemon::spawn_as_is(&given, &spool.flags(&["--submit-timeout", "1s"])).await;
+        for expected in [
+            "not ready",
+            "the server cannot be used",
+            "nor the spool accepts events",
+            "not settled at shutdown",
+        ] {
+            daemon.expect_warnings(expected);
+        }
+        let until = Instant::now() + Duration::from_secs(30);
+        while !daemon.logs().contains(why) {
+            assert!(Instant::now() < until, "{}", daemon.logs());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        let (status, said) = daemon.get("/readyz").await;
-        assert_eq!(status, 503, "{said}");
-        assert!(
-            said.contains("not the server that --database-url says"),
-            "{said}"
+        daemon.wait_ready_state(false).await;
+        let client = Client::connect(
+            daemon.grpc_url(),
+            RetryPolicy {
+                give_up_after: Duration::ZERO,
+                ..RetryPolicy::default()
+            },
         );
-        assert!(daemon.terminate().await.success(), "{}", daemon.logs());
+        let runs = (0..4).map(|_| run_started(0, new_id())).collect();
+        let answer = client.await.unwrap().submit(runs).await;
+        assert!(answer.is_err(), "{answer:?}");
+        daemon.terminate().await;
         daemon.check_logs();
     }
+    // One alone is no store.
+    let alone = [
+        "serve",
+        "--grpc-listen",
+        "127.0.0.1:0",
+        "--http-listen",
+        "127.0.0.1:0",
+    ];
+    let (code, said) = runtraced(&alone, urls[0]).await;
+    assert!(
+        code != 0 && said.contains("takes it for server 1/1"),
+        "{said}"
+    );
     for conn in &mut conns {
-        assert_eq!(received(conn).await, 0);
+        assert_eq!(count(conn, "agent_runs").await, 0);
     }
+}
+
+/// Scenario: a daemon on one server leaves events in its spool; the next one with this spool has two servers.
+/// Guarantees: it does not start, and says what to do with them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spool_of_another_number_of_servers_is_not_forgotten() {
+    let mut cluster = pg::own_cluster().await;
+    let spool = SpoolDir::new();
+    let mut daemon =
+        Daemon::with_args(cluster.url(), &spool.flags(&["--spool-after", "200ms"])).await;
+    daemon.expect_warnings(AWAY);
+    daemon.expect_warnings("events stay in the spool");
+    cluster.stop_immediate().await;
+    let answer = daemon
+        .client()
+        .await
+        .submit(vec![run_started(0, new_id())])
+        .await;
+    assert_eq!(answer.unwrap().durability(), Durability::Spooled);
+    assert!(daemon.terminate().await.success());
+    let folder = spool.path().to_str().unwrap();
+    let args = [
+        "serve",
+        "--spool-dir",
+        folder,
+        "--grpc-listen",
+        "127.0.0.1:0",
+        "--http-listen",
+        "127.0.0.1:0",
+    ];
+    let two = format!("{0} {0}_2", cluster.url());
+    let (code, said) = runtraced(&args, &two).await;
+    assert_ne!(code, 0);
+    assert!(
+        said.contains("not for the number of servers") && said.contains("spool replay"),
+        "{said}"
+    );
 }

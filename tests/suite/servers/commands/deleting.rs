@@ -255,7 +255,7 @@ async fn old_runs_go_from_all_servers() {
     }
 }
 
-/// Scenario: of two sessions without runs on a server, events describe one, whose runs are on the other server. Both are old.
+/// Scenario: the last runs of two old sessions on a server are deleted. Events describe one, which has a run on the other server.
 /// Guarantees: prune leaves the one that is described, for the server may get runs of it; the other goes.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_known_of_a_session_stays_on_all_servers() {
@@ -267,11 +267,13 @@ async fn what_is_known_of_a_session_stays_on_all_servers() {
         .await;
     let gone = id_on(1);
     let ended = run_ended(9, gone, EndStatus::Completed);
-    servers
-        .send(1, vec![title(), in_session(gone, named), ended])
-        .await;
+    let last = id_on(1);
+    let last_ended = run_ended(9, last, EndStatus::Completed);
+    let theirs = [in_session(gone, named), ended];
+    let ours = [title(), in_session(last, described), last_ended];
+    servers.send(1, [&ours[..], &theirs].concat()).await;
     for conn in &mut servers.connect().await {
-        age(conn, &[gone], 40).await;
+        age(conn, &[gone, last], 40).await;
         age_sessions(conn, &[described, named], 40).await;
     }
     servers.join().await;

@@ -57,7 +57,7 @@ async fn every_server_is_checked() {
     }
     let (_, found) = of_check(&findings, "spool");
     assert!(
-        found.contains("/server_01") && found.contains("/server_02"),
+        found.contains("/server_01_of_02") && found.contains("/server_02_of_02"),
         "{found}"
     );
     for check in ["store", "customers", "users"] {
@@ -96,19 +96,20 @@ async fn every_server_is_checked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn spools_of_all_servers_are_one_spool() {
     let dir = SpoolDir::new();
-    for server in ["server_01", "server_02"] {
+    for server in ["server_01_of_02", "server_02_of_02"] {
         fs::create_dir(dir.path().join(server)).unwrap();
     }
     let folder = dir.path().to_str().unwrap().to_owned();
     let (code, said) = runtraced(&["spool", "ls", "--spool-dir", &folder], "").await;
     assert!(code == 0 && said.contains("empty"), "{said}");
     fs::write(
-        dir.path().join("server_02/00000000000000000001.spool"),
+        dir.path()
+            .join("server_02_of_02/00000000000000000001.spool"),
         "no spool",
     )
     .unwrap();
     for command in ["ls", "verify"] {
         let (_, said) = runtraced(&["spool", command, "--spool-dir", &folder], "").await;
-        assert!(said.contains("server_02/"), "{said}");
+        assert!(said.contains("server_02_of_02/"), "{said}");
     }
 }
