@@ -18,6 +18,7 @@ pub(super) fn examine(
     for (server, identity) in StoreServer::all(identities.len()).zip(identities) {
         let mut own = settings.clone();
         own.dir = server.spool_folder(&settings.dir);
+        own.bytes /= server.of() as u64;
         let state = look_at(&own.dir);
         let in_use = state.as_ref().ok().map(|state| state.in_use);
         runs = runs.max(in_use);

@@ -86,6 +86,12 @@ export function detail(run) {
 			parts,
 			got && !open.length && h('p.empty', 'No input or output was recorded.'),
 			r.item === 'run' &&
+				(answer.servers_away ?? []).length > 0 &&
+				h(
+					'p.note.warn',
+					`Not all servers answer (${(answer.servers_away ?? []).join(', ')}): runs around this one may be missing.`,
+				),
+			r.item === 'run' &&
 				Object.entries({
 					'Started by': answer.parent ? [answer.parent] : [],
 					'Started these runs': answer.children,

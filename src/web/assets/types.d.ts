@@ -90,6 +90,8 @@ interface RunAnswer {
 	parent: Near | null;
 	children: Near[];
 	siblings: Near[];
+	/** Servers of the store that did not answer, from 1. */
+	servers_away?: number[];
 	rows: Columns;
 	/** By id, a hash of input and output of each step, if it was asked for. */
 	digests?: Record<string, string>;
@@ -120,6 +122,7 @@ interface RunChange {
 	parent?: Near | null;
 	children?: Near[];
 	siblings?: Near[];
+	servers_away?: number[];
 }
 
 /** One row of a run, as the page keeps it. */
