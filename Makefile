@@ -14,10 +14,10 @@ test: postgres
 	RUNTRACED_TEST_SLOTS=4 RUNTRACED_TEST_CASES=50 cargo test --locked --test suite -- $(SLOT_TESTS)
 
 # What is repeated in the layout by month: where rows go, how they merge, who sees them, and how they are deleted.
-MONTH_TESTS = order:: copy_rows:: bridged:: contents:: retention:: totals:: concurrency:: role::
+MONTH_TESTS = servers::writing order:: copy_rows:: bridged:: contents:: retention:: totals:: concurrency:: role::
 
 # The same in the layout in slots, and what else depends on tables being tables, or on how batches are cut.
-SLOT_TESTS = order:: copy_rows:: bridged:: totals:: concurrency:: rls:: views:: keys::tenancy bad_input::conflicts \
+SLOT_TESTS = servers::writing order:: copy_rows:: bridged:: totals:: concurrency:: rls:: views:: keys::tenancy bad_input::conflicts \
 	chaos:: kill:: drain:: ledger:: streams:: clocks:: histograms:: sessions:: \
 	dashboards:: health:: http_events:: jsonb:: limits:: mask:: otlp_doors:: send:: spans:: \
 	spool::accounting spool::away spool::commands spool::person spool::poison spool::progress spool::restart

@@ -47,7 +47,6 @@ pub async fn refresh_keys(
                 Ok(()) => store::load_keys(open.conn()).await,
                 Err(error) => Err(error),
             };
-            drop(open);
             session.release(keys.as_ref().err());
             keys
         };

@@ -132,7 +132,7 @@ pub async fn run(args: EraseArgs) -> anyhow::Result<ExitCode> {
     let (erased, unused_spools) = erase_on(&mut sessions, &args, counts_only).await?;
     let erased = match erased {
         Ok(erased) => erased,
-        Err(failure) => return failed(failure, &sessions),
+        Err(failure) => return failed(failure, &sessions, args.json),
     };
     let refusal = refusal(args.subject.user.as_deref(), erased.customers);
     let report = EraseReport {
@@ -186,14 +186,20 @@ async fn erase_on(
 }
 
 /// Why rows cannot be erased; with several servers, also what is erased already.
-fn failed(failure: EraseFailure, sessions: &[DeleteSession]) -> anyhow::Result<ExitCode> {
+fn failed(
+    failure: EraseFailure,
+    sessions: &[DeleteSession],
+    is_json: bool,
+) -> anyhow::Result<ExitCode> {
     let server = sessions.get(failure.server);
     let Some(server) = server.filter(|one| one.server.has_others()) else {
         return cannot_delete(failure.source, None);
     };
-    output::print(&match failure.erased.rows == RowCounts::default() {
-        true => "No rows are deleted so far.\n".to_owned(),
-        false => rows_table(failure.erased.rows, false),
+    let rows = failure.erased.rows;
+    output::print(&match (is_json, rows == RowCounts::default()) {
+        (true, _) => format!("{}\n", serde_json::json!({ "rows": rows_json(rows) })),
+        (false, true) => "No rows are known to be deleted so far.\n".to_owned(),
+        (false, false) => rows_table(rows, false),
     })?;
     cannot_delete(failure.source, Some(&server.name))
 }

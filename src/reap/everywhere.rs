@@ -144,8 +144,11 @@ async fn on_each(
     dry_run: bool,
     mut erased: Erased,
 ) -> Result<Erased, EraseFailure> {
-    // What waits is counted anew.
-    (erased.spooled, erased.left_behind) = (0, 0);
+    // What is left is looked at anew.
+    let before = std::mem::take(&mut erased);
+    erased.rows = before.rows;
+    (erased.decisions, erased.mentions) = (before.decisions, before.mentions);
+    erased.customers = before.customers;
     let customers = erased.customers;
     for (server, conn) in servers.iter_mut().enumerate() {
         let done = erase_known(conn, subject, key.clone(), dry_run).await;
@@ -194,7 +197,11 @@ async fn learn_from(
     for (id, is_session) in gone {
         match is_session {
             true => key.elsewhere.sessions.note(vec![(id, owner.clone())]),
-            false => key.elsewhere.runs.note(vec![(id, owner.clone())]),
+            false => {
+                // Nobody knows whose it was: only what belongs to nobody goes with it. An empty text is no customer.
+                let owner = owner.clone().or_else(|| Some(String::new()));
+                key.elsewhere.runs.note(vec![(id, owner)]);
+            }
         }
     }
     Ok(found.owners)

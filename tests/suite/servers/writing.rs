@@ -267,6 +267,12 @@ async fn a_server_that_is_away_does_not_stop_the_other() {
     let metrics = daemon.metrics().await;
     let spooling = |server: &str| metrics[&format!("runtraced_spooling{{server=\"{server}\"}}")];
     assert_eq!((spooling("1/2"), spooling("2/2")), (0, 1));
+    let status = ["status", "--http", daemon.http_address()];
+    let (code, said) = runtraced(&status, &urls).await;
+    assert!(
+        code != 0 && said.contains("new events are spooled"),
+        "{said}"
+    );
     let oracle = load.finish().await;
     assert!(oracle.spooled() > 0);
     daemon.kill();
@@ -322,7 +328,7 @@ async fn a_daemon_writes_only_to_the_servers_that_it_was_made_for() {
             "not ready",
             "the server cannot be used",
             "nor the spool accepts events",
-            "not settled at shutdown",
+            "events not settled",
         ] {
             daemon.expect_warnings(expected);
         }
