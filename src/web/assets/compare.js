@@ -113,7 +113,7 @@ export function compare(main, at) {
 							),
 						);
 					return (
-						rows.length > 0 &&
+						rows[0] &&
 						h(
 							'section',
 							h('div.bar', h('h3', title(name)), h('span.dim', verdict(fields, texts, same))),

@@ -50,7 +50,7 @@ export function cost(main, at) {
 					{ since },
 				),
 				got.more.rows && h('p.note', `Only the first ${got.rows.length} are listed. The sums above have all.`),
-				got.unpriced.length > 0 && [
+				got.unpriced[0] && [
 					h(
 						'p.note.warn',
 						'These costs are unknown, and in no sum. Set a price with ',

@@ -85,26 +85,22 @@ export function detail(run) {
 			error && !fields.error && h('p.note.bad', h('bdi', shown(error))),
 			parts,
 			got && !open.length && h('p.empty', 'No input or output was recorded.'),
-			r.item === 'run' &&
-				(answer.servers_away ?? []).length > 0 &&
-				h(
-					'p.note.warn',
-					`Not all servers answer (${(answer.servers_away ?? []).join(', ')}): runs around this one may be missing.`,
-				),
-			r.item === 'run' &&
+			r.item === 'run' && [
+				answer.servers_away?.[0] && h('p.note.warn', 'A server is away.'),
 				Object.entries({
 					'Started by': answer.parent ? [answer.parent] : [],
 					'Started these runs': answer.children,
 					'In the same session': answer.siblings,
 				}).map(
 					([name, list]) =>
-						list.length > 0 &&
+						list[0] &&
 						h(
 							'section.payload',
 							h('h3', name),
 							list.map(n => near(n)),
 						),
 				),
+			],
 		);
 		el.scrollTop = 0;
 	}

@@ -146,7 +146,7 @@ export function overview(main, at) {
 						{ since },
 					),
 				),
-				cut.length > 0 && h('p.note', `There are more ${cut.join(', ')} than are listed. The figures on top have all.`),
+				cut[0] && h('p.note', `There are more ${cut.join(', ')} than are listed. The figures on top have all.`),
 			);
 		} catch (e) {
 			if (!gone) fill(body, fault(e));

@@ -120,7 +120,7 @@ export function run(main, at) {
 				],
 				['parent', parent && a(runLink(parent.run_id), says(parent.name ?? parent.agent_id, 60))],
 			]),
-			(r.tags.length > 0 || r.flags.length > 0) &&
+			(r.tags.length > 0 || r.flags[0]) &&
 				h(
 					'div.facts',
 					r.tags.map(t => h('a.chip.flat', { href: link('/', { tag: t }) }, says(t, 40))),
@@ -164,7 +164,7 @@ export function run(main, at) {
 		select(r);
 	};
 	const fold = (list, folded) => {
-		for (const r of list) r.folded = folded && r.kids.length > 0;
+		for (const r of list) r.folded = folded && !!r.kids[0];
 		rows.flat();
 		let now = selected;
 		while (now.parent && !rows.seen.includes(now)) now = now.parent;

@@ -73,7 +73,7 @@ export function talk(path) {
 			fill(
 				more,
 				next && h('button', { onclick: () => load(true) }, 'Load more'),
-				said.length > 0 && h('span.dim', plural(said.length, 'message')),
+				said[0] && h('span.dim', plural(said.length, 'message')),
 			);
 			return got;
 		} catch (e) {

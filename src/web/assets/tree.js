@@ -47,7 +47,7 @@ export function tree(rows, on) {
 				role: 'treeitem',
 				'aria-level': r.depth + 1,
 				'aria-selected': String(r === on.selected()),
-				'aria-expanded': r.kids.length > 0 && String(!r.folded),
+				'aria-expanded': r.kids[0] && String(!r.folded),
 				class: `${failed(r) ? 'failed' : ''} ${on.hits().has(r.id) ? 'hit' : ''}`,
 				onclick: () => on.select(r),
 				ondblclick: () => on.open(r),
@@ -57,14 +57,14 @@ export function tree(rows, on) {
 				{ '--depth': Math.min(r.depth, 16) },
 				h(
 					'span.fold',
-					r.kids.length > 0 && {
+					r.kids[0] && {
 						'aria-hidden': 'true',
 						onclick: e => {
 							e.stopPropagation();
 							on.fold(r);
 						},
 					},
-					r.kids.length > 0 && (r.folded ? '▸' : '▾'),
+					r.kids[0] && (r.folded ? '▸' : '▾'),
 				),
 				r.status && r.status !== 'completed' && dot(r.status),
 				says(r.name || r.kind),
