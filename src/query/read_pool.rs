@@ -2,6 +2,7 @@
 //! statement on them has a time limit, so that no reader holds up an ack for long.
 
 use std::ops::{Deref, DerefMut};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,6 +70,12 @@ impl ReadAs {
     }
 }
 
+/// Fails if a connection leads to another server of a store than it is meant for: that has other runs.
+pub type ConnectionCheck =
+    for<'c> fn(
+        &'c mut PgConnection,
+    ) -> Pin<Box<dyn Future<Output = Result<(), sqlx::Error>> + Send + 'c>>;
+
 /// The pool of connections for reading.
 #[derive(Clone, Debug)]
 pub struct ReadPool {
@@ -109,9 +116,9 @@ impl ReadTransaction {
 }
 
 impl ReadPool {
-    /// A pool that connects when it is used.
+    /// A pool that connects when it is used. `check` looks at each new connection.
     #[must_use]
-    pub fn new(database: PgConnectOptions) -> Self {
+    pub fn new(database: PgConnectOptions, check: ConnectionCheck) -> Self {
         let options = database
             .application_name("runtraced reads")
             .disable_statement_logging();
@@ -122,7 +129,7 @@ impl ReadPool {
             // The requests say so themselves.
             .acquire_slow_threshold(ACQUIRE_TIMEOUT)
             .idle_timeout(IDLE_TIMEOUT)
-            .after_connect(|conn, _| Box::pin(check_server(conn)))
+            .after_connect(move |conn, _| check(conn))
             .connect_lazy_with(options);
         Self {
             connections: pool,
@@ -172,30 +179,6 @@ impl ReadPool {
             transaction,
             _place: place,
         })
-    }
-}
-
-/// Whether a new connection leads to the server of the store that it is meant for. Another one has other runs.
-async fn check_server(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let meant: Option<String> = sqlx::query_scalar(
-        "SELECT current_setting('runtraced.server', true)
-         WHERE coalesce(current_setting('runtraced.server', true), '') <> ''
-            OR to_regprocedure('public.store_server()') IS NOT NULL",
-    )
-    .fetch_optional(&mut *conn)
-    .await?
-    .flatten();
-    let Some(meant) = meant.filter(|meant| !meant.is_empty()) else {
-        return Ok(());
-    };
-    let there: String = sqlx::query_scalar("SELECT public.store_server()")
-        .fetch_one(conn)
-        .await?;
-    match there.split(' ').next_back() == Some(&meant) {
-        true => Ok(()),
-        false => Err(sqlx::Error::Configuration(
-            format!("the database is not server {meant} of the store (--database-url)").into(),
-        )),
     }
 }
 

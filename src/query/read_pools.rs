@@ -13,7 +13,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::read_pool::ReadPool;
+use super::read_pool::{ConnectionCheck, ReadPool};
 
 /// How long one of several servers may take: longer than a connection and a statement.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,12 +35,19 @@ pub struct ReadPools {
 }
 
 impl ReadPools {
-    /// Pools that connect when they are used. `server_of` says where a run is.
+    /// Pools that connect when they are used. `server_of` says where a run is, and `check` looks at each new connection.
     #[must_use]
-    pub fn new(databases: Vec<PgConnectOptions>, server_of: ServerOf) -> Self {
+    pub fn new(
+        databases: Vec<PgConnectOptions>,
+        server_of: ServerOf,
+        check: ConnectionCheck,
+    ) -> Self {
         Self {
             failed: databases.iter().map(|_| Mutex::default()).collect(),
-            all: databases.into_iter().map(ReadPool::new).collect(),
+            all: databases
+                .into_iter()
+                .map(|database| ReadPool::new(database, check))
+                .collect(),
             server_of,
         }
     }
@@ -189,7 +196,11 @@ mod tests {
     use super::*;
 
     fn pools(servers: usize) -> ReadPools {
-        ReadPools::new(vec![PgConnectOptions::new(); servers], |_, of| of - 1)
+        ReadPools::new(
+            vec![PgConnectOptions::new(); servers],
+            |_, of| of - 1,
+            |_| Box::pin(async { Ok(()) }),
+        )
     }
 
     #[tokio::test]

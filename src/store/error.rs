@@ -40,9 +40,9 @@ pub enum Unfit {
         there: StoreServer,
         meant: StoreServer,
     },
-    /// The database belongs to another store than the other servers.
+    /// The servers do not belong to one store.
     #[error(
-        "the database belongs to another store than a server that was asked before: give --database-url the servers of one store"
+        "the servers belong to different stores, so nothing is written to any of them: give --database-url the servers of one store, and start again"
     )]
     OtherStore,
 }

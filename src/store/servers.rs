@@ -6,6 +6,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
@@ -20,6 +21,8 @@ const SHARES: usize = 64;
 
 /// The store that this process works with: that of the first database that says so.
 static STORE: OnceLock<Uuid> = OnceLock::new();
+/// Whether another database has named another store. Nobody knows which of them is meant, so none is.
+static IS_MIXED: AtomicBool = AtomicBool::new(false);
 
 /// Which server of a store a database is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -150,10 +153,14 @@ impl StorePlace {
             .ok_or_else(|| unreadable(&text))
     }
 
-    /// Whether the store is the one that this process works with. The first that is asked about becomes that.
+    /// Whether the store is the one that this process works with. The first that is asked about becomes that. Once there are two,
+    /// neither is.
     #[must_use]
     pub fn is_of_this_process(self) -> bool {
-        *STORE.get_or_init(|| self.store) == self.store
+        if *STORE.get_or_init(|| self.store) != self.store {
+            IS_MIXED.store(true, Relaxed);
+        }
+        !is_mixed()
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -163,6 +170,11 @@ impl StorePlace {
             server: StoreServer::parse(server)?,
         })
     }
+}
+
+/// Whether the servers that this process was given belong to different stores.
+pub fn is_mixed() -> bool {
+    IS_MIXED.load(Relaxed)
 }
 
 fn unreadable(text: &str) -> sqlx::Error {

@@ -77,7 +77,11 @@ mod tests {
             ApprovalsOf::Run(Uuid::nil()),
             ApprovalsOf::One(Uuid::from_u128(1)),
         );
-        let pools = ReadPools::new(vec![PgConnectOptions::new(); 2], |_, _| 1);
+        let pools = ReadPools::new(
+            vec![PgConnectOptions::new(); 2],
+            |_, _| 1,
+            |_| Box::pin(async { Ok(()) }),
+        );
         let of = |servers: [OneServer; 2]| {
             let servers = servers.to_vec();
             let counts = DecisionCounts {

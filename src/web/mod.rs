@@ -52,7 +52,7 @@ pub use self::peer::{OpenTo, WebEnds};
 pub use self::sessions::WebSessions;
 use crate::auth::Authenticator;
 use crate::query::{ReadPools, ReadTransaction};
-use crate::store::server_of;
+use crate::store::{check_server, server_of};
 
 /// The settings of the web.
 #[derive(Debug)]
@@ -151,7 +151,9 @@ pub fn no_route(is_method: bool) -> Response {
 
 /// The routes, and what tells of decided approvals.
 pub fn routes(config: WebConfig) -> (Router, ApprovalWatch) {
-    let pools = ReadPools::new(config.databases, server_of);
+    let pools = ReadPools::new(config.databases, server_of, |conn| {
+        Box::pin(check_server(conn))
+    });
     let approvals = ApprovalWatch::new(pools.clone());
     let state = Arc::new(WebState {
         live: LiveHub::new(pools.clone(), config.stop.clone()),

@@ -105,7 +105,7 @@ pub const ROOMS: &[Room] = &[
     },
     Room {
         name: "store/session",
-        uses: &["store/error", "store/schema"],
+        uses: &["store/error", "store/schema", "store/servers"],
         without: &["tonic", "prost"],
         rule: "statements on tables: it opens, limits and ends sessions",
     },

@@ -26,15 +26,20 @@ use super::error::{
     FailureClass, classify_failure, is_not_migrated, is_timeout, is_unfit, timed_out,
 };
 use super::schema;
+use super::servers::is_mixed;
 
 /// How long an attempt to connect may take.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(15);
 /// How long a server process may outlive its own limits before it counts as unreachable.
 const END_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Counts the statements of this process that failed because the schema lacks something:
-/// after each one, every session checks the schema again.
+/// Counts the statements of this process that failed because the schema lacks something.
 static SCHEMA_FAILURES: AtomicU64 = AtomicU64::new(0);
+
+/// What a check of the schema depends on: after a change, every session checks it again.
+fn generation() -> u64 {
+    SCHEMA_FAILURES.load(Relaxed) + u64::from(is_mixed())
+}
 
 /// What a session does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +81,7 @@ struct OpenSession<S> {
     /// The limits that the server knows; `None` after a transaction that set others and
     /// may not have committed.
     limit: Option<Duration>,
-    /// The count of schema failures at the last check; `None` if it was not admitted yet.
+    /// The [`generation`] of the last check; `None` if it was not admitted yet.
     checked: Option<u64>,
     /// Whether somebody uses it. If so when it is wanted next, that use was given up.
     in_use: bool,
@@ -86,7 +91,7 @@ struct OpenSession<S> {
 /// A new connection.
 struct NewConnection {
     connected: Connected,
-    /// The count of schema failures when it was admitted as a writer.
+    /// The [`generation`] in which it was admitted as a writer.
     checked: Option<u64>,
     /// Why it was not.
     refusal: Option<sqlx::Error>,
@@ -270,11 +275,11 @@ impl<S> Session<S> {
 impl<S> OpenSession<S> {
     /// What is due before a use: a check of the schema, and new plans.
     async fn prepare(&mut self, session_use: SessionUse) -> Result<(), sqlx::Error> {
-        let failures = SCHEMA_FAILURES.load(Relaxed);
-        if session_use == SessionUse::Write && self.checked != Some(failures) {
+        let now = generation();
+        if session_use == SessionUse::Write && self.checked != Some(now) {
             self.checked = None;
             schema::join(&mut self.conn).await?;
-            self.checked = Some(failures);
+            self.checked = Some(now);
         }
         self.plans.discard_old_plans(&mut self.conn).await
     }
@@ -288,7 +293,7 @@ async fn admit(
     left_behind: Option<String>,
 ) -> Result<NewConnection, sqlx::Error> {
     let mut connected = connect.await?;
-    let failures = SCHEMA_FAILURES.load(Relaxed);
+    let now = generation();
     let admitted = async {
         if let Some(backend) = left_behind {
             connection::terminate(&mut connected.conn, &backend).await?;
@@ -301,7 +306,7 @@ async fn admit(
     let refusal = admitted.await.err();
     Ok(NewConnection {
         connected,
-        checked: refusal.is_none().then_some(failures),
+        checked: refusal.is_none().then_some(now),
         refusal,
     })
 }
