@@ -1,7 +1,5 @@
 //! Opens the spool of each server.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,7 +7,7 @@ use uuid::Uuid;
 
 use super::AppError;
 use crate::config::SpoolSettings;
-use crate::spool::{self, Spool, SpoolError, SpoolFolder, SpoolLimits};
+use crate::spool::{self, Spool, SpoolFolder, SpoolLimits, folders_in};
 use crate::store::StoreServer;
 
 /// The largest segment. Replayed segments are deleted whole, so small ones free disk
@@ -52,15 +50,15 @@ pub(super) fn open_spools(
 
 /// With another number of servers, runs are elsewhere: nobody may replay what is there as it is, nor forget it.
 fn refuse_others(dir: &Path, servers: &[StoreServer]) -> Result<(), AppError> {
-    let unusable = |source| SpoolError::Folder {
-        folder: dir.to_owned(),
-        source,
-    };
     let own: Vec<PathBuf> = servers
         .iter()
         .map(|server| server.spool_folder(dir))
         .collect();
-    for folder in folders(dir).map_err(unusable)? {
+    let mut folders = folders_in(dir, StoreServer::is_spool_folder)?;
+    if dir.exists() {
+        folders.push(dir.to_owned());
+    }
+    for folder in folders {
         if !own.contains(&folder) && spool::list(&folder)?.iter().any(|file| file.events > 0) {
             return Err(AppError::OtherServers {
                 folder,
@@ -69,21 +67,4 @@ fn refuse_others(dir: &Path, servers: &[StoreServer]) -> Result<(), AppError> {
         }
     }
     Ok(())
-}
-
-/// The folder itself, and those of servers in it.
-fn folders(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
-    };
-    let mut found = vec![dir.to_owned()];
-    for entry in entries {
-        let entry = entry?;
-        let name = entry.file_name();
-        if name.to_str().is_some_and(StoreServer::is_spool_folder) && entry.file_type()?.is_dir() {
-            found.push(entry.path());
-        }
-    }
-    Ok(found)
 }

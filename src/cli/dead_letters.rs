@@ -198,7 +198,12 @@ async fn drop_letters(
         let done = store::drop_dead_letters(&mut server.conn, ids, code).await;
         dropped += done
             .map_err(|error| server.failed(error))
-            .context("cannot delete dead letters")?;
+            .with_context(|| match dropped {
+                0 => "cannot delete dead letters".to_owned(),
+                _ => format!(
+                    "cannot delete all dead letters, only the {dropped} of the servers before"
+                ),
+            })?;
     }
     output::print(&format!("{dropped} dropped\n"))?;
     Ok(ExitCode::SUCCESS)

@@ -191,17 +191,28 @@ fn failed(
     sessions: &[DeleteSession],
     is_json: bool,
 ) -> anyhow::Result<ExitCode> {
-    let server = sessions.get(failure.server);
-    let Some(server) = server.filter(|one| one.server.has_others()) else {
-        return cannot_delete(failure.source, None);
-    };
-    let rows = failure.erased.rows;
+    match sessions.get(failure.server) {
+        Some(server) => stopped(failure.source, server, failure.erased.rows, is_json),
+        None => cannot_delete(failure.source, None),
+    }
+}
+
+/// Why rows of a server cannot be deleted; with several servers, also what is known to be deleted before.
+pub(super) fn stopped(
+    error: sqlx::Error,
+    server: &DeleteSession,
+    rows: RowCounts,
+    is_json: bool,
+) -> anyhow::Result<ExitCode> {
+    if !server.server.has_others() {
+        return cannot_delete(error, None);
+    }
     output::print(&match (is_json, rows == RowCounts::default()) {
         (true, _) => format!("{}\n", serde_json::json!({ "rows": rows_json(rows) })),
         (false, true) => "No rows are known to be deleted so far.\n".to_owned(),
         (false, false) => rows_table(rows, false),
     })?;
-    cannot_delete(failure.source, Some(&server.name))
+    cannot_delete(error, Some(&server.name))
 }
 
 /// Why nothing was erased, if the user's name is in the traces of several customers.

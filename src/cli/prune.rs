@@ -6,8 +6,8 @@ use sqlx::PgConnection;
 
 use super::customer_flag::customer_of;
 use super::database::DatabaseArgs;
-use super::delete_sessions::{DeleteSession, cannot_delete, delete_sessions};
-use super::erase::{held_text, rows_json, rows_table};
+use super::delete_sessions::{DeleteSession, delete_sessions};
+use super::erase::{held_text, rows_json, rows_table, stopped};
 use super::output::{self, EXIT_REFUSED};
 use crate::config::{self, Faults, FlagReader, FlagValue};
 use crate::reap::{Customer, PruneFilter, PrunedRows, ReapPace, RowCounts, prune};
@@ -95,10 +95,7 @@ pub async fn run(args: PruneArgs) -> anyhow::Result<ExitCode> {
         one.session.release(pruned.as_ref().err());
         match pruned {
             Ok(pruned) => all += pruned,
-            Err(error) => {
-                let server = one.server.has_others().then_some(&*one.name);
-                return cannot_delete(error, server);
-            }
+            Err(error) => return stopped(error, one, all.rows, args.json),
         }
     }
     let PrunedRows {

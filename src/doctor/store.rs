@@ -1,4 +1,4 @@
-//! Whether several servers are one store, and have the same customers and users.
+//! Whether several servers are one store, and have the same customers, users and retention rules.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -12,9 +12,10 @@ pub(super) struct StoreMember {
     place: Option<StorePlace>,
     customers: Option<TableIds>,
     users: Option<TableIds>,
+    rules: Option<TableIds>,
 }
 
-/// The ids in a table.
+/// What tells the rows of a table from others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct TableIds {
     rows: i64,
@@ -27,6 +28,9 @@ impl StoreMember {
             place: StorePlace::find(conn).await?,
             ..Self::default()
         };
+        if member.place.is_some() {
+            member.rules = ids(conn, include_str!("sql/rule_ids.sql")).await.ok();
+        }
         if member.place.is_some() && find_customer_tables(conn).await? {
             // The daemon's role need not be able to read them.
             member.customers = ids(conn, include_str!("sql/customer_ids.sql")).await.ok();
@@ -49,6 +53,7 @@ pub(super) fn examine(members: &[StoreMember]) -> Vec<Finding> {
             one_store(members),
             same_ids("customers", members, |member| member.customers.as_ref()),
             same_ids("users", members, |member| member.users.as_ref()),
+            same_ids("retention rules", members, |member| member.rules.as_ref()),
         ],
     }
 }
@@ -93,7 +98,7 @@ fn one_store(members: &[StoreMember]) -> Finding {
     }
 }
 
-/// Whether all servers have the same rows of a table, by their ids.
+/// Whether all servers have the same rows of a table.
 fn same_ids(
     table: &'static str,
     members: &[StoreMember],
@@ -112,11 +117,17 @@ fn same_ids(
         true => fine(table, format!("the same on all servers: {counts}")),
         false => warning(
             table,
-            format!("not the same on all servers: {counts} rows, or other ids"),
-            format!(
-                "copy {table} from the server where your product writes them to the others, for example by logical \
-                 replication (docs/OPERATIONS.md, Several servers)"
-            ),
+            format!("not the same on all servers: {counts} rows, or others"),
+            match table {
+                "retention rules" => {
+                    "write each row of retention_rules to every server: each deletes by its own"
+                        .to_owned()
+                }
+                _ => format!(
+                    "copy {table} from the server where your product writes them to the others, for example by logical \
+                     replication (docs/OPERATIONS.md, Several servers)"
+                ),
+            },
         ),
     }
 }
@@ -141,6 +152,7 @@ mod tests {
             }),
             customers: ids(3),
             users: ids(5),
+            rules: ids(0),
         };
         StoreServer::all(2).map(member).collect()
     }

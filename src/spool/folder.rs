@@ -4,7 +4,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
@@ -99,6 +99,31 @@ fn read_or_create_id(lock: &mut File) -> io::Result<Uuid> {
     writeln!(lock, "{id}")?;
     lock.sync_all()?;
     Ok(id)
+}
+
+/// The folders in a folder whose name is one of a spool, in order; none if there is no such folder.
+///
+/// # Errors
+/// If the folder cannot be read.
+pub fn folders_in(path: &Path, is_spool: fn(&str) -> bool) -> Result<Vec<PathBuf>, SpoolError> {
+    let unusable = |source| SpoolError::Folder {
+        folder: path.to_owned(),
+        source,
+    };
+    let entries = match std::fs::read_dir(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(unusable)?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(unusable)?;
+        let is_named = entry.file_name().to_str().is_some_and(is_spool);
+        if is_named && entry.file_type().map_err(unusable)?.is_dir() {
+            found.push(entry.path());
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
 }
 
 /// Lists the files of a spool, oldest first. It only reads, so it can be called while a

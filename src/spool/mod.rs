@@ -24,7 +24,7 @@ mod tests;
 
 pub use disk::{DirectoryDisk, Disk, DiskFile};
 pub use error::SpoolError;
-pub use folder::{SpoolFile, SpoolFolder, list};
+pub use folder::{SpoolFile, SpoolFolder, folders_in, list};
 pub use frame::{Frame, FramePlace};
 pub use log::{PendingFrame, SegmentLog, SpoolLimits, SpoolUsage};
 pub use look::{SpoolFolderState, look_at};

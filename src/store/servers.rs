@@ -79,7 +79,7 @@ impl StoreServer {
         numbers.is_some_and(|(number, of)| is_number(number) && is_number(of))
     }
 
-    /// Makes connections say which server they are meant for. Writers check it.
+    /// Makes connections say which server they are meant for. It is checked before anything is written, read or migrated.
     #[must_use]
     pub fn mark(self, options: PgConnectOptions) -> PgConnectOptions {
         match self.has_others() {

@@ -1,10 +1,8 @@
 //! The folders of spools: a daemon that writes to several servers has one for each.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::spool::{self, SpoolError, SpoolFile};
+use crate::spool::{self, SpoolError, SpoolFile, folders_in};
 use crate::store::StoreServer;
 
 /// The spools of a daemon on so many servers: one for each, in their order. A daemon on one server
@@ -20,11 +18,7 @@ pub fn server_folders(folder: &Path, servers: usize) -> Vec<PathBuf> {
 /// # Errors
 /// If the folder cannot be read.
 pub(super) fn spools_in(folder: &Path) -> Result<Vec<PathBuf>, SpoolError> {
-    let unusable = |source| SpoolError::Folder {
-        folder: folder.to_owned(),
-        source,
-    };
-    let mut spools = of_servers(folder).map_err(unusable)?;
+    let mut spools = folders_in(folder, StoreServer::is_spool_folder)?;
     if spools.is_empty() || !spool::list(folder)?.is_empty() {
         spools.insert(0, folder.to_owned());
     }
@@ -50,22 +44,4 @@ pub(super) fn files_in(folder: &Path) -> Result<Vec<SpoolFile>, SpoolError> {
         all.extend(files);
     }
     Ok(all)
-}
-
-/// The folders of servers in the folder of a spool, in their order.
-fn of_servers(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
-        entries => entries?,
-    };
-    for entry in entries {
-        let entry = entry?;
-        let name = entry.file_name();
-        if name.to_str().is_some_and(StoreServer::is_spool_folder) && entry.file_type()?.is_dir() {
-            found.push(entry.path());
-        }
-    }
-    found.sort_unstable();
-    Ok(found)
 }

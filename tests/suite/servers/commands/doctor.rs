@@ -60,7 +60,7 @@ async fn every_server_is_checked() {
         found.contains("/server_01_of_02") && found.contains("/server_02_of_02"),
         "{found}"
     );
-    for check in ["store", "customers", "users"] {
+    for check in ["store", "customers", "users", "retention rules"] {
         assert_eq!(of_check(&findings, check).0, ["ok"], "{findings:#?}");
     }
 
@@ -75,10 +75,16 @@ async fn every_server_is_checked() {
         "INSERT INTO customers (name, arr) VALUES ('a', 1)",
     )
     .await;
+    let rule = "INSERT INTO retention_rules (agent_id, keep) VALUES ('a', NULL)";
+    run_sql(&mut conns[0], rule).await;
     let (code, findings) = doctor(&servers.urls(), &flags).await;
     assert_eq!(code, 0, "{findings:#?}");
     assert_eq!(of_check(&findings, "customers").0, ["warning"]);
     assert_eq!(of_check(&findings, "users").0, ["ok"]);
+    assert_eq!(of_check(&findings, "retention rules").0, ["warning"]);
+    run_sql(&mut conns[1], rule).await;
+    let (_, findings) = doctor(&servers.urls(), &flags).await;
+    assert_eq!(of_check(&findings, "retention rules").0, ["ok"]);
 
     let (code, findings) = doctor(&servers.reversed(), &flags).await;
     assert_eq!(code, 1, "{findings:#?}");
