@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn servers_are_compared_only_if_there_are_several() {
         assert_eq!(examine(&members()[..1]), []);
-        assert_eq!(severities(&members()), [Fine; 3]);
+        assert_eq!(severities(&members()), [Fine; 4]);
     }
 
     #[test]
@@ -182,11 +182,13 @@ mod tests {
     }
 
     #[test]
-    fn customers_and_users_that_differ() {
+    fn tables_that_differ() {
         let mut fewer = members();
         fewer[1].customers.as_mut().unwrap().rows = 2;
         fewer[1].users.as_mut().unwrap().hash = "i".to_owned();
-        assert_eq!(severities(&fewer), [Fine, Warning, Warning]);
+        assert_eq!(severities(&fewer), [Fine, Warning, Warning, Fine]);
+        fewer[0].rules.as_mut().unwrap().rows = 1;
+        assert_eq!(severities(&fewer)[3], Warning);
         let mut unknown = members();
         unknown[1].customers = None;
         assert_eq!(severities(&unknown)[1], Warning);

@@ -142,19 +142,20 @@ async fn on_each(
     subject: &Subject,
     key: &SubjectKey,
     dry_run: bool,
-    mut erased: Erased,
+    before: Erased,
 ) -> Result<Erased, EraseFailure> {
     // What is left is looked at anew.
-    let before = std::mem::take(&mut erased);
-    erased.rows = before.rows;
-    (erased.decisions, erased.mentions) = (before.decisions, before.mentions);
-    erased.customers = before.customers;
-    let customers = erased.customers;
+    let mut erased = Erased {
+        rows: before.rows,
+        decisions: before.decisions,
+        mentions: before.mentions,
+        ..Erased::default()
+    };
     for (server, conn) in servers.iter_mut().enumerate() {
         let done = erase_known(conn, subject, key.clone(), dry_run).await;
         erased += done.map_err(|source| failed(server, &erased, source))?;
     }
-    erased.customers = customers;
+    erased.customers = before.customers;
     Ok(erased)
 }
 

@@ -109,6 +109,30 @@ async fn a_session_goes_from_all_servers() {
     assert_eq!(runs(&servers).await, [1, 1]);
 }
 
+/// Scenario: a session's run of one customer is named as the parent of another customer's run on the other server. The session is
+/// erased twice: the second time, nobody knows any more whose the parent was.
+/// Guarantees: the other customer's run stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_another_customer_stays_however_often_its_parent_is_erased() {
+    let servers = TwoServers::new().await;
+    let (session, top) = (new_id(), id_on(0));
+    let of = |event, customer| started_with(event, |run| run.customer_id = id(customer));
+    let (mine, theirs) = (new_id(), new_id());
+    servers
+        .send(0, vec![of(in_session(top, session), mine)])
+        .await;
+    servers
+        .send(1, vec![of(below(id_on(1), top), theirs)])
+        .await;
+    servers.join().await;
+    let session = session.to_string();
+    for _ in 0..2 {
+        let (code, report) = erase(&servers, &["--session", &session, "--yes"]).await;
+        assert_eq!(code, 0, "{report}");
+        assert_eq!(runs(&servers).await, [0, 1], "{report}");
+    }
+}
+
 /// Scenario: a user's name is in runs of two customers, one on each server; then with the name of one of them.
 /// Guarantees: without the customer nothing is erased, and the answer says why; with it, only that customer's run goes.
 #[tokio::test(flavor = "multi_thread")]
